@@ -1,0 +1,107 @@
+# Everything sets itself up: a fresh machine needs make and Python 3.11, nothing else.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help demo demo-estimator test check bench proto frontend browser clean
+.DELETE_ON_ERROR:
+
+help:
+	@echo "make demo            train a small Keras model on real digits, and look at it in the Layers tab"
+	@echo "make demo-estimator  the same with a tf.estimator.Estimator (Python 3.9 to 3.11)"
+	@echo "make test            all tests: both TensorFlow stacks, the front end, end to end in Chromium"
+	@echo "make check           format, lint and types of both languages"
+	@echo "make bench           measure what logging costs and keeps"
+	@echo "make proto           generate tb_layerview/layerview_pb2.py from layerview.proto"
+	@echo "make clean           remove all that was made, the virtual environments too"
+
+# --- Pythons ---------------------------------------------------------------------------------
+
+# The first Python 3.$(1) to 3.$(2) on the PATH that can make virtual environments.
+find-python = $(shell for python in python3.11 python3.12 python3.13 python3.10 python3.9 python3 python; do \
+	"$$python" -c 'import ensurepip, sys, venv; sys.exit(not (3, $(1)) <= sys.version_info[:2] <= (3, $(2)))' \
+	2>/dev/null && command -v "$$python" && break; done)
+
+# `make demo PYTHON=...` and `make demo-estimator ESTIMATOR_PYTHON=...` choose other ones.
+PYTHON = $(call find-python,10,13)
+ESTIMATOR_PYTHON = $(call find-python,9,11)
+
+# $(call venv,folder,python,its variable,its versions,requirements,what it brings)
+define venv
+python='$(2)'; \
+if [ -z "$$python" ]; then \
+	echo "This needs a Python $(4) that can make virtual environments, and none is on the PATH." >&2; \
+	echo "Install one (on Debian: apt-get install python3 python3-venv) or name it: make $(MAKECMDGOALS) $(3)=/path/to/python" >&2; \
+	exit 1; \
+fi; \
+echo "Setting up $(1): $(6). Once; takes some minutes."; \
+mkdir -p $(1); \
+{ "$$python" -m venv $(1) \
+	&& $(1)/bin/python -m pip install --disable-pip-version-check --upgrade pip setuptools \
+	&& node=$$($(1)/bin/python build_frontend.py --requirements) \
+	&& $(1)/bin/python -m pip install --disable-pip-version-check -r $(5) $$node; \
+} >$(1)/setup.log 2>&1 || { \
+	tail -n 40 $(1)/setup.log >&2; \
+	echo "Setting up $(1) failed. All that it said is in $(1)/setup.log." >&2; \
+	exit 1; \
+}; \
+touch $@
+endef
+
+.venv/.ready: requirements/modern.txt pyproject.toml setup.py
+	@$(call venv,.venv,$(PYTHON),PYTHON,3.10 to 3.13,requirements/modern.txt,TensorFlow 2.21 with Keras 3 and TensorBoard)
+
+.venv-estimator/.ready: requirements/estimator.txt pyproject.toml setup.py
+	@$(call venv,.venv-estimator,$(ESTIMATOR_PYTHON),ESTIMATOR_PYTHON,3.9 to 3.11,requirements/estimator.txt,TensorFlow 2.15 with Estimators and TensorBoard)
+
+.venv-proto/.ready:
+	@$(ESTIMATOR_PYTHON) -m venv .venv-proto
+	@.venv-proto/bin/python -m pip install --quiet 'grpcio-tools==1.62.3' 'setuptools<81'
+	@touch $@
+
+# --- What people run -------------------------------------------------------------------------
+
+demo: .venv/.ready
+	@.venv/bin/python build_frontend.py
+	@.venv/bin/tb-layerview demo
+
+demo-estimator: .venv-estimator/.ready
+	@.venv-estimator/bin/python build_frontend.py
+	@.venv-estimator/bin/tb-layerview demo --estimator
+
+frontend: .venv/.ready
+	@.venv/bin/python build_frontend.py
+
+browser: .venv/.ready
+	@.venv/bin/python tests/chromium.py
+
+# All parts run, whichever fails; the last lines say how each of them ended.
+test: .venv/.ready .venv-estimator/.ready frontend browser
+	@mkdir -p build; set -o pipefail; status=0; front_end=passed; \
+	echo "Front end: types, format, unit tests"; \
+	.venv/bin/python build_frontend.py check test || { status=1; front_end=failed; }; \
+	echo "TensorFlow 2.15 (.venv-estimator)"; \
+	.venv-estimator/bin/python -m pytest -m 'not e2e and not packaging' | tee build/test-estimator.log || status=1; \
+	echo "TensorFlow 2.21 (.venv)"; \
+	.venv/bin/python -m pytest -m 'not estimator' | tee build/test-modern.log || status=1; \
+	echo; \
+	echo "Front end: $$front_end"; \
+	echo "TensorFlow 2.15:"; tail -n 1 build/test-estimator.log; \
+	echo "TensorFlow 2.21:"; tail -n 1 build/test-modern.log; \
+	exit $$status
+
+check: .venv/.ready
+	@.venv/bin/ruff format --check .
+	@.venv/bin/ruff check .
+	@.venv/bin/mypy
+	@.venv/bin/python build_frontend.py check
+
+bench: .venv/.ready frontend
+	@.venv/bin/python -m benchmarks
+
+proto: .venv-proto/.ready
+	@.venv-proto/bin/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. tb_layerview/layerview.proto
+
+clean:
+	rm -rf .venv .venv-estimator .venv-proto build dist *.egg-info tb_layerview/static tb_layerview_frontend/node_modules
+	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

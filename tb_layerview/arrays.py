@@ -1,0 +1,83 @@
+"""Array blocks: how payloads keep floats small, with their scale."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+Precision = Literal["float16", "float32", "float64"]
+
+_CODES: tuple[Precision, ...] = ("float16", "float32", "float64")
+_HEAD = struct.Struct("<BBh")
+_LENGTH = struct.Struct("<I")
+_LARGEST = 15  # float16 holds magnitudes below 2**16
+#: More elements than any payload keeps: a block that says so is damaged or hostile.
+_MOST_ELEMENTS = 1 << 28
+
+
+def encode(array: npt.NDArray[np.generic], precision: Precision = "float16") -> bytes:
+    """Encodes an array as a block (see `docs/http_api.md`).
+
+    float16 elements are stored under the power of two that brings the largest finite one just below 2**16: relative
+    error at most 2**-11 for what is larger than 2**-29 of it. The other precisions are exact for their type.
+    """
+    values = np.asarray(array)
+    shift = 0
+    if precision == "float16":
+        values = values.astype(np.float64 if values.dtype == np.float64 else np.float32, copy=False)
+        finite = np.abs(values[np.isfinite(values)])
+        largest = float(finite.max()) if finite.size else 0.0
+        if largest > 0.0:
+            shift = int(np.frexp(largest)[1]) - _LARGEST
+        values = np.ldexp(values, -shift)
+    stored = np.ascontiguousarray(values, np.dtype(precision).newbyteorder("<"))
+    body = zlib.compress(stored.tobytes(), 1)
+    return (
+        _HEAD.pack(_CODES.index(precision), stored.ndim, shift)
+        + struct.pack(f"<{stored.ndim}I", *stored.shape)
+        + _LENGTH.pack(len(body))
+        + body
+    )
+
+
+def decode(data: bytes, offset: int = 0) -> tuple[npt.NDArray[np.floating], Precision, int]:
+    """Decodes the block at `offset`.
+
+    Returns:
+      The array (float32, or float64 where float64 is stored), its stored precision, and the offset behind the block.
+
+    Raises:
+      ValueError: There is no whole block there.
+    """
+    try:
+        code, rank, shift = _HEAD.unpack_from(data, offset)
+        offset += _HEAD.size
+        shape = struct.unpack_from(f"<{rank}I", data, offset)
+        offset += 4 * rank
+        (length,) = _LENGTH.unpack_from(data, offset)
+        offset += _LENGTH.size
+    except struct.error as error:
+        raise ValueError(f"an array block is cut off: {error}") from None
+    if code >= len(_CODES):
+        raise ValueError(f"an array block has the unknown code {code}")
+    precision = _CODES[code]
+    dtype = np.dtype(precision).newbyteorder("<")
+    count = 1
+    for size in shape:
+        count *= size
+    if count > _MOST_ELEMENTS:
+        raise ValueError(f"an array block says it has the shape {shape}, more than a payload can hold")
+    inflate = zlib.decompressobj()
+    try:
+        raw = inflate.decompress(data[offset : offset + length], count * dtype.itemsize + 1)
+    except zlib.error as error:
+        raise ValueError(f"an array block cannot be inflated: {error}") from None
+    if len(raw) != count * dtype.itemsize:
+        raise ValueError(f"an array block of shape {shape} holds {len(raw)} bytes or more, not {count * dtype.itemsize}")
+    stored = np.frombuffer(raw, dtype).reshape(shape)
+    wide = stored.astype(np.float64 if precision == "float64" else np.float32)
+    return np.ldexp(wide, shift), precision, offset + length

@@ -1,0 +1,197 @@
+"""Exact statistics of whole tensors, and what else one look at a tensor gives."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from tb_layerview import histogram
+from tb_layerview.units import Units
+from tb_layerview.values import Axis
+
+
+@dataclasses.dataclass(frozen=True)
+class Digest:
+    """Exact statistics of one tensor at one step.
+
+    Attributes:
+      size: How many elements the tensor has.
+      nan: How many of them are NaN; like the infinities they enter no other statistic.
+      pos_inf: How many are +inf.
+      neg_inf: How many are -inf.
+      zero: How many are zero, of either sign.
+      negative: How many finite ones are below zero.
+      min: The smallest finite element, in the tensor's own unit, like all below; NaN if none is finite.
+      max: The largest finite element.
+      mean: Mean of the finite elements.
+      std: Standard deviation of the finite elements (population, divided by their number).
+      rms: Root mean square of the finite elements.
+    """
+
+    size: int
+    nan: int
+    pos_inf: int
+    neg_inf: int
+    zero: int
+    negative: int
+    min: float
+    max: float
+    mean: float
+    std: float
+    rms: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Measurement:
+    """What one look at a tensor gives.
+
+    Attributes:
+      digest: Exact statistics of the whole tensor.
+      code_counts: integer [histogram.CODES]: how many elements have each code (see `histogram.encode`), or None.
+      center: What was subtracted before counting.
+      shift: The power of two by which the distances were divided before counting.
+      units: Statistics per unit, or None.
+      kept: The elements at the indices `kept_axes`, or None.
+      kept_axes: What is kept of each axis.
+    """
+
+    digest: Digest
+    code_counts: npt.NDArray[np.integer] | None = None
+    center: float = 0.0
+    shift: int = 0
+    units: Units | None = None
+    kept: npt.NDArray[np.generic] | None = None
+    kept_axes: tuple[Axis, ...] = ()
+
+
+def can_measure(dtype: str) -> bool:
+    """Whether tensors of this numpy or ml_dtypes type are logged: real numbers of 8 to 64 bits, and booleans."""
+    return dtype in _MEASURABLE
+
+
+_SINGLE = ("float16", "bfloat16", "float32", "bool", "int8", "uint8", "int16", "uint16")
+_MEASURABLE = (*_SINGLE, "float64", "int32", "uint32", "int64", "uint64")
+
+
+def measure(
+    array: npt.NDArray[np.generic], *, units: bool = False, keep: Sequence[Axis] | None = None
+) -> Measurement:
+    """Measures an array on the host, all statistics in float64.
+
+    Args:
+      array: Of a type for which `can_measure` holds, any shape.
+      units: Whether to measure each unit (index of the last axis) too; wants rank 2 or more.
+      keep: Which elements to keep; None keeps none.
+
+    Raises:
+      TypeError: The array's type is not one that is logged.
+    """
+    if not can_measure(array.dtype.name):
+        raise TypeError(
+            f"an array of type {array.dtype.name} cannot be logged: it holds no real numbers. "
+            "Convert it to float32 first, or leave it out."
+        )
+    kept = None if keep is None else array[tuple(axis.as_slice() for axis in keep)]
+    single = array.dtype.name in _SINGLE
+    values = array.astype(np.float32 if single else np.float64)
+    flat = values.ravel()
+    finite = np.isfinite(flat)
+    nan = pos_inf = neg_inf = 0
+    if not finite.all():
+        nan = int(np.count_nonzero(np.isnan(flat)))
+        pos_inf = int(np.count_nonzero(flat == np.inf))
+        neg_inf = flat.size - int(np.count_nonzero(finite)) - nan - pos_inf
+        flat = flat[finite]
+    wide = flat.astype(np.float64, copy=False)
+    low, high, mean, std, rms = _moments(wide)
+    center, shift = center_and_shift(mean, std, low, high, single)
+    distances = flat if not center and not shift else np.ldexp(wide - center, -shift)
+    codes = distances.astype(np.float32, copy=False).view(np.uint32) >> np.uint32(histogram.CODE_SHIFT)
+    return Measurement(
+        digest=Digest(
+            size=array.size,
+            nan=nan,
+            pos_inf=pos_inf,
+            neg_inf=neg_inf,
+            zero=flat.size - int(np.count_nonzero(flat)),
+            negative=int(np.count_nonzero(flat < 0)),
+            min=low,
+            max=high,
+            mean=mean,
+            std=std,
+            rms=rms,
+        ),
+        code_counts=np.bincount(codes, minlength=histogram.CODES),
+        center=center,
+        shift=shift,
+        units=_measure_units(values) if units and array.ndim > 1 and array.size else None,
+        kept=kept,
+        kept_axes=tuple(keep or ()),
+    )
+
+
+def center_and_shift(mean: float, std: float, low: float, high: float, single: bool) -> tuple[float, int]:
+    """What to subtract and by which power of two to divide before counting codes.
+
+    Both are 0 for most tensors. The centre is rounded to float32 for types that float32 holds, so that the distance of
+    near elements from it is exact. Only types wider than float32 need a shift, and only out of float32's range.
+    """
+    center = 0.0
+    if std < abs(mean) / histogram.CENTER_RATIO:
+        center = float(np.float32(mean)) if single else mean
+    if single or not np.isfinite(low):
+        return center, 0
+    with np.errstate(over="ignore"):
+        exponent = int(np.frexp(max(abs(low - center), abs(high - center)))[1])
+    return center, exponent if abs(exponent) > 64 else 0
+
+
+def _moments(values: npt.NDArray[np.float64]) -> tuple[float, float, float, float, float]:
+    """Min, max, mean, std and rms of finite float64 values; NaN if there are none."""
+    if not values.size:
+        return (float("nan"),) * 5
+    low, high = float(values.min()), float(values.max())
+    mean = float(values.mean())
+    # Rounding may put the mean of equal values beside them.
+    mean = min(max(mean, low), high)
+    deviations = values - mean
+    variance = float(np.dot(deviations, deviations)) / values.size
+    return low, high, mean, float(np.sqrt(variance)), float(np.sqrt(np.dot(values, values) / values.size))
+
+
+def _measure_units(values: npt.NDArray[np.floating]) -> Units:
+    rows = values.reshape(-1, values.shape[-1])
+    finite = np.isfinite(rows)
+    if finite.all():
+        count = np.full(rows.shape[1], float(rows.shape[0]))
+    else:
+        count = finite.sum(axis=0).astype(np.float64)
+        rows = np.where(finite, rows, 0)
+    zero = (rows == 0).sum(axis=0) - (rows.shape[0] - count)
+    return units_from_sums(
+        count,
+        rows.sum(axis=0, dtype=np.float64),
+        np.einsum("ru,ru->u", rows, rows, dtype=np.float64),
+        zero,
+        np.abs(rows).max(axis=0),
+    )
+
+
+def units_from_sums(
+    count: npt.NDArray[np.floating],
+    total: npt.NDArray[np.floating],
+    squares: npt.NDArray[np.floating],
+    zero: npt.NDArray[np.generic],
+    peak: npt.NDArray[np.floating],
+) -> Units:
+    """Statistics per unit from sums over its finite elements, each [units]; NaN where a unit has none."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return Units(
+            mean=total / count,
+            rms=np.sqrt(squares / count),
+            zero=zero / count,
+            peak=np.where(count > 0, peak, np.nan),
+        )

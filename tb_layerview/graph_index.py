@@ -1,0 +1,145 @@
+"""A TensorFlow graph, indexed once: who consumes what, what depends on data, what belongs to the backward pass."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+# The operations that hold a variable: their output is its handle or reference.
+HOLDERS = frozenset({"VarHandleOp", "VariableV2", "Variable"})
+
+# These update, save, restore, check or report what they consume; to be consumed by them does not make a tensor an output.
+_SINKS = re.compile(
+    r"Assign|(Resource)?Scatter|(Resource)?(Sparse)?Apply[A-Z]|Save|Restore|VarIsInitialized|IsVariableInitialized"
+    r"|Print|Assert$|NoOp|(Write)?\w*Summary(V2)?$"
+)
+_BACKWARD = re.compile(r"_grad(_\d+)?$")
+
+
+class GraphIndex:
+    """What a search through a graph asks for again and again, computed in one pass over its operations.
+
+    Operations of the bodies of functions, loops and conditions in TensorFlow 2's form are not part of it: those have
+    graphs of their own. Operations are compared by identity; tensors cannot be hashed, so `(operation, output index)`
+    stands for one.
+
+    Attributes:
+      graph: The `tf.Graph`.
+      ops: Its operations in the order of their creation, which is a forward order.
+      position: Index in `ops` of each operation.
+      by_name: Operations by name.
+    """
+
+    def __init__(self, graph: Any) -> None:
+        self.graph = graph
+        self.ops: list[Any] = list(graph.get_operations())
+        self.position: dict[Any, int] = {op: i for i, op in enumerate(self.ops)}
+        self.by_name: dict[str, Any] = {op.name: op for op in self.ops}
+        self._consumers: dict[tuple[Any, int], list[Any]] = {}
+        self._data: set[Any] = set()
+        self._backward: set[Any] = set()
+        for op in self.ops:
+            inputs = list(op.inputs)
+            for tensor in inputs:
+                self._consumers.setdefault((tensor.op, tensor.value_index), []).append(op)
+            if self._is_named_as_backward(op.name) or any(t.op in self._backward for t in inputs):
+                self._backward.add(op)
+            if _is_data_source(op, inputs) or any(t.op in self._data for t in inputs):
+                self._data.add(op)
+
+    def is_forward(self, op: Any) -> bool:
+        """Whether the operation is neither part of a gradient's computation nor depends on one."""
+        return op not in self._backward
+
+    def is_from_data(self, op: Any) -> bool:
+        """Whether the operation depends on anything but variables and small constants."""
+        return op in self._data
+
+    def consumers(self, tensor: Any) -> list[Any]:
+        """The forward operations that compute something from a tensor."""
+        return [
+            op
+            for op in self._consumers.get((tensor.op, tensor.value_index), ())
+            if op not in self._backward and not _SINKS.match(op.type)
+        ]
+
+    def updates_of(self, holder: Any) -> list[Any]:
+        """The operations that assign to a variable what depends on a gradient."""
+        return [
+            op
+            for op in self._consumers.get((holder, 0), ())
+            if _SINKS.match(op.type) and any(t.op in self._backward for t in op.inputs)
+        ]
+
+    def assignments_to(self, holder: Any) -> list[Any]:
+        """The operations that assign anything to a variable."""
+        return [op for op in self._consumers.get((holder, 0), ()) if op.type.startswith(("Assign", "CountUpTo"))]
+
+    def ancestors(self, ops: Iterable[Any], fed: frozenset[tuple[Any, int]] = frozenset()) -> frozenset[Any]:
+        """All operations that run when `ops` do, themselves included; what is only needed for `fed` tensors does not."""
+        reached: set[Any] = set()
+        stack = list(ops)
+        while stack:
+            op = stack.pop()
+            if op in reached:
+                continue
+            reached.add(op)
+            stack += [t.op for t in op.inputs if (t.op, t.value_index) not in fed]
+            stack += op.control_inputs
+        return frozenset(reached)
+
+    def holder_of(self, tensor: Any) -> Any | None:
+        """The operation that holds the variable of a handle, reference or value read from it; None if there is none."""
+        op = tensor.op
+        while op.type in ("Identity", "ReadVariableOp", "Enter", "Switch", "RefSwitch") and op.inputs:
+            op = op.inputs[0].op
+        return op if op.type in HOLDERS else None
+
+    def _is_named_as_backward(self, name: str) -> bool:
+        """Whether the name is one that `tf.gradients` or `tf.GradientTape` gives.
+
+        `tf.gradients` puts what it makes for an operation `a/b` into a scope `.../a/b_grad`, whatever the user calls the
+        outer scopes: that the part before `_grad` names an operation is what tells it from a layer called `my_grad`.
+        """
+        if "gradient_tape/" in name:
+            return True
+        if "_grad" not in name:
+            return False
+        parts = name.split("/")
+        for end, part in enumerate(parts):
+            if not _BACKWARD.search(part):
+                continue
+            last = _BACKWARD.sub("", part)
+            for start in range(end + 1):
+                if "/".join([*parts[start:end], last]) in self.by_name:
+                    return True
+        return False
+
+
+def can_fetch(tensor: Any) -> bool:
+    """Whether a session can fetch the tensor: it is not inside a condition or a loop of TensorFlow 1's form."""
+    # There is no public way to ask; the method has been there since TensorFlow 0.8 and is in 2.21.
+    return tensor.op._get_control_flow_context() is None
+
+
+def outputs(op: Any) -> Iterator[Any]:
+    """The outputs of an operation that may be activations: numbers that are not integers."""
+    for tensor in op.outputs:
+        if tensor.dtype.is_floating or tensor.dtype.is_complex:
+            yield tensor
+
+
+def _is_data_source(op: Any, inputs: list[Any]) -> bool:
+    """Whether something other than variables and constants enters the graph here: batches, placeholders, noise.
+
+    A constant matrix counts as data, so that a model is found that is trained on constants.
+    """
+    if op.type in HOLDERS or op.type == "NoOp":
+        return False
+    if op.type == "Const":
+        tensor = op.outputs[0]
+        return bool(tensor.dtype.is_floating and tensor.shape.rank is not None and tensor.shape.rank >= 2)
+    if not inputs:
+        return True
+    return bool(op.op_def.is_stateful) and not any(t.op.type in HOLDERS for t in inputs)

@@ -1,0 +1,177 @@
+"""One writer's files: an event file whose records TensorBoard reads, and the payloads beside it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import struct
+import time
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+
+from tensorboard.compat.proto import event_pb2, summary_pb2, tensor_pb2, tensor_shape_pb2, types_pb2
+
+from tb_layerview import histogram, record, units, values
+from tb_layerview import layerview_pb2 as pb
+from tb_layerview.arrays import Precision
+from tb_layerview.crc32c import masked_crc32c
+from tb_layerview.digest import Digest, Measurement
+from tb_layerview.model import Mode, Model
+
+# A shard is what the plugin reads again while a run grows.
+_SHARD_STEPS = 512
+_SHARD_BYTES = 64 << 20
+
+_MODES: dict[Mode, pb.Mode] = {"train": pb.TRAIN, "evaluate": pb.EVALUATE, "predict": pb.PREDICT, "replay": pb.REPLAY}
+_COUNTS = ("size", "nan", "pos_inf", "neg_inf", "zero", "negative")
+_MOMENTS = ("min", "max", "mean", "std", "rms")
+
+
+class Log:
+    """What one writer appends to: records of steps, whole or not at all.
+
+    Payload bytes are flushed before the event that refers to them, so what an event refers to is there, and each call
+    returns after the operating system has the bytes: they outlive the process.
+
+    Attributes:
+      folder: The folder `layers` below the one that was given.
+      writer: This writer's id: ids of later writers sort behind it.
+      bytes_written: To both files together.
+    """
+
+    def __init__(self, logdir: str | os.PathLike[str]) -> None:
+        """Opens both files.
+
+        Args:
+          logdir: The run's folder; the files go into its folder `layers`.
+
+        Raises:
+          ValueError: The folder cannot be made or written to.
+        """
+        self.folder = Path(os.path.expanduser(os.fspath(logdir))) / record.FOLDER
+        now = time.time()
+        self.writer = f"{int(now * 1000):013d}-{secrets.token_hex(4)}"
+        event_name = f"events.out.tfevents.{int(now)}.{socket.gethostname()}.{self.writer}.layerview"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._payload = open(self.folder / record.payload_name(self.writer), "xb")
+            self._events = open(self.folder / event_name, "xb")
+        except OSError as error:
+            raise ValueError(
+                f"cannot log to {os.fspath(logdir)!r}: {error.strerror or error}. "
+                "Give a folder that this user can write to."
+            ) from error
+        self.bytes_written = 0
+        self._last: pb.StepRecord | None = None
+        self._shard, self._shard_steps, self._shard_bytes = 0, 0, 0
+        self._append(event_pb2.Event(wall_time=now, file_version="brain.Event:2"))
+
+    def describe(self, model: Model) -> None:
+        """Says what the records that follow refer to. A later model must begin with the tensors of the one before."""
+        step = self._last.step if self._last else 0
+        self._append(self._event(record.model_tag(self.writer), step, record.model_to_proto(model).SerializeToString()))
+
+    def write(
+        self,
+        step: int,
+        measurements: Mapping[int, Measurement],
+        *,
+        mode: Mode = "train",
+        scalars: Mapping[str, float] | None = None,
+        cost: pb.Cost | None = None,
+        precision: Precision = "float16",
+    ) -> None:
+        """Appends a step, or adds to the one that was appended last.
+
+        Args:
+          step: Not smaller than any before.
+          measurements: By index of the tensor in the model that was described.
+          mode: What the model was doing.
+          scalars: Loss, metrics, learning rate by name.
+          cost: What logging has cost so far.
+          precision: How kept values are stored.
+
+        Raises:
+          ValueError: `step` is smaller than the one before.
+          OSError: The bytes cannot be written.
+        """
+        if self._last is not None and step < self._last.step:
+            raise ValueError(
+                f"step {step} comes after step {self._last.step}: within one writer steps must not go back. "
+                "Open a new writer to log them again; it hides the steps that it replaces."
+            )
+        if self._last is None or step > self._last.step:
+            self._next_shard_if_full()
+            self._last = pb.StepRecord(step=step)
+            self._shard_steps += 1
+        self._last.mode = _MODES[mode]
+        self._last.columns.append(self._columns(measurements, precision))
+        self._last.scalars.update(scalars or {})
+        if cost is not None:
+            self._last.cost.CopyFrom(cost)
+        data = self._last.SerializeToString()
+        self._shard_bytes += len(data)
+        self._append(self._event(record.shard_tag(self.writer, self._shard), step, data))
+
+    def close(self) -> None:
+        """Closes both files."""
+        self._payload.close()
+        self._events.close()
+
+    def _next_shard_if_full(self) -> None:
+        if self._shard_steps >= _SHARD_STEPS or self._shard_bytes >= _SHARD_BYTES:
+            self._shard, self._shard_steps, self._shard_bytes = self._shard + 1, 0, 0
+
+    def _columns(self, measurements: Mapping[int, Measurement], precision: Precision) -> pb.Columns:
+        columns = pb.Columns(tensor=sorted(measurements))
+        ordered = [measurements[index] for index in columns.tensor]
+        for name in (*_COUNTS, *_MOMENTS):
+            getattr(columns, name).extend(getattr(m.digest, name) for m in ordered)
+        for section, pieces in (
+            (columns.histograms, [_histogram(m) for m in ordered]),
+            (columns.units, [units.encode(m.units) if m.units else b"" for m in ordered]),
+            (
+                columns.values,
+                [b"" if m.kept is None else values.encode(m.kept, m.kept_axes, precision) for m in ordered],
+            ),
+        ):
+            section.offset = self._payload.tell()
+            section.length.extend(len(piece) for piece in pieces)
+            section.crc32.extend(zlib.crc32(piece) for piece in pieces)
+            for piece in pieces:
+                self.bytes_written += self._payload.write(piece)
+        self._payload.flush()
+        return columns
+
+    def _event(self, tag: str, step: int, data: bytes) -> event_pb2.Event:
+        value = summary_pb2.Summary.Value(
+            tag=tag,
+            metadata=summary_pb2.SummaryMetadata(
+                plugin_data=summary_pb2.SummaryMetadata.PluginData(plugin_name=record.PLUGIN_NAME),
+                data_class=summary_pb2.DATA_CLASS_TENSOR,
+            ),
+            tensor=tensor_pb2.TensorProto(
+                dtype=types_pb2.DT_STRING, tensor_shape=tensor_shape_pb2.TensorShapeProto(), string_val=[data]
+            ),
+        )
+        return event_pb2.Event(wall_time=time.time(), step=step, summary=summary_pb2.Summary(value=[value]))
+
+    def _append(self, event: event_pb2.Event) -> None:
+        data = event.SerializeToString()
+        length = struct.pack("<Q", len(data))
+        framed = b"".join(
+            (length, struct.pack("<I", masked_crc32c(length)), data, struct.pack("<I", masked_crc32c(data)))
+        )
+        self.bytes_written += self._events.write(framed)
+        self._events.flush()
+
+
+def _histogram(measurement: Measurement) -> bytes:
+    if measurement.code_counts is None:
+        return b""
+    return histogram.encode(measurement.code_counts, measurement.center, measurement.shift)
+
+
+assert {*_COUNTS, *_MOMENTS} == set(Digest.__dataclass_fields__)

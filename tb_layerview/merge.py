@@ -1,0 +1,171 @@
+"""Merging: what several writers logged into one folder becomes one history."""
+
+from __future__ import annotations
+
+import dataclasses
+import secrets
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from tb_layerview.model import Layer, Mode, Model
+from tb_layerview.run import LoggedTensor, Part, Run
+from tb_layerview.shard import Shard
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class WriterLog:
+    """What one writer logged.
+
+    Attributes:
+      writer: Its id; a later writer's sorts behind it.
+      model: The newest model that it described.
+      shards: In their order.
+    """
+
+    writer: str
+    model: Model
+    shards: tuple[Shard, ...]
+
+
+def merge(
+    name: str,
+    writers: Iterable[WriterLog],
+    *,
+    payload_folder: Path | None,
+    folder: Path | None,
+    problems: Iterable[str] = (),
+    before: Run | None = None,
+) -> Run:
+    """Makes one history of what several writers logged into a folder.
+
+    A later writer hides the steps of earlier ones from its own first step on: a training that went back to a checkpoint
+    logged them again. Of one writer, the later record of a step counts.
+
+    Args:
+      name: The run's name.
+      writers: At least one, in any order.
+      payload_folder: Where the payload files lie, or None.
+      folder: The run's folder, or None.
+      problems: What could not be read, in sentences.
+      before: The run as it was read before, to tell whether steps were only added.
+    """
+    logs = sorted(writers, key=lambda log: log.writer)
+    steps, origin, hidden = _visible(logs)
+    shown = [log for i, log in enumerate(logs) if log is logs[-1] or (origin[:, 0] == i).any()]
+    layers, tensors = _unify([log.model for log in shown])
+    index_of = {_key(t.layer, t.call, t.kind, t.name): t.index for t in tensors}
+    parts = []
+    for i, log in enumerate(logs):
+        if log not in shown:
+            continue
+        own_index = np.full(len(tensors), -1, np.int64)
+        for own, t in enumerate(log.model.tensors):
+            own_index[index_of[_key(log.model.layers[t.layer].path, t.call, t.kind, t.name)]] = own
+        for j, shard in enumerate(log.shards):
+            positions = np.flatnonzero((origin[:, 0] == i) & (origin[:, 1] == j))
+            if len(positions):
+                parts.append(Part(log.writer, shard, origin[positions, 2], positions, own_index))
+    wall_times = np.full(len(steps), np.nan)
+    modes: list[Mode] = ["train"] * len(steps)
+    for part in parts:
+        wall_times[part.positions] = part.shard.wall_times[part.rows]
+        for position, row in zip(part.positions.tolist(), part.rows.tolist()):
+            modes[position] = part.shard.modes[row]
+    return Run(
+        name=name,
+        folder=folder,
+        layers=layers,
+        tensors=tensors,
+        steps=steps,
+        wall_times=wall_times,
+        modes=tuple(modes),
+        model=logs[-1].model,
+        hidden=hidden,
+        problems=(*problems, *(problem for log in logs for shard in log.shards for problem in shard.problems)),
+        generation=_generation(before, tensors, steps, wall_times),
+        payload_folder=payload_folder,
+        parts=tuple(parts),
+    )
+
+
+def _visible(logs: Sequence[WriterLog]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], str]:
+    """What of several writers, in their order, is not hidden.
+
+    Returns:
+      The steps, int64 [steps]; for each the writer, the shard and the row that it comes from, int64 [steps, 3]; and in
+      words what is hidden.
+    """
+    found = [np.zeros((0, 4), np.int64)]
+    for i, log in enumerate(logs):
+        for j, shard in enumerate(log.shards):
+            n = len(shard.steps)
+            found.append(np.stack([shard.steps, np.full(n, i), np.full(n, j), np.arange(n)], axis=1))
+    rows = np.concatenate(found)
+    # Of one writer, the last row of each step. lexsort's last key sorts first, and it keeps the order of equals.
+    rows = rows[np.lexsort((rows[:, 0], rows[:, 1]))]
+    last = np.ones(len(rows), bool)
+    last[:-1] = (rows[1:, :2] != rows[:-1, :2]).any(axis=1)
+    rows = rows[last]
+    # What is shown of a writer ends before the first step of any later one.
+    ends = np.full(len(logs), np.iinfo(np.int64).max)
+    end = np.iinfo(np.int64).max
+    for i in reversed(range(len(logs))):
+        ends[i] = end
+        end = min([end, *rows[rows[:, 1] == i, 0].tolist()])
+    shown = rows[:, 0] < ends[rows[:, 1]]
+    gone = rows[~shown]
+    rows = rows[shown]
+    rows = rows[np.argsort(rows[:, 0], kind="stable")]
+    return rows[:, 0], rows[:, 1:], _say_hidden(gone)
+
+
+def _say_hidden(gone: npt.NDArray[np.int64]) -> str:
+    """What is hidden, in words; `gone` has a row (step, writer, ...) for each hidden record."""
+    if not len(gone):
+        return ""
+    count, writers = len(gone), len(np.unique(gone[:, 1]))
+    steps = f"{count} step{'s' if count > 1 else ''} from {gone[:, 0].min()} on"
+    return f"{steps}, of {'a writer that a later one' if writers == 1 else f'{writers} writers that later ones'} replaced"
+
+
+def _unify(models: Sequence[Model]) -> tuple[tuple[Layer, ...], tuple[LoggedTensor, ...]]:
+    """The layers and tensors of all models: those of the last one in its order, then what only earlier ones have."""
+    layers: dict[str, tuple[Layer, Model]] = {}
+    tensors: dict[tuple[str, int, str, str], LoggedTensor] = {}
+    for model in reversed(models):
+        for layer in model.layers:
+            layers.setdefault(layer.path, (layer, model))
+        for t in model.tensors:
+            path = model.layers[t.layer].path
+            tensors.setdefault(
+                _key(path, t.call, t.kind, t.name),
+                LoggedTensor(len(tensors), path, t.call, t.kind, t.name, t.shape, t.dtype, t.axes),
+            )
+    place = {path: i for i, path in enumerate(layers)}
+    unified = tuple(
+        dataclasses.replace(layer, inputs=tuple(place[model.layers[i].path] for i in layer.inputs))
+        for layer, model in layers.values()
+    )
+    return unified, tuple(tensors.values())
+
+
+def _key(path: str, call: int, kind: str, name: str) -> tuple[str, int, str, str]:
+    return path, call, kind, name
+
+
+def _generation(
+    before: Run | None,
+    tensors: tuple[LoggedTensor, ...],
+    steps: npt.NDArray[np.int64],
+    wall_times: npt.NDArray[np.float64],
+) -> str:
+    """That of the run before if it was only added to, else a new one."""
+    if before is not None and before.tensors == tensors and len(before.steps) <= len(steps):
+        n = len(before.steps)
+        if np.array_equal(before.steps, steps[:n]) and np.array_equal(before.wall_times, wall_times[:n]):
+            return before.generation
+    # Not a count: a server that starts anew must not repeat those of the one before.
+    return secrets.token_hex(8)

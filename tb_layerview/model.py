@@ -1,0 +1,123 @@
+"""What a writer logs: the layers of a model and their tensors."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal, get_args
+
+Kind = Literal["activation", "weight", "gradient", "update"]
+Mode = Literal["train", "evaluate", "predict", "replay"]
+
+KINDS: tuple[Kind, ...] = get_args(Kind)
+MODES: tuple[Mode, ...] = get_args(Mode)
+
+
+@dataclasses.dataclass(frozen=True)
+class Layer:
+    """A named part of a model.
+
+    Attributes:
+      path: Its name below the model, `encoder/block_1/conv`.
+      class_name: `Conv2D`; empty if unknown.
+      inputs: Indices, in `Model.layers`, of the layers whose outputs it reads.
+    """
+
+    path: str
+    class_name: str = ""
+    inputs: tuple[int, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Tensor:
+    """One thing that is logged at each logged step.
+
+    Attributes:
+      layer: Index of its layer in `Model.layers`.
+      call: Which call of the layer made it, from 0; 0 for what has no calls.
+      kind: What it is: `activation`, `weight`, `gradient` or `update`.
+      name: Which one of its kind: `output`, `kernel`, `bias`, ...
+      shape: Sizes of its axes; -1 where a size differs from step to step.
+      dtype: numpy's (or ml_dtypes') name of its element type.
+      axes: One name an axis: `example`, `row`, `column`, `channel`, `timestep`, `unit`, ...
+    """
+
+    layer: int
+    kind: Kind
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    call: int = 0
+    axes: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Probe:
+    """The fixed batch whose activations and gradients a Keras run logs.
+
+    Attributes:
+      hash: SHA-256 of its bytes, hexadecimal: equal hashes, equal inputs.
+      examples: How many examples it has.
+      training: Whether the layers ran in training mode.
+      source: Where it came from, in words.
+    """
+
+    hash: str
+    examples: int
+    training: bool
+    source: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """What a writer logs.
+
+    Attributes:
+      layers: In the order in which they run.
+      tensors: Records refer to these by their index.
+      probe: The probe, or None where activations are those of the batch that was run.
+      notes: What is not logged and why, a sentence each.
+      schedule: When steps are logged, in words.
+      software: Names and versions of what wrote this.
+    """
+
+    layers: tuple[Layer, ...]
+    tensors: tuple[Tensor, ...]
+    probe: Probe | None = None
+    notes: tuple[str, ...] = ()
+    schedule: str = ""
+    software: str = ""
+
+
+def as_kind(name: str) -> Kind:
+    """The kind of this name.
+
+    Raises:
+      ValueError: There is none.
+    """
+    for kind in KINDS:
+        if kind == name:
+            return kind
+    raise ValueError(f"there is no kind {name!r}; the kinds are {', '.join(KINDS)}")
+
+
+def default_axes(kind: Kind, rank: int) -> tuple[str, ...]:
+    """What the axes of a tensor of this kind and rank are in Keras and TensorFlow (channels last), a name each."""
+    if kind == "activation":
+        inner = {
+            1: ("unit",),
+            2: ("timestep", "unit"),
+            3: ("row", "column", "channel"),
+            4: ("depth", "row", "column", "channel"),
+        }
+        if rank == 0:
+            return ()
+        return ("example", *inner.get(rank - 1, tuple(f"axis {i}" for i in range(1, rank))))
+    known = {
+        0: (),
+        1: ("unit",),
+        2: ("input", "unit"),
+        3: ("position", "input channel", "channel"),
+        4: ("row", "column", "input channel", "channel"),
+        5: ("depth", "row", "column", "input channel", "channel"),
+    }
+    return known.get(rank, tuple(f"axis {i}" for i in range(rank)))

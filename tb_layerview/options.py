@@ -1,0 +1,194 @@
+"""What to log, when, and how much to keep: three small values that check themselves."""
+
+from __future__ import annotations
+
+import dataclasses
+import fnmatch
+from collections.abc import Iterable, Sequence
+
+from tb_layerview.arrays import Precision
+from tb_layerview.model import KINDS, Kind
+
+
+@dataclasses.dataclass(frozen=True)
+class Select:
+    """Which layers and which of their tensors to log.
+
+    A pattern is matched as in a shell (`*`, `?`, `[abc]`) against a layer's whole path and against its class name:
+    `encoder/*`, `*conv*`, `Conv2D`.
+
+    Attributes:
+      include: Patterns of layers to log.
+      exclude: Patterns of layers to leave out, though they are included.
+      kinds: Which kinds of tensors to log.
+
+    Raises:
+      TypeError: A field is a string instead of a tuple of strings.
+      ValueError: A kind is unknown, or there is nothing to include.
+    """
+
+    include: tuple[str, ...] = ("*",)
+    exclude: tuple[str, ...] = ()
+    kinds: tuple[Kind, ...] = KINDS
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, str):
+                raise TypeError(f"Select({field.name}={value!r}) is a string; give a tuple: {field.name}=({value!r},)")
+            object.__setattr__(self, field.name, tuple(value))
+        unknown = [kind for kind in self.kinds if kind not in KINDS]
+        if unknown:
+            raise ValueError(f"Select(kinds=...) knows no kind {unknown[0]!r}; the kinds are {', '.join(KINDS)}")
+        if not self.include or not self.kinds:
+            raise ValueError("Select(...) selects nothing: include and kinds must not be empty")
+
+    def takes(self, path: str, class_name: str = "") -> bool:
+        """Whether the layer of this path and class is logged."""
+
+        def matches(patterns: Iterable[str]) -> bool:
+            return any(fnmatch.fnmatchcase(path, p) or fnmatch.fnmatchcase(class_name, p) for p in patterns)
+
+        return matches(self.include) and not matches(self.exclude)
+
+    def check(self, layers: Sequence[tuple[str, str]]) -> None:
+        """Makes sure that each pattern matches one of the layers (path, class name).
+
+        Raises:
+          ValueError: A pattern matches none, or nothing remains to be logged.
+        """
+        names = ", ".join(path for path, _ in layers[:12]) + (", ..." if len(layers) > 12 else "")
+        for word, patterns in (("include", self.include), ("exclude", self.exclude)):
+            for pattern in patterns:
+                if not any(fnmatch.fnmatchcase(n, pattern) for layer in layers for n in layer):
+                    raise ValueError(f"{word} pattern {pattern!r} matches none of the {len(layers)} layers: {names}.")
+        if layers and not any(self.takes(*layer) for layer in layers):
+            raise ValueError(
+                f"Select(include={self.include!r}, exclude={self.exclude!r}) leaves none of the {len(layers)} layers: "
+                f"{names}."
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class Schedule:
+    """At which steps to log.
+
+    By default a *ladder*: every step up to 127, then 64 steps per octave, on multiples of powers of two. The overhead
+    budget only drops rungs of it (every second, every fourth, ...), so that the steps of two runs nest and compare.
+    With `every` or `steps` given, just these steps are logged, whatever that costs.
+
+    Attributes:
+      every: Log the steps that are multiples of this, exactly.
+      steps: Log these steps, exactly.
+      budget: The share of the training time, 0 to 1, that logging may take on the ladder, set-up apart. The first 32
+        steps are always logged.
+
+    Raises:
+      ValueError: A number is out of its range, or both `every` and `steps` are given.
+    """
+
+    every: int | None = None
+    steps: tuple[int, ...] | None = None
+    budget: float = 0.02
+
+    def __post_init__(self) -> None:
+        if self.every is not None and (isinstance(self.every, bool) or int(self.every) != self.every or self.every < 1):
+            raise ValueError(f"the step interval must be a whole number of at least 1, not {self.every!r}")
+        if self.every is not None and self.steps is not None:
+            raise ValueError("Schedule takes either every= or steps=, not both")
+        if self.steps is not None:
+            object.__setattr__(self, "steps", tuple(sorted(set(self.steps))))
+            if not self.steps or self.steps[0] < 0:
+                raise ValueError(f"Schedule(steps=...) wants steps of at least 0, and at least one, not {self.steps!r}")
+        if not 0 < self.budget <= 1:
+            raise ValueError(f"Schedule(budget=...) is a share of the training time, above 0 and up to 1, not {self.budget!r}")
+
+    @property
+    def is_ladder(self) -> bool:
+        """Whether the steps are those of the ladder, within the budget."""
+        return self.every is None and self.steps is None
+
+    def wants(self, step: int) -> bool:
+        """Whether the schedule, its budget apart, logs this step."""
+        if self.every is not None:
+            return step % self.every == 0
+        if self.steps is not None:
+            return step in self._step_set
+        return step % interval(step) == 0
+
+    def wants_values(self, step: int) -> bool:
+        """Whether values are kept at this step: 8 per octave on the ladder, else at each logged step."""
+        return not self.is_ladder or step % interval(step, per_octave=8) == 0
+
+    @property
+    def _step_set(self) -> frozenset[int]:
+        cached = self.__dict__.get("_steps_as_set")
+        if cached is None:
+            cached = frozenset(self.steps or ())
+            object.__setattr__(self, "_steps_as_set", cached)
+        return cached
+
+    def in_words(self) -> str:
+        """A sentence's worth of it, for the screen."""
+        if self.every is not None:
+            return f"every {self.every} steps" if self.every > 1 else "every step"
+        if self.steps is not None:
+            return f"{len(self.steps)} chosen steps"
+        return f"every step up to 127, then 64 per octave, within {100 * self.budget:g} % of the training time"
+
+
+def interval(step: int, per_octave: int = 64) -> int:
+    """The distance between rungs at this step: 1 below 2 * per_octave, then a power of two."""
+    return max(1, (1 << (step.bit_length() - 1)) // per_octave) if step else 1
+
+
+def as_schedule(schedule: Schedule | int) -> Schedule:
+    """A schedule, or the one that logs every so many steps.
+
+    Raises:
+      TypeError: It is neither.
+      ValueError: The interval is not at least 1.
+    """
+    if isinstance(schedule, Schedule):
+        return schedule
+    if isinstance(schedule, bool) or not isinstance(schedule, int):
+        raise TypeError(f"schedule must be a Schedule or a number of steps, not {schedule!r}")
+    return Schedule(every=schedule)
+
+
+@dataclasses.dataclass(frozen=True)
+class Keep:
+    """How much to keep of what is logged. Statistics are always of the whole tensor.
+
+    Attributes:
+      activations: The most values to keep of an activation, for pictures; 0 keeps none.
+      weights: The most values to keep of a weight.
+      gradients: The most values to keep of a gradient or an update.
+      examples: Down to how many examples of an activation before anything else is left out.
+      units: Whether to keep statistics per unit.
+      precision: How kept values are stored: `float16` under a power-of-two scale, or exactly, as `float32` or `float64`.
+      max_bytes: The most bytes that a run may write. As it nears, values thin out first, then units, histograms, steps.
+
+    Raises:
+      ValueError: A number is out of its range.
+    """
+
+    activations: int = 65_536
+    weights: int = 16_384
+    gradients: int = 0
+    examples: int = 2
+    units: bool = True
+    precision: Precision = "float16"
+    max_bytes: int = 500_000_000
+
+    def __post_init__(self) -> None:
+        for name, least in (("activations", 0), ("weights", 0), ("gradients", 0), ("examples", 1), ("max_bytes", 1)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise ValueError(f"Keep({name}=...) must be a whole number of at least {least}, not {value!r}")
+        if self.precision not in ("float16", "float32", "float64"):
+            raise ValueError(f"Keep(precision=...) must be float16, float32 or float64, not {self.precision!r}")
+
+    def budget(self, kind: Kind) -> int:
+        """The most values to keep of a tensor of this kind."""
+        return {"activation": self.activations, "weight": self.weights}.get(kind, self.gradients)

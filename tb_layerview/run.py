@@ -1,0 +1,347 @@
+"""Runs: everything that was logged into one folder, as one history."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import functools
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import SupportsIndex, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from tb_layerview import histogram, payload_file, units, values
+from tb_layerview.digest import Digest
+from tb_layerview.histogram import Histogram
+from tb_layerview.model import Kind, Layer, Mode, Model
+from tb_layerview.payload_file import Piece
+from tb_layerview.shard import COUNTS, SECTIONS, STATISTICS, Cost, Section, Shard
+from tb_layerview.units import Units
+from tb_layerview.values import Values
+
+_T = TypeVar("_T")
+
+
+class NotLoggedError(LookupError):
+    """What was asked for is not in the log; the message says what is."""
+
+
+@dataclasses.dataclass(frozen=True)
+class LoggedTensor:
+    """One thing that a run logs. It can be used as an index: `run.statistics("rms")[tensor]`.
+
+    Attributes:
+      index: Its place in `Run.tensors`.
+      layer: The path of its layer.
+      call: Which call of the layer made it.
+      kind: `activation`, `weight`, `gradient` or `update`.
+      name: Which one of its kind: `output`, `kernel`, ...
+      shape: Sizes of its axes; -1 where a size differs from step to step.
+      dtype: numpy's (or ml_dtypes') name of its element type.
+      axes: One name an axis.
+    """
+
+    index: int
+    layer: str
+    call: int
+    kind: Kind
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    axes: tuple[str, ...]
+
+    def __index__(self) -> int:
+        return self.index
+
+    def __str__(self) -> str:
+        call = f", call {self.call}" if self.call else ""
+        return f"{self.kind} {self.name!r} of layer {self.layer!r}{call}"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Part:
+    """The rows of one shard that are in a run.
+
+    Attributes:
+      writer: Id of its writer.
+      shard: The shard.
+      rows: int64 [n]: rows of the shard.
+      positions: int64 [n], ascending: the place of each in `Run.steps`.
+      own_index: int64 [tensors of the run]: the writer's own index of each tensor, -1 if it has none.
+    """
+
+    writer: str
+    shard: Shard
+    rows: npt.NDArray[np.int64]
+    positions: npt.NDArray[np.int64]
+    own_index: npt.NDArray[np.int64]
+
+    def kept(self, section: Section, tensor: int) -> npt.NDArray[np.bool_]:
+        """bool [n]: whether each row keeps that section of the tensor of the run."""
+        own = int(self.own_index[tensor])
+        kept = self.shard.kept[SECTIONS.index(section)]
+        return kept[self.rows, own] if 0 <= own < kept.shape[1] else np.zeros(len(self.rows), bool)
+
+    def piece(self, section: Section, row: int, tensor: int) -> Piece:
+        """Where a section that a row keeps lies."""
+        return self.shard.piece(self.writer, section, row, int(self.own_index[tensor]))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Run:
+    """Everything that was logged into one folder, as it was when it was read.
+
+    Attributes:
+      name: TensorBoard's name of the run without the folder `layers`; `.` for the log folder itself.
+      folder: The folder that was given to whoever logged, or None if it is not on this machine.
+      layers: In the order in which they run; `inputs` are indices in here.
+      tensors: What is logged; statistics have a row for each.
+      steps: int64 [steps], ascending.
+      wall_times: float64 [steps]: when each was logged, in seconds since 1970.
+      modes: What the model was doing at each step.
+      model: What the newest writer says of itself: probe, notes, schedule, software.
+      hidden: In words, what is in the files and not in here because a later writer replaced it; else empty.
+      problems: A sentence about each thing in the files that could not be read.
+      generation: The same for two readings of a run as long as the later one only has more steps at its end.
+      payload_folder: Where the payload files lie, or None.
+      parts: Where the steps come from.
+    """
+
+    name: str
+    folder: Path | None
+    layers: tuple[Layer, ...]
+    tensors: tuple[LoggedTensor, ...]
+    steps: npt.NDArray[np.int64]
+    wall_times: npt.NDArray[np.float64]
+    modes: tuple[Mode, ...]
+    model: Model
+    hidden: str
+    problems: tuple[str, ...]
+    generation: str
+    payload_folder: Path | None = dataclasses.field(repr=False)
+    parts: tuple[Part, ...] = dataclasses.field(repr=False)
+
+    def tensor(self, layer: str, *, kind: Kind | None = None, name: str | None = None, call: int = 0) -> LoggedTensor:
+        """Finds a tensor.
+
+        Args:
+          layer: The path of its layer.
+          kind: Its kind; may be left out where only one tensor fits, like `name`.
+          name: Its name.
+          call: Which call of the layer made it.
+
+        Raises:
+          NotLoggedError: There is none, or there are several.
+        """
+        of_layer = [t for t in self.tensors if t.layer == layer]
+        if not of_layer:
+            raise NotLoggedError(f"run {self.name!r} logs no layer {layer!r}; {_nearest(layer, self.layers_logged)}.")
+        fitting = [
+            t for t in of_layer if t.call == call and kind in (None, t.kind) and name in (None, t.name)
+        ]
+        if len(fitting) == 1:
+            return fitting[0]
+        if fitting:
+            raise NotLoggedError(
+                f"layer {layer!r} has {len(fitting)} tensors that fit; say which one with kind= and name=: {_list(fitting)}."
+            )
+        asked = ", ".join(f"{k}={v!r}" for k, v in (("kind", kind), ("name", name), ("call", call)) if v is not None)
+        raise NotLoggedError(f"layer {layer!r} has no tensor with {asked}; it has: {_list(of_layer)}.")
+
+    @functools.cached_property
+    def layers_logged(self) -> tuple[str, ...]:
+        """The paths of the layers that have tensors, in the order of `tensors`."""
+        return tuple(dict.fromkeys(t.layer for t in self.tensors))
+
+    def statistics(self, statistic: str) -> npt.NDArray[np.float64]:
+        """A statistic of all tensors at all steps.
+
+        Args:
+          statistic: `size`, `nan`, `pos_inf`, `neg_inf`, `zero` or `negative`, counts of elements; or `min`, `max`,
+            `mean`, `std` or `rms` of the finite elements, in the tensor's own unit.
+
+        Returns:
+          float64 [tensors, steps]; NaN where a tensor was not logged, or has no finite element to take it of.
+
+        Raises:
+          NotLoggedError: There is no such statistic.
+        """
+        return self.columns(statistic, range(len(self.tensors)))
+
+    def columns(
+        self, statistic: str, tensors: Sequence[SupportsIndex], since: int = 0
+    ) -> npt.NDArray[np.float64]:
+        """The part of `statistics` for some tensors and the steps from index `since` on."""
+        if statistic not in STATISTICS:
+            raise NotLoggedError(f"there is no statistic {statistic!r}; there are {', '.join(STATISTICS)}.")
+        wanted = np.array([operator.index(tensor) for tensor in tensors], np.int64)
+        found = np.full((len(wanted), len(self.steps)), np.nan)
+        for part in self.parts:
+            table = part.shard.table[STATISTICS.index(statistic)]
+            here = part.own_index[wanted]
+            there = np.flatnonzero((here >= 0) & (here < table.shape[1]))
+            found[np.ix_(there, part.positions)] = table[np.ix_(part.rows, here[there])].T
+        return found[:, since:]
+
+    @functools.cached_property
+    def scalars(self) -> dict[str, npt.NDArray[np.float64]]:
+        """Loss, metrics and learning rate by name, float64 [steps]; NaN where a step has none."""
+        found: dict[str, npt.NDArray[np.float64]] = {}
+        for position, scalars in enumerate(self.scalars_by_step):
+            for name, value in scalars.items():
+                found.setdefault(name, np.full(len(self.steps), np.nan))[position] = value
+        return found
+
+    @functools.cached_property
+    def scalars_by_step(self) -> tuple[Mapping[str, float], ...]:
+        """For each step what was logged beside the layers; unlike in `scalars`, what is missing is not there."""
+        found: list[Mapping[str, float]] = [{}] * len(self.steps)
+        for part in self.parts:
+            for position, row in zip(part.positions, part.rows):
+                found[position] = part.shard.scalars[row]
+        return tuple(found)
+
+    @functools.cached_property
+    def cost(self) -> Cost | None:
+        """What logging had cost at the last step, or None if the writer does not measure it."""
+        last = len(self.steps) - 1
+        return None if last < 0 else self._at(last)[0].shard.costs[self._at(last)[1]]
+
+    def digest(self, tensor: SupportsIndex, step: int) -> Digest:
+        """All statistics of one tensor at one step, exactly.
+
+        Raises:
+          NotLoggedError: The tensor was not logged at that step.
+        """
+        index = self._index(tensor)
+        part, row = self._at(self._position(step))
+        own = int(part.own_index[index])
+        table = part.shard.table[:, row]
+        if not 0 <= own < table.shape[1] or np.isnan(table[0, own]):
+            raise NotLoggedError(f"{self.tensors[index]} was not logged at step {step}.")
+        counts, moments = table[:COUNTS, own], table[COUNTS:, own]
+        return Digest(*(int(count) for count in counts), *moments.tolist())
+
+    def histogram(self, tensor: SupportsIndex, step: int) -> Histogram:
+        """The distribution of a tensor at a step.
+
+        Raises:
+          NotLoggedError: None is kept at that step.
+          PayloadError: The payload file is missing, cut off or damaged.
+        """
+        return _decoded(histogram.decode, self.payload("histogram", tensor, step))
+
+    def quantiles(self, tensor: SupportsIndex, step: int, q: Sequence[float]) -> npt.NDArray[np.float64]:
+        """Values below which the fractions `q` (0 to 1) of a tensor's elements lie, from its histogram.
+
+        Raises:
+          NotLoggedError: No histogram is kept at that step.
+          PayloadError: The payload file is missing, cut off or damaged.
+        """
+        return self.histogram(tensor, step).quantiles(q)
+
+    def units(self, tensor: SupportsIndex, step: int) -> Units:
+        """Statistics per unit of a tensor at a step.
+
+        Raises:
+          NotLoggedError: None are kept at that step.
+          PayloadError: The payload file is missing, cut off or damaged.
+        """
+        return _decoded(units.decode, self.payload("units", tensor, step))
+
+    def values(self, tensor: SupportsIndex, step: int) -> Values:
+        """The elements of a tensor that are kept at a step, with their place in the whole tensor.
+
+        Raises:
+          NotLoggedError: None are kept at that step.
+          PayloadError: The payload file is missing, cut off or damaged.
+        """
+        return _decoded(values.decode, self.payload("values", tensor, step))
+
+    def kept_steps(self, section: Section, tensor: SupportsIndex) -> npt.NDArray[np.int64]:
+        """int64, ascending: the steps at which that section of a tensor is kept."""
+        index = self._index(tensor)
+        kept = np.zeros(len(self.steps), bool)
+        for part in self.parts:
+            kept[part.positions] = part.kept(section, index)
+        return self.steps[kept]
+
+    def pieces(self, section: Section, tensor: SupportsIndex, since: int = 0) -> list[Piece | None]:
+        """Where that section of a tensor lies, for each step from index `since` on; None where it is not kept."""
+        index = self._index(tensor)
+        found: list[Piece | None] = [None] * len(self.steps)
+        for part in self.parts:
+            for i in np.flatnonzero(part.kept(section, index) & (part.positions >= since)):
+                found[part.positions[i]] = part.piece(section, int(part.rows[i]), index)
+        return found[since:]
+
+    def payload(self, section: Section, tensor: SupportsIndex, step: int) -> bytes:
+        """The stored bytes of a section, as `docs/http_api.md` describes them.
+
+        Raises:
+          NotLoggedError: It is not kept at that step.
+          PayloadError: The payload file is missing, cut off or damaged.
+        """
+        index, position = self._index(tensor), self._position(step)
+        (piece,) = self.pieces(section, index, position)[:1]
+        if piece is None:
+            kept = self.kept_steps(section, tensor)
+            where = f"the nearest step that keeps it is {_nearest_step(kept, step)}" if len(kept) else "no step keeps it"
+            raise NotLoggedError(f"{self.tensors[index]} keeps no {section} at step {step}; {where}.")
+        return self.read(piece)
+
+    def read(self, piece: Piece) -> bytes:
+        """Reads a piece of one of this run's payload files.
+
+        Raises:
+          PayloadError: The payload file is missing, cut off or damaged.
+        """
+        return payload_file.read(self.payload_folder, piece)
+
+    def _index(self, tensor: SupportsIndex) -> int:
+        index = operator.index(tensor)
+        if not 0 <= index < len(self.tensors):
+            raise NotLoggedError(f"run {self.name!r} has no tensor {index}; it has {len(self.tensors)}, from 0 on.")
+        return index
+
+    def _position(self, step: int) -> int:
+        position = int(np.searchsorted(self.steps, step))
+        if position == len(self.steps) or self.steps[position] != step:
+            near = f"the nearest one is {_nearest_step(self.steps, step)}" if len(self.steps) else "it has none"
+            raise NotLoggedError(f"run {self.name!r} did not log step {step}; {near}.")
+        return position
+
+    def _at(self, position: int) -> tuple[Part, int]:
+        """The part that holds a step, and its row there."""
+        for part in self.parts:
+            i = int(np.searchsorted(part.positions, position))
+            if i < len(part.positions) and part.positions[i] == position:
+                return part, int(part.rows[i])
+        raise AssertionError(f"no part of run {self.name!r} holds its step at {position}")
+
+
+def _decoded(decode: Callable[[bytes], _T], data: bytes) -> _T:
+    try:
+        return decode(data)
+    except ValueError as error:
+        raise payload_file.PayloadError(f"what the payload file holds cannot be decoded: {error}.") from error
+
+
+def _list(tensors: Sequence[LoggedTensor]) -> str:
+    named = [f"kind={t.kind!r} name={t.name!r}" + (f" call={t.call}" if t.call else "") for t in tensors[:8]]
+    return "; ".join(named) + ("; ..." if len(tensors) > 8 else "")
+
+
+def _nearest(name: str, names: Sequence[str]) -> str:
+    """Says which names there are, those like `name` first."""
+    if not names:
+        return "it logs none"
+    close = difflib.get_close_matches(name, names, n=3, cutoff=0.4)
+    return f"nearest: {', '.join(close)}" if close else f"it logs {', '.join(names[:8])}{', ...' if len(names) > 8 else ''}"
+
+
+def _nearest_step(steps: npt.NDArray[np.int64], step: int) -> int:
+    return int(steps[np.argmin(np.abs(steps - step))])

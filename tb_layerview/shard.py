@@ -1,0 +1,214 @@
+"""Shards: up to some hundred steps of one writer, as columns."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from itertools import zip_longest
+from typing import Literal, NamedTuple, get_args
+
+import numpy as np
+import numpy.typing as npt
+from google.protobuf.message import DecodeError
+
+from tb_layerview import layerview_pb2 as pb
+from tb_layerview.model import Mode
+from tb_layerview.payload_file import Piece
+
+Section = Literal["histogram", "units", "values"]
+
+#: Counts of elements, then statistics of the finite elements: the order of the rows of `Shard.table`.
+STATISTICS = ("size", "nan", "pos_inf", "neg_inf", "zero", "negative", "min", "max", "mean", "std", "rms")
+#: How many of the statistics are counts.
+COUNTS = STATISTICS.index("min")
+SECTIONS: tuple[Section, ...] = get_args(Section)
+
+_PIECES = np.dtype([("offset", "<u8"), ("length", "<u4"), ("crc32", "<u4")])
+_MODES: dict[int, Mode] = {pb.TRAIN: "train", pb.EVALUATE: "evaluate", pb.PREDICT: "predict", pb.REPLAY: "replay"}
+
+
+class Message(NamedTuple):
+    """A step as it was logged.
+
+    Attributes:
+      step: The step.
+      wall_time: When it was logged, in seconds since 1970.
+      data: A serialised `StepRecord`.
+    """
+
+    step: int
+    wall_time: float
+    data: bytes
+
+
+@dataclasses.dataclass(frozen=True)
+class Cost:
+    """What logging has cost since its process began to train.
+
+    Attributes:
+      set_up_seconds: Tracing and the first pass.
+      logging_seconds: Time that the training waited for logging, beyond set-up.
+      training_seconds: Time since the start of the training, logging and set-up included.
+      bytes: Written, events and payloads.
+      skipped: Steps of the schedule that the budget left out.
+    """
+
+    set_up_seconds: float = 0.0
+    logging_seconds: float = 0.0
+    training_seconds: float = 0.0
+    bytes: int = 0
+    skipped: int = 0
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Shard:
+    """The steps of one shard, in the order in which they were logged. Tensors are those of the writer's own model.
+
+    Attributes:
+      stamps: float64 [messages]: when each step was logged, those that could not be read included.
+      steps: int64 [rows].
+      wall_times: float64 [rows]: seconds since 1970.
+      modes: One a row.
+      scalars: One a row: loss, metrics and learning rate by name.
+      costs: One a row; None where the writer measures none.
+      table: float64 [STATISTICS, rows, tensors]: NaN where a tensor was not logged, and for statistics of the finite
+        elements where there are none. A count is exact, up to 2**53.
+      kept: bool [SECTIONS, rows, tensors]: whether that section is kept.
+      pieces: One a row: for each section where each tensor's piece lies, [tensors]; None if the row keeps none.
+      problems: A sentence about each message that could not be read.
+    """
+
+    stamps: npt.NDArray[np.float64]
+    steps: npt.NDArray[np.int64]
+    wall_times: npt.NDArray[np.float64]
+    modes: tuple[Mode, ...]
+    scalars: tuple[Mapping[str, float], ...]
+    costs: tuple[Cost | None, ...]
+    table: npt.NDArray[np.float64]
+    kept: npt.NDArray[np.bool_]
+    pieces: tuple[tuple[npt.NDArray[np.void] | None, ...], ...]
+    problems: tuple[str, ...] = ()
+
+    def piece(self, writer: str, section: Section, row: int, tensor: int) -> Piece:
+        """Where a payload that is kept lies."""
+        pieces = self.pieces[row][SECTIONS.index(section)]
+        assert pieces is not None, "only what is kept lies anywhere"
+        found = pieces[tensor]
+        return Piece(writer, int(found["offset"]), int(found["length"]), int(found["crc32"]))
+
+
+def read(messages: Sequence[Message], tensors: int, known: Shard | None = None) -> Shard:
+    """Reads a shard.
+
+    Args:
+      messages: In the order in which they were logged. Of a step that was added to, the last one is whole.
+      tensors: How many tensors the writer's model has.
+      known: The shard as it was read before; what it has in common with `messages` is not read again.
+    """
+    messages = [m for m, later in zip_longest(messages, messages[1:]) if later is None or later.step != m.step]
+    stamps = np.array([message.wall_time for message in messages], np.float64)
+    start = _common(known, stamps, tensors)
+    rows, problems = [], []
+    for message in messages[start:]:
+        try:
+            rows.append((message.wall_time, _read_record(message.data, tensors)))
+        except (DecodeError, ValueError) as error:
+            problems.append(f"step {message.step} cannot be read and is left out: {error}")
+    table = np.full((len(STATISTICS), start + len(rows), tensors), np.nan)
+    kept = np.zeros((len(SECTIONS), start + len(rows), tensors), bool)
+    if known is not None and start:
+        table[:, :start, : known.table.shape[2]] = known.table[:, :start]
+        kept[:, :start, : known.table.shape[2]] = known.kept[:, :start]
+    for row, (_, record) in enumerate(rows, start):
+        table[:, row, record.index] = record.table
+        for mask, pieces in zip(kept, record.pieces):
+            if pieces is not None:
+                mask[row] = pieces["length"] > 0
+    added = tuple(record for _, record in rows)
+    return Shard(
+        stamps=stamps,
+        steps=np.array([*(known.steps[:start] if known else ()), *(r.step for r in added)], np.int64),
+        wall_times=np.array([*stamps[:start], *(stamp for stamp, _ in rows)], np.float64),
+        modes=(*(known.modes[:start] if known else ()), *(r.mode for r in added)),
+        scalars=(*(known.scalars[:start] if known else ()), *(r.scalars for r in added)),
+        costs=(*(known.costs[:start] if known else ()), *(r.cost for r in added)),
+        table=table,
+        kept=kept,
+        pieces=(*(known.pieces[:start] if known else ()), *(r.pieces for r in added)),
+        problems=tuple(problems),
+    )
+
+
+def _common(known: Shard | None, stamps: npt.NDArray[np.float64], tensors: int) -> int:
+    """How many rows of a shard that is known stay as they are."""
+    if known is None or known.problems or known.table.shape[2] > tensors:
+        return 0
+    n = min(len(known.stamps), len(stamps))
+    differs = np.flatnonzero(known.stamps[:n] != stamps[:n])
+    return int(differs[0]) if len(differs) else n
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Record:
+    """One `StepRecord`: `table` is [STATISTICS, entries], `index` the tensor of each entry; a later entry replaces."""
+
+    step: int
+    mode: Mode
+    scalars: Mapping[str, float]
+    cost: Cost | None
+    index: npt.NDArray[np.int64]
+    table: npt.NDArray[np.float64]
+    pieces: tuple[npt.NDArray[np.void] | None, ...]
+
+
+def _read_record(data: bytes, tensors: int) -> _Record:
+    """Reads a step of a model that has that many tensors.
+
+    Raises:
+      DecodeError: The bytes are no `StepRecord`.
+      ValueError: Its columns do not fit together.
+    """
+    message = pb.StepRecord.FromString(data)
+    if message.mode not in _MODES:
+        raise ValueError(f"it has the unknown mode {message.mode}")
+    index = np.array([i for columns in message.columns for i in columns.tensor], np.int64)
+    if len(index) and index.max() >= tensors:
+        raise ValueError(f"it names tensor {index.max()}, but the model has {tensors}")
+    table = np.empty((len(STATISTICS), len(index)))
+    pieces = tuple(np.zeros(tensors, _PIECES) for _ in SECTIONS)
+    start = 0
+    for columns in message.columns:
+        end = start + len(columns.tensor)
+        for row, name in zip(table, STATISTICS):
+            column = getattr(columns, name)
+            if len(column) != end - start:
+                raise ValueError(f"it has {len(column)} entries of {name} for {end - start} tensors")
+            row[start:end] = column
+        for found, section in zip(pieces, (columns.histograms, columns.units, columns.values)):
+            found[index[start:end]] = _read_section(section, end - start)
+        start = end
+    cost = message.cost
+    return _Record(
+        step=message.step,
+        mode=_MODES[message.mode],
+        scalars=dict(message.scalars),
+        cost=Cost(cost.set_up_seconds, cost.logging_seconds, cost.training_seconds, cost.bytes, cost.skipped)
+        if message.HasField("cost")
+        else None,
+        index=index,
+        table=table,
+        pieces=tuple(found if found["length"].any() else None for found in pieces),
+    )
+
+
+def _read_section(section: pb.Section, count: int) -> npt.NDArray[np.void]:
+    """Where the pieces of one section lie, [count]; of length 0 where there is none."""
+    pieces = np.zeros(count, _PIECES)
+    if section.length or section.crc32:
+        if len(section.length) != count or len(section.crc32) != count:
+            raise ValueError(f"it says where {len(section.length)} payloads of {count} tensors lie")
+        pieces["length"] = section.length
+        pieces["crc32"] = section.crc32
+        ends = np.cumsum(pieces["length"], dtype=np.uint64)
+        pieces["offset"] = ends - pieces["length"] + np.uint64(section.offset)
+    return pieces

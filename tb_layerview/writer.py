@@ -1,0 +1,120 @@
+"""Logging without a framework: anything that has arrays."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from types import TracebackType
+
+import numpy as np
+import numpy.typing as npt
+
+from tb_layerview import values
+from tb_layerview.digest import measure
+from tb_layerview.log import Log
+from tb_layerview.model import Kind, Layer, Mode, Model, Tensor, as_kind, default_axes
+from tb_layerview.options import Keep
+from tb_layerview.version import __version__
+
+_NAMES: dict[Kind, str] = {"activation": "output", "weight": "kernel", "gradient": "kernel", "update": "kernel"}
+
+
+class LayerWriter:
+    """Logs arrays as layers, for what neither the Keras callback nor the hook reaches.
+
+    ```python
+    with LayerWriter("logs/run1") as writer:
+        for step in range(steps):
+            ...
+            writer.write(step, {"encoder/attention": array}, kind="activation", scalars={"loss": loss})
+    ```
+
+    A step is on disk when `write` returns. Several calls with the same step add to it.
+    """
+
+    def __init__(self, logdir: str | os.PathLike[str], *, keep: Keep = Keep(), mode: Mode = "train") -> None:
+        """Opens a log.
+
+        Args:
+          logdir: The run's folder.
+          keep: How much to keep of each array.
+          mode: What the model is doing.
+
+        Raises:
+          ValueError: The folder cannot be written to.
+        """
+        self._keep = keep
+        self._mode: Mode = mode
+        self._layers: dict[str, int] = {}
+        self._tensors: dict[tuple[int, int, str, str], int] = {}
+        self._model = Model(layers=(), tensors=(), software=f"tb_layerview {__version__}")
+        self._log = Log(logdir)
+
+    def write(
+        self,
+        step: int,
+        arrays: Mapping[str, npt.ArrayLike],
+        kind: Kind = "activation",
+        *,
+        name: str | None = None,
+        call: int = 0,
+        axes: tuple[str, ...] | None = None,
+        scalars: Mapping[str, float] | None = None,
+    ) -> None:
+        """Logs arrays at a step.
+
+        Args:
+          step: Not smaller than any before.
+          arrays: By the path of their layer, `encoder/attention`: anything that numpy makes an array of.
+          kind: What they are.
+          name: Which one of its kind; `output` for activations and `kernel` for the others if not given.
+          call: Which call of the layer made them.
+          axes: One name an axis; those of Keras for this kind and rank if not given.
+          scalars: Loss, metrics and learning rate by name, to show beside the layers.
+
+        Raises:
+          ValueError: The step is smaller than the one before, the kind is unknown, or `axes` do not fit an array.
+          TypeError: An array holds no real numbers.
+        """
+        kind = as_kind(kind)
+        logged = {path: np.asarray(array) for path, array in arrays.items()}
+        for path, array in logged.items():
+            if axes is not None and len(axes) != array.ndim:
+                raise ValueError(f"axes={axes!r} names {len(axes)} axes, but the array of {path!r} has {array.ndim}")
+        measurements = {}
+        known = len(self._tensors)
+        for path, array in logged.items():
+            names = axes or default_axes(kind, array.ndim)
+            budget = self._keep.budget(kind)
+            kept = values.choose(array.shape, names, budget, self._keep.examples) if budget and array.ndim else None
+            measured = measure(array, units=self._keep.units, keep=kept)
+            measurements[self._index(path, call, kind, name or _NAMES[kind], array, names)] = measured
+        if len(self._tensors) > known:
+            self._log.describe(self._model)
+        self._log.write(step, measurements, mode=self._mode, scalars=scalars, precision=self._keep.precision)
+
+    def close(self) -> None:
+        """Closes the log."""
+        self._log.close()
+
+    def __enter__(self) -> LayerWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _index(
+        self, path: str, call: int, kind: Kind, name: str, array: npt.NDArray[np.generic], axes: tuple[str, ...]
+    ) -> int:
+        """The tensor's index in the model, which grows as tensors appear."""
+        layer = self._layers.setdefault(path, len(self._layers))
+        index = self._tensors.setdefault((layer, call, kind, name), len(self._tensors))
+        layers, tensors = list(self._model.layers), list(self._model.tensors)
+        if layer == len(layers):
+            layers.append(Layer(path))
+        if index == len(tensors):
+            tensors.append(Tensor(layer, kind, name, array.shape, array.dtype.name, call, axes))
+            self._model = Model(tuple(layers), tuple(tensors), software=self._model.software)
+        return index

@@ -1,0 +1,114 @@
+/** Reading little-endian bytes: the pieces that all payloads are made of. */
+
+/** Reads a payload from front to back. What is not there is an error, never a zero. */
+export class Reader {
+  /** @param {ArrayBuffer} buffer */
+  constructor(buffer) {
+    this.view = new DataView(buffer);
+    this.offset = 0;
+  }
+
+  /** How many bytes are left. */
+  get left() {
+    return this.view.byteLength - this.offset;
+  }
+
+  /**
+   * Moves on by some bytes.
+   * @param {number} count
+   * @returns {number} the offset before
+   */
+  take(count) {
+    if (count > this.left) {
+      throw new Error(
+        `The payload ends after ${this.view.byteLength} bytes where ${count} more from ${this.offset} on belong to it.`,
+      );
+    }
+    const at = this.offset;
+    this.offset += count;
+    return at;
+  }
+
+  uint8() {
+    return this.view.getUint8(this.take(1));
+  }
+
+  uint16() {
+    return this.view.getUint16(this.take(2), true);
+  }
+
+  int16() {
+    return this.view.getInt16(this.take(2), true);
+  }
+
+  uint32() {
+    return this.view.getUint32(this.take(4), true);
+  }
+
+  float64() {
+    return this.view.getFloat64(this.take(8), true);
+  }
+
+  /** @param {number} count */
+  bytes(count) {
+    return new Uint8Array(this.view.buffer, this.view.byteOffset + this.take(count), count);
+  }
+
+  /** protobuf's varint, up to 2**53: more elements than any tensor has. */
+  varint() {
+    let value = 0;
+    let scale = 1;
+    for (;;) {
+      const byte = this.uint8();
+      value += (byte & 127) * scale;
+      if (byte < 128) return value;
+      scale *= 128;
+      if (scale > 2 ** 56) throw new Error("The payload has a number of more than eight bytes.");
+    }
+  }
+}
+
+/** @type {Float32Array | undefined} */
+let halves;
+
+/**
+ * All float16 numbers by their bits, made at first use: 64 KB of table are far faster than arithmetic per element.
+ * @returns {Float32Array}
+ */
+export function float16Table() {
+  if (halves) return halves;
+  halves = new Float32Array(65536);
+  for (let bits = 0; bits < 65536; bits++) {
+    const sign = bits & 0x8000 ? -1 : 1;
+    const exponent = (bits >> 10) & 31;
+    const mantissa = bits & 1023;
+    if (exponent === 31) halves[bits] = mantissa ? NaN : sign * Infinity;
+    else if (exponent === 0) halves[bits] = sign * mantissa * 2 ** -24;
+    else halves[bits] = sign * (1 + mantissa / 1024) * 2 ** (exponent - 15);
+  }
+  return halves;
+}
+
+/**
+ * Undoes zlib's compression with the browser's own inflater.
+ * @param {Uint8Array} bytes
+ * @param {number} size how many bytes must come out
+ * @returns {Promise<ArrayBuffer>}
+ */
+export async function inflate(bytes, size) {
+  const stream = new Blob([/** @type {Uint8Array<ArrayBuffer>} */ (bytes)])
+    .stream()
+    .pipeThrough(new DecompressionStream("deflate"));
+  let inflated;
+  try {
+    inflated = await new Response(stream).arrayBuffer();
+  } catch {
+    throw new Error("The payload's compressed bytes are damaged.");
+  }
+  if (inflated.byteLength !== size) {
+    throw new Error(
+      `The payload holds ${inflated.byteLength} bytes of elements where its shape says ${size}.`,
+    );
+  }
+  return inflated;
+}

@@ -1,0 +1,172 @@
+/** Colour ramps as tables, and the scales that lead into them. */
+
+import { rgb } from "d3-color";
+import { interpolateLab, piecewise } from "d3-interpolate";
+
+/** @typedef {"light" | "dark"} Theme */
+
+/**
+ * Stops from small to large. Hues are chosen away from red and amber, which mean trouble; purple and green are told apart
+ * with every common colour blindness.
+ */
+const STOPS = {
+  light: {
+    size: ["#eef3f7", "#cfe1ee", "#9fc6e0", "#5f9fca", "#2f74ab", "#164c80", "#0a2a50"],
+    negative: ["#f3f3f3", "#dcbfe3", "#ab74bb", "#70318a", "#3d1053"],
+    positive: ["#f3f3f3", "#b9e0cb", "#60b28c", "#217c57", "#0a4930"],
+  },
+  dark: {
+    size: ["#262b30", "#213f58", "#215f89", "#3085b8", "#5cadd8", "#9fd4f1", "#e6f6ff"],
+    negative: ["#2a2d30", "#573a69", "#9159ac", "#c692dc", "#f3dcfc"],
+    positive: ["#2a2d30", "#23503f", "#2f8a64", "#66c99d", "#cdf7e3"],
+  },
+};
+
+/** What is not a number has colours of its own, and everywhere a second mark besides. */
+export const TROUBLE = {
+  light: { nan: "#d3202b", posInf: "#f29900", negInf: "#8a5200", empty: "#ffffff" },
+  dark: { nan: "#ff5a5a", posInf: "#ffb833", negInf: "#b97a1a", empty: "#303030" },
+};
+
+export const LEVELS = 256;
+/** Places in a table behind the ramp's own colours. */
+export const NAN = LEVELS;
+export const POS_INF = LEVELS + 1;
+export const NEG_INF = LEVELS + 2;
+export const EMPTY = LEVELS + 3;
+
+/**
+ * A ramp of `LEVELS` colours and the four special ones, each as the 32 bits that an ImageData holds.
+ * @typedef {Uint32Array} Palette
+ */
+
+/** @type {Map<string, Palette>} */
+const palettes = new Map();
+
+/**
+ * @param {Theme} theme
+ * @param {boolean} diverging
+ * @returns {Palette}
+ */
+export function palette(theme, diverging) {
+  const key = `${theme} ${diverging}`;
+  const known = palettes.get(key);
+  if (known) return known;
+  const { size, negative, positive } = STOPS[theme];
+  const ramp = diverging
+    ? piecewise(interpolateLab, [...negative].reverse().concat(positive.slice(1)))
+    : piecewise(interpolateLab, size);
+  const made = new Uint32Array(LEVELS + 4);
+  for (let i = 0; i < LEVELS; i++) made[i] = pack(ramp(i / (LEVELS - 1)));
+  const { nan, posInf, negInf, empty } = TROUBLE[theme];
+  made[NAN] = pack(nan);
+  made[POS_INF] = pack(posInf);
+  made[NEG_INF] = pack(negInf);
+  made[EMPTY] = pack(empty);
+  palettes.set(key, made);
+  return made;
+}
+
+/** @param {string} colour */
+function pack(colour) {
+  const { r, g, b } = rgb(colour);
+  return ((255 << 24) | (b << 16) | (g << 8) | r) >>> 0;
+}
+
+/**
+ * A colour of a palette as CSS text.
+ * @param {Palette} colours
+ * @param {number} level
+ */
+export function cssColour(colours, level) {
+  const bits = colours[level];
+  return `rgb(${bits & 255} ${(bits >> 8) & 255} ${(bits >> 16) & 255})`;
+}
+
+/**
+ * How values become levels of a palette. `root` is a diverging scale that gives small values more room.
+ * @typedef {object} ColourScale
+ * @property {"log" | "linear" | "root"} transform
+ * @property {boolean} diverging around 0, which lies in the middle
+ * @property {number} low
+ * @property {number} high
+ */
+
+/**
+ * The scale of a statistic in the map.
+ * @param {"size" | "signed" | "share"} kind
+ * @param {[number, number]} range
+ * @returns {ColourScale}
+ */
+export function statisticScale(kind, [low, high]) {
+  if (kind === "size") return { transform: "log", diverging: false, low, high };
+  if (kind === "signed") return { transform: "root", diverging: true, low, high };
+  return { transform: "linear", diverging: false, low, high };
+}
+
+/**
+ * The scale of a picture: diverging around 0, but sequential when nothing is negative (or nothing positive).
+ * @param {[number, number]} range
+ * @returns {ColourScale}
+ */
+export function pictureScale([low, high]) {
+  if (low < 0) {
+    const most = Math.max(-low, high);
+    return { transform: "linear", diverging: true, low: -most, high: most };
+  }
+  if (high === low) return { transform: "linear", diverging: false, low: 0, high: high || 1 };
+  // A tensor that lies far from 0 shows its differences, one that comes near it keeps 0 as its ground.
+  return { transform: "linear", diverging: false, low: low < 0.5 * high ? 0 : low, high };
+}
+
+/**
+ * Where a finite value lies on a scale, 0 to 1 within it.
+ * @param {ColourScale} scale
+ * @param {number} value
+ */
+export function toUnit({ transform, low, high }, value) {
+  if (transform === "log") return value > 0 ? Math.log(value / low) / Math.log(high / low) : 0;
+  if (transform === "root") return 0.5 + 0.5 * Math.sign(value) * Math.sqrt(Math.abs(value) / high);
+  return (value - low) / (high - low);
+}
+
+/**
+ * The value at a place on a scale.
+ * @param {ColourScale} scale
+ * @param {number} unit 0 to 1
+ */
+export function fromUnit({ transform, low, high }, unit) {
+  if (transform === "log") return low * (high / low) ** unit;
+  if (transform === "root") return high * Math.sign(unit - 0.5) * (2 * unit - 1) ** 2;
+  return low + unit * (high - low);
+}
+
+/**
+ * The palette's level for any value: non-finite ones have their own.
+ * @param {ColourScale} scale
+ * @param {number} value
+ */
+export function levelOf(scale, value) {
+  if (value !== value) return NAN;
+  if (value === Infinity) return POS_INF;
+  if (value === -Infinity) return NEG_INF;
+  const unit = toUnit(scale, value);
+  return unit <= 0 ? 0 : unit >= 1 ? LEVELS - 1 : Math.round(unit * (LEVELS - 1));
+}
+
+/**
+ * Values to label on a colour bar.
+ * @param {ColourScale} scale
+ * @returns {number[]} ascending
+ */
+export function scaleTicks(scale) {
+  const { transform, low, high } = scale;
+  if (transform === "root") return [low, low / 4, 0, high / 4, high];
+  if (transform === "linear") return [low, (low + high) / 2, high];
+  const from = Math.ceil(Math.log10(low) - 1e-9);
+  const to = Math.floor(Math.log10(high) + 1e-9);
+  const every = Math.max(1, Math.ceil((to - from) / 4));
+  const ticks = [];
+  for (let power = to; power >= from; power -= every) ticks.unshift(10 ** power);
+  return ticks.length >= 2 ? ticks : [low, high];
+}

@@ -1,0 +1,128 @@
+/** What a person has chosen, as it stands in the address: one list of fields for reading and writing. */
+
+/** @typedef {import("./api.js").Kind} Kind */
+/** @typedef {import("./axis.js").Spacing} Spacing */
+
+/**
+ * @typedef {object} ViewState
+ * @property {string} run empty until one is chosen
+ * @property {string} layer path of the selected tensor's layer
+ * @property {string} kind of the selected tensor
+ * @property {string} name of the selected tensor
+ * @property {number} call of the selected tensor
+ * @property {number | null} step null: the last one
+ * @property {string[]} maps kinds whose maps are shown; empty: as many as fit
+ * @property {string} statistic
+ * @property {string} spacing of the step axis
+ * @property {string} filter
+ * @property {boolean} follow whether the newest step is shown as it comes
+ * @property {string} range of the picture's colours: "all" steps or "step"
+ * @property {string} values axis of the distribution: "linear" or "log"
+ * @property {string} panel what stands beside the distribution: "histogram" or "units"
+ */
+
+/**
+ * @template T
+ * @typedef {{fallback: T, read: (text: string) => T, write: (value: T) => string}} Field
+ */
+
+/** @param {string} fallback @returns {Field<string>} */
+const text = (fallback) => ({ fallback, read: String, write: String });
+
+/** @param {string[]} allowed the first is the fallback @returns {Field<string>} */
+const choice = (...allowed) => ({
+  fallback: allowed[0],
+  read: (value) => (allowed.includes(value) ? value : allowed[0]),
+  write: String,
+});
+
+/** @type {Field<boolean>} */
+const flag = { fallback: false, read: (value) => value === "1", write: (on) => (on ? "1" : "0") };
+
+/** @type {Field<number | null>} */
+const optionalNumber = {
+  fallback: null,
+  read: (value) => (/^-?\d+$/.test(value) ? Number(value) : null),
+  write: String,
+};
+
+/** @type {{[Name in keyof ViewState]: Field<ViewState[Name]>}} */
+export const FIELDS = {
+  run: text(""),
+  layer: text(""),
+  kind: text(""),
+  name: text(""),
+  call: { fallback: 0, read: (value) => Number.parseInt(value, 10) || 0, write: String },
+  step: optionalNumber,
+  maps: {
+    fallback: [],
+    read: (value) => value.split(",").filter(Boolean),
+    write: (kinds) => kinds.join(","),
+  },
+  statistic: text("rms"),
+  spacing: choice("linear", "log", "even"),
+  filter: text(""),
+  follow: flag,
+  range: choice("all", "step"),
+  values: choice("linear", "log"),
+  panel: choice("histogram", "units"),
+};
+
+const PREFIX = "p.layerview.";
+
+/**
+ * @param {string} hash of TensorBoard's page, with or without "#"
+ * @returns {ViewState}
+ */
+export function readViewState(hash) {
+  /** @type {Map<string, string>} */
+  const found = new Map();
+  for (const part of hash.replace(/^#/, "").split("&")) {
+    if (!part.startsWith(PREFIX)) continue;
+    const at = part.indexOf("=");
+    if (at > 0) found.set(part.slice(PREFIX.length, at), decode(part.slice(at + 1)));
+  }
+  return /** @type {ViewState} */ (
+    Object.fromEntries(
+      Object.entries(FIELDS).map(([name, field]) => {
+        const value = found.get(name);
+        return [name, value === undefined ? field.fallback : field.read(value)];
+      }),
+    )
+  );
+}
+
+/**
+ * The hash with the state in it. What is as it would be anyway is left out, what is not ours stays as it is.
+ * @param {string} hash of TensorBoard's page
+ * @param {ViewState} state
+ * @returns {string} with "#"
+ */
+export function writeViewState(hash, state) {
+  const others = hash
+    .replace(/^#/, "")
+    .split("&")
+    .filter((part) => part && !part.startsWith(PREFIX));
+  const own = Object.entries(FIELDS).flatMap(([name, field]) => {
+    const value = field.write(/** @type {never} */ (state[/** @type {keyof ViewState} */ (name)]));
+    const same = value === field.write(/** @type {never} */ (field.fallback));
+    return same ? [] : [`${PREFIX}${name}=${encodeURIComponent(value)}`];
+  });
+  if (!others.length) others.push("layerview");
+  return `#${[...others, ...own].join("&")}`;
+}
+
+/** @param {string} hash */
+export function hasViewState(hash) {
+  return hash.includes(PREFIX);
+}
+
+/** @param {string} value */
+function decode(value) {
+  try {
+    return decodeURIComponent(value);
+  } catch {
+    // A hand-made address with a stray "%" means what it says.
+    return value;
+  }
+}
