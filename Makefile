@@ -4,6 +4,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-estimator test check bench proto frontend browser clean
 .DELETE_ON_ERROR:
+# Both environments build the front end in the same place.
+.NOTPARALLEL:
 
 help:
 	@echo "make demo            train a small Keras model on real digits, and look at it in the Layers tab"

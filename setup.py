@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import setuptools
 from setuptools.command.build_py import build_py
 from setuptools.command.editable_wheel import editable_wheel
@@ -10,22 +13,32 @@ from setuptools.command.sdist import sdist
 import build_frontend
 
 
-def with_frontend(command: type[setuptools.Command]) -> type[setuptools.Command]:
-    """Returns `command`, which now builds the front end before it runs."""
+class BuildPy(build_py):
+    """Collects the package for a wheel."""
 
-    def run(self: setuptools.Command) -> None:
+    def run(self) -> None:
         build_frontend.build()
-        command.run(self)
+        # Files that are named by their content would stay here from an earlier build, and be packed.
+        earlier = Path(self.build_lib, "tb_layerview", "static")
+        if earlier.is_dir():
+            shutil.rmtree(earlier)
+        super().run()
 
-    return type(command.__name__, (command,), {"run": run})
+
+class EditableWheel(editable_wheel):
+    """Makes an editable install. It runs `build_py` too, but turns a failure of that into a warning."""
+
+    def run(self) -> None:
+        build_frontend.build()
+        super().run()
 
 
-# `build_py` alone would not do: an sdist is made without it, and an editable install turns its
-# failure into a warning.
-setuptools.setup(
-    cmdclass={
-        "build_py": with_frontend(build_py),
-        "editable_wheel": with_frontend(editable_wheel),
-        "sdist": with_frontend(sdist),
-    }
-)
+class Sdist(sdist):
+    """Makes a source distribution, without `build_py`."""
+
+    def run(self) -> None:
+        build_frontend.build()
+        super().run()
+
+
+setuptools.setup(cmdclass={"build_py": BuildPy, "editable_wheel": EditableWheel, "sdist": Sdist})

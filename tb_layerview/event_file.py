@@ -31,7 +31,7 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, list[Message]], list[s
     """Reads all whole messages of an event file that is perhaps still being written.
 
     Returns:
-      By tag the messages in the order in which they were logged, and a sentence about each place that could not be read.
+      By tag the messages in the order in which they were logged, and a sentence about each place that cannot be read.
     """
     messages: dict[str, list[Message]] = {}
     problems: list[str] = []
@@ -40,7 +40,7 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, list[Message]], list[s
         try:
             event.ParseFromString(record)
         except DecodeError:
-            problems.append(f"{path} holds a record of {len(record)} bytes that is no event; it is left out.")
+            problems.append(f"{path} holds a record of {len(record)} bytes that is no event; it is left out")
             continue
         for value in event.summary.value:
             if value.metadata.plugin_data.plugin_name == PLUGIN_NAME and len(value.tensor.string_val) == 1:
@@ -58,7 +58,7 @@ def _records(path: Path, problems: list[str]) -> Iterator[bytes]:
             length, length_crc = _HEAD.unpack(head)
             if masked_crc32c(head[:8]) != length_crc:
                 at = file.tell() - _HEAD.size
-                problems.append(f"{path} is damaged at byte {at}; the {left} bytes from there on are not read.")
+                problems.append(f"{path} is damaged at byte {at}; the {left} bytes from there on are not read")
                 return
             left -= _HEAD.size + length + _TAIL.size
             if left < 0:
@@ -69,4 +69,4 @@ def _records(path: Path, problems: list[str]) -> Iterator[bytes]:
                 yield data
             else:
                 at = file.tell() - length - _TAIL.size
-                problems.append(f"{path} is damaged in the {length} bytes from byte {at} on; they are left out.")
+                problems.append(f"{path} is damaged in the {length} bytes from byte {at} on; they are left out")

@@ -29,6 +29,8 @@ class GraphIndex:
       ops: Its operations in the order of their creation, which is a forward order.
       position: Index in `ops` of each operation.
       by_name: Operations by name.
+      gradient_scopes: The scopes that `tf.gradients` has made, each with the last operation that it has a gradient for,
+        which made what was differentiated: the loss.
     """
 
     def __init__(self, graph: Any) -> None:
@@ -39,6 +41,9 @@ class GraphIndex:
         self._consumers: dict[tuple[Any, int], list[Any]] = {}
         self._data: set[Any] = set()
         self._backward: set[Any] = set()
+        self.gradient_scopes: dict[str, Any] = {}
+        for op in self.ops:
+            self._note_gradient_scope(op.name)
         for op in self.ops:
             inputs = list(op.inputs)
             for tensor in inputs:
@@ -63,6 +68,13 @@ class GraphIndex:
             for op in self._consumers.get((tensor.op, tensor.value_index), ())
             if op not in self._backward and not _SINKS.match(op.type)
         ]
+
+    def is_assigned(self, tensor: Any) -> bool:
+        """Whether a tensor goes straight into a variable."""
+        return any(
+            op.type.startswith(("Assign", "Scatter", "ResourceScatter"))
+            for op in self._consumers.get((tensor.op, tensor.value_index), ())
+        )
 
     def updates_of(self, holder: Any) -> list[Any]:
         """The operations that assign to a variable what depends on a gradient."""
@@ -96,24 +108,37 @@ class GraphIndex:
             op = op.inputs[0].op
         return op if op.type in HOLDERS else None
 
-    def _is_named_as_backward(self, name: str) -> bool:
-        """Whether the name is one that `tf.gradients` or `tf.GradientTape` gives.
+    def _note_gradient_scope(self, name: str) -> None:
+        """Finds the scope of a gradient in the name of one of its operations.
 
-        `tf.gradients` puts what it makes for an operation `a/b` into a scope `.../a/b_grad`, whatever the user calls the
-        outer scopes: that the part before `_grad` names an operation is what tells it from a layer called `my_grad`.
+        `tf.gradients` puts what it makes for an operation `a/b` into a scope `gradients/a/b_grad`, whatever the user calls
+        the outer scope: that the part before `_grad` names an operation is what tells it from a layer called `my_grad`.
         """
-        if "gradient_tape/" in name:
-            return True
         if "_grad" not in name:
-            return False
+            return
         parts = name.split("/")
         for end, part in enumerate(parts):
             if not _BACKWARD.search(part):
                 continue
             last = _BACKWARD.sub("", part)
-            for start in range(end + 1):
-                if "/".join([*parts[start:end], last]) in self.by_name:
-                    return True
+            for start in range(1, end + 1):
+                of = self.by_name.get("/".join([*parts[start:end], last]))
+                if of is not None:
+                    scope = "/".join(parts[:start])
+                    known = self.gradient_scopes.get(scope)
+                    if known is None or self.position[known] < self.position[of]:
+                        self.gradient_scopes[scope] = of
+                    return
+
+    def _is_named_as_backward(self, name: str) -> bool:
+        """Whether `tf.gradients` or `tf.GradientTape` has made the operation, by its scope."""
+        if "gradient_tape/" in name:
+            return True
+        end = name.find("/")
+        while end >= 0:
+            if name[:end] in self.gradient_scopes:
+                return True
+            end = name.find("/", end + 1)
         return False
 
 

@@ -43,6 +43,7 @@ class GraphTaps:
       layers: In the order in which they run.
       taps: Everything that can be logged of them, layer by layer.
       triggers: The operations that update trainable variables: a run that reaches one trains.
+      losses: Scalar `tf.Tensor`s that were differentiated.
       learning_rates: Scalar `tf.Tensor`s by name: `learning_rate`, or one per optimizer with the first layer's path.
       notes: What is not there to be logged and why, a sentence each.
     """
@@ -50,19 +51,17 @@ class GraphTaps:
     layers: tuple[Layer, ...]
     taps: tuple[GraphTap, ...]
     triggers: frozenset[Any]
+    losses: tuple[Any, ...]
     learning_rates: dict[str, Any]
     notes: tuple[str, ...]
 
 
-def find_layers(graph: Any) -> GraphTaps:
+def find_layers(index: GraphIndex) -> GraphTaps:
     """Searches a graph for layers, their activations, weights and gradients, and for what trains them.
 
-    The graph is not changed.
-
     Args:
-      graph: A `tf.Graph` whose model, and optimizer if it is to be trained, are complete.
+      index: That of a graph whose model, and optimizer if it is to be trained, are complete.
     """
-    index = GraphIndex(graph)
     trainable = _holders(index, (tf.compat.v1.GraphKeys.TRAINABLE_VARIABLES,))
     notes: list[str] = []
     found = _with_weightless(index, _find(index, trainable, notes))
@@ -81,6 +80,11 @@ def find_layers(graph: Any) -> GraphTaps:
         ),
         taps=tuple(taps),
         triggers=frozenset(update.trigger for update in updates),
+        losses=tuple(
+            op.outputs[0]
+            for op in index.gradient_scopes.values()
+            if op.outputs and op.outputs[0].shape.rank == 0 and can_fetch(op.outputs[0])
+        ),
         learning_rates=_learning_rates(updates, found),
         notes=tuple(notes),
     )
@@ -212,28 +216,42 @@ def _shape(holder: Any) -> tf.TensorShape:
 # ---- activations by scope ----
 
 
+@dataclasses.dataclass
+class _CallScope:
+    """The name scope of a call of a layer.
+
+    Attributes:
+      parts: How many parts of the scope of the layer's variables it matches, from that scope's start.
+      entries: Operations in it where data meets the layer's variables.
+      nested: Those in a scope of the layer inside it: what a loop does at its first turn, to learn its shapes.
+    """
+
+    parts: int
+    entries: list[Any]
+    nested: list[Any] = dataclasses.field(default_factory=list)
+
+
 def _by_scopes(index: GraphIndex, scoped: dict[str, list[Any]], entries: dict[Any, list[Any]]) -> list[_Found]:
     """The layers whose variables have a scope of their own."""
-    matched: dict[str, dict[str, tuple[int, list[Any]]]] = {}  # variables' scope: call's scope: (matched parts, entries)
+    matched: dict[str, dict[str, _CallScope]] = {}  # by the variables' scope, then by the call's
     for scope, ops in scoped.items():
         matched[scope] = {}
         for entry in _in_order(index, (e for op in ops for e in entries[op])):
             call_scope, parts = _match(scope, entry.name)
-            known = matched[scope].setdefault(call_scope, (parts, []))
-            known[1].append(entry)
+            matched[scope].setdefault(call_scope, _CallScope(parts, [])).entries.append(entry)
     found: dict[str, _Found] = {}
     for scope, ops in scoped.items():
         path, calls = scope, _merge_nested(matched[scope])
         chained: list[Any] = []
         outputs_of: list[list[Any]] = []
-        for call_scope, (parts, own) in calls.items():
-            is_whole = parts == scope.count("/") + 1
-            if not call_scope or not (is_whole or _is_alone(scope, call_scope, own, matched)):
-                chained += own
+        for call_scope, call in calls.items():
+            is_whole = call.parts == scope.count("/") + 1
+            if not call_scope or not (is_whole or _is_alone(scope, call_scope, call.entries, matched)):
+                chained += call.entries
                 continue
             if not is_whole:
-                path = "/".join(scope.split("/")[:parts])
-            outputs_of += _scope_outputs(index, call_scope, own)
+                path = "/".join(scope.split("/")[: call.parts])
+            outputs_of += _scope_outputs(index, call_scope, call)
         outputs_of += _chain_outputs(index, chained)
         layer = found.setdefault(path, _Found(path))
         layer.weights.update({op.name[len(path) + 1 :]: op for op in ops})
@@ -271,38 +289,35 @@ def _match(scope: str, name: str) -> tuple[str, int]:
     return "", 0
 
 
-def _merge_nested(calls: dict[str, tuple[int, list[Any]]]) -> dict[str, tuple[int, list[Any]]]:
+def _merge_nested(calls: dict[str, _CallScope]) -> dict[str, _CallScope]:
     """Joins the calls whose scope lies in another call's: a loop's body and the loop are one call."""
-    merged: dict[str, tuple[int, list[Any]]] = {}
+    merged: dict[str, _CallScope] = {}
     for scope in sorted(calls, key=len):
-        parts, own = calls[scope]
-        outer = next((s for s in merged if s and scope.startswith(s + "/")), scope)
-        known_parts, known = merged.setdefault(outer, (parts, []))
-        merged[outer] = (known_parts, [*known, *own])
+        outer = next((s for s in merged if s and scope.startswith(s + "/")), None)
+        if outer is None:
+            merged[scope] = calls[scope]
+        else:
+            merged[outer].nested += calls[scope].entries
     return merged
 
 
 def _is_alone(
-    scope: str, call_scope: str, own: list[Any], matched: dict[str, dict[str, tuple[int, list[Any]]]]
+    scope: str, call_scope: str, own: list[Any], matched: dict[str, dict[str, _CallScope]]
 ) -> bool:
     """Whether no other layer's data meets its variables in a scope, but in the same operations (a loop)."""
     prefix = call_scope + "/"
-    return all(
-        other == scope or entry in own or not entry.name.startswith(prefix)
-        for other, calls in matched.items()
-        for _, others in calls.values()
-        if _stem_path(other).rpartition("/")[0] != _stem_path(scope).rpartition("/")[0] or not set(others) & set(own)
-        for entry in others
-    )
+
+    def is_elsewhere(calls: dict[str, _CallScope]) -> bool:
+        entries = [entry for call in calls.values() for entry in call.entries]
+        return any(entry in own for entry in entries) or not any(entry.name.startswith(prefix) for entry in entries)
+
+    return all(other == scope or is_elsewhere(calls) for other, calls in matched.items())
 
 
-def _stem_path(scope: str) -> str:
-    return "/".join(_stem(part) for part in scope.split("/"))
-
-
-def _scope_outputs(index: GraphIndex, scope: str, entries: list[Any]) -> list[list[Any]]:
+def _scope_outputs(index: GraphIndex, scope: str, call: _CallScope) -> list[list[Any]]:
     """What leaves a scope, call by call: several calls of a layer may share a scope (`dense/Relu`, `dense/Relu_1`)."""
     prefix = scope + "/"
+    entries = [*call.entries, *call.nested]
 
     def is_inside(op: Any) -> bool:
         return bool(op.name.startswith(prefix)) or op.name == scope
@@ -339,15 +354,15 @@ def _scope_outputs(index: GraphIndex, scope: str, entries: list[Any]) -> list[li
         of = met(tensor)
         if not of:
             continue  # made of an output alone: a penalty on it, a statistic
-        same = next((call for call in calls if of & call[0] or not _repeats(index, of, call[0])), None)
+        same = next((known for known in calls if of & known[0] or not _repeats(index, of, known[0])), None)
         if same is None:
             calls.append((of, [tensor]))
         else:
             same[0].update(of)
             same[1].append(tensor)
-    rest = [entry for entry in entries if entry in inside and not any(entry in call[0] for call in calls)]
+    rest = [entry for entry in call.entries if entry in inside and not any(entry in known[0] for known in calls)]
     last = _last_output(index, rest, inside)
-    if last is not None and (not calls or _repeats(index, set(rest), set().union(*(call[0] for call in calls)))):
+    if last is not None and (not calls or _repeats(index, set(rest), set().union(*(known[0] for known in calls)))):
         calls.append((set(rest), [last]))
     return [tensors for _, tensors in calls]
 
@@ -373,6 +388,8 @@ def _last_output(index: GraphIndex, entries: list[Any], inside: set[Any]) -> Any
         stack += [consumer for tensor in op.outputs for consumer in index.consumers(tensor)]
     for op in reversed(_in_order(index, reached)):
         for tensor in outputs(op):
+            if index.is_assigned(tensor):
+                return None  # what goes into a moving average
             if can_fetch(tensor):
                 return tensor
     return None

@@ -70,10 +70,12 @@ def merge(
                 parts.append(Part(log.writer, shard, origin[positions, 2], positions, own_index))
     wall_times = np.full(len(steps), np.nan)
     modes: list[Mode] = ["train"] * len(steps)
+    ids = [""] * len(steps)
     for part in parts:
         wall_times[part.positions] = part.shard.wall_times[part.rows]
         for position, row in zip(part.positions.tolist(), part.rows.tolist()):
             modes[position] = part.shard.modes[row]
+            ids[position] = part.writer
     return Run(
         name=name,
         folder=folder,
@@ -128,7 +130,8 @@ def _say_hidden(gone: npt.NDArray[np.int64]) -> str:
         return ""
     count, writers = len(gone), len(np.unique(gone[:, 1]))
     steps = f"{count} step{'s' if count > 1 else ''} from {gone[:, 0].min()} on"
-    return f"{steps}, of {'a writer that a later one' if writers == 1 else f'{writers} writers that later ones'} replaced"
+    by = "a writer that a later one" if writers == 1 else f"{writers} writers that later ones"
+    return f"{steps}, of {by} replaced"
 
 
 def _unify(models: Sequence[Model]) -> tuple[tuple[Layer, ...], tuple[LoggedTensor, ...]]:

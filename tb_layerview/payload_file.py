@@ -64,9 +64,7 @@ def read(folder: str | os.PathLike[str] | None, piece: Piece) -> bytes:
                 data = file.read(piece.length)
                 there = len(data)
     except FileNotFoundError:
-        raise PayloadError(
-            f"{path} is missing: it lies beside the event file and must be copied with it."
-        ) from None
+        raise PayloadError(f"{path} is missing: it lies beside the event file and must be copied with it.") from None
     except OSError as error:
         raise PayloadError(f"{path} cannot be read: {error.strerror or error}.") from error
     if there != piece.length:

@@ -80,13 +80,13 @@ class Part:
     own_index: npt.NDArray[np.int64]
 
     def kept(self, section: Section, tensor: int) -> npt.NDArray[np.bool_]:
-        """bool [n]: whether each row keeps that section of the tensor of the run."""
+        """Whether each row keeps that section of the tensor of the run, bool [n]."""
         own = int(self.own_index[tensor])
         kept = self.shard.kept[SECTIONS.index(section)]
         return kept[self.rows, own] if 0 <= own < kept.shape[1] else np.zeros(len(self.rows), bool)
 
     def piece(self, section: Section, row: int, tensor: int) -> Piece:
-        """Where a section that a row keeps lies."""
+        """Where a section that a row of the shard keeps lies."""
         return self.shard.piece(self.writer, section, row, int(self.own_index[tensor]))
 
 
@@ -102,6 +102,7 @@ class Run:
       steps: int64 [steps], ascending.
       wall_times: float64 [steps]: when each was logged, in seconds since 1970.
       modes: What the model was doing at each step.
+      writers: Id of the writer that logged each step.
       model: What the newest writer says of itself: probe, notes, schedule, software.
       hidden: In words, what is in the files and not in here because a later writer replaced it; else empty.
       problems: A sentence about each thing in the files that could not be read.
@@ -117,6 +118,7 @@ class Run:
     steps: npt.NDArray[np.int64]
     wall_times: npt.NDArray[np.float64]
     modes: tuple[Mode, ...]
+    writers: tuple[str, ...]
     model: Model
     hidden: str
     problems: tuple[str, ...]
@@ -138,15 +140,14 @@ class Run:
         """
         of_layer = [t for t in self.tensors if t.layer == layer]
         if not of_layer:
-            raise NotLoggedError(f"run {self.name!r} logs no layer {layer!r}; {_nearest(layer, self.layers_logged)}.")
-        fitting = [
-            t for t in of_layer if t.call == call and kind in (None, t.kind) and name in (None, t.name)
-        ]
+            raise NotLoggedError(f"run {self.name!r} logs no layer {layer!r}; {nearest(layer, self.layers_logged)}.")
+        fitting = [t for t in of_layer if t.call == call and kind in (None, t.kind) and name in (None, t.name)]
         if len(fitting) == 1:
             return fitting[0]
         if fitting:
             raise NotLoggedError(
-                f"layer {layer!r} has {len(fitting)} tensors that fit; say which one with kind= and name=: {_list(fitting)}."
+                f"layer {layer!r} has {len(fitting)} tensors that fit: {_list(fitting)}. "
+                "Say which one with kind= and name=."
             )
         asked = ", ".join(f"{k}={v!r}" for k, v in (("kind", kind), ("name", name), ("call", call)) if v is not None)
         raise NotLoggedError(f"layer {layer!r} has no tensor with {asked}; it has: {_list(of_layer)}.")
@@ -171,9 +172,7 @@ class Run:
         """
         return self.columns(statistic, range(len(self.tensors)))
 
-    def columns(
-        self, statistic: str, tensors: Sequence[SupportsIndex], since: int = 0
-    ) -> npt.NDArray[np.float64]:
+    def columns(self, statistic: str, tensors: Sequence[SupportsIndex], since: int = 0) -> npt.NDArray[np.float64]:
         """The part of `statistics` for some tensors and the steps from index `since` on."""
         if statistic not in STATISTICS:
             raise NotLoggedError(f"there is no statistic {statistic!r}; there are {', '.join(STATISTICS)}.")
@@ -286,12 +285,12 @@ class Run:
           PayloadError: The payload file is missing, cut off or damaged.
         """
         index, position = self._index(tensor), self._position(step)
-        (piece,) = self.pieces(section, index, position)[:1]
-        if piece is None:
-            kept = self.kept_steps(section, tensor)
-            where = f"the nearest step that keeps it is {_nearest_step(kept, step)}" if len(kept) else "no step keeps it"
+        part, row = self._at(position)
+        kept = self.kept_steps(section, index)
+        if step not in kept:
+            where = f"the nearest step that does is {_nearest_step(kept, step)}" if len(kept) else "no step does"
             raise NotLoggedError(f"{self.tensors[index]} keeps no {section} at step {step}; {where}.")
-        return self.read(piece)
+        return self.read(part.piece(section, row, index))
 
     def read(self, piece: Piece) -> bytes:
         """Reads a piece of one of this run's payload files.
@@ -335,12 +334,14 @@ def _list(tensors: Sequence[LoggedTensor]) -> str:
     return "; ".join(named) + ("; ..." if len(tensors) > 8 else "")
 
 
-def _nearest(name: str, names: Sequence[str]) -> str:
+def nearest(name: str, names: Sequence[str]) -> str:
     """Says which names there are, those like `name` first."""
     if not names:
-        return "it logs none"
+        return "there are none"
     close = difflib.get_close_matches(name, names, n=3, cutoff=0.4)
-    return f"nearest: {', '.join(close)}" if close else f"it logs {', '.join(names[:8])}{', ...' if len(names) > 8 else ''}"
+    if close:
+        return f"nearest: {', '.join(close)}"
+    return f"there are {', '.join(names[:8])}{', ...' if len(names) > 8 else ''}"
 
 
 def _nearest_step(steps: npt.NDArray[np.int64], step: int) -> int:

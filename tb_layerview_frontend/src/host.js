@@ -93,6 +93,6 @@ export function onReload(listener, end) {
       JSON.stringify({ type: message.type, id: message.id, payload: null, error: null, isReply: true }),
     );
   };
-  host.postMessage("experimental.bootstrap", "*", [port2]);
+  host.postMessage("experimental.bootstrap", window.location.origin, [port2]);
   end.addEventListener("abort", () => port1.close());
 }

@@ -1,0 +1,100 @@
+"""What was read so far of the logs in one folder, and the run that they make."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+from google.protobuf.message import DecodeError
+
+from tb_layerview import layerview_pb2 as pb
+from tb_layerview import shard
+from tb_layerview.merge import WriterLog, merge
+from tb_layerview.model import Model
+from tb_layerview.record import model_from_proto
+from tb_layerview.run import Run
+from tb_layerview.shard import Message, Shard
+
+# A writer's id is part of a file's name: nothing in it may lead out of the folder.
+_TAG = re.compile(r"layers/([A-Za-z0-9][A-Za-z0-9._-]{0,127})/(model|[0-9]{5,9})")
+
+
+class FolderLog:
+    """Turns messages into a run, and again when there are more of them; what is known already is not read again."""
+
+    def __init__(self, name: str, *, folder: Path | None, payload_folder: Path | None) -> None:
+        """Begins with nothing.
+
+        Args:
+          name: The run's name.
+          folder: The run's folder, or None if it is not on this machine.
+          payload_folder: Where the payload files lie, or None.
+        """
+        self._name = name
+        self._folder = folder
+        self._payload_folder = payload_folder
+        self._models: dict[str, bytes] = {}
+        self._shards: dict[str, dict[int, Shard]] = {}
+        self._run: Run | None = None
+
+    def update(
+        self, messages: Mapping[str, Sequence[Message]], tags: Collection[str], problems: Sequence[str] = ()
+    ) -> Run | None:
+        """Reads messages.
+
+        Args:
+          messages: By tag all messages of it, for at least those tags that have new ones.
+          tags: All tags that there are; what was read of others before is forgotten.
+          problems: What could not be read, in sentences.
+
+        Returns:
+          The run, or None as long as no writer has said what it logs.
+        """
+        found = [*problems, *(f"the tag {tag!r} is none of a layer log" for tag in tags if not _TAG.fullmatch(tag))]
+        parts = {tag: (match[1], match[2]) for tag in sorted(tags) if (match := _TAG.fullmatch(tag))}
+        for tag, (writer, part) in parts.items():
+            if part == "model" and messages.get(tag):
+                self._models[writer] = messages[tag][-1].data
+        logs = []
+        shards: dict[str, dict[int, Shard]] = {}
+        for writer in dict.fromkeys(writer for writer, _ in parts.values()):
+            model = self._model(writer, parts.values(), found)
+            if model is None:
+                continue
+            known = self._shards.get(writer, {})
+            own = shards.setdefault(writer, {})
+            for tag, (of, part) in parts.items():
+                if of != writer or part == "model":
+                    continue
+                number = int(part)
+                if tag in messages or number not in known:
+                    own[number] = shard.read(messages.get(tag, ()), len(model.tensors), known.get(number))
+                else:
+                    own[number] = known[number]
+            logs.append(WriterLog(writer, model, tuple(own[number] for number in sorted(own))))
+        self._shards = shards
+        self._run = (
+            merge(
+                self._name,
+                logs,
+                folder=self._folder,
+                payload_folder=self._payload_folder,
+                problems=found,
+                before=self._run,
+            )
+            if logs
+            else None
+        )
+        return self._run
+
+    def _model(self, writer: str, parts: Collection[tuple[str, str]], problems: list[str]) -> Model | None:
+        """What a writer says that it logs; if that cannot be read, None and a sentence in `problems`."""
+        if (writer, "model") not in parts:
+            problems.append(f"writer {writer} has not said what it logs, so its steps are left out")
+            return None
+        try:
+            return model_from_proto(pb.Model.FromString(self._models[writer]))
+        except (DecodeError, ValueError) as error:
+            problems.append(f"what writer {writer} logged is left out: {error}")
+            return None

@@ -1,0 +1,160 @@
+"""The digests that the hook adds to a graph, and which of them a run may fetch."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from tb_layerview import device_digest, values
+from tb_layerview.digest import Measurement
+from tb_layerview.graph_index import GraphIndex
+from tb_layerview.graph_search import GraphTap
+from tb_layerview.options import Keep
+
+# How many are assumed along an axis whose size is not known before the graph runs, when it is decided what to keep.
+_ASSUMED = {"example": 64}
+_ASSUMED_ELSE = 128
+
+
+@dataclasses.dataclass(frozen=True)
+class DigestGroup:
+    """Digests that are fetched together or not at all.
+
+    Attributes:
+      sources: The operations that must run anyway in a run that fetches them.
+      taps: What is digested, by the tensor's index in the model.
+      fetches: What to fetch: `"digests"`, `"values"`, and `"shapes"`, the shapes of those whose values are kept and
+        whose shape is not known.
+    """
+
+    sources: frozenset[Any]
+    taps: dict[int, device_digest.Tap]
+    fetches: dict[str, Any]
+
+    def wanted(self, with_values: bool) -> dict[str, Any]:
+        """What to fetch at a step with or without values."""
+        return self.fetches if with_values else {"digests": self.fetches["digests"]}
+
+    def measurements(self, fetched: Mapping[str, Any]) -> dict[int, Measurement]:
+        """Makes measurements, by the tensor's index in the model, of what `wanted` evaluated to."""
+        measured = device_digest.measurements(self.taps, fetched)
+        for name, shape in fetched.get("shapes", {}).items():
+            measurement = measured[int(name)]
+            axes = tuple(
+                dataclasses.replace(axis, size=int(size)) for axis, size in zip(measurement.kept_axes, shape)
+            )
+            measured[int(name)] = dataclasses.replace(measurement, kept_axes=axes)
+        return measured
+
+
+def add_digests(
+    index: GraphIndex, taps: Mapping[int, GraphTap], keep: Keep, triggers: frozenset[Any]
+) -> tuple[DigestGroup, ...]:
+    """Adds digests of activations and gradients to the graph.
+
+    Small tensors are joined before they are fetched, so those are grouped that are computed by the same runs: with two
+    optimizers that take turns there are two groups of gradients, and one for each set of optimizers that an activation
+    reaches.
+
+    Args:
+      index: The graph.
+      taps: By the tensor's index in the model.
+      keep: How much to keep.
+      triggers: The operations that train; none if the graph is not trained.
+    """
+    needed_by = _needed_by(index, triggers)
+    grouped: dict[Any, dict[int, GraphTap]] = {}
+    for number, tap in taps.items():
+        # Where nothing is trained, what a run computes depends on what it fetches, and so does each tensor.
+        key = needed_by.get(tap.source.op) or tap.source.op
+        grouped.setdefault(key, {})[number] = tap
+    groups = []
+    with _scope(index.graph):
+        for members in grouped.values():
+            sources = frozenset(tap.source.op for tap in members.values())
+            groups.append(_group(sources, members, {n: tap.source for n, tap in members.items()}, keep))
+    return tuple(groups)
+
+
+def add_weight_digests(index: GraphIndex, taps: Mapping[int, GraphTap], keep: Keep) -> DigestGroup:
+    """Adds digests of weights, each of which reads its variable anew; they depend on nothing else."""
+    tensors: dict[int, Any] = {}
+    with _scope(index.graph):
+        for number, tap in taps.items():
+            holder = tap.source
+            if holder.type == "VarHandleOp":
+                tensor = tf.raw_ops.ReadVariableOp(resource=holder.outputs[0], dtype=holder.get_attr("dtype"))
+            else:
+                tensor = tf.identity(holder.outputs[0])
+            tensor.set_shape(tap.tensor.shape)
+            tensors[number] = tensor
+        return _group(frozenset(), taps, tensors, keep)
+
+
+def _group(
+    sources: frozenset[Any], taps: Mapping[int, GraphTap], tensors: Mapping[int, Any], keep: Keep
+) -> DigestGroup:
+    digested: dict[int, device_digest.Tap] = {}
+    shapes: dict[str, Any] = {}
+    for number, tap in taps.items():
+        tensor = tensors[number] if tap.transpose is None else tf.transpose(tensors[number], tap.transpose)
+        kept = _plan(tap, keep)
+        digested[number] = device_digest.Tap(tensor, units=keep.units and len(tap.tensor.shape) > 1, keep=kept)
+        if kept and -1 in tap.tensor.shape:
+            shapes[str(number)] = tf.shape(tensor)
+    return DigestGroup(sources, digested, {**device_digest.reduce(digested), "shapes": shapes})
+
+
+def _plan(tap: GraphTap, keep: Keep) -> tuple[values.Axis, ...] | None:
+    """What to keep of a tensor's values; sizes that are not known yet are assumed."""
+    tensor = tap.tensor
+    budget = keep.budget(tensor.kind)
+    if not budget or not tensor.shape:
+        return None
+    sizes = [
+        _ASSUMED.get(axis, _ASSUMED_ELSE) if size < 0 else size for size, axis in zip(tensor.shape, tensor.axes)
+    ]
+    return values.choose(sizes, tensor.axes, budget, keep.examples)
+
+
+@contextlib.contextmanager
+def _scope(graph: Any) -> Iterator[None]:
+    """Where the digests' operations are made: apart from the user's names, and waiting for nothing."""
+    with graph.as_default(), graph.control_dependencies(None), tf.name_scope("layerview"):
+        yield
+
+
+def _needed_by(index: GraphIndex, triggers: frozenset[Any]) -> dict[Any, frozenset[Any]]:
+    """For each operation the optimizers that need it, an optimizer being one of the operations that train together."""
+    together: dict[Any, Any] = {trigger: trigger for trigger in triggers}
+
+    def root(trigger: Any) -> Any:
+        while together[trigger] is not trigger:
+            trigger = together[trigger]
+        return trigger
+
+    after: dict[Any, Any] = {}  # an operation: a trigger that it waits for
+    for op in index.ops:
+        before = [after[t.op] for t in op.inputs if t.op in after] + [after[c] for c in op.control_inputs if c in after]
+        if op in triggers:
+            before.append(op)
+        for trigger in before[1:]:
+            together[root(trigger)] = root(before[0])
+        if before:
+            after[op] = before[0]
+    needed: dict[Any, frozenset[Any]] = {}
+    for op in reversed(index.ops):
+        own = needed.get(op, frozenset())
+        if op in triggers:
+            own |= {root(op)}
+            needed[op] = own
+        if own:
+            for before_op in [*(t.op for t in op.inputs), *op.control_inputs]:
+                known = needed.get(before_op, frozenset())
+                if not own <= known:
+                    needed[before_op] = known | own
+    return needed

@@ -1,0 +1,484 @@
+"""Logs the layers of a TensorFlow 1 graph: Estimators and monitored sessions."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import statistics
+import time
+import weakref
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from tb_layerview.digest import Measurement
+from tb_layerview.graph_digests import DigestGroup, add_digests, add_weight_digests
+from tb_layerview.graph_index import GraphIndex, can_fetch
+from tb_layerview.graph_search import GraphTap, GraphTaps, find_layers
+from tb_layerview.model import Layer, Mode, Model
+from tb_layerview.options import Keep, Schedule, Select, as_schedule
+from tb_layerview.session import Session, logger
+from tb_layerview.version import __version__
+
+_KEYS = tf.compat.v1.GraphKeys
+
+
+class LayerViewHook(tf.compat.v1.train.SessionRunHook):  # type: ignore[misc]
+    """Logs the weights, activations and gradients of all layers while an Estimator or a monitored session runs.
+
+    ```python
+    estimator.train(input_fn, hooks=[lv.LayerViewHook(estimator.model_dir)])
+    estimator.evaluate(input_fn, hooks=[lv.LayerViewHook(os.path.join(estimator.model_dir, "eval"))])
+    with tf.compat.v1.train.MonitoredTrainingSession(hooks=[lv.LayerViewHook("logs/run1")]) as session: ...
+    ```
+
+    The layers are searched in the finished graph: the `model_fn` stays as it is. While training, activations and gradients
+    are those of the batch that was trained on; weights are those after the step, and the step is the global step after it,
+    as in the Estimator's own summaries. Runs that do not train are left alone. In evaluation and prediction the first
+    batch is logged, activations and weights of it.
+
+    List it before hooks that may raise an error to stop the training: what comes after such a hook does not see that step.
+    """
+
+    def __init__(
+        self,
+        logdir: str | os.PathLike[str],
+        select: Select = Select(),
+        schedule: Schedule | int = Schedule(),
+        keep: Keep = Keep(),
+    ) -> None:
+        """Takes the options; the graph is searched, and the log opened, when a session begins.
+
+        Args:
+          logdir: The run's folder: `estimator.model_dir` for training, one of its own for each evaluation.
+          select: Which layers and kinds to log. The hook has no kind `update`.
+          schedule: When to log while training, or a number: every so many steps. Evaluation and prediction are always
+            logged, unless the schedule gives steps.
+          keep: How much to keep of each tensor.
+
+        Raises:
+          TypeError: An option is not of its type.
+          ValueError: An option is out of its range, or `select` only has kinds that the hook cannot log.
+        """
+        for name, value, kind in (("select", select, Select), ("keep", keep, Keep)):
+            if not isinstance(value, kind):
+                raise TypeError(f"{name} must be a {kind.__name__}(...), not {value!r}")
+        if set(select.kinds) == {"update"}:
+            raise ValueError(
+                "Select(kinds=('update',)) leaves the hook nothing to log: it logs activations, weights and gradients. "
+                "Updates are logged by LayerViewCallback."
+            )
+        self._logdir = os.fspath(logdir)
+        self._select, self._schedule, self._keep = select, as_schedule(schedule), keep
+        self._logging: _Logging | None = None
+        self._finalizer: weakref.finalize[Any, Any] | None = None
+
+    def begin(self) -> None:
+        """Searches the graph, opens the log and adds the digests to the graph.
+
+        Raises:
+          ValueError: A pattern matches no layer, or the folder cannot be written to.
+        """
+        self._close()
+        began = time.perf_counter()
+        index = GraphIndex(tf.compat.v1.get_default_graph())
+        found = find_layers(index)
+        if not found.layers:
+            logger.warning("tb_layerview: the graph has no layers with variables; nothing is logged.")
+            return
+        self._select.check([(layer.path, layer.class_name) for layer in found.layers])
+        mode = _mode(index, found)
+        session = Session(self._logdir, self._schedule, self._keep, mode)
+        # A process that ends on an error does not call `end`: what is still in the queue is written all the same.
+        self._finalizer = weakref.finalize(self, session.close)
+        session.charge_set_up(time.perf_counter() - began)
+        self._logging = _Logging(index, found, self._select, self._schedule, self._keep, session)
+
+    def after_create_session(self, session: Any, coord: Any) -> None:
+        """Reads the step from which the training goes on."""
+        del coord
+        if self._logging:
+            self._logging.start(session)
+
+    def before_run(self, run_context: Any) -> Any:
+        """Asks for digests if the run is one to log."""
+        return self._logging.before_run(run_context.original_args) if self._logging else None
+
+    def after_run(self, run_context: Any, run_values: Any) -> None:
+        """Logs what was fetched."""
+        if self._logging:
+            self._logging.after_run(run_context.session, run_values.results)
+
+    def end(self, session: Any) -> None:
+        """Closes the log and says what was logged."""
+        del session
+        self._close()
+
+    def _close(self) -> None:
+        logging, self._logging = self._logging, None
+        if logging:
+            if self._finalizer:
+                self._finalizer.detach()
+            logging.close()
+
+
+@dataclasses.dataclass
+class _Run:
+    """A kind of run: same fetches, same feeds.
+
+    Attributes:
+      is_logged: Whether it trains or, in evaluation and prediction, runs the model.
+      groups: Which digests it may fetch, by number.
+      scalars: Loss, learning rate and what the run itself fetches, by name.
+      tells_step: Whether the global step after the run can be fetched with it.
+      increment: By how much it raised the global step the last time.
+    """
+
+    is_logged: bool
+    groups: tuple[int, ...] = ()
+    scalars: dict[str, Any] = dataclasses.field(default_factory=dict)
+    tells_step: bool = False
+    increment: int = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class _Pending:
+    """A run that is under way.
+
+    Attributes:
+      run: Which kind it is.
+      step: The global step that is expected after it.
+      is_due: Whether it is logged.
+      groups: Which digests were fetched, by number.
+      with_values: Whether values were fetched too.
+      began: When, in seconds of `time.perf_counter`.
+    """
+
+    run: _Run
+    step: int
+    is_due: bool
+    groups: tuple[int, ...]
+    with_values: bool
+    began: float
+
+
+class _Logging:
+    """The logging of one graph in one session."""
+
+    def __init__(
+        self,
+        index: GraphIndex,
+        found: GraphTaps,
+        select: Select,
+        schedule: Schedule,
+        keep: Keep,
+        session: Session,
+    ) -> None:
+        self._index, self._found, self._schedule, self._session = index, found, schedule, session
+        self._is_training = session.mode == "train"
+        # An evaluation has one record, at whatever step: the ladder is for trainings.
+        self._always = not self._is_training and schedule.is_ladder
+        self._outputs = {tap.source.op for tap in found.taps if tap.tensor.kind == "activation"}
+        self._runs: dict[Any, _Run] = {}
+        self._times = _RunTimes()
+        self._pending: _Pending | None = None
+        self._step = 0
+        self._recorded: int | None = None
+        self._recorded_groups: set[int] = set()
+        self._losses = [
+            *found.losses,
+            *(t for t in index.graph.get_collection(_KEYS.LOSSES) if t.shape.rank == 0 and can_fetch(t)),
+        ]
+        with session.set_up("adding digests to the graph"):
+            self._add(select, keep)
+
+    def _add(self, select: Select, keep: Keep) -> None:
+        kinds = [k for k in select.kinds if self._is_training or k != "gradient"]
+        layers, numbers = _selected(self._found.layers, select)
+        taps: dict[int, GraphTap] = {}
+        for tap in self._found.taps:
+            if tap.tensor.layer in numbers and tap.tensor.kind in kinds:
+                tensor = dataclasses.replace(tap.tensor, layer=numbers[tap.tensor.layer])
+                taps[len(taps)] = dataclasses.replace(tap, tensor=tensor)
+        weights = {i: tap for i, tap in taps.items() if tap.tensor.kind == "weight"}
+        in_run = {i: tap for i, tap in taps.items() if tap.tensor.kind != "weight"}
+        triggers = self._found.triggers if self._is_training else frozenset()
+        notes = list(self._found.notes)
+        self._groups: tuple[DigestGroup, ...] = add_digests(self._index, in_run, keep, triggers)
+        self._weights: DigestGroup = add_weight_digests(self._index, weights, keep)
+        self._add_step(notes)
+        self._session.describe(
+            Model(
+                layers=layers,
+                tensors=tuple(tap.tensor for tap in taps.values()),
+                notes=tuple(notes),
+                schedule=self._schedule.in_words() if self._is_training else "the first batch",
+                software=f"tb_layerview {__version__}, tensorflow {tf.__version__}",
+            )
+        )
+
+    def _add_step(self, notes: list[str]) -> None:
+        """Adds reads of the global step: one for any time, one for right after what raises it."""
+        self._step_now: Any | None = None
+        self._step_after: Any | None = None
+        self._step_raiser: Any | None = None
+        variable = tf.compat.v1.train.get_global_step(self._index.graph)
+        if variable is None:
+            if self._is_training:
+                notes.append("the graph has no global step, so the steps count the runs that train")
+            return
+        graph = self._index.graph
+        holder = self._index.by_name.get(variable.name.rsplit(":", 1)[0])
+        raisers = [] if holder is None else self._index.assignments_to(holder)
+        raisers = [op for op in raisers if op.type.startswith("AssignAdd")]
+        with graph.control_dependencies(None), tf.name_scope("layerview"):
+            self._step_now = _read(variable)
+            if len(raisers) == 1 and can_fetch(raisers[0].inputs[0]):
+                self._step_raiser = raisers[0]
+                with graph.control_dependencies(raisers):
+                    self._step_after = _read(variable)
+
+    def start(self, session: Any) -> None:
+        """Takes up the step from which the training goes on."""
+        with self._session.set_up("reading the global step"):
+            if self._step_now is not None:
+                self._step = int(session.run(self._step_now))
+            self._session.begin(self._step)
+
+    def before_run(self, args: Any) -> Any:
+        """The fetches to add to a run; None if there are none."""
+        self._pending = None
+        if not self._session.is_open:
+            return None
+        with self._session.guard("looking at what a run fetches"):
+            run = self._look_up(args)
+            if not run.is_logged:
+                return None
+            step = self._step + run.increment if self._is_training else self._step
+            is_due, groups = self._due(run, step)
+            with_values = is_due and self._values_due(step)
+            fetches: dict[str, Any] = {"step": self._step_after} if run.tells_step else {}
+            if is_due:
+                fetches["scalars"] = run.scalars
+                fetches["digests"] = {str(i): self._groups[i].wanted(with_values) for i in groups}
+            self._pending = _Pending(run, step, is_due, groups, with_values, time.perf_counter())
+            return tf.compat.v1.train.SessionRunArgs(fetches) if fetches else None
+        return None
+
+    def after_run(self, session: Any, results: Mapping[str, Any] | None) -> None:
+        """Follows the global step, and logs what was fetched."""
+        pending, self._pending = self._pending, None
+        if pending is None:
+            return
+        results = results or {}
+        seconds = time.perf_counter() - pending.began
+        if not pending.is_due:
+            with self._session.guard("following the global step"):
+                self._times.add(pending, seconds)
+                if self._is_training:
+                    self._follow(pending.run, results["step"] if pending.run.tells_step else self._read_step(session))
+            return
+        with self._session.logging("logging a step"):
+            fetches: dict[str, Any] = {"weights": self._weights.wanted(pending.with_values)}
+            if self._step_now is not None:
+                fetches["step"] = self._step_now
+            after = session.run(fetches)
+            if self._is_training:
+                self._follow(pending.run, after.get("step"))
+            self._write(pending, results, after["weights"])
+        self._times.add(pending, seconds)
+        self._times.charge(self._session)
+
+    def _write(self, pending: _Pending, results: Mapping[str, Any], weights: Mapping[str, Any]) -> None:
+        step = self._step
+        if step != pending.step and not self._schedule.wants(step):
+            return  # the global step moved otherwise than before: this is not the step that was to be logged
+        is_new = step != self._recorded
+        digests = results["digests"]
+
+        def measure() -> dict[int, Measurement]:
+            measured = self._weights.measurements(weights) if is_new else {}
+            for i in pending.groups:
+                measured.update(self._groups[i].measurements(digests[str(i)]))
+            return measured
+
+        scalars = {name: float(value) for name, value in results["scalars"].items()}
+        self._session.write(step, measure, scalars)
+        if is_new:
+            self._recorded, self._recorded_groups = step, set()
+        self._recorded_groups.update(pending.groups)
+        # A loss that is not finite may be the last that is seen: the Estimator stops at once, and calls no `end`.
+        if not self._is_training or not all(math.isfinite(value) for value in scalars.values()):
+            self._session.flush()
+
+    def close(self) -> None:
+        """Closes the log and says what was logged."""
+        if self._recorded is None and self._session.is_open:
+            logger.warning(
+                "tb_layerview: no run was logged: none %s.",
+                "reached an optimizer at a step of the schedule" if self._is_training else "reached a layer's output",
+            )
+        message = self._session.close()
+        if self._is_training:
+            print(message)
+        else:
+            logger.info(message)
+
+    def _due(self, run: _Run, step: int) -> tuple[bool, tuple[int, ...]]:
+        """Whether to log a run after which the global step is `step`, and which digests to fetch."""
+        if step == self._recorded:
+            # One record a step. But optimizers that take turns within a step each add their own gradients.
+            more = tuple(i for i in run.groups if i not in self._recorded_groups) if self._is_training else ()
+            return bool(more), more
+        return self._always or self._session.due(step), run.groups
+
+    def _values_due(self, step: int) -> bool:
+        return self._always or self._session.values_due(step)
+
+    def _follow(self, run: _Run, step: Any | None) -> None:
+        """Takes note of the global step after a run."""
+        now = self._step + 1 if step is None else int(step)
+        run.increment = max(0, now - self._step)
+        self._step = now
+
+    def _read_step(self, session: Any) -> Any | None:
+        return None if self._step_now is None else session.run(self._step_now)
+
+    def _look_up(self, args: Any) -> _Run:
+        """What is known of runs that fetch and feed the same."""
+        graph = self._index.graph
+        fetched: list[tuple[str, Any]] = []
+        for name, leaf in _leaves(args.fetches):
+            fetched.append((name, graph.as_graph_element(leaf, allow_tensor=True, allow_operation=True)))
+        fed = frozenset(
+            graph.as_graph_element(leaf, allow_tensor=True, allow_operation=False).name
+            for key in (args.feed_dict or {})
+            for _, leaf in _leaves(key)
+        )
+        key = (tuple((name, element.name) for name, element in fetched), fed)
+        if key not in self._runs:
+            self._runs[key] = self._examine(fetched, fed)
+        return self._runs[key]
+
+    def _examine(self, fetched: list[tuple[str, Any]], fed_names: frozenset[str]) -> _Run:
+        """What a run reaches: only what it computes anyway is fetched, or it would take a batch of its own."""
+        fed = frozenset((t.op, t.value_index) for t in map(self._index.graph.get_tensor_by_name, fed_names))
+        reached = self._index.ancestors(
+            [element if isinstance(element, tf.Operation) else element.op for _, element in fetched], fed
+        )
+        if self._is_training and not reached & self._found.triggers:
+            return _Run(is_logged=False)
+        if not self._is_training and not reached & self._outputs:
+            return _Run(is_logged=False)
+        groups = tuple(i for i, group in enumerate(self._groups) if group.sources <= reached)
+        return _Run(
+            is_logged=True,
+            groups=groups,
+            scalars=self._scalars(fetched, reached),
+            tells_step=self._step_raiser is not None and self._step_raiser in reached,
+        )
+
+    def _scalars(self, fetched: list[tuple[str, Any]], reached: frozenset[Any]) -> dict[str, Any]:
+        """Loss, learning rates, and what else the run fetches that is a single number."""
+        rates = {name: t for name, t in self._found.learning_rates.items() if t.op in reached}
+        own: dict[str, Any] = {}
+        for name, tensor in fetched:
+            if isinstance(tensor, tf.Tensor) and tensor.dtype.is_floating and tensor.shape.rank == 0:
+                own.setdefault(name or tensor.op.name, tensor)
+        losses = {t.name: t for t in self._losses if t.op in reached}
+        # Of several losses the one that the run itself asks for is the one that is minimised: an Estimator's is.
+        asked = {t.name: t for t in own.values() if t.name in losses} or losses
+        if len(asked) == 1 and "loss" not in own:
+            (loss,) = asked.values()
+            own = {name: t for name, t in own.items() if t.name != loss.name}
+            own["loss"] = loss
+        elif "loss" not in own:
+            own.update({t.op.name: t for t in asked.values()})
+        return {**own, **rates}
+
+
+class _RunTimes:
+    """How much longer runs take because digests are fetched with them.
+
+    A run's digests cannot be timed by themselves, so runs with them are compared with runs without.
+    """
+
+    def __init__(self) -> None:
+        self._seconds: dict[bool, list[float]] = {True: [], False: []}
+        self._seen: set[Any] = set()
+        self._uncharged = 0
+
+    def add(self, pending: _Pending, seconds: float) -> None:
+        """Notes how long a run took. The first of its kind is left out: the session optimises the graph for it."""
+        key = (id(pending.run), pending.is_due, pending.groups, pending.with_values)
+        self._uncharged += pending.is_due
+        if key in self._seen:
+            self._seconds[pending.is_due] = [*self._seconds[pending.is_due][-30:], seconds]
+        self._seen.add(key)
+
+    def charge(self, session: Session) -> None:
+        """Counts the difference as the cost of the logged runs, as soon as there is something to compare."""
+        if min(map(len, self._seconds.values())) >= 3:
+            extra = statistics.median(self._seconds[True]) - statistics.median(self._seconds[False])
+            session.charge(max(0.0, extra), self._uncharged)
+            self._uncharged = 0
+
+
+def _mode(index: GraphIndex, found: GraphTaps) -> Mode:
+    """What the graph is for. An Estimator's `model_fn` may build its optimizer in evaluation too."""
+    collection = index.graph.get_collection
+    if collection(_KEYS.EVAL_STEP):
+        return "evaluate"
+    if found.triggers:
+        return "train"
+    return "evaluate" if collection(_KEYS.LOSSES) or collection(_KEYS.METRIC_VARIABLES) else "predict"
+
+
+def _selected(layers: tuple[Layer, ...], select: Select) -> tuple[tuple[Layer, ...], dict[int, int]]:
+    """The layers that are logged, connected past those that are not, and their new numbers by their old ones."""
+    numbers: dict[int, int] = {}
+    for old, layer in enumerate(layers):
+        if select.takes(layer.path, layer.class_name):
+            numbers[old] = len(numbers)
+
+    def nearest(old: int) -> set[int]:
+        found: set[int] = set()
+        seen: set[int] = set()
+        stack = list(layers[old].inputs)
+        while stack:
+            number = stack.pop()
+            if number in numbers:
+                found.add(numbers[number])
+            elif number not in seen:
+                seen.add(number)
+                stack += layers[number].inputs
+        return found
+
+    return tuple(dataclasses.replace(layers[old], inputs=tuple(sorted(nearest(old)))) for old in numbers), numbers
+
+
+def _read(variable: Any) -> Any:
+    """A read of a variable of either kind, made here and now."""
+    return variable.read_value() if hasattr(variable, "read_value") else tf.identity(variable)
+
+
+def _leaves(fetches: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """The single things in what is given to `Session.run`, with the keys of those that stand in a dictionary."""
+    if fetches is None:
+        return
+    if isinstance(fetches, Mapping):
+        for key, value in fetches.items():
+            yield from _leaves(value, f"{name}/{key}" if name else str(key))
+        return
+    if isinstance(fetches, (list, tuple)):
+        for value in fetches:
+            yield from _leaves(value)
+        return
+    flat = tf.nest.flatten(fetches, expand_composites=not isinstance(fetches, tf.Variable))
+    if len(flat) == 1:
+        yield name, flat[0]
+    else:
+        for value in flat:
+            yield from _leaves(value)

@@ -1,0 +1,283 @@
+"""One training's logging: when, at what cost, and never at the training's expense."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import logging
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+
+from tb_layerview import layerview_pb2 as pb
+from tb_layerview import record
+from tb_layerview.digest import Measurement
+from tb_layerview.log import Log
+from tb_layerview.model import Mode, Model
+from tb_layerview.options import Keep, Schedule, interval
+
+logger = logging.getLogger("tb_layerview")
+
+#: The ladder's first steps are logged whatever they cost.
+_ALWAYS = 32
+# From which share of the byte cap on what is thinned: values, then units, then histograms, then steps.
+_THIN_VALUES, _NO_UNITS, _NO_HISTOGRAMS, _NO_STEPS = 0.5, 0.85, 0.92, 0.99
+_MOST_PENDING = 4  # steps that may wait for the writing thread
+
+Measure = Callable[[], "dict[int, Measurement]"]
+
+
+class Session:
+    """Decides when to log, measures what logging costs, and writes in a thread of its own.
+
+    What goes wrong after the training has begun is reported once, and the training goes on: `set_up`, `logging` and
+    `guard` are the only places where an error in logging is caught.
+
+    Attributes:
+      mode: What the model is doing.
+      is_open: Whether logging still works.
+    """
+
+    def __init__(
+        self,
+        logdir: str | os.PathLike[str],
+        schedule: Schedule,
+        keep: Keep,
+        mode: Mode = "train",
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        """Opens the log.
+
+        Args:
+          logdir: The run's folder.
+          schedule: When to log.
+          keep: How much to keep.
+          mode: What the model is doing.
+          clock: Seconds, from anywhere.
+
+        Raises:
+          ValueError: The folder cannot be written to.
+        """
+        self.mode: Mode = mode
+        self.is_open = True
+        self._logdir = os.fspath(logdir)
+        self._schedule, self._keep, self._clock = schedule, keep, clock
+        self._log = Log(logdir)
+        self._queue: queue.Queue[Callable[[], None] | None] = queue.Queue(_MOST_PENDING)
+        self._thread: threading.Thread | None = None
+        self._failures: set[str] = set()
+        self._began = clock()
+        self._first_step = 0
+        self._set_up = self._logging = 0.0
+        self._costs: list[float] = []
+        self._after_always: tuple[float, float] | None = None  # elapsed and spent when the first steps were over
+        self._logged = self._skipped = 0
+        self._last: int | None = None
+
+    # When.
+
+    def begin(self, step: int) -> None:
+        """Says that the training begins, at this step. What was set up before counts as part of it."""
+        self._began, self._first_step = self._clock() - self._set_up, step
+
+    def due(self, step: int) -> bool:
+        """Whether this step is to be logged."""
+        if not self.is_open or self.is_last(step) or not self._schedule.wants(step):
+            return False
+        if self._log.bytes_written > _NO_STEPS * self._keep.max_bytes:
+            self._report("the byte cap", f"{self._keep.max_bytes:,} bytes are written; no more steps are logged")
+            return False
+        if not self._schedule.is_ladder or step - self._first_step < _ALWAYS or self._affords(step):
+            return True
+        self._skipped += 1
+        return False
+
+    def is_last(self, step: int) -> bool:
+        """Whether this step was the last to be logged."""
+        return step == self._last
+
+    def values_due(self, step: int) -> bool:
+        """Whether values are to be kept at this step, which is due."""
+        used = self._log.bytes_written / self._keep.max_bytes
+        if used > _NO_UNITS or not self._schedule.wants_values(step):
+            return False
+        if used <= _THIN_VALUES:
+            return True
+        # Three quarters through what is left for values, every fourth of them is kept, and so on.
+        level = 1 + int(4 * (used - _THIN_VALUES) / (_NO_UNITS - _THIN_VALUES))
+        base = interval(step, per_octave=8) if self._schedule.is_ladder else (self._schedule.every or 1)
+        return step % (base << level) == 0
+
+    def _affords(self, step: int) -> bool:
+        """Whether the budget has room for this rung: rungs are dropped by halves, so that those of two runs nest."""
+        elapsed = self._clock() - self._began - self._set_up
+        training = elapsed - self._logging
+        if self._after_always is None:
+            self._after_always = (training, self._logging)
+        recent = sorted(self._costs[-9:])
+        cost = recent[len(recent) // 2] if recent else 0.0
+        budget = self._schedule.budget
+        if self._logging + cost > budget * training:
+            # The first steps overdrew the account: it is paid back with half of the income.
+            budget /= 2
+            since, spent = self._after_always
+            if self._logging - spent + cost > budget * (training - since):
+                return False
+        per_step = training / max(1, step - self._first_step)
+        rung = interval(step)
+        while cost > budget * per_step * rung:
+            rung *= 2
+        return step % rung == 0
+
+    # What it costs, and what goes wrong.
+
+    @contextlib.contextmanager
+    def set_up(self, what: str, is_fatal: bool = False) -> Iterator[None]:
+        """Counts the time within as set-up; an error in it ends the logging and is reported, or raised if it is fatal."""
+        began = self._clock()
+        try:
+            yield
+        except Exception as error:
+            if is_fatal:
+                raise
+            self.is_open = False
+            self._report(what, f"{_in_words(error)} Nothing is logged; the training goes on", error)
+        finally:
+            self._set_up += self._clock() - began
+
+    @contextlib.contextmanager
+    def logging(self, what: str) -> Iterator[None]:
+        """Counts the time within as logging; an error in it is reported once."""
+        began = self._clock()
+        try:
+            yield
+        except Exception as error:
+            self._report(what, f"{_in_words(error)} The training goes on", error)
+        finally:
+            cost = self._clock() - began
+            self._logging += cost
+            self._costs.append(cost)
+            del self._costs[:-9]
+
+    @contextlib.contextmanager
+    def guard(self, what: str) -> Iterator[None]:
+        """For what costs next to nothing: an error within is reported once."""
+        try:
+            yield
+        except Exception as error:
+            self._report(what, f"{_in_words(error)} The training goes on", error)
+
+    def charge(self, seconds: float, steps: int) -> None:
+        """Counts what the last logged steps took longer each, where logging is part of the training's own step."""
+        self._logging += seconds * steps
+        if self._costs:
+            self._costs[-1] += seconds
+
+    def charge_set_up(self, seconds: float) -> None:
+        """Counts time that was needed before there was a session as set-up."""
+        self._set_up += seconds
+
+    def _report(self, what: str, message: str, error: BaseException | None = None) -> None:
+        if what not in self._failures:
+            self._failures.add(what)
+            logger.warning("tb_layerview: %s: %s.", what, message.rstrip("."))
+            logger.debug("tb_layerview: %s", what, exc_info=error)
+
+    # Writing.
+
+    def describe(self, model: Model) -> None:
+        """Says what is logged; before the first `write`."""
+        self._put("the log", lambda: self._log.describe(model))
+
+    def write(self, step: int, measure: Measure, scalars: Mapping[str, float]) -> None:
+        """Hands a step to the writing thread.
+
+        Args:
+          step: Its number, larger than any before.
+          measure: Makes the measurements by index of tensor, on the writing thread.
+          scalars: Loss, metrics, learning rate by name.
+        """
+        self._last = step
+        self._logged += 1
+        scalars = dict(scalars)
+        cost = pb.Cost(
+            set_up_seconds=self._set_up,
+            logging_seconds=self._logging,
+            training_seconds=self._clock() - self._began,
+            bytes=self._log.bytes_written,
+            skipped=self._skipped,
+        )
+
+        def append() -> None:
+            measurements = measure()
+            used = self._log.bytes_written / self._keep.max_bytes
+            if used > _NO_UNITS or not self._keep.units:
+                measurements = {i: _without(m, units=None) for i, m in measurements.items()}
+            if used > _NO_HISTOGRAMS:
+                measurements = {i: _without(m, code_counts=None) for i, m in measurements.items()}
+            self._log.write(
+                step, measurements, mode=self.mode, scalars=scalars, cost=cost, precision=self._keep.precision
+            )
+
+        self._put("the log", append)
+
+    def _put(self, what: str, action: Callable[[], None]) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name="tb_layerview", daemon=True)
+            self._thread.start()
+
+        def guarded() -> None:
+            if not self.is_open:
+                return
+            try:
+                action()
+            except Exception as error:
+                self.is_open = False
+                self._report(what, f"{_in_words(error)} Nothing more is logged; the training goes on", error)
+
+        self._queue.put(guarded)
+
+    def _work(self) -> None:
+        while True:
+            action = self._queue.get()
+            try:
+                if action is None:
+                    return
+                action()
+            finally:
+                self._queue.task_done()
+
+    def flush(self) -> None:
+        """Returns when all that was handed over is written."""
+        self._queue.join()
+
+    def close(self) -> str:
+        """Ends the logging, and returns what to tell the person: steps, bytes, cost, and where to look."""
+        if self._thread is not None:
+            self._queue.put(None)
+            self._thread.join()
+            self._thread = None
+        self._log.close()
+        was_open, self.is_open = self.is_open, False
+        elapsed = self._clock() - self._began
+        training = max(elapsed - self._set_up - self._logging, 1e-9)
+        skipped = f", {self._skipped:,} left out to stay within the budget" if self._skipped else ""
+        return (
+            f"tb_layerview: {self._logged:,} steps logged{skipped}; {self._log.bytes_written / 1e6:,.1f} MB in "
+            f"{os.path.join(self._logdir, record.FOLDER)}\n"
+            f"tb_layerview: logging took {self._logging:.1f} s, {100 * self._logging / training:.1f} % of the training's "
+            f"{training:.1f} s; set-up took {self._set_up:.1f} s"
+            + ("" if was_open else "\ntb_layerview: logging stopped early, see the warning above")
+            + f"\ntb_layerview: look at them with  tensorboard --logdir {self._logdir}  in the tab Layers"
+        )
+
+
+def _without(measurement: Measurement, **fields: None) -> Measurement:
+    return dataclasses.replace(measurement, **fields)
+
+
+def _in_words(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text[:500]}." if text else f"{type(error).__name__}."

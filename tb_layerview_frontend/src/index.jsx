@@ -1,0 +1,89 @@
+/** The plugin's entry point: TensorBoard imports this module into a frame of its own and calls `render()`. */
+
+import { effect } from "@preact/signals";
+import { render as mount } from "preact";
+import "uplot/dist/uPlot.min.css";
+
+import "./style.css";
+import { followTheme, isOwnHash, onHashChange, onReload, readHash, writeHash } from "./host.js";
+import { createStore } from "./store.js";
+import { FIELDS, hasViewState, readViewState, writeViewState } from "./view_state.js";
+import { App } from "./views/App.jsx";
+
+/** Waiting for the last of many quick changes (a slider that is dragged) before the address is written. */
+const WRITE_DELAY_MILLISECONDS = 150;
+
+/** Builds the page. */
+export async function render() {
+  const end = new AbortController();
+  window.addEventListener("pagehide", () => end.abort(), { signal: end.signal });
+  await loadStyles();
+  followTheme(end.signal);
+  const store = createStore(readViewState(readHash()), end.signal);
+  keepAddress(store, end.signal);
+  onReload(() => void store.poll(), end.signal);
+  document.addEventListener("visibilitychange", () => !document.hidden && void store.poll(), {
+    signal: end.signal,
+  });
+  document.title = "Layers";
+  document.documentElement.lang = "en";
+  const root = document.createElement("div");
+  root.id = "lv-root";
+  document.body.append(root);
+  mount(<App store={store} />, root);
+}
+
+/** The style sheet lies beside this module; nothing else links it. */
+function loadStyles() {
+  const link = document.createElement("link");
+  link.rel = "stylesheet";
+  link.href = "index.css";
+  return new Promise((resolve) => {
+    link.addEventListener("load", resolve);
+    // A page without its style is still a page; the browser's console names the file.
+    link.addEventListener("error", resolve);
+    document.head.append(link);
+  });
+}
+
+/**
+ * Writes what is chosen into TensorBoard's address, and takes it from there when somebody changes it.
+ * @param {import("./store.js").Store} store
+ * @param {AbortSignal} end
+ */
+function keepAddress(store, end) {
+  const names = /** @type {(keyof typeof FIELDS)[]} */ (Object.keys(FIELDS));
+  const state = () =>
+    /** @type {import("./view_state.js").ViewState} */ (
+      Object.fromEntries(names.map((name) => [name, store.view[name].value]))
+    );
+  let timer = 0;
+  const write = () => {
+    // Another tab may be open by now: its address is not ours to write.
+    if (isOwnHash()) writeHash(writeViewState(readHash(), state()));
+  };
+  const stop = effect(() => {
+    state();
+    clearTimeout(timer);
+    timer = window.setTimeout(write, WRITE_DELAY_MILLISECONDS);
+  });
+  end.addEventListener("abort", () => {
+    stop();
+    clearTimeout(timer);
+  });
+  onHashChange(() => {
+    if (!isOwnHash()) return;
+    if (!hasViewState(readHash())) {
+      write();
+      return;
+    }
+    const found = readViewState(readHash());
+    for (const name of names) {
+      const field = FIELDS[name];
+      const same =
+        field.write(/** @type {never} */ (found[name])) ===
+        field.write(/** @type {never} */ (store.view[name].peek()));
+      if (!same) store.view[name].value = /** @type {never} */ (found[name]);
+    }
+  }, end);
+}

@@ -1,0 +1,86 @@
+/** Which tensor and which kinds are selected, and what they are called. */
+
+/** @typedef {import("./api.js").Kind} Kind */
+/** @typedef {import("./api.js").Tensor} Tensor */
+/** @typedef {import("./api.js").RunInfo} RunInfo */
+
+/** @type {{kind: Kind, label: string, singular: string}[]} in the order in which they are offered */
+export const KINDS = [
+  { kind: "activation", label: "Activations", singular: "activation" },
+  { kind: "weight", label: "Weights", singular: "weight" },
+  { kind: "gradient", label: "Gradients", singular: "gradient" },
+  { kind: "update", label: "Updates", singular: "update" },
+];
+
+/**
+ * The kinds that a run has.
+ * @param {Tensor[]} tensors
+ * @returns {Kind[]}
+ */
+export function kindsOf(tensors) {
+  const present = new Set(tensors.map((tensor) => tensor.kind));
+  return KINDS.map(({ kind }) => kind).filter((kind) => present.has(kind));
+}
+
+/**
+ * The kinds whose maps are shown: the chosen ones that the run has, else activations and, where there is room, gradients.
+ * @param {Tensor[]} tensors
+ * @param {string[]} chosen
+ * @param {number} room for how many maps there is room
+ * @returns {Kind[]}
+ */
+export function shownKinds(tensors, chosen, room) {
+  const present = kindsOf(tensors);
+  const wanted = present.filter((kind) => chosen.includes(kind));
+  if (wanted.length) return wanted;
+  const preferred = /** @type {Kind[]} */ (["activation", "gradient", "weight", "update"]);
+  const byPreference = preferred.filter((kind) => present.includes(kind)).slice(0, room);
+  return present.filter((kind) => byPreference.includes(kind));
+}
+
+/**
+ * @param {RunInfo} info
+ * @param {{layer: string, kind: string, name: string, call: number}} wanted
+ * @returns {number} -1 if there is no such tensor
+ */
+export function findTensor({ layers, tensors }, wanted) {
+  return tensors.findIndex(
+    (tensor) =>
+      layers[tensor.layer].path === wanted.layer &&
+      tensor.kind === wanted.kind &&
+      tensor.name === wanted.name &&
+      tensor.call === wanted.call,
+  );
+}
+
+/**
+ * What is shown before anybody has chosen: the first feature maps, for they say most at a glance.
+ * @param {RunInfo} info
+ * @param {Kind[]} kinds that are shown
+ * @returns {number}
+ */
+export function defaultTensor({ tensors }, kinds) {
+  const kind = kinds[0] ?? tensors[0].kind;
+  const isPicture = (/** @type {Tensor} */ tensor) =>
+    tensor.kind === kind && tensor.shape.length === 4;
+  const picture = tensors.findIndex(isPicture);
+  if (picture >= 0) return picture;
+  return Math.max(
+    0,
+    tensors.findIndex((tensor) => tensor.kind === kind),
+  );
+}
+
+/**
+ * The tensor that a row stands for when it is chosen: of the kind, if possible of the name that is selected already.
+ * @param {Tensor[]} tensors
+ * @param {number[]} candidates
+ * @param {Kind} kind
+ * @param {number} selected
+ * @returns {number} -1 if the row has none of the kind
+ */
+export function tensorForRow(tensors, candidates, kind, selected) {
+  const ofKind = candidates.filter((index) => tensors[index].kind === kind);
+  const name = tensors[selected]?.name;
+  return ofKind.find((index) => tensors[index].name === name) ?? ofKind[0] ?? -1;
+}

@@ -1,0 +1,263 @@
+import { useState } from "preact/hooks";
+
+import { toColumns, troubleRuns } from "../aggregate.js";
+import { columnSteps, indexAt } from "../axis.js";
+import { EMPTY, levelOf, palette, toUnit, TROUBLE } from "../colour.js";
+import { theme } from "../host.js";
+import { describeCell } from "../map_layer.js";
+import { cssVariable, hatching, pointIn, useCanvas } from "./hooks.js";
+
+/** @typedef {import("../tree.js").Row} Row */
+/** @typedef {import("../map_layer.js").MapLayer} MapLayer */
+
+/** The width of the column that shows the statistic from layer to layer, with its margin. */
+export const PROFILE_WIDTH = 58;
+const PROFILE_MARGIN = 6;
+/** How wide a single bad step is at least. */
+const LEAST_TROUBLE = 4;
+
+/**
+ * One kind's map, its current step, and the profile at that step.
+ * @param {object} props
+ * @param {import("../store.js").Store} props.store
+ * @param {import("../store.js").Run} props.run
+ * @param {MapLayer} props.layer
+ * @param {Row[]} props.rows
+ * @param {import("../axis.js").StepAxis} props.axis
+ * @param {number} props.selectedRow
+ * @param {number} props.rowHeight CSS pixels
+ * @param {number} props.scrollTop CSS pixels
+ * @param {number} props.width CSS pixels, without the profile
+ * @param {number} props.height CSS pixels
+ */
+export function MapCanvas(props) {
+  const { store, run, layer, rows, axis, selectedRow, rowHeight, scrollTop, width, height } = props;
+  const [hover, setHover] = useState(
+    /** @type {{x: number, y: number, row: number} | null} */ (null),
+  );
+  const base = useCanvas(
+    width,
+    height,
+    (context, ratio) => drawMap(context, ratio, props),
+    [layer, rows, axis, rowHeight, scrollTop, theme.value],
+  );
+  const stepIndex = store.stepIndex.value;
+  const selectedHere = run.info.tensors[store.tensor.value]?.kind === layer.kind;
+  const overlay = useCanvas(
+    width,
+    height,
+    (context, ratio) =>
+      drawMarks(context, ratio, {
+        axis,
+        stepIndex,
+        row: selectedRow,
+        strong: selectedHere,
+        hoverRow: hover?.row ?? -1,
+        rowHeight,
+        scrollTop,
+      }),
+    [axis, stepIndex, selectedRow, selectedHere, hover?.row, rowHeight, scrollTop, theme.value],
+  );
+  const profile = useCanvas(
+    PROFILE_WIDTH - PROFILE_MARGIN,
+    height,
+    (context, ratio) => drawProfile(context, ratio, props, stepIndex),
+    [layer, rows, stepIndex, rowHeight, scrollTop, theme.value],
+  );
+
+  /** @param {PointerEvent} event */
+  const locate = (event) => {
+    const { x, y } = pointIn(event);
+    const row = Math.floor((y + scrollTop) / rowHeight);
+    return { x, y, row: Math.min(rows.length - 1, Math.max(0, row)) };
+  };
+  /** @param {number} x @param {number} row */
+  const cellAt = (x, row) => {
+    const columns = Math.max(1, Math.round(width * (devicePixelRatio || 1)));
+    const column = Math.min(columns - 1, Math.max(0, Math.floor((x / width) * columns)));
+    const first = indexAt(axis, column / columns);
+    const last = Math.max(first, indexAt(axis, (column + 1) / columns - 1e-12));
+    return describeCell({ run, layer, row: rows[row], first, last });
+  };
+  /** @param {PointerEvent} event */
+  const choose = (event) => {
+    const { x, row } = locate(event);
+    const cell = rows.length ? cellAt(x, row) : null;
+    if (cell) store.selectTensor(cell.tensor);
+    store.selectStep(cell?.step ?? indexAt(axis, x / width));
+  };
+  const cell = hover && rows[hover.row] ? cellAt(hover.x, hover.row) : null;
+
+  return (
+    <div class="lv-map-column">
+      <div
+        class="lv-map-canvas"
+        data-testid={`map-${layer.kind}`}
+        role="img"
+        aria-label={`${layer.statistic.label} of the ${layer.kind}s, layers down, steps across. Use the arrow keys to move.`}
+        style={{ width: `${width}px`, height: `${height}px` }}
+        onPointerDown={(event) => {
+          if (event.button !== 0) return;
+          event.currentTarget.setPointerCapture(event.pointerId);
+          choose(event);
+        }}
+        onPointerMove={(event) => {
+          setHover(locate(event));
+          if (event.buttons & 1) choose(event);
+        }}
+        onPointerLeave={() => setHover(null)}
+      >
+        <canvas ref={base} data-testid="map-canvas" />
+        <canvas ref={overlay} />
+        {layer.problem && <p class="lv-map-message lv-error">{layer.problem}</p>}
+        {!layer.problem && !layer.ready && <p class="lv-map-message">Loading the statistics…</p>}
+      </div>
+      <canvas ref={profile} class="lv-profile" role="img" aria-label="The statistic from layer to layer at the selected step" />
+      {hover && cell && (
+        <div
+          class="lv-tooltip"
+          role="tooltip"
+          data-side={hover.x > width / 2 ? "left" : "right"}
+          style={{ left: `${hover.x}px`, top: `${Math.min(hover.y, height - 60)}px` }}
+        >
+          {cell.lines.map((line, i) => (
+            <div key={i} class={i === 0 ? "lv-tooltip-title" : ""}>
+              {line}
+            </div>
+          ))}
+        </div>
+      )}
+    </div>
+  );
+}
+
+/**
+ * @param {CanvasRenderingContext2D} context
+ * @param {number} ratio
+ * @param {Parameters<typeof MapCanvas>[0]} what
+ */
+function drawMap(context, ratio, { layer, rows, axis, rowHeight, scrollTop, height }) {
+  const { width } = context.canvas;
+  const first = Math.floor(scrollTop / rowHeight);
+  const last = Math.min(rows.length, Math.ceil((scrollTop + height) / rowHeight));
+  if (!layer.ready || last <= first) return;
+  const columns = columnSteps(axis, width);
+  const colours = palette(theme.value, layer.scale.diverging);
+  const signed = layer.statistic.scale === "signed";
+  const line = new ImageData(width, 1);
+  const pixels = new Uint32Array(line.data.buffer);
+  const strip = document.createElement("canvas");
+  strip.width = width;
+  strip.height = 1;
+  const stripContext = /** @type {CanvasRenderingContext2D} */ (strip.getContext("2d"));
+  context.imageSmoothingEnabled = false;
+  const { nan } = TROUBLE[theme.value];
+  const hatch = hatching(context, nan, cssVariable("--lv-surface"), ratio);
+  for (let row = first; row < last; row++) {
+    const series = layer.seriesOf(rows[row]);
+    if (!series) continue;
+    const { values, trouble } = toColumns(series, columns, signed);
+    for (let x = 0; x < width; x++) {
+      pixels[x] = Number.isNaN(values[x]) ? colours[EMPTY] : colours[levelOf(layer.scale, values[x])];
+    }
+    stripContext.putImageData(line, 0, 0);
+    const top = Math.round((row * rowHeight - scrollTop) * ratio);
+    const bottom = Math.round(((row + 1) * rowHeight - scrollTop - 1) * ratio);
+    context.drawImage(strip, 0, 0, width, 1, 0, top, width, bottom - top);
+    context.fillStyle = hatch;
+    for (const [from, to] of troubleRuns(trouble, Math.round(LEAST_TROUBLE * ratio))) {
+      context.fillRect(from, top, to - from, bottom - top);
+    }
+  }
+}
+
+/**
+ * @param {CanvasRenderingContext2D} context
+ * @param {number} ratio
+ * @param {{axis: import("../axis.js").StepAxis, stepIndex: number, row: number, strong: boolean, hoverRow: number, rowHeight: number, scrollTop: number}} what
+ */
+function drawMarks(context, ratio, { axis, stepIndex, row, strong, hoverRow, rowHeight, scrollTop }) {
+  const { width, height } = context.canvas;
+  const accent = cssVariable("--lv-now");
+  const halo = cssVariable("--lv-surface");
+  const rowTop = (/** @type {number} */ index) => (index * rowHeight - scrollTop) * ratio;
+  if (hoverRow >= 0 && hoverRow !== row) {
+    context.strokeStyle = cssVariable("--lv-faint");
+    context.lineWidth = ratio;
+    context.strokeRect(
+      0.5 * ratio,
+      rowTop(hoverRow) - 0.5 * ratio,
+      width - ratio,
+      rowHeight * ratio,
+    );
+  }
+  if (row >= 0) {
+    context.strokeStyle = accent;
+    context.globalAlpha = strong ? 1 : 0.4;
+    context.lineWidth = 1.5 * ratio;
+    context.strokeRect(
+      0.75 * ratio,
+      rowTop(row) - 0.5 * ratio,
+      width - 1.5 * ratio,
+      rowHeight * ratio,
+    );
+    context.globalAlpha = 1;
+  }
+  if (stepIndex < 0 || !axis.positions.length) return;
+  const from = axis.edges[stepIndex] * width;
+  const to = axis.edges[stepIndex + 1] * width;
+  // A wide cell is framed so that its colour stays visible; a narrow one is a line.
+  const lines = to - from >= 7 * ratio ? [from + ratio / 2, to - ratio / 2] : [(from + to) / 2];
+  for (const [colour, thickness] of /** @type {const} */ ([
+    [halo, 3.5],
+    [accent, 1.5],
+  ])) {
+    context.fillStyle = colour;
+    context.globalAlpha = colour === halo ? 0.75 : 1;
+    for (const x of lines) {
+      context.fillRect(Math.round(x - (thickness * ratio) / 2), 0, Math.round(thickness * ratio), height);
+    }
+  }
+  context.globalAlpha = 1;
+}
+
+/**
+ * @param {CanvasRenderingContext2D} context
+ * @param {number} ratio
+ * @param {Parameters<typeof MapCanvas>[0]} what
+ * @param {number} stepIndex
+ */
+function drawProfile(context, ratio, { layer, rows, rowHeight, scrollTop, height }, stepIndex) {
+  const { width } = context.canvas;
+  const first = Math.floor(scrollTop / rowHeight);
+  const last = Math.min(rows.length, Math.ceil((scrollTop + height) / rowHeight));
+  if (!layer.ready) return;
+  const { diverging } = layer.scale;
+  const ground = diverging ? width / 2 : 0;
+  context.fillStyle = cssVariable("--lv-track");
+  for (let row = first; row < last; row++) {
+    const top = Math.round((row * rowHeight - scrollTop) * ratio);
+    const bottom = Math.round(((row + 1) * rowHeight - scrollTop - 1) * ratio);
+    context.fillRect(0, top, width, bottom - top);
+  }
+  const bar = cssVariable("--lv-bar");
+  const hatch = hatching(context, TROUBLE[theme.value].nan, cssVariable("--lv-surface"), ratio);
+  for (let row = first; row < last; row++) {
+    const series = layer.seriesOf(rows[row]);
+    if (!series) continue;
+    const top = Math.round((row * rowHeight - scrollTop) * ratio);
+    const full = Math.round((rowHeight - 1) * ratio);
+    const thick = Math.min(full, Math.max(4 * ratio, full * 0.6));
+    if (series.nonFinite[stepIndex] > 0) {
+      context.fillStyle = hatch;
+      context.fillRect(0, top, width, full);
+      continue;
+    }
+    const value = series.values[stepIndex];
+    if (value === undefined || Number.isNaN(value)) continue;
+    const end = Math.min(1, Math.max(0, toUnit(layer.scale, value))) * width;
+    context.fillStyle = bar;
+    const from = Math.min(ground, end);
+    context.fillRect(from, top + (full - thick) / 2, Math.max(ratio, Math.abs(end - ground)), thick);
+  }
+}

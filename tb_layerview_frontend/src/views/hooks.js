@@ -1,0 +1,112 @@
+/** What several views need: sizes of elements, canvases that fit the screen's pixels. */
+
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
+
+/**
+ * The size of an element, as it changes.
+ * @template {HTMLElement} E
+ * @returns {[import("preact").RefObject<E>, {width: number, height: number}]} in CSS pixels; 0 while it is hidden
+ */
+export function useSize() {
+  const ref = useRef(/** @type {E | null} */ (null));
+  const [size, setSize] = useState({ width: 0, height: 0 });
+  useLayoutEffect(() => {
+    const element = ref.current;
+    if (!element) return undefined;
+    const measure = () => {
+      const width = element.clientWidth;
+      const height = element.clientHeight;
+      setSize((old) => (old.width === width && old.height === height ? old : { width, height }));
+    };
+    measure();
+    const observer = new ResizeObserver(measure);
+    observer.observe(element);
+    return () => observer.disconnect();
+  }, []);
+  return [ref, size];
+}
+
+/**
+ * Gives a canvas as many pixels as the screen has for it, and draws before the browser paints, so that nothing flickers.
+ * @param {number} width CSS pixels
+ * @param {number} height CSS pixels
+ * @param {(context: CanvasRenderingContext2D, ratio: number) => void} draw in device pixels, on a cleared canvas
+ * @param {unknown[]} inputs draw again when one of them changes
+ */
+export function useCanvas(width, height, draw, inputs) {
+  const ref = useRef(/** @type {HTMLCanvasElement | null} */ (null));
+  const ratio = window.devicePixelRatio || 1;
+  useLayoutEffect(() => {
+    const canvas = ref.current;
+    const context = canvas?.getContext("2d");
+    if (!canvas || !context || width <= 0 || height <= 0) return;
+    const across = Math.round(width * ratio);
+    const down = Math.round(height * ratio);
+    if (canvas.width !== across) canvas.width = across;
+    if (canvas.height !== down) canvas.height = down;
+    context.clearRect(0, 0, across, down);
+    draw(context, ratio);
+  }, [width, height, ratio, ...inputs]);
+  return ref;
+}
+
+/**
+ * Where a pointer is within an element.
+ * @param {MouseEvent} event
+ * @returns {{x: number, y: number}} CSS pixels from the element's upper left corner
+ */
+export function pointIn(event) {
+  const box = /** @type {Element} */ (event.currentTarget).getBoundingClientRect();
+  return { x: event.clientX - box.left, y: event.clientY - box.top };
+}
+
+/**
+ * A colour of the style sheet, for drawing.
+ * @param {string} name of a custom property
+ */
+export function cssVariable(name) {
+  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+}
+
+/** @type {Map<string, HTMLCanvasElement>} */
+const hatchings = new Map();
+
+/**
+ * Diagonal stripes: the mark of trouble that needs no colour.
+ * @param {CanvasRenderingContext2D} context
+ * @param {string} ground
+ * @param {string} stripe
+ * @param {number} ratio
+ * @returns {CanvasPattern}
+ */
+export function hatching(context, ground, stripe, ratio) {
+  const key = `${ground} ${stripe} ${ratio}`;
+  let tile = hatchings.get(key);
+  if (!tile) {
+    const size = Math.round(6 * ratio);
+    tile = document.createElement("canvas");
+    tile.width = tile.height = size;
+    const own = /** @type {CanvasRenderingContext2D} */ (tile.getContext("2d"));
+    own.fillStyle = ground;
+    own.fillRect(0, 0, size, size);
+    own.strokeStyle = stripe;
+    own.lineWidth = 1.4 * ratio;
+    own.beginPath();
+    for (const shift of [-size, 0, size]) {
+      own.moveTo(shift - 1, size + 1);
+      own.lineTo(shift + size + 1, -1);
+    }
+    own.stroke();
+    hatchings.set(key, tile);
+  }
+  return /** @type {CanvasPattern} */ (context.createPattern(tile, "repeat"));
+}
+
+/**
+ * Whether keys belong to the element that has them: text is typed, a choice is made.
+ * @param {EventTarget | null} target
+ */
+export function isEditing(target) {
+  if (target instanceof HTMLSelectElement || target instanceof HTMLTextAreaElement) return true;
+  return target instanceof HTMLInputElement && !["range", "checkbox"].includes(target.type);
+}
