@@ -80,4 +80,5 @@ def decode(data: bytes, offset: int = 0) -> tuple[npt.NDArray[np.floating], Prec
         raise ValueError(f"an array block of shape {shape} holds {len(raw)} bytes or more, not {count * dtype.itemsize}")
     stored = np.frombuffer(raw, dtype).reshape(shape)
     wide = stored.astype(np.float64 if precision == "float64" else np.float32)
-    return np.ldexp(wide, shift), precision, offset + length
+    with np.errstate(all="ignore"):  # a damaged shift leads out of the type's range
+        return np.ldexp(wide, shift), precision, offset + length

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from tb_layerview.keras_probe import Batch, ProbePass
 from tb_layerview.options import Keep, Schedule, Select, as_schedule
-from tb_layerview.session import Session
+from tb_layerview.session import Session, in_words
 
 _PROBE_EXAMPLES = 32
 
@@ -64,7 +64,9 @@ class LayerViewCallback(tf.keras.callbacks.Callback):
         self._probe: ProbePass | None = None
         self._step = 0  # training steps that are complete
         self._epoch_base = 0  # what it was when the epoch began
-        self._iterations_ahead = 0  # what the optimizer's count has more than ours
+        self._begun = -1  # the batch of this epoch that was begun last
+        self._iterations_before: int | None = None  # the optimizer's count when the epoch began
+        self._found_length: int | None = None  # steps of the epoch before
         self._epoch_logs: dict[str, float] = {}
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
@@ -72,9 +74,8 @@ class LayerViewCallback(tf.keras.callbacks.Callback):
         self._session = Session(self._logdir, self._schedule, self._keep)
         atexit.register(self._session.close)
         self._probe = None
-        self._step = max(self._step, self._iterations() or 0)
-        self._iterations_ahead = (self._iterations() or 0) - self._step
-        self._epoch_base = self._step
+        self._step = self._epoch_base = max(self._step, self._iterations() or 0)
+        self._begun, self._iterations_before, self._found_length = -1, self._iterations(), None
         self._epoch_logs = {}
         self._session.begin(self._step)
         train_function = self.model.train_function
@@ -95,34 +96,23 @@ class LayerViewCallback(tf.keras.callbacks.Callback):
 
         self.model.train_function = first_call
 
-    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        """Finds out how many steps the epoch before really had."""
-        iterations = self._iterations()
-        if iterations is not None:
-            self._step = max(self._step, iterations - self._iterations_ahead)
-        self._epoch_base = self._step
-
     def on_train_batch_begin(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Logs the step before, which is complete now."""
-        self._step = self._epoch_base + batch
+        self._step, self._begun = self._epoch_base + batch, batch
         if self._probe is not None and self._session is not None and self._session.due(self._step):
             metrics = self._epoch_logs if batch == 0 else None
             self._log(metrics)
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        """Keeps the epoch's metrics for the step that ends it."""
+        """Counts the epoch's steps, and keeps its metrics for the step that ends it."""
         self._epoch_logs = _floats(logs or {})
+        self._step = self._epoch_base = self._epoch_base + self._steps_of_epoch()
 
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
         """Logs the last step, closes the log and says what it holds."""
         session = self._session
         if session is None:
             return
-        iterations = self._iterations()
-        if iterations is not None:
-            self._step = max(self._step, iterations - self._iterations_ahead)
-        else:
-            self._step += 1
         if self._probe is not None and session.is_open and not session.is_last(self._step):
             self._log(self._epoch_logs, with_values=True)
         print(session.close())
@@ -150,9 +140,8 @@ class LayerViewCallback(tf.keras.callbacks.Callback):
                 probe = ProbePass(self.model, batch, source, self._select, self._keep)
         except Exception as error:
             session.close()
-            text = " ".join(str(error).split())
             raise ValueError(
-                f"the model cannot be run on the given probe, whose inputs are {_shapes(batch.x)}: {text[:600]} "
+                f"the model cannot be run on the given probe, whose inputs are {_shapes(batch.x)}: {in_words(error)}. "
                 "Give a probe as `fit` takes its batches."
             ) from error
         if probe is None:
@@ -223,6 +212,23 @@ class LayerViewCallback(tf.keras.callbacks.Callback):
         if rate is not None:
             scalars["learning rate"] = rate
         session.write(self._step, lambda: probe.measurements(fetched), {**scalars, **metrics})
+
+    def _steps_of_epoch(self) -> int:
+        """How many steps the epoch that ends had.
+
+        Where the end of the data is only found by asking for more, the batch begun last was none, though Keras 3 has the
+        optimizer count it; Keras 2 remembers the length from the first epoch on. With several steps per execution the
+        optimizer's count is right, and the only one there is.
+        """
+        before, self._iterations_before = self._iterations_before, self._iterations()
+        begun, self._begun = self._begun, -1
+        if self._steps_per_execution() > 1 and before is not None and self._iterations_before is not None:
+            return self._iterations_before - before
+        expected = self.params.get("steps") or self._found_length
+        if not self.model.stop_training and begun + 1 != expected:
+            begun -= 1
+        self._found_length = begun + 1
+        return begun + 1
 
     def _iterations(self) -> int | None:
         """What the optimizer counts, which also waits for the training step before to end."""

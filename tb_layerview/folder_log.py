@@ -21,7 +21,11 @@ _TAG = re.compile(r"layers/([A-Za-z0-9][A-Za-z0-9._-]{0,127})/(model|[0-9]{5,9})
 
 
 class FolderLog:
-    """Turns messages into a run, and again when there are more of them; what is known already is not read again."""
+    """Turns messages into a run, and again when there are more of them; what is known already is not read again.
+
+    Attributes:
+      waiting: Tags whose messages could not be read yet because their writer has not said what it logs.
+    """
 
     def __init__(self, name: str, *, folder: Path | None, payload_folder: Path | None) -> None:
         """Begins with nothing.
@@ -31,6 +35,7 @@ class FolderLog:
           folder: The run's folder, or None if it is not on this machine.
           payload_folder: Where the payload files lie, or None.
         """
+        self.waiting: frozenset[str] = frozenset()
         self._name = name
         self._folder = folder
         self._payload_folder = payload_folder
@@ -44,7 +49,7 @@ class FolderLog:
         """Reads messages.
 
         Args:
-          messages: By tag all messages of it, for at least those tags that have new ones.
+          messages: By tag all messages of it, for at least those tags that have new ones and those that are waiting.
           tags: All tags that there are; what was read of others before is forgotten.
           problems: What could not be read, in sentences.
 
@@ -52,14 +57,16 @@ class FolderLog:
           The run, or None as long as no writer has said what it logs.
         """
         found = [*problems, *(f"the tag {tag!r} is none of a layer log" for tag in tags if not _TAG.fullmatch(tag))]
-        parts = {tag: (match[1], match[2]) for tag in sorted(tags) if (match := _TAG.fullmatch(tag))}
+        parts = {tag: (match[1], match[2]) for tag in tags if (match := _TAG.fullmatch(tag))}
+        self._models = {writer: self._models[writer] for writer, _ in parts.values() if writer in self._models}
         for tag, (writer, part) in parts.items():
             if part == "model" and messages.get(tag):
                 self._models[writer] = messages[tag][-1].data
+        self.waiting = frozenset(tag for tag, (writer, _) in parts.items() if writer not in self._models)
         logs = []
         shards: dict[str, dict[int, Shard]] = {}
         for writer in dict.fromkeys(writer for writer, _ in parts.values()):
-            model = self._model(writer, parts.values(), found)
+            model = self._model(writer, found)
             if model is None:
                 continue
             known = self._shards.get(writer, {})
@@ -88,9 +95,9 @@ class FolderLog:
         )
         return self._run
 
-    def _model(self, writer: str, parts: Collection[tuple[str, str]], problems: list[str]) -> Model | None:
+    def _model(self, writer: str, problems: list[str]) -> Model | None:
         """What a writer says that it logs; if that cannot be read, None and a sentence in `problems`."""
-        if (writer, "model") not in parts:
+        if writer not in self._models:
             problems.append(f"writer {writer} has not said what it logs, so its steps are left out")
             return None
         try:

@@ -2,7 +2,8 @@
 
 Variables give the layers: `block/conv/kernel` belongs to a layer `block/conv`. Where data meets a variable, a call of its
 layer begins; the name scope of that operation is the call's, and what leaves the scope is the activation. Where there
-is no scope of its own, the activation is what follows the variable up to its activation function.
+is no scope of its own, the activation is what follows the variable. An activation function right behind a layer is part
+of the layer, wherever it stands.
 """
 
 from __future__ import annotations
@@ -165,7 +166,14 @@ def _find(index: GraphIndex, trainable: dict[str, Any], notes: list[str]) -> lis
     for layer in found:
         layer.trainable = frozenset(name for name, op in layer.weights.items() if op.name in trainable)
         layer.class_name = _class_name(layer)
-        if not layer.calls:
+        readable = [[t for t in call if not _is_reordered(index, t)] for call in layer.calls]
+        if sum(map(len, readable)) < sum(map(len, layer.calls)):
+            notes.append(
+                f"layer {layer.path!r}: its output is a term of a sum or product that TensorFlow computes at once; to look "
+                "at it would change the training's rounding, so it is left out"
+            )
+            layer.calls = [call for call in readable if call]
+        elif not layer.calls:
             notes.append(f"layer {layer.path!r}: no output was found that can be read, so it has no activation")
     return found
 
@@ -252,6 +260,7 @@ def _by_scopes(index: GraphIndex, scoped: dict[str, list[Any]], entries: dict[An
             if not is_whole:
                 path = "/".join(scope.split("/")[: call.parts])
             outputs_of += _scope_outputs(index, call_scope, call)
+        outputs_of = [[_with_activation_function(index, t) for t in call] for call in outputs_of]
         outputs_of += _chain_outputs(index, chained)
         layer = found.setdefault(path, _Found(path))
         layer.weights.update({op.name[len(path) + 1 :]: op for op in ops})
@@ -409,6 +418,7 @@ _NONLINEAR = {
     "Softsign": "Activation",
     "Softmax": "Softmax",
 }
+_FUSED = frozenset(_NONLINEAR) - {"Softmax"}
 _POOLING = {
     "MaxPool": "MaxPooling2D",
     "MaxPoolV2": "MaxPooling2D",
@@ -467,13 +477,50 @@ def _chain(index: GraphIndex, entry: Any) -> tuple[Any | None, list[Any]]:
         op = consumers[0]
         others = [t for t in op.inputs if t.op is not tensor.op]
         is_bias = op.type in _ADDITIONS and len(others) == 1 and not index.is_from_data(others[0].op)
-        if not is_bias and op.type not in _NONLINEAR:
+        if not is_bias and op.type not in _FUSED:
             break
         tensor = op.outputs[0]
         chain.append(op)
         if not is_bias:
             break
     return (tensor if tensor is not None and can_fetch(tensor) else None), chain
+
+
+def _with_activation_function(index: GraphIndex, tensor: Any) -> Any:
+    """The output of the activation function that alone consumes a layer's output; without one, the output itself.
+
+    TensorFlow computes such a pair in one kernel, unless somebody looks at what is between: the training would then no
+    longer be the same to the last bit (tried: batch normalisation and ReLU, dense and tanh, convolution and ELU).
+    """
+    consumers = index.consumers(tensor)
+    if len(consumers) == 1 and consumers[0].type in _FUSED and can_fetch(consumers[0].outputs[0]):
+        return consumers[0].outputs[0]
+    return tensor
+
+
+def _is_reordered(index: GraphIndex, tensor: Any) -> bool:
+    """Whether a sum goes into another sum alone (or a product into a product).
+
+    TensorFlow reorders such terms, unless somebody looks at what is between: (x + bias) + residual is then rounded
+    otherwise, and the training no longer the same to the last bit (tried: the projection of an attention).
+    """
+    consumers = index.consumers(tensor)
+    return len(consumers) == 1 and any(
+        tensor.op.type in family and consumers[0].type in family for family in ({"Add", "AddV2", "AddN"}, {"Mul"})
+    )
+
+
+def _is_gate_of_itself(index: GraphIndex, op: Any) -> bool:
+    """Whether this is the sigmoid of x * sigmoid(b * x), which TensorFlow too computes in one kernel."""
+    if op.type != "Sigmoid":
+        return False
+    gated = {op.inputs[0].op}
+    if op.inputs[0].op.type == "Mul":
+        gated.update(t.op for t in op.inputs[0].op.inputs)
+    return any(
+        consumer.type == "Mul" and any(t.op in gated for t in consumer.inputs)
+        for consumer in index.consumers(op.outputs[0])
+    )
 
 
 def _with_weightless(index: GraphIndex, found: list[_Found]) -> list[_Found]:
@@ -486,7 +533,7 @@ def _with_weightless(index: GraphIndex, found: list[_Found]) -> list[_Found]:
     added: list[_Found] = []
     for op in index.ops:
         class_name = _NONLINEAR.get(op.type) or _POOLING.get(op.type)
-        if not class_name or op in known or not index.is_forward(op) or not index.is_from_data(op):
+        if not class_name or op in known or _is_gate_of_itself(index, op) or not index.is_forward(op) or not index.is_from_data(op):
             continue
         if any(op.name.startswith(scope + "/") for scope in scopes) or not can_fetch(op.outputs[0]):
             continue

@@ -50,18 +50,25 @@ class Histogram:
     counts: npt.NDArray[np.int64]
 
     def quantiles(self, q: Sequence[float]) -> npt.NDArray[np.float64]:
-        """Values below which the fractions `q` (0 to 1) of the elements lie; NaN for a histogram without elements.
+        """Quantiles as numpy defines them: `q` (0 to 1) interpolates between the elements in order.
 
-        The error is at most the larger of 5 % of the standard deviation and 7 % of the value.
+        The error is at most the larger of 5 % of the standard deviation and 7 % of the value; NaN without elements.
         """
         fractions = np.asarray(q, np.float64)
         if not len(self.counts):
             return np.full(fractions.shape, np.nan)
         ends = np.cumsum(self.counts)
-        rank = fractions * ends[-1]
-        i = np.minimum(np.searchsorted(ends, rank, side="left"), len(ends) - 1)
-        within = np.clip((rank - (ends[i] - self.counts[i])) / self.counts[i], 0.0, 1.0)
-        return np.asarray(self.lower[i] + within * (self.upper[i] - self.lower[i]))
+        position = fractions * (ends[-1] - 1)
+        below = np.floor(position)
+
+        def element(k: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+            """The k-th smallest element, as if those of a bin stood evenly within it."""
+            i = np.searchsorted(ends, k, side="right")
+            within = (k - (ends[i] - self.counts[i]) + 0.5) / self.counts[i]
+            return np.asarray(self.lower[i] + within * (self.upper[i] - self.lower[i]))
+
+        low, high = element(below), element(np.minimum(below + 1, ends[-1] - 1))
+        return np.asarray(low + (position - below) * (high - low))
 
 
 def encode(code_counts: npt.NDArray[np.integer], center: float = 0.0, shift: int = 0) -> bytes:

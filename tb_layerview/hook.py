@@ -187,6 +187,7 @@ class _Logging:
         self._step = 0
         self._recorded: int | None = None
         self._recorded_groups: set[int] = set()
+        self._weights_read: set[bool] = set()
         self._losses = [
             *found.losses,
             *(t for t in index.graph.get_collection(_KEYS.LOSSES) if t.shape.rank == 0 and can_fetch(t)),
@@ -280,7 +281,10 @@ class _Logging:
                 if self._is_training:
                     self._follow(pending.run, results["step"] if pending.run.tells_step else self._read_step(session))
             return
-        with self._session.logging("logging a step"):
+        # The first time, the session optimises the graph for the weights' digests.
+        is_first = pending.with_values not in self._weights_read
+        self._weights_read.add(pending.with_values)
+        with (self._session.set_up if is_first else self._session.logging)("logging a step"):
             fetches: dict[str, Any] = {"weights": self._weights.wanted(pending.with_values)}
             if self._step_now is not None:
                 fetches["step"] = self._step_now
@@ -407,19 +411,26 @@ class _RunTimes:
 
     def __init__(self) -> None:
         self._seconds: dict[bool, list[float]] = {True: [], False: []}
-        self._seen: set[Any] = set()
+        self._first: dict[Any, float] = {}  # by kind of run
+        self._set_up = 0.0
         self._uncharged = 0
 
     def add(self, pending: _Pending, seconds: float) -> None:
-        """Notes how long a run took. The first of its kind is left out: the session optimises the graph for it."""
+        """Notes how long a run took."""
         key = (id(pending.run), pending.is_due, pending.groups, pending.with_values)
         self._uncharged += pending.is_due
-        if key in self._seen:
-            self._seconds[pending.is_due] = [*self._seconds[pending.is_due][-30:], seconds]
-        self._seen.add(key)
+        if key not in self._first:
+            # The session optimises the graph for each set of fetches anew; once it would do so without us.
+            self._first[key] = seconds if self._first else 0.0
+            return
+        first, self._first[key] = self._first[key], 0.0
+        self._set_up += max(0.0, first - seconds)
+        self._seconds[pending.is_due] = [*self._seconds[pending.is_due][-30:], seconds]
 
     def charge(self, session: Session) -> None:
         """Counts the difference as the cost of the logged runs, as soon as there is something to compare."""
+        session.charge_set_up(self._set_up)
+        self._set_up = 0.0
         if min(map(len, self._seconds.values())) >= 3:
             extra = statistics.median(self._seconds[True]) - statistics.median(self._seconds[False])
             session.charge(max(0.0, extra), self._uncharged)

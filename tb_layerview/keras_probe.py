@@ -19,6 +19,7 @@ from tb_layerview.digest import Measurement, can_measure
 from tb_layerview.keras_trace import Call, producers, recording
 from tb_layerview.model import Kind, Layer, Model, Probe, Tensor, default_axes
 from tb_layerview.options import Keep, Select
+from tb_layerview.session import in_words
 from tb_layerview.version import __version__
 
 
@@ -157,8 +158,10 @@ class ProbePass:
         try:
             loss = model.compute_loss(x=x, y=y, y_pred=predictions, sample_weight=sample_weight, **extra)
         except Exception as error:  # whatever a user's loss raises; the rest can be logged all the same
-            text = " ".join(str(error).split())[:300]
-            self._notes.append(f"the loss could not be computed on the probe ({text}): gradients are left out")
+            self._notes.append(f"the loss could not be computed on the probe ({in_words(error)}): gradients are left out")
+            return None
+        if loss is None:
+            self._notes.append("the model is not compiled with a loss: gradients are left out")
             return None
         return tf.reduce_sum(loss)
 

@@ -76,7 +76,7 @@ def merge(
         for position, row in zip(part.positions.tolist(), part.rows.tolist()):
             modes[position] = part.shard.modes[row]
             ids[position] = part.writer
-    return Run(
+    run = Run(
         name=name,
         folder=folder,
         layers=layers,
@@ -84,13 +84,18 @@ def merge(
         steps=steps,
         wall_times=wall_times,
         modes=tuple(modes),
+        writers=tuple(ids),
         model=logs[-1].model,
         hidden=hidden,
         problems=(*problems, *(problem for log in logs for shard in log.shards for problem in shard.problems)),
-        generation=_generation(before, tensors, steps, wall_times),
+        # Not a count: a server that starts anew must not repeat those of the one before.
+        generation=secrets.token_hex(8),
         payload_folder=payload_folder,
         parts=tuple(parts),
     )
+    if before is not None and _only_adds(run, before):
+        return dataclasses.replace(run, generation=before.generation)
+    return run
 
 
 def _visible(logs: Sequence[WriterLog]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], str]:
@@ -159,16 +164,12 @@ def _key(path: str, call: int, kind: str, name: str) -> tuple[str, int, str, str
     return path, call, kind, name
 
 
-def _generation(
-    before: Run | None,
-    tensors: tuple[LoggedTensor, ...],
-    steps: npt.NDArray[np.int64],
-    wall_times: npt.NDArray[np.float64],
-) -> str:
-    """That of the run before if it was only added to, else a new one."""
-    if before is not None and before.tensors == tensors and len(before.steps) <= len(steps):
-        n = len(before.steps)
-        if np.array_equal(before.steps, steps[:n]) and np.array_equal(before.wall_times, wall_times[:n]):
-            return before.generation
-    # Not a count: a server that starts anew must not repeat those of the one before.
-    return secrets.token_hex(8)
+def _only_adds(run: Run, before: Run) -> bool:
+    """Whether a run is the one before with perhaps more steps at its end."""
+    n = len(before.steps)
+    return (
+        run.tensors == before.tensors
+        and run.writers[:n] == before.writers
+        and np.array_equal(run.steps[:n], before.steps)
+        and np.array_equal(run.wall_times[:n], before.wall_times)
+    )

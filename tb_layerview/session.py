@@ -143,7 +143,7 @@ class Session:
             if is_fatal:
                 raise
             self.is_open = False
-            self._report(what, f"{_in_words(error)} Nothing is logged; the training goes on", error)
+            self._report(what, f"{in_words(error)}. Nothing is logged; the training goes on", error)
         finally:
             self._set_up += self._clock() - began
 
@@ -154,7 +154,7 @@ class Session:
         try:
             yield
         except Exception as error:
-            self._report(what, f"{_in_words(error)} The training goes on", error)
+            self._report(what, f"{in_words(error)}. The training goes on", error)
         finally:
             cost = self._clock() - began
             self._logging += cost
@@ -167,7 +167,7 @@ class Session:
         try:
             yield
         except Exception as error:
-            self._report(what, f"{_in_words(error)} The training goes on", error)
+            self._report(what, f"{in_words(error)}. The training goes on", error)
 
     def charge(self, seconds: float, steps: int) -> None:
         """Counts what the last logged steps took longer each, where logging is part of the training's own step."""
@@ -235,7 +235,7 @@ class Session:
                 action()
             except Exception as error:
                 self.is_open = False
-                self._report(what, f"{_in_words(error)} Nothing more is logged; the training goes on", error)
+                self._report(what, f"{in_words(error)}. Nothing more is logged; the training goes on", error)
 
         self._queue.put(guarded)
 
@@ -278,6 +278,9 @@ def _without(measurement: Measurement, **fields: None) -> Measurement:
     return dataclasses.replace(measurement, **fields)
 
 
-def _in_words(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text[:500]}." if text else f"{type(error).__name__}."
+def in_words(error: BaseException) -> str:
+    """An error in one line: its type, and what it says without the trace that autograph puts before it."""
+    lines = [" ".join(line.split()) for line in str(error).splitlines() if line.strip()]
+    text = lines[-1] if lines and lines[0] == "in user code:" else " ".join(lines)
+    name = type(error).__name__
+    return (text if text.startswith(name) else f"{name}: {text}" if text else name)[:600].rstrip(".")

@@ -102,7 +102,7 @@ class RunSource:
                 changed.sort(key=lambda tag: tag.endswith("/model"))
                 messages = {tag: self._read(context, experiment_id, run, tag) for tag in changed}
                 state.run = state.log.update(messages, stamps.keys())
-                state.stamps = stamps
+                state.stamps = {tag: stamp for tag, stamp in stamps.items() if tag not in state.log.waiting}
             return state.run
 
     def _read(self, context: RequestContext, experiment_id: str, run: str, tag: str) -> list[Message]:

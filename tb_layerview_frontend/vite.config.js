@@ -1,18 +1,20 @@
-import { defineConfig } from "vite";
+import { defineConfig } from "vitest/config";
 
 export default defineConfig({
+  // Files are found beside the module, wherever TensorBoard serves it.
+  base: "./",
   oxc: { jsx: { runtime: "automatic", importSource: "preact" } },
   build: {
-    // The Python package carries what is built; TensorBoard serves it from there.
+    // The Python package carries what is built.
     outDir: "../tb_layerview/static",
     emptyOutDir: true,
     target: "es2022",
-    reportCompressedSize: true,
-    lib: {
-      entry: "src/index.jsx",
-      formats: ["es"],
-      fileName: () => "index.js",
-      cssFileName: "index",
+    modulePreload: false,
+    rollupOptions: {
+      // Not library mode: that one leaves an ES module's white space in.
+      input: "src/index.jsx",
+      preserveEntrySignatures: "strict",
+      output: { entryFileNames: "index.js", assetFileNames: "index.[ext]" },
     },
   },
   test: {

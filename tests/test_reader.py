@@ -253,7 +253,9 @@ def test_errors_name_what_there_is(tmp_path: Path) -> None:
     run = reader.run("run1")
     with pytest.raises(NotLoggedError, match=r"^run 'run1' logs no layer 'convv'; nearest: conv\.$"):
         run.tensor("convv")
-    with pytest.raises(NotLoggedError, match=r"has no tensor with kind='weight', call=0; it has: kind='activation' name="):
+    with pytest.raises(
+        NotLoggedError, match=r"has no tensor with kind='weight', call=0; it has: kind='activation' name="
+    ):
         run.tensor("conv", kind="weight")
     with pytest.raises(NotLoggedError, match=r"^there is no statistic 'median'; there are size, nan,"):
         run.statistics("median")

@@ -23,7 +23,14 @@ def keras_names() -> dict[str, Any]:
     x = np.random.default_rng(0).random((8, 8, 8, 1), dtype=np.float32)
     y = np.arange(8) % 2
     layers = tf.keras.layers
-    model = tf.keras.Sequential([layers.Conv2D(4, 3, name="conv1"), layers.Flatten(), layers.Dense(2, name="logits")])
+    model = tf.keras.Sequential(
+        [
+            tf.keras.Input((8, 8, 1)),
+            layers.Conv2D(4, 3, name="conv1"),
+            layers.Flatten(),
+            layers.Dense(2, name="logits"),
+        ]
+    )
     model.compile("adam", tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     return {"model": model, "x": x, "y": y}
 
@@ -70,7 +77,7 @@ def test_the_line_for_keras_logs(folder: Path) -> None:
 def test_the_line_for_estimators_logs(folder: Path) -> None:
     exec(block_with("estimator.train("), {"lv": lv, **estimator_names(folder)})
     (run,) = lv.LayerReader("model").runs()
-    assert run.steps[-1] == 100
+    assert {*range(1, 32)} <= {*run.steps}
 
 
 def test_the_options_are_options(folder: Path) -> None:

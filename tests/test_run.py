@@ -85,7 +85,8 @@ def test_any_order_of_restarts_gives_what_replaying_them_would(histories: list[l
     for writer, steps in enumerate(histories):
         messages[record.model_tag(f"{writer}-w")] = [Message(0, 0.0, model_message("a"))]
         messages[record.shard_tag(f"{writer}-w", 0)] = [Message(s, s + 0.5, step_message(s, [writer])) for s in steps]
-    run = FolderLog("r", folder=None, payload_folder=None).update(messages, messages.keys())
+    # Tags come in any order.
+    run = FolderLog("r", folder=None, payload_folder=None).update(messages, list(messages)[::-1])
     assert run is not None
     assert means(run) == expected
 
@@ -122,7 +123,7 @@ def step_message(step: int, values: Sequence[float], **more: object) -> bytes:
     """A step at which tensor i has the mean values[i]."""
     n = len(values)
     counts = {name: [0] * n for name in ("nan", "pos_inf", "neg_inf", "zero", "negative")}
-    moments = {name: values for name in ("min", "max", "mean", "std", "rms")}
+    moments = dict.fromkeys(("min", "max", "mean", "std", "rms"), values)
     columns = pb.Columns(tensor=range(n), size=[2] * n, **counts, **moments)
     return pb.StepRecord(step=step, mode=pb.TRAIN, columns=[columns], **more).SerializeToString()
 
@@ -167,6 +168,16 @@ def test_of_one_writer_the_later_record_of_a_step_counts(log: FolderLog) -> None
     assert means(run) == {0: 0, 1: 5, 2: 2}
     assert run.wall_times.tolist() == [0.5, 9.5, 2.5]
     assert run.hidden == ""
+
+
+def test_a_step_that_was_added_to_is_kept_once(tmp_path: Path) -> None:
+    with LayerWriter(tmp_path) as writer:
+        for step in range(4):
+            for layer in "abc":
+                writer.write(step, {layer: np.full(2, step)})
+    run = read(tmp_path)
+    assert [part.shard.steps.tolist() for part in run.parts] == [[0, 1, 2, 3]]
+    np.testing.assert_array_equal(run.statistics("mean"), [[0, 1, 2, 3]] * 3)
 
 
 def test_within_a_record_a_later_write_of_a_tensor_counts(log: FolderLog) -> None:
@@ -236,11 +247,20 @@ def test_a_writer_without_a_model_is_left_out_and_said(log: FolderLog) -> None:
     assert run.problems == ("writer 1-w has not said what it logs, so its steps are left out",)
 
 
+def test_steps_wait_for_their_writers_model(log: FolderLog) -> None:
+    assert log.update({SHARD: messages_of(0)[SHARD]}, [SHARD]) is None
+    assert log.waiting == {SHARD}
+    assert update(log, messages_of(0)).steps.tolist() == [0]
+    assert log.waiting == frozenset()
+
+
 def test_a_newer_format_is_refused_by_name(log: FolderLog) -> None:
     newer = pb.Model(format=99, software="tb_layerview 9.0").SerializeToString()
     run = update(log, {**messages_of(0, writer="0-w"), MODEL: [Message(0, 0.0, newer)], SHARD: []})
     (problem,) = run.problems
-    assert problem.startswith("what writer 1-w logged is left out: the log has format 99 and this tb_layerview reads up")
+    assert problem.startswith(
+        "what writer 1-w logged is left out: the log has format 99 and this tb_layerview reads up"
+    )
 
 
 @pytest.mark.parametrize(
@@ -291,7 +311,9 @@ def test_a_payload_file_that_is_cut_off_is_an_error_only_where_it_is(tmp_path: P
     path.write_bytes(path.read_bytes()[:-1])
     run = read(tmp_path)
     assert run.values(0, 0).array[0, 0] == 1.0
-    with pytest.raises(PayloadError, match=r"is cut off: \d+ bytes from byte \d+ on were logged, \d+ of them are there"):
+    with pytest.raises(
+        PayloadError, match=r"is cut off: \d+ bytes from byte \d+ on were logged, \d+ of them are there"
+    ):
         run.values(0, 1)
 
 

@@ -8,7 +8,7 @@
 /** @type {Record<Spacing, string>} */
 export const SPACINGS = {
   linear: "by step",
-  log: "by log step",
+  log: "log steps",
   even: "evenly",
 };
 
@@ -147,15 +147,15 @@ export function stepTicks({ steps, positions, spacing }, most) {
     if (first === 0) wanted.unshift(0);
   } else {
     const every = niceInterval((last - first) / most);
-    for (let step = Math.ceil(first / every) * every; step <= last; step += every) wanted.push(step);
+    for (let step = Math.ceil(first / every) * every; step <= last; step += every)
+      wanted.push(step);
   }
   const scale = spacing === "log" ? logStep : Number;
   const from = scale(first);
   const span = scale(last) - from || 1;
   return wanted.map((step) => ({
     step,
-    position:
-      positions[0] + ((scale(step) - from) / span) * (positions[count - 1] - positions[0]),
+    position: positions[0] + ((scale(step) - from) / span) * (positions[count - 1] - positions[0]),
   }));
 }
 

@@ -166,7 +166,13 @@ export function scaleTicks(scale) {
   const from = Math.ceil(Math.log10(low) - 1e-9);
   const to = Math.floor(Math.log10(high) + 1e-9);
   const every = Math.max(1, Math.ceil((to - from) / 4));
-  const ticks = [];
-  for (let power = to; power >= from; power -= every) ticks.unshift(10 ** power);
-  return ticks.length >= 2 ? ticks : [low, high];
+  const powers = [];
+  for (let power = to; power >= from; power -= every) powers.unshift(Number(`1e${power}`));
+  if (powers.length >= 3) return powers;
+  const finer = [];
+  for (let power = from - 1; power <= to; power++) {
+    for (const factor of [1, 2, 5]) finer.push(Number(`${factor}e${power}`));
+  }
+  const inside = finer.filter((value) => value >= low && value <= high);
+  return inside.length >= 2 ? inside : [low, high];
 }

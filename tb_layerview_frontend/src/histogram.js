@@ -156,7 +156,9 @@ export function historyShares(histograms, firstOf, lastOf, axis, bins) {
       // A step that is wider than a column is drawn in many: rebin it once.
       let own = known.get(step);
       if (!own) {
-        own = rebin(histogram, axis, bins, true).shares;
+        // Exact zeros (half of what a ReLU passes) would outshine all else; alone they are all there is.
+        own = rebin(histogram, axis, bins, false).shares;
+        if (own.every((share) => share === 0)) own = rebin(histogram, axis, bins, true).shares;
         known.set(step, own);
       }
       for (let bin = 0; bin < bins; bin++) sum[bin] += own[bin];

@@ -90,7 +90,13 @@ export function onReload(listener, end) {
     if (message.isReply) return;
     if (message.type === "experimental.DataReloaded") listener();
     port1.postMessage(
-      JSON.stringify({ type: message.type, id: message.id, payload: null, error: null, isReply: true }),
+      JSON.stringify({
+        type: message.type,
+        id: message.id,
+        payload: null,
+        error: null,
+        isReply: true,
+      }),
     );
   };
   host.postMessage("experimental.bootstrap", window.location.origin, [port2]);

@@ -16,7 +16,12 @@ const WRITE_DELAY_MILLISECONDS = 150;
 /** Builds the page. */
 export async function render() {
   const end = new AbortController();
-  window.addEventListener("pagehide", () => end.abort(), { signal: end.signal });
+  window.addEventListener(
+    "pagehide",
+    // A page that the browser keeps for the back button goes on when it is shown again.
+    (event) => event.persisted || end.abort(),
+    { signal: end.signal },
+  );
   await loadStyles();
   followTheme(end.signal);
   const store = createStore(readViewState(readHash()), end.signal);

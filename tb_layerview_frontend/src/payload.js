@@ -173,7 +173,9 @@ export function splitColumns(buffer, statistics, tensors) {
   const columns = statistics * tensors;
   const steps = columns ? buffer.byteLength / 4 / columns : 0;
   if (!Number.isInteger(steps)) {
-    throw new Error(`${buffer.byteLength} bytes of statistics do not divide into ${columns} columns.`);
+    throw new Error(
+      `${buffer.byteLength} bytes of statistics do not divide into ${columns} columns.`,
+    );
   }
   return Array.from({ length: statistics }, (_, s) =>
     Array.from(

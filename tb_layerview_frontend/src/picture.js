@@ -68,7 +68,8 @@ export function planPicture(names) {
     const choosers = others.filter((axis) => axis !== panelColumn && axis !== panelRow);
     return { row, column, panelRow, panelColumn, choosers };
   }
-  if (rank === 0) return { row: null, column: null, panelRow: null, panelColumn: null, choosers: [] };
+  if (rank === 0)
+    return { row: null, column: null, panelRow: null, panelColumn: null, choosers: [] };
   if (rank === 1) return { row: null, column: 0, panelRow: null, panelColumn: null, choosers: [] };
   const time = indexOf(TIME_NAMES);
   if (example >= 0 && time >= 0 && rank === 3) {
@@ -129,17 +130,26 @@ export function layOut(plan, counts, width, height, ratio) {
   const many = panels > 1;
   const largest = 40 * ratio;
 
-  let best = { scale: 0, across: 1, gap: 0 };
-  const candidates = wraps && !isVector ? range(1, panels) : [isVector ? 1 : size(plan.panelColumn)];
+  let best = { scale: 0, across: 1, gap: 0, worth: 0 };
+  const candidates =
+    wraps && !isVector ? range(1, panels) : [isVector ? 1 : size(plan.panelColumn)];
   for (const across of candidates) {
     const downward = Math.ceil(panels / across);
-    for (const gap of many ? [Math.round(2 * ratio), Math.round(ratio), 0] : [0]) {
+    // Gaps that can be seen are worth an eighth of the size; where there is no room for them they go.
+    for (const [gap, worth] of many
+      ? [
+          [Math.round(4 * ratio), 1.14],
+          [Math.round(2 * ratio), 1.06],
+          [Math.round(ratio), 1],
+          [0, 0.7],
+        ]
+      : [[0, 1]]) {
       const room = Math.min(
         (width - gap * (across - 1)) / (across * perLine),
         (height - gap * (downward - 1)) / (downward * rows),
       );
       const scale = Math.min(largest, room);
-      if (scale > best.scale * (gap ? 1 : 1.5)) best = { scale, across, gap };
+      if (scale * worth > best.worth) best = { scale, across, gap, worth: scale * worth };
     }
   }
   let { scale } = best;
@@ -158,8 +168,8 @@ export function layOut(plan, counts, width, height, ratio) {
     aspectY = Math.max(scale, Math.min(28 * ratio, (height - best.gap * (panels - 1)) / panels));
     if (aspectY >= 2) aspectY = Math.floor(aspectY);
   }
-  const panelWidth = Math.max(1, Math.round(perLine * aspectX));
-  const panelHeight = Math.max(1, Math.round(rows * aspectY));
+  const panelWidth = Math.max(1, Math.floor(perLine * aspectX));
+  const panelHeight = Math.max(1, Math.floor(rows * aspectY));
   const across = best.across;
   const downward = Math.ceil(panels / across);
   const gap = best.gap;
@@ -457,6 +467,21 @@ export function describeKept(axes, names) {
     .join(", ");
 }
 
+/**
+ * How the picture lies, in words: "across: channel · down: input channel · each: row × column".
+ * @param {Plan} plan
+ * @param {string[]} names
+ */
+export function describeLayout({ row, column, panelRow, panelColumn }, names) {
+  const inside = [row, column].flatMap((axis) => (axis === null ? [] : [names[axis]]));
+  if (panelColumn === null) {
+    return inside.length === 2 ? `down: ${inside[0]} · across: ${inside[1]}` : inside.join("");
+  }
+  const each = `each: ${inside.join(" × ")}`;
+  if (panelRow === null) return `panels: ${names[panelColumn]} · ${each}`;
+  return `down: ${names[panelRow]} · across: ${names[panelColumn]} · ${each}`;
+}
+
 /** @param {string} name */
 function plural(name) {
   if (/^axis \d+$/.test(name)) return `of ${name}`;
@@ -470,4 +495,3 @@ function ordinal(n) {
   const suffix = tens >= 11 && tens <= 13 ? "th" : (["th", "st", "nd", "rd"][n % 10] ?? "th");
   return `${n}${suffix}`;
 }
-

@@ -61,9 +61,10 @@ export function findTensor({ layers, tensors }, wanted) {
  */
 export function defaultTensor({ tensors }, kinds) {
   const kind = kinds[0] ?? tensors[0].kind;
-  const isPicture = (/** @type {Tensor} */ tensor) =>
-    tensor.kind === kind && tensor.shape.length === 4;
-  const picture = tensors.findIndex(isPicture);
+  // Of the input there are pictures elsewhere; a first layer of one channel is one, too.
+  const picture = tensors.findIndex(
+    ({ kind: own, shape }) => own === kind && shape.length === 4 && shape[3] > 3,
+  );
   if (picture >= 0) return picture;
   return Math.max(
     0,

@@ -22,7 +22,8 @@ export const STATISTICS = [
     name: "mean",
     label: "mean",
     scale: "signed",
-    meaning: "Mean of the finite elements. Near 0 for weights and gradients, positive after a ReLU.",
+    meaning:
+      "Mean of the finite elements. Near 0 for weights and gradients, positive after a ReLU.",
   },
   {
     name: "std",
@@ -48,7 +49,7 @@ export const STATISTICS = [
   },
   {
     name: "non_finite",
-    label: "NaN and inf share",
+    label: "NaN, inf share",
     scale: "share",
     meaning: "The share of elements that are NaN or infinite. Anything but 0 is a fault.",
   },

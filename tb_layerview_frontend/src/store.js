@@ -66,14 +66,15 @@ const CACHE_BYTES = 96e6;
  * @param {AbortSignal} end ends everything that the store has under way
  */
 export function createStore(initial, end) {
-  const view = /** @type {{[Name in keyof ViewState]: import("@preact/signals").Signal<ViewState[Name]>}} */ (
-    Object.fromEntries(
-      Object.keys(FIELDS).map((name) => [
-        name,
-        signal(initial[/** @type {keyof ViewState} */ (name)]),
-      ]),
-    )
-  );
+  const view =
+    /** @type {{[Name in keyof ViewState]: import("@preact/signals").Signal<ViewState[Name]>}} */ (
+      Object.fromEntries(
+        Object.keys(FIELDS).map((name) => [
+          name,
+          signal(initial[/** @type {keyof ViewState} */ (name)]),
+        ]),
+      )
+    );
 
   /** @type {import("@preact/signals").Signal<Loadable<api.RunSummary[]>>} */
   const runs = signal({ status: "loading" });
@@ -111,9 +112,7 @@ export function createStore(initial, end) {
     current.value ? shownKinds(current.value.info.tensors, view.maps.value, roomForMaps.value) : [],
   );
   const stepIndex = computed(() =>
-    view.step.value === null
-      ? steps.value.length - 1
-      : nearestIndex(steps.value, view.step.value),
+    view.step.value === null ? steps.value.length - 1 : nearestIndex(steps.value, view.step.value),
   );
   /** Index of the selected tensor; -1 while there is no run. */
   const tensor = computed(() => {
@@ -218,7 +217,13 @@ export function createStore(initial, end) {
     for (const columns of before.columns.values()) {
       if (!columns.steps) continue;
       const names = columns.statistics;
-      const buffer = await api.fetchStatistics(before.name, columns.kind, names, columns.steps, end);
+      const buffer = await api.fetchStatistics(
+        before.name,
+        columns.kind,
+        names,
+        columns.steps,
+        end,
+      );
       const split = splitColumns(buffer, names.length, columns.tensors.length);
       columns.append(new Map(names.map((name, i) => [name, split[i]])));
     }
@@ -463,7 +468,8 @@ export function createStore(initial, end) {
     details.set(key, made, 1000);
     made.then(
       (value) => {
-        const size = (value.values?.data.byteLength ?? 0) + 24 * (value.histogram?.counts.length ?? 0);
+        const size =
+          (value.values?.data.byteLength ?? 0) + 24 * (value.histogram?.counts.length ?? 0);
         if (details.has(key)) details.set(key, made, 1000 + size);
       },
       () => details.delete(key),

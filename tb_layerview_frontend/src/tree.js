@@ -89,7 +89,19 @@ export function buildTree(layers, tensors) {
     }
   };
   roots.forEach(collect);
-  return roots;
+  return roots.map(joinChain);
+}
+
+/**
+ * A group that holds nothing but one other part makes one row with it: "mlp/dense".
+ * @param {Node} node
+ * @returns {Node}
+ */
+function joinChain(node) {
+  const children = node.children.map(joinChain);
+  const [only] = children;
+  const isChain = node.layer === null && children.length === 1 && only.path !== node.path;
+  return isChain ? { ...only, label: `${node.label}/${only.label}` } : { ...node, children };
 }
 
 /**

@@ -76,8 +76,8 @@ function Notices({ store }) {
     <div class="lv-notices" aria-live="polite">
       {connection.status === "lost" && (
         <p class="lv-notice lv-notice-warning" role="alert" data-testid="connection-lost">
-          {connection.message} What you see is from {connection.since.toLocaleTimeString()} and older.
-          It is tried again every few seconds.
+          {connection.message} What you see is from {connection.since.toLocaleTimeString()} and
+          older. It is tried again every few seconds.
         </p>
       )}
       {connection.status === "live" && gone && store.current.value && (
@@ -97,7 +97,9 @@ function Notes({ notes }) {
   return (
     <details class="lv-notice">
       <summary>
-        {notes.length === 1 ? "One thing is not logged" : `${formatCount(notes.length)} things are not logged`}
+        {notes.length === 1
+          ? "One thing is not logged"
+          : `${formatCount(notes.length)} things are not logged`}
       </summary>
       <ul>
         {notes.map((note) => (
@@ -136,7 +138,8 @@ function useStepKeys(store) {
         if (isEditing(event.target)) return;
         const index = store.stepIndex.peek();
         const last = store.steps.peek().length - 1;
-        const onControl = event.target instanceof Element && event.target.closest("button, input, summary");
+        const onControl =
+          event.target instanceof Element && event.target.closest("button, input, summary");
         if (event.key === "ArrowLeft") store.selectStep(index - 1);
         else if (event.key === "ArrowRight") store.selectStep(index + 1);
         else if (event.key === "PageUp") store.selectStep(index - 10);

@@ -32,7 +32,11 @@ export function ColourBar({ scale, label, format = formatValue, clipped, marks, 
   const ticks = scaleTicks(scale);
   const trouble = TROUBLE[theme.value];
   return (
-    <div class="lv-colourbar" role="img" aria-label={`${label}, from ${format(scale.low)} to ${format(scale.high)}`}>
+    <div
+      class="lv-colourbar"
+      role="img"
+      aria-label={`${label}, from ${format(scale.low)} to ${format(scale.high)}`}
+    >
       <span class="lv-colourbar-label">{label}</span>
       <div class="lv-colourbar-scale">
         <div class="lv-colourbar-ramp" ref={ref}>

@@ -46,7 +46,10 @@ export function DetailPane({ store, run }) {
       {detail.status === "error" ? (
         <div class="lv-picture lv-message" role="alert" data-testid="detail-error">
           <p class="lv-error">{detail.message}</p>
-          <p>The rest of the tab goes on. It is asked for again when you choose another step or layer.</p>
+          <p>
+            The rest of the tab goes on. It is asked for again when you choose another step or
+            layer.
+          </p>
         </div>
       ) : (
         <Picture store={store} run={run} />
@@ -110,7 +113,12 @@ function Neighbours({ store, run, layer }) {
     const { path } = layers[other];
     const at = target(other);
     const label = path.slice(path.lastIndexOf("/") + 1);
-    if (at < 0) return <span key={other} title={`${path} logs nothing`}>{label}</span>;
+    if (at < 0)
+      return (
+        <span key={other} title={`${path} logs nothing`}>
+          {label}
+        </span>
+      );
     return (
       <button
         key={other}
@@ -128,7 +136,12 @@ function Neighbours({ store, run, layer }) {
     <>
       {others.slice(0, MOST_NEIGHBOURS).map(link)}
       {others.length > MOST_NEIGHBOURS && (
-        <span title={others.slice(MOST_NEIGHBOURS).map((other) => layers[other].path).join("\n")}>
+        <span
+          title={others
+            .slice(MOST_NEIGHBOURS)
+            .map((other) => layers[other].path)
+            .join("\n")}
+        >
           +{others.length - MOST_NEIGHBOURS}
         </span>
       )}
@@ -172,16 +185,38 @@ function Statistics({ record }) {
     number === undefined ? "" : formatValue(number);
   /** @type {[string, {text: string, bad?: boolean, exact?: string}, string][]} */
   const cells = [
-    ["rms", { text: value(record?.rms), exact: exact(record?.rms) }, "Root mean square of the finite elements"],
-    ["mean", { text: value(record?.mean), exact: exact(record?.mean) }, "Mean of the finite elements"],
-    ["std", { text: value(record?.std), exact: exact(record?.std) }, "Standard deviation of the finite elements"],
+    [
+      "rms",
+      { text: value(record?.rms), exact: exact(record?.rms) },
+      "Root mean square of the finite elements",
+    ],
+    [
+      "mean",
+      { text: value(record?.mean), exact: exact(record?.mean) },
+      "Mean of the finite elements",
+    ],
+    [
+      "std",
+      { text: value(record?.std), exact: exact(record?.std) },
+      "Standard deviation of the finite elements",
+    ],
     ["min", { text: value(record?.min), exact: exact(record?.min) }, "Smallest finite element"],
     ["max", { text: value(record?.max), exact: exact(record?.max) }, "Largest finite element"],
-    ["elements", { text: record ? formatCount(record.size) : "" }, "How many elements the whole tensor has"],
+    [
+      "elements",
+      { text: record ? formatCount(record.size) : "" },
+      "How many elements the whole tensor has",
+    ],
     ["zero", { text: record ? share(record.zero) : "" }, "Share of elements that are exactly 0"],
     ["negative", { text: record ? share(record.negative) : "" }, "Share of elements below 0"],
     ["NaN", bad(record?.nan), "Elements that are NaN"],
-    ["± inf", bad(record ? record.pos_inf + record.neg_inf : undefined), record ? `${formatCount(record.pos_inf)} +inf, ${formatCount(record.neg_inf)} −inf` : "Infinite elements"],
+    [
+      "± inf",
+      bad(record ? record.pos_inf + record.neg_inf : undefined),
+      record
+        ? `${formatCount(record.pos_inf)} +inf, ${formatCount(record.neg_inf)} −inf`
+        : "Infinite elements",
+    ],
     ["p1", { text: record ? quantile("p1") : "" }, "1 % of the elements lie below"],
     ["p25", { text: record ? quantile("p25") : "" }, "A quarter of the elements lies below"],
     ["p50", { text: record ? quantile("p50") : "" }, "The median"],
@@ -189,16 +224,26 @@ function Statistics({ record }) {
     ["p99", { text: record ? quantile("p99") : "" }, "1 % of the elements lie above"],
   ];
   return (
-    <table class="lv-statistics" data-testid="statistics" aria-label="Statistics of the whole tensor at this step">
+    <table
+      class="lv-statistics"
+      data-testid="statistics"
+      aria-label="Statistics of the whole tensor at this step"
+    >
       <tbody>
         {[0, 5, 10].map((from) => (
           <tr key={from}>
-            {cells.slice(from, from + 5).map(([label, { text, bad: isBad, exact: precise }, meaning]) => (
-              <td key={label} title={precise ? `${meaning}: ${precise}` : meaning} data-statistic={label}>
-                <span class="lv-caption">{label}</span>
-                <b class={isBad ? "lv-bad" : ""}>{text}</b>
-              </td>
-            ))}
+            {cells
+              .slice(from, from + 5)
+              .map(([label, { text, bad: isBad, exact: precise }, meaning]) => (
+                <td
+                  key={label}
+                  title={precise ? `${meaning}: ${precise}` : meaning}
+                  data-statistic={label}
+                >
+                  <span class="lv-caption">{label}</span>
+                  <b class={isBad ? "lv-bad" : ""}>{text}</b>
+                </td>
+              ))}
           </tr>
         ))}
       </tbody>

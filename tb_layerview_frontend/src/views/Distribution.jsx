@@ -103,8 +103,8 @@ function ReadyCharts({ store, run, bySteps }) {
   if (!axis) {
     return (
       <div class="lv-charts lv-message">
-        No histogram of this tensor is kept: it has no finite element at any step, or histograms were
-        left out when logging.
+        No histogram of this tensor is kept: it has no finite element at any step, or histograms
+        were left out when logging.
       </div>
     );
   }
@@ -174,7 +174,8 @@ function valueTicks(axis, most) {
     const kept = [];
     for (const value of inside) {
       const at = valueToPosition(axis, value);
-      if (kept.every((known) => Math.abs(valueToPosition(axis, known) - at) > every)) kept.push(value);
+      if (kept.every((known) => Math.abs(valueToPosition(axis, known) - at) > every))
+        kept.push(value);
     }
     return kept;
   }
@@ -237,7 +238,17 @@ function HeatMap({ store, run, bySteps, axis, width, height, onHover }) {
       small.height = bins;
       /** @type {CanvasRenderingContext2D} */ (small.getContext("2d")).putImageData(image, 0, 0);
       context.imageSmoothingEnabled = false;
-      context.drawImage(small, 0, 0, across, bins, 0, 0, context.canvas.width, context.canvas.height);
+      context.drawImage(
+        small,
+        0,
+        0,
+        across,
+        bins,
+        0,
+        0,
+        context.canvas.width,
+        context.canvas.height,
+      );
       if (axis.low < 0 && axis.high > 0) {
         context.fillStyle = cssVariable("--lv-faint");
         const zero = (1 - valueToPosition(axis, 0)) * context.canvas.height;
@@ -371,7 +382,7 @@ function HistogramView({ histogram, ghost, axis, width, height, label }) {
         context.fillStyle = cssVariable("--lv-bar");
         own.shares.forEach((share, bin) => {
           const y = Math.round(top(bin));
-          const thick = Math.max(1, Math.round(top(bin - 1)) - y - (down > 3 * HISTOGRAM_BINS ? 1 : 0));
+          const thick = Math.max(1, Math.round(top(bin - 1)) - y);
           if (share > 0) context.fillRect(0, y, Math.max(ratio, length(share)), thick);
         });
       }

@@ -23,8 +23,8 @@ export function EmptyState({ store }) {
       <h2>Estimator</h2>
       <pre>{ESTIMATOR}</pre>
       <p>
-        New runs appear here by themselves, as soon as TensorBoard has found them. TensorBoard may list
-        this tab as inactive until its own next reload: the circular arrow at the upper right.
+        New runs appear here by themselves, as soon as TensorBoard has found them. TensorBoard may
+        list this tab as inactive until its own next reload: the circular arrow at the upper right.
       </p>
       <button type="button" class="lv-button" onClick={() => void store.poll()}>
         Look again

@@ -35,12 +35,14 @@ export function MapCanvas(props) {
   const [hover, setHover] = useState(
     /** @type {{x: number, y: number, row: number} | null} */ (null),
   );
-  const base = useCanvas(
-    width,
-    height,
-    (context, ratio) => drawMap(context, ratio, props),
-    [layer, rows, axis, rowHeight, scrollTop, theme.value],
-  );
+  const base = useCanvas(width, height, (context, ratio) => drawMap(context, ratio, props), [
+    layer,
+    rows,
+    axis,
+    rowHeight,
+    scrollTop,
+    theme.value,
+  ]);
   const stepIndex = store.stepIndex.value;
   const selectedHere = run.info.tensors[store.tensor.value]?.kind === layer.kind;
   const overlay = useCanvas(
@@ -112,7 +114,12 @@ export function MapCanvas(props) {
         {layer.problem && <p class="lv-map-message lv-error">{layer.problem}</p>}
         {!layer.problem && !layer.ready && <p class="lv-map-message">Loading the statistics…</p>}
       </div>
-      <canvas ref={profile} class="lv-profile" role="img" aria-label="The statistic from layer to layer at the selected step" />
+      <canvas
+        ref={profile}
+        class="lv-profile"
+        role="img"
+        aria-label="The statistic from layer to layer at the selected step"
+      />
       {hover && cell && (
         <div
           class="lv-tooltip"
@@ -158,7 +165,9 @@ function drawMap(context, ratio, { layer, rows, axis, rowHeight, scrollTop, heig
     if (!series) continue;
     const { values, trouble } = toColumns(series, columns, signed);
     for (let x = 0; x < width; x++) {
-      pixels[x] = Number.isNaN(values[x]) ? colours[EMPTY] : colours[levelOf(layer.scale, values[x])];
+      pixels[x] = Number.isNaN(values[x])
+        ? colours[EMPTY]
+        : colours[levelOf(layer.scale, values[x])];
     }
     stripContext.putImageData(line, 0, 0);
     const top = Math.round((row * rowHeight - scrollTop) * ratio);
@@ -176,7 +185,11 @@ function drawMap(context, ratio, { layer, rows, axis, rowHeight, scrollTop, heig
  * @param {number} ratio
  * @param {{axis: import("../axis.js").StepAxis, stepIndex: number, row: number, strong: boolean, hoverRow: number, rowHeight: number, scrollTop: number}} what
  */
-function drawMarks(context, ratio, { axis, stepIndex, row, strong, hoverRow, rowHeight, scrollTop }) {
+function drawMarks(
+  context,
+  ratio,
+  { axis, stepIndex, row, strong, hoverRow, rowHeight, scrollTop },
+) {
   const { width, height } = context.canvas;
   const accent = cssVariable("--lv-now");
   const halo = cssVariable("--lv-surface");
@@ -215,7 +228,12 @@ function drawMarks(context, ratio, { axis, stepIndex, row, strong, hoverRow, row
     context.fillStyle = colour;
     context.globalAlpha = colour === halo ? 0.75 : 1;
     for (const x of lines) {
-      context.fillRect(Math.round(x - (thickness * ratio) / 2), 0, Math.round(thickness * ratio), height);
+      context.fillRect(
+        Math.round(x - (thickness * ratio) / 2),
+        0,
+        Math.round(thickness * ratio),
+        height,
+      );
     }
   }
   context.globalAlpha = 1;
@@ -258,6 +276,11 @@ function drawProfile(context, ratio, { layer, rows, rowHeight, scrollTop, height
     const end = Math.min(1, Math.max(0, toUnit(layer.scale, value))) * width;
     context.fillStyle = bar;
     const from = Math.min(ground, end);
-    context.fillRect(from, top + (full - thick) / 2, Math.max(ratio, Math.abs(end - ground)), thick);
+    context.fillRect(
+      from,
+      top + (full - thick) / 2,
+      Math.max(ratio, Math.abs(end - ground)),
+      thick,
+    );
   }
 }

@@ -114,7 +114,10 @@ export function MapPane({ store, run }) {
             {layers.map(({ kind }) => (
               <div key={kind} class="lv-map-column">
                 <Strip store={store} axis={axis} curves={curves} />
-                <span class="lv-profile-head" title="The statistic from layer to layer, at the selected step">
+                <span
+                  class="lv-profile-head"
+                  title="The statistic from layer to layer, at the selected step"
+                >
                   at step
                 </span>
               </div>
@@ -150,7 +153,10 @@ export function MapPane({ store, run }) {
           </ul>
           <div
             class="lv-maps lv-map-sticky"
-            style={{ top: `${STRIP_HEIGHT}px`, height: `${Math.min(bodyHeight, rows.length * rowHeight)}px` }}
+            style={{
+              top: `${STRIP_HEIGHT}px`,
+              height: `${Math.min(bodyHeight, rows.length * rowHeight)}px`,
+            }}
           >
             {layers.map((layer) => (
               <MapCanvas

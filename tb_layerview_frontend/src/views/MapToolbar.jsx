@@ -52,7 +52,11 @@ export function MapToolbar({ store, run }) {
           if (event.key === "Escape") view.filter.value = "";
         }}
       />
-      <div class="lv-kinds" role="group" aria-label="Kinds of tensors; Shift-click shows several side by side">
+      <div
+        class="lv-kinds"
+        role="group"
+        aria-label="Kinds of tensors; Shift-click shows several side by side"
+      >
         {KINDS.filter(({ kind }) => present.includes(kind)).map(({ kind, label }) => (
           <button
             key={kind}

@@ -9,6 +9,7 @@ import {
   baseOffset,
   cellAt,
   describeKept,
+  describeLayout,
   finiteRange,
   layOut,
   nonFiniteCells,
@@ -73,11 +74,12 @@ export function Picture({ store, run }) {
           <span class="lv-caption">shown</span> {describeKept(values.axes, names)},{" "}
           {values.precision}
           {other !== null && other !== detail.step && (
-            <b class="lv-other-step">
-              {" "}
-              of step {formatCount(other)}: at step {formatCount(detail.step)} no values are kept
+            <b class="lv-other-step" data-testid="values-step">
+              , of step {formatCount(other)}
+              <span class="lv-caption"> (none are kept at {formatCount(detail.step)})</span>
             </b>
           )}
+          <span class="lv-caption lv-layout">{describeLayout(planPicture(names), names)}</span>
         </p>
         <Choosers
           values={values}
@@ -99,7 +101,13 @@ export function Picture({ store, run }) {
           </select>
         </label>
       </div>
-      <PictureCanvas store={store} values={values} names={names} chosen={chosen} tensor={detail.tensor} />
+      <PictureCanvas
+        store={store}
+        values={values}
+        names={names}
+        chosen={chosen}
+        tensor={detail.tensor}
+      />
     </div>
   );
 }
@@ -197,9 +205,10 @@ function PictureCanvas({ store, values, names, chosen, tensor }) {
       const image = new ImageData(layout.width, layout.height);
       paint(new Uint32Array(image.data.buffer), layout, data, base, scale, colours);
       context.putImageData(image, 0, 0);
+      drawPanelFrames(context, layout);
       drawNonFinite(context, nonFiniteCells(layout, data, base, 7 * ratio), ratio);
     },
-    [layout, data, base, scale, colours],
+    [layout, data, base, scale, colours, theme.value],
   );
 
   /** @param {number} x @param {number} y device pixels @returns {number[] | null} */
@@ -350,6 +359,24 @@ function inspect(data, scale) {
     else if (level === LEVELS - 1) found.high ||= toUnit(scale, value) > 1 + slack;
   }
   return found;
+}
+
+/**
+ * Colours the gaps between panels, so that two dark neighbours are two.
+ * @param {CanvasRenderingContext2D} context
+ * @param {import("../picture.js").Layout} layout
+ */
+function drawPanelFrames(context, { panels, panelsPerRow, panelWidth, panelHeight, gap }) {
+  if (!gap) return;
+  context.save();
+  context.globalCompositeOperation = "destination-over";
+  context.fillStyle = cssVariable("--lv-gap");
+  for (let panel = 0; panel < panels; panel++) {
+    const x = (panel % panelsPerRow) * (panelWidth + gap);
+    const y = Math.floor(panel / panelsPerRow) * (panelHeight + gap);
+    context.fillRect(x - gap, y - gap, panelWidth + 2 * gap, panelHeight + 2 * gap);
+  }
+  context.restore();
 }
 
 /**

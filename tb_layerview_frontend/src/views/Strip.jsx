@@ -4,7 +4,7 @@ import uPlot from "uplot";
 import { indexAt } from "../axis.js";
 import { formatCount, formatValue } from "../format.js";
 import { theme } from "../host.js";
-import { cssVariable, pointIn, useSize } from "./hooks.js";
+import { cssVariable, hatching, pointIn, useSize } from "./hooks.js";
 
 /** @typedef {import("../store.js").Store} Store */
 /** @typedef {import("../axis.js").StepAxis} StepAxis */
@@ -105,15 +105,7 @@ export function Strip({ store, axis, curves }) {
       ]),
     [axis, curves],
   );
-  const broken = useMemo(() => {
-    const positions = [];
-    for (let i = 0; i < axis.positions.length; i++) {
-      if (curves.some(({ values, absent }) => !absent[i] && !Number.isFinite(values[i]))) {
-        positions.push(axis.positions[i]);
-      }
-    }
-    return positions;
-  }, [axis, curves]);
+  const broken = useMemo(() => brokenRuns(axis, curves), [axis, curves]);
   const marks = useRef(broken);
   marks.current = broken;
 
@@ -214,29 +206,46 @@ function logarithmicRange(_, low, high) {
 }
 
 /**
- * Marks the steps at which a curve has no finite value: a hatched bar and a cross.
- * @param {uPlot} chart
- * @param {number[]} positions
+ * The stretches of the axis in which some curve has no finite value.
+ * @param {StepAxis} axis
+ * @param {Curve[]} curves
+ * @returns {[number, number][]} positions from, to
  */
-function drawBroken(chart, positions) {
-  if (!positions.length) return;
+function brokenRuns({ edges, positions }, curves) {
+  /** @type {[number, number][]} */
+  const runs = [];
+  for (let i = 0; i < positions.length; i++) {
+    if (!curves.some(({ values, absent }) => !absent[i] && !Number.isFinite(values[i]))) continue;
+    const before = runs.at(-1);
+    if (before && before[1] === edges[i]) before[1] = edges[i + 1];
+    else runs.push([edges[i], edges[i + 1]]);
+  }
+  return runs;
+}
+
+/**
+ * Marks where a curve has no finite value: hatched, with a cross where it begins.
+ * @param {uPlot} chart
+ * @param {[number, number][]} runs
+ */
+function drawBroken(chart, runs) {
+  if (!runs.length) return;
   const { ctx: context, bbox } = chart;
   const ratio = devicePixelRatio || 1;
   const colour = cssVariable("--lv-bad");
   context.save();
-  context.fillStyle = colour;
   context.strokeStyle = colour;
   context.lineWidth = 1.5 * ratio;
-  let last = -Infinity;
-  for (const position of positions) {
-    const x = bbox.left + position * bbox.width;
-    context.globalAlpha = 0.16;
-    context.fillRect(x - 1.5 * ratio, 0, 3 * ratio, STRIP_HEIGHT * ratio);
+  for (const [from, to] of runs) {
+    const left = bbox.left + from * bbox.width;
+    const wide = Math.max(3 * ratio, (to - from) * bbox.width);
+    context.globalAlpha = 0.35;
+    context.fillStyle = hatching(context, "transparent", colour, ratio);
+    context.fillRect(left, 0, wide, STRIP_HEIGHT * ratio);
     context.globalAlpha = 1;
-    if (x - last < 9 * ratio) continue;
-    last = x;
-    const size = 3 * ratio;
+    const x = Math.max(4 * ratio, left);
     const y = 7 * ratio;
+    const size = 3.5 * ratio;
     context.beginPath();
     context.moveTo(x - size, y - size);
     context.lineTo(x + size, y + size);

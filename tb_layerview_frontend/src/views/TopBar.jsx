@@ -58,11 +58,7 @@ export function TopBar({ store }) {
             store.playing.value = !store.playing.value;
           }}
         >
-          <Icon
-            path={
-              store.playing.value ? "M6 19h4V5H6v14zm8-14v14h4V5h-4z" : "M8 5v14l11-7z"
-            }
-          />
+          <Icon path={store.playing.value ? "M6 19h4V5H6v14zm8-14v14h4V5h-4z" : "M8 5v14l11-7z"} />
         </button>
         <button
           type="button"
@@ -169,7 +165,13 @@ function CostText({ store }) {
     run.info.hidden && `Hidden: ${run.info.hidden}.`,
   ].filter(Boolean);
   return (
-    <span class="lv-cost" data-testid="cost" title={words.join("\n")} tabIndex={0} aria-label={words.join(" ")}>
+    <span
+      class="lv-cost"
+      data-testid="cost"
+      title={words.join("\n")}
+      tabIndex={0}
+      aria-label={words.join(" ")}
+    >
       <span class="lv-caption">Cost</span>
       {Number.isFinite(share) && `${formatShare(share)} · `}
       {formatBytes(cost.bytes)}

@@ -11,12 +11,15 @@ import { cssVariable, hatching, pointIn, useCanvas, useSize } from "./hooks.js";
  */
 export function UnitsView({ store, run }) {
   const loaded = store.units.value;
-  if (loaded.status === "loading") return <div class="lv-charts lv-message">Loading the units…</div>;
+  if (loaded.status === "loading")
+    return <div class="lv-charts lv-message">Loading the units…</div>;
   if (loaded.status === "error") {
     return <div class="lv-charts lv-message">{loaded.message}</div>;
   }
   const tensor = run.info.tensors[store.tensor.value];
-  const name = tensor ? (axisNames(tensor.axes, tensor.shape.length, tensor.kind).at(-1) ?? "unit") : "unit";
+  const name = tensor
+    ? (axisNames(tensor.axes, tensor.shape.length, tensor.kind).at(-1) ?? "unit")
+    : "unit";
   return <Bars units={loaded.value.units} name={name} step={loaded.value.step} />;
 }
 
@@ -43,7 +46,10 @@ function Bars({ units, name, step }) {
       const hatch = hatching(context, cssVariable("--lv-bad"), cssVariable("--lv-surface"), ratio);
       for (let i = 0; i < count; i++) {
         const x = Math.round((i / count) * across);
-        const wide = Math.max(1, Math.round(((i + 1) / count) * across) - x - (across > 3 * count ? ratio : 0));
+        const wide = Math.max(
+          1,
+          Math.round(((i + 1) / count) * across) - x - (across > 3 * count ? ratio : 0),
+        );
         context.fillStyle = track;
         context.fillRect(x, 0, wide, down);
         if (!Number.isFinite(units.rms[i])) {
@@ -71,7 +77,10 @@ function Bars({ units, name, step }) {
           style={{ width: `${width}px`, height: `${height}px` }}
           onPointerMove={(event) => {
             const { x } = pointIn(event);
-            setHover({ x, unit: Math.min(count - 1, Math.max(0, Math.floor((x / width) * count))) });
+            setHover({
+              x,
+              unit: Math.min(count - 1, Math.max(0, Math.floor((x / width) * count))),
+            });
           }}
           onPointerLeave={() => setHover(null)}
         >

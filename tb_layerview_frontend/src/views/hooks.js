@@ -23,7 +23,7 @@ export function useSize() {
     observer.observe(element);
     return () => observer.disconnect();
   }, []);
-  return [ref, size];
+  return [/** @type {import("preact").RefObject<E>} */ (ref), size];
 }
 
 /**

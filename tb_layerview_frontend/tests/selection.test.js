@@ -1,0 +1,56 @@
+import { expect, test } from "vitest";
+
+import { defaultTensor, findTensor, kindsOf, shownKinds, tensorForRow } from "../src/selection.js";
+
+/** @param {number} layer @param {string} kind @param {string} name @param {number[]} shape */
+const tensor = (layer, kind, name, shape = [1]) =>
+  /** @type {import("../src/api.js").Tensor} */ ({
+    layer,
+    call: 0,
+    kind,
+    name,
+    shape,
+    dtype: "float32",
+    axes: [],
+  });
+
+const tensors = [
+  tensor(0, "activation", "output", [32, 8, 8, 1]),
+  tensor(1, "activation", "output", [32, 8, 8, 16]),
+  tensor(1, "weight", "kernel", [3, 3, 1, 16]),
+  tensor(1, "weight", "bias", [16]),
+  tensor(1, "gradient", "kernel", [3, 3, 1, 16]),
+];
+const info = /** @type {import("../src/api.js").RunInfo} */ ({
+  layers: [
+    { path: "input", class_name: "", inputs: [] },
+    { path: "conv", class_name: "", inputs: [0] },
+  ],
+  tensors,
+});
+
+test("a tensor is found by layer, kind, name and call", () => {
+  const wanted = { layer: "conv", kind: "weight", name: "bias", call: 0 };
+  expect(findTensor(info, wanted)).toBe(3);
+  expect(findTensor(info, { ...wanted, call: 1 })).toBe(-1);
+});
+
+test("what is shown first are the first feature maps, not the input", () => {
+  expect(defaultTensor(info, ["activation"])).toBe(1);
+  expect(defaultTensor({ ...info, tensors: [tensors[0]] }, ["activation"])).toBe(0);
+});
+
+test("kinds that the run lacks are never shown", () => {
+  expect(kindsOf(tensors)).toEqual(["activation", "weight", "gradient"]);
+  expect(shownKinds(tensors, ["update", "weight"], 1)).toEqual(["weight"]);
+  expect(shownKinds(tensors, ["update"], 1)).toEqual(["activation"]);
+  expect(shownKinds(tensors, [], 2)).toEqual(["activation", "gradient"]);
+  expect(shownKinds([tensors[3]], [], 2)).toEqual(["weight"]);
+});
+
+test("a row stands for its tensor of the name that is selected", () => {
+  expect(tensorForRow(tensors, [1, 2, 3, 4], "weight", 4)).toBe(2);
+  expect(tensorForRow(tensors, [1, 2, 3, 4], "weight", 3)).toBe(3);
+  expect(tensorForRow(tensors, [1, 2, 3, 4], "weight", 0)).toBe(2);
+  expect(tensorForRow(tensors, [1], "weight", 0)).toBe(-1);
+});

@@ -1,0 +1,65 @@
+import { describe, expect, test } from "vitest";
+
+import { FIELDS, hasViewState, readViewState, writeViewState } from "../src/view_state.js";
+
+/** @type {import("../src/view_state.js").ViewState} */
+const everything = {
+  run: "a/b & c=d #1",
+  layer: "encoder/block_1/conv,50%",
+  kind: "gradient",
+  name: "kernel",
+  call: 2,
+  step: 0,
+  maps: ["activation", "gradient"],
+  statistic: "non_finite",
+  spacing: "log",
+  filter: "dense é",
+  follow: true,
+  range: "step",
+  values: "log",
+  panel: "units",
+};
+
+describe("the address", () => {
+  test("brings back everything that was written, whatever the names", () => {
+    expect(readViewState(writeViewState("#layerview", everything))).toEqual(everything);
+  });
+
+  test("is tested with a value for every field that differs from the fallback", () => {
+    for (const [name, field] of Object.entries(FIELDS)) {
+      expect(everything[/** @type {keyof typeof everything} */ (name)]).not.toEqual(field.fallback);
+    }
+  });
+
+  test("leaves out what is as it would be anyway", () => {
+    expect(writeViewState("#layerview", readViewState(""))).toBe("#layerview");
+  });
+
+  test("keeps what belongs to TensorBoard and other plugins", () => {
+    const hash = writeViewState("#layerview&p.other.x=1&p.layerview.step=4&_smoothing=0.5", {
+      ...readViewState(""),
+      step: 9,
+    });
+    expect(hash).toBe("#layerview&p.other.x=1&_smoothing=0.5&p.layerview.step=9");
+  });
+
+  test("names the tab where it named none", () => {
+    expect(writeViewState("", { ...readViewState(""), step: 9 })).toBe(
+      "#layerview&p.layerview.step=9",
+    );
+  });
+
+  test("that somebody damaged is read as far as it goes", () => {
+    const state = readViewState(
+      "#layerview&p.layerview.step=abc&p.layerview.layer=50%&p.layerview.spacing=x",
+    );
+    expect(state.step).toBeNull();
+    expect(state.layer).toBe("50%");
+    expect(state.spacing).toBe("linear");
+  });
+
+  test("tells whether it has anything of ours", () => {
+    expect(hasViewState("#layerview&p.layerview.step=1")).toBe(true);
+    expect(hasViewState("#layerview")).toBe(false);
+  });
+});

@@ -1,0 +1,116 @@
+"""Digests on the device against numpy in float64."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+tf = pytest.importorskip("tensorflow")
+
+from tb_layerview import device_digest, histogram  # noqa: E402
+from tb_layerview.device_digest import Tap  # noqa: E402
+from tb_layerview.digest import Measurement  # noqa: E402
+from tb_layerview.values import Axis  # noqa: E402
+
+rng = np.random.default_rng(2)
+
+
+def _measure(taps: dict[int, Tap], values: bool = True) -> dict[int, Measurement]:
+    fetched: dict[str, Any] = tf.function(lambda: device_digest.reduce(taps), autograph=False)()
+    if not values:
+        del fetched["values"]
+    return device_digest.measurements(taps, tf.nest.map_structure(lambda t: t.numpy(), fetched))
+
+
+# Small tensors are measured on the host, larger ones in blocks of 131,072 elements: each has its way through the code.
+SHAPES = {"small": (20, 30), "one block": (100, 64), "several blocks": (3000, 100)}
+DATA = {
+    "normal": lambda shape: rng.normal(size=shape),
+    "100 ± 0.5": lambda shape: 100 + 0.5 * rng.normal(size=shape),
+    "1e25": lambda shape: 1e25 * rng.normal(size=shape),
+    "constant": lambda shape: np.full(shape, 0.1),
+    "sparse": lambda shape: np.maximum(rng.normal(size=shape), 0),
+    "negative zero": lambda shape: np.where(rng.random(shape) < 0.5, -0.0, rng.normal(size=shape)),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "bfloat16", "int32"])
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+@pytest.mark.parametrize("data", DATA)
+def test_statistics_units_and_quantiles_equal_numpys(data: str, shape: tuple[int, ...], dtype: str) -> None:
+    if data == "1e25" and dtype in ("float16", "int32"):
+        pytest.skip("out of the type's range")
+    tensor = tf.cast(tf.constant(DATA[data](shape) * (100 if dtype == "int32" else 1)), dtype)
+    truth = tensor.numpy().astype(np.float64)
+    (measured,) = _measure({0: Tap(tensor, units=True)}).values()
+    digest = measured.digest
+    assert (digest.size, digest.zero, digest.negative) == (truth.size, np.sum(truth == 0), np.sum(truth < 0))
+    assert (digest.min, digest.max) == (truth.min(), truth.max())
+    assert digest.mean == pytest.approx(truth.mean(), rel=1e-9, abs=1e-12 * np.abs(truth).max())
+    assert digest.std == pytest.approx(truth.std(), rel=1e-9, abs=1e-12 * np.abs(truth).max())
+    assert digest.rms == pytest.approx(np.sqrt(np.mean(truth**2)), rel=1e-9)
+    assert measured.units is not None
+    np.testing.assert_allclose(measured.units.mean, truth.mean(axis=0), rtol=1e-9, atol=1e-12 * np.abs(truth).max())
+    np.testing.assert_allclose(measured.units.rms, np.sqrt((truth**2).mean(axis=0)), rtol=1e-9)
+    np.testing.assert_allclose(measured.units.zero, (truth == 0).mean(axis=0))
+    np.testing.assert_allclose(measured.units.peak, np.abs(truth).max(axis=0))
+    assert measured.code_counts is not None
+    stored = histogram.decode(histogram.encode(measured.code_counts, measured.center, measured.shift))
+    q = (0.01, 0.25, 0.5, 0.75, 0.99)
+    expected = np.quantile(truth, q)
+    allowed = np.maximum(0.05 * truth.std(), 0.07 * np.abs(expected)) + 1e-12 * np.abs(expected)
+    assert (np.abs(stored.quantiles(q) - expected) <= allowed).all()
+
+
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+def test_non_finite_elements_are_counted_and_enter_nothing_else(shape: tuple[int, ...]) -> None:
+    array = rng.normal(size=shape).astype(np.float32)
+    array[3, 4], array[5], array[7, 0] = np.nan, np.inf, -np.inf
+    finite = np.where(np.isfinite(array), array.astype(np.float64), np.nan)
+    (measured,) = _measure({0: Tap(tf.constant(array), units=True)}).values()
+    digest = measured.digest
+    assert (digest.nan, digest.pos_inf, digest.neg_inf) == (1, shape[1], 1)
+    assert digest.mean == pytest.approx(np.nanmean(finite), rel=1e-9)
+    assert digest.std == pytest.approx(np.nanstd(finite), rel=1e-9)
+    assert digest.max == np.nanmax(finite)
+    assert measured.units is not None and measured.code_counts is not None
+    np.testing.assert_allclose(measured.units.rms, np.sqrt(np.nanmean(finite**2, axis=0)), rtol=1e-9)
+    stored = histogram.decode(histogram.encode(measured.code_counts, measured.center, measured.shift))
+    assert stored.counts.sum() == np.sum(np.isfinite(array))
+
+
+def test_a_tensor_without_a_finite_element_has_no_moments() -> None:
+    (measured,) = _measure({0: Tap(tf.fill([100, 100], np.nan), units=True)}).values()
+    assert measured.digest.nan == 10_000
+    assert np.isnan([measured.digest.min, measured.digest.max, measured.digest.mean, measured.digest.rms]).all()
+    assert measured.units is not None and np.isnan(measured.units.rms).all()
+
+
+def test_many_tensors_of_all_sizes_keep_their_own_numbers() -> None:
+    arrays = {i: rng.normal(loc=i, size=(i + 1, 97)).astype(np.float32) for i in range(0, 90, 7)}
+    taps = {i: Tap(tf.constant(a), units=True, keep=(Axis(0, 1, 1, i + 1), Axis(0, 2, 49, 97))) for i, a in arrays.items()}
+    measured = _measure(taps)
+    assert measured.keys() == arrays.keys()
+    for i, array in arrays.items():
+        assert measured[i].digest.mean == pytest.approx(array.astype(np.float64).mean(), rel=1e-9)
+        assert measured[i].kept is not None
+        assert np.array_equal(measured[i].kept, array[:1, ::2])
+    assert all(m.kept is None for m in _measure(taps, values=False).values())
+
+
+def test_a_batch_smaller_than_planned_keeps_what_is_there() -> None:
+    taps = {0: Tap(tf.ones([2, 5]), keep=(Axis(0, 1, 8, 8), Axis(0, 1, 5, 5)))}
+    (measured,) = _measure(taps).values()
+    assert measured.kept is not None and measured.kept.shape == (2, 5)
+    assert [axis.count for axis in measured.kept_axes] == [2, 5]
+
+
+def test_digests_can_be_added_to_a_tf1_graph() -> None:
+    array = rng.normal(size=(200, 50)).astype(np.float32)
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        taps = {0: Tap(tf.constant(array), units=True), 1: Tap(tf.constant(array[0]))}
+        measured = device_digest.measurements(taps, session.run(device_digest.reduce(taps)))
+    assert measured[0].digest.rms == pytest.approx(np.sqrt(np.mean(array.astype(np.float64) ** 2)))
+    assert measured[1].digest.max == array[0].max()

@@ -1,0 +1,588 @@
+"""The plugin: its routes over TensorBoard's own data provider, asked as a browser asks them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import re
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from tensorboard.backend import security_validator
+from tensorboard.backend.event_processing import data_provider, plugin_event_multiplexer
+from tensorboard.plugins import base_plugin
+from werkzeug import test as werkzeug_test
+
+from tb_layerview import LayerReader, LayerWriter, histogram, units, values
+from tb_layerview import plugin as plugin_module
+from tb_layerview.loader import LayerViewLoader
+from tb_layerview.plugin import LayerViewPlugin
+
+HTTP_API = Path(__file__).resolve().parent.parent / "docs" / "http_api.md"
+
+
+def array_of(step: int, layer: str) -> npt.NDArray[np.float64]:
+    """What `layer` gives at a step; NaN, infinities and zeros among it."""
+    array = np.random.default_rng([step, len(layer)]).normal(size=(2, 5))
+    array[0, 0], array[0, 1], array[1, 2], array[1, 4] = 0.0, np.nan, np.inf, -np.inf
+    return array
+
+
+def write_run(folder: Path, steps: range) -> None:
+    with LayerWriter(folder) as writer:
+        for step in steps:
+            layers = {layer: array_of(step, layer) for layer in ("conv", "dense")}
+            writer.write(step, layers, scalars={"loss": np.nan if step == 1 else 0.5})
+            if step % 2 == 0:
+                writer.write(step, {"conv": np.full((3, 3), step)}, kind="weight", scalars={"even": step})
+
+
+class Client:
+    """Asks routes, through the middleware in which TensorBoard checks answers."""
+
+    def __init__(self, apps: dict[str, Any]) -> None:
+        self._apps = apps
+
+    def get(self, path: str, method: str = "GET", **headers: str) -> werkzeug_test.TestResponse:
+        route = path.partition("?")[0]
+        app = security_validator.SecurityValidatorMiddleware(self._apps[route])
+        return werkzeug_test.Client(app).open(path, method=method, headers=headers)
+
+    def json(self, path: str) -> dict[str, Any]:
+        response = self.get(path)
+        assert response.status_code == 200, response.text
+        found = json.loads(response.data)
+        assert isinstance(found, dict)
+        return found
+
+    def bytes(self, path: str) -> bytes:
+        response = self.get(path)
+        assert response.status_code == 200, response.text
+        assert response.content_type == "application/octet-stream"
+        return response.data
+
+    def error(self, path: str) -> tuple[int, str]:
+        response = self.get(path)
+        assert response.content_type == "application/json"
+        return response.status_code, json.loads(response.data)["error"]
+
+
+class Board:
+    """TensorBoard's Python loader on a folder, and the plugin on top of it."""
+
+    def __init__(self, logdir: Path, name: str | None = None) -> None:
+        self._multiplexer = plugin_event_multiplexer.EventMultiplexer(tensor_size_guidance={"layerview": 0})
+        self._logdir, self._name = logdir, name
+        provider = data_provider.MultiplexerDataProvider(self._multiplexer, str(logdir))
+        self.plugin = LayerViewPlugin(
+            base_plugin.TBContext(
+                data_provider=provider,
+                logdir=str(logdir),
+                multiplexer=self._multiplexer,
+                flags=argparse.Namespace(grpc_data_provider=""),
+            )
+        )
+        self.client = Client(self.plugin.get_plugin_apps())
+        self.reload()
+
+    def reload(self) -> None:
+        self._multiplexer.AddRunsFromDirectory(str(self._logdir), self._name)
+        self._multiplexer.Reload()
+
+
+@pytest.fixture(scope="module")
+def logdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("logs")
+    write_run(folder / "run1", range(7))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def client(logdir: Path) -> Client:
+    return Board(logdir).client
+
+
+# --- What the routes answer ------------------------------------------------------------------
+
+
+def test_the_routes_are_those_that_the_documentation_has() -> None:
+    documented = re.findall(r"^## (/\w+)$", HTTP_API.read_text(encoding="utf-8"), re.MULTILINE)
+    assert [route for route in plugin_without_data().get_plugin_apps() if "." not in route] == documented
+
+
+def plugin_without_data() -> LayerViewPlugin:
+    return LayerViewPlugin(base_plugin.TBContext(flags=argparse.Namespace()))
+
+
+def test_runs_lists_runs_by_the_folder_that_was_given(client: Client) -> None:
+    (run,) = client.json("/runs")["runs"]
+    assert abs(run.pop("wall_time") - time.time()) < 600
+    assert run == {"run": "run1", "steps": 7, "last_step": 6, "tensors": 3}
+
+
+def test_run_tells_what_is_logged(client: Client, logdir: Path) -> None:
+    run = client.json("/run?run=run1")
+    assert run["layers"] == [{"path": path, "class_name": "", "inputs": []} for path in ("conv", "dense")]
+    assert run["tensors"][2] == {
+        "layer": 0,
+        "call": 0,
+        "kind": "weight",
+        "name": "kernel",
+        "shape": [3, 3],
+        "dtype": "int64",
+        "axes": run["tensors"][2]["axes"],
+    }
+    assert len(run["tensors"]) == 3
+    assert run["folder"] == str(logdir / "run1")
+    assert (run["probe"], run["hidden"], run["notes"]) == (None, "", [])
+    assert run["software"].startswith("tb_layerview ")
+
+
+def test_every_documented_field_is_there_and_no_other(client: Client) -> None:
+    text = HTTP_API.read_text(encoding="utf-8")
+    for route in ("/runs", "/run?run=run1", "/steps?run=run1", "/tensor?run=run1&tensor=0&step=2"):
+        section = text.split(f"\n## {route.partition('?')[0]}\n")[1].split("\n## ")[0]
+        documented = json.loads(section.split("```json\n")[1].split("```")[0].replace("…", ""))
+        assert client.json(route).keys() == documented.keys()
+
+
+def test_steps_has_the_scalars_with_nan_told_from_missing(client: Client) -> None:
+    steps = client.json("/steps?run=run1")
+    assert steps["steps"] == [0, 1, 2, 3, 4, 5, 6]
+    assert steps["modes"] == ["train"] * 7
+    assert steps["scalars"] == {
+        "loss": [0.5, "NaN", 0.5, 0.5, 0.5, 0.5, 0.5],
+        "even": [0, None, 2, None, 4, None, 6],
+    }
+    assert len(steps["wall_times"]) == 7
+
+
+def test_statistics_are_columns_of_float32_in_the_order_asked_for(client: Client) -> None:
+    response = client.get("/statistics?run=run1&kind=activation&statistic=rms&statistic=nan&statistic=zero&since=2")
+    columns = np.frombuffer(response.data, "<f4").reshape(3, 2, 5)
+    for i, layer in enumerate(("conv", "dense")):
+        for j, step in enumerate(range(2, 7)):
+            array = array_of(step, layer)
+            finite = array[np.isfinite(array)]
+            np.testing.assert_allclose(
+                columns[:, i, j],
+                [np.sqrt(np.mean(finite**2)), np.isnan(array).mean(), np.mean(array == 0)],
+                rtol=1e-6,
+            )
+    assert response.headers["X-Layerview-Steps"] == "7"
+    assert response.headers["X-Layerview-Generation"] == client.json("/steps?run=run1")["generation"]
+
+
+@pytest.mark.parametrize(
+    ("statistic", "expected"),
+    [
+        ("size", lambda a: a.size),
+        ("nan", lambda a: np.isnan(a).mean()),
+        ("pos_inf", lambda a: np.mean(a == np.inf)),
+        ("neg_inf", lambda a: np.mean(a == -np.inf)),
+        ("non_finite", lambda a: 1 - np.isfinite(a).mean()),
+        ("zero", lambda a: np.mean(a == 0)),
+        ("negative", lambda a: np.mean(np.isfinite(a) & (a < 0))),
+        ("min", lambda a: a[np.isfinite(a)].min()),
+        ("max", lambda a: a[np.isfinite(a)].max()),
+        ("mean", lambda a: a[np.isfinite(a)].mean()),
+        ("std", lambda a: a[np.isfinite(a)].std()),
+        ("rms", lambda a: np.sqrt(np.mean(a[np.isfinite(a)] ** 2))),
+    ],
+)
+def test_each_statistic_is_what_numpy_says(client: Client, statistic: str, expected: Any) -> None:
+    data = client.bytes(f"/statistics?run=run1&kind=activation&statistic={statistic}")
+    column = np.frombuffer(data, "<f4").reshape(2, 7)[0]
+    np.testing.assert_allclose(column, [expected(array_of(step, "conv")) for step in range(7)], rtol=1e-6)
+
+
+def test_a_tensor_that_is_not_logged_at_a_step_is_nan_in_its_column(client: Client) -> None:
+    column = np.frombuffer(client.bytes("/statistics?run=run1&kind=weight&statistic=max"), "<f4")
+    np.testing.assert_array_equal(column, [0, np.nan, 2, np.nan, 4, np.nan, 6])
+
+
+def test_a_kind_that_is_not_logged_has_no_columns_but_steps(client: Client) -> None:
+    response = client.get("/statistics?run=run1&kind=gradient&statistic=rms")
+    assert (response.status_code, response.data, response.headers["X-Layerview-Steps"]) == (200, b"", "7")
+
+
+def test_nothing_comes_after_the_last_step(client: Client) -> None:
+    assert client.bytes("/statistics?run=run1&kind=activation&statistic=rms&since=7") == b""
+    assert client.bytes("/histograms?run=run1&tensor=0&since=100") == b""
+
+
+def test_what_is_finite_in_float64_stays_finite_in_a_column(tmp_path: Path) -> None:
+    with LayerWriter(tmp_path) as writer:
+        writer.write(0, {"a": np.array([1e100, -1e100])})
+    board = Board(tmp_path)
+    column = np.frombuffer(board.client.bytes("/statistics?run=.&kind=activation&statistic=max&statistic=min"), "<f4")
+    assert column.tolist() == [np.finfo(np.float32).max, np.finfo(np.float32).min]
+    assert board.client.json("/tensor?run=.&tensor=0&step=0")["max"] == 1e100
+
+
+def test_tensor_gives_exact_counts_and_quantiles(client: Client) -> None:
+    array = array_of(2, "dense")
+    finite = array[np.isfinite(array)]
+    found = client.json("/tensor?run=run1&tensor=1&step=2")
+    quantiles = found.pop("quantiles")
+    moments = {name: found.pop(name) for name in ("min", "max", "mean", "std", "rms")}
+    assert found == {
+        "step": 2,
+        "size": 10,
+        "nan": 1,
+        "pos_inf": 1,
+        "neg_inf": 1,
+        "zero": 1,
+        "negative": np.count_nonzero(finite < 0),
+        "histogram": True,
+        "units": True,
+        "values": True,
+        "values_step": 2,
+    }
+    expected = [finite.min(), finite.max(), finite.mean(), finite.std(), np.sqrt(np.mean(finite**2))]
+    np.testing.assert_allclose(list(moments.values()), expected, rtol=1e-12)
+    assert list(quantiles) == ["p1", "p5", "p25", "p50", "p75", "p95", "p99"]
+    room = max(0.05 * finite.std(), 0.07 * abs(finite).max())
+    assert abs(quantiles["p50"] - np.median(finite)) <= np.abs(np.diff(np.sort(finite))).max() + room
+
+
+def test_a_tensor_without_finite_elements_has_nan_as_a_word(tmp_path: Path) -> None:
+    with LayerWriter(tmp_path) as writer:
+        writer.write(0, {"a": np.full(4, np.inf)})
+    found = Board(tmp_path).client.json("/tensor?run=.&tensor=0&step=0")
+    assert (found["mean"], found["pos_inf"], found["quantiles"]["p50"]) == ("NaN", 4, "NaN")
+
+
+def test_payloads_are_the_stored_bytes(client: Client) -> None:
+    array = array_of(4, "conv")
+    path = "/payload?run=run1&tensor=0&step=4&section="
+    assert histogram.decode(client.bytes(path + "histogram")).counts.sum() == np.isfinite(array).sum()
+    kept = values.decode(client.bytes(path + "values"))
+    np.testing.assert_allclose(kept.array, array, rtol=2**-11)
+    finite = np.isfinite(array)
+    counted = units.decode(client.bytes(path + "units"))
+    np.testing.assert_allclose(counted.zero, np.sum(array == 0, axis=0) / finite.sum(axis=0), rtol=1e-3)
+
+
+def test_histograms_gives_all_of_them_with_their_lengths(client: Client) -> None:
+    data = client.bytes("/histograms?run=run1&tensor=2")
+    found = []
+    while data:
+        length = int.from_bytes(data[:4], "little")
+        found.append(histogram.decode(data[4 : 4 + length]) if length else None)
+        data = data[4 + length :]
+    assert [None if h is None else int(h.counts.sum()) for h in found] == [9, None, 9, None, 9, None, 9]
+    assert [h.quantiles([0.5])[0] for h in found if h] == pytest.approx([0, 2, 4, 6], rel=0.07)
+    rest = client.bytes("/histograms?run=run1&tensor=2&since=5")
+    assert rest == client.bytes("/histograms?run=run1&tensor=2")[-len(rest) :]
+    assert rest[:4] == bytes(4)  # step 5 has none
+
+
+def test_values_step_is_the_latest_before_else_the_first_after(tmp_path: Path) -> None:
+    from tb_layerview.digest import Measurement, measure
+    from tb_layerview.log import Log
+    from tb_layerview.model import Layer, Model, Tensor
+
+    log = Log(tmp_path)
+    log.describe(Model((Layer("a"),), (Tensor(0, "activation", "output", (3,), "float64"),)))
+    for step in range(6):
+        measured = measure(np.full(3, float(step)), keep=[values.Axis(0, 1, 3, 3)] if step in (2, 4) else None)
+        log.write(step, {0: measured if step != 5 else Measurement(measured.digest)})
+    log.close()
+    client = Board(tmp_path).client
+    found = [client.json(f"/tensor?run=.&tensor=0&step={step}") for step in range(6)]
+    assert [tensor["values_step"] for tensor in found] == [2, 2, 2, 2, 4, 4]
+    assert [tensor["values"] for tensor in found] == [False, False, True, False, True, False]
+    assert (found[5]["histogram"], found[5]["quantiles"]) == (False, None)
+    assert client.error("/payload?run=.&tensor=0&step=3&section=values") == (
+        404,
+        "activation 'output' of layer 'a' keeps no values at step 3; the nearest step that does is 2.",
+    )
+
+
+# --- What is wrong ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "sentence"),
+    [
+        ("/run", 400, "run is missing: add run=... to the address."),
+        ("/run?run=run2", 404, "there is no run 'run2' that holds layers; nearest: run1."),
+        ("/run?run=../run1", 404, "there is no run '../run1' that holds layers; nearest: run1."),
+        ("/steps?run=", 404, "there is no run '' that holds layers; there are run1."),
+        ("/statistics?run=run1", 400, "kind is missing: add kind=... to the address."),
+        ("/statistics?run=run1&kind=x", 400, "kind='x' is none of activation, weight, gradient, update."),
+        ("/statistics?run=run1&kind=weight", 400, "statistic is missing; it is one or more of size, nan,"),
+        ("/statistics?run=run1&kind=weight&statistic=x", 400, "statistic='x' is none of size, nan,"),
+        ("/statistics?run=run1&kind=weight&statistic=rms&since=-1", 400, "since='-1' is not a whole number from 0 on."),
+        ("/tensor?run=run1&step=0", 400, "tensor is missing: add tensor=... to the address."),
+        ("/tensor?run=run1&tensor=x&step=0", 400, "tensor='x' is not a whole number from 0 on."),
+        ("/tensor?run=run1&tensor=-1&step=0", 400, "tensor='-1' is not a whole number from 0 on."),
+        ("/tensor?run=run1&tensor=3&step=0", 404, "run 'run1' has no tensor 3; it has 3, from 0 on."),
+        ("/tensor?run=run1&tensor=0&step=9", 404, "run 'run1' did not log step 9; the nearest one is 6."),
+        ("/tensor?run=run1&tensor=0&step=-5", 404, "run 'run1' did not log step -5; the nearest one is 0."),
+        ("/tensor?run=run1&tensor=0&step=1e3", 400, "step='1e3' is not a whole number."),
+        ("/tensor?run=run1&tensor=0&step=٣", 400, "step='٣' is not a whole number."),
+        ("/tensor?run=run1&tensor=0&step=" + "9" * 30, 400, "step='999"),
+        ("/tensor?run=run1&tensor=2&step=1", 404, "weight 'kernel' of layer 'conv' was not logged at step 1."),
+        ("/payload?run=run1&tensor=0&step=0", 400, "section is missing: add section=... to the address."),
+        ("/payload?run=run1&tensor=0&step=0&section=x", 400, "section='x' is none of histogram, units, values."),
+        ("/payload?run=run1&tensor=2&step=1&section=values", 404, "weight 'kernel' of layer 'conv' keeps no values at"),
+        ("/histograms?run=run1&tensor=99", 404, "run 'run1' has no tensor 99; it has 3, from 0 on."),
+    ],
+)
+def test_a_wrong_request_is_answered_with_a_sentence(client: Client, path: str, status: int, sentence: str) -> None:
+    found_status, found = client.error(path)
+    assert (found_status, found[: len(sentence)]) == (status, sentence)
+
+
+def test_only_get_is_answered(client: Client) -> None:
+    response = client.get("/runs", method="POST")
+    assert (response.status_code, response.headers["Allow"]) == (405, "GET, HEAD")
+    assert json.loads(response.data) == {"error": "POST is not answered here; use GET."}
+
+
+def test_a_payload_file_that_is_lost_is_410_and_the_statistics_stay(tmp_path: Path) -> None:
+    write_run(tmp_path, range(2))
+    client = Board(tmp_path).client
+    (path,) = (tmp_path / "layers").glob("*.payload")
+    path.unlink()
+    status, sentence = client.error("/payload?run=.&tensor=0&step=0&section=values")
+    assert status == 410
+    assert sentence == f"{path} is missing: it lies beside the event file and must be copied with it."
+    assert client.error("/histograms?run=.&tensor=0")[0] == 410
+    found = client.json("/tensor?run=.&tensor=0&step=0")
+    assert (found["size"], found["quantiles"], found["histogram"]) == (10, None, True)
+
+
+def test_one_damaged_histogram_does_not_take_the_others_along(tmp_path: Path) -> None:
+    write_run(tmp_path, range(4))
+    (piece, *_) = LayerReader(tmp_path).run().pieces("histogram", 0)
+    assert piece is not None
+    (path,) = (tmp_path / "layers").glob("*.payload")
+    content = bytearray(path.read_bytes())
+    content[piece.offset] ^= 1
+    path.write_bytes(content)
+    response = Board(tmp_path).client.get("/histograms?run=.&tensor=0")
+    assert response.status_code == 200
+    assert response.headers["X-Layerview-Unreadable"] == "1"
+    assert int.from_bytes(response.data[:4], "little") == 0
+    assert int.from_bytes(response.data[4:8], "little") > 0
+
+
+# --- Runs that grow ----------------------------------------------------------------------------
+
+
+def test_new_steps_appear_and_the_generation_stays(tmp_path: Path) -> None:
+    with LayerWriter(tmp_path / "run") as writer:
+        writer.write(0, {"a": np.zeros(3)})
+        board = Board(tmp_path)
+        first = board.client.json("/steps?run=run")
+        assert first["steps"] == [0]
+        for step in range(1, 600):
+            writer.write(step, {"a": np.full(3, step)})
+        board.reload()
+        second = board.client.json("/steps?run=run")
+        assert second["steps"] == list(range(600))
+        assert second["generation"] == first["generation"]
+        column = np.frombuffer(board.client.bytes("/statistics?run=run&kind=activation&statistic=max&since=1"), "<f4")
+        np.testing.assert_array_equal(column, np.arange(1, 600))
+        writer.write(600, {"a": np.full(3, 600)})
+        board.reload()
+        assert board.client.json("/tensor?run=run&tensor=0&step=600")["mean"] == 600
+
+
+def test_steps_that_come_before_their_model_appear_with_it(tmp_path: Path) -> None:
+    from tb_layerview.digest import measure
+    from tb_layerview.log import Log
+    from tb_layerview.model import Layer, Model, Tensor
+
+    log = Log(tmp_path)
+    log.write(0, {0: measure(np.ones(3))})
+    board = Board(tmp_path)
+    assert board.client.json("/runs") == {"runs": []}
+    log.describe(Model((Layer("a"),), (Tensor(0, "activation", "output", (3,), "float64"),)))
+    board.reload()
+    log.close()
+    assert board.client.json("/tensor?run=.&tensor=0&step=0")["mean"] == 1
+
+
+def test_a_restart_hides_what_it_replaces_and_changes_the_generation(tmp_path: Path) -> None:
+    write_run(tmp_path / "run", range(5))
+    board = Board(tmp_path)
+    before = board.client.json("/steps?run=run")
+    write_run(tmp_path / "run", range(3, 4))
+    board.reload()
+    after = board.client.json("/steps?run=run")
+    assert after["steps"] == [0, 1, 2, 3]
+    assert after["generation"] != before["generation"]
+    assert board.client.json("/run?run=run")["hidden"] == "2 steps from 3 on, of a writer that a later one replaced"
+
+
+def test_runs_come_in_the_order_of_their_names_and_the_logdir_itself_is_a_dot(tmp_path: Path) -> None:
+    for name in ("b", "a/eval", ".", "a"):
+        write_run(tmp_path / name, range(1))
+    assert [run["run"] for run in Board(tmp_path).client.json("/runs")["runs"]] == [".", "a", "a/eval", "b"]
+
+
+def test_a_run_of_a_logdir_spec_is_found_by_its_name_and_its_payloads_by_its_folder(tmp_path: Path) -> None:
+    write_run(tmp_path / "somewhere", range(1))
+    client = Board(tmp_path / "somewhere", name="best").client
+    assert [run["run"] for run in client.json("/runs")["runs"]] == ["best"]
+    assert client.json("/run?run=best")["folder"] == str(tmp_path / "somewhere")
+    assert client.bytes("/payload?run=best&tensor=0&step=0&section=values")
+
+
+def test_two_runs_that_would_share_a_name_keep_those_of_tensorboard(tmp_path: Path) -> None:
+    write_run(tmp_path / "run", range(1))
+    (tmp_path / "copy").mkdir()
+    (tmp_path / "run" / "layers").rename(tmp_path / "copy" / "layers")
+    # By hand, files were put both into the run's folder and into the folder `layers` in it.
+    write_run(tmp_path / "other", range(2))
+    for path in (tmp_path / "other" / "layers").iterdir():
+        path.rename(tmp_path / "copy" / path.name)
+    names = [run["run"] for run in Board(tmp_path).client.json("/runs")["runs"]]
+    assert names == ["copy", "copy/layers"]
+
+
+def test_many_threads_see_whole_runs_while_one_is_written(tmp_path: Path) -> None:
+    failures: list[str] = []
+    done = threading.Event()
+    with LayerWriter(tmp_path) as writer:
+        writer.write(0, {"a": np.zeros(3), "b": np.zeros(3)})
+        board = Board(tmp_path)
+
+        def ask() -> None:
+            seen = 0
+            while not done.is_set():
+                response = board.client.get("/statistics?run=.&kind=activation&statistic=max")
+                column = np.frombuffer(response.data, "<f4").reshape(2, -1)
+                expected = np.arange(column.shape[1])
+                if response.status_code != 200 or column.shape[1] < seen or not np.array_equal(column, [expected] * 2):
+                    failures.append(f"{response.status_code}: {column}")
+                    return
+                seen = column.shape[1]
+
+        threads = [threading.Thread(target=ask) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for step in range(1, 60):
+            writer.write(step, {"a": np.full(3, step), "b": np.full(3, step)})
+            board.reload()
+        done.set()
+        for thread in threads:
+            thread.join()
+    assert failures == []
+
+
+def test_the_plugin_is_active_once_there_are_layers(tmp_path: Path) -> None:
+    board = Board(tmp_path)
+    assert not board.plugin.is_active()
+    assert board.client.json("/runs") == {"runs": []}
+    write_run(tmp_path / "run", range(1))
+    board.reload()
+    assert board.plugin.is_active()
+
+
+# --- What TensorBoard wants ----------------------------------------------------------------------
+
+
+def test_no_answer_violates_tensorboards_security_rules(client: Client, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, logger="tensorboard"):
+        for path in (
+            "/runs",
+            "/run?run=run1",
+            "/run?run=none",
+            "/steps?run=run1",
+            "/statistics?run=run1&kind=weight&statistic=rms",
+            "/payload?run=run1&tensor=0&step=0&section=units",
+            "/histograms?run=run1&tensor=0",
+            "/index.js",
+        ):
+            client.get(path)
+    assert [record.getMessage() for record in caplog.records] == []
+
+
+def test_the_check_of_the_security_rules_can_fail(caplog: pytest.LogCaptureFixture) -> None:
+    def app(environ: Any, start_response: Any) -> list[bytes]:
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [b""]
+
+    with caplog.at_level(logging.WARNING, logger="tensorboard"):
+        werkzeug_test.Client(security_validator.SecurityValidatorMiddleware(app)).get("/")
+    assert len(caplog.records) == 1
+
+
+def test_json_is_sent_small_to_who_can_unpack_it(client: Client) -> None:
+    assert client.get("/steps?run=run1", **{"Accept-Encoding": "gzip"}).headers["Content-Encoding"] == "gzip"
+
+
+def test_the_tab_is_called_layers_and_its_script_is_a_route() -> None:
+    plugin = plugin_without_data()
+    assert plugin.frontend_metadata().tab_name == "Layers"
+    assert plugin.frontend_metadata().es_module_path in plugin.get_plugin_apps()
+
+
+def test_all_steps_are_kept_unless_the_user_gave_a_number() -> None:
+    given = {"scalars": 5}
+    flags = argparse.Namespace(samples_per_plugin=given)
+    LayerViewLoader().fix_flags(flags)
+    assert flags.samples_per_plugin == {"scalars": 5, "layerview": 0}
+    assert given == {"scalars": 5}
+    flags = argparse.Namespace(samples_per_plugin={"layerview": 7})
+    LayerViewLoader().fix_flags(flags)
+    assert flags.samples_per_plugin == {"layerview": 7}
+
+
+def test_without_a_data_provider_there_is_no_tab() -> None:
+    assert LayerViewLoader().load(base_plugin.TBContext(flags=argparse.Namespace())) is None
+
+
+# --- The front end ---------------------------------------------------------------------------------
+
+
+def static_client(folder: Path) -> Client:
+    return Client(plugin_module.static_routes(folder))
+
+
+def test_each_file_of_the_front_end_is_served_as_what_it_is(tmp_path: Path) -> None:
+    (tmp_path / "assets").mkdir()
+    files = {
+        "/index.js": ("text/javascript; charset=utf-8", "no-cache, must-revalidate"),
+        "/index.css": ("text/css; charset=utf-8", "no-cache, must-revalidate"),
+        "/assets/worker-Bf3dE_9a.js": ("text/javascript; charset=utf-8", "private, max-age=86400"),
+        "/assets/icon.svg": ("image/svg+xml; charset=utf-8", "no-cache, must-revalidate"),
+    }
+    for path in files:
+        (tmp_path / path[1:]).write_text(f"content of {path}", encoding="utf-8")
+    assert plugin_module.static_routes(tmp_path).keys() == files.keys()
+    client = static_client(tmp_path)
+    for path, (content_type, cache) in files.items():
+        response = client.get(path)
+        assert response.text == f"content of {path}"
+        assert response.headers["Content-Type"] == content_type
+        assert response.headers["Cache-Control"] == cache
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_a_file_that_a_new_build_removed_is_404(tmp_path: Path) -> None:
+    (tmp_path / "index.js").write_text("", encoding="utf-8")
+    client = static_client(tmp_path)
+    (tmp_path / "index.js").unlink()
+    status, sentence = client.error("/index.js")
+    assert status == 404
+    assert "Start TensorBoard again" in sentence
+
+
+def test_without_a_built_front_end_the_tab_says_how_to_build_it(tmp_path: Path) -> None:
+    response = static_client(tmp_path).get("/index.js")
+    assert response.status_code == 200
+    assert response.headers["Content-Type"] == "text/javascript; charset=utf-8"
+    assert response.text.startswith("export function render() {")
+    assert "Install it with `pip install .`, or build it with `make frontend`" in response.text

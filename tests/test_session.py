@@ -1,0 +1,147 @@
+"""When a session logs, what it says of its cost, and that it never harms the training."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tb_layerview import Keep, LayerReader, Schedule
+from tb_layerview.digest import measure
+from tb_layerview.model import Layer, Model, Tensor
+from tb_layerview.session import Session
+from tb_layerview.values import Axis
+
+MODEL = Model((Layer("dense", "Dense"),), (Tensor(0, "weight", "kernel", (4, 3), "float32", axes=("input", "unit")),))
+
+
+class Clock:
+    """Seconds that pass when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def _train(folder: Path, schedule: Schedule, steps: int, step_seconds: float, log_seconds: float) -> tuple[list[int], Session]:
+    """A training whose steps and whose logging take so long; returns the steps that were logged."""
+    clock = Clock()
+    session = Session(folder, schedule, Keep(), clock=clock)
+    session.begin(0)
+    session.describe(MODEL)
+    logged = []
+    for step in range(steps):
+        if session.due(step):
+            logged.append(step)
+            with session.logging("a step"):
+                clock.now += log_seconds
+                session.write(step, lambda: {0: measure(np.ones((4, 3), np.float32))}, {"loss": 1.0})
+        clock.now += step_seconds
+    return logged, session
+
+
+@pytest.mark.parametrize("log_seconds", [0.002, 0.026, 0.2])
+def test_the_ladder_stays_within_its_budget_and_uses_it(tmp_path: Path, log_seconds: float) -> None:
+    steps, step_seconds = 20_000, 0.03
+    logged, session = _train(tmp_path, Schedule(), steps, step_seconds, log_seconds)
+    session.close()
+    assert logged[:32] == list(range(32))
+    spent, training = log_seconds * len(logged), steps * step_seconds
+    assert spent <= 0.02 * training
+    affordable = [step for step in range(1024, steps) if Schedule().wants(step)]
+    assert set(affordable) <= set(logged) or spent > 0.009 * training
+
+
+def test_the_steps_of_two_runs_of_different_speed_nest(tmp_path: Path) -> None:
+    fast, one = _train(tmp_path / "fast", Schedule(), 20_000, 0.03, 0.01)
+    slow, two = _train(tmp_path / "slow", Schedule(), 20_000, 0.03, 0.1)
+    one.close(), two.close()
+    late = [step for step in slow if step >= 1024]
+    assert len(late) > 20
+    assert len(set(late) & set(fast)) >= 0.9 * len(late)
+    for step in late:
+        assert step % (2 ** (step.bit_length() - 7)) == 0, "a step that is on no ladder"
+
+
+def test_an_explicit_interval_is_followed_whatever_it_costs(tmp_path: Path) -> None:
+    logged, session = _train(tmp_path, Schedule(every=10), 200, 0.001, 1.0)
+    message = session.close()
+    assert logged == list(range(0, 200, 10))
+    assert "20 steps logged" in message and "logging took 20.0 s" in message
+
+
+def test_what_was_written_is_read_back_with_its_cost(tmp_path: Path) -> None:
+    logged, session = _train(tmp_path, Schedule(every=1), 5, 0.5, 0.25)
+    session.close()
+    run = LayerReader(tmp_path).run()
+    assert list(run.steps) == logged
+    assert run.scalars["loss"].tolist() == [1.0] * 5
+
+
+def test_a_failure_is_reported_once_by_name_and_the_training_goes_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    session = Session(tmp_path, Schedule(every=1), Keep())
+    session.begin(0)
+    for _ in range(3):
+        with caplog.at_level(logging.WARNING), session.logging("a step"):
+            raise RuntimeError("the device is gone")
+    assert [r.getMessage() for r in caplog.records] == [
+        "tb_layerview: a step: RuntimeError: the device is gone. The training goes on."
+    ]
+    session.close()
+
+
+def test_a_failure_to_write_ends_the_logging_and_not_the_training(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    session = Session(tmp_path, Schedule(every=1), Keep())
+    session.begin(0)
+    session.describe(MODEL)
+
+    def broken() -> dict:
+        raise OSError(28, "No space left on device")
+
+    with caplog.at_level(logging.WARNING):
+        session.write(0, broken, {})
+        session.flush()
+        assert not session.due(1)
+        session.write(1, lambda: {0: measure(np.ones((4, 3), np.float32))}, {})
+        message = session.close()
+    assert len(caplog.records) == 1 and "No space left on device" in caplog.text
+    assert "logging stopped early" in message
+
+
+def test_as_the_byte_cap_nears_values_thin_out_first_and_steps_last(tmp_path: Path) -> None:
+    keep = Keep(max_bytes=300_000)
+    session = Session(tmp_path, Schedule(every=1), keep)
+    session.begin(0)
+    session.describe(MODEL)
+    rng = np.random.default_rng(0)
+    array = rng.normal(size=(64, 30)).astype(np.float32)
+    axes = (Axis(0, 1, 64, 64), Axis(0, 1, 30, 30))
+    logged = []
+    for step in range(2000):
+        if session.due(step):
+            keep_values = axes if session.values_due(step) else None
+            session.write(step, lambda keep_values=keep_values: {0: measure(array, units=True, keep=keep_values)}, {})
+            session.flush()
+            logged.append(step)
+    session.close()
+    written = sum(path.stat().st_size for path in (tmp_path / "layers").iterdir())
+    assert written <= keep.max_bytes
+    run = LayerReader(tmp_path).run()
+    tensor = run.tensor("dense", kind="weight", name="kernel")
+    values, units, histograms = (len(run.kept_steps(what, tensor)) for what in ("values", "units", "histogram"))
+    assert 0 < values < units < histograms < len(logged) < 2000
+    assert list(run.steps) == logged == list(range(len(logged)))
+
+
+def test_a_folder_that_cannot_be_written_is_an_error_at_once(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(ValueError, match="cannot log to .*Give a folder that this user can write to"):
+        Session(tmp_path / "file" / "run", Schedule(), Keep())
