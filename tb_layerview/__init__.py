@@ -11,10 +11,23 @@ from tb_layerview.version import __version__
 if TYPE_CHECKING:
     from tb_layerview.callback import LayerViewCallback
     from tb_layerview.hook import LayerViewHook
+    from tb_layerview.payload_file import PayloadError
     from tb_layerview.reader import LayerReader
+    from tb_layerview.run import NotLoggedError
     from tb_layerview.writer import LayerWriter
 
-__all__ = ["Keep", "LayerReader", "LayerViewCallback", "LayerViewHook", "LayerWriter", "Schedule", "Select", "__version__"]
+__all__ = [
+    "Keep",
+    "LayerReader",
+    "LayerViewCallback",
+    "LayerViewHook",
+    "LayerWriter",
+    "NotLoggedError",
+    "PayloadError",
+    "Schedule",
+    "Select",
+    "__version__",
+]
 
 # Loaded when first used: the first two need TensorFlow, which someone who only reads or views logs need not have.
 _LAZY = {
@@ -22,6 +35,8 @@ _LAZY = {
     "LayerViewHook": "tb_layerview.hook",
     "LayerReader": "tb_layerview.reader",
     "LayerWriter": "tb_layerview.writer",
+    "NotLoggedError": "tb_layerview.run",
+    "PayloadError": "tb_layerview.payload_file",
 }
 
 

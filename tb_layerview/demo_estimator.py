@@ -12,7 +12,7 @@ from sklearn.datasets import load_digits
 from tb_layerview.hook import LayerViewHook
 from tb_layerview.options import Schedule
 
-STEPS = 4000
+STEPS = 6000
 
 
 def model_fn(features: dict[str, Any], labels: Any, mode: str) -> Any:

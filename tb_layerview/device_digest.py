@@ -108,30 +108,26 @@ def _reduce_large(tap: Tap) -> dict[str, tf.Tensor]:
     if units is None:
         units = tf.shape(values)[-1]
     rows = tf.reshape(values, [-1, units])
-    return dict(zip(_FIELDS, _call(_digest_function(single, with_units), [rows])))
+    one_block = (tap.tensor.shape.num_elements() or _BLOCK + 1) <= _BLOCK
+    return dict(zip(_FIELDS, _call(_digest_function(_Variant(single, with_units, one_block)), [rows])))
 
 
-_FIELDS = ("counts", "moments", "codes", "center", "shift", "unit_count", "unit_sums", "unit_zero", "unit_peak")
+# counts: non-finite elements (NaN, +inf, -inf), zeros, negative ones, and all. moments: min, max, mean and sum of squared
+# deviations from it. unit_sums: how many finite elements each unit has, their sum, the sum of their squares, zeros.
+_FIELDS = ("counts", "moments", "codes", "center", "shift", "unit_sums", "unit_peak")
 
 
 def _measurement(arrays: Mapping[str, npt.NDArray[Any]], tap: Tap) -> host.Measurement:
-    size, nan, pos_inf, neg_inf, zero, negative = (int(n) for n in arrays["counts"])
+    nan, pos_inf, neg_inf, zero, negative, size = (int(n) for n in arrays["counts"])
     finite = size - nan - pos_inf - neg_inf
-    low, high, mean, squares, total_squares = (float(x) for x in arrays["moments"])
+    low, high, mean, squares = (float(x) for x in arrays["moments"])
     if not finite:
-        low = high = mean = std = rms = float("nan")
-    else:
-        mean = min(max(mean, low), high)
-        std, rms = float(np.sqrt(squares / finite)), float(np.sqrt(total_squares / finite))
+        low = high = mean = squares = float("nan")
+    variance = squares / max(finite, 1)
+    std, rms = float(np.sqrt(variance)), float(np.sqrt(variance + mean * mean))
     units = None
     if tap.units and (tap.tensor.shape.rank or 0) > 1:
-        units = host.units_from_sums(
-            arrays["unit_count"],
-            arrays["unit_sums"][0],
-            arrays["unit_sums"][1],
-            arrays["unit_zero"],
-            arrays["unit_peak"],
-        )
+        units = host.units_from_sums(*arrays["unit_sums"], arrays["unit_peak"])
     return host.Measurement(
         digest=host.Digest(size, nan, pos_inf, neg_inf, zero, negative, low, high, mean, std, rms),
         code_counts=arrays["codes"],
@@ -160,13 +156,28 @@ def _call(function: Any, args: list[tf.Tensor]) -> list[tf.Tensor]:
     return list(outputs)
 
 
-_functions: dict[tuple[bool, bool], Any] = {}
+@dataclasses.dataclass(frozen=True)
+class _Variant:
+    """What a digest function is made for: each kind of tensor gets only the operations that it needs.
+
+    Attributes:
+      single: The matrix is float32, else float64.
+      with_units: Statistics per unit are wanted.
+      one_block: The matrix is small enough to be taken at once.
+    """
+
+    single: bool
+    with_units: bool
+    one_block: bool
 
 
-def _digest_function(single: bool, with_units: bool) -> Any:
-    """The function that digests a matrix [rows, units], float32 or float64."""
-    if (single, with_units) not in _functions:
-        dtype = tf.float32 if single else tf.float64
+_functions: dict[_Variant, Any] = {}
+
+
+def _digest_function(variant: _Variant) -> Any:
+    """The function that digests a matrix [rows, units]."""
+    if variant not in _functions:
+        dtype = tf.float32 if variant.single else tf.float64
 
         @tf.function(
             input_signature=[tf.TensorSpec([None, None], dtype)],
@@ -174,115 +185,133 @@ def _digest_function(single: bool, with_units: bool) -> Any:
             experimental_attributes={"_noinline": True},
         )
         def digest(rows: tf.Tensor) -> tuple[tf.Tensor, ...]:
-            return _digest(rows, with_units, single)
+            # A sum that overflows takes the longer way too, which does no harm.
+            return tf.cond(
+                tf.math.is_finite(tf.reduce_sum(rows)),
+                lambda: _digest(rows, variant, all_finite=True),
+                lambda: _digest(rows, variant, all_finite=False),
+            )
 
         with tf.init_scope():
-            _functions[single, with_units] = digest.get_concrete_function()
-    return _functions[single, with_units]
+            _functions[variant] = digest.get_concrete_function()
+    return _functions[variant]
 
 
-def _digest(rows: tf.Tensor, with_units: bool, single: bool) -> tuple[tf.Tensor, ...]:
+def _digest(rows: tf.Tensor, variant: _Variant, all_finite: bool) -> tuple[tf.Tensor, ...]:
     total, units = tf.shape(rows)[0], tf.shape(rows)[1]
-    step = tf.maximum(1, _BLOCK // tf.maximum(units, 1))
-    inf = tf.constant(np.inf, rows.dtype)
-    zero64 = tf.constant(0.0, tf.float64)
+    if variant.one_block:
+        blocks, counts, codes, unit_sums, unit_peak = _digest_block(rows, variant, all_finite)
+        blocks = blocks[tf.newaxis]
+    else:
+        step = tf.maximum(1, _BLOCK // tf.maximum(units, 1))
+        parts = tf.TensorArray(tf.float64, (total + step - 1) // step, element_shape=[5])
 
-    def unit_statistics(block: tf.Tensor, wide: tf.Tensor, finite: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        return (
-            tf.reduce_sum(tf.cast(finite, tf.float64), 0),
-            tf.stack([tf.reduce_sum(wide, 0), tf.reduce_sum(wide * wide, 0)]),
-            tf.reduce_sum(tf.cast(finite & tf.equal(block, 0), tf.float64), 0),
-            tf.cast(tf.reduce_max(tf.abs(block), 0), tf.float64),
-        )
+        def body(i: tf.Tensor, parts: tf.TensorArray, *sums: tf.Tensor) -> tuple[Any, ...]:
+            part, *more, peak = _digest_block(rows[i * step : (i + 1) * step], variant, all_finite)
+            added = [old + new for old, new in zip(sums, more)]
+            return (i + 1, parts.write(i, part), *added, tf.maximum(sums[-1], peak))
 
-    def body(start: tf.Tensor, *state: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        counts, moments, n, codes, unit_count, unit_sums, unit_zero, unit_peak = state
-        raw = rows[start : start + step]
-        finite = tf.math.is_finite(raw)
-        block = tf.where(finite, raw, tf.zeros_like(raw))
-        wide = tf.cast(block, tf.float64)
-        n_block = tf.reduce_sum(tf.cast(finite, tf.int64))
-        weight = tf.cast(n_block, tf.float64)
-        low_block = tf.cast(tf.reduce_min(tf.where(finite, raw, inf * tf.ones_like(raw))), tf.float64)
-        high_block = tf.cast(tf.reduce_max(tf.where(finite, raw, -inf * tf.ones_like(raw))), tf.float64)
-        # Rounding may put the mean of equal values beside them.
-        mean = tf.math.divide_no_nan(tf.reduce_sum(wide), weight)
-        mean = tf.where(weight > 0, tf.minimum(tf.maximum(mean, low_block), high_block), mean)
-        deviations = tf.where(finite, wide - mean, tf.zeros_like(wide))
-        flat, flat_deviations = tf.reshape(wide, [-1]), tf.reshape(deviations, [-1])
-        # Chan, Golub and LeVeque (1983): how means and sums of squared deviations of two parts are joined.
-        low, high, old_mean, old_squares, total_squares = tf.unstack(moments)
-        delta, both = mean - old_mean, n + weight
-        moments = tf.stack(
-            [
-                tf.minimum(low, low_block),
-                tf.maximum(high, high_block),
-                old_mean + tf.math.divide_no_nan(delta * weight, both),
-                old_squares
-                + tf.tensordot(flat_deviations, flat_deviations, 1)
-                + tf.math.divide_no_nan(delta * delta * n * weight, both),
-                total_squares + tf.tensordot(flat, flat, 1),
-            ]
+        _, parts, counts, codes, unit_sums, unit_peak = tf.while_loop(
+            lambda i, *_: i * step < total,
+            body,
+            (
+                tf.constant(0),
+                parts,
+                tf.zeros([4], tf.int32),
+                tf.zeros([histogram.CODES], tf.int32),
+                tf.zeros([4, units if variant.with_units else 0], tf.float64),
+                tf.zeros([units if variant.with_units else 0], rows.dtype),
+            ),
+            parallel_iterations=1,
         )
-        is_zero = _count(_is_zero(raw, single))
-        counts += tf.stack(
-            [
-                tf.cast(tf.size(raw), tf.int64),
-                _count(tf.math.is_nan(raw)),
-                _count(tf.equal(raw, inf)),
-                _count(tf.equal(raw, -inf)),
-                is_zero,
-                _count(tf.less(block, 0)),
-            ]
-        )
-        if single:
-            codes += _code_counts(raw)
-        unit_state: tuple[tf.Tensor, ...] = (unit_count, unit_sums, unit_zero, unit_peak)
-        if with_units:
-            new = unit_statistics(block, wide, finite)
-            unit_state = (unit_count + new[0], unit_sums + new[1], unit_zero + new[2], tf.maximum(unit_peak, new[3]))
-        return (start + step, counts, moments, both, codes, *unit_state)
-
-    per_unit = tf.zeros([units], tf.float64)
-    inf64 = tf.constant(np.inf, tf.float64)
-    _, counts, moments, n, codes, unit_count, unit_sums, unit_zero, unit_peak = tf.while_loop(
-        lambda start, *_: start < total,
-        body,
-        (
-            tf.constant(0),
-            tf.zeros([6], tf.int64),
-            tf.stack([inf64, -inf64, zero64, zero64, zero64]),
-            zero64,
-            tf.zeros([histogram.CODES], tf.int32),
-            per_unit,
-            tf.zeros([2, units], tf.float64),
-            per_unit,
-            per_unit,
-        ),
-        parallel_iterations=1,
-    )
-    low, high, mean, squares = moments[0], moments[1], moments[2], moments[3]
-    std = tf.sqrt(tf.math.divide_no_nan(squares, n))
-    is_centred = std < tf.abs(mean) / histogram.CENTER_RATIO
-    center = tf.where(is_centred, mean, zero64)
-    if single:
+        blocks = parts.stack()
+    moments, n = _joined(blocks)
+    negative = tf.reduce_sum(codes[_NEGATIVE:_NEGATIVE_END])
+    counts = tf.concat([counts, [negative, total * units]], axis=0)
+    low, high, mean, squares = tf.unstack(moments)
+    is_centred = tf.sqrt(tf.math.divide_no_nan(squares, n)) < tf.abs(mean) / histogram.CENTER_RATIO
+    center = tf.where(is_centred, mean, tf.zeros_like(mean))
+    shift = tf.constant(0)
+    if variant.single:
         # Rounded to float32, so that the distance of near elements from it is exact.
         center = tf.cast(tf.cast(center, tf.float32), tf.float64)
-        shift = tf.constant(0)
-        codes = tf.cond(is_centred, lambda: _count_distances(rows, center, shift, step), lambda: codes)
+        codes = tf.cond(is_centred, lambda: _count_distances(rows, center, shift), lambda: codes)
     else:
         largest = tf.maximum(tf.abs(low - center), tf.abs(high - center))
         exponent = tf.cast(tf.floor(tf.math.log(tf.maximum(largest, 1e-300)) / np.log(2.0)), tf.int32) + 1
         shift = tf.where((tf.abs(exponent) > 64) & (largest > 0), exponent, 0)
-        codes = _count_distances(rows, center, shift, step)
-    return counts, moments, codes, center, shift, unit_count, unit_sums, unit_zero, unit_peak
+        codes = _count_distances(rows, center, shift)
+    return counts, moments, codes, center, shift, unit_sums, unit_peak
 
 
-def _count_distances(rows: tf.Tensor, center: tf.Tensor, shift: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
+# Codes of negative numbers, but for the one that zero shares with the smallest subnormals.
+_NEGATIVE, _NEGATIVE_END = histogram.CODES // 2 + 1, histogram.CODES - 16
+
+
+def _digest_block(raw: tf.Tensor, variant: _Variant, all_finite: bool) -> tuple[tf.Tensor, ...]:
+    """What one block adds: float64 [5] of count, min, max, mean and squared deviations, and four sums."""
+    is_zero = _is_zero(raw, variant.single)
+    if all_finite:
+        block, finite, n_finite = raw, None, tf.size(raw)
+        not_finite = tf.zeros([3], tf.int32)
+        low, high = tf.reduce_min(raw), tf.reduce_max(raw)
+    else:
+        finite = tf.math.is_finite(raw)
+        block, n_finite = tf.where(finite, raw, tf.zeros_like(raw)), _count(finite)
+        inf = tf.constant(np.inf, raw.dtype)
+        not_finite = tf.stack([_count(tf.math.is_nan(raw)), _count(tf.equal(raw, inf)), _count(tf.equal(raw, -inf))])
+        low = tf.reduce_min(tf.where(finite, raw, tf.fill(tf.shape(raw), inf)))
+        high = tf.reduce_max(tf.where(finite, raw, tf.fill(tf.shape(raw), -inf)))
+    wide = tf.cast(block, tf.float64)
+    n = tf.cast(n_finite, tf.float64)
+    low, high = tf.cast(low, tf.float64), tf.cast(high, tf.float64)
+    if variant.with_units:
+        sums = tf.reduce_sum(wide, 0)
+        unit_zero = tf.reduce_sum(tf.cast(is_zero, tf.float32), 0)
+        unit_count = tf.fill(tf.shape(sums), tf.cast(tf.shape(raw)[0], tf.float64))
+        if finite is not None:
+            unit_count = tf.reduce_sum(tf.cast(finite, tf.float64), 0)
+        unit_sums = tf.stack([unit_count, sums, tf.reduce_sum(tf.square(wide), 0), tf.cast(unit_zero, tf.float64)])
+        unit_peak = tf.reduce_max(tf.abs(block), 0)
+        total, zero = tf.reduce_sum(sums), tf.cast(tf.reduce_sum(unit_zero), tf.int32)
+    else:
+        unit_sums, unit_peak = tf.zeros([4, 0], tf.float64), tf.zeros([0], raw.dtype)
+        total, zero = tf.reduce_sum(wide), _count(is_zero)
+    mean = tf.math.divide_no_nan(total, n)
+    # Rounding may put the mean of equal values beside them.
+    mean = tf.where(n > 0, tf.minimum(tf.maximum(mean, low), high), mean)
+    deviations = tf.math.squared_difference(wide, mean)
+    if finite is not None:
+        deviations = tf.where(finite, deviations, tf.zeros_like(deviations))
+    codes = _code_counts(raw) if variant.single else tf.constant(0)
+    if not variant.single:
+        # float64 is counted once its range is known; here, only how many are negative matters.
+        negative = _count(tf.less(block, 0))
+        codes = tf.scatter_nd([[_NEGATIVE]], [negative], [histogram.CODES])
+    part = tf.stack([n, low, high, mean, tf.reduce_sum(deviations)])
+    return part, tf.concat([not_finite, [zero]], axis=0), codes, unit_sums, unit_peak
+
+
+def _joined(blocks: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Min, max, mean and sum of squared deviations of all blocks, [4], and how many elements they have.
+
+    Chan, Golub and LeVeque (1983): the squared deviations of parts, and those of the parts' means.
+    """
+    count, low, high, mean, squares = tf.unstack(blocks, axis=1)
+    n = tf.reduce_sum(count)
+    joined = tf.math.divide_no_nan(tf.reduce_sum(count * mean), n)
+    low, high = tf.reduce_min(low), tf.reduce_max(high)
+    joined = tf.where(n > 0, tf.minimum(tf.maximum(joined, low), high), joined)
+    between = tf.reduce_sum(count * tf.math.squared_difference(mean, joined))
+    return tf.stack([low, high, joined, tf.reduce_sum(squares) + between]), n
+
+
+def _count_distances(rows: tf.Tensor, center: tf.Tensor, shift: tf.Tensor) -> tf.Tensor:
     """Code counts of (rows - center) / 2**shift."""
     by = tf.cast(center, rows.dtype)
     half = shift // 2  # 2**-shift alone may be out of range
     factors = [tf.cast(tf.pow(tf.constant(2.0, tf.float64), -tf.cast(s, tf.float64)), rows.dtype) for s in (half, shift - half)]
+    step = tf.maximum(1, _BLOCK // tf.maximum(tf.shape(rows)[1], 1))
 
     def body(start: tf.Tensor, codes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         distance = (rows[start : start + step] - by) * factors[0] * factors[1]
@@ -313,4 +342,4 @@ def _is_zero(block: tf.Tensor, single: bool) -> tf.Tensor:
 
 
 def _count(mask: tf.Tensor) -> tf.Tensor:
-    return tf.math.count_nonzero(mask, dtype=tf.int64)
+    return tf.reduce_sum(tf.cast(mask, tf.int32))

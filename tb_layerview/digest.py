@@ -154,12 +154,17 @@ def _moments(values: npt.NDArray[np.float64]) -> tuple[float, float, float, floa
     if not values.size:
         return (float("nan"),) * 5
     low, high = float(values.min()), float(values.max())
-    mean = float(values.mean())
+    with np.errstate(over="ignore"):
+        mean = float(values.mean())
     # Rounding may put the mean of equal values beside them.
     mean = min(max(mean, low), high)
-    deviations = values - mean
-    variance = float(np.dot(deviations, deviations)) / values.size
-    return low, high, mean, float(np.sqrt(variance)), float(np.sqrt(np.dot(values, values) / values.size))
+    # The power of two keeps the squares of float64's largest and smallest numbers in range; dividing by it is exact.
+    exponent = int(np.frexp(max(abs(low), abs(high)))[1])
+    exponent = exponent if abs(exponent) > 400 else 0
+    scaled = np.ldexp(values, -exponent) if exponent else values
+    deviations = scaled - np.ldexp(mean, -exponent)
+    std, rms = (np.sqrt(np.dot(v, v) / values.size) for v in (deviations, scaled))
+    return low, high, mean, float(np.ldexp(std, exponent)), float(np.ldexp(rms, exponent))
 
 
 def _measure_units(values: npt.NDArray[np.floating]) -> Units:

@@ -164,7 +164,7 @@ def _is_data_source(op: Any, inputs: list[Any]) -> bool:
         return False
     if op.type == "Const":
         tensor = op.outputs[0]
-        return bool(tensor.dtype.is_floating and tensor.shape.rank is not None and tensor.shape.rank >= 2)
+        return tensor.shape.rank is not None and tensor.shape.rank >= 2
     if not inputs:
         return True
     return bool(op.op_def.is_stateful) and not any(t.op.type in HOLDERS for t in inputs)

@@ -52,7 +52,7 @@ class Log:
         """
         self.folder = Path(os.path.expanduser(os.fspath(logdir))) / record.FOLDER
         now = time.time()
-        self.writer = f"{int(now * 1000):013d}-{secrets.token_hex(4)}"
+        self.writer = f"{time.time_ns():019d}-{secrets.token_hex(4)}"
         event_name = f"events.out.tfevents.{int(now)}.{socket.gethostname()}.{self.writer}.layerview"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)

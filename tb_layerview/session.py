@@ -172,8 +172,12 @@ class Session:
     def charge(self, seconds: float, steps: int) -> None:
         """Counts what the last logged steps took longer each, where logging is part of the training's own step."""
         self._logging += seconds * steps
-        if self._costs:
-            self._costs[-1] += seconds
+        self._costs[-steps:] = [cost + seconds for cost in self._costs[-steps:]]
+        if self._after_always is not None and steps > 1:
+            # Steps that are charged together are the first ones, which no account is kept of.
+            training, spent = self._after_always
+            late = seconds * (steps - 1)
+            self._after_always = (training - late, spent + late)
 
     def charge_set_up(self, seconds: float) -> None:
         """Counts time that was needed before there was a session as set-up."""

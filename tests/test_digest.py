@@ -37,6 +37,14 @@ def test_statistics_equal_numpys_in_float64(name: str, dtype: type) -> None:
     assert digest.std == pytest.approx(truth.std(), rel=1e-9, abs=1e-15 * np.abs(truth).max())
 
 
+@pytest.mark.parametrize("scale", [1e-300, 1e300])
+def test_float64_at_the_ends_of_its_range_keeps_its_moments(scale: float) -> None:
+    base = rng.normal(size=1000)
+    digest = measure(base * scale).digest
+    assert digest.std == pytest.approx(base.std() * scale, rel=1e-9)
+    assert digest.rms == pytest.approx(np.sqrt(np.mean(base**2)) * scale, rel=1e-9)
+
+
 @pytest.mark.parametrize("dtype", [bool, np.int8, np.uint8, np.int32, np.int64, np.uint64])
 def test_integers_and_booleans_are_counted_as_numbers(dtype: type) -> None:
     array = rng.integers(0, 5, (30, 20)).astype(dtype)

@@ -58,6 +58,13 @@ export function writeHash(hash) {
   host.history.replaceState(host.history.state, "", `${pathname}${search}${hash}`);
 }
 
+/** Takes the keyboard, for arrow keys that walk through the steps at once, unless somebody types elsewhere. */
+export function takeFocus() {
+  if (host === window) return;
+  const active = host.document.activeElement;
+  if (isOwnHash() && (!active || active === host.document.body)) window.focus();
+}
+
 /** Whether the Layers tab is the one that is open, as far as the address tells. */
 export function isOwnHash() {
   return host === window || /^(#(layerview(&|$)|$)|$)/.test(host.location.hash);

@@ -5,7 +5,15 @@ import { render as mount } from "preact";
 import "uplot/dist/uPlot.min.css";
 
 import "./style.css";
-import { followTheme, isOwnHash, onHashChange, onReload, readHash, writeHash } from "./host.js";
+import {
+  followTheme,
+  isOwnHash,
+  onHashChange,
+  onReload,
+  readHash,
+  writeHash,
+  takeFocus,
+} from "./host.js";
 import { createStore } from "./store.js";
 import { FIELDS, hasViewState, readViewState, writeViewState } from "./view_state.js";
 import { App } from "./views/App.jsx";
@@ -36,6 +44,7 @@ export async function render() {
   root.id = "lv-root";
   document.body.append(root);
   mount(<App store={store} />, root);
+  takeFocus();
 }
 
 /** The style sheet lies beside this module; nothing else links it. */

@@ -135,11 +135,11 @@ export function layOut(plan, counts, width, height, ratio) {
     wraps && !isVector ? range(1, panels) : [isVector ? 1 : size(plan.panelColumn)];
   for (const across of candidates) {
     const downward = Math.ceil(panels / across);
-    // Gaps that can be seen are worth an eighth of the size; where there is no room for them they go.
+    // Gaps that can be seen are worth a tenth of the size; where there is no room for them they go.
     for (const [gap, worth] of many
       ? [
-          [Math.round(4 * ratio), 1.14],
-          [Math.round(2 * ratio), 1.06],
+          [Math.round(3 * ratio), 1.1],
+          [Math.round(2 * ratio), 1.05],
           [Math.round(ratio), 1],
           [0, 0.7],
         ]

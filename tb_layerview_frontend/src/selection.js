@@ -73,6 +73,26 @@ export function defaultTensor({ tensors }, kinds) {
 }
 
 /**
+ * What to select when another kind is shown: a tensor of the same layer, or of the nearest one that has such.
+ * @param {Tensor[]} tensors
+ * @param {number} selected
+ * @param {Kind} kind
+ * @returns {number} -1 if there is none
+ */
+export function counterpart(tensors, selected, kind) {
+  const from = tensors[selected];
+  if (!from || from.kind === kind) return selected;
+  let best = -1;
+  const distance = (/** @type {number} */ index) => Math.abs(tensors[index].layer - from.layer);
+  tensors.forEach((tensor, index) => {
+    if (tensor.kind !== kind) return;
+    if (best < 0 || distance(index) < distance(best)) best = index;
+    else if (tensor.layer === tensors[best].layer && tensor.name === from.name) best = index;
+  });
+  return best;
+}
+
+/**
  * The tensor that a row stands for when it is chosen: of the kind, if possible of the name that is selected already.
  * @param {Tensor[]} tensors
  * @param {number[]} candidates

@@ -88,6 +88,8 @@ export function createStore(initial, end) {
   const columnProblems = signal({});
   /** @type {import("@preact/signals").Signal<Loadable<Detail>>} the last that arrived stays until the next is there */
   const detail = signal({ status: "loading" });
+  /** Why the selected detail is not there, and another one, of the same tensor, is still shown; empty if it is. */
+  const detailProblem = signal("");
   /** Whether another detail than the one that is there is under way. */
   const detailPending = signal(false);
   /** @type {import("@preact/signals").Signal<Loadable<TensorHistory>>} */
@@ -343,14 +345,21 @@ export function createStore(initial, end) {
         try {
           const value = await detailOf(name, index, step);
           if (abort.aborted) return;
-          detail.value = { status: "ready", value };
+          batch(() => {
+            detail.value = { status: "ready", value };
+            detailProblem.value = "";
+          });
         } finally {
           if (!abort.aborted) detailPending.value = false;
         }
         await prefetch(name, index, abort);
       },
       (message) => {
-        detail.value = { status: "error", message };
+        const shown = detail.value;
+        // What is old and known to be so is better than nothing, as long as it is of the same tensor.
+        if (shown.status === "ready" && shown.value.tensor === tensor.value) {
+          detailProblem.value = message;
+        } else detail.value = { status: "error", message };
       },
     ),
 
@@ -560,6 +569,7 @@ export function createStore(initial, end) {
     columnProblems,
     detail,
     detailPending,
+    detailProblem,
     histograms,
     units,
     playing,

@@ -1,6 +1,13 @@
 import { expect, test } from "vitest";
 
-import { defaultTensor, findTensor, kindsOf, shownKinds, tensorForRow } from "../src/selection.js";
+import {
+  counterpart,
+  defaultTensor,
+  findTensor,
+  kindsOf,
+  shownKinds,
+  tensorForRow,
+} from "../src/selection.js";
 
 /** @param {number} layer @param {string} kind @param {string} name @param {number[]} shape */
 const tensor = (layer, kind, name, shape = [1]) =>
@@ -38,6 +45,14 @@ test("a tensor is found by layer, kind, name and call", () => {
 test("what is shown first are the first feature maps, not the input", () => {
   expect(defaultTensor(info, ["activation"])).toBe(1);
   expect(defaultTensor({ ...info, tensors: [tensors[0]] }, ["activation"])).toBe(0);
+});
+
+test("another kind is shown of the same layer and name, else of the nearest layer", () => {
+  expect(counterpart(tensors, 4, "weight")).toBe(2);
+  expect(counterpart(tensors, 1, "gradient")).toBe(4);
+  expect(counterpart(tensors, 0, "weight")).toBe(2);
+  expect(counterpart(tensors, 3, "weight")).toBe(3);
+  expect(counterpart(tensors, 3, "update")).toBe(-1);
 });
 
 test("kinds that the run lacks are never shown", () => {

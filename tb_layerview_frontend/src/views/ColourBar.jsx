@@ -29,7 +29,7 @@ export function ColourBar({ scale, label, format = formatValue, clipped, marks, 
     },
     [colours],
   );
-  const ticks = scaleTicks(scale);
+  const ticks = fitting(scaleTicks(scale), scale, format, width);
   const trouble = TROUBLE[theme.value];
   return (
     <div
@@ -87,4 +87,34 @@ export function ColourBar({ scale, label, format = formatValue, clipped, marks, 
       )}
     </div>
   );
+}
+
+const DIGIT_WIDTH = 6.5;
+
+/**
+ * The labels that have room: both ends first, then the others from the middle on.
+ * @param {number[]} ticks ascending
+ * @param {import("../colour.js").ColourScale} scale
+ * @param {(value: number) => string} format
+ * @param {number} width CSS pixels
+ */
+function fitting(ticks, scale, format, width) {
+  /** @type {{value: number, from: number, to: number}[]} */
+  const placed = [];
+  const inner = ticks.slice(1, -1);
+  const middle = (inner.length - 1) / 2;
+  const distance = (/** @type {number} */ value) => Math.abs(inner.indexOf(value) - middle);
+  const order = [
+    ticks[0],
+    ticks[ticks.length - 1],
+    ...[...inner].sort((a, b) => distance(a) - distance(b)),
+  ];
+  for (const value of new Set(order)) {
+    const half = (format(value).length * DIGIT_WIDTH) / 2;
+    const at = toUnit(scale, value) * width;
+    const [from, to] = [at - half - 3, at + half + 3];
+    if (placed.every((other) => to <= other.from || from >= other.to))
+      placed.push({ value, from, to });
+  }
+  return placed.map(({ value }) => value).sort((a, b) => a - b);
 }

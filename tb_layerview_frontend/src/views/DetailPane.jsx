@@ -42,12 +42,18 @@ export function DetailPane({ store, run }) {
         <TensorChips store={store} run={run} layer={tensor.layer} selected={index} />
         <Neighbours store={store} run={run} layer={tensor.layer} />
       </div>
+      {own && store.detailProblem.value && (
+        <p class="lv-old" role="alert" data-testid="detail-problem">
+          Step {formatCount(store.steps.value[store.stepIndex.value] ?? 0)} could not be read:{" "}
+          {store.detailProblem.value} Below is step {formatCount(own.step)}.
+        </p>
+      )}
       <Statistics record={record} />
       {detail.status === "error" ? (
         <div class="lv-picture lv-message" role="alert" data-testid="detail-error">
           <p class="lv-error">{detail.message}</p>
           <p>
-            The rest of the tab goes on. It is asked for again when you choose another step or
+            It is asked for again when TensorBoard answers, or when you choose another step or
             layer.
           </p>
         </div>

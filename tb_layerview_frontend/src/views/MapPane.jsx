@@ -57,7 +57,7 @@ export function MapPane({ store, run }) {
       }),
     [run.tree, tensors, kinds.value.join(), filter, opened.value, bodyHeight],
   );
-  const rowHeight = Math.min(40, Math.max(20, Math.floor(bodyHeight / Math.max(1, rows.length))));
+  const rowHeight = Math.min(48, Math.max(20, Math.floor(bodyHeight / Math.max(1, rows.length))));
   const selectedRow = useMemo(() => rowOf(rows, tensor.value), [rows, tensor.value]);
 
   const spacing = /** @type {import("../axis.js").Spacing} */ (view.spacing.value);

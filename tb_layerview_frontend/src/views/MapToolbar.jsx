@@ -1,5 +1,5 @@
 import { SPACINGS } from "../axis.js";
-import { KINDS, kindsOf, tensorForRow } from "../selection.js";
+import { counterpart, KINDS, kindsOf } from "../selection.js";
 import { STATISTICS, statisticNamed } from "../statistics.js";
 
 /** @typedef {import("../store.js").Store} Store */
@@ -26,13 +26,7 @@ export function MapToolbar({ store, run }) {
       return;
     }
     view.maps.value = [kind];
-    // The selected layer stays; of it, the tensor that is now on the map.
-    const selected = tensors[tensor.value];
-    if (!selected || selected.kind === kind) return;
-    const ofLayer = tensors.flatMap((other, index) =>
-      other.layer === selected.layer ? [index] : [],
-    );
-    const found = tensorForRow(tensors, ofLayer, kind, tensor.value);
+    const found = counterpart(tensors, tensor.value, kind);
     if (found >= 0) store.selectTensor(found);
   };
 

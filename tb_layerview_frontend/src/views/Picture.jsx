@@ -74,9 +74,12 @@ export function Picture({ store, run }) {
           <span class="lv-caption">shown</span> {describeKept(values.axes, names)},{" "}
           {values.precision}
           {other !== null && other !== detail.step && (
-            <b class="lv-other-step" data-testid="values-step">
-              , of step {formatCount(other)}
-              <span class="lv-caption"> (none are kept at {formatCount(detail.step)})</span>
+            <b
+              class="lv-other-step"
+              data-testid="values-step"
+              title={`At step ${formatCount(detail.step)} the statistics and the histogram are kept, values are not.`}
+            >
+              , of step {formatCount(other)}, the nearest that is kept
             </b>
           )}
           <span class="lv-caption lv-layout">{describeLayout(planPicture(names), names)}</span>
