@@ -25,7 +25,8 @@ from tb_layerview.values import Axis
 
 #: Tensors of up to so many elements are measured on the host.
 _SMALL = 4096
-_BLOCK = 1 << 17
+# Larger ones are taken in blocks of so many elements, which bounds what the float64 copies take.
+_BLOCK = 1 << 24
 
 Fetches = dict[str, Any]
 
@@ -112,26 +113,32 @@ def _reduce_large(tap: Tap) -> dict[str, tf.Tensor]:
     return dict(zip(_FIELDS, _call(_digest_function(_Variant(single, with_units, one_block)), [rows])))
 
 
-# counts: non-finite elements (NaN, +inf, -inf), zeros, negative ones, and all. moments: min, max, mean and sum of squared
-# deviations from it. unit_sums: how many finite elements each unit has, their sum, the sum of their squares, zeros.
+# counts: non-finite elements (NaN, +inf, -inf), zeros, negative ones, and all. moments: min, max, and sum and sum of
+# squares of the distances from the centre. unit_sums: how many finite elements each unit has, their sum, the sum of their
+# squares, zeros.
 _FIELDS = ("counts", "moments", "codes", "center", "shift", "unit_sums", "unit_peak")
 
 
 def _measurement(arrays: Mapping[str, npt.NDArray[Any]], tap: Tap) -> host.Measurement:
     nan, pos_inf, neg_inf, zero, negative, size = (int(n) for n in arrays["counts"])
     finite = size - nan - pos_inf - neg_inf
-    low, high, mean, squares = (float(x) for x in arrays["moments"])
-    if not finite:
-        low = high = mean = squares = float("nan")
-    variance = squares / max(finite, 1)
-    std, rms = float(np.sqrt(variance)), float(np.sqrt(variance + mean * mean))
+    low, high, first, second = (float(x) for x in arrays["moments"])
+    center = float(arrays["center"])
+    if finite:
+        offset = first / finite
+        # Rounding may put the mean of equal values beside them.
+        mean = min(max(center + offset, low), high)
+        std = 0.0 if low == high else float(np.sqrt(max(second / finite - offset * offset, 0.0)))
+        rms = float(np.hypot(mean, std))
+    else:
+        low = high = mean = std = rms = float("nan")
     units = None
     if tap.units and (tap.tensor.shape.rank or 0) > 1:
         units = host.units_from_sums(*arrays["unit_sums"], arrays["unit_peak"])
     return host.Measurement(
         digest=host.Digest(size, nan, pos_inf, neg_inf, zero, negative, low, high, mean, std, rms),
         code_counts=arrays["codes"],
-        center=float(arrays["center"]),
+        center=center,
         shift=int(arrays["shift"]),
         units=units,
     )
@@ -200,145 +207,141 @@ def _digest_function(variant: _Variant) -> Any:
 def _digest(rows: tf.Tensor, variant: _Variant, all_finite: bool) -> tuple[tf.Tensor, ...]:
     total, units = tf.shape(rows)[0], tf.shape(rows)[1]
     if variant.one_block:
-        blocks, counts, codes, unit_sums, unit_peak = _digest_block(rows, variant, all_finite)
-        blocks = blocks[tf.newaxis]
+        part, counts, codes, unit_sums, unit_peak = _digest_block(rows, variant, all_finite)
     else:
-        step = tf.maximum(1, _BLOCK // tf.maximum(units, 1))
-        parts = tf.TensorArray(tf.float64, (total + step - 1) // step, element_shape=[5])
+        step = _rows_of_block(rows)
+        inf = tf.constant(np.inf, tf.float64)
 
-        def body(i: tf.Tensor, parts: tf.TensorArray, *sums: tf.Tensor) -> tuple[Any, ...]:
-            part, *more, peak = _digest_block(rows[i * step : (i + 1) * step], variant, all_finite)
-            added = [old + new for old, new in zip(sums, more)]
-            return (i + 1, parts.write(i, part), *added, tf.maximum(sums[-1], peak))
+        def body(start: tf.Tensor, part: tf.Tensor, *sums: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            more, *added, peak = _digest_block(rows[start : start + step], variant, all_finite)
+            low, high = tf.minimum(part[1], more[1]), tf.maximum(part[2], more[2])
+            joined = tf.stack([part[0] + more[0], low, high, part[3] + more[3], part[4] + more[4]])
+            return (start + step, joined, *(old + new for old, new in zip(sums, added)), tf.maximum(sums[-1], peak))
 
-        _, parts, counts, codes, unit_sums, unit_peak = tf.while_loop(
-            lambda i, *_: i * step < total,
+        _, part, counts, codes, unit_sums, unit_peak = tf.while_loop(
+            lambda start, *_: start < total,
             body,
             (
                 tf.constant(0),
-                parts,
-                tf.zeros([4], tf.int32),
-                tf.zeros([histogram.CODES], tf.int32),
+                tf.stack([0.0, inf, -inf, 0.0, 0.0]),
+                tf.zeros([5], tf.int32),
+                tf.zeros([histogram.CODES if variant.single else 0], tf.int32),
                 tf.zeros([4, units if variant.with_units else 0], tf.float64),
                 tf.zeros([units if variant.with_units else 0], rows.dtype),
             ),
             parallel_iterations=1,
         )
-        blocks = parts.stack()
-    moments, n = _joined(blocks)
-    negative = tf.reduce_sum(codes[_NEGATIVE:_NEGATIVE_END])
-    counts = tf.concat([counts, [negative, total * units]], axis=0)
-    low, high, mean, squares = tf.unstack(moments)
-    is_centred = tf.sqrt(tf.math.divide_no_nan(squares, n)) < tf.abs(mean) / histogram.CENTER_RATIO
-    center = tf.where(is_centred, mean, tf.zeros_like(mean))
-    shift = tf.constant(0)
+    n, low, high, first, second = tf.unstack(part)
+    mean = tf.math.divide_no_nan(first, n)
+    std = tf.sqrt(tf.maximum(tf.math.divide_no_nan(second, n) - mean * mean, 0.0))
+    is_centred = std < tf.abs(mean) / histogram.CENTER_RATIO
+    center, shift = tf.where(is_centred, mean, tf.zeros_like(mean)), tf.constant(0)
     if variant.single:
-        # Rounded to float32, so that the distance of near elements from it is exact.
+        # Rounded to float32, so that the distance of near elements from it is exact. Only centred tensors are looked at
+        # again, and for these the second look also gives the variance that the first one, far from zero, cannot.
         center = tf.cast(tf.cast(center, tf.float32), tf.float64)
-        codes = tf.cond(is_centred, lambda: _count_distances(rows, center, shift), lambda: codes)
+        again = tf.cond(
+            is_centred,
+            lambda: _look_again(rows, center, shift, variant, all_finite),
+            lambda: (codes, first, second),
+        )
     else:
         largest = tf.maximum(tf.abs(low - center), tf.abs(high - center))
         exponent = tf.cast(tf.floor(tf.math.log(tf.maximum(largest, 1e-300)) / np.log(2.0)), tf.int32) + 1
         shift = tf.where((tf.abs(exponent) > 64) & (largest > 0), exponent, 0)
-        codes = _count_distances(rows, center, shift)
-    return counts, moments, codes, center, shift, unit_sums, unit_peak
+        again = _look_again(rows, center, shift, variant, all_finite)
+    codes, first, second = again
+    counts = tf.concat([counts, [total * units]], axis=0)
+    return counts, tf.stack([low, high, first, second]), codes, center, shift, unit_sums, unit_peak
 
 
-# Codes of negative numbers, but for the one that zero shares with the smallest subnormals.
-_NEGATIVE, _NEGATIVE_END = histogram.CODES // 2 + 1, histogram.CODES - 16
+_HALF = histogram.CODES // 2  # the code of -0, and of negative subnormals below 2**-130
+_NEGATIVE_END = histogram.CODES - 16  # the first code of -inf and NaN
 
 
 def _digest_block(raw: tf.Tensor, variant: _Variant, all_finite: bool) -> tuple[tf.Tensor, ...]:
-    """What one block adds: float64 [5] of count, min, max, mean and squared deviations, and four sums."""
-    is_zero = _is_zero(raw, variant.single)
+    """What one block adds: float64 [5] of count, min, max, sum and sum of squares, and four sums."""
+    codes = _code_counts(raw) if variant.single else tf.zeros([0], tf.int32)
     if all_finite:
-        block, finite, n_finite = raw, None, tf.size(raw)
+        block, n = raw, tf.cast(tf.size(raw), tf.float64)
         not_finite = tf.zeros([3], tf.int32)
         low, high = tf.reduce_min(raw), tf.reduce_max(raw)
     else:
         finite = tf.math.is_finite(raw)
-        block, n_finite = tf.where(finite, raw, tf.zeros_like(raw)), _count(finite)
+        block, n = tf.where(finite, raw, tf.zeros_like(raw)), tf.cast(_count(finite), tf.float64)
         inf = tf.constant(np.inf, raw.dtype)
         not_finite = tf.stack([_count(tf.math.is_nan(raw)), _count(tf.equal(raw, inf)), _count(tf.equal(raw, -inf))])
         low = tf.reduce_min(tf.where(finite, raw, tf.fill(tf.shape(raw), inf)))
         high = tf.reduce_max(tf.where(finite, raw, tf.fill(tf.shape(raw), -inf)))
     wide = tf.cast(block, tf.float64)
-    n = tf.cast(n_finite, tf.float64)
-    low, high = tf.cast(low, tf.float64), tf.cast(high, tf.float64)
     if variant.with_units:
-        sums = tf.reduce_sum(wide, 0)
-        unit_zero = tf.reduce_sum(tf.cast(is_zero, tf.float32), 0)
-        unit_count = tf.fill(tf.shape(sums), tf.cast(tf.shape(raw)[0], tf.float64))
-        if finite is not None:
-            unit_count = tf.reduce_sum(tf.cast(finite, tf.float64), 0)
-        unit_sums = tf.stack([unit_count, sums, tf.reduce_sum(tf.square(wide), 0), tf.cast(unit_zero, tf.float64)])
+        is_zero = tf.equal(raw, tf.zeros([], raw.dtype))
+        unit_count = tf.fill(tf.shape(raw)[1:], tf.cast(tf.shape(raw)[0], tf.float64))
+        if not all_finite:
+            unit_count = _sum_per_unit(tf.cast(finite, tf.float64))
+        sums, squares = _sum_per_unit(wide), _sum_per_unit(tf.square(wide))
+        # float32 counts exactly up to 2**24, which is the size of a block.
+        unit_zero = tf.cast(_sum_per_unit(tf.cast(is_zero, tf.float32)), tf.float64)
+        unit_sums = tf.stack([unit_count, sums, squares, unit_zero])
         unit_peak = tf.reduce_max(tf.abs(block), 0)
-        total, zero = tf.reduce_sum(sums), tf.cast(tf.reduce_sum(unit_zero), tf.int32)
+        total, total_squares = tf.reduce_sum(sums), tf.reduce_sum(squares)
     else:
         unit_sums, unit_peak = tf.zeros([4, 0], tf.float64), tf.zeros([0], raw.dtype)
-        total, zero = tf.reduce_sum(wide), _count(is_zero)
-    mean = tf.math.divide_no_nan(total, n)
-    # Rounding may put the mean of equal values beside them.
-    mean = tf.where(n > 0, tf.minimum(tf.maximum(mean, low), high), mean)
-    deviations = tf.math.squared_difference(wide, mean)
-    if finite is not None:
-        deviations = tf.where(finite, deviations, tf.zeros_like(deviations))
-    codes = _code_counts(raw) if variant.single else tf.constant(0)
-    if not variant.single:
-        # float64 is counted once its range is known; here, only how many are negative matters.
-        negative = _count(tf.less(block, 0))
-        codes = tf.scatter_nd([[_NEGATIVE]], [negative], [histogram.CODES])
-    part = tf.stack([n, low, high, mean, tf.reduce_sum(deviations)])
-    return part, tf.concat([not_finite, [zero]], axis=0), codes, unit_sums, unit_peak
+        total, total_squares = tf.reduce_sum(wide), 2 * tf.nn.l2_loss(wide)
+    if variant.single:
+        zero, negative = codes[0] + codes[_HALF], tf.reduce_sum(codes[_HALF + 1 : _NEGATIVE_END])
+    else:
+        zero, negative = _count(tf.equal(raw, tf.zeros([], raw.dtype))), _count(tf.less(block, tf.zeros([], raw.dtype)))
+    part = tf.stack([n, tf.cast(low, tf.float64), tf.cast(high, tf.float64), total, total_squares])
+    return part, tf.concat([not_finite, [zero, negative]], axis=0), codes, unit_sums, unit_peak
 
 
-def _joined(blocks: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Min, max, mean and sum of squared deviations of all blocks, [4], and how many elements they have.
-
-    Chan, Golub and LeVeque (1983): the squared deviations of parts, and those of the parts' means.
-    """
-    count, low, high, mean, squares = tf.unstack(blocks, axis=1)
-    n = tf.reduce_sum(count)
-    joined = tf.math.divide_no_nan(tf.reduce_sum(count * mean), n)
-    low, high = tf.reduce_min(low), tf.reduce_max(high)
-    joined = tf.where(n > 0, tf.minimum(tf.maximum(joined, low), high), joined)
-    between = tf.reduce_sum(count * tf.math.squared_difference(mean, joined))
-    return tf.stack([low, high, joined, tf.reduce_sum(squares) + between]), n
-
-
-def _count_distances(rows: tf.Tensor, center: tf.Tensor, shift: tf.Tensor) -> tf.Tensor:
-    """Code counts of (rows - center) / 2**shift."""
+def _look_again(rows: tf.Tensor, center: tf.Tensor, shift: tf.Tensor, variant: _Variant, all_finite: bool) -> tuple[tf.Tensor, ...]:
+    """Code counts of (rows - center) / 2**shift, and sum and sum of squares of rows - center in float64."""
     by = tf.cast(center, rows.dtype)
     half = shift // 2  # 2**-shift alone may be out of range
     factors = [tf.cast(tf.pow(tf.constant(2.0, tf.float64), -tf.cast(s, tf.float64)), rows.dtype) for s in (half, shift - half)]
-    step = tf.maximum(1, _BLOCK // tf.maximum(tf.shape(rows)[1], 1))
 
-    def body(start: tf.Tensor, codes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        distance = (rows[start : start + step] - by) * factors[0] * factors[1]
-        return start + step, codes + _code_counts(tf.cast(distance, tf.float32))
+    def look(block: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        distance = block - by
+        finite = distance if all_finite else tf.where(tf.math.is_finite(block), distance, tf.zeros_like(distance))
+        wide = tf.cast(finite, tf.float64)
+        if not variant.single:
+            distance = tf.cast(distance * factors[0] * factors[1], tf.float32)
+        return _code_counts(distance), tf.reduce_sum(wide), 2 * tf.nn.l2_loss(wide)
 
-    return tf.while_loop(
-        lambda start, _: start < tf.shape(rows)[0],
-        body,
-        (tf.constant(0), tf.zeros([histogram.CODES], tf.int32)),
-        parallel_iterations=1,
-    )[1]
+    if variant.one_block:
+        return look(rows)
+    step = _rows_of_block(rows)
+    return tuple(
+        tf.while_loop(
+            lambda start, *_: start < tf.shape(rows)[0],
+            lambda start, *sums: (
+                start + step,
+                *(old + new for old, new in zip(sums, look(rows[start : start + step]))),
+            ),
+            (tf.constant(0), tf.zeros([histogram.CODES], tf.int32), *[tf.constant(0.0, tf.float64)] * 2),
+            parallel_iterations=1,
+        )[1:]
+    )
+
+
+def _rows_of_block(rows: tf.Tensor) -> tf.Tensor:
+    return tf.maximum(1, _BLOCK // tf.maximum(tf.shape(rows)[1], 1))
 
 
 def _code_counts(block: tf.Tensor) -> tf.Tensor:
     """int32 [histogram.CODES]: how many elements of a float32 tensor have each code."""
     bits = tf.bitcast(tf.reshape(block, [-1]), tf.uint32)
-    codes = tf.cast(tf.bitwise.right_shift(bits, tf.constant(histogram.CODE_SHIFT, tf.uint32)), tf.int32)
+    codes = tf.bitcast(tf.bitwise.right_shift(bits, tf.constant(histogram.CODE_SHIFT, tf.uint32)), tf.int32)
     return tf.raw_ops.DenseBincount(
         input=codes, size=histogram.CODES, weights=tf.constant([], tf.int32), binary_output=False
     )
 
 
-def _is_zero(block: tf.Tensor, single: bool) -> tf.Tensor:
-    """Where an element is a zero of either sign, by its bits: `== 0` also holds for subnormals where they are flushed."""
-    kind = tf.int32 if single else tf.int64
-    bits = tf.bitcast(block, kind)
-    return tf.equal(tf.bitwise.bitwise_and(bits, tf.constant(kind.max, kind)), 0)
+def _sum_per_unit(rows: tf.Tensor) -> tf.Tensor:
+    """Sums over all axes but the last: the op for gradients of biases takes a quarter of `reduce_sum`'s time."""
+    return tf.raw_ops.BiasAddGrad(out_backprop=rows)
 
 
 def _count(mask: tf.Tensor) -> tf.Tensor:

@@ -65,7 +65,7 @@ def find_layers(index: GraphIndex) -> GraphTaps:
     """
     trainable = _holders(index, (tf.compat.v1.GraphKeys.TRAINABLE_VARIABLES,))
     notes: list[str] = []
-    found = _with_weightless(index, _find(index, trainable, notes))
+    found = _with_weightless(index, _with_sums(index, _find(index, trainable, notes), notes))
     found.sort(key=lambda layer: layer.first(index))
     updates = graph_optimizers.find_updates(index, frozenset(trainable.values()))
     by_holder: dict[Any, graph_optimizers.Update] = {}
@@ -101,6 +101,7 @@ class _Found:
       weights: Operations that hold its variables, by name below the path.
       entries: Operations where data meets its variables.
       calls: Its outputs, call by call.
+      hidden: Outputs that cannot be looked at; they still connect layers.
       trainable: Which of its weights, by name, are trained.
     """
 
@@ -108,12 +109,17 @@ class _Found:
     weights: dict[str, Any] = dataclasses.field(default_factory=dict)
     entries: list[Any] = dataclasses.field(default_factory=list)
     calls: list[list[Any]] = dataclasses.field(default_factory=list)
+    hidden: list[Any] = dataclasses.field(default_factory=list)
     trainable: frozenset[str] = frozenset()
     class_name: str = ""
 
+    def outputs(self) -> list[Any]:
+        """All its outputs."""
+        return [*(tensor for call in self.calls for tensor in call), *self.hidden]
+
     def first(self, index: GraphIndex) -> int:
         """Where in the graph's order it first has an output; for a layer without one, where it is used or made."""
-        ops = [call[0].op for call in self.calls] or self.entries or list(self.weights.values())
+        ops = [t.op for t in self.outputs()] or self.entries or list(self.weights.values())
         return min(index.position[op] for op in ops)
 
 
@@ -166,15 +172,6 @@ def _find(index: GraphIndex, trainable: dict[str, Any], notes: list[str]) -> lis
     for layer in found:
         layer.trainable = frozenset(name for name, op in layer.weights.items() if op.name in trainable)
         layer.class_name = _class_name(layer)
-        readable = [[t for t in call if not _is_reordered(index, t)] for call in layer.calls]
-        if sum(map(len, readable)) < sum(map(len, layer.calls)):
-            notes.append(
-                f"layer {layer.path!r}: its output is a term of a sum or product that TensorFlow computes at once; to look "
-                "at it would change the training's rounding, so it is left out"
-            )
-            layer.calls = [call for call in readable if call]
-        elif not layer.calls:
-            notes.append(f"layer {layer.path!r}: no output was found that can be read, so it has no activation")
     return found
 
 
@@ -498,16 +495,55 @@ def _with_activation_function(index: GraphIndex, tensor: Any) -> Any:
     return tensor
 
 
-def _is_reordered(index: GraphIndex, tensor: Any) -> bool:
-    """Whether a sum goes into another sum alone (or a product into a product).
+_SUMS = frozenset({"Add", "AddV2", "AddN"})
 
-    TensorFlow reorders such terms, unless somebody looks at what is between: (x + bias) + residual is then rounded
-    otherwise, and the training no longer the same to the last bit (tried: the projection of an attention).
+
+def _sum_of(index: GraphIndex, tensor: Any) -> Any | None:
+    """The sum (or product) that alone consumes a tensor which is a sum (or product) itself; None if there is none.
+
+    TensorFlow reorders and joins such terms, unless somebody looks at what is between: (x + bias) + residual is then
+    rounded otherwise, and the training no longer the same to the last bit (tried: the projection of an attention, a
+    residual block of dense layers).
     """
     consumers = index.consumers(tensor)
-    return len(consumers) == 1 and any(
-        tensor.op.type in family and consumers[0].type in family for family in ({"Add", "AddV2", "AddN"}, {"Mul"})
-    )
+    if len(consumers) != 1:
+        return None
+    made_by, used_by = tensor.op.type, consumers[0].type
+    is_sum = used_by in _SUMS and (made_by in _SUMS or made_by.startswith("BiasAdd"))
+    return consumers[0] if is_sum or made_by == used_by == "Mul" else None
+
+
+def _with_sums(index: GraphIndex, found: list[_Found], notes: list[str]) -> list[_Found]:
+    """Takes away the outputs that cannot be looked at, and adds layers for the sums that they are terms of."""
+    sums: dict[Any, _Found] = {}
+    known = {(t.op, t.value_index) for layer in found for t in layer.outputs()}
+    for layer in found:
+        readable: list[list[Any]] = []
+        for call in layer.calls:
+            kept = []
+            for tensor in call:
+                total = _sum_of(index, tensor)
+                if total is None:
+                    kept.append(tensor)
+                    continue
+                further = _sum_of(index, total.outputs[0])
+                while further is not None:
+                    total, further = further, _sum_of(index, further.outputs[0])
+                layer.hidden.append(tensor)
+                output = _with_activation_function(index, total.outputs[0])
+                if can_fetch(output) and (output.op, output.value_index) not in known:
+                    class_name = "Multiply" if total.type == "Mul" else "Add"
+                    sums.setdefault(total, _Found(total.name, entries=[total], calls=[[output]], class_name=class_name))
+                notes.append(
+                    f"layer {layer.path!r}: its output is a term of {total.name!r}, which TensorFlow computes at once; to "
+                    "look at it would change the training's rounding, so the whole is logged instead"
+                )
+            if kept:
+                readable.append(kept)
+        if not layer.calls:
+            notes.append(f"layer {layer.path!r}: no output was found that can be read, so it has no activation")
+        layer.calls = readable
+    return found + list(sums.values())
 
 
 def _is_gate_of_itself(index: GraphIndex, op: Any) -> bool:
@@ -525,7 +561,7 @@ def _is_gate_of_itself(index: GraphIndex, op: Any) -> bool:
 
 def _with_weightless(index: GraphIndex, found: list[_Found]) -> list[_Found]:
     """Adds pooling and activation functions that stand outside the layers: where a unit dies is seen behind them."""
-    known = {t.op for layer in found for call in layer.calls for t in call}
+    known = {t.op for layer in found for t in layer.outputs()}
     if not known:
         return found
     scopes = {_outer_scope(op, layer) for layer in found for op in layer.entries} - {""}
@@ -595,14 +631,13 @@ def _connections(index: GraphIndex, found: list[_Found]) -> list[tuple[int, ...]
     """For each layer the layers whose outputs it reads, going back from its own outputs to the nearest others."""
     owner: dict[tuple[Any, int], int] = {}
     for number, layer in enumerate(found):
-        for call in layer.calls:
-            for tensor in call:
-                owner.setdefault((tensor.op, tensor.value_index), number)
+        for tensor in layer.outputs():
+            owner.setdefault((tensor.op, tensor.value_index), number)
     connections: list[tuple[int, ...]] = []
     for number, layer in enumerate(found):
         reads: set[int] = set()
         seen: set[Any] = set()
-        stack = [t for call in layer.calls for tensor in call for t in tensor.op.inputs]
+        stack = [t for tensor in layer.outputs() for t in tensor.op.inputs]
         while stack:
             tensor = stack.pop()
             before = owner.get((tensor.op, tensor.value_index))

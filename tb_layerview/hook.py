@@ -23,6 +23,8 @@ from tb_layerview.session import Session, logger
 from tb_layerview.version import __version__
 
 _KEYS = tf.compat.v1.GraphKeys
+# After so many runs that did not raise the global step, runs of that kind are taken not to.
+_NEVER = 64
 
 
 class LayerViewHook(tf.compat.v1.train.SessionRunHook):  # type: ignore[misc]
@@ -133,14 +135,29 @@ class _Run:
       groups: Which digests it may fetch, by number.
       scalars: Loss, learning rate and what the run itself fetches, by name.
       tells_step: Whether the global step after the run can be fetched with it.
-      increment: By how much it raised the global step the last time.
+      rise: By how much it raised the global step the last time that it did.
+      period: How many runs there were from one rise to the next: more than one where gradients are accumulated.
+      since: How many runs there were since the last rise.
     """
 
     is_logged: bool
     groups: tuple[int, ...] = ()
     scalars: dict[str, Any] = dataclasses.field(default_factory=dict)
     tells_step: bool = False
-    increment: int = 1
+    rise: int = 1
+    period: int = 1
+    since: int = 0
+
+    def next_step(self, step: int) -> int:
+        """The global step that is to be expected after the next run."""
+        is_due = self.since + 1 >= self.period and self.since < _NEVER
+        return step + self.rise if is_due else step
+
+    def follow(self, before: int, after: int) -> None:
+        """Takes note of what a run did to the global step."""
+        self.since += 1
+        if after > before:
+            self.rise, self.period, self.since = after - before, self.since, 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -257,7 +274,7 @@ class _Logging:
             run = self._look_up(args)
             if not run.is_logged:
                 return None
-            step = self._step + run.increment if self._is_training else self._step
+            step = run.next_step(self._step) if self._is_training else self._step
             is_due, groups = self._due(run, step)
             with_values = is_due and self._values_due(step)
             fetches: dict[str, Any] = {"step": self._step_after} if run.tells_step else {}
@@ -297,14 +314,15 @@ class _Logging:
 
     def _write(self, pending: _Pending, results: Mapping[str, Any], weights: Mapping[str, Any]) -> None:
         step = self._step
-        if step != pending.step and not self._schedule.wants(step):
-            return  # the global step moved otherwise than before: this is not the step that was to be logged
         is_new = step != self._recorded
+        groups = pending.groups if is_new else tuple(i for i in pending.groups if i not in self._recorded_groups)
+        if step != pending.step and not (self._schedule.wants(step) and (is_new or groups)):
+            return  # the global step moved otherwise than before: this is not a step that was to be logged
         digests = results["digests"]
 
         def measure() -> dict[int, Measurement]:
             measured = self._weights.measurements(weights) if is_new else {}
-            for i in pending.groups:
+            for i in groups:
                 measured.update(self._groups[i].measurements(digests[str(i)]))
             return measured
 
@@ -312,7 +330,7 @@ class _Logging:
         self._session.write(step, measure, scalars)
         if is_new:
             self._recorded, self._recorded_groups = step, set()
-        self._recorded_groups.update(pending.groups)
+        self._recorded_groups.update(groups)
         # A loss that is not finite may be the last that is seen: the Estimator stops at once, and calls no `end`.
         if not self._is_training or not all(math.isfinite(value) for value in scalars.values()):
             self._session.flush()
@@ -344,7 +362,7 @@ class _Logging:
     def _follow(self, run: _Run, step: Any | None) -> None:
         """Takes note of the global step after a run."""
         now = self._step + 1 if step is None else int(step)
-        run.increment = max(0, now - self._step)
+        run.follow(self._step, now)
         self._step = now
 
     def _read_step(self, session: Any) -> Any | None:

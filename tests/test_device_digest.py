@@ -24,8 +24,17 @@ def _measure(taps: dict[int, Tap], values: bool = True) -> dict[int, Measurement
     return device_digest.measurements(taps, tf.nest.map_structure(lambda t: t.numpy(), fetched))
 
 
-# Small tensors are measured on the host, larger ones in blocks of 131,072 elements: each has its way through the code.
+# Small tensors are measured on the host, larger ones at once or in blocks: each has its way through the code.
 SHAPES = {"small": (20, 30), "one block": (100, 64), "several blocks": (3000, 100)}
+
+
+@pytest.fixture(autouse=True)
+def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device_digest, "_BLOCK", 1 << 17)
+    monkeypatch.setattr(device_digest, "_functions", _small_block_functions)
+
+
+_small_block_functions: dict[Any, Any] = {}  # blocks are part of what is traced
 DATA = {
     "normal": lambda shape: rng.normal(size=shape),
     "100 ± 0.5": lambda shape: 100 + 0.5 * rng.normal(size=shape),
@@ -105,6 +114,19 @@ def test_a_batch_smaller_than_planned_keeps_what_is_there() -> None:
     (measured,) = _measure(taps).values()
     assert measured.kept is not None and measured.kept.shape == (2, 5)
     assert [axis.count for axis in measured.kept_axes] == [2, 5]
+
+
+def test_a_tensor_larger_than_a_block_of_real_size_keeps_its_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    array = np.zeros((400_000, 50), np.float32)
+    array[::2, ::2] = 100 + rng.random((200_000, 25), np.float32)
+    assert array.size > device_digest._BLOCK
+    (measured,) = _measure({0: Tap(tf.constant(array), units=True)}).values()
+    truth = array.astype(np.float64)
+    assert (measured.digest.zero, measured.digest.size) == (15_000_000, 20_000_000)
+    assert measured.digest.std == pytest.approx(truth.std(), rel=1e-9)
+    assert measured.units is not None
+    np.testing.assert_allclose(measured.units.zero, (truth == 0).mean(axis=0))
 
 
 def test_digests_can_be_added_to_a_tf1_graph() -> None:

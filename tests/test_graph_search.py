@@ -457,7 +457,7 @@ def test_a_recurrent_layer_is_one_layer_whose_activation_is_what_leaves_its_loop
         "logits": "Dense",
     }
     output = tap(found, "lstm", "activation").tensor
-    assert (output.shape, output.axes) == ((-1, 8, 6), ("example", "timestep", "unit"))
+    assert (output.shape, output.axes) == ((16, 8, 6), ("example", "timestep", "unit"))
     assert fetched.shape == (16, 8, 6)
     assert names(found, "lstm", "gradient") == ["kernel", "recurrent_kernel", "bias"]
 
@@ -477,3 +477,22 @@ def test_the_same_layers_are_found_in_every_mode(mode: str) -> None:
     assert paths(found) == ["conv2d", "batch_normalization", "separable", "max_pooling2d", "dense", "logits"]
     assert bool(found.triggers) == (mode == "train")
     assert any(t.tensor.kind == "gradient" for t in found.taps) == (mode == "train")
+
+
+def test_of_a_residual_block_the_sum_is_logged_and_the_notes_say_why() -> None:
+    def network(x: tf.Tensor) -> tf.Tensor:
+        x = tf.nn.relu(dense(flat(x), 12, "first"))
+        return dense(tf.nn.relu(tf.add(dense(x, 12, "second"), x, name="residual")), 10, "logits")
+
+    with trained(network) as t:
+        found = search(t.graph)
+    assert [(layer.path, layer.class_name, layer.inputs) for layer in found.layers] == [
+        ("first", "Dense", ()),
+        ("second", "Dense", (0,)),
+        ("residual", "Add", (0, 1)),
+        ("logits", "Dense", (2,)),
+    ]
+    assert names(found, "second", "activation") == []
+    assert names(found, "second", "gradient") == ["kernel", "bias"]
+    assert tap(found, "residual", "activation").source.op.type == "Relu"
+    assert "layer 'second': its output is a term of 'residual'" in found.notes[0]

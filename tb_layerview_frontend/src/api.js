@@ -72,6 +72,11 @@
  * @property {number | null} values_step
  */
 
+/**
+ * Bytes over steps, and what their headers say: to which history they belong, and how many pieces could not be read.
+ * @typedef {{buffer: ArrayBuffer, generation: string, unreadable: number}} Columnar
+ */
+
 /** A request that was answered with an error, in the server's own words. */
 export class RequestError extends Error {
   /**
@@ -144,6 +149,18 @@ function errorSentence(text, status, route) {
 }
 
 /**
+ * @param {Response} response
+ * @returns {Promise<Columnar>}
+ */
+async function columnar(response) {
+  return {
+    buffer: await response.arrayBuffer(),
+    generation: response.headers.get("X-Layerview-Generation") ?? "",
+    unreadable: Number(response.headers.get("X-Layerview-Unreadable") ?? 0),
+  };
+}
+
+/**
  * A number as JSON carries it.
  * @param {number | string | null} value
  * @returns {number}
@@ -198,7 +215,7 @@ export async function fetchHistory(run, signal) {
  * @param {string[]} statistics
  * @param {number} since index of the first step that is wanted
  * @param {AbortSignal} signal
- * @returns {Promise<ArrayBuffer>} see `splitColumns`
+ * @returns {Promise<Columnar>} see `splitColumns`
  */
 export async function fetchStatistics(run, kind, statistics, since, signal) {
   const response = await request(
@@ -211,7 +228,7 @@ export async function fetchStatistics(run, kind, statistics, since, signal) {
     ],
     signal,
   );
-  return response.arrayBuffer();
+  return columnar(response);
 }
 
 /**
@@ -269,7 +286,7 @@ export async function fetchPayload(run, tensor, step, section, signal) {
  * @param {number} tensor
  * @param {number} since index of the first step that is wanted
  * @param {AbortSignal} signal
- * @returns {Promise<ArrayBuffer>}
+ * @returns {Promise<Columnar>} see `decodeHistograms`
  */
 export async function fetchHistograms(run, tensor, since, signal) {
   const response = await request(
@@ -281,5 +298,5 @@ export async function fetchHistograms(run, tensor, since, signal) {
     ],
     signal,
   );
-  return response.arrayBuffer();
+  return columnar(response);
 }

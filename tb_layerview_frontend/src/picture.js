@@ -148,14 +148,11 @@ export function layOut(plan, counts, width, height, ratio) {
         (width - gap * (across - 1)) / (across * perLine),
         (height - gap * (downward - 1)) / (downward * rows),
       );
-      const scale = Math.min(largest, room);
+      const scale = wholePixels(Math.min(largest, room));
       if (scale * worth > best.worth) best = { scale, across, gap, worth: scale * worth };
     }
   }
-  let { scale } = best;
-  // Whole device pixels keep every element the same size.
-  if (scale >= 2 || (scale >= 1 && scale > 0.75 * Math.ceil(scale))) scale = Math.floor(scale);
-  scale = Math.max(scale, 1e-3);
+  const scale = Math.max(best.scale, 1e-3);
   // Few columns (a matrix of 1,000 × 10) would be a thread: elements may be wider than high, and the other way round.
   let aspectX = scale;
   let aspectY = scale;
@@ -218,6 +215,14 @@ export function layOut(plan, counts, width, height, ratio) {
     layout.down[y] = panel * panelStrideY + row * rowStride;
   }
   return layout;
+}
+
+/**
+ * Whole device pixels keep every element the same size; below two of them that would waste too much of the place.
+ * @param {number} scale
+ */
+function wholePixels(scale) {
+  return scale >= 2 ? Math.floor(scale) : scale;
 }
 
 /**

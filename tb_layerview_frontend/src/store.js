@@ -50,8 +50,8 @@ import { FIELDS } from "./view_state.js";
  */
 
 /**
- * All histograms of one tensor.
- * @typedef {{key: string, tensor: number, bySteps: (Histogram | null)[]}} TensorHistory
+ * All histograms of one tensor, and how many more are kept but could not be read.
+ * @typedef {{key: string, tensor: number, bySteps: (Histogram | null)[], unreadable: number}} TensorHistory
  */
 
 /** @typedef {{status: "live"} | {status: "lost", since: Date, message: string}} Connection */
@@ -219,14 +219,13 @@ export function createStore(initial, end) {
     for (const columns of before.columns.values()) {
       if (!columns.steps) continue;
       const names = columns.statistics;
-      const buffer = await api.fetchStatistics(
-        before.name,
-        columns.kind,
-        names,
-        columns.steps,
-        end,
-      );
-      const split = splitColumns(buffer, names.length, columns.tensors.length);
+      const { name } = before;
+      const sent = await api.fetchStatistics(name, columns.kind, names, columns.steps, end);
+      if (isOther(sent, next.generation)) {
+        await loadRun(name, end);
+        return;
+      }
+      const split = splitColumns(sent.buffer, names.length, columns.tensors.length);
       columns.append(new Map(names.map((name, i) => [name, split[i]])));
     }
     if (current.value !== before) return;
@@ -312,8 +311,12 @@ export function createStore(initial, end) {
           try {
             let split;
             do {
-              const buffer = await api.fetchStatistics(of.name, kind, missing, 0, abort);
-              split = splitColumns(buffer, missing.length, known.tensors.length);
+              const sent = await api.fetchStatistics(of.name, kind, missing, 0, abort);
+              if (isOther(sent, of.history.generation)) {
+                await loadRun(of.name, abort);
+                return;
+              }
+              split = splitColumns(sent.buffer, missing.length, known.tensors.length);
               // New steps may have come in between, for the statistics that are here already.
             } while (split[0][0].length < known.steps);
             for (const [i, name] of missing.entries()) known.add(name, split[i]);
@@ -383,9 +386,14 @@ export function createStore(initial, end) {
         }
         if (known && known.bySteps.length >= count) return;
         const since = known?.bySteps.length ?? 0;
-        const buffer = await api.fetchHistograms(name, index, since, abort);
-        const bySteps = [...(known?.bySteps ?? []), ...decodeHistograms(buffer)];
-        const value = { key, tensor: index, bySteps };
+        const sent = await api.fetchHistograms(name, index, since, abort);
+        if (isOther(sent, of)) {
+          await loadRun(name, abort);
+          return;
+        }
+        const bySteps = [...(known?.bySteps ?? []), ...decodeHistograms(sent.buffer)];
+        const unreadable = (known?.unreadable ?? 0) + sent.unreadable;
+        const value = { key, tensor: index, bySteps, unreadable };
         const bins = bySteps.reduce((sum, one) => sum + (one?.counts.length ?? 0), 0);
         histories.set(key, value, 24 * bins);
         histograms.value = { status: "ready", value };
@@ -583,6 +591,15 @@ export function createStore(initial, end) {
     selectStep,
     selectTensor,
   };
+}
+
+/**
+ * Whether an answer belongs to another history than the one that is known: the run was logged anew in between.
+ * @param {api.Columnar} sent
+ * @param {string} generation
+ */
+function isOther(sent, generation) {
+  return sent.generation !== "" && sent.generation !== generation;
 }
 
 /** @param {api.RunSummary[]} runs at least one */

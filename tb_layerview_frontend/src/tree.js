@@ -152,24 +152,30 @@ export function visibleRows(roots, { tensors, kinds, filter, opened, fit }) {
     return rows;
   };
 
+  // With several kinds side by side, rows of a kernel here and an output there would mostly be empty.
+  const splits = (/** @type {Node} */ node) =>
+    kinds.length > 1 && node.children.every((child) => child.path === node.path);
   let depth = 0;
   for (let previous = -1; ; depth++) {
-    const rows = walk(roots, 0, (_, at) => at <= depth, false, []);
+    const rows = walk(roots, 0, (node, at) => at <= depth && !splits(node), false, []);
     if (rows.length > fit || rows.length === previous) break;
     previous = rows.length;
   }
-  return walk(roots, 0, (node, at) => opened.get(node.key) ?? at < depth, false, []);
+  const isOpen = (/** @type {Node} */ node, /** @type {number} */ at) =>
+    opened.get(node.key) ?? (at < depth && !splits(node));
+  return walk(roots, 0, isOpen, false, []);
 }
 
 /**
- * The row that stands for a tensor: the deepest one that holds it; -1 if it is not shown.
+ * The row that stands for a tensor: the deepest one at or below which it lies; -1 if none is shown. That may be a row of its
+ * layer, where the tensor itself is of a kind that is not shown.
  * @param {Row[]} rows
  * @param {number} tensor
  */
 export function rowOf(rows, tensor) {
   let found = -1;
-  rows.forEach((row, index) => {
-    if (row.tensors.includes(tensor) && (found < 0 || row.depth > rows[found].depth)) found = index;
+  rows.forEach(({ node, depth }, index) => {
+    if (node.tensors.includes(tensor) && (found < 0 || depth > rows[found].depth)) found = index;
   });
   return found;
 }

@@ -111,9 +111,19 @@ describe("rows", () => {
   });
 
   test("put the weight and the gradient of one name into one row", () => {
-    const both = rows({ kinds: ["weight", "gradient"] });
+    const opened = new Map([["encoder/block_0/conv", true]]);
+    const both = rows({ kinds: ["weight", "gradient"], opened });
     const kernel = both.find(({ node }) => node.label === "kernel");
     expect(kernel?.tensors).toEqual([5, 7]);
+  });
+
+  test("of single tensors are folded at first where several kinds stand side by side", () => {
+    expect(outline(rows({ kinds: ["weight", "gradient"] }))).toEqual([
+      "encoder",
+      "  block_0",
+      "    conv",
+      "head",
+    ]);
   });
 
   test("are folded until about as many are left as fit", () => {
@@ -149,5 +159,7 @@ test("a tensor's row is the deepest that is shown", () => {
   expect(open[rowOf(open, 2)].node.label).toBe("norm");
   const folded = rows({ fit: 2 });
   expect(folded[rowOf(folded, 2)].node.label).toBe("encoder");
-  expect(rowOf(open, 8)).toBe(-1);
+  // A weight, while activations are shown: its layer's row.
+  expect(open[rowOf(open, 8)].node.label).toBe("head");
+  expect(rowOf(rows({ filter: "norm" }), 8)).toBe(-1);
 });

@@ -21,8 +21,10 @@ export function DetailPane({ store, run }) {
   const own = detail.status === "ready" && detail.value.tensor === index ? detail.value : null;
   const record = own?.record ?? null;
   const shape = own?.values ? own.values.axes.map(({ size }) => size) : tensor.shape;
+  const mode = run.history.modes[store.stepIndex.value];
+  const bare = record !== null && own?.values === null && !own.valuesProblem;
   return (
-    <section class="lv-detail" aria-label="The selected tensor">
+    <section class={`lv-detail${bare ? " lv-bare" : ""}`} aria-label="The selected tensor">
       <div class="lv-title">
         <h2 title={layer.path}>
           <span class="lv-title-path">{layer.path.slice(0, slash)}</span>
@@ -36,6 +38,7 @@ export function DetailPane({ store, run }) {
           </span>
           <span data-testid="tensor-shape">{formatShape(shape)}</span>
           <span>{tensor.dtype}</span>
+          {mode && mode !== "train" && <span>mode {mode}</span>}
         </p>
       </div>
       <div class="lv-links">

@@ -30,6 +30,8 @@ const HISTOGRAM_BINS = 56;
 export function Distribution({ store, run }) {
   const { view } = store;
   const asUnits = view.panel.value === "units";
+  const loaded = store.histograms.value;
+  const unreadable = loaded.status === "ready" ? loaded.value.unreadable : 0;
   return (
     <section class="lv-distribution" aria-label="Distribution">
       <div class="lv-panel-head">
@@ -52,6 +54,11 @@ export function Distribution({ store, run }) {
             </button>
           ))}
         </div>
+        {!asUnits && unreadable > 0 && (
+          <span class="lv-error" role="alert">
+            {formatCount(unreadable)} histograms could not be read
+          </span>
+        )}
         {!asUnits && (
           <label class="lv-select">
             <select

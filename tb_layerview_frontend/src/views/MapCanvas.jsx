@@ -14,7 +14,7 @@ import { cssVariable, hatching, pointIn, useCanvas } from "./hooks.js";
 export const PROFILE_WIDTH = 58;
 const PROFILE_MARGIN = 6;
 /** How wide a single bad step is at least. */
-const LEAST_TROUBLE = 4;
+const LEAST_TROUBLE = 6;
 
 /**
  * One kind's map, its current step, and the profile at that step.
@@ -222,7 +222,7 @@ function drawMarks(
   // A wide cell is framed so that its colour stays visible; a narrow one is a line.
   const lines = to - from >= 7 * ratio ? [from + ratio / 2, to - ratio / 2] : [(from + to) / 2];
   for (const [colour, thickness] of /** @type {const} */ ([
-    [halo, 3.5],
+    [halo, 2.75],
     [accent, 1.5],
   ])) {
     context.fillStyle = colour;

@@ -60,8 +60,10 @@ export function Picture({ store, run }) {
   if (!values || !tensor) {
     return (
       <div class="lv-picture lv-message">
-        No values of this tensor are kept, only its statistics. Which tensors keep values is chosen
-        when logging, with <code>keep=</code>.
+        <p>
+          No values of this tensor are kept, only its statistics and histograms. What is kept is
+          chosen when logging, with <code>keep=</code>.
+        </p>
       </div>
     );
   }
@@ -82,7 +84,10 @@ export function Picture({ store, run }) {
               , of step {formatCount(other)}, the nearest that is kept
             </b>
           )}
-          <span class="lv-caption lv-layout">{describeLayout(planPicture(names), names)}</span>
+          <span class="lv-caption lv-layout">
+            {describeLayout(planPicture(names), names)}
+            {tensor.kind !== "weight" && run.info.probe && ` · ${probeInWords(run.info.probe)}`}
+          </span>
         </p>
         <Choosers
           values={values}
@@ -113,6 +118,15 @@ export function Picture({ store, run }) {
       />
     </div>
   );
+}
+
+/**
+ * On which inputs activations and gradients were computed.
+ * @param {NonNullable<import("../api.js").RunInfo["probe"]>} probe
+ */
+function probeInWords({ source, examples, training }) {
+  const what = source || `a fixed batch of ${examples} examples`;
+  return `on ${what}, in ${training ? "training" : "inference"} mode`;
 }
 
 /**

@@ -1,0 +1,277 @@
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+
+import { createStore } from "../src/store.js";
+import { readViewState } from "../src/view_state.js";
+import { bytesOf, fixtures } from "./fixtures.js";
+
+/**
+ * A log as the server knows it; a test changes it as a training would. What is asked stands in `asked`, and `hold` keeps
+ * answers back until the test lets them go.
+ */
+function makeServer() {
+  const values = bytesOf(fixtures.values.float32.bytes);
+  const histogram = bytesOf(fixtures.histograms.constant.bytes);
+  const server = {
+    steps: [0, 10, 20],
+    generation: "one",
+    down: false,
+    /** @type {string[]} */
+    asked: [],
+    /** @type {(url: URL) => Promise<void> | undefined} */
+    hold: () => undefined,
+    /** @type {(url: URL) => Response | undefined} */
+    fail: () => undefined,
+  };
+  /** @param {URL} url @returns {object | ArrayBuffer} */
+  const answer = (url) => {
+    const query = url.searchParams;
+    const since = Number(query.get("since") ?? 0);
+    switch (url.pathname) {
+      case "/runs":
+        return {
+          runs: [
+            { run: "old", steps: 1, last_step: 0, tensors: 2, wall_time: 1 },
+            {
+              run: "new",
+              steps: server.steps.length,
+              last_step: server.steps.at(-1),
+              tensors: 2,
+              wall_time: 2,
+            },
+          ],
+        };
+      case "/run":
+        return {
+          run: query.get("run"),
+          layers: [{ path: "dense", class_name: "Dense", inputs: [] }],
+          tensors: ["activation", "weight"].map((kind) => ({
+            layer: 0,
+            call: 0,
+            kind,
+            name: kind === "weight" ? "kernel" : "output",
+            shape: [3, 8],
+            dtype: "float32",
+            axes: [],
+          })),
+          probe: null,
+          notes: [],
+          schedule: "",
+          software: "",
+          folder: "",
+          hidden: "",
+          cost: null,
+        };
+      case "/steps":
+        return {
+          generation: server.generation,
+          steps: server.steps,
+          wall_times: server.steps,
+          modes: server.steps.map(() => "train"),
+          scalars: {
+            loss: server.steps.map((step) => (step === 20 ? "NaN" : step === 10 ? null : 1)),
+          },
+          cost: null,
+        };
+      case "/statistics": {
+        const columns = query.getAll("statistic").length;
+        const steps = server.steps.slice(since);
+        return Float32Array.from(Array.from({ length: columns }, () => steps).flat()).buffer;
+      }
+      case "/tensor":
+        return {
+          step: Number(query.get("step")),
+          size: 24,
+          rms: "NaN",
+          quantiles: null,
+          histogram: true,
+          units: false,
+          values: true,
+          values_step: Number(query.get("step")),
+        };
+      case "/payload":
+        return query.get("section") === "values" ? values : histogram;
+      case "/histograms":
+        return new Uint8Array(4 * (server.steps.length - since)).buffer;
+      default:
+        throw new Error(`No route ${url.pathname}`);
+    }
+  };
+  vi.stubGlobal("document", { hidden: false });
+  vi.stubGlobal(
+    "fetch",
+    async (/** @type {string} */ route, /** @type {{signal: AbortSignal}} */ { signal }) => {
+      const url = new URL(route, "http://tensorboard/");
+      server.asked.push(url.pathname + url.search);
+      await server.hold(url);
+      if (signal.aborted) throw new DOMException("", "AbortError");
+      if (server.down) throw new TypeError("Failed to fetch");
+      const failure = server.fail(url);
+      if (failure) return failure;
+      const body = answer(url);
+      return new Response(body instanceof ArrayBuffer ? body : JSON.stringify(body), {
+        headers: { "X-Layerview-Generation": server.generation },
+      });
+    },
+  );
+  return server;
+}
+
+/** @type {AbortController} */
+let end;
+/** @type {ReturnType<typeof makeServer>} */
+let server;
+
+beforeEach(() => {
+  end = new AbortController();
+  server = makeServer();
+});
+
+afterEach(() => {
+  end.abort();
+  vi.unstubAllGlobals();
+});
+
+/** @param {string} [hash] */
+async function open(hash = "") {
+  const store = createStore(readViewState(hash), end.signal);
+  await vi.waitFor(() => expect(store.detail.value.status).not.toBe("loading"));
+  return store;
+}
+
+/** @param {Awaited<ReturnType<typeof open>>} store */
+const shownStep = (store) =>
+  store.detail.value.status === "ready" ? store.detail.value.value.step : null;
+
+test("a run, a layer and a step are selected at once: the newest run, its last step", async () => {
+  const store = await open();
+  expect(store.view.run.value).toBe("new");
+  expect(store.view.layer.value).toBe("dense");
+  expect(store.view.step.value).toBe(20);
+  expect(shownStep(store)).toBe(20);
+});
+
+test("what the address says is selected, the nearest step where it names none that is logged", async () => {
+  const store = await open(
+    "#layerview&p.layerview.run=old&p.layerview.step=12&p.layerview.kind=weight",
+  );
+  expect(store.view.run.value).toBe("old");
+  expect(shownStep(store)).toBe(10);
+});
+
+test("a late reply for a step that is no longer asked for is dropped", async () => {
+  const store = await open("#p.layerview.step=20");
+  /** @type {() => void} */
+  let letGo = () => {};
+  const held = new Promise((resolve) => {
+    letGo = () => resolve(undefined);
+  });
+  // Step 10 is a neighbour and may be here already: forget it by another generation of the log.
+  server.generation = "two";
+  server.steps = [0, 10, 20, 30];
+  server.hold = (url) =>
+    url.pathname === "/tensor" && url.searchParams.get("step") === "0" ? held : undefined;
+  await store.poll();
+  store.selectStep(0);
+  await vi.waitFor(() => expect(store.detailPending.value).toBe(true));
+  store.selectStep(3);
+  await vi.waitFor(() => expect(shownStep(store)).toBe(30));
+  letGo();
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  expect(shownStep(store)).toBe(30);
+});
+
+test("new steps come in, and nothing that was chosen moves", async () => {
+  const store = await open("#p.layerview.step=10");
+  await vi.waitFor(() => expect(store.current.value?.columns.get("activation")?.steps).toBe(3));
+  server.asked = [];
+  server.steps = [0, 10, 20, 30, 40];
+  await store.poll();
+  expect(store.steps.value).toEqual([0, 10, 20, 30, 40]);
+  expect(store.view.step.value).toBe(10);
+  expect(store.stepIndex.value).toBe(1);
+  // Only the new steps were asked for.
+  expect(server.asked).toContainEqual(expect.stringMatching(/statistics.*since=3/));
+  const columns = store.current.value?.columns.get("activation");
+  expect(columns?.of("rms", [0]).map((column) => [...column])).toEqual([[0, 10, 20, 30, 40]]);
+});
+
+test("the newest step is shown as it comes when that is wanted", async () => {
+  const store = await open("#p.layerview.step=20&p.layerview.follow=1");
+  server.steps = [0, 10, 20, 30];
+  await store.poll();
+  expect(store.view.step.value).toBe(30);
+  store.selectStep(0);
+  expect(store.view.follow.value).toBe(false);
+});
+
+test("another history of the same run replaces all that is known of it", async () => {
+  const store = await open();
+  await vi.waitFor(() => expect(store.current.value?.columns.get("activation")?.steps).toBe(3));
+  server.generation = "two";
+  server.steps = [0, 5];
+  await store.poll();
+  await vi.waitFor(() => expect(store.current.value?.columns.get("activation")?.steps).toBe(2));
+  expect(store.steps.value).toEqual([0, 5]);
+});
+
+test("when the server is gone what is known stays, and all goes on when it is back", async () => {
+  const store = await open("#p.layerview.step=20");
+  server.down = true;
+  await store.poll();
+  expect(store.connection.value.status).toBe("lost");
+  expect(store.steps.value).toEqual([0, 10, 20]);
+  expect(shownStep(store)).toBe(20);
+  server.down = false;
+  server.steps = [0, 10, 20, 30];
+  await store.poll();
+  expect(store.connection.value.status).toBe("live");
+  expect(store.steps.value).toEqual([0, 10, 20, 30]);
+});
+
+test("an error is said in the server's words, and is not an empty answer", async () => {
+  server.fail = (url) =>
+    url.pathname === "/tensor"
+      ? new Response(JSON.stringify({ error: "The log is on fire." }), { status: 500 })
+      : undefined;
+  const store = await open();
+  expect(store.detail.value).toEqual({ status: "error", message: "The log is on fire." });
+});
+
+test("a tensor that was not logged at a step is that, not an error", async () => {
+  server.fail = (url) =>
+    url.pathname === "/tensor"
+      ? new Response('{"error": "not logged"}', { status: 404 })
+      : undefined;
+  const store = await open();
+  expect(store.detail.value).toMatchObject({ status: "ready", value: { step: 20, record: null } });
+});
+
+test("a damaged payload leaves the statistics, and says what is wrong", async () => {
+  server.fail = (url) =>
+    url.searchParams.get("section") === "values"
+      ? new Response('{"error": "The payload is cut off."}', { status: 410 })
+      : undefined;
+  const store = await open();
+  expect(store.detail.value).toMatchObject({
+    status: "ready",
+    value: { valuesProblem: "The payload is cut off.", record: { size: 24 } },
+  });
+});
+
+test("scalars tell a value that is missing from one that is not a number", async () => {
+  const store = await open();
+  const history = store.current.value?.history;
+  expect([...(history?.scalars.loss ?? [])]).toEqual([1, NaN, NaN]);
+  expect([...(history?.absent.loss ?? [])]).toEqual([0, 1, 0]);
+});
+
+test("neighbouring steps are fetched ahead", async () => {
+  await open("#p.layerview.step=10");
+  await vi.waitFor(() => {
+    for (const step of [0, 10, 20]) {
+      expect(server.asked).toContainEqual(
+        expect.stringMatching(`^/payload.*step=${step}&section=values`),
+      );
+    }
+  });
+});
