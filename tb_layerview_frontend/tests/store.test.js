@@ -214,6 +214,25 @@ test("another history of the same run replaces all that is known of it", async (
   expect(store.steps.value).toEqual([0, 5]);
 });
 
+test("steps and statistics of two histories are never mixed", async () => {
+  const store = await open();
+  await vi.waitFor(() => expect(store.current.value?.columns.get("activation")?.steps).toBe(3));
+  server.steps = [0, 10, 20, 30];
+  server.hold = (url) => {
+    // Between the list of steps and their statistics the run is logged anew.
+    if (url.pathname === "/statistics" && server.generation === "one") {
+      server.generation = "two";
+      server.steps = [0, 1, 2, 3, 4];
+    }
+    return undefined;
+  };
+  await store.poll();
+  await vi.waitFor(() => expect(store.current.value?.columns.get("activation")?.steps).toBe(5));
+  expect(store.steps.value).toEqual([0, 1, 2, 3, 4]);
+  const columns = store.current.value?.columns.get("activation");
+  expect(columns?.of("rms", [0]).map((column) => [...column])).toEqual([[0, 1, 2, 3, 4]]);
+});
+
 test("when the server is gone what is known stays, and all goes on when it is back", async () => {
   const store = await open("#p.layerview.step=20");
   server.down = true;
