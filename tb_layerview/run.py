@@ -240,7 +240,10 @@ class Run:
           NotLoggedError: No histogram is kept at that step.
           PayloadError: The payload file is missing, cut off or damaged.
         """
-        return self.histogram(tensor, step).quantiles(q)
+        digest = self.digest(tensor, step)
+        found = self.histogram(tensor, step).quantiles(q)
+        # A bin may reach beyond the outermost element in it.
+        return np.asarray(np.clip(found, digest.min, digest.max))
 
     def units(self, tensor: SupportsIndex, step: int) -> Units:
         """Statistics per unit of a tensor at a step.

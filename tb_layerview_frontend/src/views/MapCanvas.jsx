@@ -205,15 +205,16 @@ function drawMarks(
     );
   }
   if (row >= 0) {
-    context.strokeStyle = accent;
     context.globalAlpha = strong ? 1 : 0.4;
-    context.lineWidth = 1.5 * ratio;
-    context.strokeRect(
-      0.75 * ratio,
-      rowTop(row) - 0.5 * ratio,
-      width - 1.5 * ratio,
-      rowHeight * ratio,
-    );
+    // A halo: the frame is as visible on dark rows as on light ones.
+    for (const [colour, thickness] of /** @type {const} */ ([
+      [halo, 3],
+      [accent, 1.5],
+    ])) {
+      context.strokeStyle = colour;
+      context.lineWidth = thickness * ratio;
+      context.strokeRect(ratio, rowTop(row) - 0.5 * ratio, width - 2 * ratio, rowHeight * ratio);
+    }
     context.globalAlpha = 1;
   }
   if (stepIndex < 0 || !axis.positions.length) return;

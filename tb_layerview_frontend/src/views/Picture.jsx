@@ -69,6 +69,12 @@ export function Picture({ store, run }) {
   }
   const names = axisNames(tensor.axes, values.axes.length, tensor.kind);
   const other = detail.record.values_step;
+  const how = [
+    describeLayout(planPicture(names), names),
+    tensor.kind !== "weight" && run.info.probe ? probeInWords(run.info.probe) : "",
+  ]
+    .filter(Boolean)
+    .join(" · ");
   return (
     <div class={`lv-picture${stale || pending ? " lv-pending" : ""}`}>
       <div class="lv-picture-head">
@@ -84,9 +90,8 @@ export function Picture({ store, run }) {
               , of step {formatCount(other)}, the nearest that is kept
             </b>
           )}
-          <span class="lv-caption lv-layout">
-            {describeLayout(planPicture(names), names)}
-            {tensor.kind !== "weight" && run.info.probe && ` · ${probeInWords(run.info.probe)}`}
+          <span class="lv-caption lv-layout" title={how}>
+            {how}
           </span>
         </p>
         <Choosers
@@ -440,7 +445,7 @@ function Readout({ values, names, index, pinned }) {
   if (!index || offset < 0) {
     return (
       <p class="lv-readout lv-readout-none" data-testid="readout" aria-live="polite">
-        Point at an element to read it, click to keep it.
+        Point at an element to read it.
       </p>
     );
   }

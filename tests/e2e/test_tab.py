@@ -1,0 +1,310 @@
+"""The Layers tab as a person uses it: real trainings, a real TensorBoard, a real Chromium."""
+
+from __future__ import annotations
+
+import json
+import re
+import urllib.parse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("playwright")
+pytest.importorskip("tensorflow")
+
+from playwright.sync_api import Browser, Frame, Page, expect  # noqa: E402
+from serving import TensorBoardServer, run_tensorboard  # noqa: E402
+
+from tb_layerview import LayerReader, LayerWriter, demo  # noqa: E402
+from tb_layerview.model import as_kind  # noqa: E402
+from tb_layerview.run import LoggedTensor, Run  # noqa: E402
+
+pytestmark = pytest.mark.e2e
+
+PICTURES = Path(__file__).resolve().parents[2] / "docs" / "pictures"
+SIZE = {"width": 1280, "height": 800}
+
+
+@pytest.fixture(scope="module")
+def logdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Logs of the demo, of a training that ends in NaN, and of a thousand steps."""
+    folder = tmp_path_factory.mktemp("logs")
+    demo.train(str(folder / "demo"), epochs=6)
+    rng = np.random.default_rng(0)
+    with LayerWriter(folder / "thousand") as writer:
+        for step in range(1000):
+            writer.write(step, {"dense": rng.normal(size=(8, 6))}, scalars={"loss": 1 / (step + 1)})
+    with LayerWriter(folder / "trouble") as writer:
+        for step in range(60):
+            array = rng.normal(size=(2, 6, 6, 4)).astype(np.float32)
+            if step >= 40:
+                array[0, 2, 3, 1], array[0, 4, 4, 1], array[0, 5, 5, 1] = np.nan, np.inf, -np.inf
+            writer.write(step, {"a/conv": array, "b": np.abs(array)}, scalars={"loss": np.nan if step >= 41 else 1.0})
+    return folder
+
+
+@pytest.fixture(scope="module", params=["--load_fast=true", "--load_fast=false"])
+def server(request: pytest.FixtureRequest, logdir: Path) -> Iterator[TensorBoardServer]:
+    """TensorBoard over these logs, with each of its two loaders."""
+    with run_tensorboard(logdir, request.param, "--reload_interval=1") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def slow_server(logdir: Path) -> Iterator[TensorBoardServer]:
+    """TensorBoard with one of its loaders, for what does not depend on it."""
+    with run_tensorboard(logdir, "--load_fast=false", "--reload_interval=1") as running:
+        yield running
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page that fails the test if anything throws in it."""
+    context = browser.new_context(viewport=SIZE, reduced_motion="reduce")
+    page = context.new_page()
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    yield page
+    context.close()
+    assert not errors
+
+
+def _open(page: Page, server: TensorBoardServer, run: str, state: str = "", dark: bool = False) -> Frame:
+    """Opens the tab on a run and returns its frame when a picture is painted."""
+    page.emulate_media(color_scheme="dark" if dark else "light")
+    page.goto(f"{server.url}/?darkMode={'true' if dark else 'false'}#layerview&p.layerview.run={run}{state}")
+    handle = page.wait_for_selector("iframe[src*='plugin_entry']", state="attached", timeout=30_000)
+    frame = handle.content_frame()
+    assert frame is not None
+    expect(frame.get_by_test_id("picture-canvas")).to_be_visible(timeout=30_000)
+    return frame
+
+
+def _state(page: Page) -> dict[str, str]:
+    """What the address says: the field's name and its value."""
+    return dict(re.findall(r"p\.layerview\.(\w+)=([^&]*)", page.evaluate("location.hash")))
+
+
+def _pixels(frame: Frame, testid: str) -> str:
+    """A canvas' content."""
+    return str(frame.get_by_test_id(testid).evaluate("canvas => canvas.toDataURL()"))
+
+
+def _statistic(frame: Frame, name: str) -> str:
+    """What the table of statistics shows under a name."""
+    return str(frame.get_by_test_id("statistics").locator(f"[data-statistic='{name}'] b").inner_text())
+
+
+def _go_to(frame: Frame, step: int) -> None:
+    field = frame.get_by_test_id("step-number")
+    field.fill(str(step))
+    field.press("Enter")
+
+
+def _tensor(run: Run, page: Page) -> LoggedTensor:
+    """The tensor that the tab has selected."""
+    state = {name: urllib.parse.unquote(value) for name, value in _state(page).items()}
+    return run.tensor(state["layer"], kind=as_kind(state["kind"]), name=state["name"])
+
+
+def _address(tensor: LoggedTensor, step: int) -> str:
+    """The part of the address that selects a tensor and a step."""
+    fields = {"layer": tensor.layer, "kind": tensor.kind, "name": tensor.name, "step": step}
+    return "".join(f"&p.layerview.{name}={urllib.parse.quote(str(value), safe='')}" for name, value in fields.items())
+
+
+def test_all_of_a_thousand_steps_can_be_looked_at(page: Page, server: TensorBoardServer) -> None:
+    frame = _open(page, server, "thousand")
+    expect(frame.get_by_test_id("step-slider")).to_have_attribute("max", "999")
+    for step in (0, 1, 499, 998, 999):
+        _go_to(frame, step)
+        expect(frame.get_by_test_id("step-number")).to_have_value(str(step))
+        run = LayerReader(_logdir_of(server)).run("thousand")
+        rms = run.statistics("rms")[run.tensors[0], step]
+        expect(frame.get_by_test_id("statistics")).to_contain_text(f"{rms:.3g}")
+
+
+def _logdir_of(server: TensorBoardServer) -> Path:
+    environment = json.loads(server.get("/data/environment").body)
+    return Path(environment["data_location"])
+
+
+def test_a_click_in_the_map_selects_the_layer_and_the_step(page: Page, slow_server: TensorBoardServer) -> None:
+    frame = _open(page, slow_server, "demo")
+    rows = frame.get_by_test_id("layer-row")
+    labels = [text.split("\n")[0].strip() for text in rows.all_inner_texts()]
+    row, layer_map = labels.index("pool"), frame.get_by_test_id("map-activation")
+    box, target = layer_map.bounding_box(), rows.nth(row).bounding_box()
+    assert box is not None and target is not None
+    before = _state(page)["step"]
+    page.mouse.click(box["x"] + 0.3 * box["width"], target["y"] + target["height"] / 2)
+    page.wait_for_timeout(300)
+    run = LayerReader(_logdir_of(slow_server)).run("demo")
+    assert _tensor(run, page).layer == "pool"
+    step = int(_state(page)["step"])
+    assert str(step) != before and step in run.steps
+    assert 0.2 < step / run.steps[-1] < 0.4
+
+
+def test_the_slider_moves_everything_by_mouse_and_by_keyboard(page: Page, slow_server: TensorBoardServer) -> None:
+    frame = _open(page, slow_server, "demo")
+    run = LayerReader(_logdir_of(slow_server)).run("demo")
+    pictures, statistics = set(), set()
+    for position in (0, len(run.steps) // 2, len(run.steps) - 1):
+        frame.get_by_test_id("step-slider").fill(str(position))
+        expect(frame.get_by_test_id("step-number")).to_have_value(str(run.steps[position]))
+        page.wait_for_timeout(500)
+        pictures.add(_pixels(frame, "picture-canvas"))
+        statistics.add(frame.get_by_test_id("statistics").inner_text())
+    assert len(pictures) == len(statistics) == 3, "the feature maps change with the step"
+    page.keyboard.press("ArrowLeft")
+    expect(frame.get_by_test_id("step-number")).to_have_value(str(run.steps[-2]))
+    page.keyboard.press("ArrowRight")
+    expect(frame.get_by_test_id("step-number")).to_have_value(str(run.steps[-1]))
+
+
+def test_play_walks_through_the_steps_until_it_is_stopped(page: Page, slow_server: TensorBoardServer) -> None:
+    frame = _open(page, slow_server, "demo")
+    _go_to(frame, 0)
+    frame.get_by_test_id("play").click()
+    expect(frame.get_by_test_id("step-number")).not_to_have_value("0")
+    frame.get_by_test_id("play").click()
+    page.wait_for_timeout(300)
+    stopped = frame.get_by_test_id("step-number").input_value()
+    page.wait_for_timeout(500)
+    assert frame.get_by_test_id("step-number").input_value() == stopped
+
+
+@pytest.mark.parametrize(
+    ("layer", "kind", "name"),
+    [("block_2/conv", "activation", "output"), ("block_2/conv", "weight", "kernel"), ("hidden", "weight", "kernel")],
+)
+def test_what_is_read_under_the_mouse_is_the_value_at_that_index(
+    page: Page, server: TensorBoardServer, layer: str, kind: Any, name: str
+) -> None:
+    run = LayerReader(_logdir_of(server)).run("demo")
+    tensor = run.tensor(layer, kind=kind, name=name)
+    step = int(run.kept_steps("values", tensor)[5])
+    frame = _open(page, server, "demo", _address(tensor, step))
+    assert _tensor(run, page) == tensor
+    kept = run.values(tensor, step)
+    # Where the picture does not show all of a large tensor at once it is still the kept part that is shown.
+    box = frame.get_by_test_id("picture-canvas").bounding_box()
+    assert box is not None
+    seen = set()
+    for right, down in ((0.11, 0.13), (0.47, 0.31), (0.83, 0.77)):
+        page.mouse.move(box["x"] + right * box["width"], box["y"] + down * box["height"])
+        readout = frame.get_by_test_id("readout")
+        if readout.get_attribute("data-index") is None:
+            continue  # a gap between two panels
+        index = tuple(json.loads(f"[{(readout.get_attribute('data-index') or '').strip('[]')}]"))
+        value = float(readout.get_attribute("data-value") or "nan")
+        place = tuple((i - axis.start) // axis.step for i, axis in zip(index, kept.axes))
+        assert value == pytest.approx(float(kept.array[place]), rel=1e-6)
+        seen.add(index)
+    assert len(seen) >= 2
+
+
+def test_statistics_on_the_screen_are_those_of_the_log(page: Page, slow_server: TensorBoardServer) -> None:
+    run = LayerReader(_logdir_of(slow_server)).run("demo")
+    tensor = run.tensor("block_1/relu", kind="activation")
+    step = int(run.steps[-1])
+    frame = _open(page, slow_server, "demo", _address(tensor, step))
+    digest = run.digest(tensor, step)
+    for name, value in (("rms", digest.rms), ("max", digest.max), ("mean", digest.mean)):
+        assert float(_statistic(frame, name)) == pytest.approx(value, rel=5e-3)
+
+
+def test_what_is_not_finite_is_drawn_and_said(page: Page, slow_server: TensorBoardServer) -> None:
+    frame = _open(page, slow_server, "trouble", "&p.layerview.layer=a%2Fconv&p.layerview.step=20")
+    healthy = _pixels(frame, "picture-canvas")
+    assert _statistic(frame, "NaN") == "0"
+    _go_to(frame, 45)
+    page.wait_for_timeout(500)
+    assert _statistic(frame, "NaN") == "1"
+    assert _pixels(frame, "picture-canvas") != healthy
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=str(PICTURES / "not_finite.png"))
+
+
+def test_new_steps_appear_without_a_reload_and_move_nothing(
+    page: Page, slow_server: TensorBoardServer, logdir: Path
+) -> None:
+    rng = np.random.default_rng(1)
+    with LayerWriter(logdir / "live") as writer:
+        for step in range(10):
+            writer.write(step, {"dense": rng.normal(size=(4, 4))})
+        page.goto(f"{slow_server.url}/#layerview")
+        for _ in range(60):
+            if b'"live"' in slow_server.get("/data/plugin/layerview/runs").body:
+                break
+            page.wait_for_timeout(500)
+        frame = _open(page, slow_server, "live", "&p.layerview.step=4")
+        expect(frame.get_by_test_id("step-slider")).to_have_attribute("max", "9")
+        for step in range(10, 20):
+            writer.write(step, {"dense": rng.normal(size=(4, 4))})
+        expect(frame.get_by_test_id("step-slider")).to_have_attribute("max", "19", timeout=30_000)
+        expect(frame.get_by_test_id("step-number")).to_have_value("4")
+
+
+def test_the_address_holds_what_is_shown(page: Page, slow_server: TensorBoardServer, browser: Browser) -> None:
+    frame = _open(page, slow_server, "demo")
+    frame.get_by_test_id("kind-weight").click()
+    frame.get_by_test_id("statistic").select_option("std")
+    _go_to(frame, 17)
+    page.wait_for_timeout(300)
+    before = _state(page)
+    page.reload()
+    handle = page.wait_for_selector("iframe[src*='plugin_entry']", state="attached")
+    again = handle.content_frame()
+    assert again is not None
+    expect(again.get_by_test_id("step-number")).to_have_value("17", timeout=30_000)
+    assert _state(page) == before
+
+
+def test_a_filter_that_matches_nothing_says_so(page: Page, slow_server: TensorBoardServer) -> None:
+    frame = _open(page, slow_server, "demo")
+    frame.get_by_test_id("filter").fill("norm")
+    expect(frame.get_by_test_id("layer-row").filter(has_text="norm")).to_have_count(2)
+    frame.get_by_test_id("filter").fill("no such layer")
+    expect(frame.get_by_test_id("layer-row")).to_have_count(0)
+    expect(frame.get_by_label("Layers over the steps")).to_contain_text("no such layer")
+
+
+def test_an_empty_log_folder_shows_what_to_do(page: Page, tmp_path: Path) -> None:
+    with run_tensorboard(tmp_path, "--load_fast=false") as empty:
+        page.goto(f"{empty.url}/data/plugin_entry.html?name=layerview")
+        state = page.get_by_test_id("empty-state")
+        expect(state).to_contain_text("LayerViewCallback", timeout=30_000)
+        expect(state).to_contain_text("LayerViewHook")
+
+
+def test_a_missing_payload_file_is_said_and_not_shown_as_nothing(page: Page, tmp_path: Path) -> None:
+    with LayerWriter(tmp_path / "run") as writer:
+        for step in range(3):
+            writer.write(step, {"dense": np.ones((4, 4))})
+    (payload,) = (tmp_path / "run" / "layers").glob("*.payload")
+    payload.unlink()
+    with run_tensorboard(tmp_path, "--load_fast=false") as damaged:
+        page.goto(f"{damaged.url}/#layerview")
+        handle = page.wait_for_selector("iframe[src*='plugin_entry']", state="attached", timeout=30_000)
+        frame = handle.content_frame()
+        assert frame is not None
+        expect(frame.locator("body")).to_contain_text("is missing", timeout=30_000)
+        expect(frame.get_by_test_id("statistics")).to_contain_text("rms")
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_the_picture_of_the_tab_is_made(page: Page, slow_server: TensorBoardServer, dark: bool) -> None:
+    run = LayerReader(_logdir_of(slow_server)).run("demo")
+    tensor = run.tensor("block_2/relu", kind="activation")
+    state = _address(tensor, int(run.steps[-1]))
+    frame = _open(page, slow_server, "demo", state, dark)
+    background = frame.evaluate("getComputedStyle(document.documentElement).colorScheme")
+    page.wait_for_timeout(1500)
+    assert ("dark" in background) == dark
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=str(PICTURES / f"layers_tab{'_dark' if dark else ''}.png"))
