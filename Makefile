@@ -68,7 +68,7 @@ demo: .venv/.ready
 
 demo-estimator: .venv-estimator/.ready
 	@.venv-estimator/bin/python build_frontend.py
-	@.venv-estimator/bin/tb-layerview demo --estimator --logdir logs/demo-estimator
+	@.venv-estimator/bin/tb-layerview demo --estimator
 
 frontend: .venv/.ready
 	@.venv/bin/python build_frontend.py

@@ -130,7 +130,9 @@ def rows(folder: str) -> list[Row]:
     found = []
     weights = logged_step(model, Select(kinds=("weight",)), f"{folder}/weights")
     _, words = ratio(weights, keras_cost)
-    found.append(Row("a logged step, weights, no values", "Keras `TensorBoard(histogram_freq=1)`, an epoch", words, "0.02"))
+    found.append(
+        Row("a logged step, weights, no values", "Keras `TensorBoard(histogram_freq=1)`, an epoch", words, "0.02")
+    )
     everything = logged_step(model, Select(), f"{folder}/all")
     _, words = ratio(everything, keras_cost)
     found.append(Row("a logged step, weights, activations of 32 examples, gradients", "the same", words, "0.1"))
@@ -149,13 +151,24 @@ def rows(folder: str) -> list[Row]:
     callback = LayerViewCallback(f"{folder}/thousand", schedule=1)
     quick.fit(IMAGES, LABELS, batch_size=64, epochs=100, verbose=0, callbacks=[callback])
     steps = len(LayerReader(f"{folder}/thousand").run().steps)
-    found.append(Row("steps that can be looked at, of 1,000 trained", "TensorBoard Histograms: 51", f"{steps - 1}", "1,000"))
+    found.append(
+        Row("steps that can be looked at, of 1,000 trained", "TensorBoard Histograms: 51", f"{steps - 1}", "1,000")
+    )
 
-    model.fit(IMAGES, LABELS, batch_size=64, epochs=40, verbose=0, callbacks=[LayerViewCallback(f"{folder}/default", schedule=Schedule(budget=1.0))])
+    model.fit(
+        IMAGES,
+        LABELS,
+        batch_size=64,
+        epochs=40,
+        verbose=0,
+        callbacks=[LayerViewCallback(f"{folder}/default", schedule=Schedule(budget=1.0))],
+    )
     size = sum(path.stat().st_size for path in Path(f"{folder}/default/layers").iterdir())
     run = LayerReader(f"{folder}/default").run()
     assert run.cost is not None
-    found.append(Row(f"bytes of 400 steps, {len(run.steps)} of them logged", "the cap of 500 MB", f"{size / 1e6:.0f} MB", "-"))
+    found.append(
+        Row(f"bytes of 400 steps, {len(run.steps)} of them logged", "the cap of 500 MB", f"{size / 1e6:.0f} MB", "-")
+    )
     return found
 
 
@@ -167,7 +180,7 @@ def main() -> None:
     lines = [
         "# Benchmarks",
         "",
-        "Written by `make bench`. Ratios of medians of alternating runs, in brackets the spread without the two outermost.",
+        "Written by `make bench`. Ratios of medians of alternating runs, in brackets the spread without the outermost.",
         f"The model has 3.3 million parameters; {os.cpu_count()} cores, {versions}.",
         "",
         "| what | against | measured | to reach |",

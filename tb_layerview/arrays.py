@@ -77,7 +77,9 @@ def decode(data: bytes, offset: int = 0) -> tuple[npt.NDArray[np.floating], Prec
     except zlib.error as error:
         raise ValueError(f"an array block cannot be inflated: {error}") from None
     if len(raw) != count * dtype.itemsize:
-        raise ValueError(f"an array block of shape {shape} holds {len(raw)} bytes or more, not {count * dtype.itemsize}")
+        raise ValueError(
+            f"an array block of shape {shape} holds {len(raw)} bytes or more, not {count * dtype.itemsize}"
+        )
     stored = np.frombuffer(raw, dtype).reshape(shape)
     wide = stored.astype(np.float64 if precision == "float64" else np.float32)
     with np.errstate(all="ignore"):  # a damaged shift leads out of the type's range

@@ -134,18 +134,19 @@ class LayerViewCallback(tf.keras.callbacks.Callback):
         assert session is not None
         if batch is None:
             return
-        probe: ProbePass | None = None
+        traced: list[ProbePass] = []
         try:
             with session.set_up("the probe", is_fatal=self._probe_data is not None):
-                probe = ProbePass(self.model, batch, source, self._select, self._keep)
+                traced.append(ProbePass(self.model, batch, source, self._select, self._keep))
         except Exception as error:
             session.close()
             raise ValueError(
                 f"the model cannot be run on the given probe, whose inputs are {_shapes(batch.x)}: {in_words(error)}. "
                 "Give a probe as `fit` takes its batches."
             ) from error
-        if probe is None:
+        if not traced:
             return
+        (probe,) = traced
         try:
             self._select.check(probe.layers)
         except ValueError:
@@ -216,9 +217,9 @@ class LayerViewCallback(tf.keras.callbacks.Callback):
     def _steps_of_epoch(self) -> int:
         """How many steps the epoch that ends had.
 
-        Where the end of the data is only found by asking for more, the batch begun last was none, though Keras 3 has the
-        optimizer count it; Keras 2 remembers the length from the first epoch on. With several steps per execution the
-        optimizer's count is right, and the only one there is.
+        Where the end of the data is only found by asking for more, the batch begun last was none, though Keras 3 has
+        the optimizer count it; Keras 2 remembers the length from the first epoch on. With several steps per execution
+        the optimizer's count is right, and the only one there is.
         """
         before, self._iterations_before = self._iterations_before, self._iterations()
         begun, self._begun = self._begun, -1
@@ -238,7 +239,7 @@ class LayerViewCallback(tf.keras.callbacks.Callback):
     def _learning_rate(self) -> float | None:
         optimizer = getattr(self.model, "optimizer", None)
         rate = getattr(optimizer, "learning_rate", None)
-        if callable(rate) and not hasattr(rate, "assign"):
+        if optimizer is not None and callable(rate) and not hasattr(rate, "assign"):
             rate = rate(optimizer.iterations)
         return None if rate is None else float(np.asarray(rate))
 

@@ -18,18 +18,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     demo = commands.add_parser("demo", help="train a small network on handwritten digits and show its layers")
-    demo.add_argument("--logdir", default="logs/demo", help="the run's folder (default: %(default)s)")
-    demo.add_argument("--estimator", action="store_true", help="train a tf.estimator.Estimator instead of a Keras model")
+    demo.add_argument("--logdir", help="the run's folder (default: logs/demo, or logs/demo-estimator)")
+    demo.add_argument(
+        "--estimator", action="store_true", help="train a tf.estimator.Estimator instead of a Keras model"
+    )
     demo.add_argument("--no-serve", action="store_true", help="do not start TensorBoard afterwards")
     demo.add_argument("--port", type=int, default=6006, help="TensorBoard's port (default: %(default)s, or a free one)")
     arguments = parser.parse_args(argv)
+    logdir = arguments.logdir or ("logs/demo-estimator" if arguments.estimator else "logs/demo")
     try:
-        train(arguments.logdir, arguments.estimator)
+        train(logdir, arguments.estimator)
     except ModuleNotFoundError as error:
-        extra = "TensorFlow 2.15: pip install 'tensorflow==2.15.*' scikit-learn" if arguments.estimator else "pip install 'tb_layerview[demo]'"
+        extra = (
+            "TensorFlow 2.15: pip install 'tensorflow==2.15.*' scikit-learn"
+            if arguments.estimator
+            else "pip install 'tb_layerview[demo]'"
+        )
         print(f"tb-layerview demo: {error}. The demo needs what {extra} installs.", file=sys.stderr)
         return 1
-    return 0 if arguments.no_serve else serve(arguments.logdir, arguments.port)
+    return 0 if arguments.no_serve else serve(logdir, arguments.port)
 
 
 def train(logdir: str, with_estimator: bool) -> None:

@@ -114,8 +114,8 @@ def _reduce_large(tap: Tap) -> dict[str, tf.Tensor]:
 
 
 # counts: non-finite elements (NaN, +inf, -inf), zeros, negative ones, and all. moments: min, max, and sum and sum of
-# squares of the distances from the centre. unit_sums: how many finite elements each unit has, their sum, the sum of their
-# squares, zeros.
+# squares of the distances from the centre. unit_sums: how many finite elements each unit has, their sum, the sum of
+# their squares, zeros.
 _FIELDS = ("counts", "moments", "codes", "center", "shift", "unit_sums", "unit_peak")
 
 
@@ -134,7 +134,8 @@ def _measurement(arrays: Mapping[str, npt.NDArray[Any]], tap: Tap) -> host.Measu
         low = high = mean = std = rms = float("nan")
     units = None
     if tap.units and (tap.tensor.shape.rank or 0) > 1:
-        units = host.units_from_sums(*arrays["unit_sums"], arrays["unit_peak"])
+        count, sums, squares, zeros = arrays["unit_sums"]
+        units = host.units_from_sums(count, sums, squares, zeros, arrays["unit_peak"])
     return host.Measurement(
         digest=host.Digest(size, nan, pos_inf, neg_inf, zero, negative, low, high, mean, std, rms),
         code_counts=arrays["codes"],
@@ -193,11 +194,12 @@ def _digest_function(variant: _Variant) -> Any:
         )
         def digest(rows: tf.Tensor) -> tuple[tf.Tensor, ...]:
             # A sum that overflows takes the longer way too, which does no harm.
-            return tf.cond(
+            fields: tuple[tf.Tensor, ...] = tf.cond(
                 tf.math.is_finite(tf.reduce_sum(rows)),
                 lambda: _digest(rows, variant, all_finite=True),
                 lambda: _digest(rows, variant, all_finite=False),
             )
+            return fields
 
         with tf.init_scope():
             _functions[variant] = digest.get_concrete_function()
@@ -296,11 +298,15 @@ def _digest_block(raw: tf.Tensor, variant: _Variant, all_finite: bool) -> tuple[
     return part, tf.concat([not_finite, [zero, negative]], axis=0), codes, unit_sums, unit_peak
 
 
-def _look_again(rows: tf.Tensor, center: tf.Tensor, shift: tf.Tensor, variant: _Variant, all_finite: bool) -> tuple[tf.Tensor, ...]:
+def _look_again(
+    rows: tf.Tensor, center: tf.Tensor, shift: tf.Tensor, variant: _Variant, all_finite: bool
+) -> tuple[tf.Tensor, ...]:
     """Code counts of (rows - center) / 2**shift, and sum and sum of squares of rows - center in float64."""
     by = tf.cast(center, rows.dtype)
     half = shift // 2  # 2**-shift alone may be out of range
-    factors = [tf.cast(tf.pow(tf.constant(2.0, tf.float64), -tf.cast(s, tf.float64)), rows.dtype) for s in (half, shift - half)]
+    factors = [
+        tf.cast(tf.pow(tf.constant(2.0, tf.float64), -tf.cast(s, tf.float64)), rows.dtype) for s in (half, shift - half)
+    ]
 
     def look(block: tf.Tensor) -> tuple[tf.Tensor, ...]:
         distance = block - by

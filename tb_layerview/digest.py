@@ -76,9 +76,7 @@ _SINGLE = ("float16", "bfloat16", "float32", "bool", "int8", "uint8", "int16", "
 _MEASURABLE = (*_SINGLE, "float64", "int32", "uint32", "int64", "uint64")
 
 
-def measure(
-    array: npt.NDArray[np.generic], *, units: bool = False, keep: Sequence[Axis] | None = None
-) -> Measurement:
+def measure(array: npt.NDArray[np.generic], *, units: bool = False, keep: Sequence[Axis] | None = None) -> Measurement:
     """Measures an array on the host, all statistics in float64.
 
     Args:
@@ -96,7 +94,7 @@ def measure(
         )
     kept = None if keep is None else array[tuple(axis.as_slice() for axis in keep)]
     single = array.dtype.name in _SINGLE
-    values = array.astype(np.float32 if single else np.float64)
+    values: npt.NDArray[np.floating] = array.astype(np.float32 if single else np.float64)
     flat = values.ravel()
     finite = np.isfinite(flat)
     nan = pos_inf = neg_inf = 0
@@ -175,7 +173,7 @@ def _measure_units(values: npt.NDArray[np.floating]) -> Units:
     else:
         count = finite.sum(axis=0).astype(np.float64)
         rows = np.where(finite, rows, 0)
-    zero = (rows == 0).sum(axis=0) - (rows.shape[0] - count)
+    zero = np.sum(rows == 0, axis=0, dtype=np.float64) - (rows.shape[0] - count)
     return units_from_sums(
         count,
         rows.sum(axis=0, dtype=np.float64),
@@ -189,7 +187,7 @@ def units_from_sums(
     count: npt.NDArray[np.floating],
     total: npt.NDArray[np.floating],
     squares: npt.NDArray[np.floating],
-    zero: npt.NDArray[np.generic],
+    zero: npt.NDArray[np.floating],
     peak: npt.NDArray[np.floating],
 ) -> Units:
     """Statistics per unit from sums over its finite elements, each [units]; NaN where a unit has none."""

@@ -75,8 +75,8 @@ def encode(code_counts: npt.NDArray[np.integer], center: float = 0.0, shift: int
     """Encodes counted codes as `docs/http_api.md` says, at most `MAX_BYTES` long.
 
     Args:
-      code_counts: integer [CODES]: how many elements y = (x - center) / 2**shift have each code, `bits(y) >> CODE_SHIFT`
-        as unsigned integers. Those of NaN and infinities are passed over.
+      code_counts: integer [CODES]: how many elements y = (x - center) / 2**shift have each code, that is
+        `bits(y) >> CODE_SHIFT`, unsigned. Those of NaN and infinities are passed over.
       center: What was subtracted before counting.
       shift: The power of two by which the distances were divided.
     """
@@ -185,9 +185,7 @@ def _merge(
     return start[index], stop[index] - start[index], np.add.reduceat(counts, index)
 
 
-def _encode_bins(
-    starts: npt.NDArray[np.int64], widths: npt.NDArray[np.int64], counts: npt.NDArray[np.int64]
-) -> bytes:
+def _encode_bins(starts: npt.NDArray[np.int64], widths: npt.NDArray[np.int64], counts: npt.NDArray[np.int64]) -> bytes:
     if not len(starts):
         return b""
     gaps = starts - np.concatenate([[_FIRST], (starts + widths)[:-1]])
@@ -204,7 +202,7 @@ def _encode_varints(numbers: npt.NDArray[np.int64]) -> bytes:
     length = np.maximum(1, np.sum((numbers[:, None] >> shifts) > 0, axis=1))
     position = np.arange(9)
     digits |= np.where(position < length[:, None] - 1, 128, 0)
-    return digits.astype(np.uint8)[position < length[:, None]].tobytes()
+    return bytes(digits.astype(np.uint8)[position < length[:, None]])
 
 
 def _decode_varints(data: bytes) -> npt.NDArray[np.int64]:

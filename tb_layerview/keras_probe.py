@@ -103,7 +103,8 @@ class ProbePass:
         self._written = _written_variables(self._function)
         # The graph's tensors are not needed any more, only what they look like.
         self._taps = {
-            i: dataclasses.replace(t, tensor=tf.TensorSpec(t.tensor.shape, t.tensor.dtype)) for i, t in self._taps.items()
+            i: dataclasses.replace(t, tensor=tf.TensorSpec(t.tensor.shape, t.tensor.dtype))
+            for i, t in self._taps.items()
         }
 
     def run(self, with_values: bool) -> tuple[Mapping[str, Any], dict[str, float]]:
@@ -157,8 +158,10 @@ class ProbePass:
         extra = {"training": True} if "training" in inspect.signature(model.compute_loss).parameters else {}
         try:
             loss = model.compute_loss(x=x, y=y, y_pred=predictions, sample_weight=sample_weight, **extra)
-        except Exception as error:  # whatever a user's loss raises; the rest can be logged all the same
-            self._notes.append(f"the loss could not be computed on the probe ({in_words(error)}): gradients are left out")
+        except Exception as error:  # noqa: BLE001  # whatever a user's loss raises; the rest is logged all the same
+            self._notes.append(
+                f"the loss could not be computed on the probe ({in_words(error)}): gradients are left out"
+            )
             return None
         if loss is None:
             self._notes.append("the model is not compiled with a loss: gradients are left out")
@@ -264,7 +267,7 @@ def _named_inputs(x: Any) -> list[tuple[str, tf.Tensor]]:
 
 
 def _weights_by_call(calls: list[Call]) -> dict[int, list[tuple[str, Any]]]:
-    """The weights of each call's layer that belong to no layer within it, at the layer's first call, with their names."""
+    """The weights that belong to each call's layer and to no layer within it, at its first call, with their names."""
     first: dict[int, Call] = {}
     for call in calls:
         first.setdefault(id(call.layer), call)
@@ -317,7 +320,9 @@ def _written_variables(function: Any) -> list[tf.Variable]:
         with contextlib.suppress(ValueError):  # ops without the attribute
             untouched = set(op.get_attr("_read_only_resource_inputs"))
         written.update(
-            id(handles[id(tensor)]) for i, tensor in enumerate(op.inputs) if id(tensor) in handles and i not in untouched
+            id(handles[id(tensor)])
+            for i, tensor in enumerate(op.inputs)
+            if id(tensor) in handles and i not in untouched
         )
     return [variable for variable in function.graph.variables if id(variable.handle) in written]
 
@@ -325,7 +330,7 @@ def _written_variables(function: Any) -> list[tf.Variable]:
 @contextlib.contextmanager
 def _same_random_state(model: Any) -> Iterator[None]:
     """Leaves the states of random generators in Python as they were: Keras 2 draws dropout seeds while it is traced."""
-    generators: list[Any] = [random._inst]  # type: ignore[attr-defined]
+    generators: list[Any] = [random]
     for cls in type(model).__mro__:
         backend = getattr(inspect.getmodule(cls), "backend", None)
         seeds = getattr(getattr(backend, "_SEED_GENERATOR", None), "generator", None)

@@ -54,7 +54,7 @@ _patched: dict[type, tuple[Any, int]] = {}  # a base class's own __call__, and h
 
 @contextlib.contextmanager
 def recording(model: Any) -> Iterator[list[Call]]:
-    """Records the calls of all layers on this thread in the graph that is being built, in the order in which they begin.
+    """Records the calls of all layers on this thread, in the graph that is being built, as they begin.
 
     Yields:
       A list that is complete when the block has ended.
@@ -89,7 +89,7 @@ def _unpatch(base: Any) -> None:
 def _recorded(original: Any) -> Any:
     # `wraps` also gives the original's module, by which autograph knows not to convert it.
     @functools.wraps(original)
-    def __call__(self: Any, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N807
         r = _recorder
         if r.graph is None or r.opaque or tf.compat.v1.get_default_graph() is not r.graph:
             return original(self, *args, **kwargs)

@@ -101,7 +101,9 @@ class Schedule:
             if not self.steps or self.steps[0] < 0:
                 raise ValueError(f"Schedule(steps=...) wants steps of at least 0, and at least one, not {self.steps!r}")
         if not 0 < self.budget <= 1:
-            raise ValueError(f"Schedule(budget=...) is a share of the training time, above 0 and up to 1, not {self.budget!r}")
+            raise ValueError(
+                f"Schedule(budget=...) is a share of the training time, above 0 and up to 1, not {self.budget!r}"
+            )
 
     @property
     def is_ladder(self) -> bool:
@@ -166,7 +168,7 @@ class Keep:
       gradients: The most values to keep of a gradient or an update.
       examples: Down to how many examples of an activation before anything else is left out.
       units: Whether to keep statistics per unit.
-      precision: How kept values are stored: `float16` under a power-of-two scale, or exactly, as `float32` or `float64`.
+      precision: How kept values are stored: `float16` under a power-of-two scale, or exactly: `float32`, `float64`.
       max_bytes: The most bytes that a run may write. As it nears, values thin out first, then units, histograms, steps.
 
     Raises:

@@ -67,7 +67,8 @@ def model_from_proto(message: pb.Model) -> model.Model:
     for tensor in message.tensors:
         if tensor.layer >= layers or tensor.kind not in model.KINDS:
             raise ValueError(
-                f"the log's model has a tensor {tensor.name!r} of the kind {tensor.kind!r} in layer {tensor.layer} of {layers}"
+                f"the log's model has a tensor {tensor.name!r} of the kind {tensor.kind!r} "
+                f"in layer {tensor.layer} of {layers}"
             )
     return model.Model(
         layers=tuple(model.Layer(x.path, x.class_name, tuple(x.inputs)) for x in message.layers),

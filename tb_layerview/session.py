@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from tb_layerview import layerview_pb2 as pb
 from tb_layerview import record
+from tb_layerview.budget import Budget
 from tb_layerview.digest import Measurement
 from tb_layerview.log import Log
 from tb_layerview.model import Mode, Model
@@ -20,8 +21,6 @@ from tb_layerview.options import Keep, Schedule, interval
 
 logger = logging.getLogger("tb_layerview")
 
-#: The ladder's first steps are logged whatever they cost.
-_ALWAYS = 32
 # From which share of the byte cap on what is thinned: values, then units, then histograms, then steps.
 _THIN_VALUES, _NO_UNITS, _NO_HISTOGRAMS, _NO_STEPS = 0.5, 0.85, 0.92, 0.99
 _MOST_PENDING = 4  # steps that may wait for the writing thread
@@ -38,6 +37,7 @@ class Session:
     Attributes:
       mode: What the model is doing.
       is_open: Whether logging still works.
+      budget: What logging has cost.
     """
 
     def __init__(
@@ -64,15 +64,11 @@ class Session:
         self.is_open = True
         self._logdir = os.fspath(logdir)
         self._schedule, self._keep, self._clock = schedule, keep, clock
+        self.budget = Budget(schedule.budget, clock)
         self._log = Log(logdir)
         self._queue: queue.Queue[Callable[[], None] | None] = queue.Queue(_MOST_PENDING)
         self._thread: threading.Thread | None = None
         self._failures: set[str] = set()
-        self._began = clock()
-        self._first_step = 0
-        self._set_up = self._logging = 0.0
-        self._costs: list[float] = []
-        self._after_always: tuple[float, float] | None = None  # elapsed and spent when the first steps were over
         self._logged = self._skipped = 0
         self._last: int | None = None
 
@@ -80,7 +76,7 @@ class Session:
 
     def begin(self, step: int) -> None:
         """Says that the training begins, at this step. What was set up before counts as part of it."""
-        self._began, self._first_step = self._clock() - self._set_up, step
+        self.budget.begin(step)
 
     def due(self, step: int) -> bool:
         """Whether this step is to be logged."""
@@ -89,7 +85,7 @@ class Session:
         if self._log.bytes_written > _NO_STEPS * self._keep.max_bytes:
             self._report("the byte cap", f"{self._keep.max_bytes:,} bytes are written; no more steps are logged")
             return False
-        if not self._schedule.is_ladder or step - self._first_step < _ALWAYS or self._affords(step):
+        if not self._schedule.is_ladder or self.budget.affords(step):
             return True
         self._skipped += 1
         return False
@@ -110,42 +106,21 @@ class Session:
         base = interval(step, per_octave=8) if self._schedule.is_ladder else (self._schedule.every or 1)
         return step % (base << level) == 0
 
-    def _affords(self, step: int) -> bool:
-        """Whether the budget has room for this rung: rungs are dropped by halves, so that those of two runs nest."""
-        elapsed = self._clock() - self._began - self._set_up
-        training = elapsed - self._logging
-        if self._after_always is None:
-            self._after_always = (training, self._logging)
-        recent = sorted(self._costs[-9:])
-        cost = recent[len(recent) // 2] if recent else 0.0
-        budget = self._schedule.budget
-        if self._logging + cost > budget * training:
-            # The first steps overdrew the account: it is paid back with half of the income.
-            budget /= 2
-            since, spent = self._after_always
-            if self._logging - spent + cost > budget * (training - since):
-                return False
-        per_step = training / max(1, step - self._first_step)
-        rung = interval(step)
-        while cost > budget * per_step * rung:
-            rung *= 2
-        return step % rung == 0
-
     # What it costs, and what goes wrong.
 
     @contextlib.contextmanager
     def set_up(self, what: str, is_fatal: bool = False) -> Iterator[None]:
-        """Counts the time within as set-up; an error in it ends the logging and is reported, or raised if it is fatal."""
+        """Counts the time within as set-up; an error in it is raised if it is fatal, else it ends the logging."""
         began = self._clock()
         try:
             yield
-        except Exception as error:
+        except Exception as error:  # logging never stops a training
             if is_fatal:
                 raise
             self.is_open = False
             self._report(what, f"{in_words(error)}. Nothing is logged; the training goes on", error)
         finally:
-            self._set_up += self._clock() - began
+            self.budget.set_up += self._clock() - began
 
     @contextlib.contextmanager
     def logging(self, what: str) -> Iterator[None]:
@@ -153,35 +128,18 @@ class Session:
         began = self._clock()
         try:
             yield
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # logging never stops a training
             self._report(what, f"{in_words(error)}. The training goes on", error)
         finally:
-            cost = self._clock() - began
-            self._logging += cost
-            self._costs.append(cost)
-            del self._costs[:-9]
+            self.budget.charge(self._clock() - began)
 
     @contextlib.contextmanager
     def guard(self, what: str) -> Iterator[None]:
         """For what costs next to nothing: an error within is reported once."""
         try:
             yield
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # logging never stops a training
             self._report(what, f"{in_words(error)}. The training goes on", error)
-
-    def charge(self, seconds: float, steps: int) -> None:
-        """Counts what the last logged steps took longer each, where logging is part of the training's own step."""
-        self._logging += seconds * steps
-        self._costs[-steps:] = [cost + seconds for cost in self._costs[-steps:]]
-        if self._after_always is not None and steps > 1:
-            # Steps that are charged together are the first ones, which no account is kept of.
-            training, spent = self._after_always
-            late = seconds * (steps - 1)
-            self._after_always = (training - late, spent + late)
-
-    def charge_set_up(self, seconds: float) -> None:
-        """Counts time that was needed before there was a session as set-up."""
-        self._set_up += seconds
 
     def _report(self, what: str, message: str, error: BaseException | None = None) -> None:
         if what not in self._failures:
@@ -207,9 +165,9 @@ class Session:
         self._logged += 1
         scalars = dict(scalars)
         cost = pb.Cost(
-            set_up_seconds=self._set_up,
-            logging_seconds=self._logging,
-            training_seconds=self._clock() - self._began,
+            set_up_seconds=self.budget.set_up,
+            logging_seconds=self.budget.logging,
+            training_seconds=self.budget.elapsed,
             bytes=self._log.bytes_written,
             skipped=self._skipped,
         )
@@ -218,9 +176,9 @@ class Session:
             measurements = measure()
             used = self._log.bytes_written / self._keep.max_bytes
             if used > _NO_UNITS or not self._keep.units:
-                measurements = {i: _without(m, units=None) for i, m in measurements.items()}
+                measurements = {i: dataclasses.replace(m, units=None) for i, m in measurements.items()}
             if used > _NO_HISTOGRAMS:
-                measurements = {i: _without(m, code_counts=None) for i, m in measurements.items()}
+                measurements = {i: dataclasses.replace(m, code_counts=None) for i, m in measurements.items()}
             self._log.write(
                 step, measurements, mode=self.mode, scalars=scalars, cost=cost, precision=self._keep.precision
             )
@@ -237,7 +195,7 @@ class Session:
                 return
             try:
                 action()
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001  # logging never stops a training
                 self.is_open = False
                 self._report(what, f"{in_words(error)}. Nothing more is logged; the training goes on", error)
 
@@ -263,23 +221,19 @@ class Session:
             self._queue.put(None)
             self._thread.join()
             self._thread = None
-        self._log.close()
+        with self.guard("closing the log"):
+            self._log.close()
         was_open, self.is_open = self.is_open, False
-        elapsed = self._clock() - self._began
-        training = max(elapsed - self._set_up - self._logging, 1e-9)
+        budget, training = self.budget, max(self.budget.training, 1e-9)
         skipped = f", {self._skipped:,} left out to stay within the budget" if self._skipped else ""
         return (
             f"tb_layerview: {self._logged:,} steps logged{skipped}; {self._log.bytes_written / 1e6:,.1f} MB in "
             f"{os.path.join(self._logdir, record.FOLDER)}\n"
-            f"tb_layerview: logging took {self._logging:.1f} s, {100 * self._logging / training:.1f} % of the training's "
-            f"{training:.1f} s; set-up took {self._set_up:.1f} s"
+            f"tb_layerview: logging took {budget.logging:.1f} s, {100 * budget.logging / training:.1f} % of the "
+            f"training's {training:.1f} s; set-up took {budget.set_up:.1f} s"
             + ("" if was_open else "\ntb_layerview: logging stopped early, see the warning above")
             + f"\ntb_layerview: look at them with  tensorboard --logdir {self._logdir}  in the tab Layers"
         )
-
-
-def _without(measurement: Measurement, **fields: None) -> Measurement:
-    return dataclasses.replace(measurement, **fields)
 
 
 def in_words(error: BaseException) -> str:

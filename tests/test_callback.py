@@ -77,7 +77,14 @@ def test_weights_are_those_that_the_layers_have_at_each_step(tmp_path: Path) -> 
         def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
             seen[batch] = [w.copy() for w in self.model.get_layer("hidden").get_weights()]
 
-    model.fit(PLAIN_X, PLAIN_Y, batch_size=8, epochs=1, verbose=0, callbacks=[Remember(), LayerViewCallback(tmp_path, schedule=1, keep=EXACT)])
+    model.fit(
+        PLAIN_X,
+        PLAIN_Y,
+        batch_size=8,
+        epochs=1,
+        verbose=0,
+        callbacks=[Remember(), LayerViewCallback(tmp_path, schedule=1, keep=EXACT)],
+    )
     seen[8] = model.get_layer("hidden").get_weights()
     run = _run(tmp_path)
     assert list(run.steps) == list(range(9))
@@ -94,7 +101,14 @@ def test_activations_are_those_of_the_model_on_the_probe(tmp_path: Path) -> None
     keras.utils.set_random_seed(0)
     model = _plain()
     probe = PLAIN_X[:16], PLAIN_Y[:16]
-    model.fit(PLAIN_X, PLAIN_Y, batch_size=8, epochs=2, verbose=0, callbacks=[LayerViewCallback(tmp_path, probe, schedule=1, keep=EXACT)])
+    model.fit(
+        PLAIN_X,
+        PLAIN_Y,
+        batch_size=8,
+        epochs=2,
+        verbose=0,
+        callbacks=[LayerViewCallback(tmp_path, probe, schedule=1, keep=EXACT)],
+    )
     run = _run(tmp_path)
     inner = keras.Model(model.inputs, model.get_layer("hidden").output)
     truth = np.asarray(inner(probe[0]))
@@ -110,7 +124,13 @@ def test_gradients_of_a_dense_layer_are_those_worked_by_hand(tmp_path: Path) -> 
     model = _plain()
     kernels = {name: model.get_layer(name).get_weights() for name in ("hidden", "scores")}
     x, y = PLAIN_X[:16], PLAIN_Y[:16]
-    model.fit(PLAIN_X, PLAIN_Y, batch_size=8, verbose=0, callbacks=[LayerViewCallback(tmp_path, (x, y), schedule=1, keep=EXACT)])
+    model.fit(
+        PLAIN_X,
+        PLAIN_Y,
+        batch_size=8,
+        verbose=0,
+        callbacks=[LayerViewCallback(tmp_path, (x, y), schedule=1, keep=EXACT)],
+    )
     run = _run(tmp_path)
     (w1, b1), (w2, b2) = kernels["hidden"], kernels["scores"]
     # Mean squared error over 16 x 3 outputs: dL/dscores = 2 (scores - y) / 48.
@@ -233,7 +253,9 @@ def _fit_repeated(model: Any, callbacks: list[Any]) -> Any:
 
 
 def _fit_weighted(model: Any, callbacks: list[Any]) -> Any:
-    return model.fit(X, Y, sample_weight=np.linspace(0, 1, 130), batch_size=24, epochs=3, verbose=0, callbacks=callbacks)
+    return model.fit(
+        X, Y, sample_weight=np.linspace(0, 1, 130), batch_size=24, epochs=3, verbose=0, callbacks=callbacks
+    )
 
 
 def _two_outputs() -> Any:
@@ -350,7 +372,9 @@ def test_nothing_of_the_recording_is_left_behind(tmp_path: Path) -> None:
 
 def test_nested_models_shared_layers_and_connections_are_named(tmp_path: Path) -> None:
     shared = layers.Dense(4, name="shared")
-    inner = keras.Sequential([keras.Input((6,)), layers.Dense(4, name="first"), layers.Dense(6, name="second")], name="inner")
+    inner = keras.Sequential(
+        [keras.Input((6,)), layers.Dense(4, name="first"), layers.Dense(6, name="second")], name="inner"
+    )
     inputs = keras.Input((6,))
     x = inner(inputs)
     outputs = layers.Add(name="sum")([shared(x), shared(x * 2.0)])
@@ -381,7 +405,10 @@ def test_only_what_is_selected_is_logged(tmp_path: Path) -> None:
     select = Select(include=("Conv2D", "classes"), exclude=("classes",), kinds=("weight",))
     model.fit(X, Y, verbose=0, callbacks=[LayerViewCallback(tmp_path, select=select)])
     run = _run(tmp_path)
-    assert [(t.layer, t.kind, t.name) for t in run.tensors] == [("conv", "weight", "kernel"), ("conv", "weight", "bias")]
+    assert [(t.layer, t.kind, t.name) for t in run.tensors] == [
+        ("conv", "weight", "kernel"),
+        ("conv", "weight", "bias"),
+    ]
 
 
 def test_a_model_without_a_loss_function_of_its_own_logs_weights_and_activations(tmp_path: Path) -> None:
@@ -416,9 +443,13 @@ def test_what_cannot_be_logged_is_said_by_name(tmp_path: Path) -> None:
     inputs = keras.Input((6,))
     x = layers.Dense(3, name="scores")(inputs)
     layers.Dense(2, name="idle")
-    model = keras.Model(inputs, [x, layers.Lambda(lambda t: tf.cast(t, tf.complex64), name="complex", output_shape=(3,))(x)])
+    model = keras.Model(
+        inputs, [x, layers.Lambda(lambda t: tf.cast(t, tf.complex64), name="complex", output_shape=(3,))(x)]
+    )
     model.compile("sgd", ["mse", None] if KERAS_3 else {"scores": "mse"})
-    model.fit(PLAIN_X, PLAIN_Y if not KERAS_3 else [PLAIN_Y, PLAIN_Y], verbose=0, callbacks=[LayerViewCallback(tmp_path)])
+    model.fit(
+        PLAIN_X, PLAIN_Y if not KERAS_3 else [PLAIN_Y, PLAIN_Y], verbose=0, callbacks=[LayerViewCallback(tmp_path)]
+    )
     assert "complex: activation output has dtype complex64 and is left out" in _run(tmp_path).model.notes
 
 
@@ -444,13 +475,17 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("probe", [np.ones((4, 7), np.float32), (np.ones((4, 6, 2), np.float32), PLAIN_Y[:4])])
 def test_a_probe_of_the_wrong_shape_is_refused(tmp_path: Path, probe: Any) -> None:
-    message = r"the model cannot be run on the given probe, whose inputs are \(4, .*Give a probe as `fit` takes its batches"
+    message = (
+        r"the model cannot be run on the given probe, whose inputs are \(4, .*Give a probe as `fit` takes its batches"
+    )
     _refused(_plain(), lambda: LayerViewCallback(tmp_path, probe), message)
 
 
 @pytest.mark.parametrize("probe", [(1, 2, 3, 4), np.ones((0, 6), np.float32), 3.0, "probe"])
 def test_what_is_no_probe_is_refused(tmp_path: Path, probe: Any) -> None:
-    _refused(_plain(), lambda: LayerViewCallback(tmp_path, probe), "the probe is no batch|cannot be run on the given probe")
+    _refused(
+        _plain(), lambda: LayerViewCallback(tmp_path, probe), "the probe is no batch|cannot be run on the given probe"
+    )
 
 
 def test_a_negative_interval_is_refused(tmp_path: Path) -> None:

@@ -99,7 +99,9 @@ def test_a_tensor_without_a_finite_element_has_no_moments() -> None:
 
 def test_many_tensors_of_all_sizes_keep_their_own_numbers() -> None:
     arrays = {i: rng.normal(loc=i, size=(i + 1, 97)).astype(np.float32) for i in range(0, 90, 7)}
-    taps = {i: Tap(tf.constant(a), units=True, keep=(Axis(0, 1, 1, i + 1), Axis(0, 2, 49, 97))) for i, a in arrays.items()}
+    taps = {
+        i: Tap(tf.constant(a), units=True, keep=(Axis(0, 1, 1, i + 1), Axis(0, 2, 49, 97))) for i, a in arrays.items()
+    }
     measured = _measure(taps)
     assert measured.keys() == arrays.keys()
     for i, array in arrays.items():

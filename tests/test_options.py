@@ -59,7 +59,9 @@ def test_patterns_match_paths_and_class_names() -> None:
 
 
 def test_a_pattern_that_matches_nothing_is_refused_with_the_layers_there_are() -> None:
-    with pytest.raises(ValueError, match=r"include pattern 'dnese\*' matches none of the 3 layers: conv1, conv2, head/dense\."):
+    with pytest.raises(
+        ValueError, match=r"include pattern 'dnese\*' matches none of the 3 layers: conv1, conv2, head/dense\."
+    ):
         Select(include=("dnese*",)).check(LAYERS)
 
 

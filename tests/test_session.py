@@ -27,7 +27,9 @@ class Clock:
         return self.now
 
 
-def _train(folder: Path, schedule: Schedule, steps: int, step_seconds: float, log_seconds: float) -> tuple[list[int], Session]:
+def _train(
+    folder: Path, schedule: Schedule, steps: int, step_seconds: float, log_seconds: float
+) -> tuple[list[int], Session]:
     """A training whose steps and whose logging take so long; returns the steps that were logged."""
     clock = Clock()
     session = Session(folder, schedule, Keep(), clock=clock)

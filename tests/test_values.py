@@ -23,7 +23,16 @@ def test_what_fits_is_kept_whole() -> None:
 
 @pytest.mark.parametrize(
     "shape",
-    [(32, 24, 24, 64), (32, 112, 112, 64), (256, 7, 7, 2048), (8, 512, 768), (4096, 4096), (64, 1000), (1, 10**6), (3, 2, 2, 2, 70_000)],
+    [
+        (32, 24, 24, 64),
+        (32, 112, 112, 64),
+        (256, 7, 7, 2048),
+        (8, 512, 768),
+        (4096, 4096),
+        (64, 1000),
+        (1, 10**6),
+        (3, 2, 2, 2, 70_000),
+    ],
 )
 @pytest.mark.parametrize("budget", [1, 1000, 16_384, 65_536])
 def test_the_budget_holds_for_every_shape_and_every_index_is_inside(shape: tuple[int, ...], budget: int) -> None:

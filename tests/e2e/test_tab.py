@@ -15,12 +15,12 @@ import pytest
 pytest.importorskip("playwright")
 pytest.importorskip("tensorflow")
 
-from playwright.sync_api import Browser, Frame, Page, expect  # noqa: E402
-from serving import TensorBoardServer, run_tensorboard  # noqa: E402
+from playwright.sync_api import Browser, Frame, Page, expect
+from serving import TensorBoardServer, run_tensorboard
 
-from tb_layerview import LayerReader, LayerWriter, demo  # noqa: E402
-from tb_layerview.model import as_kind  # noqa: E402
-from tb_layerview.run import LoggedTensor, Run  # noqa: E402
+from tb_layerview import LayerReader, LayerWriter, demo
+from tb_layerview.model import as_kind
+from tb_layerview.run import LoggedTensor, Run
 
 pytestmark = pytest.mark.e2e
 

@@ -1,0 +1,86 @@
+"""What logging costs, and whether it can afford the ladder's next rung."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+
+from tb_layerview.options import interval
+
+#: The ladder's first steps are logged whatever they cost.
+ALWAYS = 32
+_RECENT = 9  # logged steps whose median is what the next one is expected to cost
+
+
+class Budget:
+    """Keeps account of the time that a training waits for logging.
+
+    Attributes:
+      set_up: Seconds of tracing and the first pass.
+      logging: Seconds of logging beyond set-up.
+    """
+
+    def __init__(self, share: float, clock: Callable[[], float]) -> None:
+        """Opens an account.
+
+        Args:
+          share: The share of the training time, 0 to 1, that logging may take.
+          clock: Seconds, from anywhere.
+        """
+        self.set_up = self.logging = 0.0
+        self._share, self._clock = share, clock
+        self._began = clock()
+        self._first_step = 0
+        self._costs: list[float] = []
+        self._after_always: tuple[float, float] | None = (
+            None  # seconds trained and spent when the first steps were over
+        )
+
+    def begin(self, step: int) -> None:
+        """Says that the training begins, at this step. What was set up before counts as part of it."""
+        self._began, self._first_step = self._clock() - self.set_up, step
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the training began, logging and set-up included."""
+        return self._clock() - self._began
+
+    @property
+    def training(self) -> float:
+        """Seconds that the training itself has taken."""
+        return self.elapsed - self.set_up - self.logging
+
+    def charge(self, seconds: float) -> None:
+        """Counts one logged step."""
+        self.logging += seconds
+        self._costs = [*self._costs[1 - _RECENT :], seconds]
+
+    def charge_late(self, seconds: float, steps: int) -> None:
+        """Counts what the last logged steps took longer each, where logging is part of the training's own step."""
+        self.logging += seconds * steps
+        self._costs[-steps:] = [cost + seconds for cost in self._costs[-steps:]]
+        if self._after_always is not None and steps > 1:
+            # Steps that are charged together are the first ones, which no account is kept of.
+            training, spent = self._after_always
+            late = seconds * (steps - 1)
+            self._after_always = (training - late, spent + late)
+
+    def affords(self, step: int) -> bool:
+        """Whether there is room for this rung: rungs are dropped by halves, so that those of two runs nest."""
+        if step - self._first_step < ALWAYS:
+            return True
+        training, share = self.training, self._share
+        if self._after_always is None:
+            self._after_always = (training, self.logging)
+        cost = statistics.median(self._costs) if self._costs else 0.0
+        if self.logging + cost > share * training:
+            # The first steps overdrew the account: it is paid back with half of the income.
+            share /= 2
+            since, spent = self._after_always
+            if self.logging - spent + cost > share * (training - since):
+                return False
+        per_step = training / (step - self._first_step)
+        rung = interval(step)
+        while cost > share * per_step * rung:
+            rung *= 2
+        return step % rung == 0
