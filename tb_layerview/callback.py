@@ -153,6 +153,7 @@ class LayerViewCallback(tf.keras.callbacks.Callback):
             session.close()
             raise
         self._probe = probe
+        session.plan(probe.values_kept)
         session.describe(dataclasses.replace(probe.model, schedule=self._schedule.in_words()))
 
     def _log_first(self) -> None:
@@ -211,7 +212,7 @@ class LayerViewCallback(tf.keras.callbacks.Callback):
         fetched, scalars = probe.run(with_values)
         rate = self._learning_rate()
         if rate is not None:
-            scalars["learning rate"] = rate
+            scalars["learning_rate"] = rate
         session.write(self._step, lambda: probe.measurements(fetched), {**scalars, **metrics})
 
     def _steps_of_epoch(self) -> int:

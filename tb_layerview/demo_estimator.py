@@ -41,7 +41,7 @@ def model_fn(features: dict[str, Any], labels: Any, mode: str) -> Any:
 
 
 def train(logdir: str) -> None:
-    """Trains on the 1,797 handwritten digits of scikit-learn for about a minute, evaluates, and logs the layers of both.
+    """Trains on scikit-learn's 1,797 handwritten digits for about a minute, evaluates, and logs the layers of both.
 
     Args:
       logdir: The Estimator's folder; the evaluation is logged below it, in `eval`.

@@ -44,9 +44,7 @@ class DigestGroup:
         measured = device_digest.measurements(self.taps, fetched)
         for name, shape in fetched.get("shapes", {}).items():
             measurement = measured[int(name)]
-            axes = tuple(
-                dataclasses.replace(axis, size=int(size)) for axis, size in zip(measurement.kept_axes, shape)
-            )
+            axes = tuple(dataclasses.replace(axis, size=int(size)) for axis, size in zip(measurement.kept_axes, shape))
             measured[int(name)] = dataclasses.replace(measurement, kept_axes=axes)
         return measured
 
@@ -115,9 +113,7 @@ def _plan(tap: GraphTap, keep: Keep) -> tuple[values.Axis, ...] | None:
     budget = keep.budget(tensor.kind)
     if not budget or not tensor.shape:
         return None
-    sizes = [
-        _ASSUMED.get(axis, _ASSUMED_ELSE) if size < 0 else size for size, axis in zip(tensor.shape, tensor.axes)
-    ]
+    sizes = [_ASSUMED.get(axis, _ASSUMED_ELSE) if size < 0 else size for size, axis in zip(tensor.shape, tensor.axes)]
     return values.choose(sizes, tensor.axes, budget, keep.examples)
 
 

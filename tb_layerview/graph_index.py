@@ -9,7 +9,7 @@ from typing import Any
 # The operations that hold a variable: their output is its handle or reference.
 HOLDERS = frozenset({"VarHandleOp", "VariableV2", "Variable"})
 
-# These update, save, restore, check or report what they consume; to be consumed by them does not make a tensor an output.
+# These update, save, restore, check or report what they consume: a tensor is no output because they consume it.
 _SINKS = re.compile(
     r"Assign|(Resource)?Scatter|(Resource)?(Sparse)?Apply[A-Z]|Save|Restore|VarIsInitialized|IsVariableInitialized"
     r"|Print|Assert$|NoOp|(Write)?\w*Summary(V2)?$"
@@ -41,6 +41,7 @@ class GraphIndex:
         self._consumers: dict[tuple[Any, int], list[Any]] = {}
         self._data: set[Any] = set()
         self._backward: set[Any] = set()
+        self._fed: set[Any] = set()
         self.gradient_scopes: dict[str, Any] = {}
         for op in self.ops:
             self._note_gradient_scope(op.name)
@@ -52,6 +53,8 @@ class GraphIndex:
                 self._backward.add(op)
             if _is_data_source(op, inputs) or any(t.op in self._data for t in inputs):
                 self._data.add(op)
+            if op.type == "Placeholder" or any(t.op in self._fed for t in inputs):
+                self._fed.add(op)
 
     def is_forward(self, op: Any) -> bool:
         """Whether the operation is neither part of a gradient's computation nor depends on one."""
@@ -60,6 +63,10 @@ class GraphIndex:
     def is_from_data(self, op: Any) -> bool:
         """Whether the operation depends on anything but variables and small constants."""
         return op in self._data
+
+    def needs_feeding(self, op: Any) -> bool:
+        """Whether the operation runs only if a placeholder is fed."""
+        return op in self._fed
 
     def consumers(self, tensor: Any) -> list[Any]:
         """The forward operations that compute something from a tensor."""
@@ -89,7 +96,7 @@ class GraphIndex:
         return [op for op in self._consumers.get((holder, 0), ()) if op.type.startswith(("Assign", "CountUpTo"))]
 
     def ancestors(self, ops: Iterable[Any], fed: frozenset[tuple[Any, int]] = frozenset()) -> frozenset[Any]:
-        """All operations that run when `ops` do, themselves included; what is only needed for `fed` tensors does not."""
+        """All operations that run when `ops` do, with them; those that only `fed` tensors need do not."""
         reached: set[Any] = set()
         stack = list(ops)
         while stack:
@@ -111,8 +118,8 @@ class GraphIndex:
     def _note_gradient_scope(self, name: str) -> None:
         """Finds the scope of a gradient in the name of one of its operations.
 
-        `tf.gradients` puts what it makes for an operation `a/b` into a scope `gradients/a/b_grad`, whatever the user calls
-        the outer scope: that the part before `_grad` names an operation is what tells it from a layer called `my_grad`.
+        `tf.gradients` puts what it makes for an operation `a/b` into a scope `gradients/a/b_grad`, whatever the user
+        calls the outer scope: that the part before `_grad` names an operation tells it from a layer called `my_grad`.
         """
         if "_grad" not in name:
             return
@@ -142,10 +149,15 @@ class GraphIndex:
         return False
 
 
-def can_fetch(tensor: Any) -> bool:
-    """Whether a session can fetch the tensor: it is not inside a condition or a loop of TensorFlow 1's form."""
+def can_run(op: Any) -> bool:
+    """Whether a session can run the operation: it is not inside a condition or a loop of TensorFlow 1's form."""
     # There is no public way to ask; the method has been there since TensorFlow 0.8 and is in 2.21.
-    return tensor.op._get_control_flow_context() is None
+    return op._get_control_flow_context() is None
+
+
+def can_fetch(tensor: Any) -> bool:
+    """Whether a session can fetch the tensor."""
+    return can_run(tensor.op)
 
 
 def outputs(op: Any) -> Iterator[Any]:

@@ -1,4 +1,4 @@
-"""What a TensorFlow graph's optimizers do: which operations update variables, with which gradients and learning rates."""
+"""What the optimizers in a TensorFlow graph do: what updates which variable, with which gradient and learning rate."""
 
 from __future__ import annotations
 
@@ -131,8 +131,10 @@ def _accumulated(index: GraphIndex, tensor: Any) -> tuple[Any | None, str]:
     holder = index.holder_of(tensor)
     if holder is not None:
         for op in index.assignments_to(holder):
-            added = op.inputs[1] if len(op.inputs) > 1 else None
-            if op.type.startswith("AssignAdd") and not index.is_forward(added.op) and can_fetch(added):
+            if not op.type.startswith("AssignAdd"):
+                continue
+            added = op.inputs[1]
+            if not index.is_forward(added.op) and can_fetch(added):
                 return added, "its gradient is that of each batch, before it is accumulated"
     return None, "its gradient is kept in a variable"
 
@@ -150,9 +152,7 @@ def _from_call(index: GraphIndex, functions: dict[str, Any], op: Any) -> list[Up
             updates += _Body(functions, functions[name], arguments).updates(index, op)
     if op.type.endswith("While"):
         # What a loop is given is not what its later turns see.
-        return [
-            Update(u.holder, op, remark="its gradient is computed inside a loop") for u in updates
-        ]
+        return [Update(u.holder, op, remark="its gradient is computed inside a loop") for u in updates]
     return updates
 
 

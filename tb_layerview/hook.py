@@ -8,14 +8,16 @@ import os
 import statistics
 import time
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import tensorflow as tf
 
+from tb_layerview.device_digest import values_kept
 from tb_layerview.digest import Measurement
 from tb_layerview.graph_digests import DigestGroup, add_digests, add_weight_digests
-from tb_layerview.graph_index import GraphIndex, can_fetch
+from tb_layerview.graph_index import GraphIndex, can_run
+from tb_layerview.graph_runs import KnownRun, KnownRuns
 from tb_layerview.graph_search import GraphTap, GraphTaps, find_layers
 from tb_layerview.model import Layer, Mode, Model
 from tb_layerview.options import Keep, Schedule, Select, as_schedule
@@ -23,11 +25,9 @@ from tb_layerview.session import Session, logger
 from tb_layerview.version import __version__
 
 _KEYS = tf.compat.v1.GraphKeys
-# After so many runs that did not raise the global step, runs of that kind are taken not to.
-_NEVER = 64
 
 
-class LayerViewHook(tf.compat.v1.train.SessionRunHook):  # type: ignore[misc]
+class LayerViewHook(tf.compat.v1.train.SessionRunHook):
     """Logs the weights, activations and gradients of all layers while an Estimator or a monitored session runs.
 
     ```python
@@ -36,12 +36,12 @@ class LayerViewHook(tf.compat.v1.train.SessionRunHook):  # type: ignore[misc]
     with tf.compat.v1.train.MonitoredTrainingSession(hooks=[lv.LayerViewHook("logs/run1")]) as session: ...
     ```
 
-    The layers are searched in the finished graph: the `model_fn` stays as it is. While training, activations and gradients
-    are those of the batch that was trained on; weights are those after the step, and the step is the global step after it,
-    as in the Estimator's own summaries. Runs that do not train are left alone. In evaluation and prediction the first
-    batch is logged, activations and weights of it.
+    The layers are searched in the finished graph: the `model_fn` stays as it is. While training, activations and
+    gradients are those of the batch that was trained on; weights are those after the step, and the step is the global
+    step after it, as in the Estimator's own summaries. Runs that do not train are left alone. In evaluation and
+    prediction activations are those of the first batch.
 
-    List it before hooks that may raise an error to stop the training: what comes after such a hook does not see that step.
+    List it before hooks that may raise an error to stop the training: what comes after them does not see that step.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class LayerViewHook(tf.compat.v1.train.SessionRunHook):  # type: ignore[misc]
         session = Session(self._logdir, self._schedule, self._keep, mode)
         # A process that ends on an error does not call `end`: what is still in the queue is written all the same.
         self._finalizer = weakref.finalize(self, session.close)
-        session.charge_set_up(time.perf_counter() - began)
+        session.budget.set_up += time.perf_counter() - began
         self._logging = _Logging(index, found, self._select, self._schedule, self._keep, session)
 
     def after_create_session(self, session: Any, coord: Any) -> None:
@@ -126,40 +126,6 @@ class LayerViewHook(tf.compat.v1.train.SessionRunHook):  # type: ignore[misc]
             logging.close()
 
 
-@dataclasses.dataclass
-class _Run:
-    """A kind of run: same fetches, same feeds.
-
-    Attributes:
-      is_logged: Whether it trains or, in evaluation and prediction, runs the model.
-      groups: Which digests it may fetch, by number.
-      scalars: Loss, learning rate and what the run itself fetches, by name.
-      tells_step: Whether the global step after the run can be fetched with it.
-      rise: By how much it raised the global step the last time that it did.
-      period: How many runs there were from one rise to the next: more than one where gradients are accumulated.
-      since: How many runs there were since the last rise.
-    """
-
-    is_logged: bool
-    groups: tuple[int, ...] = ()
-    scalars: dict[str, Any] = dataclasses.field(default_factory=dict)
-    tells_step: bool = False
-    rise: int = 1
-    period: int = 1
-    since: int = 0
-
-    def next_step(self, step: int) -> int:
-        """The global step that is to be expected after the next run."""
-        is_due = self.since + 1 >= self.period and self.since < _NEVER
-        return step + self.rise if is_due else step
-
-    def follow(self, before: int, after: int) -> None:
-        """Takes note of what a run did to the global step."""
-        self.since += 1
-        if after > before:
-            self.rise, self.period, self.since = after - before, self.since, 0
-
-
 @dataclasses.dataclass(frozen=True)
 class _Pending:
     """A run that is under way.
@@ -173,7 +139,7 @@ class _Pending:
       began: When, in seconds of `time.perf_counter`.
     """
 
-    run: _Run
+    run: KnownRun
     step: int
     is_due: bool
     groups: tuple[int, ...]
@@ -193,22 +159,19 @@ class _Logging:
         keep: Keep,
         session: Session,
     ) -> None:
+        """Adds the digests to the graph, and describes to the log what they are of."""
         self._index, self._found, self._schedule, self._session = index, found, schedule, session
         self._is_training = session.mode == "train"
         # An evaluation has one record, at whatever step: the ladder is for trainings.
         self._always = not self._is_training and schedule.is_ladder
-        self._outputs = {tap.source.op for tap in found.taps if tap.tensor.kind == "activation"}
-        self._runs: dict[Any, _Run] = {}
         self._times = _RunTimes()
         self._pending: _Pending | None = None
         self._step = 0
         self._recorded: int | None = None
         self._recorded_groups: set[int] = set()
         self._weights_read: set[bool] = set()
-        self._losses = [
-            *found.losses,
-            *(t for t in index.graph.get_collection(_KEYS.LOSSES) if t.shape.rank == 0 and can_fetch(t)),
-        ]
+        self._step_now: Any | None = None
+        self._step_after: Any | None = None
         with session.set_up("adding digests to the graph"):
             self._add(select, keep)
 
@@ -226,7 +189,8 @@ class _Logging:
         notes = list(self._found.notes)
         self._groups: tuple[DigestGroup, ...] = add_digests(self._index, in_run, keep, triggers)
         self._weights: DigestGroup = add_weight_digests(self._index, weights, keep)
-        self._add_step(notes)
+        self._runs = KnownRuns(self._index, self._found, self._groups, self._is_training, self._add_step(notes))
+        self._session.plan(sum(values_kept(group.taps) for group in (*self._groups, self._weights)))
         self._session.describe(
             Model(
                 layers=layers,
@@ -237,26 +201,28 @@ class _Logging:
             )
         )
 
-    def _add_step(self, notes: list[str]) -> None:
-        """Adds reads of the global step: one for any time, one for right after what raises it."""
-        self._step_now: Any | None = None
-        self._step_after: Any | None = None
-        self._step_raiser: Any | None = None
-        variable = tf.compat.v1.train.get_global_step(self._index.graph)
+    def _add_step(self, notes: list[str]) -> Any | None:
+        """Adds reads of the global step: one for any time, one for right after the operation that raises it.
+
+        Returns:
+          That operation, if there is just one and it does not stand in a condition.
+        """
+        graph = self._index.graph
+        variable = tf.compat.v1.train.get_global_step(graph)
         if variable is None:
             if self._is_training:
                 notes.append("the graph has no global step, so the steps count the runs that train")
-            return
-        graph = self._index.graph
+            return None
         holder = self._index.by_name.get(variable.name.rsplit(":", 1)[0])
-        raisers = [] if holder is None else self._index.assignments_to(holder)
-        raisers = [op for op in raisers if op.type.startswith("AssignAdd")]
+        assignments = [] if holder is None else self._index.assignments_to(holder)
+        raisers = [op for op in assignments if op.type.startswith("AssignAdd")]
         with graph.control_dependencies(None), tf.name_scope("layerview"):
             self._step_now = _read(variable)
-            if len(raisers) == 1 and can_fetch(raisers[0].inputs[0]):
-                self._step_raiser = raisers[0]
-                with graph.control_dependencies(raisers):
-                    self._step_after = _read(variable)
+            if len(raisers) != 1 or not can_run(raisers[0]):
+                return None
+            with graph.control_dependencies(raisers):
+                self._step_after = _read(variable)
+        return raisers[0]
 
     def start(self, session: Any) -> None:
         """Takes up the step from which the training goes on."""
@@ -270,20 +236,24 @@ class _Logging:
         self._pending = None
         if not self._session.is_open:
             return None
+        request = None
         with self._session.guard("looking at what a run fetches"):
-            run = self._look_up(args)
-            if not run.is_logged:
-                return None
-            step = run.next_step(self._step) if self._is_training else self._step
-            is_due, groups = self._due(run, step)
-            with_values = is_due and self._values_due(step)
-            fetches: dict[str, Any] = {"step": self._step_after} if run.tells_step else {}
-            if is_due:
-                fetches["scalars"] = run.scalars
-                fetches["digests"] = {str(i): self._groups[i].wanted(with_values) for i in groups}
-            self._pending = _Pending(run, step, is_due, groups, with_values, time.perf_counter())
-            return tf.compat.v1.train.SessionRunArgs(fetches) if fetches else None
-        return None
+            request = self._request(args)
+        return request  # noqa: RET504 (None where the guard caught an error)
+
+    def _request(self, args: Any) -> Any:
+        run = self._runs.look_up(args)
+        if not run.is_logged:
+            return None
+        step = run.next_step(self._step) if self._is_training else self._step
+        is_due, groups = self._due(run, step)
+        with_values = is_due and self._values_due(step)
+        fetches: dict[str, Any] = {"step": self._step_after} if run.tells_step else {}
+        if is_due:
+            fetches["scalars"] = run.scalars
+            fetches["digests"] = {str(i): self._groups[i].wanted(with_values) for i in groups}
+        self._pending = _Pending(run, step, is_due, groups, with_values, time.perf_counter())
+        return tf.compat.v1.train.SessionRunArgs(fetches) if fetches else None
 
     def after_run(self, session: Any, results: Mapping[str, Any] | None) -> None:
         """Follows the global step, and logs what was fetched."""
@@ -348,7 +318,7 @@ class _Logging:
         else:
             logger.info(message)
 
-    def _due(self, run: _Run, step: int) -> tuple[bool, tuple[int, ...]]:
+    def _due(self, run: KnownRun, step: int) -> tuple[bool, tuple[int, ...]]:
         """Whether to log a run after which the global step is `step`, and which digests to fetch."""
         if step == self._recorded:
             # One record a step. But optimizers that take turns within a step each add their own gradients.
@@ -359,7 +329,7 @@ class _Logging:
     def _values_due(self, step: int) -> bool:
         return self._always or self._session.values_due(step)
 
-    def _follow(self, run: _Run, step: Any | None) -> None:
+    def _follow(self, run: KnownRun, step: Any | None) -> None:
         """Takes note of the global step after a run."""
         now = self._step + 1 if step is None else int(step)
         run.follow(self._step, now)
@@ -367,58 +337,6 @@ class _Logging:
 
     def _read_step(self, session: Any) -> Any | None:
         return None if self._step_now is None else session.run(self._step_now)
-
-    def _look_up(self, args: Any) -> _Run:
-        """What is known of runs that fetch and feed the same."""
-        graph = self._index.graph
-        fetched: list[tuple[str, Any]] = []
-        for name, leaf in _leaves(args.fetches):
-            fetched.append((name, graph.as_graph_element(leaf, allow_tensor=True, allow_operation=True)))
-        fed = frozenset(
-            graph.as_graph_element(leaf, allow_tensor=True, allow_operation=False).name
-            for key in (args.feed_dict or {})
-            for _, leaf in _leaves(key)
-        )
-        key = (tuple((name, element.name) for name, element in fetched), fed)
-        if key not in self._runs:
-            self._runs[key] = self._examine(fetched, fed)
-        return self._runs[key]
-
-    def _examine(self, fetched: list[tuple[str, Any]], fed_names: frozenset[str]) -> _Run:
-        """What a run reaches: only what it computes anyway is fetched, or it would take a batch of its own."""
-        fed = frozenset((t.op, t.value_index) for t in map(self._index.graph.get_tensor_by_name, fed_names))
-        reached = self._index.ancestors(
-            [element if isinstance(element, tf.Operation) else element.op for _, element in fetched], fed
-        )
-        if self._is_training and not reached & self._found.triggers:
-            return _Run(is_logged=False)
-        if not self._is_training and not reached & self._outputs:
-            return _Run(is_logged=False)
-        groups = tuple(i for i, group in enumerate(self._groups) if group.sources <= reached)
-        return _Run(
-            is_logged=True,
-            groups=groups,
-            scalars=self._scalars(fetched, reached),
-            tells_step=self._step_raiser is not None and self._step_raiser in reached,
-        )
-
-    def _scalars(self, fetched: list[tuple[str, Any]], reached: frozenset[Any]) -> dict[str, Any]:
-        """Loss, learning rates, and what else the run fetches that is a single number."""
-        rates = {name: t for name, t in self._found.learning_rates.items() if t.op in reached}
-        own: dict[str, Any] = {}
-        for name, tensor in fetched:
-            if isinstance(tensor, tf.Tensor) and tensor.dtype.is_floating and tensor.shape.rank == 0:
-                own.setdefault(name or tensor.op.name, tensor)
-        losses = {t.name: t for t in self._losses if t.op in reached}
-        # Of several losses the one that the run itself asks for is the one that is minimised: an Estimator's is.
-        asked = {t.name: t for t in own.values() if t.name in losses} or losses
-        if len(asked) == 1 and "loss" not in own:
-            (loss,) = asked.values()
-            own = {name: t for name, t in own.items() if t.name != loss.name}
-            own["loss"] = loss
-        elif "loss" not in own:
-            own.update({t.op.name: t for t in asked.values()})
-        return {**own, **rates}
 
 
 class _RunTimes:
@@ -447,11 +365,11 @@ class _RunTimes:
 
     def charge(self, session: Session) -> None:
         """Counts the difference as the cost of the logged runs, as soon as there is something to compare."""
-        session.charge_set_up(self._set_up)
+        session.budget.set_up += self._set_up
         self._set_up = 0.0
         if min(map(len, self._seconds.values())) >= 3:
             extra = statistics.median(self._seconds[True]) - statistics.median(self._seconds[False])
-            session.charge(max(0.0, extra), self._uncharged)
+            session.budget.charge_late(max(0.0, extra), self._uncharged)
             self._uncharged = 0
 
 
@@ -491,23 +409,3 @@ def _selected(layers: tuple[Layer, ...], select: Select) -> tuple[tuple[Layer, .
 def _read(variable: Any) -> Any:
     """A read of a variable of either kind, made here and now."""
     return variable.read_value() if hasattr(variable, "read_value") else tf.identity(variable)
-
-
-def _leaves(fetches: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    """The single things in what is given to `Session.run`, with the keys of those that stand in a dictionary."""
-    if fetches is None:
-        return
-    if isinstance(fetches, Mapping):
-        for key, value in fetches.items():
-            yield from _leaves(value, f"{name}/{key}" if name else str(key))
-        return
-    if isinstance(fetches, (list, tuple)):
-        for value in fetches:
-            yield from _leaves(value)
-        return
-    flat = tf.nest.flatten(fetches, expand_composites=not isinstance(fetches, tf.Variable))
-    if len(flat) == 1:
-        yield name, flat[0]
-    else:
-        for value in flat:
-            yield from _leaves(value)

@@ -114,7 +114,7 @@ class ProbePass:
           with_values: Whether values are wanted too.
 
         Returns:
-          What to give to `measurements`, and the loss on the probe by the name `probe loss` if there is one.
+          What to give to `measurements`, and the loss on the probe by the name `probe_loss` if there is one.
         """
         before = [(variable, variable.read_value()) for variable in self._written]
         try:
@@ -124,11 +124,16 @@ class ProbePass:
                 variable.assign(value)
         wanted = ("digests", "values") if with_values else ("digests",)
         arrays = tf.nest.map_structure(lambda tensor: tensor.numpy(), {name: fetched[name] for name in wanted})
-        return arrays, {"probe loss": float(fetched["loss"])} if "loss" in fetched else {}
+        return arrays, {"probe_loss": float(fetched["loss"])} if "loss" in fetched else {}
 
     def measurements(self, fetched: Mapping[str, Any]) -> dict[int, Measurement]:
         """Makes measurements, by index in `model.tensors`, of what `run` returned. Needs no device."""
         return device_digest.measurements(self._taps, fetched)
+
+    @property
+    def values_kept(self) -> int:
+        """How many elements are kept of all tensors together, when values are wanted."""
+        return device_digest.values_kept(self._taps)
 
     def _arguments(self) -> tuple[Any, Any, Any]:
         return self._batch.x, self._batch.y, self._batch.sample_weight

@@ -118,9 +118,9 @@ class Schedule:
             return step in self._step_set
         return step % interval(step) == 0
 
-    def wants_values(self, step: int) -> bool:
-        """Whether values are kept at this step: 8 per octave on the ladder, else at each logged step."""
-        return not self.is_ladder or step % interval(step, per_octave=8) == 0
+    def wants_values(self, step: int, per_octave: int = 8) -> bool:
+        """Whether values are kept at this step: so many times per octave on the ladder, else at each logged step."""
+        return not self.is_ladder or step % interval(step, per_octave) == 0
 
     @property
     def _step_set(self) -> frozenset[int]:

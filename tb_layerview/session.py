@@ -11,6 +11,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 
+import numpy as np
+
 from tb_layerview import layerview_pb2 as pb
 from tb_layerview import record
 from tb_layerview.budget import Budget
@@ -70,9 +72,24 @@ class Session:
         self._thread: threading.Thread | None = None
         self._failures: set[str] = set()
         self._logged = self._skipped = 0
+        self._values_per_octave = 8
         self._last: int | None = None
 
     # When.
+
+    def plan(self, values: int) -> None:
+        """Plans how often values are kept, for a training of 100,000 steps.
+
+        Args:
+          values: How many elements are kept of all tensors together, each time.
+        """
+        size = values * np.dtype(self._keep.precision).itemsize
+        while self._values_per_octave > 1:
+            times = sum(self._schedule.wants_values(s, self._values_per_octave) for s in range(128))
+            times += self._values_per_octave * (100_000 // 128).bit_length()
+            if times * size <= _THIN_VALUES * self._keep.max_bytes:
+                break
+            self._values_per_octave //= 2
 
     def begin(self, step: int) -> None:
         """Says that the training begins, at this step. What was set up before counts as part of it."""
@@ -97,13 +114,13 @@ class Session:
     def values_due(self, step: int) -> bool:
         """Whether values are to be kept at this step, which is due."""
         used = self._log.bytes_written / self._keep.max_bytes
-        if used > _NO_UNITS or not self._schedule.wants_values(step):
+        if used > _NO_UNITS or not self._schedule.wants_values(step, self._values_per_octave):
             return False
         if used <= _THIN_VALUES:
             return True
         # Three quarters through what is left for values, every fourth of them is kept, and so on.
         level = 1 + int(4 * (used - _THIN_VALUES) / (_NO_UNITS - _THIN_VALUES))
-        base = interval(step, per_octave=8) if self._schedule.is_ladder else (self._schedule.every or 1)
+        base = interval(step, self._values_per_octave) if self._schedule.is_ladder else (self._schedule.every or 1)
         return step % (base << level) == 0
 
     # What it costs, and what goes wrong.

@@ -98,9 +98,7 @@ class Graph:
 
 
 @contextmanager
-def trained(
-    network: Callable[[tf.Tensor], tf.Tensor], optimizer: Callable[[], Any] | None = None
-) -> Iterator[Graph]:
+def trained(network: Callable[[tf.Tensor], tf.Tensor], optimizer: Callable[[], Any] | None = None) -> Iterator[Graph]:
     """A graph, as the default, in which a network is trained on the images, every random number from one seed."""
     graph = tf1.Graph()
     random.seed(1)  # Keras draws its seeds from here

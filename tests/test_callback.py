@@ -148,7 +148,7 @@ def test_gradients_of_a_dense_layer_are_those_worked_by_hand(tmp_path: Path) -> 
         if name == "kernel":
             np.testing.assert_allclose(run.values(tensor, 0).array, gradient, rtol=1e-3, atol=1e-6)
     loss = np.mean((hidden @ w2 + b2 - y) ** 2)
-    assert run.scalars["probe loss"][0] == pytest.approx(loss, rel=1e-5)
+    assert run.scalars["probe_loss"][0] == pytest.approx(loss, rel=1e-5)
 
 
 def test_the_default_probe_is_the_first_training_batch(tmp_path: Path) -> None:
@@ -168,7 +168,7 @@ def test_scalars_are_what_keras_itself_reports(tmp_path: Path) -> None:
     ends = [4, 8, 12]
     assert [run.scalars["loss"][run.steps.tolist().index(s)] for s in ends] == pytest.approx(history["loss"])
     assert [run.scalars["val_loss"][run.steps.tolist().index(s)] for s in ends] == pytest.approx(history["val_loss"])
-    assert run.scalars["learning rate"] == pytest.approx(np.full(13, 1e-3))
+    assert run.scalars["learning_rate"] == pytest.approx(np.full(13, 1e-3))
     assert np.isnan(run.scalars["loss"][0]), "before the first step there is no training loss"
 
 

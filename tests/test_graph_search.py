@@ -332,10 +332,8 @@ def test_where_no_optimizer_has_an_apply_operation_the_notes_say_so() -> None:
         found = search(graph)
     assert names(found, "logits", "gradient") == []
     assert len(found.triggers) == 2
-    assert found.notes == tuple(
-        f"layer 'logits', weight {name}: its optimizer has no apply operation to take the gradient from, so it is left out"
-        for name in ("kernel", "bias")
-    )
+    missing = "its optimizer has no apply operation to take the gradient from, so it is left out"
+    assert found.notes == tuple(f"layer 'logits', weight {name}: {missing}" for name in ("kernel", "bias"))
 
 
 def test_a_weight_that_nothing_trains_is_said_to_have_no_gradient() -> None:
@@ -496,3 +494,19 @@ def test_of_a_residual_block_the_sum_is_logged_and_the_notes_say_why() -> None:
     assert names(found, "second", "gradient") == ["kernel", "bias"]
     assert tap(found, "residual", "activation").source.op.type == "Relu"
     assert "layer 'second': its output is a term of 'residual'" in found.notes[0]
+
+
+@pytest.mark.estimator
+def test_the_draft_of_a_functional_keras_model_on_placeholders_is_not_taken_for_a_call() -> None:
+    def network(x: tf.Tensor) -> tf.Tensor:
+        layers = tf.keras.layers
+        inputs = tf.keras.Input((8, 8, 3))
+        y = layers.MaxPooling2D(name="pool")(layers.Conv2D(4, 3, name="conv")(inputs))
+        y = layers.ReLU(name="relu")(layers.Add(name="sum")([y, y]))
+        return tf.keras.Model(inputs, layers.Dense(10, name="logits")(layers.Flatten()(y)), name="net")(x)
+
+    with trained(network) as t:
+        found = search(t.graph)
+        run(t.graph, [t.source for t in found.taps if t.tensor.kind == "activation"])
+    assert paths(found) == ["conv", "net/pool", "net/relu", "logits"]
+    assert {t.tensor.call for t in found.taps} == {0}

@@ -143,6 +143,19 @@ def test_as_the_byte_cap_nears_values_thin_out_first_and_steps_last(tmp_path: Pa
     assert list(run.steps) == logged == list(range(len(logged)))
 
 
+@pytest.mark.parametrize("millions", [0.01, 1, 7, 50])
+def test_values_are_planned_to_fit_half_of_the_cap_where_they_can(tmp_path: Path, millions: float) -> None:
+    values = int(millions * 1e6)
+    session = Session(tmp_path, Schedule(), Keep())
+    session.plan(values)
+    kept = [step for step in range(100_000) if Schedule().wants(step) and session.values_due(step)]
+    session.close()
+    assert {0, 1, 2, 4, 8, 1024, 65_536} <= set(kept)
+    # float16, and the cap is 500 MB; once an octave is the least.
+    assert len(kept) * values * 2 <= 250e6 or len(kept) == 18
+    assert len(kept) > 60 or values > 1e6
+
+
 def test_a_folder_that_cannot_be_written_is_an_error_at_once(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(ValueError, match="cannot log to .*Give a folder that this user can write to"):
