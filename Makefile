@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-estimator test check bench proto frontend browser clean
+.PHONY: help demo demo-estimator test check pictures bench proto frontend browser clean
 .DELETE_ON_ERROR:
 # Both environments build the front end in the same place.
 .NOTPARALLEL:
@@ -12,6 +12,7 @@ help:
 	@echo "make demo-estimator  the same with a tf.estimator.Estimator (Python 3.9 to 3.11)"
 	@echo "make test            all tests: both TensorFlow stacks, the front end, end to end in Chromium"
 	@echo "make check           format, lint and types of both languages"
+	@echo "make pictures        make the documents' pictures anew"
 	@echo "make bench           measure what logging costs and keeps"
 	@echo "make proto           generate tb_layerview/layerview_pb2.py from layerview.proto"
 	@echo "make clean           remove all that was made, the virtual environments too"
@@ -96,6 +97,9 @@ check: .venv/.ready
 	@.venv/bin/ruff check .
 	@.venv/bin/mypy
 	@.venv/bin/python build_frontend.py check
+
+pictures: .venv/.ready frontend browser
+	@UPDATE_PICTURES=1 .venv/bin/python -m pytest -q tests/e2e -k "picture or not_finite"
 
 bench: .venv/.ready frontend
 	@.venv/bin/python -m benchmarks

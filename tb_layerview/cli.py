@@ -25,7 +25,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     demo.add_argument("--no-serve", action="store_true", help="do not start TensorBoard afterwards")
     demo.add_argument("--port", type=int, default=6006, help="TensorBoard's port (default: %(default)s, or a free one)")
     arguments = parser.parse_args(argv)
-    logdir = arguments.logdir or ("logs/demo-estimator" if arguments.estimator else "logs/demo")
+    # Serving the folder above gives the runs their names: `demo` instead of `.`.
+    name = "demo-estimator" if arguments.estimator else "demo"
+    logdir, served = (arguments.logdir,) * 2 if arguments.logdir else (os.path.join("logs", name), "logs")
     try:
         train(logdir, arguments.estimator)
     except ModuleNotFoundError as error:
@@ -36,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         print(f"tb-layerview demo: {error}. The demo needs what {extra} installs.", file=sys.stderr)
         return 1
-    return 0 if arguments.no_serve else serve(logdir, arguments.port)
+    return 0 if arguments.no_serve else serve(served, arguments.port)
 
 
 def train(logdir: str, with_estimator: bool) -> None:

@@ -90,7 +90,7 @@ class Log:
           measurements: By index of the tensor in the model that was described.
           mode: What the model was doing.
           scalars: Loss, metrics, learning rate by name.
-          cost: What logging has cost so far.
+          cost: What logging has cost so far; how many bytes, is filled in.
           precision: How kept values are stored.
 
         Raises:
@@ -111,6 +111,7 @@ class Log:
         self._last.scalars.update(scalars or {})
         if cost is not None:
             self._last.cost.CopyFrom(cost)
+            self._last.cost.bytes = self.bytes_written
         data = self._last.SerializeToString()
         self._shard_bytes += len(data)
         self._append(self._event(record.shard_tag(self.writer, self._shard), step, data))

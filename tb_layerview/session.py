@@ -185,7 +185,6 @@ class Session:
             set_up_seconds=self.budget.set_up,
             logging_seconds=self.budget.logging,
             training_seconds=self.budget.elapsed,
-            bytes=self._log.bytes_written,
             skipped=self._skipped,
         )
 

@@ -54,6 +54,18 @@ export function findTensor({ layers, tensors }, wanted) {
 }
 
 /**
+ * The run that is opened before anybody has chosen: the newest. But an evaluation is logged below its training, after it
+ * and in a step or two: then it is the training, which says more.
+ * @param {import("./api.js").RunSummary[]} runs at least one
+ */
+export function openedRun(runs) {
+  const newest = runs.reduce((best, run) => (run.wall_time > best.wall_time ? run : best));
+  const folder = newest.run.slice(0, Math.max(newest.run.lastIndexOf("/"), 0)) || ".";
+  const training = runs.find(({ run, steps }) => run === folder && steps > 10 * newest.steps);
+  return training ?? newest;
+}
+
+/**
  * What is shown before anybody has chosen: the first feature maps, for they say most at a glance.
  * @param {RunInfo} info
  * @param {Kind[]} kinds that are shown

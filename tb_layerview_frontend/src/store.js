@@ -13,7 +13,7 @@ import {
   decodeValues,
   splitColumns,
 } from "./payload.js";
-import { defaultTensor, findTensor, shownKinds } from "./selection.js";
+import { defaultTensor, findTensor, openedRun, shownKinds } from "./selection.js";
 import { buildTree } from "./tree.js";
 import { FIELDS } from "./view_state.js";
 
@@ -175,7 +175,7 @@ export function createStore(initial, end) {
         if (runs.value.status !== "ready" || !sameJson(runs.value.value, found)) {
           runs.value = { status: "ready", value: found };
         }
-        if (!view.run.value && found.length) view.run.value = newest(found).run;
+        if (!view.run.value && found.length) view.run.value = openedRun(found).run;
         if (recovered) retries.value++;
       });
       await refreshRun(found);
@@ -600,11 +600,6 @@ export function createStore(initial, end) {
  */
 function isOther(sent, generation) {
   return sent.generation !== "" && sent.generation !== generation;
-}
-
-/** @param {api.RunSummary[]} runs at least one */
-function newest(runs) {
-  return runs.reduce((best, run) => (run.wall_time > best.wall_time ? run : best));
 }
 
 /**

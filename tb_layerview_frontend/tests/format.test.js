@@ -7,6 +7,7 @@ import {
   formatSeconds,
   formatShape,
   formatShare,
+  formatSize,
   formatValue,
 } from "../src/format.js";
 
@@ -50,4 +51,8 @@ test("sizes and times have units that fit", () => {
 
 test("shapes say which sizes vary", () => {
   expect([[], [3], [-1, 28, 16]].map(formatShape)).toEqual(["scalar", "3", "? × 28 × 16"]);
+});
+
+test("a size is exact where it fits, else in thousands and millions", () => {
+  expect([0, 65536, 608256, 12345678].map(formatSize)).toEqual(["0", "65,536", "608 k", "12.3 M"]);
 });

@@ -5,6 +5,7 @@ import {
   defaultTensor,
   findTensor,
   kindsOf,
+  openedRun,
   shownKinds,
   tensorForRow,
 } from "../src/selection.js";
@@ -68,4 +69,21 @@ test("a row stands for its tensor of the name that is selected", () => {
   expect(tensorForRow(tensors, [1, 2, 3, 4], "weight", 3)).toBe(3);
   expect(tensorForRow(tensors, [1, 2, 3, 4], "weight", 0)).toBe(2);
   expect(tensorForRow(tensors, [1], "weight", 0)).toBe(-1);
+});
+
+/** @param {string} run @param {number} steps @param {number} wall_time */
+const summary = (run, steps, wall_time) => ({
+  run,
+  steps,
+  wall_time,
+  last_step: steps,
+  tensors: 1,
+});
+
+test("the newest run is opened, but for an evaluation its training", () => {
+  expect(openedRun([summary("a", 50, 1), summary("b", 60, 2)]).run).toBe("b");
+  expect(openedRun([summary("b", 60, 2), summary("b/eval", 1, 3)]).run).toBe("b");
+  expect(openedRun([summary(".", 60, 2), summary("eval", 1, 3)]).run).toBe(".");
+  expect(openedRun([summary(".", 60, 2), summary("later", 40, 3)]).run).toBe("later");
+  expect(openedRun([summary("a", 60, 2), summary("b/eval", 1, 3)]).run).toBe("b/eval");
 });

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import urllib.parse
 from collections.abc import Iterator
@@ -24,7 +25,9 @@ from tb_layerview.run import LoggedTensor, Run
 
 pytestmark = pytest.mark.e2e
 
-PICTURES = Path(__file__).resolve().parents[2] / "docs" / "pictures"
+ROOT = Path(__file__).resolve().parents[2]
+# `make pictures` has the tests renew those of the documents.
+PICTURES = ROOT / ("docs" if os.environ.get("UPDATE_PICTURES") else "build") / "pictures"
 SIZE = {"width": 1280, "height": 800}
 
 

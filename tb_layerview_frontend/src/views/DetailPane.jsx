@@ -1,4 +1,11 @@
-import { formatCount, formatExact, formatShape, formatShare, formatValue } from "../format.js";
+import {
+  formatCount,
+  formatExact,
+  formatShape,
+  formatShare,
+  formatSize,
+  formatValue,
+} from "../format.js";
 import { KINDS } from "../selection.js";
 import { Distribution } from "./Distribution.jsx";
 import { Picture } from "./Picture.jsx";
@@ -213,7 +220,10 @@ function Statistics({ record }) {
     ["max", { text: value(record?.max), exact: exact(record?.max) }, "Largest finite element"],
     [
       "elements",
-      { text: record ? formatCount(record.size) : "" },
+      {
+        text: record ? formatSize(record.size) : "",
+        exact: record ? formatCount(record.size) : undefined,
+      },
       "How many elements the whole tensor has",
     ],
     ["zero", { text: record ? share(record.zero) : "" }, "Share of elements that are exactly 0"],
