@@ -109,7 +109,11 @@ export function MapPane({ store, run }) {
         style={{ "--lv-maps": layers.length }}
       >
         <div class="lv-map-head" style={{ height: `${STRIP_HEIGHT}px` }}>
-          <StripLegend curves={curves} index={stepIndex.value} />
+          <StripLegend
+            curves={curves}
+            index={stepIndex.value}
+            scalars={Object.keys(run.history.scalars)}
+          />
           <div class="lv-maps">
             {layers.map(({ kind }) => (
               <div key={kind} class="lv-map-column">

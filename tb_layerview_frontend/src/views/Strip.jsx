@@ -16,7 +16,8 @@ export const STRIP_HEIGHT = 84;
  * @typedef {{name: string, label: string, colour: string, values: Float64Array, absent: Uint8Array, logarithmic: boolean}} Curve
  */
 
-const COLOURS = ["--lv-curve-1", "--lv-curve-2", "--lv-curve-3", "--lv-curve-4", "--lv-curve-5"];
+// More curves could not be told apart in the room that the strip has.
+const COLOURS = [1, 2, 3, 4, 5, 6].map((number) => `--lv-curve-${number}`);
 
 /**
  * The curves of a run, the loss first.
@@ -25,10 +26,13 @@ const COLOURS = ["--lv-curve-1", "--lv-curve-2", "--lv-curve-3", "--lv-curve-4",
  */
 export function curvesOf(history) {
   const order = (/** @type {string} */ name) =>
-    name === "loss" ? 0 : name.includes("loss") ? 1 : name === "learning_rate" ? 3 : 2;
-  return Object.keys(history.scalars)
+    name === "loss" ? 0 : name.includes("loss") ? 1 : name === "learning_rate" ? 2 : 3;
+  const names = Object.keys(history.scalars);
+  // Where not all are drawn, the last place says how many are not.
+  const drawn = names.length > COLOURS.length ? COLOURS.length - 1 : COLOURS.length;
+  return names
     .sort((a, b) => order(a) - order(b) || a.localeCompare(b))
-    .slice(0, COLOURS.length)
+    .slice(0, drawn)
     .map((name, index) => {
       const values = history.scalars[name];
       return {
@@ -60,9 +64,10 @@ function isWide(values) {
 
 /**
  * The names of the curves with their values at the selected step.
- * @param {{curves: Curve[], index: number}} props
+ * @param {{curves: Curve[], index: number, scalars: string[]}} props
  */
-export function StripLegend({ curves, index }) {
+export function StripLegend({ curves, index, scalars }) {
+  const left = scalars.filter((scalar) => !curves.some(({ name }) => name === scalar));
   return (
     <dl class="lv-strip-legend" aria-label="Values at the selected step">
       {curves.map(({ name, label, colour, values, absent, logarithmic }) => {
@@ -80,6 +85,12 @@ export function StripLegend({ curves, index }) {
           </div>
         );
       })}
+      {left.length > 0 && (
+        <div title={left.join(", ")}>
+          <dt>not drawn</dt>
+          <dd>{left.length} more</dd>
+        </div>
+      )}
     </dl>
   );
 }
