@@ -13,7 +13,14 @@ import {
   decodeValues,
   splitColumns,
 } from "./payload.js";
-import { defaultTensor, findTensor, openedRun, shownKinds } from "./selection.js";
+import {
+  defaultTensor,
+  findTensor,
+  firstTrouble,
+  kindsOf,
+  openedRun,
+  shownKinds,
+} from "./selection.js";
 import { buildTree } from "./tree.js";
 import { FIELDS } from "./view_state.js";
 
@@ -245,6 +252,9 @@ export function createStore(initial, end) {
       api.fetchRun(name, abort),
       api.fetchHistory(name, abort),
     ]);
+    // The tab chooses once, when it opens: if something is wrong, where that began.
+    const untouched = !view.layer.value && view.step.value === null;
+    const trouble = untouched ? await findTrouble(name, info, abort) : null;
     if (abort.aborted) return;
     details.clear();
     histories.clear();
@@ -267,12 +277,31 @@ export function createStore(initial, end) {
         },
       };
       revision.value++;
-      if (view.step.value === null || view.follow.value) {
+      if (trouble) {
+        view.step.value = history.steps[trouble.step];
+        selectTensor(trouble.tensor);
+      } else if (view.step.value === null || view.follow.value) {
         view.step.value = history.steps.at(-1) ?? null;
       }
     });
     // What is selected is written out, so that a later change of defaults (a wider window) moves nothing.
     if (!view.layer.value) selectTensor(tensor.value);
+  }
+
+  /**
+   * @param {string} name
+   * @param {api.RunInfo} info
+   * @param {AbortSignal} abort
+   */
+  async function findTrouble(name, info, abort) {
+    const columns = await Promise.all(
+      kindsOf(info.tensors).map(async (kind) => {
+        const { tensors } = new Columns(kind, info.tensors);
+        const { buffer } = await api.fetchStatistics(name, kind, ["non_finite"], 0, abort);
+        return { tensors, shares: splitColumns(buffer, 1, tensors.length)[0] };
+      }),
+    );
+    return firstTrouble(columns);
   }
 
   const disposals = [

@@ -15,6 +15,8 @@ function makeServer() {
     steps: [0, 10, 20],
     generation: "one",
     down: false,
+    /** From which step on half of each tensor is NaN. */
+    brokenFrom: Infinity,
     /** @type {string[]} */
     asked: [],
     /** @type {(url: URL) => Promise<void> | undefined} */
@@ -73,9 +75,12 @@ function makeServer() {
           cost: null,
         };
       case "/statistics": {
-        const columns = query.getAll("statistic").length;
         const steps = server.steps.slice(since);
-        return Float32Array.from(Array.from({ length: columns }, () => steps).flat()).buffer;
+        const broken = steps.map((step) => (step >= server.brokenFrom ? 0.5 : 0));
+        const columns = query.getAll("statistic");
+        return Float32Array.from(
+          columns.flatMap((name) => (name === "non_finite" ? broken : steps)),
+        ).buffer;
       }
       case "/tensor":
         return {
@@ -254,6 +259,12 @@ test("an error is said in the server's words, and is not an empty answer", async
       : undefined;
   const store = await open();
   expect(store.detail.value).toEqual({ status: "error", message: "The log is on fire." });
+});
+
+test("a run with trouble opens at its first step, unless another one is asked for", async () => {
+  server.brokenFrom = 10;
+  expect((await open()).view.step.value).toBe(10);
+  expect((await open("#p.layerview.step=20")).view.step.value).toBe(20);
 });
 
 test("a tensor that was not logged at a step is that, not an error", async () => {

@@ -221,6 +221,13 @@ def test_statistics_on_the_screen_are_those_of_the_log(page: Page, slow_server: 
         assert float(_statistic(frame, name)) == pytest.approx(value, rel=5e-3)
 
 
+def test_a_run_with_trouble_opens_where_it_began(page: Page, slow_server: TensorBoardServer) -> None:
+    _open(page, slow_server, "trouble")
+    page.wait_for_timeout(500)
+    state = _state(page)
+    assert (state["layer"], state["step"]) == ("a%2Fconv", "40")
+
+
 def test_what_is_not_finite_is_drawn_and_said(page: Page, slow_server: TensorBoardServer) -> None:
     frame = _open(page, slow_server, "trouble", "&p.layerview.layer=a%2Fconv&p.layerview.step=20")
     healthy = _pixels(frame, "picture-canvas")
