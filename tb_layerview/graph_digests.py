@@ -142,15 +142,17 @@ def _needed_by(index: GraphIndex, triggers: frozenset[Any]) -> dict[Any, frozens
             together[root(trigger)] = root(before[0])
         if before:
             after[op] = before[0]
-    needed: dict[Any, frozenset[Any]] = {}
-    for op in reversed(index.ops):
-        own = needed.get(op, frozenset())
-        if op in triggers:
-            own |= {root(op)}
-            needed[op] = own
-        if own:
+    needed: dict[Any, frozenset[Any]] = {trigger: frozenset({root(trigger)}) for trigger in triggers}
+    is_changed = True
+    while is_changed:  # a second time at most, but where operations read from some that were made after them
+        is_changed = False
+        for op in reversed(index.ops):
+            own = needed.get(op)
+            if not own:
+                continue
             for before_op in [*(t.op for t in op.inputs), *op.control_inputs]:
                 known = needed.get(before_op, frozenset())
                 if not own <= known:
                     needed[before_op] = known | own
+                    is_changed = True
     return needed
