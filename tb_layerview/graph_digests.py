@@ -25,13 +25,13 @@ class DigestGroup:
     """Digests that are fetched together or not at all.
 
     Attributes:
-      sources: The operations that must run anyway in a run that fetches them.
+      sources: The tensors, as (operation, output index), that a run that fetches them must have anyway.
       taps: What is digested, by the tensor's index in the model.
       fetches: What to fetch: `"digests"`, `"values"`, and `"shapes"`, the shapes of those whose values are kept and
         whose shape is not known.
     """
 
-    sources: frozenset[Any]
+    sources: frozenset[tuple[Any, int]]
     taps: dict[int, device_digest.Tap]
     fetches: dict[str, Any]
 
@@ -73,7 +73,7 @@ def add_digests(
     groups = []
     with _scope(index.graph):
         for members in grouped.values():
-            sources = frozenset(tap.source.op for tap in members.values())
+            sources = frozenset((tap.source.op, tap.source.value_index) for tap in members.values())
             groups.append(_group(sources, members, {n: tap.source for n, tap in members.items()}, keep))
     return tuple(groups)
 
@@ -84,7 +84,9 @@ def add_weight_digests(index: GraphIndex, taps: Mapping[int, GraphTap], keep: Ke
     with _scope(index.graph):
         for number, tap in taps.items():
             holder = tap.source
-            if holder.type == "VarHandleOp":
+            if isinstance(holder, tf.Tensor):
+                tensor = tf.identity(holder)
+            elif holder.type == "VarHandleOp":
                 tensor = tf.raw_ops.ReadVariableOp(resource=holder.outputs[0], dtype=holder.get_attr("dtype"))
             else:
                 tensor = tf.identity(holder.outputs[0])
@@ -94,7 +96,7 @@ def add_weight_digests(index: GraphIndex, taps: Mapping[int, GraphTap], keep: Ke
 
 
 def _group(
-    sources: frozenset[Any], taps: Mapping[int, GraphTap], tensors: Mapping[int, Any], keep: Keep
+    sources: frozenset[tuple[Any, int]], taps: Mapping[int, GraphTap], tensors: Mapping[int, Any], keep: Keep
 ) -> DigestGroup:
     digested: dict[int, device_digest.Tap] = {}
     shapes: dict[str, Any] = {}

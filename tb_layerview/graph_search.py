@@ -35,7 +35,8 @@ class GraphTap:
 
     Attributes:
       tensor: What it is.
-      source: The `tf.Tensor`; for a weight the `tf.Operation` that holds the variable.
+      source: The `tf.Tensor`; for a weight the `tf.Operation` that holds the variable, or a `tf.Tensor` that is
+        computed from variables alone.
       transpose: The order in which to put the source's axes to have those of `tensor`; None if they are in order.
     """
 
