@@ -58,6 +58,7 @@ class LayerViewCallback(tf.keras.callbacks.Callback):
         for name, value, kind in (("select", select, Select), ("keep", keep, Keep)):
             if not isinstance(value, kind):
                 raise TypeError(f"{name} must be a {kind.__name__}(...), not {value!r}")
+        select.refuse_tensors()
         self._logdir, self._probe_data = os.fspath(logdir), probe
         self._select, self._schedule, self._keep = select, as_schedule(schedule), keep
         self._session: Session | None = None

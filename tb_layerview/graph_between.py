@@ -92,13 +92,26 @@ def with_weightless(index: GraphIndex, found: list[FoundLayer]) -> list[FoundLay
             continue
         if re.search(r"(^|/)replica_\d+/", op.name):
             continue
+        output, own = op.outputs[0], 1
+        squeezed = _squeezed(index, op)
+        if squeezed is not None:
+            output, own, class_name = squeezed, 3, class_name.replace("2D", "1D")
         scope = op.name.rpartition("/")[0]
-        path = scope if scope and inhabitants[scope] == 1 and scope not in paths else op.name
+        path = scope if scope and inhabitants[scope] == own and scope not in paths else op.name
         if path in paths:
             continue
         paths.add(path)
-        added.append(FoundLayer(path, entries=[op], calls=[[op.outputs[0]]], class_name=class_name))
+        added.append(FoundLayer(path, entries=[op], calls=[[output]], class_name=class_name))
     return found + added
+
+
+def _squeezed(index: GraphIndex, op: Any) -> Any | None:
+    """The output of pooling in one dimension: pooling in two with an axis added before and taken away after."""
+    consumers = index.consumers(op.outputs[0])
+    if op.type not in _POOLING or op.inputs[0].op.type != "ExpandDims" or [c.type for c in consumers] != ["Squeeze"]:
+        return None
+    output = consumers[0].outputs[0]
+    return output if can_fetch(output) else None
 
 
 def _inhabitants(index: GraphIndex) -> collections.Counter[str]:

@@ -25,13 +25,13 @@ class DigestGroup:
     """Digests that are fetched together or not at all.
 
     Attributes:
-      sources: The operations that must run anyway in a run that fetches them.
+      sources: The tensors, as (operation, output index), that a run that fetches them must have anyway.
       taps: What is digested, by the tensor's index in the model.
       fetches: What to fetch: `"digests"`, `"values"`, and `"shapes"`, the shapes of those whose values are kept and
         whose shape is not known.
     """
 
-    sources: frozenset[Any]
+    sources: frozenset[tuple[Any, int]]
     taps: dict[int, device_digest.Tap]
     fetches: dict[str, Any]
 
@@ -73,7 +73,7 @@ def add_digests(
     groups = []
     with _scope(index.graph):
         for members in grouped.values():
-            sources = frozenset(tap.source.op for tap in members.values())
+            sources = frozenset((tap.source.op, tap.source.value_index) for tap in members.values())
             groups.append(_group(sources, members, {n: tap.source for n, tap in members.items()}, keep))
     return tuple(groups)
 
@@ -84,7 +84,9 @@ def add_weight_digests(index: GraphIndex, taps: Mapping[int, GraphTap], keep: Ke
     with _scope(index.graph):
         for number, tap in taps.items():
             holder = tap.source
-            if holder.type == "VarHandleOp":
+            if isinstance(holder, tf.Tensor):
+                tensor = tf.identity(holder)
+            elif holder.type == "VarHandleOp":
                 tensor = tf.raw_ops.ReadVariableOp(resource=holder.outputs[0], dtype=holder.get_attr("dtype"))
             else:
                 tensor = tf.identity(holder.outputs[0])
@@ -94,7 +96,7 @@ def add_weight_digests(index: GraphIndex, taps: Mapping[int, GraphTap], keep: Ke
 
 
 def _group(
-    sources: frozenset[Any], taps: Mapping[int, GraphTap], tensors: Mapping[int, Any], keep: Keep
+    sources: frozenset[tuple[Any, int]], taps: Mapping[int, GraphTap], tensors: Mapping[int, Any], keep: Keep
 ) -> DigestGroup:
     digested: dict[int, device_digest.Tap] = {}
     shapes: dict[str, Any] = {}
@@ -142,15 +144,17 @@ def _needed_by(index: GraphIndex, triggers: frozenset[Any]) -> dict[Any, frozens
             together[root(trigger)] = root(before[0])
         if before:
             after[op] = before[0]
-    needed: dict[Any, frozenset[Any]] = {}
-    for op in reversed(index.ops):
-        own = needed.get(op, frozenset())
-        if op in triggers:
-            own |= {root(op)}
-            needed[op] = own
-        if own:
+    needed: dict[Any, frozenset[Any]] = {trigger: frozenset({root(trigger)}) for trigger in triggers}
+    is_changed = True
+    while is_changed:  # a second time at most, but where operations read from some that were made after them
+        is_changed = False
+        for op in reversed(index.ops):
+            own = needed.get(op)
+            if not own:
+                continue
             for before_op in [*(t.op for t in op.inputs), *op.control_inputs]:
                 known = needed.get(before_op, frozenset())
                 if not own <= known:
                     needed[before_op] = known | own
+                    is_changed = True
     return needed

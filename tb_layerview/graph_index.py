@@ -14,11 +14,12 @@ _SINKS = re.compile(
     r"Assign|(Resource)?Scatter|(Resource)?(Sparse)?Apply[A-Z]|Save|Restore|VarIsInitialized|IsVariableInitialized"
     r"|Print|Assert$|NoOp|(Write)?\w*Summary(V2)?$"
 )
+_ASSIGNMENTS = ("Assign", "Scatter", "ResourceScatter")
 _BACKWARD = re.compile(r"_grad(_\d+)?$")
 
 
 class GraphIndex:
-    """What a search through a graph asks for again and again, computed in one pass over its operations.
+    """What a search through a graph asks for again and again, computed once.
 
     Operations of the bodies of functions, loops and conditions in TensorFlow 2's form are not part of it: those have
     graphs of their own. Operations are compared by identity; tensors cannot be hashed, so `(operation, output index)`
@@ -26,7 +27,8 @@ class GraphIndex:
 
     Attributes:
       graph: The `tf.Graph`.
-      ops: Its operations in the order of their creation, which is a forward order.
+      ops: Its operations in the order of their creation, which is a forward order but in loops and conditions of
+        TensorFlow 1's form.
       position: Index in `ops` of each operation.
       by_name: Operations by name.
       gradient_scopes: The scopes that `tf.gradients` has made, each with the last operation that it has a gradient for,
@@ -45,16 +47,31 @@ class GraphIndex:
         self.gradient_scopes: dict[str, Any] = {}
         for op in self.ops:
             self._note_gradient_scope(op.name)
+        is_out_of_order = False
         for op in self.ops:
             inputs = list(op.inputs)
             for tensor in inputs:
                 self._consumers.setdefault((tensor.op, tensor.value_index), []).append(op)
-            if self._is_named_as_backward(op.name) or any(t.op in self._backward for t in inputs):
+            if self.is_named_as_backward(op.name):
                 self._backward.add(op)
-            if _is_data_source(op, inputs) or any(t.op in self._data for t in inputs):
+            if _is_data_source(op, inputs):
                 self._data.add(op)
-            if op.type == "Placeholder" or any(t.op in self._fed for t in inputs):
+            if op.type == "Placeholder":
                 self._fed.add(op)
+            is_out_of_order = is_out_of_order or op.type in ("Switch", "RefSwitch", "NextIteration")
+            self._inherit(op, inputs)
+        while is_out_of_order:
+            # In loops and conditions of TensorFlow 1's form operations read from some that were made after them.
+            before = len(self._backward), len(self._data), len(self._fed)
+            for op in self.ops:
+                self._inherit(op, op.inputs)
+            is_out_of_order = before != (len(self._backward), len(self._data), len(self._fed))
+
+    def _inherit(self, op: Any, inputs: Iterable[Any]) -> None:
+        """Adds an operation to each set that one of its inputs is in."""
+        for members in (self._backward, self._data, self._fed):
+            if op not in members and any(t.op in members for t in inputs):
+                members.add(op)
 
     def is_forward(self, op: Any) -> bool:
         """Whether the operation is neither part of a gradient's computation nor depends on one."""
@@ -78,18 +95,36 @@ class GraphIndex:
 
     def is_assigned(self, tensor: Any) -> bool:
         """Whether a tensor goes straight into a variable."""
-        return any(
-            op.type.startswith(("Assign", "Scatter", "ResourceScatter"))
-            for op in self._consumers.get((tensor.op, tensor.value_index), ())
-        )
+        return any(op.type.startswith(_ASSIGNMENTS) for op in self._consumers.get((tensor.op, tensor.value_index), ()))
+
+    def ways_out(self, op: Any) -> list[Any]:
+        """Where what an operation computes leaves the loops and conditions of TensorFlow 1's form that it is in.
+
+        Returns:
+          The operation itself if it is in none; else their forward exits and merges that it leads to, in the graph's
+          order.
+        """
+        if can_run(op):
+            return [op]
+        found: set[Any] = set()
+        seen = {op}
+        stack = [op]
+        while stack:
+            for tensor in stack.pop().outputs:
+                for consumer in self.consumers(tensor):
+                    if consumer in seen:
+                        continue
+                    seen.add(consumer)
+                    if can_run(consumer):
+                        found.add(consumer)
+                    else:
+                        stack.append(consumer)
+        return sorted(found, key=self.position.__getitem__)
 
     def updates_of(self, holder: Any) -> list[Any]:
-        """The operations that assign to a variable what depends on a gradient."""
-        return [
-            op
-            for op in self._consumers.get((holder, 0), ())
-            if _SINKS.match(op.type) and any(t.op in self._backward for t in op.inputs)
-        ]
+        """The operations that assign to a variable what depends on a gradient, if only by way of other variables."""
+        assignments = [op for op in self._consumers.get((holder, 0), ()) if op.type.startswith(_ASSIGNMENTS)]
+        return [op for op in assignments if not self._backward.isdisjoint(self.ancestors([op]))]
 
     def assignments_to(self, holder: Any) -> list[Any]:
         """The operations that assign anything to a variable."""
@@ -137,7 +172,7 @@ class GraphIndex:
                         self.gradient_scopes[scope] = of
                     return
 
-    def _is_named_as_backward(self, name: str) -> bool:
+    def is_named_as_backward(self, name: str) -> bool:
         """Whether `tf.gradients` or `tf.GradientTape` has made the operation, by its scope."""
         if "gradient_tape/" in name:
             return True
@@ -152,7 +187,10 @@ class GraphIndex:
 def can_run(op: Any) -> bool:
     """Whether a session can run the operation: it is not inside a condition or a loop of TensorFlow 1's form."""
     # There is no public way to ask; the method has been there since TensorFlow 0.8 and is in 2.21.
-    return op._get_control_flow_context() is None
+    context = op._get_control_flow_context()
+    if context is not None and op.type in ("Exit", "RefExit"):
+        context = context.outer_context  # it is counted as part of the loop whose result it hands out
+    return context is None
 
 
 def can_fetch(tensor: Any) -> bool:
@@ -172,7 +210,7 @@ def _is_data_source(op: Any, inputs: list[Any]) -> bool:
 
     A constant matrix counts as data, so that a model is found that is trained on constants.
     """
-    if op.type in HOLDERS or op.type == "NoOp":
+    if op.type in HOLDERS or op.type in ("NoOp", "ReadVariableOp"):
         return False
     if op.type == "Const":
         tensor = op.outputs[0]

@@ -55,6 +55,11 @@ def split_name(name: str) -> tuple[str, str]:
     return scope, leaf
 
 
+def whole_name(name: str) -> str:
+    """A variable's name; for a part of a partitioned one that of the whole."""
+    return re.sub(r"/part_\d+$", "", name)
+
+
 def shape_of(holder: Any) -> tf.TensorShape:
     """The shape of the variable that an operation holds."""
     return tf.TensorShape(holder.get_attr("shape"))

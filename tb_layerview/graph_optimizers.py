@@ -12,6 +12,7 @@ import tensorflow as tf
 from tb_layerview.graph_index import HOLDERS, GraphIndex, can_fetch
 
 _APPLY = re.compile(r"(Resource)?(Sparse)?Apply[A-Z]")
+_SCATTER = re.compile(r"(Resource)?Scatter(Nd)?(Add|Sub)")
 _GRADIENT_INPUTS = ("grad", "gradient", "delta")
 _RATE_INPUTS = ("lr", "alpha")
 
@@ -79,10 +80,10 @@ def find_updates(index: GraphIndex, holders: frozenset[Any]) -> tuple[Update, ..
     updated = {update.holder for update in found}
     for holder in holders - updated:
         # Keras' newer optimizers, and TensorFlow's for sparse gradients, assign what they have computed themselves.
-        found += [
-            Update(holder, op, remark="its optimizer has no apply operation to take the gradient from")
-            for op in index.updates_of(holder)
-        ]
+        for op in index.updates_of(holder):
+            rows = _scattered(index, op)
+            remark = "" if rows is not None else "its optimizer has no apply operation to take the gradient from"
+            found.append(Update(holder, op, gradient=rows, sparse=rows is not None, remark=remark))
     return tuple(sorted(found, key=lambda update: index.position[update.trigger]))
 
 
@@ -102,6 +103,28 @@ def _from_operation(index: GraphIndex, op: Any) -> Update | None:
         learning_rate=None if rate is None else _lead_outside(index, rate)[0],
         remark=remark,
     )
+
+
+def _scattered(index: GraphIndex, trigger: Any) -> Any | None:
+    """The gradient of some rows that an optimizer adds to the variable itself or, as Adam does, to its averages."""
+    gradients: dict[str, Any] = {}
+    seen: set[Any] = set()
+    stack = [trigger]
+    while stack:
+        op = stack.pop()
+        if op in seen or index.is_named_as_backward(op.name):
+            continue
+        seen.add(op)
+        stack += [*(t.op for t in op.inputs), *op.control_inputs]
+        if not _SCATTER.fullmatch(op.type):
+            continue
+        tensor = dict(zip((arg.name for arg in op.op_def.input_arg), op.inputs))["updates"]
+        while tensor is not None and tensor.op.type in _SCALE and not index.is_named_as_backward(tensor.op.name):
+            scaled = [t for t in tensor.op.inputs if t.shape.rank != 0]
+            tensor = scaled[0] if len(scaled) == 1 else None  # else it is a product of two, as a squared gradient is
+        if tensor is not None and not index.is_forward(tensor.op) and can_fetch(tensor):
+            gradients[tensor.name] = tensor
+    return next(iter(gradients.values())) if len(gradients) == 1 else None
 
 
 def _lead_outside(index: GraphIndex, tensor: Any) -> tuple[Any | None, str]:

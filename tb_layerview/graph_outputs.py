@@ -12,7 +12,7 @@ import re
 from typing import Any
 
 from tb_layerview.graph_index import GraphIndex, can_fetch, outputs
-from tb_layerview.graph_layer import FoundLayer, in_order, split_name
+from tb_layerview.graph_layer import FoundLayer, in_order, split_name, whole_name
 
 NONLINEAR = {
     "Relu": "ReLU",
@@ -71,7 +71,7 @@ def by_scopes(index: GraphIndex, scoped: dict[str, list[Any]], entries: dict[Any
                 path = "/".join(scope.split("/")[: call.parts])
             outputs_of += _scope_outputs(index, called_in, call)
         outputs_of = [[with_activation_function(index, t) for t in call] for call in outputs_of]
-        outputs_of += _chain_outputs(index, chained)
+        outputs_of += _chain_outputs(index, _joined(index, ops, chained, entries))
         layer = found.setdefault(path, FoundLayer(path))
         layer.weights.update({op.name[len(path) + 1 :]: op for op in ops})
         layer.entries = in_order(index, [*layer.entries, *(e for op in ops for e in entries[op])])
@@ -226,7 +226,7 @@ def by_chains(index: GraphIndex, scope: str, ops: list[Any], entries: dict[Any, 
         if owner is None:
             owner = FoundLayer(op.name, entries=list(entries[op]))
             found.append(owner)
-            for entry in entries[op]:
+            for entry in _one_a_loop(entries[op]):
                 tensor, chain = _chain(index, entry)
                 taken.update(dict.fromkeys([entry, *chain], owner))
                 if tensor is not None:
@@ -239,7 +239,7 @@ def _chain_outputs(index: GraphIndex, entries: list[Any]) -> list[list[Any]]:
     """Outputs of calls without a scope, one a chain; entries that lie in an earlier one's chain are part of it."""
     calls: list[list[Any]] = []
     taken: set[Any] = set()
-    for entry in entries:
+    for entry in _one_a_loop(entries):
         if entry in taken:
             continue
         tensor, chain = _chain(index, entry)
@@ -247,6 +247,53 @@ def _chain_outputs(index: GraphIndex, entries: list[Any]) -> list[list[Any]]:
         if tensor is not None:
             calls.append([tensor])
     return calls
+
+
+def _one_a_loop(entries: list[Any]) -> list[Any]:
+    """Of the entries that hand out the results of one loop or condition, the first that is not a single number."""
+    kept: list[Any] = []
+    known: set[Any] = set()
+    for entry in sorted(entries, key=lambda op: not any(t.shape.rank != 0 for t in outputs(op))):
+        within = entry.inputs[0].op if entry.type in ("Merge", "RefMerge") else entry
+        context = within._get_control_flow_context()  # see `graph_index.can_run`
+        if context is None or context not in known:
+            kept.append(entry)
+        known.add(context)
+    return [entry for entry in entries if entry in kept]
+
+
+def _joined(index: GraphIndex, ops: list[Any], chained: list[Any], entries: dict[Any, list[Any]]) -> list[Any]:
+    """Entries, with those of a partitioned variable's parts replaced by the operation where the parts meet again."""
+    parts: dict[str, list[Any]] = {}
+    for op in ops:
+        if whole_name(op.name) != op.name:
+            parts.setdefault(whole_name(op.name), []).append(op)
+    replaced: dict[Any, Any] = {}
+    for members in parts.values():
+        for call in zip(*([entry for entry in entries[op] if entry in chained] for op in members)):
+            if len(set(call)) < 2:
+                continue
+            meeting = set.intersection(*(_after(index, entry) for entry in call))
+            if meeting:
+                first = in_order(index, meeting)[0]
+                # A look-up flattens its indices first, and gives the result their shape again.
+                scope = call[0].name.rpartition("/")[0] + "/"
+                reshaped = [op for t in first.outputs for op in index.consumers(t) if op.type == "Reshape"]
+                first = next((op for op in reshaped if op.name.startswith(scope)), first)
+                replaced.update(dict.fromkeys(call, first))
+    return in_order(index, [replaced.get(entry, entry) for entry in chained])
+
+
+def _after(index: GraphIndex, entry: Any) -> set[Any]:
+    """All forward operations that an operation leads to."""
+    found: set[Any] = set()
+    stack = [entry]
+    while stack:
+        for tensor in stack.pop().outputs:
+            more = [op for op in index.consumers(tensor) if op not in found]
+            found.update(more)
+            stack += more
+    return found
 
 
 def _chain(index: GraphIndex, entry: Any) -> tuple[Any | None, list[Any]]:

@@ -60,6 +60,7 @@ class KnownRuns:
         groups: Sequence[DigestGroup],
         is_training: bool,
         step_raiser: Any | None,
+        selected: frozenset[tuple[Any, int]] = frozenset(),
     ) -> None:
         """Takes what there is to fetch.
 
@@ -69,7 +70,10 @@ class KnownRuns:
           groups: The digests of activations and gradients.
           is_training: Whether only runs that train are logged; otherwise those that reach a layer's output.
           step_raiser: The one operation that raises the global step, or None.
+          selected: The tensors, as (operation, output index), that were selected by hand: these are also computed for
+            a run that does not need them itself, if that takes nothing but what the run has.
         """
+        self._selected = selected
         self._index, self._found, self._groups = index, found, groups
         self._is_training, self._step_raiser = is_training, step_raiser
         self._outputs = {tap.source.op for tap in found.taps if tap.tensor.kind == "activation"}
@@ -109,13 +113,26 @@ class KnownRuns:
             return KnownRun(is_logged=False)
         if not self._is_training and not reached & self._outputs:
             return KnownRun(is_logged=False)
-        groups = tuple(i for i, group in enumerate(self._groups) if group.sources <= reached)
+        groups = tuple(
+            i
+            for i, group in enumerate(self._groups)
+            if all(self._is_at_hand(source, reached, fed) for source in group.sources)
+        )
         return KnownRun(
             is_logged=True,
             groups=groups,
             scalars=self._scalars(fetched, reached),
             tells_step=self._step_raiser is not None and self._step_raiser in reached,
         )
+
+    def _is_at_hand(self, tensor: tuple[Any, int], reached: frozenset[Any], fed: frozenset[tuple[Any, int]]) -> bool:
+        """Whether a run may fetch a tensor: nobody's state changes, no batch is taken, no placeholder is missing."""
+        if tensor[0] in reached or tensor in fed:
+            return True
+        if tensor not in self._selected:
+            return False
+        more = self._index.ancestors([tensor[0]], fed) - reached
+        return not any(op.op_def.is_stateful or op.type == "Placeholder" for op in more)
 
     def _scalars(self, fetched: list[tuple[str, Any]], reached: frozenset[Any]) -> dict[str, Any]:
         """Loss, learning rates, and what else the run fetches that is a single number."""

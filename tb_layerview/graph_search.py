@@ -16,7 +16,7 @@ import tensorflow as tf
 from tb_layerview import graph_between, graph_optimizers, graph_outputs
 from tb_layerview.digest import can_measure
 from tb_layerview.graph_index import HOLDERS, GraphIndex, can_fetch
-from tb_layerview.graph_layer import FoundLayer, class_name_of, shape_of, split_name
+from tb_layerview.graph_layer import FoundLayer, class_name_of, in_order, shape_of, split_name, whole_name
 from tb_layerview.model import Kind, Layer, Tensor, default_axes
 
 # Names that the layers of Keras and `tf.layers` give: a scope with these is one layer, however many there are.
@@ -35,7 +35,8 @@ class GraphTap:
 
     Attributes:
       tensor: What it is.
-      source: The `tf.Tensor`; for a weight the `tf.Operation` that holds the variable.
+      source: The `tf.Tensor`; for a weight the `tf.Operation` that holds the variable, or a `tf.Tensor` that is
+        computed from variables alone.
       transpose: The order in which to put the source's axes to have those of `tensor`; None if they are in order.
     """
 
@@ -81,8 +82,11 @@ def find_layers(index: GraphIndex) -> GraphTaps:
         if update.holder not in by_holder or by_holder[update.holder].gradient is None:
             by_holder[update.holder] = update
     taps: list[GraphTap] = []
+    left_out: dict[str, list[str]] = {}
     for number, layer in enumerate(found):
-        taps += _taps(number, layer, by_holder, bool(updates), notes)
+        taps += _taps(number, layer, by_holder, bool(updates), notes, left_out)
+    for reason, weights in left_out.items():
+        notes.append(f"no gradient is logged of {_listed(weights)}: {reason}")
     return GraphTaps(
         layers=tuple(
             Layer(layer.path, layer.class_name, inputs) for layer, inputs in zip(found, _connections(index, found))
@@ -160,21 +164,21 @@ def _entries(index: GraphIndex, holder: Any) -> list[Any]:
                 continue
             seen.add(op)
             if index.is_from_data(op):
-                found.append(op)
+                found += index.ways_out(op)
             else:
-                # A scalar made of a matrix is a penalty on its size, on its way into the loss.
-                stack += [t for t in op.outputs if t.shape.rank != 0 or not rank]
-    return sorted(found, key=index.position.__getitem__)
+                # A scalar made of a matrix is a penalty on its size, on its way into the loss; a handle is none.
+                stack += [t for t in op.outputs if t.shape.rank != 0 or not rank or t.dtype == tf.resource]
+    return in_order(index, found)
 
 
 def _is_shared(ops: list[Any], entries: dict[Any, list[Any]]) -> bool:
     """Whether a scope holds the bare variables of several layers: `model/w1`, `model/b1`, `model/w2`, ..."""
-    matrices = [
-        op
+    matrices = {
+        whole_name(op.name)  # the parts of a partitioned variable are one
         for op in ops
         if (shape_of(op).rank or 0) >= 2 and any(_CONTRACTIONS.search(entry.type) for entry in entries[op])
-    ]
-    return len(matrices) > 1 and not all(_USUAL_LEAVES.fullmatch(split_name(op.name)[1]) for op in matrices)
+    }
+    return len(matrices) > 1 and not all(_USUAL_LEAVES.fullmatch(split_name(name)[1]) for name in matrices)
 
 
 def _connections(index: GraphIndex, found: list[FoundLayer]) -> list[tuple[int, ...]]:
@@ -206,8 +210,9 @@ def _taps(
     updates: dict[Any, graph_optimizers.Update],
     is_trained: bool,
     notes: list[str],
+    left_out: dict[str, list[str]],
 ) -> list[GraphTap]:
-    """All that can be logged of a layer."""
+    """All that can be logged of a layer; `left_out` gets the weights without a gradient, by the reason."""
     taps: list[GraphTap] = []
 
     def add(kind: Kind, name: str, source: Any, dtype: Any, shape: tf.TensorShape, **more: Any) -> None:
@@ -220,7 +225,7 @@ def _taps(
             order = _channels_last(layer, shape.rank) if kind == "activation" else None
             if order:
                 sizes = tuple(sizes[axis] for axis in order)
-            axes = more.pop("axes", None) or default_axes(kind, len(sizes))
+            axes = more.pop("axes", None) or _axes(layer, kind, name, len(sizes))
             taps.append(
                 GraphTap(Tensor(number, kind, name, sizes, dtype.base_dtype.name, axes=axes, **more), source, order)
             )
@@ -237,11 +242,11 @@ def _taps(
         if update is None:
             notes.append(f"layer {layer.path!r}: weight {name} is updated by no optimizer, so it has no gradient")
             continue
-        if update.remark:
-            missing = "" if update.gradient is not None else ", so it is left out"
-            notes.append(f"layer {layer.path!r}, weight {name}: {update.remark}{missing}")
         if update.gradient is None:
+            left_out.setdefault(update.remark, []).append(f"{layer.path}/{name}")
             continue
+        if update.remark:
+            notes.append(f"layer {layer.path!r}, weight {name}: {update.remark}")
         shape = update.gradient.shape
         whole = shape_of(layer.weights[name])
         if not update.sparse and shape.is_compatible_with(whole):
@@ -249,6 +254,18 @@ def _taps(
         axes = ("slice", *default_axes("gradient", shape.rank or 0)[1:]) if update.sparse and shape.rank else None
         add("gradient", name, update.gradient, update.gradient.dtype, shape, axes=axes)
     return taps
+
+
+def _axes(layer: FoundLayer, kind: Kind, name: str, rank: int) -> tuple[str, ...]:
+    axes = default_axes(kind, rank)
+    if kind != "activation" and rank > 3 and name == "kernel" and layer.class_name.endswith("Transpose"):
+        # A transposed convolution's kernel has the channels that it makes before those that it reads.
+        return (*axes[:-2], axes[-1], axes[-2])
+    return axes
+
+
+def _listed(names: list[str], most: int = 8) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def _channels_last(layer: FoundLayer, rank: int) -> tuple[int, ...] | None:

@@ -19,7 +19,8 @@ from tb_layerview.graph_digests import DigestGroup, add_digests, add_weight_dige
 from tb_layerview.graph_index import GraphIndex, can_run
 from tb_layerview.graph_runs import KnownRun, KnownRuns
 from tb_layerview.graph_search import GraphTap, GraphTaps, find_layers
-from tb_layerview.model import Layer, Mode, Model
+from tb_layerview.graph_select import layers_of, select_tensors
+from tb_layerview.model import Mode, Model
 from tb_layerview.options import Keep, Schedule, Select, as_schedule
 from tb_layerview.session import Session, logger
 from tb_layerview.version import __version__
@@ -55,7 +56,7 @@ class LayerViewHook(tf.compat.v1.train.SessionRunHook):
 
         Args:
           logdir: The run's folder: `estimator.model_dir` for training, one of its own for each evaluation.
-          select: Which layers and kinds to log. The hook has no kind `update`.
+          select: Which layers and kinds to log, and which other tensors. The hook has no kind `update`.
           schedule: When to log while training, or a number: every so many steps. Evaluation and prediction are always
             logged, unless the schedule gives steps.
           keep: How much to keep of each tensor.
@@ -81,22 +82,24 @@ class LayerViewHook(tf.compat.v1.train.SessionRunHook):
         """Searches the graph, opens the log and adds the digests to the graph.
 
         Raises:
-          ValueError: A pattern matches no layer, or the folder cannot be written to.
+          ValueError: A pattern matches no layer, a selected tensor is not there, or the folder cannot be written to.
         """
         self._close()
         began = time.perf_counter()
         index = GraphIndex(tf.compat.v1.get_default_graph())
         found = find_layers(index)
-        if not found.layers:
+        if not found.layers and not self._select.names_tensors:
             logger.warning("tb_layerview: the graph has no layers with variables; nothing is logged.")
             return
-        self._select.check([(layer.path, layer.class_name) for layer in found.layers])
+        if found.layers:
+            self._select.check([(layer.path, layer.class_name) for layer in found.layers])
+        found, selected = _narrowed(index, found, self._select)
         mode = _mode(index, found)
         session = Session(self._logdir, self._schedule, self._keep, mode)
         # A process that ends on an error does not call `end`: what is still in the queue is written all the same.
         self._finalizer = weakref.finalize(self, session.close)
         session.budget.set_up += time.perf_counter() - began
-        self._logging = _Logging(index, found, self._select, self._schedule, self._keep, session)
+        self._logging = _Logging(index, found, selected, self._schedule, self._keep, session)
 
     def after_create_session(self, session: Any, coord: Any) -> None:
         """Reads the step from which the training goes on."""
@@ -154,12 +157,21 @@ class _Logging:
         self,
         index: GraphIndex,
         found: GraphTaps,
-        select: Select,
+        selected: tuple[GraphTap, ...],
         schedule: Schedule,
         keep: Keep,
         session: Session,
     ) -> None:
-        """Adds the digests to the graph, and describes to the log what they are of."""
+        """Adds the digests to the graph, and describes to the log what they are of.
+
+        Args:
+          index: The graph.
+          found: What of it is to be logged.
+          selected: Those of its taps that were selected by hand.
+          schedule: When to log.
+          keep: How much to keep.
+          session: The log.
+        """
         self._index, self._found, self._schedule, self._session = index, found, schedule, session
         self._is_training = session.mode == "train"
         # An evaluation has one record, at whatever step: the ladder is for trainings.
@@ -172,28 +184,27 @@ class _Logging:
         self._weights_read: set[bool] = set()
         self._step_now: Any | None = None
         self._step_after: Any | None = None
+        self._never_logged: dict[int, str] = {}  # by the tensor's index: what was selected by hand
         with session.set_up("adding digests to the graph"):
-            self._add(select, keep)
+            self._add(selected, keep)
 
-    def _add(self, select: Select, keep: Keep) -> None:
-        kinds = [k for k in select.kinds if self._is_training or k != "gradient"]
-        layers, numbers = _selected(self._found.layers, select)
-        taps: dict[int, GraphTap] = {}
-        for tap in self._found.taps:
-            if tap.tensor.layer in numbers and tap.tensor.kind in kinds:
-                tensor = dataclasses.replace(tap.tensor, layer=numbers[tap.tensor.layer])
-                taps[len(taps)] = dataclasses.replace(tap, tensor=tensor)
+    def _add(self, selected: tuple[GraphTap, ...], keep: Keep) -> None:
+        taps = dict(enumerate(tap for tap in self._found.taps if self._is_training or tap.tensor.kind != "gradient"))
         weights = {i: tap for i, tap in taps.items() if tap.tensor.kind == "weight"}
         in_run = {i: tap for i, tap in taps.items() if tap.tensor.kind != "weight"}
         triggers = self._found.triggers if self._is_training else frozenset()
         notes = list(self._found.notes)
         self._groups: tuple[DigestGroup, ...] = add_digests(self._index, in_run, keep, triggers)
         self._weights: DigestGroup = add_weight_digests(self._index, weights, keep)
-        self._runs = KnownRuns(self._index, self._found, self._groups, self._is_training, self._add_step(notes))
+        by_hand = frozenset((t.source.op, t.source.value_index) for t in selected if t.tensor.kind != "weight")
+        raiser = self._add_step(notes)
+        self._runs = KnownRuns(self._index, self._found, self._groups, self._is_training, raiser, by_hand)
+        ids = {id(tap) for tap in selected}
+        self._never_logged = {i: self._found.layers[t.tensor.layer].path for i, t in taps.items() if id(t) in ids}
         self._session.plan(sum(values_kept(group.taps) for group in (*self._groups, self._weights)))
         self._session.describe(
             Model(
-                layers=layers,
+                layers=self._found.layers,
                 tensors=tuple(tap.tensor for tap in taps.values()),
                 notes=tuple(notes),
                 schedule=self._schedule.in_words() if self._is_training else "the first batch",
@@ -301,6 +312,9 @@ class _Logging:
         if is_new:
             self._recorded, self._recorded_groups = step, set()
         self._recorded_groups.update(groups)
+        for group in (self._weights, *(self._groups[i] for i in groups)):
+            for i in group.taps:
+                self._never_logged.pop(i, None)
         # A loss that is not finite may be the last that is seen: the Estimator stops at once, and calls no `end`.
         if not self._is_training or not all(math.isfinite(value) for value in scalars.values()):
             self._session.flush()
@@ -311,6 +325,11 @@ class _Logging:
             logger.warning(
                 "tb_layerview: no run was logged: none %s.",
                 "reached an optimizer at a step of the schedule" if self._is_training else "reached a layer's output",
+            )
+        elif self._never_logged and self._session.is_open:
+            logger.warning(
+                "tb_layerview: no logged run computed %s: it needs a batch, a placeholder or a variable of its own.",
+                ", ".join(self._never_logged.values()),
             )
         message = self._session.close()
         if self._is_training:
@@ -383,27 +402,43 @@ def _mode(index: GraphIndex, found: GraphTaps) -> Mode:
     return "evaluate" if collection(_KEYS.LOSSES) or collection(_KEYS.METRIC_VARIABLES) else "predict"
 
 
-def _selected(layers: tuple[Layer, ...], select: Select) -> tuple[tuple[Layer, ...], dict[int, int]]:
-    """The layers that are logged, connected past those that are not, and their new numbers by their old ones."""
-    numbers: dict[int, int] = {}
-    for old, layer in enumerate(layers):
+def _narrowed(index: GraphIndex, found: GraphTaps, select: Select) -> tuple[GraphTaps, tuple[GraphTap, ...]]:
+    """What is selected of what was found, with the tensors that are selected by hand, and the taps of these alone.
+
+    The layers are connected past those that are left out.
+    """
+    numbers: dict[int, int] = {}  # the new ones by the old ones
+    for old, layer in enumerate(found.layers):
         if select.takes(layer.path, layer.class_name):
             numbers[old] = len(numbers)
 
     def nearest(old: int) -> set[int]:
-        found: set[int] = set()
+        reads: set[int] = set()
         seen: set[int] = set()
-        stack = list(layers[old].inputs)
+        stack = list(found.layers[old].inputs)
         while stack:
             number = stack.pop()
             if number in numbers:
-                found.add(numbers[number])
+                reads.add(numbers[number])
             elif number not in seen:
                 seen.add(number)
-                stack += layers[number].inputs
-        return found
+                stack += found.layers[number].inputs
+        return reads
 
-    return tuple(dataclasses.replace(layers[old], inputs=tuple(sorted(nearest(old)))) for old in numbers), numbers
+    layers = tuple(dataclasses.replace(found.layers[old], inputs=tuple(sorted(nearest(old)))) for old in numbers)
+    taps = tuple(
+        dataclasses.replace(tap, tensor=dataclasses.replace(tap.tensor, layer=numbers[tap.tensor.layer]))
+        for tap in found.taps
+        if tap.tensor.layer in numbers and tap.tensor.kind in select.kinds
+    )
+    by_hand, notes = select_tensors(index, select, layers)
+    narrowed = dataclasses.replace(
+        found,
+        layers=layers + layers_of(by_hand, layers),
+        taps=(*taps, *by_hand),
+        notes=(*found.notes, *notes),
+    )
+    return narrowed, tuple(by_hand)
 
 
 def _read(variable: Any) -> Any:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import fnmatch
+import re
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from tb_layerview.arrays import Precision
 from tb_layerview.model import KINDS, Kind
@@ -21,27 +23,59 @@ class Select:
       include: Patterns of layers to log.
       exclude: Patterns of layers to leave out, though they are included.
       kinds: Which kinds of tensors to log.
+      tensors: For a graph only: what to log besides, each as a layer of the class `Tensor` called like its operation.
+        Names (`"dense/Relu:0"`), regular expressions (`re.compile("attention.*Softmax")`, searched for in the names)
+        or `tf.Tensor`s. What a run neither computes nor feeds is left out of it.
+      collections: For a graph only: names of collections, whose tensors and variables are logged in the same way.
 
     Raises:
-      TypeError: A field is a string instead of a tuple of strings.
+      TypeError: A field is a single thing instead of a tuple, or a member of `tensors` is of none of those types.
       ValueError: A kind is unknown, or there is nothing to include.
     """
 
     include: tuple[str, ...] = ("*",)
     exclude: tuple[str, ...] = ()
     kinds: tuple[Kind, ...] = KINDS
+    tensors: tuple[Any, ...] = ()
+    collections: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if isinstance(value, str):
                 raise TypeError(f"Select({field.name}={value!r}) is a string; give a tuple: {field.name}=({value!r},)")
+            if isinstance(value, re.Pattern) or _is_of_graph(value):
+                raise TypeError(f"Select({field.name}={value!r}) is a single thing; give a tuple: {field.name}=(...,)")
             object.__setattr__(self, field.name, tuple(value))
+        for item in self.tensors:
+            if not isinstance(item, (str, re.Pattern)) and not _is_of_graph(item):
+                raise TypeError(
+                    "Select(tensors=...) takes names, compiled regular expressions and tensors of a graph, not "
+                    f"{item!r}"
+                )
         unknown = [kind for kind in self.kinds if kind not in KINDS]
         if unknown:
             raise ValueError(f"Select(kinds=...) knows no kind {unknown[0]!r}; the kinds are {', '.join(KINDS)}")
-        if not self.include or not self.kinds:
+        if not (self.include and self.kinds) and not self.names_tensors:
             raise ValueError("Select(...) selects nothing: include and kinds must not be empty")
+
+    @property
+    def names_tensors(self) -> bool:
+        """Whether tensors of a graph are selected besides the layers."""
+        return bool(self.tensors or self.collections)
+
+    def refuse_tensors(self) -> None:
+        """For what logs no graph: makes sure that no tensors of one are selected.
+
+        Raises:
+          ValueError: Some are.
+        """
+        if self.names_tensors:
+            field = "tensors" if self.tensors else "collections"
+            raise ValueError(
+                f"Select({field}=...) names tensors of a graph, which only LayerViewHook logs. A Keras model's are "
+                "those of its layers: give include= and kinds=."
+            )
 
     def takes(self, path: str, class_name: str = "") -> bool:
         """Whether the layer of this path and class is logged."""
@@ -62,11 +96,16 @@ class Select:
             for pattern in patterns:
                 if not any(fnmatch.fnmatchcase(n, pattern) for layer in layers for n in layer):
                     raise ValueError(f"{word} pattern {pattern!r} matches none of the {len(layers)} layers: {names}.")
-        if layers and not any(self.takes(*layer) for layer in layers):
+        if layers and not self.names_tensors and not any(self.takes(*layer) for layer in layers):
             raise ValueError(
                 f"Select(include={self.include!r}, exclude={self.exclude!r}) leaves none of the {len(layers)} layers: "
                 f"{names}."
             )
+
+
+def _is_of_graph(value: Any) -> bool:
+    """Whether this is a tensor or a variable of a graph, as far as can be told without loading TensorFlow."""
+    return hasattr(value, "graph") and (hasattr(value, "op") or hasattr(value, "values"))
 
 
 @dataclasses.dataclass(frozen=True)
