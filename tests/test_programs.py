@@ -199,6 +199,7 @@ def test_a_program_trains_to_the_same_bits_with_the_hook(
 
 
 @pytest.mark.estimator
+@pytest.mark.covers("Programs: model_fn of dense layers", "Graph: tf.layers, dense")
 def test_dense_layers_that_cannot_be_reached(tmp_path: Path) -> None:
     estimator = train("dense_layers", tmp_path)
     seen, run = first_batch(estimator, program("dense_layers").test_data, tmp_path / "predict")
@@ -211,6 +212,7 @@ def test_dense_layers_that_cannot_be_reached(tmp_path: Path) -> None:
 
 
 @pytest.mark.estimator
+@pytest.mark.covers("Programs: model_fn of convolutions", "Graph: tf.layers, convolution", "Graph: tf.layers, pooling")
 def test_convolutions_that_cannot_be_reached(tmp_path: Path) -> None:
     estimator = train("convolutions", tmp_path)
     seen, run = first_batch(estimator, program("convolutions").test_data, tmp_path / "predict")
@@ -227,6 +229,7 @@ def test_convolutions_that_cannot_be_reached(tmp_path: Path) -> None:
 
 
 @pytest.mark.estimator
+@pytest.mark.covers("Programs: model_fn of feature columns")
 def test_layers_behind_feature_columns_that_cannot_be_reached(tmp_path: Path) -> None:
     estimator = train("feature_columns", tmp_path)
     source = program("feature_columns")
@@ -253,13 +256,24 @@ def test_layers_behind_feature_columns_that_cannot_be_reached(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("name", "layers", "shape"),
     [
-        ("predict_convolution", {"conv2d": "activations", "dense": "scores"}, (8, 6, 6, 8)),
-        (
+        pytest.param(
+            "predict_convolution",
+            {"conv2d": "activations", "dense": "scores"},
+            (8, 6, 6, 8),
+            marks=pytest.mark.covers("Programs: activations through predict, convolution"),
+        ),
+        pytest.param(
             "predict_two_outputs",
             {"dense": "dense_activations", "dense_1": "quadrant", "dense_2": "distance"},
             (16, 16),
+            marks=pytest.mark.covers("Programs: activations through predict, dense with two outputs"),
         ),
-        ("predict_lstm", {"lstm": "activations", "dense": "scores"}, (8, 7, 10)),
+        pytest.param(
+            "predict_lstm",
+            {"lstm": "activations", "dense": "scores"},
+            (8, 7, 10),
+            marks=pytest.mark.covers("Programs: activations through predict, LSTM with return_sequences"),
+        ),
     ],
 )
 def test_activations_are_those_that_predict_returns(
@@ -276,6 +290,7 @@ def test_activations_are_those_that_predict_returns(
 
 
 @pytest.mark.estimator
+@pytest.mark.covers("Programs: estimator, the wrong way to get at a layer")
 def test_where_an_attribute_holds_no_values_the_hook_logs_what_the_right_way_returns(tmp_path: Path) -> None:
     wrong, right = program("attribute_of_estimator"), program("layer_in_predictions")
     with pytest.raises(ValueError, match="cannot override members of Estimator"):
@@ -293,6 +308,7 @@ def test_where_an_attribute_holds_no_values_the_hook_logs_what_the_right_way_ret
 
 
 @pytest.mark.estimator
+@pytest.mark.covers("Programs: estimator, the right way to get at a layer")
 def test_the_layer_among_the_predictions_is_the_layer_that_is_logged(tmp_path: Path) -> None:
     estimator = train("layer_in_predictions", tmp_path)
     seen, run = first_batch(estimator, program("layer_in_predictions").prediction_data, tmp_path / "predict")
@@ -301,6 +317,7 @@ def test_the_layer_among_the_predictions_is_the_layer_that_is_logged(tmp_path: P
 
 
 @pytest.mark.estimator
+@pytest.mark.covers("Programs: estimator, training and evaluation")
 def test_an_evaluation_returns_the_same_and_its_metric_follows_from_what_is_logged(tmp_path: Path) -> None:
     source = program("training_and_evaluation")
     estimator = train("training_and_evaluation", tmp_path)
@@ -323,6 +340,7 @@ selects_collections = pytest.mark.skipif(not SELECTS_COLLECTIONS, reason="Select
 
 
 @pytest.mark.estimator
+@pytest.mark.covers("Programs: a hook that reads a feature from a collection")
 def test_what_a_layer_makes_of_a_feature_that_another_hook_reads_is_logged(tmp_path: Path) -> None:
     own = program("feature_from_collection").FeatureHook()
     train("feature_from_collection", tmp_path, own, hook(tmp_path))
@@ -335,11 +353,22 @@ def test_what_a_layer_makes_of_a_feature_that_another_hook_reads_is_logged(tmp_p
 
 @pytest.mark.estimator
 @selects_collections
+@pytest.mark.covers("Graph: Select takes graph collections")
 @pytest.mark.parametrize(
     ("name", "own", "collection"),
     [
-        ("feature_from_collection", "FeatureHook", "my_features"),
-        ("prediction_from_collection", "PredictionHook", "my_predictions"),
+        pytest.param(
+            "feature_from_collection",
+            "FeatureHook",
+            "my_features",
+            marks=pytest.mark.covers("Programs: a hook that reads a feature from a collection"),
+        ),
+        pytest.param(
+            "prediction_from_collection",
+            "PredictionHook",
+            "my_predictions",
+            marks=pytest.mark.covers("Programs: a hook that reads a prediction from a collection"),
+        ),
     ],
 )
 def test_a_tensor_of_a_collection_is_logged_as_the_programs_own_hook_reads_it(
@@ -355,6 +384,7 @@ def test_a_tensor_of_a_collection_is_logged_as_the_programs_own_hook_reads_it(
 
 
 @pytest.mark.estimator
+@pytest.mark.covers("Programs: a hook that reads a prediction from a collection")
 def test_predictions_are_those_that_another_hook_reads_from_a_collection(tmp_path: Path) -> None:
     own = program("prediction_from_collection").PredictionHook()
     train("prediction_from_collection", tmp_path, own, hook(tmp_path))
@@ -365,6 +395,7 @@ def test_predictions_are_those_that_another_hook_reads_from_a_collection(tmp_pat
 
 
 @pytest.mark.estimator
+@pytest.mark.covers("Programs: a hook that reads a weight from a collection")
 def test_a_weight_is_what_another_hook_reads_from_a_collection(tmp_path: Path) -> None:
     source = program("weight_from_collection")
     own = source.WeightHook()
@@ -406,6 +437,7 @@ def test_a_program_with_keras_trains_to_the_same_bits_with_the_callback(
 
 
 @not_built
+@pytest.mark.covers("Programs: Keras, subclassed", "Keras: subclassed")
 def test_the_layers_of_a_subclassed_model_are_logged_as_its_list_of_layers_has_them(tmp_path: Path) -> None:
     source = program("keras_subclassed")
     model, run = fit(source, tmp_path)
@@ -418,6 +450,7 @@ def test_the_layers_of_a_subclassed_model_are_logged_as_its_list_of_layers_has_t
         assert_close(logged(run, layer.path, 4), np.asarray(x))
 
 
+@pytest.mark.covers("Programs: Keras, functional with nested models", "Keras: models nested three deep")
 def test_layers_of_models_in_models_are_logged_by_the_paths_on_which_one_finds_them(tmp_path: Path) -> None:
     source = program("keras_nested")
     model, run = fit(source, tmp_path)
@@ -434,6 +467,7 @@ def test_layers_of_models_in_models_are_logged_by_the_paths_on_which_one_finds_t
 
 
 @not_built
+@pytest.mark.covers("Programs: Keras, weights changed by hand")
 def test_weights_that_are_changed_by_hand_are_logged_as_they_are_then(tmp_path: Path) -> None:
     source = program("keras_weights_by_hand")
     model, run = fit(source, tmp_path)
