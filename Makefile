@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-estimator test check pictures bench proto frontend browser clean
+.PHONY: help demo demo-estimator test coverage check pictures bench proto frontend browser clean
 .DELETE_ON_ERROR:
 # Both environments build the front end in the same place.
 .NOTPARALLEL:
@@ -11,6 +11,7 @@ help:
 	@echo "make demo            train a small Keras model on real digits, and look at it in the Layers tab"
 	@echo "make demo-estimator  the same with a tf.estimator.Estimator (Python 3.9 to 3.11)"
 	@echo "make test            all tests: both TensorFlow stacks, the front end, end to end in Chromium"
+	@echo "make coverage        write docs/coverage.md from what the last \`make test\` has shown"
 	@echo "make check           format, lint and types of both languages"
 	@echo "make pictures        make the documents' pictures anew"
 	@echo "make bench           measure what logging costs and keeps"
@@ -83,14 +84,19 @@ test: .venv/.ready .venv-estimator/.ready frontend browser
 	echo "Front end: types, format, unit tests"; \
 	.venv/bin/python build_frontend.py check test || { status=1; front_end=failed; }; \
 	echo "TensorFlow 2.15 (.venv-estimator)"; \
-	.venv-estimator/bin/python -m pytest -m 'not e2e and not packaging' | tee build/test-estimator.log || status=1; \
+	.venv-estimator/bin/python -m pytest -m 'not e2e and not packaging' \
+		--coverage-results=build/coverage-estimator.json | tee build/test-estimator.log || status=1; \
 	echo "TensorFlow 2.21 (.venv)"; \
-	.venv/bin/python -m pytest -m 'not estimator' | tee build/test-modern.log || status=1; \
+	.venv/bin/python -m pytest -m 'not estimator' \
+		--coverage-results=build/coverage-modern.json | tee build/test-modern.log || status=1; \
 	echo; \
 	echo "Front end: $$front_end"; \
 	echo "TensorFlow 2.15:"; tail -n 1 build/test-estimator.log; \
 	echo "TensorFlow 2.21:"; tail -n 1 build/test-modern.log; \
 	exit $$status
+
+coverage: .venv/.ready
+	@.venv/bin/python tests/coverage_table.py
 
 check: .venv/.ready
 	@.venv/bin/ruff format --check .

@@ -276,12 +276,14 @@ def _weights_by_call(calls: list[Call]) -> dict[int, list[tuple[str, Any]]]:
     first: dict[int, Call] = {}
     for call in calls:
         first.setdefault(id(call.layer), call)
-    owners: dict[int, tuple[int, Call, Any]] = {}
+    owners: dict[int, tuple[tuple[int, int], Call, Any]] = {}
     for call in first.values():
         weights = list(call.layer.weights)
+        # A container of one layer has no more weights than that layer, which stands deeper.
+        rank = (len(weights), -len(call.path.split("/")) if call.path else 0)
         for variable in weights:
-            if id(variable) not in owners or len(weights) < owners[id(variable)][0]:
-                owners[id(variable)] = (len(weights), call, variable)
+            if id(variable) not in owners or rank < owners[id(variable)][0]:
+                owners[id(variable)] = (rank, call, variable)
     owned: dict[int, list[Any]] = {}
     for _, call, variable in owners.values():
         owned.setdefault(id(call), []).append(variable)

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 # Read when TensorFlow is imported: errors only. Set before any test module imports it.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+# Its option `--coverage-results` and its mark `covers`.
+pytest_plugins = ["coverage_table"]
+
 CHROMIUM_FLAGS = [
     "--no-sandbox",
     "--disable-gpu",

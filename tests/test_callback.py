@@ -175,6 +175,7 @@ def test_scalars_are_what_keras_itself_reports(tmp_path: Path) -> None:
 # Which steps.
 
 
+@pytest.mark.covers("Keras: fit called again")
 def test_steps_go_on_over_several_fits(tmp_path: Path) -> None:
     model = _plain()
     callback = LayerViewCallback(tmp_path, schedule=1)
@@ -183,6 +184,7 @@ def test_steps_go_on_over_several_fits(tmp_path: Path) -> None:
     assert list(_run(tmp_path).steps) == list(range(17))
 
 
+@pytest.mark.covers("Keras: data sets")
 def test_batches_of_a_generator_of_unknown_length_are_counted_right(tmp_path: Path) -> None:
     def batches() -> Any:
         for i in range(5):
@@ -195,6 +197,7 @@ def test_batches_of_a_generator_of_unknown_length_are_counted_right(tmp_path: Pa
     assert list(_run(tmp_path).steps) == list(range(16))
 
 
+@pytest.mark.covers("Keras: steps_per_execution")
 def test_steps_per_execution_logs_between_executions(tmp_path: Path) -> None:
     model = _classifier(steps_per_execution=4)
     model.fit(X, Y, batch_size=13, epochs=2, verbose=0, callbacks=[LayerViewCallback(tmp_path, schedule=1)])
@@ -315,6 +318,7 @@ def test_a_training_is_bit_identical_with_and_without_the_callback(name: str, sc
     assert len(_run(tmp_path).steps) > 3
 
 
+@pytest.mark.covers("Keras: subclassed")
 def test_a_subclassed_model_that_is_not_built_starts_from_the_same_weights(tmp_path: Path) -> None:
     results = []
     for callbacks in ([], [LayerViewCallback(tmp_path, schedule=1)]):
@@ -351,6 +355,7 @@ def test_the_batches_trained_on_are_the_same(tmp_path: Path) -> None:
         assert seen[0] == seen[1]
 
 
+@pytest.mark.covers("Keras: no attribute left behind")
 def test_nothing_of_the_recording_is_left_behind(tmp_path: Path) -> None:
     base = next(c for c in layers.Dense.__mro__ if c.__name__ == "Layer" and "__call__" in vars(c))
     before = vars(base)["__call__"]
@@ -370,6 +375,7 @@ def test_nothing_of_the_recording_is_left_behind(tmp_path: Path) -> None:
 # What is logged.
 
 
+@pytest.mark.covers("Keras: layers shared or called in a loop", "Keras: plain operations between layers")
 def test_nested_models_shared_layers_and_connections_are_named(tmp_path: Path) -> None:
     shared = layers.Dense(4, name="shared")
     inner = keras.Sequential(
@@ -400,6 +406,9 @@ def test_nested_models_shared_layers_and_connections_are_named(tmp_path: Path) -
     assert by_path["shared"].class_name == "Dense"
 
 
+@pytest.mark.covers(
+    "What and when: Select, layer paths", "What and when: Select, layer classes", "What and when: Select, kinds"
+)
 def test_only_what_is_selected_is_logged(tmp_path: Path) -> None:
     model = _classifier()
     select = Select(include=("Conv2D", "classes"), exclude=("classes",), kinds=("weight",))
@@ -411,6 +420,7 @@ def test_only_what_is_selected_is_logged(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.covers("Keras: custom train_step", "Keras: models with no loss")
 def test_a_model_without_a_loss_function_of_its_own_logs_weights_and_activations(tmp_path: Path) -> None:
     class Custom(keras.Model):
         """Trains by hand."""

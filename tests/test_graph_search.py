@@ -80,6 +80,15 @@ def test_searching_leaves_the_graph_as_it_is() -> None:
     ids=["sgd", "momentum", "adam", "rmsprop", "adagrad", "ftrl"],
 )
 @pytest.mark.parametrize("use_resource", [True, False], ids=["resource variables", "reference variables"])
+@pytest.mark.covers(
+    "Graph: SGD",
+    "Graph: Momentum",
+    "Graph: Adam",
+    "Graph: Adagrad",
+    "Graph: RMSProp",
+    "Graph: Ftrl",
+    "Graph: raw variables in a model_fn",
+)
 def test_activations_and_gradients_are_those_worked_out_by_hand(optimizer: Any, use_resource: bool) -> None:
     def network(x: tf.Tensor) -> tf.Tensor:
         x = tf.nn.relu(dense(flat(x), 12, "hidden", use_resource))
@@ -169,6 +178,7 @@ def test_bare_variables_of_several_layers_in_one_scope_are_told_apart() -> None:
     assert names(found, "model/w1", "weight") == ["w1", "b1"]
 
 
+@pytest.mark.covers("Graph: variable_scope with reuse")
 def test_a_scope_that_is_reused_is_one_layer_with_several_calls() -> None:
     def network(x: tf.Tensor) -> tf.Tensor:
         a, b = flat(x)[:, :96], flat(x)[:, 96:]
@@ -282,6 +292,7 @@ def conditional(graph: graphs.Graph, kind: str) -> tuple[Any, Any]:
         ("accumulated", "its gradient is that of each batch, before it is accumulated"),
     ],
 )
+@pytest.mark.covers("Graph: cond")
 def test_gradients_are_found_under_a_condition(control_flow: bool, kind: str, remark: str | None) -> None:
     def network(x: tf.Tensor) -> tf.Tensor:
         return dense(flat(x), 10, "logits")
@@ -302,6 +313,7 @@ def test_gradients_are_found_under_a_condition(control_flow: bool, kind: str, re
     assert (len(notes) == 1 and remark in notes[0]) if remark else notes == []
 
 
+@pytest.mark.covers("Graph: embedding look-ups with sparse gradients")
 def test_a_sparse_gradient_is_logged_as_the_rows_that_it_changes() -> None:
     graph = tf1.Graph()
     with graph.as_default():
@@ -320,6 +332,7 @@ def test_a_sparse_gradient_is_logged_as_the_rows_that_it_changes() -> None:
     assert fetched.shape == (4, 5)  # words 0 to 3, each once
 
 
+@pytest.mark.covers("Graph: an optimizer with unknown apply ops")
 def test_where_no_optimizer_has_an_apply_operation_the_notes_say_so() -> None:
     graph = tf1.Graph()
     with graph.as_default():
@@ -397,6 +410,7 @@ def network_of_tf_layers(x: tf.Tensor) -> tf.Tensor:
 
 
 @pytest.mark.estimator
+@pytest.mark.covers("Graph: tf.layers, flatten", "Graph: tf.layers, separable convolution", "Graph: tf.layers, dropout")
 def test_tf_layers_are_found() -> None:
     with trained(network_of_tf_layers) as t:
         found = search(t.graph)
@@ -420,6 +434,7 @@ def test_tf_layers_are_found() -> None:
 
 
 @pytest.mark.estimator
+@pytest.mark.covers("Graph: Keras layers in a model_fn")
 def test_keras_layers_are_found_and_a_shared_one_has_its_calls() -> None:
     def network(x: tf.Tensor) -> tf.Tensor:
         layers = tf.keras.layers

@@ -80,6 +80,7 @@ def elu_convolution(x: tf.Tensor) -> tf.Tensor:
 
 @pytest.mark.parametrize("network", [noisy_network, bn_relu, swish, residual, elu_convolution])
 @pytest.mark.parametrize("schedule", [Schedule(), Schedule(every=3)], ids=["ladder", "every third step"])
+@pytest.mark.covers("Graph: MonitoredTrainingSession without a checkpoint folder")
 def test_losses_and_all_variables_are_the_same_to_the_last_bit(
     network: Callable[[tf.Tensor], tf.Tensor], schedule: Schedule, tmp_path: Path
 ) -> None:
@@ -102,6 +103,7 @@ def test_extra_runs_of_the_users_own_take_no_batch_and_log_nothing(tmp_path: Pat
     np.testing.assert_array_equal(run.scalars["loss"], np.array(without[0], np.float64))
 
 
+@pytest.mark.covers("Graph: a placeholder that the run does not feed")
 def test_a_run_without_its_placeholder_fed_goes_through(tmp_path: Path) -> None:
     graph = tf1.Graph()
     with graph.as_default():
@@ -174,6 +176,11 @@ def initial_value(graph: graphs.Graph, name: str) -> np.ndarray:
         return session.run(f"{name}/Read/ReadVariableOp:0")
 
 
+@pytest.mark.covers(
+    "Graph: restore, step numbers go on",
+    "Graph: MonitoredTrainingSession with a checkpoint folder",
+    "What and when: Schedule, every N",
+)
 def test_an_interval_is_followed_exactly_and_from_wherever_the_training_goes_on(tmp_path: Path) -> None:
     hook = LayerViewHook(tmp_path / "log", schedule=4)
     for last in (10, 22):
@@ -229,6 +236,7 @@ def test_without_a_global_step_the_runs_that_train_are_counted(tmp_path: Path) -
     assert "the graph has no global step, so the steps count the runs that train" in run.model.notes
 
 
+@pytest.mark.covers("Graph: several train ops")
 def test_optimizers_that_take_turns_each_log_their_gradients_at_a_step(tmp_path: Path) -> None:
     graph = tf1.Graph()
     with graph.as_default():
@@ -256,6 +264,7 @@ def test_optimizers_that_take_turns_each_log_their_gradients_at_a_step(tmp_path:
         assert np.isfinite(sizes).sum() >= 5, layer
 
 
+@pytest.mark.covers("What and when: Select, layer paths", "What and when: Select, kinds")
 def test_only_what_is_selected_is_logged_and_connected_past_the_rest(tmp_path: Path) -> None:
     def network(x: tf.Tensor) -> tf.Tensor:
         x = tf.nn.relu(dense(tf.nn.relu(dense(flat(x), 12, "first")), 12, "second"))
@@ -341,6 +350,7 @@ def test_an_error_in_the_hook_itself_is_reported_once_and_the_training_goes_on(
     assert caplog.text.count("a defect of ours") == 1
 
 
+@pytest.mark.covers("What and when: evaluate and predict with a hook, first batch at once")
 def test_in_evaluation_the_first_batch_is_the_steps_record(tmp_path: Path) -> None:
     graph = tf1.Graph()
     with graph.as_default():
@@ -452,6 +462,7 @@ def slow_disk(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.estimator
+@pytest.mark.covers("Graph: tf.layers, batch normalisation", "Graph: tf.layers, dropout")
 def test_an_estimator_trains_to_the_same_bits_and_logs_what_its_checkpoints_hold(tmp_path: Path) -> None:
     plain, losses = estimate(tmp_path / "plain", [])
     hooked, with_hook = estimate(tmp_path / "hooked", [LayerViewHook(tmp_path / "hooked", schedule=1, keep=EXACT)])
@@ -475,6 +486,9 @@ def test_an_estimator_trains_to_the_same_bits_and_logs_what_its_checkpoints_hold
 
 @pytest.mark.estimator
 @pytest.mark.usefixtures("slow_disk")
+@pytest.mark.covers(
+    "What and when: evaluate and predict with a hook, first batch at once", "What and when: modes told apart"
+)
 def test_a_prediction_that_is_closed_early_logs_what_it_returned(tmp_path: Path) -> None:
     estimator, _ = estimate(tmp_path, [], steps=5)
     hook = LayerViewHook(tmp_path / "predict", keep=EXACT)
@@ -502,6 +516,7 @@ def test_a_prediction_of_features_alone_logs_the_layers_up_to_them(tmp_path: Pat
 
 
 @pytest.mark.estimator
+@pytest.mark.covers("What and when: modes told apart")
 def test_an_evaluation_logs_its_first_batch_though_the_graph_has_an_optimizer(tmp_path: Path) -> None:
     estimator, _ = estimate(tmp_path, [], steps=7)
     plain = estimator.evaluate(test_data)
@@ -518,6 +533,7 @@ def test_an_evaluation_logs_its_first_batch_though_the_graph_has_an_optimizer(tm
 
 @pytest.mark.estimator
 @pytest.mark.usefixtures("slow_disk")
+@pytest.mark.covers("What and when: NanTensorHook, the last step is written")
 def test_the_step_whose_loss_is_nan_is_on_disk_when_the_estimator_stops(tmp_path: Path) -> None:
     hook = LayerViewHook(tmp_path, schedule=1)
     with pytest.raises(tf1.train.NanLossDuringTrainingError):
@@ -529,6 +545,7 @@ def test_the_step_whose_loss_is_nan_is_on_disk_when_the_estimator_stops(tmp_path
 
 
 @pytest.mark.estimator
+@pytest.mark.covers("Graph: Keras layers in a model_fn")
 def test_keras_layers_in_a_model_fn_are_logged(tmp_path: Path) -> None:
     def keras_model_fn(features: Any, labels: Any, mode: str) -> Any:
         layers = tf.keras.layers

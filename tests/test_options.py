@@ -10,6 +10,7 @@ from tb_layerview.options import as_schedule, interval
 LAYERS = [("conv1", "Conv2D"), ("conv2", "Conv2D"), ("head/dense", "Dense")]
 
 
+@pytest.mark.covers("What and when: Schedule, the ladder")
 def test_the_ladder_logs_527_of_10_000_steps_and_about_740_of_100_000() -> None:
     assert sum(Schedule().wants(step) for step in range(10_001)) == 527
     assert sum(Schedule().wants(step) for step in range(100_000)) == pytest.approx(740, abs=5)
@@ -30,6 +31,7 @@ def test_values_are_kept_on_eight_steps_per_octave_of_the_ladder() -> None:
     assert all(Schedule().wants(step) for step in kept)
 
 
+@pytest.mark.covers("What and when: Schedule, every N", "What and when: Schedule, given steps")
 def test_an_explicit_interval_or_list_is_followed_exactly() -> None:
     assert [s for s in range(31) if as_schedule(10).wants(s)] == [0, 10, 20, 30]
     assert [s for s in range(31) if Schedule(steps=(3, 28, 28)).wants(s)] == [3, 28]
@@ -53,6 +55,7 @@ def test_a_budget_is_a_share() -> None:
         Schedule(budget=2)
 
 
+@pytest.mark.covers("What and when: Select, layer paths", "What and when: Select, layer classes")
 def test_patterns_match_paths_and_class_names() -> None:
     select = Select(include=("Conv2D", "head/*"), exclude=("conv2",))
     assert [path for path, name in LAYERS if select.takes(path, name)] == ["conv1", "head/dense"]

@@ -124,6 +124,7 @@ def test_quantiles_are_near_those_of_the_array(tmp_path: Path) -> None:
         assert run.histogram(run.tensor(layer), 1).counts.sum() == array.size
 
 
+@pytest.mark.covers("What and when: Keep, units")
 def test_units_are_statistics_of_the_last_axis(tmp_path: Path) -> None:
     write_run(tmp_path, range(1))
     run = LayerReader(tmp_path).run()

@@ -47,6 +47,7 @@ def _train(
 
 
 @pytest.mark.parametrize("log_seconds", [0.002, 0.026, 0.2])
+@pytest.mark.covers("What and when: Schedule, the overhead budget")
 def test_the_ladder_stays_within_its_budget_and_uses_it(tmp_path: Path, log_seconds: float) -> None:
     steps, step_seconds = 20_000, 0.03
     logged, session = _train(tmp_path, Schedule(), steps, step_seconds, log_seconds)
@@ -118,6 +119,7 @@ def test_a_failure_to_write_ends_the_logging_and_not_the_training(
     assert "logging stopped early" in message
 
 
+@pytest.mark.covers("What and when: Keep, the byte cap", "What and when: Keep, the order of thinning")
 def test_as_the_byte_cap_nears_values_thin_out_first_and_steps_last(tmp_path: Path) -> None:
     keep = Keep(max_bytes=300_000)
     session = Session(tmp_path, Schedule(every=1), keep)

@@ -17,6 +17,7 @@ from tb_layerview import Keep, LayerReader, LayerWriter
 rng = np.random.default_rng(4)
 
 
+@pytest.mark.covers("What and when: LayerWriter, numpy")
 def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     activations = rng.normal(size=(5, 8, 6)).astype(np.float32)
     kernels = rng.normal(size=(5, 6, 3))

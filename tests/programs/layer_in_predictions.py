@@ -1,0 +1,52 @@
+"""The right way to get at a layer of an Estimator: among the predictions, as values, example by example."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+tf1 = tf.compat.v1
+
+random = np.random.default_rng(17)
+X = random.normal(size=(64, 5)).astype(np.float32)
+Y = np.tanh(X.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def model_fn(features: Any, labels: Any, mode: str) -> Any:
+    dense = tf1.layers.dense(features, 10, activation=tf.nn.relu)
+    output = tf1.layers.dense(dense, 1)
+
+    if mode == tf.estimator.ModeKeys.PREDICT:
+        return tf.estimator.EstimatorSpec(mode, predictions={"output": output, "dense_output": dense})
+
+    loss = tf1.losses.mean_squared_error(labels, output)
+    train_op = tf1.train.AdamOptimizer(0.01).minimize(loss, tf1.train.get_global_step())
+    metrics = {"mse": tf1.metrics.mean_squared_error(labels, output)}
+    return tf.estimator.EstimatorSpec(mode, loss=loss, train_op=train_op, eval_metric_ops=metrics)
+
+
+def make_estimator(folder: str) -> Any:
+    return tf.estimator.Estimator(model_fn, folder)
+
+
+def training_data() -> Any:
+    return tf.data.Dataset.from_tensor_slices((X, Y)).shuffle(10, seed=1).batch(16).repeat()
+
+
+def prediction_data() -> Any:
+    return tf.data.Dataset.from_tensor_slices(X).batch(1)
+
+
+def main(folder: str) -> None:
+    estimator = make_estimator(folder)
+    estimator.train(training_data, steps=6)
+    for prediction in estimator.predict(prediction_data):
+        print("dense layer:", prediction["dense_output"].round(3))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1] if len(sys.argv) > 1 else tempfile.mkdtemp())
