@@ -13,7 +13,6 @@ from typing import Any
 
 import tensorflow as tf
 
-from tb_layerview.device_digest import values_kept
 from tb_layerview.digest import Measurement
 from tb_layerview.graph_digests import DigestGroup, add_digests, add_weight_digests
 from tb_layerview.graph_index import GraphIndex, can_run
@@ -190,7 +189,6 @@ class _Logging:
         self._groups: tuple[DigestGroup, ...] = add_digests(self._index, in_run, keep, triggers)
         self._weights: DigestGroup = add_weight_digests(self._index, weights, keep)
         self._runs = KnownRuns(self._index, self._found, self._groups, self._is_training, self._add_step(notes))
-        self._session.plan(sum(values_kept(group.taps) for group in (*self._groups, self._weights)))
         self._session.describe(
             Model(
                 layers=layers,
