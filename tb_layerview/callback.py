@@ -154,7 +154,6 @@ class LayerViewCallback(tf.keras.callbacks.Callback):
             session.close()
             raise
         self._probe = probe
-        session.plan(probe.values_kept)
         session.describe(dataclasses.replace(probe.model, schedule=self._schedule.in_words()))
 
     def _log_first(self) -> None:

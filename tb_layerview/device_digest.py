@@ -11,7 +11,6 @@ in the cache. It is called, not inlined: 120 digests inlined into a ResNet-50's 
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -100,11 +99,6 @@ def measurements(taps: Mapping[int, Tap], fetched: Mapping[str, Any]) -> dict[in
         axes = tuple(dataclasses.replace(axis, count=n) for axis, n in zip(tap.keep or (), kept.shape))
         measured[int(index)] = dataclasses.replace(measured[int(index)], kept=kept, kept_axes=axes)
     return measured
-
-
-def values_kept(taps: Mapping[int, Tap]) -> int:
-    """How many elements are kept of all tensors together."""
-    return sum(math.prod(axis.count for axis in tap.keep) for tap in taps.values() if tap.keep is not None)
 
 
 def _reduce_large(tap: Tap) -> dict[str, tf.Tensor]:

@@ -15,10 +15,6 @@ from tb_layerview.graph_index import GraphIndex
 from tb_layerview.graph_search import GraphTap
 from tb_layerview.options import Keep
 
-# How many are assumed along an axis whose size is not known before the graph runs, when it is decided what to keep.
-_ASSUMED = {"example": 64}
-_ASSUMED_ELSE = 128
-
 
 @dataclasses.dataclass(frozen=True)
 class DigestGroup:
@@ -115,8 +111,7 @@ def _plan(tap: GraphTap, keep: Keep) -> tuple[values.Axis, ...] | None:
     budget = keep.budget(tensor.kind)
     if not budget or not tensor.shape:
         return None
-    sizes = [_ASSUMED.get(axis, _ASSUMED_ELSE) if size < 0 else size for size, axis in zip(tensor.shape, tensor.axes)]
-    return values.choose(sizes, tensor.axes, budget, keep.examples)
+    return values.choose(values.assume(tensor.shape, tensor.axes), tensor.axes, budget, keep.examples)
 
 
 @contextlib.contextmanager

@@ -13,7 +13,6 @@ from typing import Any
 
 import tensorflow as tf
 
-from tb_layerview.device_digest import values_kept
 from tb_layerview.digest import Measurement
 from tb_layerview.graph_digests import DigestGroup, add_digests, add_weight_digests
 from tb_layerview.graph_index import GraphIndex, can_run
@@ -201,7 +200,6 @@ class _Logging:
         self._runs = KnownRuns(self._index, self._found, self._groups, self._is_training, raiser, by_hand)
         ids = {id(tap) for tap in selected}
         self._never_logged = {i: self._found.layers[t.tensor.layer].path for i, t in taps.items() if id(t) in ids}
-        self._session.plan(sum(values_kept(group.taps) for group in (*self._groups, self._weights)))
         self._session.describe(
             Model(
                 layers=self._found.layers,

@@ -130,11 +130,6 @@ class ProbePass:
         """Makes measurements, by index in `model.tensors`, of what `run` returned. Needs no device."""
         return device_digest.measurements(self._taps, fetched)
 
-    @property
-    def values_kept(self) -> int:
-        """How many elements are kept of all tensors together, when values are wanted."""
-        return device_digest.values_kept(self._taps)
-
     def _arguments(self) -> tuple[Any, Any, Any]:
         return self._batch.x, self._batch.y, self._batch.sample_weight
 

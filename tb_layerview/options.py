@@ -157,10 +157,6 @@ class Schedule:
             return step in self._step_set
         return step % interval(step) == 0
 
-    def wants_values(self, step: int, per_octave: int = 8) -> bool:
-        """Whether values are kept at this step: so many times per octave on the ladder, else at each logged step."""
-        return not self.is_ladder or step % interval(step, per_octave) == 0
-
     @property
     def _step_set(self) -> frozenset[int]:
         cached = self.__dict__.get("_steps_as_set")
@@ -208,7 +204,9 @@ class Keep:
       examples: Down to how many examples of an activation before anything else is left out.
       units: Whether to keep statistics per unit.
       precision: How kept values are stored: `float16` under a power-of-two scale, or exactly: `float32`, `float64`.
-      max_bytes: The most bytes that a run may write. As it nears, values thin out first, then units, histograms, steps.
+      max_bytes: The most bytes that a run may write. On the ladder it is planned before the first step, for 100,000 of
+        them, how often each part is kept: values give way first, then units, histograms, and at last rungs. With
+        `Schedule(every=...)` or `(steps=...)` the parts are left out in that order as the cap nears.
 
     Raises:
       ValueError: A number is out of its range.

@@ -11,20 +11,18 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 
-import numpy as np
-
 from tb_layerview import layerview_pb2 as pb
 from tb_layerview import record
 from tb_layerview.budget import Budget
 from tb_layerview.digest import Measurement
 from tb_layerview.log import Log
 from tb_layerview.model import Mode, Model
-from tb_layerview.options import Keep, Schedule, interval
+from tb_layerview.options import Keep, Schedule
+from tb_layerview.plan import Plan
 
 logger = logging.getLogger("tb_layerview")
 
-# From which share of the byte cap on what is thinned: values, then units, then histograms, then steps.
-_THIN_VALUES, _NO_UNITS, _NO_HISTOGRAMS, _NO_STEPS = 0.5, 0.85, 0.92, 0.99
+_RAISE_THE_CAP = "no more steps are logged. Keep(max_bytes=...) raises the cap"
 _MOST_PENDING = 4  # steps that may wait for the writing thread
 
 Measure = Callable[[], "dict[int, Measurement]"]
@@ -72,24 +70,11 @@ class Session:
         self._thread: threading.Thread | None = None
         self._failures: set[str] = set()
         self._logged = self._skipped = 0
-        self._values_per_octave = 8
+        self._plan = Plan(schedule, keep)
+        self._is_full = False
         self._last: int | None = None
 
     # When.
-
-    def plan(self, values: int) -> None:
-        """Plans how often values are kept, for a training of 100,000 steps.
-
-        Args:
-          values: How many elements are kept of all tensors together, each time.
-        """
-        size = values * np.dtype(self._keep.precision).itemsize
-        while self._values_per_octave > 1:
-            times = sum(self._schedule.wants_values(s, self._values_per_octave) for s in range(128))
-            times += self._values_per_octave * (100_000 // 128).bit_length()
-            if times * size <= _THIN_VALUES * self._keep.max_bytes:
-                break
-            self._values_per_octave //= 2
 
     def begin(self, step: int) -> None:
         """Says that the training begins, at this step. What was set up before counts as part of it."""
@@ -97,10 +82,7 @@ class Session:
 
     def due(self, step: int) -> bool:
         """Whether this step is to be logged."""
-        if not self.is_open or self.is_last(step) or not self._schedule.wants(step):
-            return False
-        if self._log.bytes_written > _NO_STEPS * self._keep.max_bytes:
-            self._report("the byte cap", f"{self._keep.max_bytes:,} bytes are written; no more steps are logged")
+        if not self.is_open or self._is_full or self.is_last(step) or not self._plan.wants(step):
             return False
         if not self._schedule.is_ladder or self.budget.affords(step):
             return True
@@ -113,15 +95,7 @@ class Session:
 
     def values_due(self, step: int) -> bool:
         """Whether values are to be kept at this step, which is due."""
-        used = self._log.bytes_written / self._keep.max_bytes
-        if used > _NO_UNITS or not self._schedule.wants_values(step, self._values_per_octave):
-            return False
-        if used <= _THIN_VALUES:
-            return True
-        # Three quarters through what is left for values, every fourth of them is kept, and so on.
-        level = 1 + int(4 * (used - _THIN_VALUES) / (_NO_UNITS - _THIN_VALUES))
-        base = interval(step, self._values_per_octave) if self._schedule.is_ladder else (self._schedule.every or 1)
-        return step % (base << level) == 0
+        return self._plan.wants_values(step, self._log.bytes_written)
 
     # What it costs, and what goes wrong.
 
@@ -167,8 +141,13 @@ class Session:
     # Writing.
 
     def describe(self, model: Model) -> None:
-        """Says what is logged; before the first `write`."""
-        self._put("the log", lambda: self._log.describe(model))
+        """Says what is logged, and plans how much of it is kept; before the first `write`."""
+        if self.mode == "train":  # the other modes log a few steps, of no ladder
+            self._plan = Plan.of(model.tensors, self._schedule, self._keep)
+        described = dataclasses.replace(model, notes=(*model.notes, *self._plan.in_words()))
+        for sentence in self._plan.in_words():
+            logger.info("tb_layerview: %s.", sentence)
+        self._put("the log", lambda: self._log.describe(described))
 
     def write(self, step: int, measure: Measure, scalars: Mapping[str, float]) -> None:
         """Hands a step to the writing thread.
@@ -179,7 +158,6 @@ class Session:
           scalars: Loss, metrics, learning rate by name.
         """
         self._last = step
-        self._logged += 1
         scalars = dict(scalars)
         cost = pb.Cost(
             set_up_seconds=self.budget.set_up,
@@ -189,15 +167,16 @@ class Session:
         )
 
         def append() -> None:
-            measurements = measure()
-            used = self._log.bytes_written / self._keep.max_bytes
-            if used > _NO_UNITS or not self._keep.units:
-                measurements = {i: dataclasses.replace(m, units=None) for i, m in measurements.items()}
-            if used > _NO_HISTOGRAMS:
-                measurements = {i: dataclasses.replace(m, code_counts=None) for i, m in measurements.items()}
+            written = self._log.bytes_written
+            measurements = self._plan.fit(step, measure(), written, self._keep.precision)
+            if measurements is None:
+                self._is_full = True
+                self._report("the byte cap", f"{written:,} bytes are written; {_RAISE_THE_CAP}")
+                return
             self._log.write(
                 step, measurements, mode=self.mode, scalars=scalars, cost=cost, precision=self._keep.precision
             )
+            self._logged += 1
 
         self._put("the log", append)
 

@@ -12,6 +12,9 @@ import numpy.typing as npt
 from tb_layerview import arrays
 
 _AXIS = struct.Struct("<III")
+# How many are assumed along an axis whose size is not known before the model runs, when it is decided what to keep.
+_ASSUMED = {"example": 64}
+_ASSUMED_ELSE = 128
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +55,11 @@ class Values:
     array: npt.NDArray[np.floating]
     axes: tuple[Axis, ...]
     precision: arrays.Precision
+
+
+def assume(shape: Sequence[int], axes: Sequence[str]) -> tuple[int, ...]:
+    """A tensor's shape, with sizes in place of those that are not known (-1)."""
+    return tuple(_ASSUMED.get(axis, _ASSUMED_ELSE) if size < 0 else size for size, axis in zip(shape, axes))
 
 
 def choose(shape: Sequence[int], axes: Sequence[str], budget: int, examples: int) -> tuple[Axis, ...]:

@@ -25,17 +25,10 @@ def test_rungs_are_multiples_of_powers_of_two_and_those_of_later_octaves_nest_in
         assert interval(step) <= interval(step + 1)
 
 
-def test_values_are_kept_on_eight_steps_per_octave_of_the_ladder() -> None:
-    kept = [step for step in range(1024, 2048) if Schedule().wants_values(step)]
-    assert kept == list(range(1024, 2048, 128))
-    assert all(Schedule().wants(step) for step in kept)
-
-
 @pytest.mark.covers("What and when: Schedule, every N", "What and when: Schedule, given steps")
 def test_an_explicit_interval_or_list_is_followed_exactly() -> None:
     assert [s for s in range(31) if as_schedule(10).wants(s)] == [0, 10, 20, 30]
     assert [s for s in range(31) if Schedule(steps=(3, 28, 28)).wants(s)] == [3, 28]
-    assert as_schedule(10).wants_values(10)
 
 
 @pytest.mark.parametrize("interval", [0, -5])

@@ -141,21 +141,9 @@ def test_as_the_byte_cap_nears_values_thin_out_first_and_steps_last(tmp_path: Pa
     run = LayerReader(tmp_path).run()
     tensor = run.tensor("dense", kind="weight", name="kernel")
     values, units, histograms = (len(run.kept_steps(what, tensor)) for what in ("values", "units", "histogram"))
-    assert 0 < values < units < histograms < len(logged) < 2000
-    assert list(run.steps) == logged == list(range(len(logged)))
-
-
-@pytest.mark.parametrize("millions", [0.01, 1, 7, 50])
-def test_values_are_planned_to_fit_half_of_the_cap_where_they_can(tmp_path: Path, millions: float) -> None:
-    values = int(millions * 1e6)
-    session = Session(tmp_path, Schedule(), Keep())
-    session.plan(values)
-    kept = [step for step in range(100_000) if Schedule().wants(step) and session.values_due(step)]
-    session.close()
-    assert {0, 1, 2, 4, 8, 1024, 65_536} <= set(kept)
-    # float16, and the cap is 500 MB; once an octave is the least.
-    assert len(kept) * values * 2 <= 250e6 or len(kept) == 18
-    assert len(kept) > 60 or values > 1e6
+    assert 0 < values < units < histograms < len(run.steps) < 2000
+    # The last that was due found the log full.
+    assert list(run.steps) == logged[:-1] == list(range(len(run.steps)))
 
 
 def test_a_folder_that_cannot_be_written_is_an_error_at_once(tmp_path: Path) -> None:
