@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -101,7 +100,7 @@ class Graph:
 def trained(network: Callable[[tf.Tensor], tf.Tensor], optimizer: Callable[[], Any] | None = None) -> Iterator[Graph]:
     """A graph, as the default, in which a network is trained on the images, every random number from one seed."""
     graph = tf1.Graph()
-    random.seed(1)  # Keras draws its seeds from here
+    tf.keras.utils.set_random_seed(1)  # Keras draws seeds from Python, and once this was called from a place of its own
     with graph.as_default():
         tf1.set_random_seed(1)
         step = tf1.train.get_or_create_global_step()
