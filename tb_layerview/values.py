@@ -12,6 +12,8 @@ import numpy.typing as npt
 from tb_layerview import arrays
 
 _AXIS = struct.Struct("<III")
+# Axes of which every second, third, ... index is kept so that a picture stays whole.
+_POSITIONS = frozenset(("depth", "row", "column", "timestep", "position", "query", "key"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +74,7 @@ def choose(shape: Sequence[int], axes: Sequence[str], budget: int, examples: int
         others = max(1, int(np.prod([c for i, c in enumerate(counts) if i != index], dtype=np.int64)))
         counts[index] = min(counts[index], max(floor, budget // others, 1))
 
-    positions = [i for i, name in enumerate(axes) if name in ("row", "column", "timestep", "position")]
+    positions = [i for i, name in enumerate(axes) if name in _POSITIONS]
     is_activation = "example" in axes
     for i, name in enumerate(axes):
         if name == "example":
