@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
 import inspect
-import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from tb_layerview import device_digest, values
+from tb_layerview import device_digest
 from tb_layerview.device_digest import Tap
-from tb_layerview.digest import Measurement, can_measure
-from tb_layerview.keras_trace import Call, producers, recording
-from tb_layerview.model import Kind, Layer, Model, Probe, Tensor, default_axes
+from tb_layerview.digest import Measurement
+from tb_layerview.keras_state import unchanged_by_tracing, written_variables
+from tb_layerview.keras_taps import Pass, find_taps, is_number
+from tb_layerview.keras_trace import recording
+from tb_layerview.model import Model, Probe
 from tb_layerview.options import Keep, Select
 from tb_layerview.session import in_words
 from tb_layerview.version import __version__
@@ -92,15 +92,17 @@ class ProbePass:
         self._select, self._keep = select, keep
         self._taps: dict[int, Tap] = {}
         self._notes: list[str] = []
-        with _same_random_state(model):
+        with unchanged_by_tracing(model):
             self._function = tf.function(_with_autograph(self._pass)).get_concrete_function(*self._arguments())
+            # Held from here on: a generator that Keras made for unseeded random numbers is forgotten with the tracing.
+            self._variables = tuple(self._function.graph.variables)
         self.model = dataclasses.replace(
             self.model,
             probe=Probe(batch.hash(), batch.examples, True, source),
-            notes=tuple(dict.fromkeys(self._notes)),
+            notes=tuple(dict.fromkeys((*self._notes, *self.model.notes))),
             software=f"tb_layerview {__version__}, Keras {_keras_version(model)}, TensorFlow {tf.__version__}",
         )
-        self._written = _written_variables(self._function)
+        self._written = written_variables(self._function)
         # The graph's tensors are not needed any more, only what they look like.
         self._taps = {
             i: dataclasses.replace(t, tensor=tf.TensorSpec(t.tensor.shape, t.tensor.dtype))
@@ -122,13 +124,18 @@ class ProbePass:
         finally:
             for variable, value in before:
                 variable.assign(value)
-        wanted = ("digests", "values") if with_values else ("digests",)
+        wanted = ("digests", "values", "shapes") if with_values else ("digests",)
         arrays = tf.nest.map_structure(lambda tensor: tensor.numpy(), {name: fetched[name] for name in wanted})
         return arrays, {"probe_loss": float(fetched["loss"])} if "loss" in fetched else {}
 
     def measurements(self, fetched: Mapping[str, Any]) -> dict[int, Measurement]:
         """Makes measurements, by index in `model.tensors`, of what `run` returned. Needs no device."""
-        return device_digest.measurements(self._taps, fetched)
+        measured = device_digest.measurements(self._taps, fetched)
+        for name, shape in fetched.get("shapes", {}).items():
+            measurement = measured[int(name)]
+            axes = tuple(dataclasses.replace(axis, size=int(size)) for axis, size in zip(measurement.kept_axes, shape))
+            measured[int(name)] = dataclasses.replace(measurement, kept_axes=axes)
+        return measured
 
     def _arguments(self) -> tuple[Any, Any, Any]:
         return self._batch.x, self._batch.y, self._batch.sample_weight
@@ -136,16 +143,29 @@ class ProbePass:
     def _pass(self, x: Any, y: Any, sample_weight: Any) -> device_digest.Fetches:
         model = self._model
         trainable = [_tf_variable(v) for v in model.trainable_variables]
+        # Before anything runs: the pass itself writes some of them, as moving statistics and spectral norms.
+        weights = {id(v): tf.identity(tf.convert_to_tensor(v)) for v in model.weights if is_number(v)}
         with tf.GradientTape() as tape:
             with recording(model) as calls:
                 takes_training = getattr(model, "_call_has_training_arg", True)
                 predictions = model(x, training=True) if takes_training else model(x)
             loss = self._loss(x, y, predictions, sample_weight)
-        gradients: dict[int, Any] = {}
-        if loss is not None and "gradient" in self._select.kinds:
-            gradients = {id(v): g for v, g in zip(model.trainable_variables, tape.gradient(loss, trainable))}
-        self._find_taps(x, calls, gradients if loss is not None else None)
+            scale = None if loss is None else _loss_scale(model.optimizer)
+            scaled = loss if scale is None else tf.cast(loss, tf.float32) * scale
+        gradients: dict[int, Any] | None = None
+        if loss is not None:
+            gradients = {}
+            if "gradient" in self._select.kinds:
+                found = (_unscaled(gradient, scale) for gradient in tape.gradient(scaled, trainable))
+                gradients = {id(v): gradient for v, gradient in zip(model.trainable_variables, found)}
+        taps = find_taps(Pass(model, x, calls, weights, gradients), self._select, self._keep)
+        self.model, self.layers, self._taps = taps.model, taps.layers, taps.taps
         fetches = device_digest.reduce(self._taps)
+        fetches["shapes"] = {
+            str(index): tf.shape(tap.tensor)
+            for index, tap in self._taps.items()
+            if tap.keep is not None and not tap.tensor.shape.is_fully_defined()
+        }
         if loss is not None:
             fetches["loss"] = tf.cast(loss, tf.float32)
         return fetches
@@ -168,136 +188,34 @@ class ProbePass:
             return None
         return tf.reduce_sum(loss)
 
-    def _find_taps(self, x: Any, calls: list[Call], gradients: Mapping[int, Any] | None) -> None:
-        """Chooses what to tap, and describes it."""
-        # The model itself is the first call. Its path is its name, for what it does beside its layers.
-        root = self._model.name
-        paths = {id(call): call.path or root for call in calls}
-        self.layers = list(dict.fromkeys((paths[id(call)], type(call.layer).__name__) for call in calls))
-        inputs = _named_inputs(x)
-        found = _Found(self._select, self._keep, self._notes)
-        for name, tensor in inputs:
-            found.add(name, "Input", "activation", "output", tensor)
-        seen = {id(tensor) for _, tensor in inputs}
-        weights = _weights_by_call(calls)
-        sources: list[tuple[str, tuple[tf.Tensor, ...]]] = []
-        # A container's output is its last layer's, which stands further down the list and is the better name for it.
-        inner_first = sorted(calls, key=lambda c: -c.path.count("/") if c.path else 1)
-        own_outputs: dict[int, list[tuple[int, tf.Tensor]]] = {}
-        for call in inner_first:
-            outputs = [(i, t) for i, t in enumerate(call.outputs) if id(t) not in seen]
-            seen.update(id(t) for _, t in outputs)
-            own_outputs[id(call)] = outputs
-        for call in calls:
-            path, class_name = paths[id(call)], type(call.layer).__name__
-            for i, tensor in own_outputs[id(call)]:
-                name = "output" if len(call.outputs) == 1 else f"output {i}"
-                found.add(path, class_name, "activation", name, tensor, call.index)
-            sources.append((path, call.inputs))
-            for name, variable in weights.get(id(call), ()):
-                found.add(path, class_name, "weight", name, tf.convert_to_tensor(variable))
-                if gradients is not None and id(variable) in gradients:
-                    gradient = gradients[id(variable)]
-                    if gradient is None:
-                        self._notes.append(f"{path}: the loss does not depend on {name}: it has no gradient")
-                    else:
-                        dense = gradient.values if isinstance(gradient, tf.IndexedSlices) else gradient
-                        found.add(path, class_name, "gradient", name, dense)
-        owned = {id(v) for of_call in weights.values() for _, v in of_call}
-        for variable in self._model.weights:
-            if id(variable) not in owned:
-                path = getattr(variable, "path", variable.name)
-                self._notes.append(f"weight {path}: its layer is not called through the model, it is left out")
-        self._taps = found.taps
-        self.model = found.model(sources)
-
-
-class _Found:
-    """Collects what is tapped while the calls are walked."""
-
-    def __init__(self, select: Select, keep: Keep, notes: list[str]) -> None:
-        self.taps: dict[int, Tap] = {}
-        self._select, self._keep, self._notes = select, keep, notes
-        self._layers: dict[str, str] = {}
-        self._tensors: list[Tensor] = []
-        self._made_by: dict[int, int] = {}
-
-    def add(self, path: str, class_name: str, kind: Kind, name: str, tensor: tf.Tensor, call: int = 0) -> None:
-        if kind not in self._select.kinds or not self._select.takes(path, class_name):
-            return
-        dtype = tensor.dtype.base_dtype.name
-        if not can_measure(dtype):
-            self._notes.append(f"{path}: {kind} {name} has dtype {dtype} and is left out")
-            return
-        if tensor.shape.rank is None:
-            self._notes.append(f"{path}: {kind} {name} has no known number of axes and is left out")
-            return
-        self._layers.setdefault(path, class_name)
-        layer = list(self._layers).index(path)
-        shape = tuple(-1 if size is None else int(size) for size in tensor.shape)
-        axes = default_axes(kind, len(shape))
-        budget = self._keep.budget(kind)
-        keep = None
-        if budget and shape and min(shape) > 0:
-            keep = values.choose(shape, axes, budget, self._keep.examples)
-        index = len(self._tensors)
-        self._tensors.append(Tensor(layer, kind, name, shape, dtype, call, axes))
-        self.taps[index] = Tap(tensor, units=self._keep.units and len(shape) > 1, keep=keep)
-        if kind == "activation":
-            self._made_by[id(tensor)] = layer
-
-    def model(self, sources: list[tuple[str, tuple[tf.Tensor, ...]]]) -> Model:
-        """What was found; each layer's inputs are the nearest layers that its calls' inputs are computed from."""
-        index = {path: i for i, path in enumerate(self._layers)}
-        inputs: dict[str, set[int]] = {path: set() for path in self._layers}
-        for path, tensors in sources:
-            if path in inputs:
-                inputs[path].update(i for i in producers(tensors, self._made_by) if i != index[path])
-        layers = tuple(Layer(path, name, tuple(sorted(inputs[path]))) for path, name in self._layers.items())
-        return Model(layers, tuple(self._tensors))
-
-
-def _named_inputs(x: Any) -> list[tuple[str, tf.Tensor]]:
-    """The model's inputs by the path of the layer they are shown as."""
-    leaves = [leaf for leaf in tf.nest.flatten(x, expand_composites=True) if tf.is_tensor(leaf)]
-    if len(leaves) == 1:
-        return [("input", leaves[0])]
-    names = sorted(x) if isinstance(x, dict) and len(x) == len(leaves) else range(len(leaves))
-    return [(f"input/{name}", leaf) for name, leaf in zip(names, leaves)]
-
-
-def _weights_by_call(calls: list[Call]) -> dict[int, list[tuple[str, Any]]]:
-    """The weights that belong to each call's layer and to no layer within it, at its first call, with their names."""
-    first: dict[int, Call] = {}
-    for call in calls:
-        first.setdefault(id(call.layer), call)
-    owners: dict[int, tuple[tuple[int, int], Call, Any]] = {}
-    for call in first.values():
-        weights = list(call.layer.weights)
-        # A container of one layer has no more weights than that layer, which stands deeper.
-        rank = (len(weights), -len(call.path.split("/")) if call.path else 0)
-        for variable in weights:
-            if id(variable) not in owners or rank < owners[id(variable)][0]:
-                owners[id(variable)] = (rank, call, variable)
-    owned: dict[int, list[Any]] = {}
-    for _, call, variable in owners.values():
-        owned.setdefault(id(call), []).append(variable)
-    return {key: list(zip(_unique_names(variables), variables)) for key, variables in owned.items()}
-
-
-def _unique_names(variables: list[Any]) -> list[str]:
-    """The last parts of the variables' paths, as many as it takes to tell them apart."""
-    paths = [str(getattr(v, "path", v.name)).split(":")[0].split("/") for v in variables]
-    for parts in range(1, max(map(len, paths)) + 1):
-        names = ["/".join(path[-parts:]) for path in paths]
-        if len(set(names)) == len(names):
-            return names
-    return [f"{name} {i}" for i, name in enumerate(names)]
-
 
 def _tf_variable(variable: Any) -> tf.Variable:
     """TensorFlow's variable of a Keras variable."""
     return variable if isinstance(variable, tf.Variable) else variable.value
+
+
+def _loss_scale(optimizer: Any) -> Any:
+    """What the optimizer multiplies the loss by, so that float16 gradients do not vanish; None if it does not."""
+    if hasattr(optimizer, "get_scaled_loss"):  # Keras 2
+        return tf.cast(optimizer.loss_scale, tf.float32)
+    if not hasattr(optimizer, "scale_loss"):
+        return None
+    scale = optimizer.scale_loss(tf.constant(1.0))  # Keras 3; optimizers that do not scale leave it
+    return None if tf.get_static_value(scale) == 1.0 else tf.cast(scale, tf.float32)
+
+
+def _unscaled(gradient: Any, scale: Any) -> Any:
+    """The gradient of the loss itself, in float32 if that is more than it had: float16 would not hold it."""
+    if gradient is None or scale is None:
+        return gradient
+
+    def divided(values: tf.Tensor) -> tf.Tensor:
+        wide = tf.cast(values, tf.float64 if values.dtype == tf.float64 else tf.float32)
+        return wide / tf.cast(scale, wide.dtype)
+
+    if isinstance(gradient, tf.IndexedSlices):
+        return tf.IndexedSlices(divided(gradient.values), gradient.indices, gradient.dense_shape)
+    return divided(gradient)
 
 
 def _with_autograph(function: Any) -> Any:
@@ -308,44 +226,6 @@ def _with_autograph(function: Any) -> Any:
 
     unconverted.autograph_info__ = {}  # type: ignore[attr-defined]  # by which autograph knows what not to convert
     return lambda *args: unconverted(*args)
-
-
-def _written_variables(function: Any) -> list[tf.Variable]:
-    """The variables that a traced function may write, directly or in functions that it calls."""
-    handles = {id(inner): outer for outer, inner in function.graph.captures if outer.dtype == tf.resource}
-    read_only = {"ReadVariableOp", "ResourceGather", "ResourceGatherNd", "VariableShape"}
-    written: set[int] = set()
-    for op in function.graph.get_operations():
-        if op.type in read_only:
-            continue
-        untouched: set[int] = set()
-        with contextlib.suppress(ValueError):  # ops without the attribute
-            untouched = set(op.get_attr("_read_only_resource_inputs"))
-        written.update(
-            id(handles[id(tensor)])
-            for i, tensor in enumerate(op.inputs)
-            if id(tensor) in handles and i not in untouched
-        )
-    return [variable for variable in function.graph.variables if id(variable.handle) in written]
-
-
-@contextlib.contextmanager
-def _same_random_state(model: Any) -> Iterator[None]:
-    """Leaves the states of random generators in Python as they were: Keras 2 draws dropout seeds while it is traced."""
-    generators: list[Any] = [random]
-    for cls in type(model).__mro__:
-        backend = getattr(inspect.getmodule(cls), "backend", None)
-        seeds = getattr(getattr(backend, "_SEED_GENERATOR", None), "generator", None)
-        if seeds is not None:
-            generators.append(seeds)
-    states = [generator.getstate() for generator in generators]
-    numpy_state = np.random.get_state()
-    try:
-        yield
-    finally:
-        for generator, state in zip(generators, states):
-            generator.setstate(state)
-        np.random.set_state(numpy_state)
 
 
 def _keras_version(model: Any) -> str:

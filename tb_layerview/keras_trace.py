@@ -6,17 +6,21 @@ from.
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import dataclasses
 import functools
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import tensorflow as tf
 
+from tb_layerview import keras_attention
+from tb_layerview.keras_attention import Scores
+
 # Their cells run in loops, in graphs of their own or once per timestep: what the whole layer puts out says it all.
-_OPAQUE = ("RNN", "TimeDistributed")
+_OPAQUE = frozenset(("RNN", "TimeDistributed"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,28 +32,45 @@ class Call:
       path: Names of the layers within whose calls it was called, and its own; empty for the model itself.
       index: Which call of this layer at this path, from 0.
       inputs: The tensors it was given.
-      outputs: The tensors it gave back, those that live in the traced graph itself.
+      outputs: The tensors it gave back, those that live in the traced graph itself; of a ragged or sparse one the
+        values.
+      scores: What its attention looked at, if it is an attention layer.
+      remarks: What cannot be logged of it and why, without its name.
+      finished: Its place in the order in which the calls ended; a layer's end comes after those of the layers within.
     """
 
     layer: Any
     path: str
     index: int
-    inputs: tuple[tf.Tensor, ...]
-    outputs: tuple[tf.Tensor, ...]
+    inputs: tuple[tf.Tensor, ...] = ()
+    outputs: tuple[tf.Tensor, ...] = ()
+    scores: tuple[Scores, ...] = ()
+    remarks: tuple[str, ...] = ()
+    finished: int = -1
 
 
-class _Recorder(threading.local):
+@dataclasses.dataclass
+class _Recording:
+    """What one thread is recording."""
+
+    graph: tf.Graph
+    patches: contextlib.ExitStack
+    calls: list[Call] = dataclasses.field(default_factory=list)
+    counts: collections.Counter[tuple[str, int]] = dataclasses.field(default_factory=collections.Counter)
+    stack: list[int] = dataclasses.field(default_factory=list)  # places in `calls`
+    opaque: int = 0
+    finished: int = 0
+
+
+class _PerThread(threading.local):
     """What this thread is recording, if it is."""
 
-    graph: tf.Graph | None = None
-    calls: list[Call]
-    stack: list[Any]
-    opaque: int = 0
+    recording: _Recording | None = None
 
 
-_recorder = _Recorder()
+_this = _PerThread()
 _lock = threading.Lock()
-_patched: dict[type, tuple[Any, int]] = {}  # a base class's own __call__, and how many threads are recording
+_patched: dict[tuple[type, str], tuple[Any, int]] = {}  # a class' own method, and how many recordings want it patched
 
 
 @contextlib.contextmanager
@@ -59,45 +80,55 @@ def recording(model: Any) -> Iterator[list[Call]]:
     Yields:
       A list that is complete when the block has ended.
     """
-    base = next(c for c in type(model).__mro__ if c.__name__ == "Layer" and "__call__" in vars(c))
-    _recorder.graph, _recorder.calls, _recorder.stack, _recorder.opaque = tf.compat.v1.get_default_graph(), [], [], 0
-    _patch(base)
-    try:
-        yield _recorder.calls
-    finally:
-        _unpatch(base)
-        _recorder.graph = None
+    # The last one: a user's own base class may be called Layer too.
+    base = [c for c in type(model).__mro__ if c.__name__ == "Layer" and "__call__" in vars(c)][-1]
+    before = _this.recording
+    with contextlib.ExitStack() as patches:
+        current = _Recording(tf.compat.v1.get_default_graph(), patches)
+        patches.enter_context(_patch(base, "__call__", _recorded))
+        _this.recording = current
+        try:
+            yield current.calls
+        finally:
+            # The calls hold the layers and the graph: nothing of them may stay with the thread.
+            _this.recording = before
 
 
-def _patch(base: Any) -> None:
+@contextlib.contextmanager
+def _patch(owner: Any, name: str, wrap: Callable[[Any], Any]) -> Iterator[None]:
+    """Replaces a class' method while at least one recording, on whatever thread, wants it replaced."""
     with _lock:
-        original, users = _patched.get(base, (vars(base)["__call__"], 0))
-        _patched[base] = (original, users + 1)
+        original, users = _patched.get((owner, name), (vars(owner)[name], 0))
+        _patched[owner, name] = (original, users + 1)
         if not users:
-            base.__call__ = _recorded(original)
-
-
-def _unpatch(base: Any) -> None:
-    with _lock:
-        original, users = _patched.pop(base)
-        if users > 1:
-            _patched[base] = (original, users - 1)
-        else:
-            base.__call__ = original
+            setattr(owner, name, wrap(original))
+    try:
+        yield
+    finally:
+        with _lock:
+            original, users = _patched.pop((owner, name))
+            if users > 1:
+                _patched[owner, name] = (original, users - 1)
+            else:
+                setattr(owner, name, original)
 
 
 def _recorded(original: Any) -> Any:
     # `wraps` also gives the original's module, by which autograph knows not to convert it.
     @functools.wraps(original)
     def __call__(self: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N807
-        r = _recorder
-        if r.graph is None or r.opaque or tf.compat.v1.get_default_graph() is not r.graph:
+        r = _this.recording
+        if r is None or r.opaque or tf.compat.v1.get_default_graph() is not r.graph:
             return original(self, *args, **kwargs)
-        path = "/".join(str(layer.name) for layer in [*r.stack[1:], self]) if r.stack else ""
-        opaque = any(c.__name__ in _OPAQUE for c in type(self).__mro__)
-        position = len(r.calls)
-        r.calls.append(Call(self, path, sum(c.path == path and c.layer is self for c in r.calls), (), ()))
-        r.stack.append(self)
+        above = [r.calls[i].layer for i in r.stack[1:]]
+        path = "/".join(str(layer.name) for layer in [*above, self]) if r.stack else ""
+        position, opaque = len(r.calls), is_opaque(self)
+        r.calls.append(Call(self, path, r.counts[path, id(self)]))
+        r.counts[path, id(self)] += 1
+        method = keras_attention.method_of(self)
+        if method is not None:
+            r.patches.enter_context(_patch(*method, _attending))
+        r.stack.append(position)
         r.opaque += opaque
         try:
             outputs = original(self, *args, **kwargs)
@@ -108,19 +139,82 @@ def _recorded(original: Any) -> Any:
             r.calls[position],
             inputs=_tensors((args, kwargs), r.graph),
             outputs=_tensors(outputs, r.graph),
+            finished=r.finished,
         )
+        r.finished += 1
         return outputs
 
     return __call__
 
 
+def _attending(original: Any) -> Any:
+    """Keeps, of the method that computes an attention layer's attention, what it looked at."""
+
+    @functools.wraps(original)
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        # A method of a user's own class may hold conditions that autograph has to convert.
+        autograph = tf.__internal__.autograph
+        outputs = autograph.tf_convert(original, autograph.control_status_ctx())(self, *args, **kwargs)
+        r = _this.recording
+        if r is None or r.opaque or not r.stack or tf.compat.v1.get_default_graph() is not r.graph:
+            return outputs
+        position = r.stack[-1]
+        call = r.calls[position]
+        if call.layer is self:
+            found = keras_attention.scores_of(self, original, args, kwargs, outputs)
+            if isinstance(found, str):
+                r.calls[position] = dataclasses.replace(call, remarks=(*call.remarks, found))
+            else:
+                r.calls[position] = dataclasses.replace(call, scores=(*call.scores, found))
+        return outputs
+
+    method.autograph_info__ = {}  # type: ignore[attr-defined]  # by which autograph knows what not to convert
+    return method
+
+
+def is_opaque(layer: Any) -> bool:
+    """Whether nothing below this layer is recorded."""
+    return any(c.__name__ in _OPAQUE for c in type(layer).__mro__)
+
+
+def missing(model: Any, calls: Sequence[Call]) -> list[tuple[str, str]]:
+    """Path and class name of the layers that belong to the model, and were not seen being called."""
+    called = {id(call.layer) for call in calls}
+    found: list[tuple[str, str]] = []
+    seen: set[int] = set()
+
+    def walk(layer: Any, path: tuple[str, ...]) -> None:
+        for inner in getattr(layer, "_flatten_layers", lambda **_: ())(include_self=False, recursive=False):
+            if id(inner) in seen:
+                continue
+            seen.add(id(inner))
+            inner_path = (*path, str(inner.name))
+            if id(inner) not in called and type(inner).__name__ != "InputLayer":
+                found.append(("/".join(inner_path), type(inner).__name__))
+            elif not is_opaque(inner) and keras_attention.method_of(inner) is None:
+                walk(inner, inner_path)
+
+    if not is_opaque(model):
+        walk(model, ())
+    return found
+
+
 def _tensors(structure: Any, graph: tf.Graph) -> tuple[tf.Tensor, ...]:
-    """The tensors of a nested structure that live in this graph."""
-    flat: list[Any] = []
-    for leaf in tf.nest.flatten(structure, expand_composites=True):
-        if tf.is_tensor(leaf) and getattr(leaf, "graph", None) is graph:
-            flat.append(leaf)
-    return tuple(flat)
+    """The tensors of a nested structure that live in this graph; of ragged and sparse ones the values."""
+    return tuple(
+        tensor
+        for tensor in map(values_of, tf.nest.flatten(structure))
+        if tf.is_tensor(tensor) and getattr(tensor, "graph", None) is graph
+    )
+
+
+def values_of(leaf: Any) -> Any:
+    """The values of a ragged or sparse tensor, one after the other; whatever else it is, itself."""
+    if isinstance(leaf, tf.RaggedTensor):
+        return leaf.flat_values
+    if isinstance(leaf, (tf.SparseTensor, tf.IndexedSlices)):
+        return leaf.values
+    return leaf
 
 
 def producers(tensors: Sequence[tf.Tensor], made_by: dict[int, int]) -> tuple[int, ...]:

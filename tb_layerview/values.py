@@ -15,6 +15,8 @@ _AXIS = struct.Struct("<III")
 # How many are assumed along an axis whose size is not known before the model runs, when it is decided what to keep.
 _ASSUMED = {"example": 64}
 _ASSUMED_ELSE = 128
+# Axes of which every second, third, ... index is kept so that a picture stays whole.
+_POSITIONS = frozenset(("depth", "row", "column", "timestep", "position", "query", "key"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +82,7 @@ def choose(shape: Sequence[int], axes: Sequence[str], budget: int, examples: int
         others = max(1, int(np.prod([c for i, c in enumerate(counts) if i != index], dtype=np.int64)))
         counts[index] = min(counts[index], max(floor, budget // others, 1))
 
-    positions = [i for i, name in enumerate(axes) if name in ("row", "column", "timestep", "position")]
+    positions = [i for i, name in enumerate(axes) if name in _POSITIONS]
     is_activation = "example" in axes
     for i, name in enumerate(axes):
         if name == "example":

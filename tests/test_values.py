@@ -54,6 +54,13 @@ def test_examples_give_way_before_units_and_units_before_positions() -> None:
     assert rows.step - columns.step in (0, 1)
 
 
+def test_long_attention_is_thinned_out_and_not_cut_off() -> None:
+    axes = values.choose((2, 8, 512, 512), ("example", "head", "query", "key"), 65_536, 2)
+    assert [axis.count for axis in axes[:2]] == [2, 8]
+    for axis in axes[2:]:
+        assert axis.step > 1 and axis.indices()[-1] > 512 - 2 * axis.step
+
+
 def test_a_budget_is_used_and_not_halved_away() -> None:
     kept = _counts(values.choose((3, 3, 512, 512), KERNEL, 16_384, 2))
     assert kept[:2] == (3, 3)

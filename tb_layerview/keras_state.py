@@ -1,0 +1,103 @@
+"""What a pass of a Keras model changes beside its outputs, and how it is put back."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import random
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+
+def written_variables(function: Any) -> list[tf.Variable]:
+    """The variables that a traced function may write, directly or in functions that it calls."""
+    handles = {id(inner): outer for outer, inner in function.graph.captures if outer.dtype == tf.resource}
+    read_only = {"ReadVariableOp", "ResourceGather", "ResourceGatherNd", "VariableShape"}
+    written: set[int] = set()
+    for op in function.graph.get_operations():
+        if op.type in read_only:
+            continue
+        untouched: set[int] = set()
+        with contextlib.suppress(ValueError):  # ops without the attribute
+            untouched = set(op.get_attr("_read_only_resource_inputs"))
+        written.update(
+            id(handles[id(tensor)])
+            for i, tensor in enumerate(op.inputs)
+            if id(tensor) in handles and i not in untouched
+        )
+    return [variable for variable in function.graph.variables if id(variable.handle) in written]
+
+
+@contextlib.contextmanager
+def unchanged_by_tracing(model: Any) -> Iterator[None]:
+    """Leaves what tracing a model changes in Python as it was.
+
+    That is: the states of Python's random generators, from which Keras draws seeds; the losses that the layers keep
+    of their last call, tensors that would hold the traced graph; and, in Keras 3, the generator behind unseeded random
+    numbers and the counts by which it names new layers.
+    """
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_random_states(model))
+        stack.enter_context(_kept_losses(model))
+        stack.enter_context(_global_state(model))
+        yield
+
+
+@contextlib.contextmanager
+def _random_states(model: Any) -> Iterator[None]:
+    generators: list[Any] = [random]
+    for cls in type(model).__mro__:
+        backend = getattr(inspect.getmodule(cls), "backend", None)
+        seeds = getattr(getattr(backend, "_SEED_GENERATOR", None), "generator", None)
+        if seeds is not None and seeds not in generators:
+            generators.append(seeds)
+    states = [generator.getstate() for generator in generators]
+    numpy_state = np.random.get_state()
+    try:
+        yield
+    finally:
+        for generator, state in zip(generators, states):
+            generator.setstate(state)
+        np.random.set_state(numpy_state)
+
+
+@contextlib.contextmanager
+def _kept_losses(model: Any) -> Iterator[None]:
+    layers = list(model._flatten_layers()) if hasattr(model, "_flatten_layers") else []
+    found = [getattr(layer, name, None) for layer in layers for name in ("_losses", "_callable_losses")]
+    lists = [(losses, list(losses)) for losses in found if isinstance(losses, list)]
+    # In Keras 2 the losses of a call inside a tf.function are kept per thread.
+    places = [vars(layer._thread_local) for layer in layers if hasattr(layer, "_thread_local")]
+    per_thread = [(place, place.get("_eager_losses", [])) for place in places]
+    try:
+        yield
+    finally:
+        for losses, before in lists:
+            losses[:] = before
+        for place, before in per_thread:
+            place["_eager_losses"] = before
+
+
+@contextlib.contextmanager
+def _global_state(model: Any) -> Iterator[None]:
+    modules = {cls.__module__.partition(".")[0] for cls in type(model).__mro__}
+    known = [sys.modules.get(f"{name}.src.backend.common.global_state") for name in modules]
+    trackers = [getattr(module, "GLOBAL_STATE_TRACKER", None) for module in known]
+    states: list[dict[str, Any]] = [tracker.__dict__ for tracker in trackers if tracker is not None]
+    names = ("object_name_uids", "global_seed_generator")
+    kept = [(state, {name: _copy(state[name]) for name in names if name in state}) for state in states]
+    try:
+        yield
+    finally:
+        for state, before in kept:
+            for name in names:
+                state.pop(name, None)
+            state.update(before)
+
+
+def _copy(value: Any) -> Any:
+    return value.copy() if isinstance(value, dict) else value

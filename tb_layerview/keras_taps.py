@@ -1,0 +1,292 @@
+"""What to log of a Keras model whose calls were recorded: layers, tensors, and what they are tapped by."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from tb_layerview import keras_axes, values
+from tb_layerview.device_digest import Tap
+from tb_layerview.digest import can_measure
+from tb_layerview.keras_axes import Layout
+from tb_layerview.keras_trace import Call, missing, producers, values_of
+from tb_layerview.model import Kind, Layer, Model, Tensor
+from tb_layerview.options import Keep, Select
+
+# How many are assumed along an axis whose size is not known before the pass runs, when it is decided what to keep.
+_ASSUMED = 128
+
+
+@dataclasses.dataclass(frozen=True)
+class Pass:
+    """One traced pass of a model.
+
+    Attributes:
+      model: The Keras model.
+      x: Its inputs, a nested structure.
+      calls: The calls of its layers.
+      weights: Values at the beginning of the pass, by the id of the variable.
+      gradients: By the id of the variable, None where the loss does not depend on it; None if there is no loss.
+    """
+
+    model: Any
+    x: Any
+    calls: list[Call]
+    weights: Mapping[int, tf.Tensor]
+    gradients: Mapping[int, Any] | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Taps:
+    """What is logged of a pass.
+
+    Attributes:
+      model: Its description.
+      layers: Path and class name of all layers that the model calls, logged or not.
+      taps: By index in the description's tensors.
+    """
+
+    model: Model
+    layers: list[tuple[str, str]]
+    taps: dict[int, Tap]
+
+
+def find_taps(traced: Pass, select: Select, keep: Keep) -> Taps:
+    """Chooses what to tap, and describes it; the description's notes say what is left out and why."""
+    calls = traced.calls
+    # The model itself is the first call. Its path is its name, for what it does beside its layers.
+    root = str(traced.model.name)
+    paths = {id(call): call.path or root for call in calls}
+    inputs = _named_inputs(traced.x)
+    axes = keras_axes.activation_axes(calls, [tensor for _, tensor in inputs])
+    found = _Found(select, keep)
+    for name, tensor in inputs:
+        found.add(name, "Input", "activation", "output", tensor, _activation_layout(axes, tensor))
+    own_outputs = _own_outputs(calls, {id(tensor) for _, tensor in inputs})
+    weights = _weights_by_call(calls)
+    sources: list[tuple[str, tuple[tf.Tensor, ...]]] = []
+    for call in calls:
+        path, class_name = paths[id(call)], type(call.layer).__name__
+        for i, tensor in own_outputs[id(call)]:
+            name = "output" if len(call.outputs) == 1 else f"output {i}"
+            found.add(path, class_name, "activation", name, tensor, _activation_layout(axes, tensor), call.index)
+        for i, scores in enumerate(call.scores):
+            name = f"scores {i}" if i else "scores"
+            found.add(path, class_name, "activation", name, scores.tensor, Layout(scores.axes), call.index)
+        if call.remarks and found.takes("activation", path, class_name):
+            found.notes += [f"{path}: {remark}" for remark in call.remarks]
+        sources.append((path, call.inputs))
+        output = axes.get(id(call.outputs[0]), ()) if call.outputs else ()
+        for name, variable in weights.get(id(call), ()):
+            _add_weight(found, path, class_name, call.layer, name, variable, traced, output)
+    found.notes += _not_seen(traced, weights, select)
+    return Taps(
+        found.model(sources),
+        list(dict.fromkeys((paths[id(call)], type(call.layer).__name__) for call in calls)),
+        found.taps,
+    )
+
+
+def _add_weight(
+    found: _Found,
+    path: str,
+    class_name: str,
+    layer: Any,
+    name: str,
+    variable: Any,
+    traced: Pass,
+    output: tuple[str, ...],
+) -> None:
+    """Adds a weight and, where there is one, its gradient."""
+    value = traced.weights.get(id(variable))
+    value = tf.convert_to_tensor(variable) if value is None else value
+    shape = tuple(int(size) for size in value.shape)
+    found.add(path, class_name, "weight", name, value, keras_axes.weight_layout(layer, name, shape, "weight", output))
+    if traced.gradients is None or id(variable) not in traced.gradients:
+        return
+    if not found.takes("gradient", path, class_name):
+        return
+    gradient = traced.gradients[id(variable)]
+    layout = keras_axes.weight_layout(layer, name, shape, "gradient", output)
+    if gradient is None:
+        found.notes.append(f"{path}: the loss does not depend on {name}: it has no gradient")
+    elif isinstance(gradient, tf.IndexedSlices):
+        found.notes.append(
+            f"{path}: gradient {name} has the rows that the probe looks up, each once, summed where it is looked up "
+            "several times; the others are zero and enter no statistic"
+        )
+        assumed = min(shape[0], gradient.values.shape[0] or shape[0])
+        sparse = keras_axes.sparse_layout(layout)
+        found.add(path, class_name, "gradient", name, _summed(gradient), sparse, assumed=assumed)
+    else:
+        found.add(path, class_name, "gradient", name, gradient, layout)
+
+
+def _summed(gradient: tf.IndexedSlices) -> tf.Tensor:
+    """Each touched row once [touched rows, ...], the gradients of those that were looked up more than once added up."""
+    unique = tf.unique(gradient.indices)
+    return tf.math.unsorted_segment_sum(gradient.values, unique.idx, tf.size(unique.y))
+
+
+def _own_outputs(calls: list[Call], seen: set[int]) -> dict[int, list[tuple[int, tf.Tensor]]]:
+    """Each call's outputs that no other has given before, with their numbers.
+
+    A container's output is its last layer's, which stands further down the list and is the better name for it. With
+    attention it is the other way round: people know the layer, and not the projections and the softmax within.
+    """
+    own: dict[int, list[tuple[int, tf.Tensor]]] = {}
+    seen = seen | {id(scores.tensor) for call in calls for scores in call.scores}
+    for call in sorted(calls, key=lambda call: (not call.scores, call.finished)):
+        own[id(call)] = [(i, t) for i, t in enumerate(call.outputs) if id(t) not in seen]
+        seen |= {id(t) for t in call.outputs}
+    return own
+
+
+def _activation_layout(axes: Mapping[int, tuple[str, ...]], tensor: tf.Tensor) -> Layout:
+    return keras_axes.activation_layout(axes.get(id(tensor), ()))
+
+
+def _not_seen(traced: Pass, weights: Mapping[int, list[tuple[str, Any]]], select: Select) -> Iterator[str]:
+    """Sentences on layers that were not seen being called, and on weights that belong to none that were."""
+    unseen = [path for path, class_name in missing(traced.model, traced.calls) if select.takes(path, class_name)]
+    if unseen and "activation" in select.kinds:
+        yield (
+            "these layers were not seen being called: the model does not call them, or does so inside a tf.function, a "
+            f"loop or a branch of its own. Their activations are left out: {', '.join(unseen)}"
+        )
+    owned = {id(v) for of_call in weights.values() for _, v in of_call}
+    for variable in traced.model.weights:
+        if is_number(variable) and id(variable) not in owned:
+            path = getattr(variable, "path", variable.name)
+            yield f"weight {path}: its layer is not called through the model, it is left out"
+
+
+class _Found:
+    """Collects what is tapped while the calls are walked."""
+
+    def __init__(self, select: Select, keep: Keep) -> None:
+        self.taps: dict[int, Tap] = {}
+        self.notes: list[str] = []
+        self._select, self._keep = select, keep
+        self._layers: dict[str, str] = {}
+        self._tensors: list[Tensor] = []
+        self._made_by: dict[int, int] = {}
+
+    def takes(self, kind: Kind, path: str, class_name: str) -> bool:
+        """Whether tensors of this kind and layer are selected."""
+        return kind in self._select.kinds and self._select.takes(path, class_name)
+
+    def add(
+        self,
+        path: str,
+        class_name: str,
+        kind: Kind,
+        name: str,
+        tensor: tf.Tensor,
+        layout: Layout,
+        call: int = 0,
+        assumed: int = _ASSUMED,
+    ) -> None:
+        """Taps a tensor if it is selected and can be measured.
+
+        Args:
+          path: Of its layer.
+          class_name: Of its layer.
+          kind: What it is.
+          name: Which one of its kind.
+          tensor: The tensor as Keras has it.
+          layout: How it is logged.
+          call: Which call of the layer made it.
+          assumed: How many there may be along an axis whose size is not known before the pass runs.
+        """
+        if not self.takes(kind, path, class_name):
+            return
+        dtype = tensor.dtype.base_dtype.name
+        if not can_measure(dtype):
+            self.notes.append(f"{path}: {kind} {name} has dtype {dtype} and is left out")
+            return
+        if tensor.shape.rank is None:
+            self.notes.append(f"{path}: {kind} {name} has no known number of axes and is left out")
+            return
+        self._layers.setdefault(path, class_name)
+        layer = list(self._layers).index(path)
+        if kind == "activation":
+            self._made_by.setdefault(id(tensor), layer)
+        tensor = layout.apply(tensor)
+        shape = tuple(-1 if size is None else int(size) for size in tensor.shape)
+        budget = self._keep.budget(kind)
+        sizes = tuple(assumed if size < 0 else size for size in shape)
+        keep = None
+        if budget and shape and min(sizes) > 0:
+            keep = values.choose(sizes, layout.axes, budget, self._keep.examples)
+        index = len(self._tensors)
+        self._tensors.append(Tensor(layer, kind, name, shape, dtype, call, layout.axes))
+        self.taps[index] = Tap(tensor, units=self._keep.units and len(shape) > 1, keep=keep)
+
+    def model(self, sources: list[tuple[str, tuple[tf.Tensor, ...]]]) -> Model:
+        """What was found; each layer's inputs are the nearest layers that its calls' inputs are computed from."""
+        index = {path: i for i, path in enumerate(self._layers)}
+        inputs: dict[str, set[int]] = {path: set() for path in self._layers}
+        for path, tensors in sources:
+            if path in inputs:
+                inputs[path].update(i for i in producers(tensors, self._made_by) if i != index[path])
+        layers = tuple(Layer(path, name, tuple(sorted(inputs[path]))) for path, name in self._layers.items())
+        return Model(layers, tuple(self._tensors), notes=tuple(self.notes))
+
+
+def _named_inputs(x: Any) -> list[tuple[str, tf.Tensor]]:
+    """The model's inputs by the path of the layer they are shown as; of ragged and sparse ones the values."""
+    flat = [(path, values_of(leaf)) for path, leaf in _paths(x)]
+    leaves = [(path, leaf) for path, leaf in flat if tf.is_tensor(leaf)]
+    if len(leaves) == 1:
+        return [("input", leaves[0][1])]
+    return [("/".join(("input", *path)), leaf) for path, leaf in leaves]
+
+
+def _paths(structure: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """The leaves of nested dicts, lists and tuples, with their keys and places."""
+    if isinstance(structure, Mapping):
+        for key in sorted(structure):
+            yield from _paths(structure[key], (*path, str(key)))
+    elif isinstance(structure, (list, tuple)):
+        for i, leaf in enumerate(structure):
+            yield from _paths(leaf, (*path, str(i)))
+    else:
+        yield path, structure
+
+
+def _weights_by_call(calls: list[Call]) -> dict[int, list[tuple[str, Any]]]:
+    """The weights that belong to each call's layer and to no layer within it, at its first call, with their names."""
+    first: dict[int, Call] = {}
+    for call in calls:
+        first.setdefault(id(call.layer), call)
+    owners: dict[int, tuple[tuple[int, int], Call, Any]] = {}
+    for call in first.values():
+        weights = [variable for variable in call.layer.weights if is_number(variable)]
+        # The layer with the fewest weights; a container has as many as the only layer in it that has any.
+        rank = len(weights), -len(call.path.split("/")) if call.path else 0
+        for variable in weights:
+            if id(variable) not in owners or rank < owners[id(variable)][0]:
+                owners[id(variable)] = (rank, call, variable)
+    owned: dict[int, list[Any]] = {}
+    for _, call, variable in owners.values():
+        owned.setdefault(id(call), []).append(variable)
+    return {key: list(zip(_unique_names(variables), variables)) for key, variables in owned.items()}
+
+
+def is_number(variable: Any) -> bool:
+    """Whether a variable holds a tensor that can be read: Keras 2 lists look-up tables among the weights."""
+    return hasattr(variable, "dtype") and hasattr(variable, "shape")
+
+
+def _unique_names(variables: list[Any]) -> list[str]:
+    """The last parts of the variables' paths, as many as it takes to tell them apart."""
+    paths = [str(getattr(v, "path", v.name)).split(":")[0].split("/") for v in variables]
+    for parts in range(1, max(map(len, paths)) + 1):
+        names = ["/".join(path[-parts:]) for path in paths]
+        if len(set(names)) == len(names):
+            return names
+    return [f"{name} {i}" for i, name in enumerate(names)]
