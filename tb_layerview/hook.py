@@ -13,7 +13,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tb_layerview.digest import Measurement
+from tb_layerview.digest import Measurement, merge
 from tb_layerview.graph_digests import DigestGroup, add_digests, add_weight_digests
 from tb_layerview.graph_index import GraphIndex, can_run
 from tb_layerview.graph_runs import KnownRun, KnownRuns
@@ -23,6 +23,9 @@ from tb_layerview.model import Mode, Model
 from tb_layerview.options import Keep, Schedule, Select, as_schedule
 from tb_layerview.session import Session, logger
 from tb_layerview.version import __version__
+
+# How many batches of an evaluation or prediction are one record.
+_MERGED = 10
 
 _KEYS = tf.compat.v1.GraphKeys
 
@@ -39,7 +42,8 @@ class LayerViewHook(tf.compat.v1.train.SessionRunHook):
     The layers are searched in the finished graph: the `model_fn` stays as it is. While training, activations and
     gradients are those of the batch that was trained on; weights are those after the step, and the step is the global
     step after it, as in the Estimator's own summaries. Runs that do not train are left alone. In evaluation and
-    prediction activations are those of the first batch.
+    prediction the first batch is logged at once, and the statistics and scalars of the next nine are merged with its
+    own; values stay those of the first.
 
     List it before hooks that may raise an error to stop the training: what comes after them does not see that step.
     """
@@ -180,6 +184,7 @@ class _Logging:
         self._step = 0
         self._recorded: int | None = None
         self._recorded_groups: set[int] = set()
+        self._batches = _Batches()
         self._weights_read: set[bool] = set()
         self._step_now: Any | None = None
         self._step_after: Any | None = None
@@ -205,7 +210,7 @@ class _Logging:
                 layers=self._found.layers,
                 tensors=tuple(tap.tensor for tap in taps.values()),
                 notes=tuple(notes),
-                schedule=self._schedule.in_words() if self._is_training else "the first batch",
+                schedule=self._schedule.in_words() if self._is_training else f"the first {_MERGED} batches",
                 software=f"tb_layerview {__version__}, tensorflow {tf.__version__}",
             )
         )
@@ -277,6 +282,10 @@ class _Logging:
                 if self._is_training:
                     self._follow(pending.run, results["step"] if pending.run.tells_step else self._read_step(session))
             return
+        if not self._is_training and self._recorded is not None:
+            with self._session.logging("logging a step"):
+                self._write_batch(pending, results)
+            return
         # The first time, the session optimises the graph for the weights' digests.
         is_first = pending.with_values not in self._weights_read
         self._weights_read.add(pending.with_values)
@@ -298,6 +307,12 @@ class _Logging:
         if step != pending.step and not (self._schedule.wants(step) and (is_new or groups)):
             return  # the global step moved otherwise than before: this is not a step that was to be logged
         digests = results["digests"]
+        scalars = {name: float(value) for name, value in results["scalars"].items()}
+        if not self._is_training:
+            self._session.write(step, lambda: self._weights.measurements(weights), scalars)
+            self._recorded = step
+            self._write_batch(pending, results)
+            return
 
         def measure() -> dict[int, Measurement]:
             measured = self._weights.measurements(weights) if is_new else {}
@@ -305,17 +320,35 @@ class _Logging:
                 measured.update(self._groups[i].measurements(digests[str(i)]))
             return measured
 
-        scalars = {name: float(value) for name, value in results["scalars"].items()}
         self._session.write(step, measure, scalars)
         if is_new:
             self._recorded, self._recorded_groups = step, set()
         self._recorded_groups.update(groups)
+        self._note_logged(groups)
+        # A loss that is not finite may be the last that is seen: the Estimator stops at once, and calls no `end`.
+        if not all(math.isfinite(value) for value in scalars.values()):
+            self._session.flush()
+
+    def _write_batch(self, pending: _Pending, results: Mapping[str, Any]) -> None:
+        """Merges a batch of an evaluation or prediction with those before it, and writes them as one."""
+        assert self._recorded is not None
+        groups, digests = [self._groups[i] for i in pending.groups], results["digests"]
+        scalars = self._batches.add_scalars({name: float(value) for name, value in results["scalars"].items()})
+
+        def measure() -> dict[int, Measurement]:
+            measured: dict[int, Measurement] = {}
+            for i, group in zip(pending.groups, groups):
+                measured.update(group.measurements(digests[str(i)]))
+            return self._batches.add(measured)
+
+        self._session.write(self._recorded, measure, scalars)
+        self._note_logged(pending.groups)
+        self._session.flush()  # a prediction that is closed early calls no `end`
+
+    def _note_logged(self, groups: tuple[int, ...]) -> None:
         for group in (self._weights, *(self._groups[i] for i in groups)):
             for i in group.taps:
                 self._never_logged.pop(i, None)
-        # A loss that is not finite may be the last that is seen: the Estimator stops at once, and calls no `end`.
-        if not self._is_training or not all(math.isfinite(value) for value in scalars.values()):
-            self._session.flush()
 
     def close(self) -> None:
         """Closes the log and says what was logged."""
@@ -338,8 +371,10 @@ class _Logging:
     def _due(self, run: KnownRun, step: int) -> tuple[bool, tuple[int, ...]]:
         """Whether to log a run after which the global step is `step`, and which digests to fetch."""
         if step == self._recorded:
+            if not self._is_training:
+                return self._batches.count < _MERGED, run.groups
             # One record a step. But optimizers that take turns within a step each add their own gradients.
-            more = tuple(i for i in run.groups if i not in self._recorded_groups) if self._is_training else ()
+            more = tuple(i for i in run.groups if i not in self._recorded_groups)
             return bool(more), more
         return self._always or self._session.due(step), run.groups
 
@@ -354,6 +389,33 @@ class _Logging:
 
     def _read_step(self, session: Any) -> Any | None:
         return None if self._step_now is None else session.run(self._step_now)
+
+
+class _Batches:
+    """What is merged of the batches of an evaluation or prediction.
+
+    Attributes:
+      count: How many batches there were.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._sums: dict[str, tuple[float, int]] = {}
+        self._merged: dict[int, Measurement] = {}
+
+    def add_scalars(self, scalars: Mapping[str, float]) -> dict[str, float]:
+        """Counts a batch, and returns the means of the scalars over all."""
+        self.count += 1
+        for name, value in scalars.items():
+            total, count = self._sums.get(name, (0.0, 0))
+            self._sums[name] = total + value, count + 1
+        return {name: total / count for name, (total, count) in self._sums.items()}
+
+    def add(self, measured: Mapping[int, Measurement]) -> dict[int, Measurement]:
+        """Merges the measurements of a batch, by the tensor's index, with those before; called on one thread only."""
+        for i, measurement in measured.items():
+            self._merged[i] = merge(self._merged[i], measurement) if i in self._merged else measurement
+        return dict(self._merged)
 
 
 class _RunTimes:

@@ -7,9 +7,11 @@ import secrets
 import socket
 import struct
 import time
+import weakref
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from tensorboard.compat.proto import event_pb2, summary_pb2, tensor_pb2, tensor_shape_pb2, types_pb2
 
@@ -65,6 +67,7 @@ class Log:
             ) from error
         self.bytes_written = 0
         self._last: pb.StepRecord | None = None
+        self._kept: list[weakref.ref[Any] | None] = []  # the values that the last write kept
         self._shard, self._shard_steps, self._shard_bytes = 0, 0, 0
         self._append(event_pb2.Event(wall_time=now, file_version="brain.Event:2"))
 
@@ -84,6 +87,9 @@ class Log:
         precision: Precision = "float16",
     ) -> None:
         """Appends a step, or adds to the one that was appended last.
+
+        What is written of the same tensors again replaces what was; values that are the very same array are not stored
+        a second time.
 
         Args:
           step: Not smaller than any before.
@@ -107,7 +113,10 @@ class Log:
             self._last = pb.StepRecord(step=step)
             self._shard_steps += 1
         self._last.mode = _MODES[mode]
-        self._last.columns.append(self._columns(measurements, precision))
+        columns = self._columns(measurements, precision)
+        if self._last.columns and self._last.columns[-1].tensor == columns.tensor:
+            del self._last.columns[-1]
+        self._last.columns.append(columns)
         self._last.scalars.update(scalars or {})
         if cost is not None:
             self._last.cost.CopyFrom(cost)
@@ -130,14 +139,18 @@ class Log:
         ordered = [measurements[index] for index in columns.tensor]
         for name in (*_COUNTS, *_MOMENTS):
             getattr(columns, name).extend(getattr(m.digest, name) for m in ordered)
-        for section, pieces in (
+        sections = [
             (columns.histograms, [_histogram(m) for m in ordered]),
             (columns.units, [units.encode(m.units) if m.units else b"" for m in ordered]),
-            (
-                columns.values,
-                [b"" if m.kept is None else values.encode(m.kept, m.kept_axes, precision) for m in ordered],
-            ),
-        ):
+        ]
+        if self._is_stored(columns, ordered):
+            assert self._last is not None
+            columns.values.CopyFrom(self._last.columns[-1].values)
+        else:
+            encoded = [b"" if m.kept is None else values.encode(m.kept, m.kept_axes, precision) for m in ordered]
+            sections.append((columns.values, encoded))
+            self._kept = [None if m.kept is None else weakref.ref(m.kept) for m in ordered]
+        for section, pieces in sections:
             section.offset = self._payload.tell()
             section.length.extend(len(piece) for piece in pieces)
             section.crc32.extend(zlib.crc32(piece) for piece in pieces)
@@ -145,6 +158,12 @@ class Log:
                 self.bytes_written += self._payload.write(piece)
         self._payload.flush()
         return columns
+
+    def _is_stored(self, columns: pb.Columns, measurements: list[Measurement]) -> bool:
+        """Whether the last write, of the same step and tensors, stored the values of these measurements."""
+        if self._last is None or not self._last.columns or self._last.columns[-1].tensor != columns.tensor:
+            return False
+        return all(m.kept is (kept and kept()) for m, kept in zip(measurements, self._kept))
 
     def _event(self, tag: str, step: int, data: bytes) -> event_pb2.Event:
         value = summary_pb2.Summary.Value(

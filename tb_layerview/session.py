@@ -153,10 +153,11 @@ class Session:
         """Hands a step to the writing thread.
 
         Args:
-          step: Its number, larger than any before.
+          step: Its number, not smaller than any before; what is measured at the last one is added to it.
           measure: Makes the measurements by index of tensor, on the writing thread.
           scalars: Loss, metrics, learning rate by name.
         """
+        self._logged += step != self._last
         self._last = step
         scalars = dict(scalars)
         cost = pb.Cost(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tb_layerview.digest import measure
+from tb_layerview import histogram
+from tb_layerview.digest import measure, merge
 from tb_layerview.values import Axis
 
 rng = np.random.default_rng(1)
@@ -101,3 +102,80 @@ def test_kept_elements_are_those_at_the_axes_indices() -> None:
 def test_what_holds_no_real_numbers_is_refused_with_a_way_out(array: np.ndarray) -> None:
     with pytest.raises(TypeError, match="Convert it to float32 first, or leave it out"):
         measure(array)
+
+
+def parts(seed: int, kind: str) -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.default_rng(seed)
+    one, other = random.normal(0, 1, (40, 6)), random.normal(0, 1, (24, 6))
+    if kind == "one far from zero":
+        one, other = one, 100 + 0.5 * other
+    elif kind == "both far from zero":
+        one, other = 100 + 0.5 * one, 101 + 0.5 * other
+    elif kind == "relu":
+        one, other = np.maximum(one, 0), np.maximum(other - 1, 0)
+    elif kind == "with NaN and infinities":
+        one[3, 2], one[4, 2], other[:, 5] = np.nan, np.inf, -np.inf
+    elif kind == "one of NaN alone":
+        one[:] = np.nan
+    elif kind == "one empty":
+        other = other[:0]
+    return one, other
+
+
+KINDS = [
+    "of one kind",
+    "one far from zero",
+    "both far from zero",
+    "relu",
+    "with NaN and infinities",
+    "one of NaN alone",
+    "one empty",
+]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("scale", [1.0, 1e30])
+def test_merged_measurements_are_those_of_the_concatenated_batches(kind: str, dtype: str, scale: float) -> None:
+    if scale != 1 and dtype == "float64":
+        scale = 1e300
+    one, other = ((scale * part).astype(dtype) for part in parts(1, kind))
+    whole = np.concatenate([one, other]).astype(np.float64)
+    merged = merge(measure(one, units=True), measure(other, units=True))
+    finite = whole[np.isfinite(whole)]
+    digest = merged.digest
+    assert (digest.size, digest.nan) == (whole.size, np.isnan(whole).sum())
+    assert (digest.pos_inf, digest.neg_inf) == ((whole == np.inf).sum(), (whole == -np.inf).sum())
+    assert (digest.zero, digest.negative) == ((finite == 0).sum(), (finite < 0).sum())
+    assert (digest.min, digest.max) == (finite.min(), finite.max())
+    scaled = finite / scale
+    expected = [scaled.mean(), scaled.std(), np.sqrt((scaled**2).mean())]
+    np.testing.assert_allclose(np.array([digest.mean, digest.std, digest.rms]) / scale, expected, rtol=1e-6, atol=1e-7)
+    assert merged.code_counts is not None
+    bins = histogram.decode(histogram.encode(merged.code_counts, merged.center, merged.shift))
+    assert bins.counts.sum() == finite.size
+    q = [0.05, 0.25, 0.5, 0.75, 0.95]
+    true = np.quantile(finite, q)
+    allowed = np.maximum(0.05 * scale * scaled.std(), 0.07 * np.abs(true)) + 0.07 * np.abs(true)
+    assert (np.abs(bins.quantiles(q) - true) <= allowed).all()
+
+
+@pytest.mark.parametrize("kind", [k for k in KINDS if k != "with NaN and infinities"])
+def test_merged_units_are_those_of_the_concatenated_batches(kind: str) -> None:
+    one, other = (part.astype(np.float32) for part in parts(2, kind))
+    merged = merge(measure(one, units=True), measure(other, units=True))
+    whole = np.concatenate([one, other]).astype(np.float64)
+    rows = whole[np.isfinite(whole).all(axis=1)]
+    assert merged.units is not None
+    np.testing.assert_allclose(merged.units.mean, rows.mean(axis=0), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(merged.units.rms, np.sqrt((rows**2).mean(axis=0)), rtol=1e-5)
+    np.testing.assert_allclose(merged.units.zero, (rows == 0).mean(axis=0), rtol=1e-6)
+    np.testing.assert_array_equal(merged.units.peak, np.abs(rows).max(axis=0).astype(np.float32))
+
+
+def test_merging_keeps_the_values_of_the_first_batch() -> None:
+    one, other = parts(3, "of one kind")
+    keep = (Axis(0, 1, 40, 40), Axis(0, 1, 6, 6))
+    merged = merge(measure(one, keep=keep), measure(other))
+    np.testing.assert_array_equal(merged.kept, one)
+    assert merged.kept_axes == keep

@@ -350,22 +350,63 @@ def test_an_error_in_the_hook_itself_is_reported_once_and_the_training_goes_on(
     assert caplog.text.count("a defect of ours") == 1
 
 
-@pytest.mark.covers("What and when: evaluate and predict with a hook, first batch at once")
-def test_in_evaluation_the_first_batch_is_the_steps_record(tmp_path: Path) -> None:
+@pytest.mark.covers(
+    "What and when: evaluate and predict with a hook, first batch at once",
+    "What and when: evaluate and predict with a hook, the next nine merged",
+)
+@pytest.mark.parametrize("batches", [1, 4, 13])
+def test_in_evaluation_the_first_ten_batches_are_one_record_with_the_values_of_the_first(
+    batches: int, tmp_path: Path
+) -> None:
     graph = tf1.Graph()
     with graph.as_default():
         tf1.train.get_or_create_global_step()
         images, labels = next_batch()
         logits = two_layers(images)
-        tf1.losses.sparse_softmax_cross_entropy(labels, logits)
+        loss = tf1.losses.sparse_softmax_cross_entropy(labels, logits)
         seen: list[np.ndarray] = []
+        losses: list[float] = []
         with tf1.train.MonitoredSession(hooks=[LayerViewHook(tmp_path, keep=EXACT)]) as session:
-            for _ in range(4):
-                seen.append(session.run({"logits": logits})["logits"])
+            for number in range(batches):
+                fetched = session.run({"logits": logits, "loss": loss})
+                seen.append(fetched["logits"].astype(np.float64))
+                losses.append(fetched["loss"])
+                run = read(tmp_path)  # each batch is on disk when its run is over
+                merged = np.concatenate(seen[: min(number + 1, 10)])
+                output = run.tensor("logits", kind="activation")
+                digest = run.digest(output, 0)
+                assert digest.size == merged.size
+                moments = [merged.mean(), merged.std(), np.sqrt((merged**2).mean())]
+                np.testing.assert_allclose([digest.mean, digest.std, digest.rms], moments, rtol=1e-5)
+                assert (digest.min, digest.max) == (merged.min(), merged.max())
     run = read(tmp_path)
     assert (list(run.steps), run.modes) == ([0], ("evaluate",))
-    np.testing.assert_array_equal(logged(run, 0, "logits", "activation"), seen[0])
+    np.testing.assert_array_equal(run.values(output, 0).array, seen[0])
+    np.testing.assert_allclose(run.scalars["loss"], [np.mean(losses[:10])], rtol=1e-6)
+    assert run.histogram(output, 0).counts.sum() == merged.size
+    units = run.units(output, 0)
+    np.testing.assert_allclose(units.mean, merged.mean(axis=0), rtol=1e-3, atol=1e-3)
     assert {t.kind for t in run.tensors} == {"activation", "weight"}
+    kernel = run.tensor("logits", kind="weight", name="kernel")
+    assert run.digest(kernel, 0).size == 12 * 10  # one copy, however many batches
+
+
+def test_the_values_of_the_first_batch_are_stored_once(tmp_path: Path) -> None:
+    keep = Keep(units=False, precision="float32", examples=BATCH)
+    sizes, values = [], []
+    for batches in (1, 10):
+        logdir = tmp_path / str(batches)
+        with tf1.Graph().as_default():
+            output = elu_convolution(next_batch()[0])
+            with tf1.train.MonitoredSession(hooks=[LayerViewHook(logdir, keep=keep)]) as session:
+                for _ in range(batches):
+                    session.run(output)
+        (payload,) = (logdir / "layers").glob("*.payload")
+        sizes.append(payload.stat().st_size)
+        values.append(logged(read(logdir), 0, "conv", "activation"))
+    assert sizes[0] > 15_000  # compressed, of 16 x 8 x 8 x 4 floats
+    assert sizes[1] - sizes[0] < 9 * 2 * 1000  # the histograms of two activations
+    np.testing.assert_array_equal(*values)
 
 
 def test_what_is_logged_outlives_a_process_that_ends_on_an_error(tmp_path: Path) -> None:
