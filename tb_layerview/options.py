@@ -5,9 +5,12 @@ from __future__ import annotations
 import dataclasses
 import fnmatch
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
-from tb_layerview.arrays import Precision
 from tb_layerview.model import KINDS, Kind
+
+if TYPE_CHECKING:  # numpy is not imported before someone needs it
+    from tb_layerview.arrays import Precision
 
 
 @dataclasses.dataclass(frozen=True)
