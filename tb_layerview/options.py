@@ -6,10 +6,12 @@ import dataclasses
 import fnmatch
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tb_layerview.arrays import Precision
 from tb_layerview.model import KINDS, Kind
+
+if TYPE_CHECKING:  # numpy is not imported before someone needs it
+    from tb_layerview.arrays import Precision
 
 
 @dataclasses.dataclass(frozen=True)
