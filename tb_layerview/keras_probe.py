@@ -118,7 +118,7 @@ class ProbePass:
         Returns:
           What to give to `measurements`, and the loss on the probe by the name `probe_loss` if there is one.
         """
-        before = [(variable, variable.read_value()) for variable in self._written]
+        before = [(variable, variable.read()) for variable in self._written]
         try:
             fetched = self._function(*self._arguments())
         finally:

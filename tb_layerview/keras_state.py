@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import inspect
 import random
 import sys
@@ -13,23 +14,50 @@ import numpy as np
 import tensorflow as tf
 
 
-def written_variables(function: Any) -> list[tf.Variable]:
+@dataclasses.dataclass(frozen=True)
+class WrittenVariable:
+    """A variable by its handle: not every one that a function writes is among those that its graph knows.
+
+    Keras 2 adds to its metrics under mixed precision without reading them, and TensorFlow notes only what is read.
+
+    Attributes:
+      handle: The resource, an eager tensor.
+      dtype: The type of its value.
+    """
+
+    handle: Any
+    dtype: tf.DType
+
+    def read(self) -> tf.Tensor:
+        """A copy of its value."""
+        return tf.identity(tf.raw_ops.ReadVariableOp(resource=self.handle, dtype=self.dtype))
+
+    def assign(self, value: tf.Tensor) -> None:
+        """Sets its value."""
+        tf.raw_ops.AssignVariableOp(resource=self.handle, value=value)
+
+
+def written_variables(function: Any) -> list[WrittenVariable]:
     """The variables that a traced function may write, directly or in functions that it calls."""
     handles = {id(inner): outer for outer, inner in function.graph.captures if outer.dtype == tf.resource}
     read_only = {"ReadVariableOp", "ResourceGather", "ResourceGatherNd", "VariableShape"}
-    written: set[int] = set()
+    written: dict[int, Any] = {}
     for op in function.graph.get_operations():
         if op.type in read_only:
             continue
         untouched: set[int] = set()
         with contextlib.suppress(ValueError):  # ops without the attribute
             untouched = set(op.get_attr("_read_only_resource_inputs"))
-        written.update(
-            id(handles[id(tensor)])
-            for i, tensor in enumerate(op.inputs)
-            if id(tensor) in handles and i not in untouched
-        )
-    return [variable for variable in function.graph.variables if id(variable.handle) in written]
+        for i, tensor in enumerate(op.inputs):
+            if id(tensor) in handles and i not in untouched:
+                written[id(handles[id(tensor)])] = handles[id(tensor)]
+    found = ((handle, getattr(handle, "_handle_data", None)) for handle in written.values())
+    # Look-up tables and the like are resources without a shape and a type.
+    return [
+        WrittenVariable(handle, tf.as_dtype(data.shape_and_type[0].dtype))
+        for handle, data in found
+        if data is not None and data.is_set and len(data.shape_and_type) == 1
+    ]
 
 
 @contextlib.contextmanager

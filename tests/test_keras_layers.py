@@ -14,6 +14,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ import pytest
 
 tf = pytest.importorskip("tensorflow")
 
-from tb_layerview import Keep, Select  # noqa: E402
+from tb_layerview import Keep, LayerReader, LayerViewCallback, Select  # noqa: E402
 from tb_layerview.digest import Measurement  # noqa: E402
 from tb_layerview.keras_probe import Batch, ProbePass  # noqa: E402
 from tb_layerview.model import Tensor  # noqa: E402
@@ -496,6 +497,52 @@ def test_ragged_input_is_logged_by_its_values() -> None:
     assert logged.sources("sums") == ["embed"]
 
 
+def test_masked_input_reaches_recurrent_layers_masked() -> None:
+    inputs = keras.Input((5, 6))
+    masked = layers.Masking(0.0, name="mask")(inputs)
+    model = keras.Model(inputs, layers.GRU(3, return_sequences=True, name="gru")(masked))
+    x = _normal(2, 5, 6)
+    x[0, 3:] = 0.0
+    logged = Logged(model, x)
+    _agrees(logged, model, x, "gru")
+    # Where there is nothing to read, the state stays as it is.
+    _close(logged("gru")[0, 4], logged("gru")[0, 2], rtol=0, atol=0)
+
+
+def test_a_layer_in_a_branch_is_named_and_its_cells_and_containers_are_not() -> None:
+    class Branching(keras.Model):  # type: ignore[misc,name-defined]
+        def __init__(self) -> None:
+            super().__init__(name="branching")
+            self.seldom = layers.Dense(6, name="seldom")
+            self.both = layers.Bidirectional(layers.LSTM(3, return_sequences=True), name="both")
+            self.each = layers.TimeDistributed(layers.Dense(3), name="each")
+            self.attend = layers.MultiHeadAttention(2, 3, name="attend")
+            self.chain = keras.Sequential([layers.Dense(6, name="link")], name="chain")
+
+        def call(self, inputs: Any) -> Any:
+            x = tf.cond(tf.reduce_sum(inputs) > 1e6, lambda: self.seldom(inputs), lambda: inputs)
+            return self.each(self.both(self.chain(self.attend(x, x))))
+
+    x, model = _normal(2, 5, 6), Branching()
+    model.seldom(x)
+    model(x)
+    logged = Logged(model, x)
+    (note,) = [note for note in logged.model.notes if "not seen being called" in note]
+    assert note.endswith(": seldom")
+    assert logged.has("chain/link") and logged.has("both") and logged.has("each")
+    unselected = Logged(model, x, select=Select(exclude=("seldom",)))
+    assert not [note for note in unselected.model.notes if "seldom" in note]
+
+
+def test_normalisation_over_several_axes_is_named_after_what_it_normalises() -> None:
+    inputs = keras.Input((4, 5, 3))
+    norm = layers.LayerNormalization(axis=(1, 2, 3), name="norm")
+    model = keras.Model(inputs, layers.PReLU(name="prelu")(norm(inputs)))
+    logged = Logged(model, _normal(2, 4, 5, 3))
+    assert logged.tensor("norm", "weight", "gamma").axes == ("row", "column", "channel")
+    assert logged.tensor("prelu", "weight", "alpha").axes == ("row", "column", "channel")
+
+
 # Convolutions: axes and units.
 
 
@@ -650,6 +697,26 @@ def test_mixed_float16_gradients_do_not_vanish(policy: Callable[[str], None]) ->
     )
 
 
+def test_a_mixed_float16_training_is_bit_identical(policy: Callable[[str], None], tmp_path: Path) -> None:
+    policy("mixed_float16")
+    results = []
+    for callbacks in ([], [LayerViewCallback(tmp_path, schedule=1)]):
+        keras.utils.set_random_seed(7)
+        model, _, _ = _small_gradients(dtype="float32")
+        model.compile("adam", "mse", metrics=["mae"])
+        x, y = np.linspace(-1, 1, 96, dtype=np.float32).reshape(16, 6), np.ones((16, 3), np.float32)
+        history = model.fit(x, y, batch_size=4, epochs=3, verbose=0, callbacks=callbacks).history
+        optimizer = model.optimizer.variables
+        state = [*model.weights, *(optimizer() if callable(optimizer) else optimizer)]
+        results.append((history, [np.asarray(v).copy() for v in state]))
+    (bare, before), (logged, after) = results
+    assert bare == logged
+    assert len(before) == len(after) and all(np.array_equal(a, b) for a, b in zip(before, after))
+    run = LayerReader(tmp_path).run()
+    assert len(run.steps) == 13
+    assert not run.digest(run.tensor("hidden", kind="gradient", name="kernel"), 5).zero
+
+
 def test_a_pure_float16_model_under_a_loss_scale(policy: Callable[[str], None]) -> None:
     policy("float16")
     model, x, y = _small_gradients()
@@ -773,9 +840,11 @@ class _Counter(layers.Layer):  # type: ignore[misc]
         super().__init__(**options)
         self.count = self.add_weight(name="count", shape=(), initializer="zeros", trainable=False)
         self.log: Any = tf.Variable([1, 2, 3], trainable=False)
+        self.unread: Any = tf.Variable(1.0, trainable=False)
 
     def call(self, inputs: Any) -> Any:
         self.count.assign(self.count + 1.0)
+        self.unread.assign_add(1.0, read_value=False)
         self.log.scatter_update(tf.IndexedSlices(tf.constant([9]), tf.constant([1])))
         return inputs * self.count
 
@@ -801,10 +870,12 @@ def test_all_variables_are_bit_identical_after_a_pass() -> None:
     data, y = _normal(8, 6, 6, 2), _normal(8, 3)
     model.fit(data, y, verbose=0)
 
+    counter = model.get_layer("counter")
+
     def variables() -> list[Any]:
         metrics = [v for m in model.metrics for v in m.variables]
         seeds = [v for layer in model._flatten_layers() for v in getattr(layer, "variables", ())]
-        own = [*model.variables, *metrics, *seeds, model.get_layer("counter").log]
+        own = [*model.variables, *metrics, *seeds, counter.log, counter.unread]
         optimizer = model.optimizer.variables
         return [*own, *(optimizer() if callable(optimizer) else optimizer)]
 
