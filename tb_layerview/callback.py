@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tb_layerview import keras_replicas
 from tb_layerview.keras_probe import Batch, ProbePass
 from tb_layerview.options import Keep, Schedule, Select, as_schedule
 from tb_layerview.session import Session, in_words
@@ -166,13 +167,15 @@ class LayerViewCallback(tf.keras.callbacks.Callback):
 
     def _first_batch(self, iterator: Any, session: Session) -> tuple[Any, Batch | None]:
         """Takes what the first call of the training's function would take, and an iterator that hands it on to it."""
+        if isinstance(iterator, tf.distribute.DistributedIterator):
+            return self._first_distributed_batch(iterator, session)
         batches: list[Any] = []
         handed_on = None
         with session.set_up("the probe"):
             if not isinstance(iterator, tf.data.Iterator):
                 raise TypeError(
-                    f"the first training batch cannot be taken from a {type(iterator).__name__}, as it comes with a "
-                    "distribution strategy. Give the callback a probe: probe=(x, y)."
+                    f"the first training batch cannot be taken from a {type(iterator).__name__}. "
+                    "Give the callback a probe: probe=(x, y)."
                 )
             handed_on = tf.data.Dataset.from_generator(lambda: iter(batches), output_signature=iterator.element_spec)
         if handed_on is None:
@@ -184,6 +187,15 @@ class LayerViewCallback(tf.keras.callbacks.Callback):
         if not batches:
             return iterator, None
         return iter(handed_on), Batch.of(batches[0]).first(_PROBE_EXAMPLES)
+
+    def _first_distributed_batch(self, iterator: Any, session: Session) -> tuple[Any, Batch | None]:
+        """As `_first_batch`, of a distribution strategy: each replica gets its own part again."""
+        iterator, parts = keras_replicas.take(iterator, self.model.distribute_strategy, self._steps_per_execution())
+        first = None
+        if parts:
+            with session.set_up("the probe"):
+                first = Batch.of(keras_replicas.joined(parts)).first(_PROBE_EXAMPLES)
+        return iterator, first
 
     def _given_batch(self) -> Batch:
         try:
@@ -235,22 +247,27 @@ class LayerViewCallback(tf.keras.callbacks.Callback):
     def _iterations(self) -> int | None:
         """What the optimizer counts, which also waits for the training step before to end."""
         iterations = getattr(getattr(self.model, "optimizer", None), "iterations", None)
-        return None if iterations is None else int(np.asarray(iterations))
+        return None if iterations is None else int(_number(iterations))
 
     def _learning_rate(self) -> float | None:
         optimizer = getattr(self.model, "optimizer", None)
         rate = getattr(optimizer, "learning_rate", None)
         if optimizer is not None and callable(rate) and not hasattr(rate, "assign"):
             rate = rate(optimizer.iterations)
-        return None if rate is None else float(np.asarray(rate))
+        return None if rate is None else float(_number(rate))
 
     def _steps_per_execution(self) -> int:
         # Keras 2 has a variable under a private name, Keras 3 a number.
         for name in ("steps_per_execution", "_steps_per_execution"):
             steps = getattr(self.model, name, None)
             if steps is not None:
-                return int(np.asarray(steps))
+                return int(_number(steps))
         return 1
+
+
+def _number(variable: Any) -> Any:
+    """What a variable or a plain number holds. A variable of a distribution strategy is no array in Keras 2."""
+    return np.asarray(tf.convert_to_tensor(variable))
 
 
 def _as_tensor(leaf: Any) -> Any:

@@ -93,7 +93,7 @@ class ProbePass:
         self._taps: dict[int, Tap] = {}
         self._notes: list[str] = []
         with unchanged_by_tracing(model):
-            self._function = tf.function(_with_autograph(self._pass)).get_concrete_function(*self._arguments())
+            self._function = tf.function(_with_autograph(self._in_strategy)).get_concrete_function(*self._arguments())
             # Held from here on: a generator that Keras made for unseeded random numbers is forgotten with the tracing.
             self._variables = tuple(self._function.graph.variables)
         self.model = dataclasses.replace(
@@ -139,6 +139,18 @@ class ProbePass:
 
     def _arguments(self) -> tuple[Any, Any, Any]:
         return self._batch.x, self._batch.y, self._batch.sample_weight
+
+    def _in_strategy(self, x: Any, y: Any, sample_weight: Any) -> device_digest.Fetches:
+        """The pass within the model's distribution strategy: each replica gets the probe, the first one is logged."""
+        strategy = getattr(self._model, "distribute_strategy", None)
+        if strategy is None or strategy.num_replicas_in_sync == 1:
+            return self._pass(x, y, sample_weight)
+        # Outside of it, Keras 2 cannot update its metrics, and losses are those of one replica of several.
+        results = strategy.run(_with_autograph(self._pass), (x, y, sample_weight))
+        first: device_digest.Fetches = tf.nest.map_structure(
+            lambda result: strategy.experimental_local_results(result)[0], results
+        )
+        return first
 
     def _pass(self, x: Any, y: Any, sample_weight: Any) -> device_digest.Fetches:
         model = self._model
@@ -186,7 +198,13 @@ class ProbePass:
         if loss is None:
             self._notes.append("the model is not compiled with a loss: gradients are left out")
             return None
-        return tf.reduce_sum(loss)
+        loss = tf.reduce_sum(loss)
+        replica = tf.distribute.get_replica_context()
+        if replica is not None and replica.num_replicas_in_sync > 1:
+            # Keras divides it by their number, for gradients that are summed over them. Each has the whole probe here,
+            # and no sum is made: a reduction of ours could meet one of the training's and break it.
+            loss *= tf.cast(replica.num_replicas_in_sync, loss.dtype)
+        return loss
 
 
 def _tf_variable(variable: Any) -> tf.Variable:
