@@ -294,16 +294,18 @@ def test_convolutional_recurrent_layers(sequences: bool) -> None:
 
 def _attention(**options: Any) -> tuple[Any, Any]:
     """A model with self attention, and a function that returns the scores as the layer itself gives them."""
-    call = options.pop("call", {})
+    call, masked = options.pop("call", {}), options.pop("masked", False)
     make = options.pop("make", lambda **o: layers.MultiHeadAttention(3, 4, **o))
     inputs = keras.Input((5, 6))
     attend = make(name="attend", **options)
-    embedded = layers.Masking(0.0, name="mask")(inputs)
+    # Keras 3's causal kernel is for input without a mask.
+    mask = layers.Masking(0.0, name="mask") if masked else layers.Rescaling(1.0, name="mask")
+    embedded = mask(inputs)
     model = keras.Model(inputs, attend(embedded, embedded, **call))
 
     def told(x: Any) -> Any:
-        masked = model.get_layer("mask")(tf.constant(x))
-        return attend(masked, masked, return_attention_scores=True, **call)[1]
+        seen = model.get_layer("mask")(tf.constant(x))
+        return attend(seen, seen, return_attention_scores=True, **call)[1]
 
     return model, told
 
@@ -316,7 +318,7 @@ def test_attention_scores_are_those_that_the_layer_returns_when_asked(name: str)
     call: dict[str, Any] = {"use_causal_mask": True} if "causal" in name else {}
     if name == "given mask":
         call["attention_mask"] = tf.constant((rng.random((1, 5, 5)) < 0.6) | np.eye(5, dtype=bool))
-    model, told = _attention(call=call, **({"dropout": 0.5} if name == "dropout" else {}))
+    model, told = _attention(call=call, masked="padded" in name, **({"dropout": 0.5} if name == "dropout" else {}))
     logged = Logged(model, x)
     truth = np.asarray(told(x))
     tensor = logged.tensor("attend", name="scores")
@@ -645,6 +647,15 @@ def test_channels_first_is_turned_so_that_units_are_channels() -> None:
     assert logged.sources("norm") == ["pad"], "turning a tensor leaves what it is made of"
 
 
+def test_normalising_the_second_axis_says_that_it_holds_the_channels() -> None:
+    inputs = keras.Input((3, 8, 6))
+    model = keras.Model(inputs, layers.BatchNormalization(axis=1, name="norm")(inputs))
+    x = _normal(2, 3, 8, 6)
+    logged = Logged(model, x)
+    _close(logged("norm"), np.transpose(model(x, training=True), (0, 2, 3, 1)))
+    _close(_units(logged, "input").mean, x.mean(axis=(0, 2, 3)))
+
+
 @pytest.mark.skipif(not KERAS_3, reason="TensorFlow has no such convolution on CPUs; Keras 3 turns its input itself")
 def test_a_channels_first_convolution() -> None:
     inputs = keras.Input((3, 8, 6))
@@ -903,12 +914,13 @@ def test_names_and_unseeded_random_numbers_go_on_as_if_nothing_had_been() -> Non
     def after(with_probe: bool) -> tuple[str, float, Any]:
         keras.backend.clear_session()
         keras.utils.set_random_seed(3)
+        layers.Activation("relu")
         model, x = Random(), _normal(4, 6) * 0
         model.build((4, 6))
         if with_probe:
             Logged(model, x)
         predicted = np.asarray(tf.function(lambda: model(tf.constant(x)))())
-        return layers.Dense(1).name, random.random(), predicted.tolist()
+        return layers.Activation("relu").name, random.random(), predicted.tolist()
 
     assert after(True) == after(False)
 
