@@ -157,8 +157,7 @@ class Session:
           measure: Makes the measurements by index of tensor, on the writing thread.
           scalars: Loss, metrics, learning rate by name.
         """
-        self._logged += step != self._last
-        self._last = step
+        is_new, self._last = step != self._last, step
         scalars = dict(scalars)
         cost = pb.Cost(
             set_up_seconds=self.budget.set_up,
@@ -177,7 +176,7 @@ class Session:
             self._log.write(
                 step, measurements, mode=self.mode, scalars=scalars, cost=cost, precision=self._keep.precision
             )
-            self._logged += 1
+            self._logged += is_new
 
         self._put("the log", append)
 
