@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,10 @@ from tb_layerview.model import Kind, Layer, Mode, Model, Tensor, as_kind, defaul
 from tb_layerview.options import Keep
 from tb_layerview.version import __version__
 
+_WAY_OUT = (
+    "Copy it to the host's memory as a dense array first: tensor.cpu() in PyTorch, jax.device_get(array), "
+    "array.get() in CuPy."
+)
 _NAMES: dict[Kind, str] = {"activation": "output", "weight": "kernel", "gradient": "kernel", "update": "kernel"}
 
 
@@ -53,7 +58,7 @@ class LayerWriter:
     def write(
         self,
         step: int,
-        arrays: Mapping[str, npt.ArrayLike],
+        arrays: Mapping[str, Any],
         kind: Kind = "activation",
         *,
         name: str | None = None,
@@ -65,7 +70,9 @@ class LayerWriter:
 
         Args:
           step: Not smaller than any before.
-          arrays: By the path of their layer, `encoder/attention`: anything that numpy makes an array of.
+          arrays: By the path of their layer, `encoder/attention`: arrays of numpy, TensorFlow (eager tensors and
+            variables), PyTorch (in the host's memory; with gradients or without) and JAX, lists, and whatever else
+            numpy makes an array of.
           kind: What they are.
           name: Which one of its kind; `output` for activations and `kernel` for the others if not given.
           call: Which call of the layer made them.
@@ -74,10 +81,10 @@ class LayerWriter:
 
         Raises:
           ValueError: The step is smaller than the one before, the kind is unknown, or `axes` do not fit an array.
-          TypeError: An array holds no real numbers.
+          TypeError: An array holds no real numbers, or numpy cannot make an array of it, as on another device.
         """
         kind = as_kind(kind)
-        logged = {path: np.asarray(array) for path, array in arrays.items()}
+        logged = {path: _as_array(path, array) for path, array in arrays.items()}
         for path, array in logged.items():
             if axes is not None and len(axes) != array.ndim:
                 raise ValueError(f"axes={axes!r} names {len(axes)} axes, but the array of {path!r} has {array.ndim}")
@@ -118,3 +125,29 @@ class LayerWriter:
             tensors.append(Tensor(layer, kind, name, array.shape, array.dtype.name, call, axes))
             self._model = Model(tuple(layers), tuple(tensors), software=self._model.software)
         return index
+
+
+def _as_array(path: str, value: Any) -> npt.NDArray[np.generic]:
+    """A numpy array of anything that has an array interface.
+
+    Raises:
+      TypeError: It has none, or lies where numpy cannot read it.
+    """
+    kind = type(value)
+    if any(base.__module__.partition(".")[0] == "torch" for base in kind.__mro__):
+        value = value.detach()
+        if str(value.dtype) == "torch.bfloat16":  # which numpy does not know; float32 holds it exactly
+            value = value.float()
+    try:
+        array: npt.NDArray[np.generic] = np.asarray(value)
+    except Exception as error:
+        raise TypeError(
+            f"numpy can make no array of what is logged as {path!r}, a {kind.__module__}.{kind.__qualname__}: {error} "
+            f"{_WAY_OUT}"
+        ) from error
+    if array.dtype == object:
+        raise TypeError(
+            f"what is logged as {path!r}, a {kind.__module__}.{kind.__qualname__}, is no array of numbers: it has no "
+            f"array interface, or parts of unequal length. {_WAY_OUT}"
+        )
+    return array

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 import pytest
 
-from tb_layerview import Keep, Schedule, Select
+from tb_layerview import Keep, LayerReader, LayerViewCallback, Schedule, Select
 from tb_layerview.options import as_schedule, interval
+from tb_layerview.run import Run
 
 LAYERS = [("conv1", "Conv2D"), ("conv2", "Conv2D"), ("head/dense", "Dense")]
 
@@ -75,3 +81,110 @@ def test_an_unknown_kind_is_refused_with_the_kinds_there_are() -> None:
 def test_negative_amounts_are_refused(field: str) -> None:
     with pytest.raises(ValueError, match=rf"Keep\({field}=...\) must be a whole number of at least [01], not -1"):
         Keep(**{field: -1})
+
+
+@pytest.fixture(scope="module")
+def fit() -> Callable[..., Any]:
+    """Trains a small convolutional model with the callback's options; returns what was logged, and the model."""
+    import tensorflow as tf
+
+    layers = tf.keras.layers
+
+    def train(folder: Path, **options: Any) -> tuple[Run, Any]:
+        model = tf.keras.Sequential(
+            [
+                tf.keras.Input((12, 12, 3)),
+                layers.Conv2D(16, 3, name="conv"),
+                layers.Flatten(name="flat"),
+                layers.Dense(20, name="logits"),
+            ]
+        )
+        model.compile("adam", tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        x = np.random.default_rng(0).normal(size=(64, 12, 12, 3)).astype(np.float32)
+        callback = LayerViewCallback(folder, **options)
+        model.fit(x, np.arange(64) % 20, batch_size=8, epochs=3, verbose=0, callbacks=[callback])
+        return LayerReader(folder).run(), model
+
+    return train
+
+
+def kept(run: Run, step: int = 0) -> dict[tuple[str, str, str], tuple[int, ...]]:
+    """The shapes of the values that are kept of each tensor at a step; those without are left out."""
+    return {
+        (t.layer, t.kind, t.name): run.values(t, step).array.shape
+        for t in run.tensors
+        if step in run.kept_steps("values", t)
+    }
+
+
+def test_the_values_that_are_kept_of_each_kind_are_at_most_as_many_as_asked_for(fit: Any, tmp_path: Path) -> None:
+    run, _ = fit(tmp_path, keep=Keep(activations=500, weights=100, gradients=30))
+    most = {"activation": 500, "weight": 100, "gradient": 30}
+    sizes = {(layer, kind, name): np.prod(shape) for (layer, kind, name), shape in kept(run).items()}
+    for tensor in run.tensors:
+        if tensor.kind in most:
+            size = sizes[tensor.layer, tensor.kind, tensor.name]
+            assert size <= min(most[tensor.kind], np.prod(tensor.shape)), tensor
+            assert size >= 0.4 * min(most[tensor.kind], np.prod(tensor.shape)), tensor
+
+
+def test_nothing_is_kept_of_a_kind_whose_budget_is_0(fit: Any, tmp_path: Path) -> None:
+    run, _ = fit(tmp_path, keep=Keep(activations=0, weights=50))
+    assert {kind for _, kind, _ in kept(run)} == {"weight"}
+    assert np.isfinite(run.statistics("rms")[run.tensor("conv", kind="activation")]).all()
+
+
+@pytest.mark.parametrize("examples", [1, 3])
+def test_so_many_examples_of_an_activation_are_kept_before_anything_else_is_left_out(
+    fit: Any, tmp_path: Path, examples: int
+) -> None:
+    # One example of the convolution's output has 10 × 10 × 16 elements, and the probe has 8: more examples leave less
+    # room for each.
+    run, _ = fit(tmp_path, keep=Keep(activations=1600, examples=examples))
+    shape = kept(run)["conv", "activation", "output"]
+    assert shape[0] >= examples and np.prod(shape) <= 1600
+    assert (shape == (1, 10, 10, 16)) == (examples == 1)
+
+
+def test_exact_float32_keeps_the_weights_bits_and_float16_does_not(fit: Any, tmp_path: Path) -> None:
+    for precision, is_exact in (("float32", True), ("float16", False)):
+        run, model = fit(tmp_path / precision, keep=Keep(weights=1 << 20, precision=precision))
+        values = run.values(run.tensor("conv", kind="weight", name="kernel"), int(run.steps[-1]))
+        assert values.precision == precision
+        truth = model.get_layer("conv").get_weights()[0]
+        assert np.array_equal(values.array, truth) == is_exact
+        # Half a unit in the last place of 11 bits, and of the largest element for the small ones.
+        assert np.allclose(values.array, truth, rtol=2**-11, atol=np.abs(truth).max() * 2**-29)
+
+
+def test_units_are_left_out_where_they_are_not_wanted(fit: Any, tmp_path: Path) -> None:
+    for units in (True, False):
+        run, _ = fit(tmp_path / str(units), keep=Keep(units=units))
+        tensor = run.tensor("conv", kind="weight", name="kernel")
+        assert bool(len(run.kept_steps("units", tensor))) == units
+
+
+def test_a_run_stays_below_its_cap_and_the_log_says_what_was_left_out(fit: Any, tmp_path: Path) -> None:
+    keep = Keep(max_bytes=200_000)
+    run, _ = fit(tmp_path, keep=keep, schedule=Schedule(budget=1.0))
+    assert sum(path.stat().st_size for path in (tmp_path / "layers").iterdir()) <= keep.max_bytes
+    assert any("to stay below 0.2 MB" in note for note in run.model.notes)
+    given, _ = fit(tmp_path / "every", keep=keep, schedule=1)
+    assert sum(path.stat().st_size for path in (tmp_path / "every" / "layers").iterdir()) <= keep.max_bytes
+    assert list(given.steps) == list(range(len(given.steps)))
+
+
+@pytest.mark.parametrize(
+    ("schedule", "steps"), [(5, [0, 5, 10, 15, 20, 24]), (Schedule(steps=(0, 7, 11)), [0, 7, 11, 24])]
+)
+def test_given_steps_and_the_last_one_are_logged(fit: Any, tmp_path: Path, schedule: Any, steps: list[int]) -> None:
+    run, _ = fit(tmp_path, schedule=schedule)
+    assert list(run.steps) == steps
+
+
+def test_only_selected_layers_and_kinds_are_logged(fit: Any, tmp_path: Path) -> None:
+    select = Select(include=("conv", "Dense", "flat"), exclude=("Flatten",), kinds=("weight", "gradient"))
+    run, _ = fit(tmp_path, select=select)
+    assert {(t.layer, t.kind) for t in run.tensors} == {
+        (layer, kind) for layer in ("conv", "logits") for kind in ("weight", "gradient")
+    }

@@ -103,3 +103,102 @@ def test_tensors_may_appear_later(tmp_path: Path) -> None:
 def test_bad_input_is_refused_with_a_sentence(tmp_path: Path, arguments: dict, message: str) -> None:
     with LayerWriter(tmp_path) as writer, pytest.raises((ValueError, TypeError), match=message):
         writer.write(0, **arguments)
+
+
+TRUTH = rng.normal(size=(4, 3)).astype(np.float32)
+# Numbers that bfloat16 holds exactly.
+COARSE = rng.integers(-64, 64, size=(4, 3)).astype(np.float32)
+
+
+def _tensorflow() -> dict[str, tuple[object, np.ndarray]]:
+    tf = pytest.importorskip("tensorflow", reason="TensorFlow is not installed")
+    return {
+        "tensor": (tf.constant(TRUTH), TRUTH),
+        "variable": (tf.Variable(TRUTH), TRUTH),
+        "keras": (tf.keras.layers.Dense(3, kernel_initializer=lambda *_, **__: tf.constant(TRUTH)), TRUTH),
+        "bfloat16": (tf.constant(COARSE, tf.bfloat16), COARSE),
+    }
+
+
+def _torch() -> dict[str, tuple[object, np.ndarray]]:
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    linear = torch.nn.Parameter(torch.tensor(TRUTH))
+    return {
+        "tensor": (torch.tensor(TRUTH), TRUTH),
+        "parameter": (linear, TRUTH),
+        "with gradient": (linear * 2, TRUTH * 2),
+        "transposed": (torch.tensor(TRUTH).T, TRUTH.T),
+        "bfloat16": (torch.tensor(COARSE, dtype=torch.bfloat16, requires_grad=True), COARSE),
+        "integers": (torch.arange(6).reshape(2, 3), np.arange(6).reshape(2, 3)),
+    }
+
+
+def _jax() -> dict[str, tuple[object, np.ndarray]]:
+    jax = pytest.importorskip("jax", reason="JAX is not installed")
+    return {"array": (jax.numpy.asarray(TRUTH), TRUTH), "bfloat16": (jax.numpy.asarray(COARSE, "bfloat16"), COARSE)}
+
+
+def _plain() -> dict[str, tuple[object, np.ndarray]]:
+    class Own:
+        """What numpy asks: https://numpy.org/doc/stable/user/basics.interoperability.html."""
+
+        def __array__(self, dtype: object = None, copy: object = None) -> np.ndarray:
+            return TRUTH
+
+    return {
+        "array": (TRUTH, TRUTH),
+        "strided": (TRUTH[::2, ::-1], TRUTH[::2, ::-1]),
+        "list": (TRUTH.tolist(), TRUTH),
+        "tuples": (((1, 2), (3, 4)), np.array([[1, 2], [3, 4]])),
+        "memory": (memoryview(TRUTH), TRUTH),
+        "own": (Own(), TRUTH),
+        "booleans": (TRUTH > 0, TRUTH > 0),
+        "number": (3.5, np.array(3.5)),
+    }
+
+
+@pytest.mark.parametrize("library", [_plain, _tensorflow, _torch, _jax], ids=["numpy", "tensorflow", "torch", "jax"])
+def test_anything_with_an_array_interface_is_logged_with_its_values(library: object, tmp_path: Path) -> None:
+    cases = library()  # type: ignore[operator]
+    if "keras" in cases:
+        layer, truth = cases["keras"]
+        layer.build((None, 4))
+        cases["keras"] = (layer.kernel, truth)
+    with LayerWriter(tmp_path, keep=Keep(precision="float64")) as writer:
+        writer.write(0, {name: array for name, (array, _) in cases.items()})
+    run = LayerReader(tmp_path).run()
+    for name, (_, truth) in cases.items():
+        logged = run.tensor(name)
+        assert run.tensors[int(logged.index)].shape == truth.shape
+        assert run.digest(logged, 0).mean == pytest.approx(truth.astype(np.float64).mean(), rel=1e-6), name
+        if truth.ndim:
+            assert np.array_equal(run.values(logged, 0).array, truth.astype(np.float64)), name
+
+
+class OnADevice:
+    """An array that numpy cannot read, as those on a GPU are."""
+
+    def __init__(self, message: str | None) -> None:
+        self.message = message
+
+    def __array__(self, dtype: object = None, copy: object = None) -> np.ndarray:
+        raise TypeError(self.message)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (object(), r"logged as 'a', a builtins\.object, is no array of numbers: .* tensor\.cpu\(\) in PyTorch"),
+        (OnADevice("it lies on cuda:0."), r"make no array .*OnADevice: it lies on cuda:0\. Copy it to the host"),
+        ([[1.0, 2.0], [3.0]], r"logged as 'a', a builtins\.list"),
+    ],
+)
+def test_what_numpy_cannot_read_is_refused_with_the_way_out(tmp_path: Path, value: object, message: str) -> None:
+    with LayerWriter(tmp_path) as writer, pytest.raises(TypeError, match=message):
+        writer.write(0, {"a": value})
+
+
+def test_a_torch_tensor_on_another_device_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    with LayerWriter(tmp_path) as writer, pytest.raises(TypeError, match=r"torch\.Tensor: .*tensor\.cpu\(\)"):
+        writer.write(0, {"a": torch.ones(2, 2, device="meta")})
