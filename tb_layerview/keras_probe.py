@@ -17,6 +17,7 @@ from tb_layerview import device_digest, values
 from tb_layerview.device_digest import Tap
 from tb_layerview.digest import Measurement, can_measure
 from tb_layerview.keras_trace import Call, producers, recording
+from tb_layerview.keras_updates import as_difference
 from tb_layerview.model import Kind, Layer, Model, Probe, Tensor, default_axes
 from tb_layerview.options import Keep, Select
 from tb_layerview.session import in_words
@@ -70,12 +71,16 @@ class ProbePass:
     Attributes:
       model: What it logs.
       layers: Path and class name of all layers that the model calls, logged or not.
+      updates: What of `model` the pass itself cannot measure, by index: each update's variable, and how to digest it.
     """
 
     model: Model
     layers: list[tuple[str, str]]
+    updates: dict[int, tuple[tf.Variable, Tap]]
 
-    def __init__(self, model: Any, batch: Batch, source: str, select: Select, keep: Keep) -> None:
+    def __init__(
+        self, model: Any, batch: Batch, source: str, select: Select, keep: Keep, training: bool = True
+    ) -> None:
         """Traces the pass.
 
         Args:
@@ -84,11 +89,13 @@ class ProbePass:
           source: Where the probe came from, in words.
           select: Which layers and kinds to log.
           keep: How much to keep of each tensor.
+          training: Whether the model runs in training mode; without, there are no gradients and no updates.
 
         Raises:
           Exception: Whatever the model raises when it cannot be called with this batch.
         """
-        self._model, self._batch = model, batch
+        self._model, self._batch, self._training = model, batch, training
+        self.updates = {}
         self._select, self._keep = select, keep
         self._taps: dict[int, Tap] = {}
         self._notes: list[str] = []
@@ -96,16 +103,14 @@ class ProbePass:
             self._function = tf.function(_with_autograph(self._pass)).get_concrete_function(*self._arguments())
         self.model = dataclasses.replace(
             self.model,
-            probe=Probe(batch.hash(), batch.examples, True, source),
+            probe=Probe(batch.hash(), batch.examples, training, source),
             notes=tuple(dict.fromkeys(self._notes)),
             software=f"tb_layerview {__version__}, Keras {_keras_version(model)}, TensorFlow {tf.__version__}",
         )
         self._written = _written_variables(self._function)
         # The graph's tensors are not needed any more, only what they look like.
-        self._taps = {
-            i: dataclasses.replace(t, tensor=tf.TensorSpec(t.tensor.shape, t.tensor.dtype))
-            for i, t in self._taps.items()
-        }
+        self._taps = {i: _without_tensor(tap) for i, tap in self._taps.items()}
+        self.updates = {i: (variable, _without_tensor(tap)) for i, (variable, tap) in self.updates.items()}
 
     def run(self, with_values: bool) -> tuple[Mapping[str, Any], dict[str, float]]:
         """Runs the pass; every variable is afterwards as it was before.
@@ -144,8 +149,8 @@ class ProbePass:
         with tf.GradientTape() as tape:
             with recording(model) as calls:
                 takes_training = getattr(model, "_call_has_training_arg", True)
-                predictions = model(x, training=True) if takes_training else model(x)
-            loss = self._loss(x, y, predictions, sample_weight)
+                predictions = model(x, training=self._training) if takes_training else model(x)
+            loss = self._loss(x, y, predictions, sample_weight) if self._training else None
         gradients: dict[int, Any] = {}
         if loss is not None and "gradient" in self._select.kinds:
             gradients = {id(v): g for v, g in zip(model.trainable_variables, tape.gradient(loss, trainable))}
@@ -185,6 +190,7 @@ class ProbePass:
             found.add(name, "Input", "activation", "output", tensor)
         seen = {id(tensor) for _, tensor in inputs}
         weights = _weights_by_call(calls)
+        trained = {id(variable) for variable in self._model.trainable_variables} if self._training else set()
         sources: list[tuple[str, tuple[tf.Tensor, ...]]] = []
         # A container's output is its last layer's, which stands further down the list and is the better name for it.
         inner_first = sorted(calls, key=lambda c: -c.path.count("/") if c.path else 1)
@@ -208,6 +214,10 @@ class ProbePass:
                     else:
                         dense = gradient.values if isinstance(gradient, tf.IndexedSlices) else gradient
                         found.add(path, class_name, "gradient", name, dense)
+                if id(variable) in trained:
+                    index = found.add(path, class_name, "update", name, as_difference(tf.convert_to_tensor(variable)))
+                    if index is not None:
+                        self.updates[index] = _tf_variable(variable), found.taps.pop(index)
         owned = {id(v) for of_call in weights.values() for _, v in of_call}
         for variable in self._model.weights:
             if id(variable) not in owned:
@@ -227,16 +237,17 @@ class _Found:
         self._tensors: list[Tensor] = []
         self._made_by: dict[int, int] = {}
 
-    def add(self, path: str, class_name: str, kind: Kind, name: str, tensor: tf.Tensor, call: int = 0) -> None:
+    def add(self, path: str, class_name: str, kind: Kind, name: str, tensor: tf.Tensor, call: int = 0) -> int | None:
+        """Adds a tensor if it is selected and can be measured, and returns its index then."""
         if kind not in self._select.kinds or not self._select.takes(path, class_name):
-            return
+            return None
         dtype = tensor.dtype.base_dtype.name
         if not can_measure(dtype):
             self._notes.append(f"{path}: {kind} {name} has dtype {dtype} and is left out")
-            return
+            return None
         if tensor.shape.rank is None:
             self._notes.append(f"{path}: {kind} {name} has no known number of axes and is left out")
-            return
+            return None
         self._layers.setdefault(path, class_name)
         layer = list(self._layers).index(path)
         shape = tuple(-1 if size is None else int(size) for size in tensor.shape)
@@ -250,6 +261,7 @@ class _Found:
         self.taps[index] = Tap(tensor, units=self._keep.units and len(shape) > 1, keep=keep)
         if kind == "activation":
             self._made_by[id(tensor)] = layer
+        return index
 
     def model(self, sources: list[tuple[str, tuple[tf.Tensor, ...]]]) -> Model:
         """What was found; each layer's inputs are the nearest layers that its calls' inputs are computed from."""
@@ -260,6 +272,10 @@ class _Found:
                 inputs[path].update(i for i in producers(tensors, self._made_by) if i != index[path])
         layers = tuple(Layer(path, name, tuple(sorted(inputs[path]))) for path, name in self._layers.items())
         return Model(layers, tuple(self._tensors))
+
+
+def _without_tensor(tap: Tap) -> Tap:
+    return dataclasses.replace(tap, tensor=tf.TensorSpec(tap.tensor.shape, tap.tensor.dtype))
 
 
 def _named_inputs(x: Any) -> list[tuple[str, tf.Tensor]]:

@@ -66,7 +66,8 @@ def recording(model: Any) -> Iterator[list[Call]]:
         yield _recorder.calls
     finally:
         _unpatch(base)
-        _recorder.graph = None
+        # What stays here would keep the model alive; the list that was handed out is the caller's.
+        _recorder.graph, _recorder.calls, _recorder.stack = None, [], []
 
 
 def _patch(base: Any) -> None:

@@ -74,6 +74,7 @@ class Session:
         self._logged = self._skipped = 0
         self._values_per_octave = 8
         self._last: int | None = None
+        self._decided: tuple[int, bool] | None = None
 
     # When.
 
@@ -96,11 +97,18 @@ class Session:
         self.budget.begin(step)
 
     def due(self, step: int) -> bool:
-        """Whether this step is to be logged."""
-        if not self.is_open or self.is_last(step) or not self._schedule.wants(step):
+        """Whether this step is to be logged. It may be asked ahead: the answer for a step, once given, stands."""
+        if not self.is_open or self.is_last(step):
+            return False
+        if self._decided is None or self._decided[0] != step:
+            self._decided = step, self._decide(step)
+        return self._decided[1]
+
+    def _decide(self, step: int) -> bool:
+        if not self._schedule.wants(step):
             return False
         if self._log.bytes_written > _NO_STEPS * self._keep.max_bytes:
-            self._report("the byte cap", f"{self._keep.max_bytes:,} bytes are written; no more steps are logged")
+            self.report("the byte cap", f"{self._keep.max_bytes:,} bytes are written; no more steps are logged")
             return False
         if not self._schedule.is_ladder or self.budget.affords(step):
             return True
@@ -135,7 +143,7 @@ class Session:
             if is_fatal:
                 raise
             self.is_open = False
-            self._report(what, f"{in_words(error)}. Nothing is logged; the training goes on", error)
+            self.report(what, f"{in_words(error)}. Nothing is logged; the training goes on", error)
         finally:
             self.budget.set_up += self._clock() - began
 
@@ -146,7 +154,7 @@ class Session:
         try:
             yield
         except Exception as error:  # noqa: BLE001  # logging never stops a training
-            self._report(what, f"{in_words(error)}. The training goes on", error)
+            self.report(what, f"{in_words(error)}. The training goes on", error)
         finally:
             self.budget.charge(self._clock() - began)
 
@@ -156,9 +164,10 @@ class Session:
         try:
             yield
         except Exception as error:  # noqa: BLE001  # logging never stops a training
-            self._report(what, f"{in_words(error)}. The training goes on", error)
+            self.report(what, f"{in_words(error)}. The training goes on", error)
 
-    def _report(self, what: str, message: str, error: BaseException | None = None) -> None:
+    def report(self, what: str, message: str, error: BaseException | None = None) -> None:
+        """Warns of something that is not logged, once."""
         if what not in self._failures:
             self._failures.add(what)
             logger.warning("tb_layerview: %s: %s.", what, message.rstrip("."))
@@ -214,7 +223,7 @@ class Session:
                 action()
             except Exception as error:  # noqa: BLE001  # logging never stops a training
                 self.is_open = False
-                self._report(what, f"{in_words(error)}. Nothing more is logged; the training goes on", error)
+                self.report(what, f"{in_words(error)}. Nothing more is logged; the training goes on", error)
 
         self._queue.put(guarded)
 
