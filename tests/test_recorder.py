@@ -500,3 +500,22 @@ def test_a_model_is_saved_cloned_and_pickled_as_if_nothing_had_been_there(tmp_pa
         assert np.array_equal(model.predict(X, verbose=0), other.predict(X, verbose=0))
     restored = pickle.loads(pickle.dumps(model))
     assert np.array_equal(model.predict(X, verbose=0), restored.predict(X, verbose=0))
+
+
+def test_two_fits_by_turns_with_a_callback_each_are_logged_apart(tmp_path: Path) -> None:
+    models = {name: _model() for name in ("generator", "critic")}
+    callbacks = {name: LayerViewCallback(tmp_path / name, schedule=1, keep=EXACT) for name in models}
+    truth: dict[str, list[np.ndarray]] = {name: [] for name in models}
+    for _ in range(2):
+        for name, model in models.items():
+            truth[name] = truth[name][:-1]  # which the next one sees again
+            remember = Remember()
+            x = X * (2 if name == "critic" else 1)
+            model.fit(x, Y, batch_size=32, verbose=0, callbacks=[callbacks[name], remember])
+            truth[name] += remember.kernels
+    for name in models:
+        run = _run(tmp_path, name)
+        kernel = run.tensor("wide", kind="weight", name="kernel")
+        assert list(run.steps) == list(range(5))
+        assert all(np.array_equal(run.values(kernel, s).array, truth[name][s]) for s in range(5))
+    assert not np.array_equal(truth["generator"][4], truth["critic"][4])
