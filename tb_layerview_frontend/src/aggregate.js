@@ -134,9 +134,10 @@ export function firstTrouble(nonFinite) {
  * @param {Scale} scale
  * @param {MapTransform} [transform] the scale's own if not given
  * @param {number} [target] the right value of a ratio
+ * @param {number} [least] by which factor a logarithmic scale's ends differ at least, or noise would fill it
  * @returns {[number, number]} lowest and highest value; for a signed statistic on a logarithmic scale, of the magnitudes
  */
-export function scaleRange(columns, scale, transform = NATURAL[scale], target = 1) {
+export function scaleRange(columns, scale, transform = NATURAL[scale], target = 1, least = 4) {
   const log = transform === "log";
   if (scale === "share" && !log) return [0, 1];
   const sample = sampleMagnitudes(columns);
@@ -150,8 +151,8 @@ export function scaleRange(columns, scale, transform = NATURAL[scale], target = 
     return [target / factor, target * factor];
   }
   if (!log) return scale === "signed" ? [-high, high] : [0, high];
-  // Less than a factor of four would blow noise up to the whole ramp, more than 10⁸ would leave no colours between.
-  return [Math.min(Math.max(low, high * (scale === "signed" ? 1e-4 : 1e-8)), high / 4), high];
+  // More than 10⁸ would leave no colours between.
+  return [Math.min(Math.max(low, high * (scale === "signed" ? 1e-4 : 1e-8)), high / least), high];
 }
 
 /**

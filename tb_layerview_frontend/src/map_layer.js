@@ -9,6 +9,9 @@ import { badnessOf } from "./statistics.js";
 /** @typedef {import("./aggregate.js").Series} Series */
 /** @typedef {import("./colour.js").ColourScale} ColourScale */
 
+/** Who asks for a scale of each row's own wants to see small changes. */
+const LEAST_FACTOR_OF_ROW = 1.1;
+
 /**
  * What one kind's map draws.
  * @typedef {object} MapLayer
@@ -40,9 +43,9 @@ export function makeMapLayer({ columns: all, kind, statistic, transform, rowScal
   const ready = Boolean(columns?.has(statistic.name) && columns.has("non_finite"));
   const badness = badnessOf(statistic);
   const how = transform || NATURAL[statistic.scale];
-  /** @param {Float32Array[]} values */
-  const scaleFor = (values) => {
-    const range = scaleRange(values, statistic.scale, how, statistic.target);
+  /** @param {Float32Array[]} values @param {number} [least] */
+  const scaleFor = (values, least) => {
+    const range = scaleRange(values, statistic.scale, how, statistic.target, least);
     return statisticScale(statistic.scale, range, how);
   };
   /** @type {WeakMap<Row, Series | null>} */
@@ -67,7 +70,7 @@ export function makeMapLayer({ columns: all, kind, statistic, transform, rowScal
     rowScales,
     scaleOf: (row) => {
       const series = rowScales ? seriesOf(row) : null;
-      return series ? scaleFor([series.values]) : scale;
+      return series ? scaleFor([series.values], LEAST_FACTOR_OF_ROW) : scale;
     },
     format: statistic.scale === "share" ? formatShare : formatValue,
     seriesOf,

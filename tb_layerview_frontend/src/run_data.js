@@ -148,7 +148,8 @@ export function createRunData({
       if (!(error instanceof api.RequestError)) throw error;
       problem = api.messageOf(error);
     }
-    if (columnProblems.value[kind] !== problem && (name !== "non_finite" || problem)) {
+    const isCleared = name !== "non_finite" && columns.has("non_finite");
+    if (columnProblems.value[kind] !== problem && (problem || isCleared)) {
       columnProblems.value = { ...columnProblems.value, [kind]: problem };
     }
     return true;

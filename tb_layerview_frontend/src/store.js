@@ -4,6 +4,7 @@ import { batch, computed, signal } from "@preact/signals";
 
 import * as api from "./api.js";
 import { nearestIndex } from "./axis.js";
+import { createEvaluation } from "./evaluation.js";
 import { findings, nextFinding } from "./findings.js";
 import { createRunData } from "./run_data.js";
 import { defaultTensor, findTensor, openedRun, shownKinds } from "./selection.js";
@@ -78,6 +79,8 @@ export function createStore(initial, end) {
     retries,
     tasks,
   });
+
+  const evaluation = createEvaluation({ runs, name: () => view.run.value, retries, tasks });
 
   /** @param {Run} run */
   function chosenTensor({ info }) {
@@ -220,6 +223,7 @@ export function createStore(initial, end) {
     stepIndex,
     tensor,
     found,
+    evaluation,
     selectFinding,
     poll,
     selectRun,

@@ -5,6 +5,7 @@ import { columnSteps, indexAt } from "../axis.js";
 import { EMPTY, levelOf, palette, TROUBLE } from "../colour.js";
 import { theme } from "../host.js";
 import { describeCell } from "../map_layer.js";
+import { markFirstPaint } from "../timing.js";
 import { Profile } from "./Profile.jsx";
 import { Tooltip } from "./Tooltip.jsx";
 import { cssVariable, hatching, pointIn, useCanvas } from "./hooks.js";
@@ -161,6 +162,7 @@ function drawMap(context, ratio, { layer, rows, axis, rowHeight, scrollTop, heig
       context.fillRect(from, top, to - from, bottom - top);
     }
   }
+  markFirstPaint("map");
 }
 
 /**

@@ -7,6 +7,7 @@ import { makeMapLayer } from "../map_layer.js";
 import { keyOfTensors, rankByWorst } from "../order.js";
 import { KINDS, tensorForRow } from "../selection.js";
 import { statisticOf, worstInWords } from "../statistics.js";
+import { curvesOf } from "../strip_scales.js";
 import { findTensors, rowOf, visibleRows } from "../tree.js";
 import { ColourBar } from "./ColourBar.jsx";
 import { MapCanvas } from "./MapCanvas.jsx";
@@ -14,7 +15,8 @@ import { MapToolbar } from "./MapToolbar.jsx";
 import { PROFILE_WIDTH, ProfileAxis } from "./Profile.jsx";
 import { RowLabel } from "./RowLabel.jsx";
 import { StepAxis } from "./StepAxis.jsx";
-import { curvesOf, Strip, STRIP_HEIGHT, StripLegend } from "./Strip.jsx";
+import { Strip, STRIP_HEIGHT } from "./Strip.jsx";
+import { StripLegend } from "./StripLegend.jsx";
 import { isEditing, useSize } from "./hooks.js";
 
 /** @typedef {import("../store.js").Store} Store */
@@ -79,7 +81,16 @@ export function MapPane({ store, run }) {
     [store.found.value],
   );
   const marked = useMemo(() => findingSteps(store.found.value), [store.found.value]);
-  const curves = useMemo(() => curvesOf(run.history), [run.history]);
+  const evaluation = store.evaluation.value;
+  const curves = useMemo(
+    () => curvesOf(run.history, evaluation?.history),
+    [run.history, evaluation?.history],
+  );
+  const curvesOff = view.curvesOff.value;
+  const drawnCurves = useMemo(
+    () => curves.filter(({ name }) => !curvesOff.includes(name)),
+    [curves, curvesOff],
+  );
 
   const first = Math.floor(scrollTop / rowHeight);
   const shownCount = Math.ceil(bodyHeight / rowHeight) + 1;
@@ -124,13 +135,20 @@ export function MapPane({ store, run }) {
         <div class="lv-map-head" style={{ height: `${STRIP_HEIGHT}px` }}>
           <StripLegend
             curves={curves}
+            off={curvesOff}
             index={stepIndex.value}
-            scalars={Object.keys(run.history.scalars)}
+            step={run.history.steps[stepIndex.value]}
+            evaluation={evaluation}
+            onToggle={(name) => {
+              view.curvesOff.value = curvesOff.includes(name)
+                ? curvesOff.filter((other) => other !== name)
+                : [...curvesOff, name];
+            }}
           />
           <div class="lv-maps">
             {layers.map(({ kind }) => (
               <div key={kind} class="lv-map-column">
-                <Strip store={store} axis={axis} curves={curves} />
+                <Strip store={store} axis={axis} curves={drawnCurves} />
                 <span class="lv-profile-head" />
               </div>
             ))}
