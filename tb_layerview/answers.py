@@ -8,20 +8,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from tb_layerview import columns
 from tb_layerview.model import Kind
 from tb_layerview.payload_file import PayloadError
 from tb_layerview.run import Run
-from tb_layerview.shard import COUNTS, SECTIONS, STATISTICS, Section
-
-#: What `/statistics` gives; the share of elements that are not finite is made of three counts.
-COLUMNS = (*STATISTICS, "non_finite")
-
-_NON_FINITE = ("nan", "pos_inf", "neg_inf")
-_SHARES = (*STATISTICS[1:COUNTS], "non_finite")
-_QUANTILES = {"p1": 0.01, "p5": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95, "p99": 0.99}
-_LARGEST = float(np.finfo(np.float32).max)
+from tb_layerview.shard import SECTIONS, Section
 
 
 def runs(found: Sequence[Run]) -> dict[str, Any]:
@@ -83,16 +75,8 @@ def steps(found: Run) -> dict[str, Any]:
 
 def statistics(found: Run, kind: Kind, names: Sequence[str], since: int) -> bytes:
     """`/statistics`: float32 [statistics, tensors of that kind, steps from `since` on]."""
-    tensors = [tensor for tensor in found.tensors if tensor.kind == kind]
-    columns: list[npt.NDArray[np.float32]] = []
-    for name in names:
-        counted = _NON_FINITE if name == "non_finite" else (name,)
-        column = np.sum([found.columns(n, tensors, since) for n in counted], axis=0)
-        if name in _SHARES:
-            with np.errstate(invalid="ignore"):  # an empty tensor has no shares: 0 / 0 is NaN
-                column = column / found.columns("size", tensors, since)
-        columns.append(_float32(column))
-    return b"".join(column.tobytes() for column in columns)
+    tensors = np.array([tensor.index for tensor in found.tensors if tensor.kind == kind], np.int64)
+    return b"".join(columns.by_step(found, name, tensors, since).tobytes() for name in names)
 
 
 def tensor(found: Run, index: int, step: int) -> dict[str, Any]:
@@ -103,13 +87,11 @@ def tensor(found: Run, index: int, step: int) -> dict[str, Any]:
     """
     digest = found.digest(index, step)
     kept = {section: found.kept_steps(section, index) for section in SECTIONS}
-    quantiles = None
-    if step in kept["histogram"]:
-        try:
-            quantiles = dict(zip(_QUANTILES, found.quantiles(index, step, list(_QUANTILES.values())).tolist()))
-        except PayloadError:
-            # The statistics are still true, and `/payload` says what is wrong with the histogram.
-            quantiles = None
+    try:
+        quantiles = found.stored_quantiles(index, step)
+    except PayloadError:
+        # The statistics are still true, and `/payload` says what is wrong with the histogram.
+        quantiles = None
     earlier = kept["values"][kept["values"] <= step]
     near = earlier[-1:] if len(earlier) else kept["values"][:1]
     return {
@@ -160,8 +142,3 @@ def histograms(found: Run, index: int, since: int) -> tuple[bytes, int]:
 
 def _cost(found: Run) -> dict[str, Any] | None:
     return None if found.cost is None else dataclasses.asdict(found.cost)
-
-
-def _float32(column: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
-    """Little-endian float32; what is finite stays finite, so that an infinity is never a matter of rounding."""
-    return np.where(np.isinf(column), column, np.clip(column, -_LARGEST, _LARGEST)).astype("<f4")

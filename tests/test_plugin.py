@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from older_logs import without_summaries
 from tensorboard.backend import security_validator
 from tensorboard.backend.event_processing import data_provider, plugin_event_multiplexer
 from tensorboard.plugins import base_plugin
@@ -194,6 +195,7 @@ def test_statistics_are_columns_of_float32_in_the_order_asked_for(client: Client
         ("mean", lambda a: a[np.isfinite(a)].mean()),
         ("std", lambda a: a[np.isfinite(a)].std()),
         ("rms", lambda a: np.sqrt(np.mean(a[np.isfinite(a)] ** 2))),
+        ("silent", lambda a: np.mean([np.abs(unit[np.isfinite(unit)]).max() == 0 for unit in a.T])),
     ],
 )
 def test_each_statistic_is_what_numpy_says(client: Client, statistic: str, expected: Any) -> None:
@@ -223,7 +225,12 @@ def test_what_is_finite_in_float64_stays_finite_in_a_column(tmp_path: Path) -> N
     board = Board(tmp_path)
     column = np.frombuffer(board.client.bytes("/statistics?run=.&kind=activation&statistic=max&statistic=min"), "<f4")
     assert column.tolist() == [np.finfo(np.float32).max, np.finfo(np.float32).min]
-    assert board.client.json("/tensor?run=.&tensor=0&step=0")["max"] == 1e100
+    found = board.client.json("/tensor?run=.&tensor=0&step=0")
+    assert found["max"] == 1e100
+    # In a column it would be float32's largest number.
+    assert (found["quantiles"]["p1"], found["quantiles"]["p99"]) == pytest.approx((-0.98e100, 0.98e100), rel=0.07)
+    column = np.frombuffer(board.client.bytes("/statistics?run=.&kind=activation&statistic=p99"), "<f4")
+    assert column.tolist() == [np.finfo(np.float32).max]
 
 
 def test_tensor_gives_exact_counts_and_quantiles(client: Client) -> None:
@@ -250,6 +257,46 @@ def test_tensor_gives_exact_counts_and_quantiles(client: Client) -> None:
     assert list(quantiles) == ["p1", "p5", "p25", "p50", "p75", "p95", "p99"]
     room = max(0.05 * finite.std(), 0.07 * abs(finite).max())
     assert abs(quantiles["p50"] - np.median(finite)) <= np.abs(np.diff(np.sort(finite))).max() + room
+
+
+def test_quantiles_come_as_columns_and_the_same_for_one_step(client: Client) -> None:
+    found = client.json("/tensor?run=run1&tensor=1&step=2")["quantiles"]
+    arguments = "".join(f"&statistic={name}" for name in found)
+    columns = np.frombuffer(client.bytes(f"/statistics?run=run1&kind=activation{arguments}"), "<f4").reshape(-1, 2, 7)
+    assert columns[:, 1, 2].tolist() == list(found.values())
+
+
+def test_the_share_of_silent_units_is_a_column_too(client: Client) -> None:
+    # The kernel at step 0 is all zero, later none of it.
+    column = np.frombuffer(client.bytes("/statistics?run=run1&kind=weight&statistic=silent"), "<f4")
+    np.testing.assert_array_equal(column, [1, np.nan, 0, np.nan, 0, np.nan, 0])
+
+
+def test_an_update_ratio_is_a_column_of_updates(tmp_path: Path) -> None:
+    with LayerWriter(tmp_path) as writer:
+        for step in range(3):
+            writer.write(step, {"a": np.full((2, 2), 4.0), "b": np.zeros((2, 2))}, kind="weight")
+            writer.write(step, {"a": np.full((2, 2), step / 2), "b": np.full((2, 2), step)}, kind="update")
+    data = Board(tmp_path).client.bytes("/statistics?run=.&kind=update&statistic=update_ratio")
+    nan, inf = np.nan, np.inf
+    np.testing.assert_array_equal(np.frombuffer(data, "<f4").reshape(2, 3), [[0, 1 / 8, 1 / 4], [nan, inf, inf]])
+
+
+def test_of_an_older_log_one_step_has_the_quantiles_of_its_histogram(tmp_path: Path) -> None:
+    write_run(tmp_path, range(3))
+    before = Board(tmp_path).client.json("/tensor?run=.&tensor=0&step=1")
+    without_summaries(tmp_path)
+    client = Board(tmp_path).client
+    after = client.json("/tensor?run=.&tensor=0&step=1")
+    assert after["quantiles"] == pytest.approx(before["quantiles"], rel=1e-6)
+    for name in ("p50", "silent"):
+        column = np.frombuffer(client.bytes(f"/statistics?run=.&kind=activation&statistic={name}"), "<f4")
+        assert np.isnan(column).all()
+        assert len(column) == 6
+    (path,) = (tmp_path / "layers").glob("*.payload")
+    path.unlink()
+    lost = client.json("/tensor?run=.&tensor=0&step=1")
+    assert (lost["quantiles"], lost["histogram"], lost["mean"]) == (None, True, before["mean"])
 
 
 def test_a_tensor_without_finite_elements_has_nan_as_a_word(tmp_path: Path) -> None:
@@ -320,6 +367,11 @@ def test_values_step_is_the_latest_before_else_the_first_after(tmp_path: Path) -
         ("/statistics?run=run1&kind=x", 400, "kind='x' is none of activation, weight, gradient, update."),
         ("/statistics?run=run1&kind=weight", 400, "statistic is missing; it is one or more of size, nan,"),
         ("/statistics?run=run1&kind=weight&statistic=x", 400, "statistic='x' is none of size, nan,"),
+        (
+            "/statistics?run=run1&kind=weight&statistic=rms&statistic=update_ratio",
+            400,
+            "statistic='update_ratio' is of updates alone: ask for it with kind=update.",
+        ),
         ("/statistics?run=run1&kind=weight&statistic=rms&since=-1", 400, "since='-1' is not a whole number from 0 on."),
         ("/tensor?run=run1&step=0", 400, "tensor is missing: add tensor=... to the address."),
         ("/tensor?run=run1&tensor=x&step=0", 400, "tensor='x' is not a whole number from 0 on."),
@@ -358,7 +410,9 @@ def test_a_payload_file_that_is_lost_is_410_and_the_statistics_stay(tmp_path: Pa
     assert sentence == f"{path} is missing: it lies beside the event file and must be copied with it."
     assert client.error("/histograms?run=.&tensor=0")[0] == 410
     found = client.json("/tensor?run=.&tensor=0&step=0")
-    assert (found["size"], found["quantiles"], found["histogram"]) == (10, None, True)
+    assert (found["size"], found["histogram"]) == (10, True)
+    finite = array_of(0, "conv")[np.isfinite(array_of(0, "conv"))]
+    assert finite.min() <= found["quantiles"]["p1"] <= found["quantiles"]["p99"] <= finite.max()
 
 
 def test_one_damaged_histogram_does_not_take_the_others_along(tmp_path: Path) -> None:
