@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import struct
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 
 from tb_layerview import columns
+from tb_layerview import units as unit_statistics
 from tb_layerview.model import Kind
 from tb_layerview.payload_file import PayloadError
 from tb_layerview.run import Run
 from tb_layerview.shard import SECTIONS, Section
+
+_T = TypeVar("_T")
 
 
 def runs(found: Sequence[Run]) -> dict[str, Any]:
@@ -123,21 +126,43 @@ def histograms(found: Run, index: int, since: int) -> tuple[bytes, int]:
       NotLoggedError: There is no such tensor.
       PayloadError: None of its histograms can be read.
     """
-    pieces = found.pieces("histogram", index, since)
-    parts: list[bytes] = []
-    failed = 0
-    failure: PayloadError | None = None
-    for piece in pieces:
-        data = b""
-        if piece is not None:
-            try:
-                data = found.read(piece)
-            except PayloadError as error:
-                failed, failure = failed + 1, error
-        parts.append(struct.pack("<I", len(data)) + data)
-    if failure is not None and failed == sum(piece is not None for piece in pieces):
-        raise failure
-    return b"".join(parts), failed
+    steps, failed = _each(found, "histogram", index, since, bytes)
+    return b"".join(struct.pack("<I", len(data or b"")) + (data or b"") for data in steps), failed
+
+
+def units(found: Run, index: int, statistic: str, since: int) -> tuple[bytes, int]:
+    """`/units`: of the steps that keep them how many there are, how many units, the steps' indices, and the statistic.
+
+    Returns:
+      The answer, and how many steps are left out of it because their units cannot be read.
+
+    Raises:
+      NotLoggedError: There is no such tensor.
+      PayloadError: None of its units can be read.
+    """
+    read, failed = _each(found, "units", index, since, lambda data: unit_statistics.decode_one(data, statistic))
+    kept = {since + i: column for i, column in enumerate(read) if column is not None}
+    newest = len(next(reversed(kept.values()), ()))
+    kept = {i: column for i, column in kept.items() if len(column) == newest}
+    # They are of finite elements: what is infinite is only beyond float32.
+    table = np.clip(np.array(list(kept.values())), -columns.LARGEST, columns.LARGEST).astype("<f4")
+    return struct.pack(f"<{2 + len(kept)}I", len(kept), newest, *kept) + table.tobytes(), failed
+
+
+def _each(
+    found: Run, section: Section, index: int, since: int, decode: Callable[[bytes], _T]
+) -> tuple[list[_T | None], int]:
+    """A section at each step from `since` on, None where there is none; and how many of them cannot be read.
+
+    Raises:
+      NotLoggedError: There is no such tensor.
+      PayloadError: None of them can be read.
+    """
+    read = found.each(section, index, since, decode)
+    errors = [one for one in read if isinstance(one, PayloadError)]
+    if errors and len(errors) == sum(one is not None for one in read):
+        raise errors[-1]
+    return [None if isinstance(one, PayloadError) else one for one in read], len(errors)
 
 
 def _cost(found: Run) -> dict[str, Any] | None:

@@ -12,10 +12,11 @@ from tb_layerview.shard import COUNTS, STATISTICS
 
 #: What there are columns of; the share of elements that are not finite is made of three counts.
 COLUMNS = (*STATISTICS, "non_finite", *NAMES[len(STATISTICS) :])
+#: The largest number that a column holds; what is larger and finite becomes it.
+LARGEST = float(np.finfo(np.float32).max)
 
 _NON_FINITE = ("nan", "pos_inf", "neg_inf")
 _SHARES = (*STATISTICS[1:COUNTS], "non_finite")
-_LARGEST = float(np.finfo(np.float32).max)
 
 
 def by_step(run: Run, name: str, tensors: npt.NDArray[np.int64], since: int = 0) -> npt.NDArray[np.float32]:
@@ -27,7 +28,7 @@ def by_step(run: Run, name: str, tensors: npt.NDArray[np.int64], since: int = 0)
       tensors: int64 [tensors]: indices of the run's tensors.
       since: Index of the first step.
     """
-    return _float32(_column(lambda stored: run.columns(stored, tensors.tolist(), since), name))
+    return float32(_column(lambda stored: run.columns(stored, tensors.tolist(), since), name))
 
 
 def _column(stored: Callable[[str], npt.NDArray[np.float64]], name: str) -> npt.NDArray[np.float64]:
@@ -39,6 +40,6 @@ def _column(stored: Callable[[str], npt.NDArray[np.float64]], name: str) -> npt.
         return np.asarray(count / stored("size"))
 
 
-def _float32(column: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+def float32(column: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
     """Little-endian float32; what is finite stays finite, so that an infinity is never a matter of rounding."""
-    return np.where(np.isinf(column), column, np.clip(column, -_LARGEST, _LARGEST)).astype("<f4")
+    return np.where(np.isinf(column), column, np.clip(column, -LARGEST, LARGEST)).astype("<f4")

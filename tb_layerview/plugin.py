@@ -14,7 +14,7 @@ from tensorboard.backend import http_util
 from tensorboard.plugins import base_plugin
 from werkzeug import wrappers
 
-from tb_layerview import answers
+from tb_layerview import answers, units
 from tb_layerview.columns import COLUMNS
 from tb_layerview.model import KINDS
 from tb_layerview.payload_file import PayloadError
@@ -73,6 +73,7 @@ class LayerViewPlugin(base_plugin.TBPlugin):
             "/tensor": _answering(self._serve_tensor),
             "/payload": _answering(self._serve_payload),
             "/histograms": _answering(self._serve_histograms),
+            "/units": _answering(self._serve_units),
             **static_routes(STATIC),
         }
 
@@ -113,6 +114,13 @@ class LayerViewPlugin(base_plugin.TBPlugin):
         index, since = _number(request, "tensor"), _number(request, "since", default=0)
         run = self._run(request)
         data, failed = answers.histograms(run, index, since)
+        return _bytes(request, data, run, Unreadable=failed)
+
+    def _serve_units(self, request: wrappers.Request) -> wrappers.Response:
+        index, since = _number(request, "tensor"), _number(request, "since", default=0)
+        statistic = _one_of(request, "statistic", units.STATISTICS)
+        run = self._run(request)
+        data, failed = answers.units(run, index, statistic, since)
         return _bytes(request, data, run, Unreadable=failed)
 
     def _run(self, request: wrappers.Request) -> Run:

@@ -19,7 +19,7 @@ from tb_layerview.digest import Digest
 from tb_layerview.histogram import Histogram
 from tb_layerview.model import Kind, Layer, Mode, Model
 from tb_layerview.part import Part
-from tb_layerview.payload_file import Piece
+from tb_layerview.payload_file import PayloadError, Piece
 from tb_layerview.record import QUANTILES, SUMMARIES
 from tb_layerview.shard import COUNTS, STATISTICS, Cost, Section
 from tb_layerview.units import Units
@@ -311,15 +311,28 @@ class Run:
         if step not in kept:
             where = f"the nearest step that does is {_nearest_step(kept, step)}" if len(kept) else "no step does"
             raise NotLoggedError(f"{self.tensors[index]} keeps no {section} at step {step}; {where}.")
-        return self.read(part.piece(section, row, index))
+        return payload_file.read(self.payload_folder, part.piece(section, row, index))
 
-    def read(self, piece: Piece) -> bytes:
-        """Reads a piece of one of this run's payload files.
+    def each(
+        self, section: Section, tensor: SupportsIndex, since: int, decode: Callable[[bytes], _T]
+    ) -> list[_T | PayloadError | None]:
+        """What `decode` makes of a section of a tensor at each step from index `since` on.
 
-        Raises:
-          PayloadError: The payload file is missing, cut off or damaged.
+        None where it is not kept, and where it cannot be read or decoded (a `ValueError`) the error.
         """
-        return payload_file.read(self.payload_folder, piece)
+        found: list[_T | PayloadError | None] = []
+        pieces = self.pieces(section, tensor, since)
+        read = iter(payload_file.read_all(self.payload_folder, filter(None, pieces)))
+        for piece in pieces:
+            data = None if piece is None else next(read)
+            if isinstance(data, bytes):
+                try:
+                    found.append(_decoded(decode, data))
+                except PayloadError as error:
+                    found.append(error)
+            else:
+                found.append(data)
+        return found
 
     def _index(self, tensor: SupportsIndex) -> int:
         index = operator.index(tensor)
@@ -347,7 +360,7 @@ def _decoded(decode: Callable[[bytes], _T], data: bytes) -> _T:
     try:
         return decode(data)
     except ValueError as error:
-        raise payload_file.PayloadError(f"what the payload file holds cannot be decoded: {error}.") from error
+        raise PayloadError(f"what the payload file holds cannot be decoded: {error}.") from error
 
 
 def _list(tensors: Sequence[LoggedTensor]) -> str:

@@ -331,6 +331,82 @@ def test_histograms_gives_all_of_them_with_their_lengths(client: Client) -> None
     assert rest[:4] == bytes(4)  # step 5 has none
 
 
+def units_of(data: bytes) -> tuple[list[int], npt.NDArray[np.float32]]:
+    """The indices of the steps and the table [steps, units] of an answer of /units."""
+    count, width = np.frombuffer(data, "<u4", 2).tolist()
+    indices = np.frombuffer(data, "<u4", count, offset=8).tolist()
+    return indices, np.frombuffer(data, "<f4", offset=8 + 4 * count).reshape(count, width)
+
+
+@pytest.mark.parametrize(
+    ("statistic", "of_unit"),
+    [
+        ("mean", np.mean),
+        ("rms", lambda unit: np.sqrt(np.mean(unit**2))),
+        ("zero", lambda unit: np.mean(unit == 0)),
+        ("peak", lambda unit: np.abs(unit).max()),
+    ],
+)
+def test_units_are_one_statistic_of_each_unit_over_all_steps(client: Client, statistic: str, of_unit: Any) -> None:
+    response = client.get(f"/units?run=run1&tensor=0&statistic={statistic}")
+    indices, table = units_of(response.data)
+    assert indices == list(range(7))
+    expected = [[of_unit(unit[np.isfinite(unit)]) for unit in array_of(step, "conv").T] for step in range(7)]
+    np.testing.assert_allclose(table, expected, rtol=2e-3)
+    assert response.headers["X-Layerview-Steps"] == "7"
+    assert response.headers["X-Layerview-Unreadable"] == "0"
+    assert response.headers["X-Layerview-Generation"] == client.json("/steps?run=run1")["generation"]
+
+
+def test_units_name_the_steps_that_keep_them_from_since_on(client: Client) -> None:
+    indices, table = units_of(client.bytes("/units?run=run1&tensor=2&statistic=peak"))
+    assert indices == [0, 2, 4, 6]
+    np.testing.assert_allclose(table, np.repeat([[0], [2], [4], [6]], 3, axis=1), rtol=1e-3)
+    indices, table = units_of(client.bytes("/units?run=run1&tensor=2&statistic=peak&since=3"))
+    assert (indices, table[:, 0].tolist()) == ([4, 6], [4, 6])
+    assert client.bytes("/units?run=run1&tensor=2&statistic=peak&since=7") == bytes(8)
+
+
+def test_steps_with_another_number_of_units_than_the_newest_are_left_out(tmp_path: Path) -> None:
+    with LayerWriter(tmp_path) as writer:
+        for step, units_there in enumerate([3, 4, 3, 4, 4]):
+            writer.write(step, {"a": np.full((2, units_there), step)})
+        writer.write(5, {"bias": np.ones(4)})
+    client = Board(tmp_path).client
+    indices, table = units_of(client.bytes("/units?run=.&tensor=0&statistic=mean"))
+    assert (indices, table.tolist()) == ([1, 3, 4], [[1] * 4, [3] * 4, [4] * 4])
+    # What has one axis has no units.
+    assert client.bytes("/units?run=.&tensor=1&statistic=mean") == bytes(8)
+
+
+def test_units_beyond_float32_stay_finite(tmp_path: Path) -> None:
+    with LayerWriter(tmp_path) as writer:
+        writer.write(0, {"a": np.array([[1e100, -1e100, 1.0]])})
+    _, table = units_of(Board(tmp_path).client.bytes("/units?run=.&tensor=0&statistic=mean"))
+    assert table[0, :2].tolist() == [np.finfo(np.float32).max, np.finfo(np.float32).min]
+
+
+def test_units_that_cannot_be_read_are_counted_and_410_if_they_are_all(tmp_path: Path) -> None:
+    write_run(tmp_path, range(4))
+    first, second, *_ = LayerReader(tmp_path).run().pieces("units", 0)
+    assert first is not None
+    assert second is not None
+    (path,) = (tmp_path / "layers").glob("*.payload")
+    content = bytearray(path.read_bytes())
+    content[first.offset] ^= 1
+    content[second.offset + second.length - 1] ^= 1
+    path.write_bytes(content)
+    response = Board(tmp_path).client.get("/units?run=.&tensor=0&statistic=rms")
+    assert (response.status_code, response.headers["X-Layerview-Unreadable"]) == (200, "2")
+    assert units_of(response.data)[0] == [2, 3]
+    path.unlink()
+    status, sentence = Board(tmp_path).client.error("/units?run=.&tensor=0&statistic=rms")
+    assert (status, sentence) == (
+        410,
+        f"{path} is missing: it lies beside the event file and must be copied with it.",
+    )
+
+
 def test_values_step_is_the_latest_before_else_the_first_after(tmp_path: Path) -> None:
     from tb_layerview.digest import Measurement, measure
     from tb_layerview.log import Log
@@ -387,6 +463,13 @@ def test_values_step_is_the_latest_before_else_the_first_after(tmp_path: Path) -
         ("/payload?run=run1&tensor=0&step=0&section=x", 400, "section='x' is none of histogram, units, values."),
         ("/payload?run=run1&tensor=2&step=1&section=values", 404, "weight 'kernel' of layer 'conv' keeps no values at"),
         ("/histograms?run=run1&tensor=99", 404, "run 'run1' has no tensor 99; it has 3, from 0 on."),
+        ("/units?run=run1&tensor=0", 400, "statistic is missing: add statistic=... to the address."),
+        ("/units?run=run1&tensor=0&statistic=max", 400, "statistic='max' is none of mean, rms, zero, peak."),
+        ("/units?run=run1&statistic=rms", 400, "tensor is missing: add tensor=... to the address."),
+        ("/units?run=run1&tensor=-1&statistic=rms", 400, "tensor='-1' is not a whole number from 0 on."),
+        ("/units?run=run1&tensor=3&statistic=rms", 404, "run 'run1' has no tensor 3; it has 3, from 0 on."),
+        ("/units?run=run1&tensor=0&statistic=rms&since=x", 400, "since='x' is not a whole number from 0 on."),
+        ("/units?run=none&tensor=0&statistic=rms", 404, "there is no run 'none' that holds layers; there are run1."),
     ],
 )
 def test_a_wrong_request_is_answered_with_a_sentence(client: Client, path: str, status: int, sentence: str) -> None:
@@ -557,6 +640,7 @@ def test_no_answer_violates_tensorboards_security_rules(client: Client, caplog: 
             "/statistics?run=run1&kind=weight&statistic=rms",
             "/payload?run=run1&tensor=0&step=0&section=units",
             "/histograms?run=run1&tensor=0",
+            "/units?run=run1&tensor=0&statistic=rms",
             "/index.js",
         ):
             client.get(path)
