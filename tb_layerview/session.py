@@ -20,6 +20,7 @@ from tb_layerview.log import Log
 from tb_layerview.model import Mode, Model
 from tb_layerview.options import Keep, Schedule
 from tb_layerview.plan import Plan
+from tb_layerview.summary import summarise
 from tb_layerview.watch import Watch
 
 logger = logging.getLogger("tb_layerview")
@@ -189,13 +190,21 @@ class Session:
 
         def append() -> None:
             written = self._log.bytes_written
-            measurements = self._plan.fit(step, measure(), written, self._keep.precision)
+            measured = measure()
+            summaries = summarise(measured)  # of all that was measured, whatever of it is kept
+            measurements = self._plan.fit(step, measured, written, self._keep.precision)
             if measurements is None:
                 self._is_full = True
                 self.report("the byte cap", f"{written:,} bytes are written; {_RAISE_THE_CAP}")
                 return
             self._log.write(
-                step, measurements, mode=self.mode, scalars=scalars, cost=cost, precision=self._keep.precision
+                step,
+                measurements,
+                mode=self.mode,
+                scalars=scalars,
+                cost=cost,
+                precision=self._keep.precision,
+                summaries=summaries,
             )
             self._logged += is_new
             if self._watch is not None:
