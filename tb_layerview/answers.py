@@ -11,8 +11,12 @@ import numpy as np
 
 from tb_layerview import columns
 from tb_layerview import units as unit_statistics
+from tb_layerview.diagnosis import diagnose
+from tb_layerview.diagnosis import since as since_when
+from tb_layerview.evidence import Evidence
 from tb_layerview.model import Kind
 from tb_layerview.payload_file import PayloadError
+from tb_layerview.rules import Rule, thresholds
 from tb_layerview.run import Run
 from tb_layerview.shard import SECTIONS, Section
 
@@ -80,6 +84,25 @@ def statistics(found: Run, kind: Kind, names: Sequence[str], since: int) -> byte
     """`/statistics`: float32 [statistics, tensors of that kind, steps from `since` on]."""
     tensors = np.array([tensor.index for tensor in found.tensors if tensor.kind == kind], np.int64)
     return b"".join(columns.by_step(found, name, tensors, since).tobytes() for name in names)
+
+
+def findings(found: Run, chosen: Sequence[Rule]) -> dict[str, Any]:
+    """`/findings`."""
+    return {
+        "generation": found.generation,
+        "steps": len(found.steps),
+        "rules": [
+            {"name": r.name, "severity": r.severity, "thresholds": thresholds(r), "advice": r.advice} for r in chosen
+        ],
+        "findings": [
+            {
+                **dataclasses.asdict(finding),
+                "tensor": None if finding.tensor is None else finding.tensor.index,
+                "since": since_when(finding),
+            }
+            for finding in diagnose(Evidence.of(found), chosen)
+        ],
+    }
 
 
 def tensor(found: Run, index: int, step: int) -> dict[str, Any]:

@@ -114,7 +114,7 @@ def _scalars(evidence: Evidence) -> Iterator[Finding]:
                 int(evidence.steps[before[-1]]) if before else None,
                 int(evidence.steps[bad[-1][0]]),
                 {name: value},
-                f"{name} is {value}",
+                f"{name} is {'NaN' if math.isnan(value) else f'{value:+}'}",
             )
 
 

@@ -19,6 +19,7 @@ from tb_layerview.columns import COLUMNS
 from tb_layerview.model import KINDS
 from tb_layerview.payload_file import PayloadError
 from tb_layerview.record import PLUGIN_NAME
+from tb_layerview.rules import with_thresholds
 from tb_layerview.run import UPDATE_RATIO, NotLoggedError, Run
 from tb_layerview.shard import SECTIONS
 from tb_layerview.source import RunSource
@@ -70,6 +71,7 @@ class LayerViewPlugin(base_plugin.TBPlugin):
             "/run": _answering(self._serve_run),
             "/steps": _answering(self._serve_steps),
             "/statistics": _answering(self._serve_statistics),
+            "/findings": _answering(self._serve_findings),
             "/tensor": _answering(self._serve_tensor),
             "/payload": _answering(self._serve_payload),
             "/histograms": _answering(self._serve_histograms),
@@ -99,6 +101,20 @@ class LayerViewPlugin(base_plugin.TBPlugin):
         since = _number(request, "since", default=0)
         run = self._run(request)
         return _bytes(request, answers.statistics(run, kind, names, since), run)
+
+    def _serve_findings(self, request: wrappers.Request) -> wrappers.Response:
+        thresholds: dict[str, float] = {}
+        for given in request.args.getlist("threshold"):
+            name, _, value = given.rpartition(":")
+            try:
+                thresholds[name] = float(value)
+            except ValueError:
+                raise _RequestError(f"threshold={given!r} is not rule.threshold:number.") from None
+        try:
+            chosen = with_thresholds(thresholds)
+        except ValueError as error:
+            raise _RequestError(f"{error}.") from error
+        return _json(request, answers.findings(self._run(request), chosen))
 
     def _serve_tensor(self, request: wrappers.Request) -> wrappers.Response:
         index, step = _number(request, "tensor"), _number(request, "step", least=None)

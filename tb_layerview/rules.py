@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from typing import ClassVar, Literal
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -25,11 +27,13 @@ class Rule(abc.ABC):
     Attributes:
       name: As in `tb-layerview check`.
       severity: `error` where the training cannot be what is wanted, `warning` where it may be.
+      advice: What it usually means, and what people usually do about it.
       patience: At how many logged steps in a row it has to hold.
     """
 
     name: ClassVar[str]
     severity: ClassVar[Severity]
+    advice: ClassVar[str]
     patience: int = 1
 
     @property
@@ -61,6 +65,11 @@ class NonFinite(Rule):
 
     name: ClassVar[str] = "non_finite"
     severity: ClassVar[Severity] = "error"
+    advice: ClassVar[str] = (
+        "A division by zero, a logarithm of zero, a root of a negative number, an overflow (in float16 beyond "
+        "65,504), or a learning rate with which the weights run away. Look at what the named layer takes: add "
+        "a small constant or a clip there, lower the learning rate, or clip the gradients."
+    )
 
     def holds(self, evidence: Evidence) -> Mask:
         return evidence.share("nan", "pos_inf", "neg_inf") > 0
@@ -85,6 +94,11 @@ class SilentLayer(Rule):
 
     name: ClassVar[str] = "silent_layer"
     severity: ClassVar[Severity] = "error"
+    advice: ClassVar[str] = (
+        "ReLU units whose input is negative for every example pass nothing and get no gradient, so they do "
+        "not recover by themselves. Usual causes are biases far below zero, a learning rate that was too high "
+        "for one step, or inputs that are not scaled. Restart with a lower rate, or use a leaky activation."
+    )
     patience: int = 3
 
     def holds(self, evidence: Evidence) -> Mask:
@@ -104,6 +118,40 @@ class SilentLayer(Rule):
 
 
 @dataclasses.dataclass(frozen=True)
+class SilentUnits(Rule):
+    """An activation most of whose units are zero for all examples: silent units / units > share, but not all of them.
+
+    Healthy networks have many: of dense ReLU layers with 99.7 % accuracy on digits 23 to 33 % of the units were silent
+    on all 1,797 pictures. On a probe of 32 examples it is more: a unit that few examples need is silent there too.
+
+    Attributes:
+      share: 0.9.
+      patience: Ten logged steps.
+    """
+
+    name: ClassVar[str] = "silent_units"
+    severity: ClassVar[Severity] = "warning"
+    advice: ClassVar[str] = (
+        "Most of the layer does nothing on the probe. Whether these units are dead for good shows in their "
+        "incoming weights: those of a dead unit no longer move. A lower learning rate, another initialisation of "
+        "the biases or a leaky activation keep units alive; a layer that is too wide may simply not need them."
+    )
+    share: float = 0.9
+    patience: int = 10
+
+    def holds(self, evidence: Evidence) -> Mask:
+        silent = evidence.statistic("silent")
+        wanted = evidence.of_kind("activation") & ~evidence.is_input & ~evidence.named("scores")
+        return np.asarray(wanted[:, None] & (silent > self.share) & (silent < 1))
+
+    def measure(self, evidence: Evidence, tensor: int, position: int) -> dict[str, float]:
+        return {"silent": float(evidence.statistic("silent")[tensor, position]), "share": self.share}
+
+    def in_words(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
+        return f"has {100 * measured['silent']:.3g} % of its units silent on the probe"
+
+
+@dataclasses.dataclass(frozen=True)
 class ConstantOutput(Rule):
     """An activation that is the same everywhere: std <= tolerance * |mean|, with a mean that is not zero.
 
@@ -114,6 +162,11 @@ class ConstantOutput(Rule):
 
     name: ClassVar[str] = "constant_output"
     severity: ClassVar[Severity] = "error"
+    advice: ClassVar[str] = (
+        "The layer's activation function is saturated, its weights are zero or its input is constant, so what "
+        "follows learns nothing about single examples. Look at the layers before it, and at how the inputs "
+        "are scaled."
+    )
     tolerance: float = 1e-6
     patience: int = 5
 
@@ -139,6 +192,10 @@ class ZeroGradient(Rule):
 
     name: ClassVar[str] = "zero_gradient"
     severity: ClassVar[Severity] = "error"
+    advice: ClassVar[str] = (
+        "The loss does not depend on this weight on the probe: a silent layer or a full stop lies between "
+        "them, a clip cuts all of it off, or the layer is not connected to the output."
+    )
     patience: int = 5
 
     def holds(self, evidence: Evidence) -> Mask:
@@ -169,6 +226,11 @@ class VanishingGradient(Rule):
 
     name: ClassVar[str] = "vanishing_gradient"
     severity: ClassVar[Severity] = "warning"
+    advice: ClassVar[str] = (
+        "Many saturating activation functions in a row, or weights that start too small. ReLU-like functions, "
+        "residual connections, normalisation layers and a fitting initialiser (He for ReLU, Glorot for tanh) "
+        "help."
+    )
     ratio: float = 1e-6
     patience: int = 10
 
@@ -203,6 +265,10 @@ class GradientSpike(Rule):
 
     name: ClassVar[str] = "gradient_spike"
     severity: ClassVar[Severity] = "warning"
+    advice: ClassVar[str] = (
+        "A batch that is unlike the others, or a learning rate at the edge of what is stable. Clip the "
+        "gradients' norm, lower the rate, or look at that batch."
+    )
     factor: float = 100.0
     window: int = 20
 
@@ -248,6 +314,10 @@ class UnmovedWeight(Rule):
 
     name: ClassVar[str] = "unmoved_weight"
     severity: ClassVar[Severity] = "warning"
+    advice: ClassVar[str] = (
+        "The weight's gradient is zero, its learning rate is zero, or its update is too small for its number "
+        "format and is lost in rounding."
+    )
     patience: int = 10
 
     def holds(self, evidence: Evidence) -> Mask:
@@ -276,6 +346,10 @@ class UpdateRatio(Rule):
 
     name: ClassVar[str] = "update_ratio"
     severity: ClassVar[Severity] = "warning"
+    advice: ClassVar[str] = (
+        "The learning rate is too high for this weight, or the weight is still close to zero. About a "
+        "thousandth of the weight in each step is usual."
+    )
     most: float = 0.2
     patience: int = 10
 
@@ -310,6 +384,11 @@ class CollapsedAttention(Rule):
 
     name: ClassVar[str] = "collapsed_attention"
     severity: ClassVar[Severity] = "warning"
+    advice: ClassVar[str] = (
+        "The scores before the softmax have grown large: every query looks at one position only, and no "
+        "gradient flows back through the softmax. Check the scale of queries and keys, lower the learning "
+        "rate, or normalise them."
+    )
     most: float = 1.05
     patience: int = 5
 
@@ -333,6 +412,7 @@ class CollapsedAttention(Rule):
 RULES: tuple[Rule, ...] = (
     NonFinite(),
     SilentLayer(),
+    SilentUnits(),
     ConstantOutput(),
     ZeroGradient(),
     VanishingGradient(),
@@ -341,6 +421,37 @@ RULES: tuple[Rule, ...] = (
     UpdateRatio(),
     CollapsedAttention(),
 )
+
+
+def with_thresholds(given: Mapping[str, float], rules: Sequence[Rule] = RULES) -> tuple[Rule, ...]:
+    """The rules with other thresholds.
+
+    Args:
+      given: By `rule.threshold`, `vanishing_gradient.ratio`; those that are not given stay as they are.
+      rules: Which rules.
+
+    Raises:
+      ValueError: There is no such threshold, or the value cannot be one.
+    """
+    changed: dict[str, dict[str, Any]] = {}
+    for name, value in given.items():
+        rule_name, _, threshold = name.partition(".")
+        rule = next((rule for rule in rules if rule.name == rule_name), None)
+        if rule is None or threshold not in thresholds(rule):
+            known = ", ".join(f"{rule.name}.{threshold}" for rule in rules for threshold in thresholds(rule))
+            raise ValueError(f"there is no threshold {name!r}; there are {known}")
+        is_count = isinstance(thresholds(rule)[threshold], int)
+        least = 1 if is_count else 0
+        if not (math.isfinite(value) and value >= least and (not is_count or value == int(value))):
+            what = "a whole number from 1 on" if is_count else "a number from 0 on"
+            raise ValueError(f"the threshold {name} must be {what}, not {value!r}")
+        changed.setdefault(rule_name, {})[threshold] = int(value) if is_count else value
+    return tuple(dataclasses.replace(rule, **changed.get(rule.name, {})) for rule in rules)
+
+
+def thresholds(rule: Rule) -> dict[str, float]:
+    """A rule's thresholds by name."""
+    return {field.name: getattr(rule, field.name) for field in dataclasses.fields(rule)}
 
 
 def _spike_rows(evidence: Evidence) -> np.ndarray:

@@ -208,8 +208,8 @@ class Session:
             )
             self._logged += is_new
             if self._watch is not None:
-                digests = {index: measurement.digest for index, measurement in measurements.items()}
-                self._tell(self._watch.see(step, digests, scalars))
+                digests = {index: measurement.digest for index, measurement in measured.items()}
+                self._tell(self._watch.see(step, digests, scalars, summaries))
 
         self._put("the log", append)
 

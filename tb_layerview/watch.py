@@ -6,15 +6,18 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from tb_layerview.diagnosis import Finding, diagnose
 from tb_layerview.digest import Digest
 from tb_layerview.evidence import Evidence, Floats
 from tb_layerview.model import Model
+from tb_layerview.record import SUMMARIES
 from tb_layerview.rules import RULES, Rule
 from tb_layerview.run import LoggedTensor
 
-_STATISTICS = tuple(field.name for field in dataclasses.fields(Digest))
+_DIGEST = tuple(field.name for field in dataclasses.fields(Digest))
+_STATISTICS = (*_DIGEST, *SUMMARIES)
 
 
 class Watch:
@@ -46,13 +49,20 @@ class Watch:
         self._scalars: list[Mapping[str, float]] = []
         self._evidence = Evidence(model.layers, tensors, np.array(self._steps, np.int64), self._column, self._scalars)
 
-    def see(self, step: int, digests: Mapping[int, Digest], scalars: Mapping[str, float]) -> list[Finding]:
+    def see(
+        self,
+        step: int,
+        digests: Mapping[int, Digest],
+        scalars: Mapping[str, float],
+        summaries: npt.NDArray[np.float32] | None = None,
+    ) -> list[Finding]:
         """Looks at a step.
 
         Args:
           step: Its number, not smaller than any before; what is measured at the last one is added to it.
           digests: By index of the tensor in the model.
           scalars: Loss and metrics by name.
+          summaries: float32 [SUMMARIES, digests], the digests in ascending order of their index; None if not known.
 
         Returns:
           What is found now and was not found before.
@@ -67,7 +77,9 @@ class Watch:
         self._scalars[-1] = {**self._scalars[-1], **scalars}
         last = len(self._steps) - 1
         for index, digest in digests.items():
-            self._table[:, index, last] = [getattr(digest, name) for name in _STATISTICS]
+            self._table[: len(_DIGEST), index, last] = [getattr(digest, name) for name in _DIGEST]
+        if summaries is not None:
+            self._table[len(_DIGEST) :, sorted(digests), last] = summaries
         found = diagnose(self._evidence.at(np.array(self._steps, np.int64), self._column, self._scalars), self._rules)
         new = [finding for finding in found if self._key(finding) not in self._seen]
         self._seen.update(map(self._key, new))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from tb_layerview import LayerReader, LayerWriter, cli
 from tb_layerview.diagnosis import Finding, diagnose
 from tb_layerview.evidence import Evidence
 from tb_layerview.model import Model, Tensor
-from tb_layerview.rules import RULES
+from tb_layerview.record import SUMMARIES
+from tb_layerview.rules import RULES, with_thresholds
 from tb_layerview.run import Run
 from tb_layerview.watch import Watch
 
@@ -32,7 +34,7 @@ def write_dense_layers(folder: Path, steps: int, spoil: Callable[[int, Arrays], 
         for step in range(steps):
             random = np.random.default_rng(step)
             arrays = {
-                kind: {layer: scale * random.normal(size=(16, 8)) for layer in "abc"}
+                kind: {layer: scale * random.normal(size=(16, 20)) for layer in "abc"}
                 for kind, scale in (("activation", 1.0), ("weight", 0.3), ("gradient", 1e-2), ("update", 3e-4))
             }
             spoil(step, arrays)
@@ -56,15 +58,18 @@ def seen_step_by_step(run: Run) -> list[str]:
     watch = Watch(Model(run.layers, tuple(tensors)))
     found = []
     for step in run.steps.tolist():
-        found += watch.see(step, {t.index: run.digest(t, step) for t in run.tensors}, {})
+        column = run.steps.tolist().index(step)
+        summaries = np.array([run.statistics(name)[:, column] for name in SUMMARIES], np.float32)
+        found += watch.see(step, {t.index: run.digest(t, step) for t in run.tensors}, {}, summaries)
     return [finding.words for finding in found]
 
 
 @pytest.mark.parametrize(
     ("rule", "kind", "spoilt", "patience"),
     [
-        ("non_finite", "activation", lambda a: np.where(np.arange(8) == 3, np.nan, a), 1),
+        ("non_finite", "activation", lambda a: np.where(np.arange(20) == 3, np.nan, a), 1),
         ("silent_layer", "activation", lambda a: 0 * a, 3),
+        ("silent_units", "activation", lambda a: np.where(np.arange(20) == 3, a, 0), 10),
         ("constant_output", "activation", lambda a: 0 * a + 0.5, 5),
         ("zero_gradient", "gradient", lambda a: 0 * a, 5),
         ("vanishing_gradient", "gradient", lambda a: 1e-8 * a, 10),
@@ -222,8 +227,30 @@ def test_the_command_prints_what_went_wrong_and_ends_so(tmp_path: Path, capsys: 
     write_dense_layers(tmp_path / "bad", 30, plant)
     assert cli.main(["check", str(tmp_path)]) == 1
     out = capsys.readouterr().out
-    assert "bad: 1 error" in out and "since step 25: activation 'output' of layer 'b' holds 1 +inf among its 128" in out
+    assert "bad: 1 error" in out and "since step 25: activation 'output' of layer 'b' holds 1 +inf among its 320" in out
     assert cli.main(["check", "--json", str(tmp_path)]) == 1
     (data,) = json.loads(capsys.readouterr().out)
     assert (data["run"], data["rule"], data["first"], data["tensor"]["layer"]) == ("bad", "non_finite", 25, "b")
     assert cli.main(["check", str(tmp_path / "nowhere")]) == 2
+
+
+def test_thresholds_can_be_moved_and_wrong_ones_are_refused(tmp_path: Path) -> None:
+    def plant(step: int, arrays: Arrays) -> None:
+        arrays["gradient"]["b"] *= 1e-4
+
+    write_dense_layers(tmp_path, 20, plant)
+    evidence = Evidence.of(LayerReader(tmp_path).run())
+    assert diagnose(evidence) == ()
+    (found,) = diagnose(evidence, with_thresholds({"vanishing_gradient.ratio": 1e-3}))
+    assert found.tensor is not None and found.tensor.layer == "b"
+    assert (
+        diagnose(evidence, with_thresholds({"vanishing_gradient.ratio": 1e-3, "vanishing_gradient.patience": 21})) == ()
+    )
+    for name, value, words in (
+        ("vanishing_gradient.ratios", 1.0, "there is no threshold 'vanishing_gradient.ratios'; there are"),
+        ("nothing.ratio", 1.0, "there is no threshold 'nothing.ratio'"),
+        ("vanishing_gradient.ratio", float("nan"), "must be a number from 0 on, not nan"),
+        ("vanishing_gradient.patience", 0.0, "must be a whole number from 1 on, not 0.0"),
+    ):
+        with pytest.raises(ValueError, match=re.escape(words)):
+            with_thresholds({name: value})

@@ -127,6 +127,34 @@ def test_runs_lists_runs_by_the_folder_that_was_given(client: Client) -> None:
     assert run == {"run": "run1", "steps": 7, "last_step": 6, "tensors": 3}
 
 
+def test_findings_name_what_went_wrong_and_take_thresholds(client: Client) -> None:
+    sent = client.json("/findings?run=run1")
+    conv = next(i for i, tensor in enumerate(client.json("/run?run=run1")["tensors"]) if tensor["kind"] == "activation")
+    lead, *others = sent["findings"]
+    assert (lead["rule"], lead["tensor"], lead["first"], lead["before"], lead["last"]) == (
+        "non_finite",
+        conv,
+        0,
+        None,
+        6,
+    )
+    assert lead["measured"] == {"nan": 1.0, "pos_inf": 1.0, "neg_inf": 1.0, "size": 10.0}
+    assert "1 NaN and 1 +inf and 1 -inf among its 10" in lead["words"] and lead["follows"] is None
+    assert {other["follows"] for other in others} == {0}
+    assert (sent["steps"], sent["rules"][0]["thresholds"]) == (7, {"patience": 1})
+    # Where it takes eight steps in a row, seven are none.
+    assert client.json("/findings?run=run1&threshold=non_finite.patience:8")["findings"] == [
+        {**other, "follows": None} for other in sent["findings"] if other["tensor"] is None
+    ]
+    assert client.error("/findings?run=run1&threshold=non_finite.patience:0") == (
+        400,
+        "the threshold non_finite.patience must be a whole number from 1 on, not 0.0.",
+    )
+    assert client.error("/findings?run=run1&threshold=nonsense")[0] == 400
+    assert client.error("/findings?run=run1&threshold=a.b:1")[0] == 400
+    assert client.error("/findings?run=nothing")[0] == 404
+
+
 def test_run_tells_what_is_logged(client: Client, logdir: Path) -> None:
     run = client.json("/run?run=run1")
     assert run["layers"] == [{"path": path, "class_name": "", "inputs": []} for path in ("conv", "dense")]
