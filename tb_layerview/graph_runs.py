@@ -12,8 +12,8 @@ from tb_layerview.graph_digests import DigestGroup
 from tb_layerview.graph_index import GraphIndex, can_fetch
 from tb_layerview.graph_search import GraphTaps
 
-# After so many runs that did not raise the global step, runs of that kind are taken not to.
-_NEVER = 64
+#: After so many runs that did not raise the global step, runs of that kind are taken not to.
+NEVER = 64
 
 
 @dataclasses.dataclass
@@ -40,7 +40,7 @@ class KnownRun:
 
     def next_step(self, step: int) -> int:
         """The global step that is to be expected after the next run."""
-        is_due = self.since + 1 >= self.period and self.since < _NEVER
+        is_due = self.since + 1 >= self.period and self.since < NEVER
         return step + self.rise if is_due else step
 
     def follow(self, before: int, after: int) -> None:

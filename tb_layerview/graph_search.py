@@ -14,6 +14,7 @@ from typing import Any
 import tensorflow as tf
 
 from tb_layerview import graph_between, graph_optimizers, graph_outputs
+from tb_layerview.device_digest import difference_dtype
 from tb_layerview.digest import can_measure
 from tb_layerview.graph_index import HOLDERS, GraphIndex, can_fetch
 from tb_layerview.graph_layer import FoundLayer, class_name_of, in_order, shape_of, split_name, whole_name
@@ -36,7 +37,7 @@ class GraphTap:
     Attributes:
       tensor: What it is.
       source: The `tf.Tensor`; for a weight the `tf.Operation` that holds the variable, or a `tf.Tensor` that is
-        computed from variables alone.
+        computed from variables alone; for an update the `tf.Operation` that holds the variable.
       transpose: The order in which to put the source's axes to have those of `tensor`; None if they are in order.
     """
 
@@ -86,7 +87,7 @@ def find_layers(index: GraphIndex) -> GraphTaps:
     for number, layer in enumerate(found):
         taps += _taps(number, layer, by_holder, bool(updates), notes, left_out)
     for reason, weights in left_out.items():
-        notes.append(f"no gradient is logged of {_listed(weights)}: {reason}")
+        notes.append(f"no gradient is logged of {listed(weights)}: {reason}")
     return GraphTaps(
         layers=tuple(
             Layer(layer.path, layer.class_name, inputs) for layer, inputs in zip(found, _connections(index, found))
@@ -235,13 +236,18 @@ def _taps(
             add("activation", f"output_{i}" if i else "output", tensor, tensor.dtype, tensor.shape, call=call)
     for name, holder in layer.weights.items():
         add("weight", name, holder, holder.get_attr("dtype"), shape_of(holder))
+    trained: dict[str, graph_optimizers.Update] = {}
     for name in layer.weights:
         if name not in layer.trainable or not is_trained:
             continue
         update = updates.get(layer.weights[name])
         if update is None:
-            notes.append(f"layer {layer.path!r}: weight {name} is updated by no optimizer, so it has no gradient")
-            continue
+            notes.append(
+                f"layer {layer.path!r}: weight {name} is updated by no optimizer, so it has no gradient and no update"
+            )
+        else:
+            trained[name] = update
+    for name, update in trained.items():
         if update.gradient is None:
             left_out.setdefault(update.remark, []).append(f"{layer.path}/{name}")
             continue
@@ -253,6 +259,11 @@ def _taps(
             shape = shape.merge_with(whole)
         axes = ("slice", *default_axes("gradient", shape.rank or 0)[1:]) if update.sparse and shape.rank else None
         add("gradient", name, update.gradient, update.gradient.dtype, shape, axes=axes)
+    for name in trained:
+        holder = layer.weights[name]
+        dtype = holder.get_attr("dtype")
+        if can_measure(dtype.name):  # else that is said of the weight
+            add("update", name, holder, difference_dtype(dtype), shape_of(holder))
     return taps
 
 
@@ -264,7 +275,8 @@ def _axes(layer: FoundLayer, kind: Kind, name: str, rank: int) -> tuple[str, ...
     return axes
 
 
-def _listed(names: list[str], most: int = 8) -> str:
+def listed(names: list[str], most: int = 8) -> str:
+    """Names in a sentence: the first ones, and how many more there are."""
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 

@@ -17,8 +17,9 @@ from tb_layerview.digest import Measurement, merge
 from tb_layerview.graph_digests import DigestGroup, add_digests, add_weight_digests
 from tb_layerview.graph_index import GraphIndex, can_run
 from tb_layerview.graph_runs import KnownRun, KnownRuns
-from tb_layerview.graph_search import GraphTap, GraphTaps, find_layers
+from tb_layerview.graph_search import GraphTap, GraphTaps, find_layers, listed
 from tb_layerview.graph_select import layers_of, select_tensors
+from tb_layerview.graph_updates import WeightUpdates
 from tb_layerview.model import Mode, Model
 from tb_layerview.options import Keep, Schedule, Select, as_schedule
 from tb_layerview.session import Session, logger
@@ -31,7 +32,7 @@ _KEYS = tf.compat.v1.GraphKeys
 
 
 class LayerViewHook(tf.compat.v1.train.SessionRunHook):
-    """Logs the weights, activations and gradients of all layers while an Estimator or a monitored session runs.
+    """Logs the layers of a TensorFlow 1 graph while an Estimator or a monitored session runs.
 
     ```python
     estimator.train(input_fn, hooks=[lv.LayerViewHook(estimator.model_dir)])
@@ -40,10 +41,10 @@ class LayerViewHook(tf.compat.v1.train.SessionRunHook):
     ```
 
     The layers are searched in the finished graph: the `model_fn` stays as it is. While training, activations and
-    gradients are those of the batch that was trained on; weights are those after the step, and the step is the global
-    step after it, as in the Estimator's own summaries. Runs that do not train are left alone. In evaluation and
-    prediction the first batch is logged at once, and the statistics and scalars of the next nine are merged with its
-    own; values stay those of the first.
+    gradients are those of the batch that was trained on; weights are those after the step, updates what that one step
+    has changed in them, and the step is the global step after it, as in the Estimator's own summaries. Runs that do not
+    train are left alone. In evaluation and prediction the first batch is logged at once, and the statistics and scalars
+    of the next nine are merged with its own; values stay those of the first.
 
     List it before hooks that may raise an error to stop the training: what comes after them does not see that step.
     """
@@ -59,23 +60,19 @@ class LayerViewHook(tf.compat.v1.train.SessionRunHook):
 
         Args:
           logdir: The run's folder: `estimator.model_dir` for training, one of its own for each evaluation.
-          select: Which layers and kinds to log, and which other tensors. The hook has no kind `update`.
+          select: Which layers and kinds to log, and which other tensors. Updates take a copy of the trained weights, on
+            their devices, while a step is logged.
           schedule: When to log while training, or a number: every so many steps. Evaluation and prediction are always
             logged, unless the schedule gives steps.
           keep: How much to keep of each tensor.
 
         Raises:
           TypeError: An option is not of its type.
-          ValueError: An option is out of its range, or `select` only has kinds that the hook cannot log.
+          ValueError: The schedule's interval is not at least 1.
         """
         for name, value, kind in (("select", select, Select), ("keep", keep, Keep)):
             if not isinstance(value, kind):
                 raise TypeError(f"{name} must be a {kind.__name__}(...), not {value!r}")
-        if set(select.kinds) == {"update"}:
-            raise ValueError(
-                "Select(kinds=('update',)) leaves the hook nothing to log: it logs activations, weights and gradients. "
-                "Updates are logged by LayerViewCallback."
-            )
         self._logdir = os.fspath(logdir)
         self._select, self._schedule, self._keep = select, as_schedule(schedule), keep
         self._logging: _Logging | None = None
@@ -112,7 +109,9 @@ class LayerViewHook(tf.compat.v1.train.SessionRunHook):
 
     def before_run(self, run_context: Any) -> Any:
         """Asks for digests if the run is one to log."""
-        return self._logging.before_run(run_context.original_args) if self._logging else None
+        if not self._logging:
+            return None
+        return self._logging.before_run(run_context.session, run_context.original_args)
 
     def after_run(self, run_context: Any, run_values: Any) -> None:
         """Logs what was fetched."""
@@ -185,7 +184,9 @@ class _Logging:
         self._recorded: int | None = None
         self._recorded_groups: set[int] = set()
         self._batches = _Batches()
-        self._weights_read: set[bool] = set()
+        self._fetched_after: set[tuple[bool, bool]] = set()  # with values, with updates
+        self._keeping = 0.0  # seconds, since the last logged step
+        self._has_jumped = False
         self._step_now: Any | None = None
         self._step_after: Any | None = None
         self._never_logged: dict[int, str] = {}  # by the tensor's index: what was selected by hand
@@ -193,27 +194,30 @@ class _Logging:
             self._add(selected, keep)
 
     def _add(self, selected: tuple[GraphTap, ...], keep: Keep) -> None:
-        taps = dict(enumerate(tap for tap in self._found.taps if self._is_training or tap.tensor.kind != "gradient"))
+        of_training = ("gradient", "update")
+        logged = [tap for tap in self._found.taps if self._is_training or tap.tensor.kind not in of_training]
+        taps = dict(enumerate(logged))
         weights = {i: tap for i, tap in taps.items() if tap.tensor.kind == "weight"}
-        in_run = {i: tap for i, tap in taps.items() if tap.tensor.kind != "weight"}
+        updates = {i: tap for i, tap in taps.items() if tap.tensor.kind == "update"}
+        in_run = {i: tap for i, tap in taps.items() if i not in weights and i not in updates}
         triggers = self._found.triggers if self._is_training else frozenset()
         notes = list(self._found.notes)
         self._groups: tuple[DigestGroup, ...] = add_digests(self._index, in_run, keep, triggers)
         self._weights: DigestGroup = add_weight_digests(self._index, weights, keep)
+        self._updates = WeightUpdates(self._index, updates, keep)
         by_hand = frozenset((t.source.op, t.source.value_index) for t in selected if t.tensor.kind != "weight")
         raiser = self._add_step(notes)
         self._runs = KnownRuns(self._index, self._found, self._groups, self._is_training, raiser, by_hand)
         ids = {id(tap) for tap in selected}
         self._never_logged = {i: self._found.layers[t.tensor.layer].path for i, t in taps.items() if id(t) in ids}
-        self._session.describe(
-            Model(
-                layers=self._found.layers,
-                tensors=tuple(tap.tensor for tap in taps.values()),
-                notes=tuple(notes),
-                schedule=self._schedule.in_words() if self._is_training else f"the first {_MERGED} batches",
-                software=f"tb_layerview {__version__}, tensorflow {tf.__version__}",
-            )
+        self._model = Model(
+            layers=self._found.layers,
+            tensors=tuple(tap.tensor for tap in taps.values()),
+            notes=tuple(notes),
+            schedule=self._schedule.in_words() if self._is_training else f"the first {_MERGED} batches",
+            software=f"tb_layerview {__version__}, tensorflow {tf.__version__}",
         )
+        self._session.describe(self._model)
 
     def _add_step(self, notes: list[str]) -> Any | None:
         """Adds reads of the global step: one for any time, one for right after the operation that raises it.
@@ -243,19 +247,20 @@ class _Logging:
         with self._session.set_up("reading the global step"):
             if self._step_now is not None:
                 self._step = int(session.run(self._step_now))
+            self._updates.start(session)
             self._session.begin(self._step)
 
-    def before_run(self, args: Any) -> Any:
+    def before_run(self, session: Any, args: Any) -> Any:
         """The fetches to add to a run; None if there are none."""
         self._pending = None
         if not self._session.is_open:
             return None
         request = None
         with self._session.guard("looking at what a run fetches"):
-            request = self._request(args)
+            request = self._request(session, args)
         return request  # noqa: RET504 (None where the guard caught an error)
 
-    def _request(self, args: Any) -> Any:
+    def _request(self, session: Any, args: Any) -> Any:
         run = self._runs.look_up(args)
         if not run.is_logged:
             return None
@@ -266,6 +271,9 @@ class _Logging:
         if is_due:
             fetches["scalars"] = run.scalars
             fetches["digests"] = {str(i): self._groups[i].wanted(with_values) for i in groups}
+        # The step after this one is a step of ours, whether or not this run is the one that completes it.
+        if self._updates.is_wanted and run.rise == 1 and self._session.due(self._step + 1):
+            self._keep_weights(session)
         self._pending = _Pending(run, step, is_due, groups, with_values, time.perf_counter())
         return tf.compat.v1.train.SessionRunArgs(fetches) if fetches else None
 
@@ -280,27 +288,32 @@ class _Logging:
             with self._session.guard("following the global step"):
                 self._times.add(pending, seconds)
                 if self._is_training:
-                    self._follow(pending.run, results["step"] if pending.run.tells_step else self._read_step(session))
+                    now = results["step"] if pending.run.tells_step else self._read_step(session)
+                    self._follow(session, pending.run, now)
             return
         if not self._is_training and self._recorded is not None:
             with self._session.logging("logging a step"):
                 self._write_batch(pending, results)
             return
-        # The first time, the session optimises the graph for the weights' digests.
-        is_first = pending.with_values not in self._weights_read
-        self._weights_read.add(pending.with_values)
+        updates = self._updates.wanted(pending.with_values)
+        fetches: dict[str, Any] = {"weights": self._weights.wanted(pending.with_values), "updates": updates}
+        if self._step_now is not None:
+            fetches["step"] = self._step_now
+        # The first time, the session optimises the graph for what is fetched.
+        key = pending.with_values, bool(updates)
+        is_first = key not in self._fetched_after
+        self._fetched_after.add(key)
         with (self._session.set_up if is_first else self._session.logging)("logging a step"):
-            fetches: dict[str, Any] = {"weights": self._weights.wanted(pending.with_values)}
-            if self._step_now is not None:
-                fetches["step"] = self._step_now
             after = session.run(fetches)
-            if self._is_training:
-                self._follow(pending.run, after.get("step"))
-            self._write(pending, results, after["weights"])
+            if self._is_training and not self._follow(session, pending.run, after.get("step")):
+                after["updates"] = {}
+            self._write(pending, results, after)
+        self._session.budget.charge_late(self._keeping, 1)
+        self._keeping = 0.0
         self._times.add(pending, seconds)
         self._times.charge(self._session)
 
-    def _write(self, pending: _Pending, results: Mapping[str, Any], weights: Mapping[str, Any]) -> None:
+    def _write(self, pending: _Pending, results: Mapping[str, Any], after: Mapping[str, Any]) -> None:
         step = self._step
         is_new = step != self._recorded
         groups = pending.groups if is_new else tuple(i for i in pending.groups if i not in self._recorded_groups)
@@ -309,13 +322,16 @@ class _Logging:
         digests = results["digests"]
         scalars = {name: float(value) for name, value in results["scalars"].items()}
         if not self._is_training:
-            self._session.write(step, lambda: self._weights.measurements(weights), scalars)
+            self._session.write(step, lambda: self._weights.measurements(after["weights"]), scalars)
             self._recorded = step
             self._write_batch(pending, results)
             return
 
         def measure() -> dict[int, Measurement]:
-            measured = self._weights.measurements(weights) if is_new else {}
+            measured: dict[int, Measurement] = {}
+            if is_new:
+                measured.update(self._weights.measurements(after["weights"]))
+                measured.update(self._updates.measurements(after["updates"]))
             for i in groups:
                 measured.update(self._groups[i].measurements(digests[str(i)]))
             return measured
@@ -381,11 +397,35 @@ class _Logging:
     def _values_due(self, step: int) -> bool:
         return self._always or self._session.values_due(step)
 
-    def _follow(self, run: KnownRun, step: Any | None) -> None:
-        """Takes note of the global step after a run."""
-        now = self._step + 1 if step is None else int(step)
-        run.follow(self._step, now)
-        self._step = now
+    def _note(self, sentence: str) -> None:
+        """Says what is not logged and why; of what was said before, nothing."""
+        if sentence not in self._model.notes:
+            self._model = dataclasses.replace(self._model, notes=(*self._model.notes, sentence))
+            self._session.describe(self._model)
+
+    def _keep_weights(self, session: Any) -> None:
+        began = time.perf_counter()
+        with self._session.guard("keeping the weights"):
+            self._updates.keep(session, self._step)
+        self._keeping += time.perf_counter() - began
+
+    def _follow(self, session: Any, run: KnownRun, step: Any | None) -> bool:
+        """Takes note of the global step after a run.
+
+        Returns:
+          Whether the weights of the step right before it were kept.
+        """
+        before, self._step = self._step, self._step + 1 if step is None else int(step)
+        run.follow(before, self._step)
+        if self._step > before + 1 and self._updates.is_wanted and not self._has_jumped:
+            self._has_jumped = True
+            weights = [t for t in self._model.tensors if t.kind == "update"]
+            names = listed([f"{self._model.layers[t.layer].path}/{t.name}" for t in weights])
+            self._note(
+                f"no update is logged of {names} where a run raises the global step by more than 1, as from {before} "
+                f"to {self._step}: the change over exactly one step cannot be had"
+            )
+        return self._updates.follow(session, self._step)
 
     def _read_step(self, session: Any) -> Any | None:
         return None if self._step_now is None else session.run(self._step_now)

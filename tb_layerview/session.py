@@ -73,6 +73,7 @@ class Session:
         self._plan = Plan(schedule, keep)
         self._is_full = False
         self._last: int | None = None
+        self._decided: tuple[int, bool] | None = None
 
     # When.
 
@@ -81,8 +82,15 @@ class Session:
         self.budget.begin(step)
 
     def due(self, step: int) -> bool:
-        """Whether this step is to be logged."""
-        if not self.is_open or self._is_full or self.is_last(step) or not self._plan.wants(step):
+        """Whether this step is to be logged. It may be asked ahead: the answer for a step, once given, stands."""
+        if not self.is_open or self._is_full or self.is_last(step):
+            return False
+        if self._decided is None or self._decided[0] != step:
+            self._decided = step, self._decide(step)
+        return self._decided[1]
+
+    def _decide(self, step: int) -> bool:
+        if not self._plan.wants(step):
             return False
         if not self._schedule.is_ladder or self.budget.affords(step):
             return True

@@ -357,7 +357,9 @@ def test_a_weight_that_nothing_trains_is_said_to_have_no_gradient() -> None:
 
     with trained(network) as t:
         found = search(t.graph)
-    assert "layer 'frozen': weight kernel is updated by no optimizer, so it has no gradient" in found.notes
+    assert (
+        "layer 'frozen': weight kernel is updated by no optimizer, so it has no gradient and no update" in found.notes
+    )
 
 
 def test_what_cannot_be_digested_is_left_out_with_a_sentence() -> None:
