@@ -27,9 +27,6 @@ _USUAL_LEAVES = re.compile(
 )
 
 
-_CONTRACTIONS = re.compile(r"MatMul$|BatchMatMul|SparseMatMul|Einsum$|Conv\dD|DepthwiseConv2d|(Resource)?Gather")
-
-
 @dataclasses.dataclass(frozen=True)
 class GraphTap:
     """A tensor of the graph that can be logged.
@@ -54,7 +51,7 @@ class GraphTaps:
       layers: In the order in which they run.
       taps: Everything that can be logged of them, layer by layer.
       triggers: The operations that update trainable variables: a run that reaches one trains.
-      losses: Scalar `tf.Tensor`s that were differentiated.
+      losses: Scalar `tf.Tensor`s that were differentiated, by the scope of their gradients' operations.
       learning_rates: Scalar `tf.Tensor`s by name: `learning_rate`, or one per optimizer with the first layer's path.
       notes: What is not there to be logged and why, a sentence each.
     """
@@ -62,7 +59,7 @@ class GraphTaps:
     layers: tuple[Layer, ...]
     taps: tuple[GraphTap, ...]
     triggers: frozenset[Any]
-    losses: tuple[Any, ...]
+    losses: dict[str, Any]
     learning_rates: dict[str, Any]
     notes: tuple[str, ...]
 
@@ -94,11 +91,11 @@ def find_layers(index: GraphIndex) -> GraphTaps:
         ),
         taps=tuple(taps),
         triggers=frozenset(update.trigger for update in updates),
-        losses=tuple(
-            op.outputs[0]
-            for op in index.gradient_scopes.values()
+        losses={
+            scope: op.outputs[0]
+            for scope, op in index.gradient_scopes.items()
             if op.outputs and op.outputs[0].shape.rank == 0 and can_fetch(op.outputs[0])
-        ),
+        },
         learning_rates=_learning_rates(updates, found),
         notes=tuple(notes),
     )
@@ -177,7 +174,7 @@ def _is_shared(ops: list[Any], entries: dict[Any, list[Any]]) -> bool:
     matrices = {
         whole_name(op.name)  # the parts of a partitioned variable are one
         for op in ops
-        if (shape_of(op).rank or 0) >= 2 and any(_CONTRACTIONS.search(entry.type) for entry in entries[op])
+        if (shape_of(op).rank or 0) >= 2 and any(graph_outputs.CONTRACTIONS.search(entry.type) for entry in entries[op])
     }
     return len(matrices) > 1 and not all(_USUAL_LEAVES.fullmatch(split_name(name)[1]) for name in matrices)
 

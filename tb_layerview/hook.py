@@ -336,6 +336,8 @@ class _Logging:
                 measured.update(self._groups[i].measurements(digests[str(i)]))
             return measured
 
+        if pending.run.remark:
+            self._note(pending.run.remark)
         self._session.write(step, measure, scalars)
         if is_new:
             self._recorded, self._recorded_groups = step, set()

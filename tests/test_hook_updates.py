@@ -1,4 +1,4 @@
-"""The hook's kind `update`: the change of each weight over exactly one step.
+"""The hook's kind `update`, the change of each weight over exactly one step, and the loss that nobody fetches.
 
 Truth is what `session.run` of the variables returns between the steps, or what two checkpoints hold.
 """
@@ -461,3 +461,92 @@ def test_an_estimators_updates_are_the_differences_of_its_checkpoints(tmp_path: 
         for name in updates:
             old, new = (saved["plain"][s].get_tensor(name) for s in (step - 1, step))
             np.testing.assert_array_equal(update(run, step, name), new - old, err_msg=f"{name} at {step}")
+
+
+# ---- The loss that nobody fetches ----
+
+
+def mean_squared(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_mean((logits - tf.one_hot(labels, 10)) ** 2)
+
+
+def cross_entropy(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits))
+
+
+def with_penalty(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    penalty = tf.add_n([tf.nn.l2_loss(v) for v in tf1.trainable_variables()])
+    return tf1.losses.sigmoid_cross_entropy(tf.one_hot(labels, 10), logits) + 1e-3 * penalty
+
+
+def with_gradient_penalty(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    (slope,) = tf.gradients(tf.reduce_sum(logits**2), logits, name="inner")
+    return cross_entropy(logits, labels) + 0.01 * tf.reduce_mean(slope**2)
+
+
+@pytest.mark.parametrize("make_loss", [mean_squared, cross_entropy, with_penalty, with_gradient_penalty])
+@pytest.mark.parametrize("body", [network, noisy_network], ids=["plain network", "noisy network"])
+def test_the_loss_is_logged_though_the_run_does_not_fetch_it(
+    make_loss: Callable[[Any, Any], Any], body: Callable[[Any], Any], tmp_path: Path
+) -> None:
+    def run(hooks: list[Any], with_loss: bool) -> tuple[list[Any], Weights]:
+        tf.keras.utils.set_random_seed(1)
+        with tf1.Graph().as_default():
+            tf1.set_random_seed(1)
+            step = tf1.train.get_or_create_global_step()
+            images, labels = graphs.next_batch()
+            loss = make_loss(body(images), labels)
+            train_op = tf1.train.AdamOptimizer(0.01).minimize(loss, step)
+            fetches = [train_op, loss] if with_loss else [train_op]
+            variables = {v.op.name: v for v in tf1.global_variables()}
+            with tf1.train.MonitoredTrainingSession(hooks=hooks) as session:
+                return [session.run(fetches)[-1] for _ in range(STEPS)], session.run(variables)
+
+    losses, _ = run([], with_loss=True)
+    _, plain = run([], with_loss=False)
+    _, hooked = run([LayerViewHook(tmp_path, schedule=2)], with_loss=False)
+    for name, value in plain.items():
+        np.testing.assert_array_equal(value, hooked[name], err_msg=name)
+    logged = read(tmp_path)
+    np.testing.assert_allclose(logged.scalars["loss"], losses[1::2], rtol=1e-6)
+    assert sorted(logged.scalars) == ["learning_rate", "loss"]
+
+
+def biased(x: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    """Of a mean of sums, no gradient needs the bias."""
+    return tf.reduce_mean(network(x))
+
+
+def summed(x: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    """A sum that only a further sum needs, as long as nobody looks at the loss."""
+    part = tf.add(network(x), dense(flat(x), 10, "other"), name="part")
+    return cross_entropy(part + dense(flat(x), 10, "third"), labels) + tf.reduce_mean(part)
+
+
+def noisy(x: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    """The gradients need none of the noise."""
+    return cross_entropy(network(x), labels) + tf.random.normal([], name="noise")
+
+
+@pytest.mark.parametrize(
+    ("make_loss", "reason"),
+    [
+        (biased, "the variable 'logits/bias' would be read while it is trained"),
+        (summed, "to look at 'part:0' would change the training's rounding"),
+        (noisy, "the operation 'noise/RandomStandardNormal' would run for it alone"),
+    ],
+)
+def test_a_loss_that_cannot_be_had_without_changing_the_training_is_said_not_to_be_logged(
+    make_loss: Callable[[Any, Any], Any], reason: str, tmp_path: Path
+) -> None:
+    with tf1.Graph().as_default():
+        step = tf1.train.get_or_create_global_step()
+        loss = make_loss(*graphs.next_batch())
+        train_op = SGD().minimize(loss, step)
+        with tf1.train.MonitoredTrainingSession(hooks=[LayerViewHook(tmp_path, schedule=1)]) as session:
+            for _ in range(3):
+                session.run(train_op)
+    run = read(tmp_path)
+    assert "loss" not in run.scalars
+    (note,) = [note for note in run.model.notes if note.startswith("the loss")]
+    assert note == f"the loss {loss.name!r} is not logged of runs that do not fetch it: {reason}"
