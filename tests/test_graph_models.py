@@ -173,7 +173,7 @@ def keras_and_bare(x: tf.Tensor, marks: Marks) -> tf.Tensor:
 @pytest.mark.parametrize(
     ("network", "layers"),
     [
-        (
+        pytest.param(
             plane,
             {
                 "conv": "Conv2D",
@@ -182,15 +182,36 @@ def keras_and_bare(x: tf.Tensor, marks: Marks) -> tf.Tensor:
                 "average": "AveragePooling2D",
                 "logits": "Dense",
             },
+            marks=pytest.mark.covers(
+                "Graph: tf.layers, dense",
+                "Graph: tf.layers, convolution",
+                "Graph: tf.layers, transposed convolution",
+                "Graph: tf.layers, separable convolution",
+                "Graph: tf.layers, pooling",
+                "Graph: tf.layers, dropout",
+                "Graph: tf.layers, flatten",
+            ),
         ),
         (
             line,
             {"conv": "Conv1D", "most": "MaxPooling1D", "separable": "SeparableConv1D", "logits": "Dense"},
         ),
         (space, {"conv": "Conv3D", "most": "MaxPooling3D", "up": "Conv3DTranspose", "logits": "Dense"}),
-        (twins, {"tower/conv": "Conv2D", "tower/dense": "Dense", "logits": "Dense"}),
-        (in_parts, {"net/hidden": "Dense", "logits": "Dense"}),
-        (keras_and_bare, {"conv": "Conv2D", "last": "Dense"}),
+        pytest.param(
+            twins,
+            {"tower/conv": "Conv2D", "tower/dense": "Dense", "logits": "Dense"},
+            marks=pytest.mark.covers("Graph: variable_scope with reuse"),
+        ),
+        pytest.param(
+            in_parts,
+            {"net/hidden": "Dense", "logits": "Dense"},
+            marks=pytest.mark.covers("Graph: partitioned variables"),
+        ),
+        pytest.param(
+            keras_and_bare,
+            {"conv": "Conv2D", "last": "Dense"},
+            marks=pytest.mark.covers("Graph: Keras layers in a model_fn", "Graph: raw variables in a model_fn"),
+        ),
     ],
 )
 def test_tf_layers_and_keras_layers_are_logged_as_the_session_returns_them(
@@ -200,6 +221,7 @@ def test_tf_layers_and_keras_layers_are_logged_as_the_session_returns_them(
 
 
 @pytest.mark.estimator
+@pytest.mark.covers("Graph: tf.layers, transposed convolution")
 def test_a_transposed_convolutions_kernel_has_the_channels_that_it_makes_first(tmp_path: Path) -> None:
     run = assert_logged(
         plane,
@@ -250,9 +272,19 @@ def look_up_in_parts(x: tf.Tensor, marks: Marks) -> tf.Tensor:
 @pytest.mark.parametrize(
     ("network", "layers"),
     [
-        (bare_parts, {"big": "Dense", "logits": "Dense"}),
-        (look_up, {"words": "Embedding", "logits": "Dense"}),
-        (look_up_in_parts, {"words": "Embedding", "logits": "Dense"}),
+        pytest.param(
+            bare_parts, {"big": "Dense", "logits": "Dense"}, marks=pytest.mark.covers("Graph: partitioned variables")
+        ),
+        pytest.param(
+            look_up,
+            {"words": "Embedding", "logits": "Dense"},
+            marks=pytest.mark.covers("Graph: embedding look-ups with sparse gradients"),
+        ),
+        pytest.param(
+            look_up_in_parts,
+            {"words": "Embedding", "logits": "Dense"},
+            marks=pytest.mark.covers("Graph: embedding look-ups with sparse gradients", "Graph: partitioned variables"),
+        ),
     ],
 )
 def test_variables_in_parts_and_look_ups_are_logged(network: Network, layers: dict[str, str], tmp_path: Path) -> None:
@@ -260,6 +292,7 @@ def test_variables_in_parts_and_look_ups_are_logged(network: Network, layers: di
     assert_logged(network, layers, tmp_path, lambda: tf1.train.AdamOptimizer(0.01))
 
 
+@pytest.mark.covers("Graph: partitioned variables")
 def test_of_a_partitioned_variable_each_part_is_logged_by_its_name(tmp_path: Path) -> None:
     run = assert_logged(bare_parts, {"big": "Dense", "logits": "Dense"}, tmp_path)
     parts = [(t.name, t.shape) for t in run.tensors if (t.layer, t.kind) == ("big", "weight")]
@@ -276,6 +309,7 @@ def test_of_a_partitioned_variable_each_part_is_logged_by_its_name(tmp_path: Pat
     ],
     ids=["sgd", "momentum", "adagrad", "adam"],
 )
+@pytest.mark.covers("Graph: embedding look-ups with sparse gradients")
 def test_of_a_look_up_the_rows_that_were_looked_up_are_its_gradient(
     optimizer: Callable[[], Any], is_summed: bool, tmp_path: Path
 ) -> None:
@@ -321,8 +355,12 @@ def chosen(x: tf.Tensor, marks: Marks) -> tf.Tensor:
 @pytest.mark.parametrize(
     ("network", "layers"),
     [
-        (repeated, {"first": "Dense", "cell": "", "logits": "Dense"}),
-        (chosen, {"first": "Dense", "gate": "", "logits": "Dense"}),
+        pytest.param(
+            repeated, {"first": "Dense", "cell": "", "logits": "Dense"}, marks=pytest.mark.covers("Graph: while_loop")
+        ),
+        pytest.param(
+            chosen, {"first": "Dense", "gate": "", "logits": "Dense"}, marks=pytest.mark.covers("Graph: cond")
+        ),
     ],
 )
 @pytest.mark.usefixtures("control_flow")
@@ -381,6 +419,7 @@ def both_ways(x: tf.Tensor, marks: Marks) -> tf.Tensor:
     ],
 )
 @pytest.mark.usefixtures("control_flow")
+@pytest.mark.covers("Graph: dynamic_rnn")
 def test_a_dynamic_rnn_is_one_layer_whose_activation_is_what_leaves_its_loop(
     network: Network, layers: dict[str, str], tmp_path: Path
 ) -> None:

@@ -89,6 +89,7 @@ def write(folder: Path, text: str, name: str = "train.py") -> str:
     return os.path.join("scripts", name)
 
 
+@pytest.mark.covers("What and when: python -m tb_layerview SCRIPT.py, Keras")
 def test_a_keras_script_runs_as_without_it_and_is_logged(folder: Path) -> None:
     script = write(folder, KERAS)
     plain = python(folder, script, "--epochs", "3")
@@ -263,6 +264,7 @@ print("weight", second.get_variable_value("hidden/kernel").tobytes().hex())
 
 
 @pytest.mark.estimator
+@pytest.mark.covers("What and when: python -m tb_layerview SCRIPT.py, Estimator")
 def test_an_estimator_script_runs_as_without_it_and_is_logged(folder: Path) -> None:
     script = write(folder, ESTIMATOR)
     plain = python(folder, script, "models")
