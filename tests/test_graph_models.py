@@ -113,12 +113,23 @@ def assert_logged(
 def plane(x: tf.Tensor, marks: Marks) -> tf.Tensor:
     layers = tf1.layers
     x = marks["conv"] = layers.conv2d(x, 4, 3, padding="same", strides=2, activation=tf.nn.relu, name="conv")
+    x = marks["norm"] = layers.batch_normalization(x, training=True, name="norm")
     x = marks["up"] = layers.conv2d_transpose(x, 5, 3, strides=2, padding="same", activation=tf.nn.relu, name="up")
     x = marks["separable"] = layers.separable_conv2d(x, 6, 3, name="separable")
     x = marks["average"] = layers.average_pooling2d(x, 2, 2, name="average")
     x = layers.dropout(layers.flatten(x), 0.4, training=True, name="drop")
     logits = marks["logits"] = layers.dense(x, 10, name="logits")
     return logits
+
+
+PLANE = {
+    "conv": "Conv2D",
+    "norm": "BatchNormalization",
+    "up": "Conv2DTranspose",
+    "separable": "SeparableConv2D",
+    "average": "AveragePooling2D",
+    "logits": "Dense",
+}
 
 
 def line(x: tf.Tensor, marks: Marks) -> tf.Tensor:
@@ -169,22 +180,17 @@ def keras_and_bare(x: tf.Tensor, marks: Marks) -> tf.Tensor:
     return logits
 
 
-@pytest.mark.estimator
+@pytest.mark.tf_layers
 @pytest.mark.parametrize(
     ("network", "layers"),
     [
         pytest.param(
             plane,
-            {
-                "conv": "Conv2D",
-                "up": "Conv2DTranspose",
-                "separable": "SeparableConv2D",
-                "average": "AveragePooling2D",
-                "logits": "Dense",
-            },
+            PLANE,
             marks=pytest.mark.covers(
                 "Graph: tf.layers, dense",
                 "Graph: tf.layers, convolution",
+                "Graph: tf.layers, batch normalisation",
                 "Graph: tf.layers, transposed convolution",
                 "Graph: tf.layers, separable convolution",
                 "Graph: tf.layers, pooling",
@@ -220,20 +226,10 @@ def test_tf_layers_and_keras_layers_are_logged_as_the_session_returns_them(
     assert_logged(network, layers, tmp_path)
 
 
-@pytest.mark.estimator
+@pytest.mark.tf_layers
 @pytest.mark.covers("Graph: tf.layers, transposed convolution")
 def test_a_transposed_convolutions_kernel_has_the_channels_that_it_makes_first(tmp_path: Path) -> None:
-    run = assert_logged(
-        plane,
-        {
-            "conv": "Conv2D",
-            "up": "Conv2DTranspose",
-            "separable": "SeparableConv2D",
-            "average": "AveragePooling2D",
-            "logits": "Dense",
-        },
-        tmp_path,
-    )
+    run = assert_logged(plane, PLANE, tmp_path)
     kernel = run.tensor("up", kind="weight", name="kernel")
     assert dict(zip(kernel.axes, kernel.shape)) == {"row": 3, "column": 3, "channel": 5, "input channel": 4}
 
@@ -408,7 +404,7 @@ def both_ways(x: tf.Tensor, marks: Marks) -> tf.Tensor:
     return logits
 
 
-@pytest.mark.estimator
+@pytest.mark.tf_layers
 @pytest.mark.parametrize(
     ("network", "layers"),
     [

@@ -6,11 +6,7 @@ Truth comes from Keras models of the same layers, from numpy, and from gradient 
 from __future__ import annotations
 
 import gc
-import importlib.util
-import os
 import random
-import subprocess
-import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator
@@ -1044,15 +1040,3 @@ def test_a_base_class_of_a_users_own_may_be_called_layer() -> None:
     x, model = _normal(4, 6), Model()
     model(x)
     _close(Logged(model, x)("dense"), model(x))
-
-
-# The third Keras.
-
-
-@pytest.mark.skipif(not KERAS_3, reason="run where Keras 3 is the one that TensorFlow has")
-@pytest.mark.skipif(importlib.util.find_spec("tf_keras") is None, reason="tf_keras is not installed")
-def test_all_of_this_holds_for_tf_keras_too() -> None:
-    environment = {**os.environ, "TF_USE_LEGACY_KERAS": "1"}
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", __file__]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900, check=False)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]

@@ -1,0 +1,114 @@
+"""Keras 2 beside Keras 3: models of tf_keras, with TF_USE_LEGACY_KERAS=1 and without it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import program_with_tf_keras as program
+import pytest
+
+from tb_layerview import LayerReader
+from tb_layerview.run import Run
+
+TESTS = Path(__file__).resolve().parent
+pytestmark = [
+    pytest.mark.skipif(importlib.util.find_spec("tf_keras") is None, reason="tf_keras is not installed"),
+    pytest.mark.covers("Keras: tf_keras beside Keras 3"),
+]
+
+
+def python(*arguments: str, legacy: bool) -> subprocess.CompletedProcess[str]:
+    """Runs Python with TF_USE_LEGACY_KERAS=1, or without the variable."""
+    environment = {name: value for name, value in os.environ.items() if name != "TF_USE_LEGACY_KERAS"}
+    environment["PYTHONPATH"] = os.pathsep.join([str(TESTS.parent), os.environ.get("PYTHONPATH", "")])
+    if legacy:
+        environment["TF_USE_LEGACY_KERAS"] = "1"
+    return subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True, timeout=500)
+
+
+@pytest.fixture(scope="module", params=[True], ids=["TF_USE_LEGACY_KERAS=1"])
+def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder in which the program left what it trained."""
+    folder = tmp_path_factory.mktemp("tf_keras")
+    ended = python(program.__file__, str(folder), legacy=request.param)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return folder
+
+
+def logged(run: Run, layer: str, step: int, kind: str = "activation", name: str = "output") -> np.ndarray:
+    return run.values(run.tensor(layer, kind=kind, name=name), step).array
+
+
+def test_a_training_of_tf_keras_is_bit_identical_with_and_without_the_callback(trained: Path) -> None:
+    bare, with_callback = (np.load(trained / f"{name}.npz") for name in ("bare", "logged"))
+    assert sorted(bare.files) == sorted(with_callback.files) and {"loss", "mae", "random"} <= set(bare.files)
+    for name in bare.files:
+        np.testing.assert_array_equal(bare[name], with_callback[name], err_msg=name)
+    run = LayerReader(trained).run("noisy")
+    assert list(run.steps) == list(range(program.STEPS + 1))
+    assert f"Keras {importlib.metadata.version('tf_keras')}" in run.model.software
+
+
+def test_what_is_logged_of_tf_keras_is_what_is_worked_out_by_hand(trained: Path) -> None:
+    run = LayerReader(trained).run("plain")
+    kernels = np.load(trained / "kernels.npy")
+    x, y = program.X[: program.PROBE].astype(float), program.Y[: program.PROBE].astype(float)
+    for step in range(program.STEPS + 1):
+        np.testing.assert_array_equal(logged(run, "hidden", step, "weight", "kernel"), kernels[step])
+        w1, b1, w2, b2 = (
+            logged(run, layer, step, "weight", name).astype(float)
+            for layer in ("hidden", "scores")
+            for name in ("kernel", "bias")
+        )
+        hidden = np.tanh(x @ w1 + b1)
+        error = 2 * (hidden @ w2 + b2 - y) / y.size
+        truth = {
+            ("hidden", "activation", "output"): hidden,
+            ("scores", "activation", "output"): hidden @ w2 + b2,
+            ("scores", "gradient", "kernel"): hidden.T @ error,
+            ("hidden", "gradient", "kernel"): x.T @ (error @ w2.T * (1 - hidden**2)),
+        }
+        for (layer, kind, name), value in truth.items():
+            got = logged(run, layer, step, kind, name)
+            np.testing.assert_allclose(got, value, rtol=1e-3, atol=1e-6, err_msg=f"{step} {layer} {kind}")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "at_least"),
+    [
+        (["test_keras_layers.py"], 50),
+        (["test_callback.py", "-k", "not bit_identical or arrays-every"], 20),
+        # It brings tf.compat.v1.layers and rnn_cell back too.
+        pytest.param(
+            ["test_graph_models.py", "test_graph_search.py", "-m", "tf_layers"],
+            20,
+            marks=pytest.mark.covers(
+                "Graph: tf.layers, dense",
+                "Graph: tf.layers, convolution",
+                "Graph: tf.layers, pooling",
+                "Graph: tf.layers, batch normalisation",
+                "Graph: tf.layers, dropout",
+                "Graph: tf.layers, flatten",
+                "Graph: tf.layers, separable convolution",
+                "Graph: tf.layers, transposed convolution",
+                "Graph: Keras layers in a model_fn",
+                "Graph: dynamic_rnn",
+            ),
+        ),
+    ],
+    ids=["layers", "callback", "graphs"],
+)
+def test_what_is_tested_with_keras_3_holds_for_tf_keras_too(arguments: list[str], at_least: int) -> None:
+    """The same tests in another process, in which `tf.keras` is tf_keras."""
+    found = [str(TESTS / argument) if argument.endswith(".py") else argument for argument in arguments]
+    ended = python("-m", "pytest", "-q", "-p", "no:cacheprovider", f"--rootdir={TESTS.parent}", *found, legacy=True)
+    assert ended.returncode == 0, ended.stdout[-4000:] + ended.stderr[-2000:]
+    (passed,) = re.findall(r"(\d+) passed", ended.stdout)
+    assert int(passed) >= at_least
