@@ -1,10 +1,12 @@
-"""Trainings of models of tf_keras, in a process of their own: which Keras `tf.keras` is, is chosen when it is imported.
+"""Trainings in a process of their own where two Kerases are: which one `tf.keras` is, is chosen when it is imported.
 
-`python program_with_tf_keras.py FOLDER` leaves logs, and in .npz files what the trainings came to.
+`python program_with_tf_keras.py FOLDER tf_keras|keras` trains models of this one and leaves logs, and in .npz files
+what the trainings came to.
 """
 
 from __future__ import annotations
 
+import importlib
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,9 +20,10 @@ PROBE = 16
 STEPS = 16
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, package: str) -> None:
     import tensorflow as tf
-    import tf_keras as keras
+
+    keras: Any = importlib.import_module(package)
 
     from tb_layerview import Keep, LayerViewCallback
 
@@ -44,7 +47,7 @@ def main(folder: Path) -> None:
         hidden, scores = layers.Dense(5, "tanh", name="hidden"), layers.Dense(3, name="scores")
         model = keras.Sequential([keras.Input((6,)), hidden, *noise, scores])
         model.compile(keras.optimizers.Adam(0.01), "mse", metrics=["mae"])
-        history = model.fit(X, Y, batch_size=8, epochs=2, validation_split=0.0, verbose=0, callbacks=callbacks).history
+        history = model.fit(X, Y, batch_size=8, epochs=2, verbose=0, callbacks=callbacks).history
         after = float(tf.random.uniform([])), np.random.random()
         evaluated = model.evaluate(X, Y, verbose=0, callbacks=callbacks)
         state = [*model.get_weights(), *(np.asarray(v) for v in model.optimizer.variables)]
@@ -62,4 +65,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2])

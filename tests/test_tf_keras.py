@@ -1,4 +1,4 @@
-"""Keras 2 beside Keras 3: models of tf_keras, with TF_USE_LEGACY_KERAS=1 and without it."""
+"""Keras 2, as tf_keras, beside Keras 3: models of each, whichever of them `tf.keras` is."""
 
 from __future__ import annotations
 
@@ -33,28 +33,35 @@ def python(*arguments: str, legacy: bool) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True, timeout=500)
 
 
-@pytest.fixture(scope="module", params=[True], ids=["TF_USE_LEGACY_KERAS=1"])
-def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder in which the program left what it trained."""
-    folder = tmp_path_factory.mktemp("tf_keras")
-    ended = python(program.__file__, str(folder), legacy=request.param)
+@pytest.fixture(
+    scope="module",
+    params=[("tf_keras", True), ("tf_keras", False), ("keras", True)],
+    ids=["tf_keras, TF_USE_LEGACY_KERAS=1", "tf_keras beside Keras 3", "Keras 3, TF_USE_LEGACY_KERAS=1"],
+)
+def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The folder in which the program left what it trained, and the package that its models are of."""
+    folder, (package, legacy) = tmp_path_factory.mktemp("trained"), request.param
+    ended = python(program.__file__, str(folder), package, legacy=legacy)
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    return folder
+    return folder, package
 
 
-def test_a_training_of_tf_keras_is_bit_identical_with_and_without_the_callback(trained: Path) -> None:
-    bare, with_callback = (np.load(trained / f"{name}.npz") for name in ("bare", "logged"))
+def test_whichever_keras_a_model_is_of_its_training_is_bit_identical(trained: tuple[Path, str]) -> None:
+    folder, package = trained
+    bare, with_callback = (np.load(folder / f"{name}.npz") for name in ("bare", "logged"))
     assert sorted(bare.files) == sorted(with_callback.files) and {"loss", "mae", "random"} <= set(bare.files)
     for name in bare.files:
         np.testing.assert_array_equal(bare[name], with_callback[name], err_msg=name)
-    run = LayerReader(trained).run("noisy")
+    run = LayerReader(folder).run("noisy")
     assert list(run.steps) == list(range(program.STEPS + 1))
-    assert f"Keras {importlib.metadata.version('tf_keras')}" in run.model.software
+    assert f"Keras {importlib.metadata.version(package)}," in run.model.software
+    assert set(LayerReader(folder).run("noisy/evaluate").modes) == {"evaluate"}
 
 
-def test_what_is_logged_of_tf_keras_is_what_is_worked_out_by_hand(trained: Path) -> None:
-    run = LayerReader(trained).run("plain")
-    for step, kernel in enumerate(np.load(trained / "kernels.npy")):
+def test_whichever_keras_a_model_is_of_what_is_logged_is_what_is_worked_out_by_hand(trained: tuple[Path, str]) -> None:
+    folder, _ = trained
+    run = LayerReader(folder).run("plain")
+    for step, kernel in enumerate(np.load(folder / "kernels.npy")):
         np.testing.assert_array_equal(logged(run, ("hidden", "weight", "kernel"), step), kernel)
         assert_true(run, step, program.X[: program.PROBE], program.Y[: program.PROBE])
     assert step == program.STEPS
