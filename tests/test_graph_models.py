@@ -348,11 +348,35 @@ def chosen(x: tf.Tensor, marks: Marks) -> tf.Tensor:
     return logits
 
 
+class Cell:
+    """A recurrent cell by hand: those that TensorFlow had are gone with Keras 2."""
+
+    output_size = state_size = 5
+
+    def zero_state(self, batch_size: Any, dtype: Any) -> tf.Tensor:
+        return tf.zeros([batch_size, 5], dtype)
+
+    def __call__(self, inputs: tf.Tensor, state: tf.Tensor, scope: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
+        state = tf.tanh(tf.matmul(tf.concat([inputs, state], 1), weight("kernel", [9, 5])) + weight("bias", [5]))
+        return state, state
+
+
+def rolled(x: tf.Tensor, marks: Marks) -> tf.Tensor:
+    x = marks["first"] = dense(flat(x), 12, "first")
+    outputs, _ = tf1.nn.dynamic_rnn(Cell(), tf.reshape(x, [-1, 3, 4]), dtype=tf.float32)
+    marks["rnn"] = outputs
+    logits = marks["logits"] = dense(outputs[:, -1], 10, "logits")
+    return logits
+
+
 @pytest.mark.parametrize(
     ("network", "layers"),
     [
         pytest.param(
             repeated, {"first": "Dense", "cell": "", "logits": "Dense"}, marks=pytest.mark.covers("Graph: while_loop")
+        ),
+        pytest.param(
+            rolled, {"first": "Dense", "rnn": "", "logits": "Dense"}, marks=pytest.mark.covers("Graph: dynamic_rnn")
         ),
         pytest.param(
             chosen, {"first": "Dense", "gate": "", "logits": "Dense"}, marks=pytest.mark.covers("Graph: cond")
