@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -52,14 +53,14 @@ class Remember(keras.callbacks.Callback):
         self.kernels[len(X) // BATCH * EPOCHS] = self.model.get_layer("hidden").get_weights()[0]
 
 
-def train(make: Callable[[], Any], folder: Path, **data: Any) -> tuple[Run, dict[int, np.ndarray]]:
+def train(make: Callable[[], Any], folder: Path, keep: Keep = EXACT, **data: Any) -> tuple[Run, dict[int, np.ndarray]]:
     """A training that is the same to the last bit with the callback; what it logged, and the kernels at each step."""
     data = data or {"x": X, "y": Y}
     results = []
     for is_logged in (False, True):
         keras.utils.set_random_seed(2)
         model, remember = make(), Remember()
-        callbacks = [remember, LayerViewCallback(folder, schedule=1, keep=EXACT)] if is_logged else [remember]
+        callbacks = [remember, LayerViewCallback(folder, schedule=1, keep=keep)] if is_logged else [remember]
         fit = model.fit(**data, batch_size=BATCH, epochs=EPOCHS, shuffle=False, verbose=0, callbacks=callbacks)
         results.append((fit.history, model.get_weights(), float(tf.random.uniform([]))))
     (bare, logged_too) = results
@@ -184,6 +185,114 @@ def test_a_model_that_takes_and_gives_tuples(tmp_path: Path) -> None:
         np.testing.assert_array_equal(
             logged(run, (layer, "weight", "kernel"), 16), getattr(model, layer).get_weights()[0]
         )
+
+
+class Shrink(layers.Layer):  # type: ignore[misc,name-defined]
+    """Adds the mean square of what comes through to the model's losses."""
+
+    def call(self, inputs: Any) -> Any:
+        self.add_loss(tf.reduce_mean(inputs**2))
+        return inputs
+
+
+@pytest.mark.covers("Keras: models with no loss")
+def test_a_model_with_no_loss_but_those_that_its_layers_add_is_logged_with_gradients(tmp_path: Path) -> None:
+    def make() -> Any:
+        inputs = keras.Input((6,))
+        model = keras.Model(inputs, Shrink()(layers.Dense(5, activation="tanh", name="hidden")(inputs)))
+        model.compile(keras.optimizers.SGD(0.1))
+        return model
+
+    run, kernels = train(make, tmp_path, x=X)
+    for step, kernel in kernels.items():
+        np.testing.assert_array_equal(logged(run, ("hidden", "weight", "kernel"), step), kernel)
+        bias = logged(run, ("hidden", "weight", "bias"), step).astype(float)
+        hidden = np.tanh(X[:BATCH].astype(float) @ kernel + bias)
+        truth = X[:BATCH].T.astype(float) @ (2 * hidden / hidden.size * (1 - hidden**2))
+        gradient = logged(run, ("hidden", "gradient", "kernel"), step)
+        np.testing.assert_allclose(gradient, truth, rtol=1e-3, atol=2e-6)
+        assert run.scalars["probe_loss"][step] == pytest.approx(np.mean(hidden**2), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        pytest.param("mixed_float16", marks=pytest.mark.covers("Keras: mixed_float16")),
+        pytest.param("mixed_bfloat16", marks=pytest.mark.covers("Keras: mixed_bfloat16")),
+        pytest.param("float64", marks=pytest.mark.covers("Keras: float64")),
+    ],
+)
+def test_whatever_the_types_the_training_is_the_same_and_its_weights_are_logged_exactly(
+    policy: str, tmp_path: Path
+) -> None:
+    def make() -> Any:
+        model = two_layers()
+        model.compile(keras.optimizers.Adam(0.01), "mse")
+        return model
+
+    keras.mixed_precision.set_global_policy(policy)
+    try:
+        run, kernels = train(make, tmp_path, keep=dataclasses.replace(EXACT, precision="float64"))
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
+    assert list(run.steps) == list(kernels) == list(range(17))
+    for step, kernel in kernels.items():
+        assert kernel.dtype == (np.float64 if policy == "float64" else np.float32)
+        np.testing.assert_array_equal(logged(run, ("hidden", "weight", "kernel"), step), kernel)
+        if step:
+            update = logged(run, ("hidden", "update", "kernel"), step)
+            np.testing.assert_array_equal(update, kernel - kernels[step - 1])
+
+
+TEXT = np.array([["a b"], ["c"], ["b b a"], ["d"]] * 16)
+LENGTHS = np.arange(64) % 4 + 1
+WORDS = np.arange(LENGTHS.sum()) % 9
+
+
+def of_strings() -> tuple[Any, Any]:
+    tokens = layers.TextVectorization(vocabulary=["a", "b", "c"], output_sequence_length=3, name="tokens")
+    inputs = keras.Input((1,), dtype="string")
+    embedded = layers.Embedding(5, 4, name="embed")(tokens(inputs))
+    model = keras.Model(inputs, layers.Dense(3, name="scores")(layers.GlobalAveragePooling1D()(embedded)))
+    ids = {"a": 2, "b": 3, "c": 4}  # 1 is a word that is not in the vocabulary, and 0 is none
+    rows = [[*(ids.get(word, 1) for word in text.split()), 0, 0][:3] for (text,) in TEXT]
+    return model, (TEXT, np.array(rows)[:BATCH])
+
+
+def of_ragged_rows() -> tuple[Any, Any]:
+    inputs = keras.Input((None,), dtype="int64", ragged=True)
+    embedded = layers.Embedding(9, 4, name="embed")(inputs)
+    sums = layers.Lambda(lambda t: tf.reduce_sum(t, axis=1), output_shape=(4,), name="sums")(embedded)
+    rows = tf.RaggedTensor.from_row_lengths(tf.constant(WORDS, tf.int64), LENGTHS)
+    return keras.Model(inputs, layers.Dense(3, name="scores")(sums)), (rows, WORDS[: LENGTHS[:BATCH].sum()])
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        pytest.param(of_strings, marks=pytest.mark.covers("Keras: preprocessing layers with string input")),
+        pytest.param(of_ragged_rows, marks=pytest.mark.covers("Keras: ragged input")),
+    ],
+)
+def test_strings_and_ragged_rows_are_taken_from_the_first_batch_and_handed_on(
+    build: Callable[[], Any], tmp_path: Path
+) -> None:
+    results = []
+    for callbacks in ([], [LayerViewCallback(tmp_path, schedule=1, keep=EXACT)]):
+        keras.utils.set_random_seed(2)
+        model, (x, tokens) = build()
+        model.compile(keras.optimizers.SGD(0.1), "mse")
+        data = tf.data.Dataset.from_tensor_slices((x, Y)).batch(BATCH)
+        history = model.fit(data, epochs=EPOCHS, shuffle=False, verbose=0, callbacks=callbacks).history
+        results.append((history, model.get_weights()))
+    assert results[0][0] == results[1][0]
+    assert all(np.array_equal(one, other) for one, other in zip(results[0][1], results[1][1]))
+    run = LayerReader(tmp_path).run()
+    assert list(run.steps) == list(range(17))
+    table = logged(run, ("embed", "weight", "embeddings"), 16)
+    np.testing.assert_array_equal(table, model.get_layer("embed").get_weights()[0])
+    np.testing.assert_array_equal(logged(run, ("embed", "activation", "output"), 16), table[tokens])
+    assert any(t.layer == "embed" and t.kind == "gradient" for t in run.tensors)
 
 
 class Timed(LayerViewCallback):
