@@ -18,7 +18,7 @@ from tb_layerview import histogram, payload_file, units, values
 from tb_layerview.digest import Digest
 from tb_layerview.histogram import Histogram
 from tb_layerview.model import Kind, Layer, Mode, Model
-from tb_layerview.part import Part
+from tb_layerview.part import Part, span
 from tb_layerview.payload_file import PayloadError, Piece
 from tb_layerview.record import QUANTILES, SUMMARIES
 from tb_layerview.shard import COUNTS, STATISTICS, Cost, Section
@@ -162,7 +162,7 @@ class Run:
         for part in self.parts:
             positions = part.positions[part.positions >= since]
             if len(positions):
-                found[:, positions - since] = self.part_column(part, statistic, wanted, since).T
+                found[:, span(positions - since)] = self.part_column(part, statistic, wanted, since).T
         return found
 
     def part_column(
