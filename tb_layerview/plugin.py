@@ -16,10 +16,11 @@ from werkzeug import wrappers
 
 from tb_layerview import answers, units
 from tb_layerview.columns import COLUMNS
+from tb_layerview.logged import NotLoggedError
 from tb_layerview.model import KINDS
 from tb_layerview.payload_file import PayloadError
 from tb_layerview.record import PLUGIN_NAME
-from tb_layerview.run import UPDATE_RATIO, NotLoggedError, Run
+from tb_layerview.run import UPDATE_RATIO, Run
 from tb_layerview.shard import SECTIONS
 from tb_layerview.source import RunSource
 

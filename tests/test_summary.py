@@ -91,10 +91,10 @@ def test_silent_is_the_share_of_units_that_are_all_zero(tmp_path: Path, kind: st
     array[..., 6] = -0.0
     array[:-1, :, 2] = 0.0  # not all of it
     with LayerWriter(tmp_path) as writer:
-        writer.write(0, {"a": array, "bias": np.zeros(4), "none": array[..., :0]}, kind=kind)  # type: ignore[arg-type]
+        writer.write(0, {"a": array, "bias": np.zeros(4), "none": array[..., :0]}, kind=kind)
         array[..., 0], array[0, 0, 1] = 1e-30, np.nan  # small is not zero; the finite elements of unit 1 are
-        writer.write(1, {"a": array}, kind=kind)  # type: ignore[arg-type]
-        writer.write(2, {"a": np.zeros((2, 8))}, kind=kind)  # type: ignore[arg-type]
+        writer.write(1, {"a": array}, kind=kind)
+        writer.write(2, {"a": np.zeros((2, 8))}, kind=kind)
     run = LayerReader(tmp_path).run()
     silent = run.statistics("silent")
     np.testing.assert_array_equal(silent[run.tensor("a")], [3 / 8, 3 / 8, 1.0])
@@ -182,7 +182,7 @@ def test_a_keras_training_logs_them_and_they_are_those_of_its_weights(tmp_path: 
     hidden.set_weights([kernel, bias])
     states = []
 
-    class Remember(tf.keras.callbacks.Callback):  # type: ignore[misc, name-defined]
+    class Remember(tf.keras.callbacks.Callback):
         def on_train_batch_begin(self, batch: int, logs: object = None) -> None:
             states.append([array.astype(np.float64) for array in hidden.get_weights()])
 
@@ -194,7 +194,7 @@ def test_a_keras_training_logs_them_and_they_are_those_of_its_weights(tmp_path: 
     kernels = [kernel for kernel, _ in states]
     run = LayerReader(tmp_path).run()
     assert run.steps.tolist() == [0, 1, 2, 3, 4]
-    logged, update = (run.tensor("hidden", kind=kind, name="kernel") for kind in ("weight", "update"))  # type: ignore[arg-type]
+    logged, update = (run.tensor("hidden", kind=kind, name="kernel") for kind in ("weight", "update"))
     quantiles = np.stack([run.statistics(name)[logged] for name in QUANTILES], axis=1)
     for step, weights in enumerate(kernels):
         assert_quantiles(quantiles[step], weights)
