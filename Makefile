@@ -14,7 +14,7 @@ help:
 	@echo "make coverage        write docs/coverage.md from what the last \`make test\` has shown"
 	@echo "make check           format, lint and types of both languages"
 	@echo "make pictures        make the documents' pictures anew"
-	@echo "make bench           measure what logging costs and keeps"
+	@echo "make bench           measure what logging costs and keeps, and how long the server takes"
 	@echo "make proto           generate tb_layerview/layerview_pb2.py from layerview.proto"
 	@echo "make clean           remove all that was made, the virtual environments too"
 
@@ -110,6 +110,7 @@ pictures: .venv/.ready frontend browser
 
 bench: .venv/.ready frontend
 	@.venv/bin/python -m benchmarks
+	@.venv/bin/python -m benchmarks.serving
 
 proto: .venv-proto/.ready
 	@.venv-proto/bin/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. tb_layerview/layerview.proto
