@@ -6,6 +6,7 @@ import * as api from "./api.js";
 import { nearestIndex } from "./axis.js";
 import { Columns } from "./columns.js";
 import { splitColumns } from "./payload.js";
+import { createPictureData } from "./picture_data.js";
 import { createRunData } from "./run_data.js";
 import {
   defaultTensor,
@@ -82,6 +83,14 @@ export function createStore(initial, end) {
     tensor,
     step: computed(() => steps.value[stepIndex.value]),
     wantsUnits: () => view.panel.value === "units",
+    retries,
+    tasks,
+  });
+
+  const picture = createPictureData({
+    data,
+    selected,
+    sort: () => view.sort.value,
     retries,
     tasks,
   });
@@ -221,6 +230,7 @@ export function createStore(initial, end) {
     revision: data.revision,
     columnProblems: data.columnProblems,
     ...selected,
+    picture,
     playing,
     roomForMaps,
     kinds,
