@@ -168,6 +168,20 @@ export function readPlan(text, names) {
 }
 
 /**
+ * The shape of a cell: where more is left out between the rows of a picture than between its columns, it is higher.
+ * @param {Values["axes"]} axes
+ * @param {string[]} names
+ * @param {Plan} plan
+ * @returns {{wide: number, high: number}}
+ */
+export function cellShape(axes, names, { row, column }) {
+  if (row === null || column === null) return { wide: 1, high: 1 };
+  const isPicture = ROW_NAMES.includes(names[row]) && COLUMN_NAMES.includes(names[column]);
+  const by = isPicture ? axes[row].step / axes[column].step : 1;
+  return { wide: Math.max(1, 1 / by), high: Math.max(1, by) };
+}
+
+/**
  * The axis of a tensor's units: its heads where it has any, else its last one.
  * @param {string[]} names
  * @returns {number} -1 for a scalar

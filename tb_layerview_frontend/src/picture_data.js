@@ -2,6 +2,8 @@
 
 import { signal } from "@preact/signals";
 
+import { axisNames } from "./picture.js";
+
 /** @typedef {import("./payload.js").Values} Values */
 /** @typedef {import("./tensor_data.js").Detail} Detail */
 
@@ -99,12 +101,14 @@ export function createPictureData({ data, selected, sort, retries, tasks }) {
  */
 export function endsOf({ layers, tensors }, outputs, index) {
   const shown = tensors[index];
-  if (!shown?.axes.includes("example")) return null;
+  const names = (/** @type {import("./api.js").Tensor} */ { axes, shape, kind }) =>
+    axisNames(axes, shape.length, kind);
+  if (!shown || !names(shown).includes("example")) return null;
   /** @param {number} layer */
   const activation = (layer) =>
     tensors.findIndex(
       (tensor) =>
-        tensor.layer === layer && tensor.kind === "activation" && tensor.axes[0] === "example",
+        tensor.layer === layer && tensor.kind === "activation" && names(tensor)[0] === "example",
     );
   const before = reached(shown.layer, (layer) => layers[layer].inputs);
   const sources = [...before, ...layers.keys()].filter(

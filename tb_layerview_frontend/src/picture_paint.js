@@ -1,11 +1,11 @@
 /** From values to pixels: levels of a palette for each element, and the picture that they make on the screen. */
 
 import { EMPTY, LEVELS, NAN, NEG_INF, POS_INF, toUnit } from "./colour.js";
-import { offsetOfCell } from "./picture_layout.js";
+import { offsetOfCell } from "./picture_screen.js";
 
 /** @typedef {import("./colour.js").ColourScale} ColourScale */
 /** @typedef {import("./picture_layout.js").Grid} Grid */
-/** @typedef {import("./picture_layout.js").Projection} Projection */
+/** @typedef {import("./picture_screen.js").Projection} Projection */
 
 /**
  * What the shown elements are besides their colours: how many of them are no numbers, and how many lie beyond the ends.

@@ -3,23 +3,23 @@ import { select } from "d3-selection";
 import { zoom as zoomBehaviour, zoomIdentity } from "d3-zoom";
 
 import { theme } from "../host.js";
-import { offsetOf, trueIndex } from "../picture.js";
+import { cellShape, offsetOf, trueIndex } from "../picture.js";
+import { layOut } from "../picture_layout.js";
 import {
   cellOfOffset,
   cellRect,
   clampTransform,
   enlarged,
   largestZoom,
-  layOut,
   offsetOfCell,
   project,
   transformOf,
   viewOf,
-} from "../picture_layout.js";
+} from "../picture_screen.js";
 import { cssVariable, pointIn, useCanvas, useSize } from "./hooks.js";
 import { drawPicture } from "./picture_draw.js";
 
-/** @typedef {import("../picture_layout.js").View} View */
+/** @typedef {import("../picture_screen.js").View} View */
 
 const ZOOM_STEP = 1.6;
 
@@ -59,8 +59,8 @@ export function PictureCanvas({
     [size.width, size.height, ratio],
   );
   const grid = useMemo(
-    () => layOut(plan, counts, orders.byAxis, space),
-    [plan, counts, orders.byAxis, space],
+    () => layOut(plan, counts, orders.byAxis, space, cellShape(values.axes, names, plan)),
+    [plan, counts, orders.byAxis, space, names],
   );
   const transform = useMemo(() => transformOf(grid, view, space), [grid, view, space]);
   const width = Math.min(space.width, Math.ceil(grid.width * transform.scale));
@@ -196,26 +196,28 @@ export function PictureCanvas({
   };
   const largest = transform.scale >= largestZoom(grid, ratio) * 0.999;
   return (
-    <div class="lv-picture-place" ref={place}>
-      <div
-        class="lv-picture-canvas"
-        data-testid="picture"
-        role="application"
-        aria-roledescription="picture of a tensor"
-        tabIndex={0}
-        aria-label={`${label} Arrow keys walk through its elements, plus and minus enlarge it, 0 shows all of it, Escape leaves.`}
-        data-scale={transform.scale}
-        style={{ width: `${width / ratio}px`, height: `${height / ratio}px` }}
-        onPointerMove={(event) => onHover(locate(event))}
-        onPointerLeave={() => onHover(null)}
-        onClick={(event) => {
-          const index = locate(event);
-          onCell(index && index.join() !== cell.join() ? index : []);
-        }}
-        onKeyDown={onKey}
-      >
-        <canvas ref={canvas} data-testid="picture-canvas" />
-        <canvas ref={overlay} />
+    <>
+      <div class="lv-picture-place" ref={place}>
+        <div
+          class="lv-picture-canvas"
+          data-testid="picture"
+          role="application"
+          aria-roledescription="picture of a tensor"
+          tabIndex={0}
+          aria-label={`${label} Arrow keys walk through its elements, plus and minus enlarge it, 0 shows all of it, Escape leaves.`}
+          data-scale={transform.scale}
+          style={{ width: `${width / ratio}px`, height: `${height / ratio}px` }}
+          onPointerMove={(event) => onHover(locate(event))}
+          onPointerLeave={() => onHover(null)}
+          onClick={(event) => {
+            const index = locate(event);
+            onCell(index && index.join() !== cell.join() ? index : []);
+          }}
+          onKeyDown={onKey}
+        >
+          <canvas ref={canvas} data-testid="picture-canvas" />
+          <canvas ref={overlay} />
+        </div>
       </div>
       <div class="lv-zoom" role="group" aria-label="Zoom">
         <button
@@ -249,7 +251,7 @@ export function PictureCanvas({
           ⤢
         </button>
       </div>
-    </div>
+    </>
   );
 
   /** @param {import("./use_picture.js").PictureModel} model @param {number} panel */
@@ -270,8 +272,8 @@ export function PictureCanvas({
 /**
  * Wheel, drag and pinch, as d3-zoom understands them.
  * @param {import("preact").RefObject<HTMLDivElement>} place
- * @param {{current: {grid: import("../picture_layout.js").Grid, space: import("../picture_layout.js").Space,
- *   transform: import("../picture_layout.js").Transform, onView: (view: View | null) => void}}} latest
+ * @param {{current: {grid: import("../picture_layout.js").Grid, space: import("../picture_screen.js").Space,
+ *   transform: import("../picture_screen.js").Transform, onView: (view: View | null) => void}}} latest
  */
 function useZoom(place, latest) {
   /** @type {{current: import("d3-zoom").ZoomBehavior<HTMLDivElement, unknown> | null}} */
@@ -288,7 +290,7 @@ function useZoom(place, latest) {
       zoomBehaviour()
     )
       .clickDistance(4)
-      .filter((event) => !event.button && !(event.target instanceof HTMLButtonElement))
+      .filter((event) => !event.button)
       .constrain((asked) => {
         const { grid, space } = latest.current;
         const { scale, x, y } = clampTransform(grid, inPixels(asked), space);

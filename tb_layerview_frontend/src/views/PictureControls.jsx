@@ -75,19 +75,7 @@ export function PictureControls({ store, picture }) {
           }
         </span>
       )}
-      <Select
-        testid="picture-colours"
-        label="Colour map"
-        value={view.colours.value}
-        onChange={(value) => (view.colours.value = value)}
-        options={Object.entries(COLOUR_MAPS).map(([name, { label, diverging }]) => [
-          name,
-          diverging === null
-            ? "colours by sign"
-            : `${label}${diverging ? ", around 0" : ", low to high"}`,
-        ])}
-      />
-      {names.length > 1 && <Axes store={store} picture={picture} />}
+      <ViewMenu store={store} picture={picture} />
     </>
   );
 }
@@ -123,13 +111,13 @@ function Select({ testid, label, value, onChange, options }) {
 }
 
 /**
- * Which axis lies where.
+ * What is rarely chosen: the colour map, and which axis lies where.
  * @param {{store: Store, picture: PictureModel}} props
  */
-function Axes({ store, picture: { names, plan } }) {
+function ViewMenu({ store, picture: { names, plan } }) {
   const [open, setOpen] = useState(false);
   const place = useRef(/** @type {HTMLSpanElement | null} */ (null));
-  const { axes } = store.view;
+  const { axes, colours } = store.view;
   useEffect(() => {
     if (!open) return undefined;
     /** @param {PointerEvent} event */
@@ -142,7 +130,7 @@ function Axes({ store, picture: { names, plan } }) {
   const usual = writePlan(planPicture(names), names);
   return (
     <span
-      class="lv-axes"
+      class="lv-view-menu"
       ref={place}
       onKeyDown={(event) => {
         if (event.key === "Escape" && open) {
@@ -155,37 +143,63 @@ function Axes({ store, picture: { names, plan } }) {
       <button
         type="button"
         class="lv-small-button"
-        data-testid="picture-axes"
+        data-testid="picture-view"
         aria-expanded={open}
-        title="Choose which axis lies across, down, and in the grid"
+        title="Choose the colours, and which axis lies across, down, and in the grid"
         onClick={() => setOpen(!open)}
       >
-        Axes ▾
+        View ▾
       </button>
       {open && (
-        <span class="lv-menu lv-axes-menu" role="group" aria-label="Which axis lies where">
-          {PLACES.map(([where, label]) => (
-            <label key={where}>
-              <span>{label}</span>
-              <select
-                data-testid={`axis-${where}`}
-                value={plan[where] ?? ""}
-                onChange={({ currentTarget: { value } }) => {
-                  const next = putAxis(plan, where, value === "" ? null : Number(value));
-                  const text = writePlan(next, names);
-                  axes.value = text === usual ? "" : text;
-                }}
-              >
-                <option value="">none</option>
-                {names.map((name, axis) => (
-                  <option key={name} value={axis}>
-                    {name}
-                  </option>
-                ))}
-              </select>
-            </label>
-          ))}
-          <button type="button" disabled={!axes.value} onClick={() => (axes.value = "")}>
+        <span class="lv-menu" role="group" aria-label="Colours and axes">
+          <label>
+            <span>colours</span>
+            <select
+              data-testid="picture-colours"
+              value={colours.value}
+              onChange={(event) => (colours.value = event.currentTarget.value)}
+            >
+              {Object.entries(COLOUR_MAPS).map(([name, { label, diverging }]) => (
+                <option key={name} value={name}>
+                  {label}
+                  {diverging === null ? "" : diverging ? ", around 0" : ", low to high"}
+                </option>
+              ))}
+            </select>
+          </label>
+          {names.length > 1 &&
+            PLACES.map(([where, label]) => (
+              <label key={where}>
+                <span>{label}</span>
+                <select
+                  data-testid={`axis-${where}`}
+                  value={plan[where] ?? ""}
+                  onChange={({ currentTarget: { value } }) => {
+                    const next = putAxis(plan, where, value === "" ? null : Number(value));
+                    const text = writePlan(next, names);
+                    axes.value = text === usual ? "" : text;
+                  }}
+                >
+                  <option value="">none</option>
+                  {names.map((name, axis) => (
+                    <option key={name} value={axis}>
+                      {name}
+                    </option>
+                  ))}
+                </select>
+              </label>
+            ))}
+          <button
+            type="button"
+            class="lv-small-button"
+            disabled={!axes.value && colours.value === "auto"}
+            onClick={() =>
+              batch(() => {
+                axes.value = "";
+                colours.value = "auto";
+              })
+            }
+          >
             As usual
           </button>
         </span>

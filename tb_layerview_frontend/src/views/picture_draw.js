@@ -2,13 +2,14 @@
 
 import { cssColour, LEVELS } from "../colour.js";
 import { formatValue } from "../format.js";
-import { cellRect, panelRect, visibleCells } from "../picture_layout.js";
+import { cellRect, panelRect, visibleCells } from "../picture_screen.js";
+import { trueIndex } from "../picture.js";
 import { ABOVE, BELOW, paint } from "../picture_paint.js";
 import { cssVariable } from "./hooks.js";
 
 /** @typedef {import("../picture_layout.js").Grid} Grid */
-/** @typedef {import("../picture_layout.js").Transform} Transform */
-/** @typedef {import("../picture_layout.js").Projection} Projection */
+/** @typedef {import("../picture_screen.js").Transform} Transform */
+/** @typedef {import("../picture_screen.js").Projection} Projection */
 
 /**
  * @typedef {object} Scene
@@ -45,6 +46,7 @@ export function drawPicture(context, scene) {
   drawFrames(context, scene);
   if (grid.head) drawNames(context, scene);
   drawInCells(context, scene);
+  if (grid.foot) drawIndices(context, scene);
 }
 
 /**
@@ -59,13 +61,18 @@ function cutBars(pixels, { grid, projection: { columnAt, rowAt }, values, base, 
     if (columnAt[x] < 0) continue;
     const value = values.data[base + grid.columnOffsets[columnAt[x]]];
     // What is no number fills its place.
-    if (!Number.isFinite(value)) continue;
-    const at = top(value);
-    const [from, to] = at < zero ? [at, zero] : [zero, at];
+    const at = Number.isFinite(value) ? top(value) : 0;
+    const end = Number.isFinite(value) ? zero : grid.panelHeight;
+    const [from, to] = at < end ? [at, end] : [end, at];
     // A thin gap between bars that are wide enough for one.
     const isEdge = columnAt[x + 2] !== columnAt[x] && columnAt[x - 5] === columnAt[x];
     for (let y = 0; y < rowAt.length; y++) {
-      if (isEdge || y < Math.min(from, zero - 1) || y > Math.max(to, zero))
+      if (
+        isEdge ||
+        y >= grid.panelHeight - grid.foot ||
+        y < Math.min(from, end - 1) ||
+        y > Math.max(to, end)
+      )
         pixels[y * width + x] = 0;
     }
   }
@@ -81,7 +88,7 @@ function barScale(grid, { low, high }) {
   const most = Math.max(0, high);
   const top = (/** @type {number} */ value) =>
     Math.round(
-      (grid.panelHeight - 1) *
+      (grid.panelHeight - grid.foot - 1) *
         (1 - (Math.min(most, Math.max(least, value)) - least) / (most - least)),
     );
   return { top, zero: top(0) };
@@ -94,7 +101,7 @@ function barScale(grid, { low, high }) {
  */
 function drawFrames(context, { grid, transform }) {
   if (!grid.gap) return;
-  const gap = grid.gap * Math.min(transform.scale, 2);
+  const { gap } = grid;
   context.save();
   context.globalCompositeOperation = "destination-over";
   context.fillStyle = cssVariable("--lv-gap");
@@ -131,6 +138,23 @@ function drawNames(context, { grid, transform, nameOf, ratio }) {
 }
 
 /**
+ * The index of each bar, below it.
+ * @param {CanvasRenderingContext2D} context
+ * @param {Scene} scene
+ */
+function drawIndices(context, { grid, transform, projection, values, base, ratio }) {
+  context.font = `${10 * ratio}px ${cssVariable("--lv-font")}`;
+  context.fillStyle = cssVariable("--lv-secondary");
+  context.textBaseline = "bottom";
+  context.textAlign = "center";
+  for (const { column, row, offset } of visibleCells(grid, projection)) {
+    const { x, y, width, height } = cellRect(grid, transform, column, row);
+    const text = String(trueIndex(values.axes, base + offset).at(-1));
+    if (context.measureText(text).width <= width) context.fillText(text, x + width / 2, y + height);
+  }
+}
+
+/**
  * Marks of what is no number or clipped, and numbers, in the cells that have room for them.
  * @param {CanvasRenderingContext2D} context
  * @param {Scene} scene
@@ -155,7 +179,7 @@ function drawInCells(
     if (hasMarks && level >= LEVELS) drawMark(context, rect, level, value, ink, ratio);
     if (hasNumbers && Number.isFinite(value)) {
       context.fillStyle = ink;
-      const y = grid.bars ? rect.y + rect.height - 8 * ratio : rect.y + rect.height / 2;
+      const y = grid.bars ? rect.y + rect.height - grid.foot - 8 * ratio : rect.y + rect.height / 2;
       if (grid.bars) {
         context.lineWidth = 3 * ratio;
         context.strokeStyle = cssVariable("--lv-surface");
@@ -168,7 +192,7 @@ function drawInCells(
 
 /**
  * @param {CanvasRenderingContext2D} context
- * @param {import("../picture_layout.js").Rect} rect
+ * @param {import("../picture_screen.js").Rect} rect
  * @param {number} level
  * @param {number} value
  * @param {string} ink
