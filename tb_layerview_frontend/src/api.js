@@ -190,6 +190,53 @@ export async function fetchRun(run, signal) {
 }
 
 /**
+ * A rule of health.
+ * @typedef {object} Rule
+ * @property {string} name
+ * @property {"error" | "warning"} severity
+ * @property {Record<string, number>} thresholds
+ * @property {string} advice what it usually means, and what people usually do
+ */
+
+/**
+ * What a rule found.
+ * @typedef {object} Finding
+ * @property {string} rule
+ * @property {"error" | "warning"} severity
+ * @property {number | null} tensor index; null where none can be named
+ * @property {number} first step at which it held first
+ * @property {number | null} before the last logged step before
+ * @property {number} last step at which it held
+ * @property {Record<string, number>} measured the numbers behind it
+ * @property {string} since in words
+ * @property {string} words what is wrong, a sentence without its full stop
+ * @property {number | null} follows index of the finding that explains it
+ */
+
+/** @typedef {{generation: string, steps: number, rules: Rule[], findings: Finding[]}} Findings */
+
+/**
+ * @param {string} run
+ * @param {string[]} thresholds `rule.name:number`
+ * @param {AbortSignal} signal
+ * @returns {Promise<Findings>}
+ */
+export async function fetchFindings(run, thresholds, signal) {
+  /** @type {[string, string][]} */
+  const query = [
+    ["run", run],
+    ...thresholds.map((t) => /** @type {[string, string]} */ (["threshold", t])),
+  ];
+  const answer = await (await request("findings", query, signal)).json();
+  for (const finding of answer.findings) {
+    for (const name of Object.keys(finding.measured)) {
+      finding.measured[name] = toNumber(finding.measured[name]);
+    }
+  }
+  return answer;
+}
+
+/**
  * @param {string} run
  * @param {AbortSignal} signal
  * @returns {Promise<History>}

@@ -1,65 +1,137 @@
-/** What is found wrong in a run, and where to look at it. */
+/** What the rules of health found in a run, and where to look at it. */
 
-import { firstTrouble } from "./aggregate.js";
-import { formatShare } from "./format.js";
-import { KINDS } from "./selection.js";
+import { signal } from "@preact/signals";
 
-/**
- * @typedef {object} Finding
- * @property {number} step
- * @property {number} tensor index
- * @property {string} words a sentence
- */
+import * as api from "./api.js";
+
+/** @typedef {import("./api.js").Finding} Finding */
+/** @typedef {import("./api.js").Findings} Findings */
 
 /**
- * What can be said of a run as far as it is read: where a tensor first holds NaN or inf.
- * @param {Pick<import("./run_data.js").Run, "info" | "history" | "columns">} run
- * @returns {Finding[]} in the order of steps; at a step activations come first, for what they hold the others get from them
+ * What was found, and of which reading of which run.
+ * @typedef {object} Found
+ * @property {Finding[]} findings in the order of their causes
+ * @property {import("./api.js").Rule[]} rules
+ * @property {"none" | "ready" | "error"} status `none`: nothing is known yet
+ * @property {string} problem why it could not be read
  */
-export function findings({ info, history, columns }) {
-  /** @type {Finding[]} */
-  const found = [];
-  for (const [kind, known] of columns) {
-    if (!known.has("non_finite")) continue;
-    const { tensors } = known;
-    known.of("non_finite", tensors).forEach((shares, i) => {
-      const tensor = tensors[i];
-      const at = firstTrouble(shares);
-      if (at < 0 || at >= history.steps.length) return;
-      const { layer, name } = info.tensors[tensor];
-      const words =
-        `${formatShare(shares[at])} of ${info.layers[layer].path} · ${kind} ${name} ` +
-        "is NaN or inf, for the first time.";
-      found.push({ step: history.steps[at], tensor, words });
-    });
+
+/** @type {Found} */
+const NOTHING = { findings: [], rules: [], status: "none", problem: "" };
+
+/**
+ * Asks for the findings of the shown run, again whenever it grows or a person moves a threshold.
+ * @param {object} options
+ * @param {import("./run_data.js").RunData} options.data
+ * @param {() => string[]} options.thresholds reads signals: those that a person has moved
+ * @param {import("@preact/signals").ReadonlySignal<number>} options.retries
+ * @param {import("./tasks.js").Tasks} options.tasks
+ */
+export function createFindings({ data, thresholds, retries, tasks }) {
+  const found = signal(NOTHING);
+  /** What was read last: a run that has just been loaded need not be asked for twice. */
+  let known = "";
+
+  /**
+   * @param {string} name
+   * @param {AbortSignal} abort
+   * @returns {Promise<Finding[]>} those of the run as it is now
+   */
+  async function load(name, abort) {
+    const moved = thresholds();
+    try {
+      const { findings, rules, generation, steps } = await api.fetchFindings(name, moved, abort);
+      if (abort.aborted) return [];
+      known = keyOf({ name, generation, steps, moved });
+      found.value = { findings, rules, status: "ready", problem: "" };
+      return findings;
+    } catch (error) {
+      if (!(error instanceof api.RequestError)) throw error;
+      found.value = { ...NOTHING, status: "error", problem: error.message };
+      return [];
+    }
   }
-  const order = KINDS.map(({ kind }) => kind);
-  const place = (/** @type {Finding} */ { tensor }) => order.indexOf(info.tensors[tensor].kind);
-  return found.sort((a, b) => a.step - b.step || place(a) - place(b) || a.tensor - b.tensor);
+
+  tasks.onChange(
+    () => ({
+      name: data.current.value?.name ?? "",
+      generation: data.generation.value,
+      steps: data.steps.value.length,
+      moved: thresholds(),
+      retry: retries.value,
+    }),
+    async (what, abort) => {
+      if (what.name && keyOf(what) !== known) await load(what.name, abort);
+    },
+    (problem) => {
+      found.value = { ...found.value, problem };
+    },
+  );
+  return { found, load };
+}
+
+/** @param {{name: string, generation: string, steps: number, moved: string[]}} of */
+function keyOf({ name, generation, steps, moved }) {
+  return JSON.stringify([name, generation, steps, moved]);
 }
 
 /**
- * The steps at which something is found, each once.
- * @param {Finding[]} found in the order of steps
+ * Those that do not follow from another.
+ * @param {Finding[]} findings
+ */
+export function causes(findings) {
+  return findings.filter(({ follows }) => follows === null);
+}
+
+/**
+ * What is found first of each tensor.
+ * @param {Finding[]} findings
+ * @returns {Map<number, Finding>}
+ */
+export function byTensor(findings) {
+  /** @type {Map<number, Finding>} */
+  const first = new Map();
+  for (const finding of findings) {
+    if (finding.tensor === null) continue;
+    const before = first.get(finding.tensor);
+    if (!before || finding.first < before.first) first.set(finding.tensor, finding);
+  }
+  return first;
+}
+
+/**
+ * The steps at which something begins, ascending, each once.
+ * @param {Finding[]} findings
  * @returns {number[]}
  */
-export function findingSteps(found) {
-  return found.map(({ step }) => step).filter((step, i, all) => step !== all[i - 1]);
+export function findingSteps(findings) {
+  return [...new Set(findings.map(({ first }) => first))].sort((a, b) => a - b);
 }
 
 /**
  * The finding to go to next: the first one of the next step that has any, and after the last step again of the first.
- * @param {Finding[]} found in the order of steps
+ * @param {Finding[]} findings in the order of their causes
  * @param {number} step at which one stands
  * @param {1 | -1} direction
  * @returns {Finding | null} null if nothing is found
  */
-export function nextFinding(found, step, direction = 1) {
-  const steps = findingSteps(found);
+export function nextFinding(findings, step, direction = 1) {
+  const steps = findingSteps(findings);
   if (!steps.length) return null;
   const to =
     direction > 0
       ? (steps.find((other) => other > step) ?? steps[0])
       : (steps.filter((other) => other < step).at(-1) ?? steps[steps.length - 1]);
-  return found.find((finding) => finding.step === to) ?? null;
+  return findings.find(({ first }) => first === to) ?? null;
+}
+
+/**
+ * The thresholds with one of them moved, or put back.
+ * @param {string[]} moved `rule.name:number`
+ * @param {string} name `rule.name`
+ * @param {string} value empty: as it is by default
+ */
+export function withThreshold(moved, name, value) {
+  const others = moved.filter((given) => !given.startsWith(`${name}:`));
+  return value === "" ? others : [...others, `${name}:${value}`];
 }

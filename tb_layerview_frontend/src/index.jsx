@@ -7,6 +7,7 @@ import "uplot/dist/uPlot.min.css";
 import "./styles/base.css";
 import "./styles/controls.css";
 import "./styles/top_bar.css";
+import "./styles/findings.css";
 import "./styles/panes.css";
 import "./styles/map.css";
 import "./styles/colour_bar.css";

@@ -5,7 +5,7 @@ import { batch, computed, signal } from "@preact/signals";
 import * as api from "./api.js";
 import { nearestIndex } from "./axis.js";
 import { createEvaluation } from "./evaluation.js";
-import { findings, nextFinding } from "./findings.js";
+import { causes, createFindings, nextFinding } from "./findings.js";
 import { createPictureData } from "./picture_data.js";
 import { createRunData } from "./run_data.js";
 import { defaultTensor, findTensor, openedRun, shownKinds } from "./selection.js";
@@ -81,6 +81,12 @@ export function createStore(initial, end) {
     tasks,
   });
 
+  const health = createFindings({
+    data,
+    thresholds: () => view.thresholds.value,
+    retries,
+    tasks,
+  });
   const evaluation = createEvaluation({ runs, name: () => view.run.value, retries, tasks });
   const picture = createPictureData({
     data,
@@ -137,14 +143,15 @@ export function createStore(initial, end) {
   /**
    * The tab chooses once, when it opens: if something is wrong, where that began.
    * @param {Run} loaded
+   * @param {AbortSignal} abort
    */
-  async function chooseOnce(loaded) {
+  async function chooseOnce(loaded, abort) {
     const untouched = !view.layer.value && view.step.value === null;
-    const [first] = untouched ? findings(loaded) : [];
+    const first = (await health.load(loaded.name, abort))[0];
     return () => {
-      if (first) {
-        view.step.value = first.step;
-        selectTensor(first.tensor);
+      if (first && untouched) {
+        view.step.value = first.first;
+        if (first.tensor !== null) selectTensor(first.tensor);
       } else if (view.step.value === null) {
         view.step.value = loaded.history.steps.at(-1) ?? null;
       } else followNewest();
@@ -157,19 +164,18 @@ export function createStore(initial, end) {
     if (view.follow.value) view.step.value = steps.value.at(-1) ?? null;
   }
 
-  /** What is found wrong in the run, as far as its statistics are here. */
-  const found = computed(() => {
-    void data.revision.value;
-    return current.value ? findings(current.value) : [];
-  });
-
   /** @param {1 | -1} [direction] */
   function selectFinding(direction = 1) {
-    const next = nextFinding(found.value, steps.value[stepIndex.value] ?? -1, direction);
-    if (!next) return;
+    const found = causes(health.found.value.findings);
+    const next = nextFinding(found, steps.value[stepIndex.value] ?? -1, direction);
+    if (next) showFinding(next);
+  }
+
+  /** @param {import("./findings.js").Finding} finding */
+  function showFinding({ tensor: of, first }) {
     batch(() => {
-      selectTensor(next.tensor);
-      selectStep(steps.value.indexOf(next.step));
+      if (of !== null) selectTensor(of);
+      selectStep(nearestIndex(steps.value, first));
     });
   }
 
@@ -231,9 +237,10 @@ export function createStore(initial, end) {
     steps,
     stepIndex,
     tensor,
-    found,
+    found: health.found,
     evaluation,
     selectFinding,
+    showFinding,
     poll,
     selectRun,
     selectStep,

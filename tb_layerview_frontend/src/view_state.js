@@ -21,6 +21,7 @@ import { COLOUR_MAPS } from "./picture_colours.js";
  * @property {string[]} curvesOff names of the scalars that are not drawn
  * @property {string} spacing of the step axis
  * @property {string} filter
+ * @property {string[]} thresholds of the rules that are moved, `rule.name:number`
  * @property {boolean} follow whether the newest step is shown as it comes
  * @property {string} range of the picture's colours: "all" steps, this "step", each "channel", or by "hand"
  * @property {string} low end of the range by hand, as typed
@@ -83,6 +84,7 @@ export const FIELDS = {
   curvesOff: list,
   spacing: choice("linear", "log", "even"),
   filter: text(""),
+  thresholds: list,
   follow: flag,
   range: choice("all", "step", "channel", "hand"),
   low: text(""),

@@ -1,65 +1,48 @@
 import { describe, expect, test } from "vitest";
 
-import { Columns } from "../src/columns.js";
-import { findings, findingSteps, nextFinding } from "../src/findings.js";
+import { byTensor, causes, findingSteps, nextFinding, withThreshold } from "../src/findings.js";
 
-const f = (/** @type {number[]} */ ...values) => Float32Array.from(values);
-
-const tensors = /** @type {import("../src/api.js").Tensor[]} */ (
-  ["weight", "activation", "weight"].map((kind, layer) => ({ layer, kind, name: "x", call: 0 }))
-);
-const info = /** @type {import("../src/api.js").RunInfo} */ (
-  /** @type {unknown} */ ({
-    layers: ["a", "b", "c"].map((path) => ({ path, class_name: "", inputs: [] })),
-    tensors,
-  })
-);
-
-/** @param {Float32Array[]} weights @param {Float32Array[]} activations */
-function run(weights, activations) {
-  const [weight, activation] = [new Columns("weight", tensors), new Columns("activation", tensors)];
-  weight.add("non_finite", weights);
-  activation.add("non_finite", activations);
-  const history = /** @type {import("../src/api.js").History} */ ({ steps: [0, 10, 20] });
-  return {
-    info,
-    history,
-    columns: new Map([
-      [/** @type {const} */ ("weight"), weight],
-      [/** @type {const} */ ("activation"), activation],
-    ]),
-  };
+/**
+ * @param {number} first
+ * @param {number | null} tensor
+ * @param {number | null} [follows]
+ */
+function finding(first, tensor, follows = null) {
+  return /** @type {import("../src/api.js").Finding} */ (
+    /** @type {unknown} */ ({ first, tensor, follows })
+  );
 }
 
-describe("what is found", () => {
-  const broken = run([f(0, 0.5, 1), f(NaN, 0, 0.25)], [f(0, 1, 1)]);
+describe("findings in the order of their causes", () => {
+  const found = [finding(20, 2), finding(20, 1, 0), finding(10, null), finding(30, 2)];
 
-  test("is where each tensor first holds NaN or inf, at a step the activations first", () => {
-    expect(findings(broken).map(({ step, tensor }) => [step, tensor])).toEqual([
-      [10, 1],
-      [10, 0],
-      [20, 2],
-    ]);
-    expect(findings(broken)[1].words).toBe(
-      "50 % of a · weight x is NaN or inf, for the first time.",
-    );
-  });
-
-  test("is nothing where all is finite", () => {
-    expect(findings(run([f(0, 0, 0), f(0, NaN, 0)], [f(0, 0, 0)]))).toEqual([]);
-  });
-
-  test("at a step that the run's list of steps does not have yet waits for it", () => {
-    expect(findings(run([f(0, 0, 0, 1), f(0, 0, 0, 0)], [f(0, 0, 0, 0)]))).toEqual([]);
-  });
-
-  test("is walked through step by step, and begins again after the last", () => {
-    const found = findings(broken);
-    expect(findingSteps(found)).toEqual([10, 20]);
-    expect(nextFinding(found, 0)).toBe(found[0]);
-    expect(nextFinding(found, 10)).toBe(found[2]);
-    expect(nextFinding(found, 20)).toBe(found[0]);
-    expect(nextFinding(found, 10, -1)).toBe(found[2]);
+  test("are walked through step by step, and begin again after the last", () => {
+    expect(findingSteps(found)).toEqual([10, 20, 30]);
+    expect(nextFinding(found, 0)).toBe(found[2]);
+    expect(nextFinding(found, 10)).toBe(found[0]);
+    expect(nextFinding(found, 30)).toBe(found[2]);
+    expect(nextFinding(found, 20, -1)).toBe(found[2]);
+    expect(nextFinding(found, 10, -1)).toBe(found[3]);
     expect(nextFinding([], 0)).toBeNull();
   });
+
+  test("are causes where they follow from nothing", () => {
+    expect(causes(found)).toEqual([found[0], found[2], found[3]]);
+  });
+
+  test("mark each tensor with its first", () => {
+    expect(byTensor(found)).toEqual(
+      new Map([
+        [2, found[0]],
+        [1, found[1]],
+      ]),
+    );
+  });
+});
+
+test("a threshold is moved, moved again and put back", () => {
+  const moved = withThreshold(["a.b:1"], "c.d", "2");
+  expect(moved).toEqual(["a.b:1", "c.d:2"]);
+  expect(withThreshold(moved, "a.b", "0.5")).toEqual(["c.d:2", "a.b:0.5"]);
+  expect(withThreshold(moved, "c.d", "")).toEqual(["a.b:1"]);
 });

@@ -82,6 +82,30 @@ function makeServer() {
           columns.flatMap((name) => (name === "non_finite" ? broken : steps)),
         ).buffer;
       }
+      case "/findings":
+        return {
+          generation: server.generation,
+          steps: server.steps.length,
+          rules: [],
+          findings: [0, 1].flatMap((tensor) =>
+            server.steps.some((step) => step >= server.brokenFrom)
+              ? [
+                  {
+                    rule: "non_finite",
+                    severity: "error",
+                    tensor,
+                    first: server.brokenFrom,
+                    before: null,
+                    last: 20,
+                    measured: { nan: "NaN" },
+                    since: `since step ${server.brokenFrom}`,
+                    words: "holds NaN",
+                    follows: tensor ? 0 : null,
+                  },
+                ]
+              : [],
+          ),
+        };
       case "/tensor":
         return {
           step: Number(query.get("step")),
@@ -306,16 +330,34 @@ test("neighbouring steps are fetched ahead", async () => {
   });
 });
 
-test("what is not finite is known of all kinds, whichever are shown", async () => {
+test("findings are known when the run appears, and again when it grows or a threshold moves", async () => {
   server.brokenFrom = 10;
   const store = await open("#p.layerview.step=0");
-  await vi.waitFor(() => expect(store.found.value.length).toBe(2));
-  expect(store.found.value.map(({ step, tensor }) => [step, tensor])).toEqual([
+  const asked = () => server.asked.filter((url) => url.startsWith("/findings"));
+  const found = () => store.found.value.findings.map(({ first, tensor }) => [first, tensor]);
+  expect(found()).toEqual([
     [10, 0],
     [10, 1],
   ]);
+  expect(asked()).toEqual(["/findings?run=new"]);
   store.selectFinding();
   expect([store.view.step.value, store.view.kind.value]).toEqual([10, "activation"]);
+  store.view.thresholds.value = ["non_finite.patience:2"];
+  await vi.waitFor(() => expect(asked().length).toBe(2));
+  expect(asked()[1]).toBe("/findings?run=new&threshold=non_finite.patience%3A2");
+  server.steps = [0, 10, 20, 30];
+  await store.poll();
+  await vi.waitFor(() => expect(asked().length).toBe(3));
+});
+
+test("findings that cannot be read leave the rest as it is", async () => {
+  server.fail = (url) =>
+    url.pathname === "/findings"
+      ? new Response('{"error": "The rules are on fire."}', { status: 500 })
+      : undefined;
+  const store = await open();
+  expect(store.found.value).toMatchObject({ status: "error", problem: "The rules are on fire." });
+  expect(store.current.value?.name).toBe("new");
 });
 
 test("all that the first map needs is asked for at once", async () => {

@@ -18,6 +18,7 @@ const everything = {
   curvesOff: ["val_loss", "auc"],
   spacing: "log",
   filter: "dense é",
+  thresholds: ["vanishing_gradient.ratio:0.001"],
   follow: true,
   range: "hand",
   low: "-0.5",

@@ -2,6 +2,7 @@ import { useEffect } from "preact/hooks";
 
 import { DetailPane } from "./DetailPane.jsx";
 import { EmptyState } from "./EmptyState.jsx";
+import { FindingsBar } from "./FindingsBar.jsx";
 import { MapPane } from "./MapPane.jsx";
 import { TopBar } from "./TopBar.jsx";
 import { isEditing } from "./hooks.js";
@@ -26,6 +27,7 @@ export function App({ store }) {
   return (
     <div class="lv-app">
       <TopBar store={store} />
+      <FindingsBar store={store} />
       <Notices store={store} />
       <Main store={store} />
     </div>

@@ -2,7 +2,7 @@ import { useSignal } from "@preact/signals";
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 
 import { makeStepAxis } from "../axis.js";
-import { findingSteps } from "../findings.js";
+import { byTensor, causes, findingSteps } from "../findings.js";
 import { makeMapLayer } from "../map_layer.js";
 import { keyOfTensors, rankByWorst } from "../order.js";
 import { KINDS, tensorForRow } from "../selection.js";
@@ -76,11 +76,11 @@ export function MapPane({ store, run }) {
     () => makeStepAxis(run.history.steps, spacing),
     [run.history.steps, spacing],
   );
-  const found = useMemo(
-    () => new Map(store.found.value.map((finding) => [finding.tensor, finding])),
+  const found = useMemo(() => byTensor(store.found.value.findings), [store.found.value]);
+  const marked = useMemo(
+    () => findingSteps(causes(store.found.value.findings)),
     [store.found.value],
   );
-  const marked = useMemo(() => findingSteps(store.found.value), [store.found.value]);
   const evaluation = store.evaluation.value;
   const curves = useMemo(
     () => curvesOf(run.history, evaluation?.history),

@@ -21,9 +21,9 @@ export function RowLabel({ row, index, height, selected, found, onSelect, onTogg
   const trouble = useMemo(() => {
     const own = node.tensors.flatMap((tensor) => found.get(tensor) ?? []);
     if (!own.length) return "";
-    const first = own.reduce((a, b) => (b.step < a.step ? b : a));
+    const first = own.reduce((a, b) => (b.first < a.first ? b : a));
     const more = own.length > 1 ? ` And ${formatCount(own.length - 1)} more.` : "";
-    return `Step ${formatCount(first.step)}: ${first.words}${more}`;
+    return `${first.since}: ${first.words}.${more}`;
   }, [found, node]);
   return (
     <li

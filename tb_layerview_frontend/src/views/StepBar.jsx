@@ -1,7 +1,7 @@
 import { useEffect, useMemo, useRef } from "preact/hooks";
 
 import { apart, nearestIndex } from "../axis.js";
-import { findingSteps } from "../findings.js";
+import { causes, findingSteps } from "../findings.js";
 import { formatCount, formatSeconds } from "../format.js";
 
 /** @typedef {import("../store.js").Store} Store */
@@ -107,7 +107,9 @@ function Slider({ store }) {
   const marks = useMemo(
     () =>
       apart(
-        findingSteps(found.value).map((at) => steps.value.indexOf(at) / Math.max(1, last)),
+        findingSteps(causes(found.value.findings)).map(
+          (at) => steps.value.indexOf(at) / Math.max(1, last),
+        ),
         LEAST_MARK_DISTANCE,
       ),
     [found.value, steps.value],
@@ -174,33 +176,9 @@ function WallTime({ store }) {
 
 /** @param {{store: Store}} props */
 function FindingButton({ store }) {
-  const run = store.current.value;
-  const found = store.found.value;
-  const steps = useMemo(() => findingSteps(found), [found]);
-  if (!run) return null;
-  void store.revision.value;
-  if (![...run.columns.values()].every((columns) => columns.has("non_finite"))) {
-    return (
-      <span
-        class="lv-caption lv-nothing-found"
-        title="The shares of NaN and inf could not be read for all kinds of tensors."
-      >
-        Not searched
-      </span>
-    );
-  }
-  if (!steps.length) {
-    const [tensors, logged] = [run.info.tensors.length, run.history.steps.length];
-    return (
-      <span
-        class="lv-caption lv-nothing-found"
-        data-testid="nothing-found"
-        title={`No NaN and no inf in ${formatCount(tensors)} tensors × ${formatCount(logged)} steps.`}
-      >
-        Nothing found
-      </span>
-    );
-  }
+  const found = causes(store.found.value.findings);
+  const steps = useMemo(() => findingSteps(found), [store.found.value]);
+  if (!steps.length) return null;
   const here = steps.indexOf(store.steps.value[store.stepIndex.value]);
   return (
     <button
@@ -210,7 +188,7 @@ function FindingButton({ store }) {
       aria-keyshortcuts="n Shift+N"
       title={`To the next step at which something is found (n), or back (Shift+N):\n${found
         .slice(0, 5)
-        .map(({ step, words }) => `Step ${formatCount(step)}: ${words}`)
+        .map(({ since, words }) => `${since}: ${words}`)
         .join("\n")}${found.length > 5 ? `\nand ${formatCount(found.length - 5)} more` : ""}`}
       onClick={() => store.selectFinding()}
     >
