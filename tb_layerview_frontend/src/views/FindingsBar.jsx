@@ -30,7 +30,7 @@ export function FindingsBar({ store }) {
   const others = causes(findings).length - 1;
   return (
     <section class="lv-findings" aria-label="Findings" data-testid="findings">
-      <div class={`lv-findings-line${lead ? ` lv-${lead.severity}` : ""}`}>
+      <div class={`lv-findings-line${lead ? ` lv-finding-${lead.severity}` : ""}`}>
         {lead ? (
           <>
             <b class="lv-finding-sign" aria-hidden="true">
@@ -44,6 +44,7 @@ export function FindingsBar({ store }) {
             </p>
             <button
               type="button"
+              class="lv-button"
               data-testid="show-finding"
               onClick={() => store.showFinding(lead)}
             >
@@ -58,6 +59,7 @@ export function FindingsBar({ store }) {
         )}
         <button
           type="button"
+          class="lv-button"
           data-testid="all-findings"
           aria-expanded={open}
           onClick={() => setOpen(!open)}
@@ -104,7 +106,7 @@ function AllFindings({ store }) {
  */
 function Cause({ store, finding, following, rule }) {
   return (
-    <li class={`lv-${finding.severity}`}>
+    <li class={`lv-finding-${finding.severity}`}>
       <p>
         <b class="lv-finding-sign" aria-hidden="true">
           {SIGNS[finding.severity]}
@@ -113,6 +115,7 @@ function Cause({ store, finding, following, rule }) {
         <span class="lv-caption">
           {finding.rule.replaceAll("_", " ")} ·{" "}
           {Object.entries(finding.measured)
+            .filter(([, value]) => value !== 0)
             .map(([name, value]) => `${name.replaceAll("_", " ")} ${formatValue(value)}`)
             .join(" · ")}
         </span>
@@ -166,36 +169,29 @@ function Thresholds({ store, rules }) {
           {invalid.value}
         </p>
       )}
-      <table>
-        <tbody>
-          {rules.flatMap((rule) =>
-            Object.entries(rule.thresholds).map(([threshold, value], i) => (
-              <tr key={`${rule.name} ${threshold}`}>
-                <th scope="row" title={rule.advice}>
-                  {i === 0 && rule.name.replaceAll("_", " ")}
-                </th>
-                <td>
-                  <label>
-                    {threshold.replaceAll("_", " ")}
-                    <input
-                      type="text"
-                      inputMode="decimal"
-                      value={String(value)}
-                      data-testid={`threshold-${rule.name}.${threshold}`}
-                      onChange={(event) =>
-                        move(`${rule.name}.${threshold}`, event.currentTarget.value)
-                      }
-                    />
-                  </label>
-                </td>
-              </tr>
-            )),
-          )}
-        </tbody>
-      </table>
+      <div class="lv-rules">
+        {rules.map((rule) => (
+          <fieldset key={rule.name}>
+            <legend title={rule.advice}>{rule.name.replaceAll("_", " ")}</legend>
+            {Object.entries(rule.thresholds).map(([threshold, value]) => (
+              <label key={threshold}>
+                {threshold.replaceAll("_", " ")}
+                <input
+                  type="text"
+                  inputMode="decimal"
+                  value={String(value)}
+                  data-testid={`threshold-${rule.name}.${threshold}`}
+                  onChange={(event) => move(`${rule.name}.${threshold}`, event.currentTarget.value)}
+                />
+              </label>
+            ))}
+          </fieldset>
+        ))}
+      </div>
       {moved.length > 0 && (
         <button
           type="button"
+          class="lv-button"
           onClick={() => {
             store.view.thresholds.value = [];
           }}
