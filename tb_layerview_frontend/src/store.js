@@ -6,6 +6,7 @@ import * as api from "./api.js";
 import { nearestIndex } from "./axis.js";
 import { createEvaluation } from "./evaluation.js";
 import { findings, nextFinding } from "./findings.js";
+import { createPictureData } from "./picture_data.js";
 import { createRunData } from "./run_data.js";
 import { defaultTensor, findTensor, openedRun, shownKinds } from "./selection.js";
 import { statisticOf } from "./statistics.js";
@@ -81,6 +82,13 @@ export function createStore(initial, end) {
   });
 
   const evaluation = createEvaluation({ runs, name: () => view.run.value, retries, tasks });
+  const picture = createPictureData({
+    data,
+    selected,
+    sort: () => view.sort.value,
+    retries,
+    tasks,
+  });
 
   /** @param {Run} run */
   function chosenTensor({ info }) {
@@ -216,6 +224,7 @@ export function createStore(initial, end) {
     revision: data.revision,
     columnProblems: data.columnProblems,
     ...selected,
+    picture,
     playing,
     roomForMaps,
     kinds,
