@@ -176,7 +176,9 @@ export function MapPane({ store, run }) {
             ))}
             {!rows.length && (
               <li class="lv-no-rows" role="none">
-                {filter ? `No layer matches “${filter}”.` : "No layer has tensors of this kind."}
+                {filter
+                  ? `No layer matches “${filter}”. Escape in the field above shows all again.`
+                  : "No layer has tensors of this kind."}
               </li>
             )}
           </ul>

@@ -22,13 +22,13 @@ export function Trust({ store }) {
         buttonClass="lv-trust-button"
         label="What logging has cost and left out"
         title={`What logging has cost: share of the training time, bytes on disk.${
-          notes.length ? ` ${notesInWords(notes)}.` : ""
+          notes.length ? ` ${notesInWords(notes)} on what is left out.` : ""
         } Click for all of it.`}
         button={
           <>
             <span class="lv-caption">Cost</span>
             {short.length ? short.join(" · ") : "unknown"}
-            {notes.length > 0 && <b class="lv-badge">{formatCount(notes.length)} not logged</b>}
+            {notes.length > 0 && <b class="lv-badge">{notesInWords(notes)}</b>}
             <i class="lv-question" aria-hidden="true">
               ?
             </i>
@@ -43,9 +43,7 @@ export function Trust({ store }) {
 
 /** @param {string[]} notes */
 function notesInWords(notes) {
-  return notes.length === 1
-    ? "One thing is not logged"
-    : `${formatCount(notes.length)} things are not logged`;
+  return notes.length === 1 ? "1 note" : `${formatCount(notes.length)} notes`;
 }
 
 /**
@@ -137,7 +135,7 @@ function Facts({ run }) {
           ) : null,
         )}
       </dl>
-      <h2>{info.notes.length ? notesInWords(info.notes) : "All that was asked for is logged"}</h2>
+      <h2>{info.notes.length ? "What is left out" : "All that was asked for is logged"}</h2>
       {info.notes.length > 0 && (
         <ul>
           {info.notes.map((note) => (
