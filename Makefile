@@ -15,6 +15,7 @@ help:
 	@echo "make check           format, lint and types of both languages"
 	@echo "make pictures        make the documents' pictures anew"
 	@echo "make bench           measure what logging costs and keeps, and how long the server takes"
+	@echo "make bench-ui        measure how quick the tab is, in Chromium"
 	@echo "make proto           generate tb_layerview/layerview_pb2.py from layerview.proto"
 	@echo "make clean           remove all that was made, the virtual environments too"
 
