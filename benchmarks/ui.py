@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 from playwright.sync_api import Browser, Frame, Page, sync_playwright
@@ -23,6 +24,8 @@ sys.path.insert(0, str(ROOT / "tests"))  # the real TensorBoard and the real Chr
 
 from chromium import find_chromium  # noqa: E402
 from serving import TensorBoardServer, run_tensorboard  # noqa: E402
+
+from benchmarks import ui_slider  # noqa: E402
 
 ROUNDS = 9
 TABLE = ROOT / "docs" / "benchmarks_ui.md"
@@ -90,6 +93,19 @@ def first_map(browser: Browser, server: TensorBoardServer) -> float:
     return milliseconds
 
 
+def picture_moves(browser: Browser, server: TensorBoardServer, layer: str) -> tuple[list[float], list[float]]:
+    """Milliseconds from the slider to the painted tensor: moves by one step, and jumps."""
+    found = []
+    for jumps in (False, True):
+        context = browser.new_context(viewport=SIZE)
+        page = context.new_page()
+        layer_field = f"&p.layerview.layer={quote(layer, safe='')}"
+        state = f"&p.layerview.run=run{layer_field}&p.layerview.kind=activation&p.layerview.name=output"
+        found.append(ui_slider.slider_moves(page, opened(page, server, state), jumps))
+        context.close()
+    return found[0], found[1]
+
+
 def rows() -> list[Row]:
     """Measures everything."""
     with sync_playwright() as playwright:
@@ -97,8 +113,17 @@ def rows() -> list[Row]:
         with served(steps_times_tensors) as server:
             first_map(browser, server)
             times = [first_map(browser, server) for _ in range(ROUNDS)]
+        found = [Row("first map on the screen after opening the tab, 1,000 steps × 100 tensors", times, "1,000 ms")]
+        for name, log, layer in (
+            ("demo", ui_slider.demo_log, "block_2/relu"),
+            ("ResNet-50", ui_slider.resnet_log, "conv2_block1_1_conv"),
+        ):
+            with served(log) as server:
+                near, far = picture_moves(browser, server, layer)
+            found.append(Row(f"from the slider to the painted tensor, {name}, to the next step", near, "100 ms"))
+            found.append(Row(f"the same, to any step, {name}", far, "100 ms"))
         browser.close()
-    return [Row("first map on the screen after opening the tab, 1,000 steps × 100 tensors", times, "1,000 ms")]
+    return found
 
 
 def main() -> None:

@@ -217,9 +217,7 @@ export function createTensorData({ data, tensor, step, wantsUnits, retries, task
     const { values_step: valuesStep, histogram } = made.record;
     const [values, own] = await Promise.allSettled([
       valuesStep === null ? null : valuesOf(name, of, index, valuesStep),
-      histogram
-        ? api.fetchPayload(name, index, step, "histogram", end).then(decodeHistogram)
-        : null,
+      histogram ? histogramOf(name, of, index, step) : null,
     ]);
     for (const result of [values, own]) {
       if (result.status === "rejected" && result.reason instanceof api.ConnectionError) {
@@ -230,6 +228,19 @@ export function createTensorData({ data, tensor, step, wantsUnits, retries, task
     else made.valuesProblem = api.messageOf(values.reason);
     if (own.status === "fulfilled") made.histogram = own.value;
     return made;
+  }
+
+  /**
+   * The histogram of a step, from the tensor's whole history if that is there.
+   * @param {string} name
+   * @param {string} of generation
+   * @param {number} index
+   * @param {number} step
+   */
+  async function histogramOf(name, of, index, step) {
+    const history = histories.get(`${name}\n${of}\n${index}`);
+    const known = history?.bySteps[steps.value.indexOf(step)];
+    return known ?? decodeHistogram(await api.fetchPayload(name, index, step, "histogram", end));
   }
 
   /**

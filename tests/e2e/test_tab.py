@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -198,11 +199,11 @@ def test_what_is_read_under_the_mouse_is_the_value_at_that_index(
     box = frame.get_by_test_id("picture-canvas").bounding_box()
     assert box is not None
     seen = set()
-    for right, down in ((0.11, 0.13), (0.47, 0.31), (0.83, 0.77)):
+    for right, down in itertools.product((0.11, 0.47, 0.63, 0.83), (0.13, 0.31, 0.55, 0.77)):
         page.mouse.move(box["x"] + right * box["width"], box["y"] + down * box["height"])
         readout = frame.get_by_test_id("readout")
         if readout.get_attribute("data-index") is None:
-            continue  # a gap between two panels
+            continue  # a gap between two panels, or a panel's name
         index = tuple(json.loads(f"[{(readout.get_attribute('data-index') or '').strip('[]')}]"))
         value = float(readout.get_attribute("data-value") or "nan")
         place = tuple((i - axis.start) // axis.step for i, axis in zip(index, kept.axes))
