@@ -13,12 +13,14 @@ if TYPE_CHECKING:
     from tb_layerview.hook import LayerViewHook
     from tb_layerview.payload_file import PayloadError
     from tb_layerview.reader import LayerReader
+    from tb_layerview.recorder import LayerRecorder
     from tb_layerview.run import NotLoggedError
     from tb_layerview.writer import LayerWriter
 
 __all__ = [
     "Keep",
     "LayerReader",
+    "LayerRecorder",
     "LayerViewCallback",
     "LayerViewHook",
     "LayerWriter",
@@ -29,10 +31,11 @@ __all__ = [
     "__version__",
 ]
 
-# Loaded when first used: the first two need TensorFlow, which someone who only reads or views logs need not have.
+# Loaded when first used: the first three need TensorFlow, which someone who only reads or views logs need not have.
 _LAZY = {
     "LayerViewCallback": "tb_layerview.callback",
     "LayerViewHook": "tb_layerview.hook",
+    "LayerRecorder": "tb_layerview.recorder",
     "LayerReader": "tb_layerview.reader",
     "LayerWriter": "tb_layerview.writer",
     "NotLoggedError": "tb_layerview.run",

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import atexit
-import contextlib
 import dataclasses
 import os
+import weakref
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
-from tb_layerview import keras_replicas
-from tb_layerview.keras_probe import Batch, ProbePass
+from tb_layerview.keras_batches import Deputy, given_batch, number, steps_per_execution, take_first
+from tb_layerview.keras_probe import Batch
+from tb_layerview.model import Kind, Mode
 from tb_layerview.options import Keep, Schedule, Select, as_schedule
-from tb_layerview.session import Session, in_words
+from tb_layerview.recorder import Recording, check_options, floats
+from tb_layerview.session import logger
 
-_PROBE_EXAMPLES = 32
+# What there is to log where nothing is trained.
+_INFERENCE_KINDS: tuple[Kind, ...] = ("activation", "weight")
 
 
 class LayerViewCallback(tf.keras.callbacks.Callback):
@@ -30,6 +31,10 @@ class LayerViewCallback(tf.keras.callbacks.Callback):
     At each logged step the model is run forward and backward, in training mode, on a small fixed batch, the *probe*;
     the training's own function is left alone. Losses, weights and random states are bit for bit those of a training
     without the callback.
+
+    Each validation within `fit` is logged too, at the training's step, into a run of its own: `<logdir>/evaluate`. So
+    are `model.evaluate` and `model.predict` with this callback, one step each, the latter into `<logdir>/predict`.
+    There the model is run in inference mode, on the first 32 examples of the first batch.
     """
 
     def __init__(
@@ -44,240 +49,327 @@ class LayerViewCallback(tf.keras.callbacks.Callback):
 
         Args:
           logdir: The run's folder; the log goes into its folder `layers`.
-          probe: The batch whose activations and gradients are logged: x, (x, y) or (x, y, sample_weight), arrays or
-            nested structures of them as `fit` takes them. If not given, the first 32 examples of the first training
-            batch, which the training gets all the same.
+          probe: The batch whose activations and gradients are logged in training: x, (x, y) or (x, y, sample_weight),
+            arrays or nested structures of them as `fit` takes them. If not given, the first 32 examples of the first
+            training batch, which the training gets all the same.
           select: Which layers and kinds to log.
-          schedule: When to log: a `Schedule`, or N for every N steps.
+          schedule: When to log while training: a `Schedule`, or N for every N steps.
           keep: How much to keep of each tensor.
 
         Raises:
           TypeError: An option is not of its type.
           ValueError: An option is out of its range.
         """
+        self._model_ref: weakref.ref[Any] | None = None
         super().__init__()
-        for name, value, kind in (("select", select, Select), ("keep", keep, Keep)):
-            if not isinstance(value, kind):
-                raise TypeError(f"{name} must be a {kind.__name__}(...), not {value!r}")
-        select.refuse_tensors()
+        check_options(select, keep)
         self._logdir, self._probe_data = os.fspath(logdir), probe
         self._select, self._schedule, self._keep = select, as_schedule(schedule), keep
-        self._session: Session | None = None
-        self._probe: ProbePass | None = None
-        self._step = 0  # training steps that are complete
-        self._epoch_base = 0  # what it was when the epoch began
-        self._begun = -1  # the batch of this epoch that was begun last
-        self._iterations_before: int | None = None  # the optimizer's count when the epoch began
-        self._found_length: int | None = None  # steps of the epoch before
-        self._epoch_logs: dict[str, float] = {}
+        self._training: Recording | None = None
+        self._inference: _Inference | None = None  # the evaluation or prediction that is under way
+        self._deputies: dict[str, Deputy] = {}
+        self._counter = _Counter()
+        self._epoch = 0
+        self._epoch_is_over = True
+        self._metrics: dict[str, float] = {}  # of the epoch before
+
+    # Keras itself would have the callback hold the model for ever.
+
+    @property
+    def model(self) -> Any:
+        """The Keras model, as long as there is one."""
+        return None if self._model_ref is None else self._model_ref()
+
+    @model.setter
+    def model(self, model: Any) -> None:
+        self._model_ref = None if model is None else weakref.ref(model)
+
+    def set_model(self, model: Any) -> None:
+        """Is told which model is trained, evaluated or run."""
+        self._dismiss()
+        self.model = model
+        is_compiled = getattr(model, "compiled", getattr(model, "_is_compiled", False))
+        if is_compiled and self._inference_select() is not None:
+            # Keras 2 asks for its function before it says that an evaluation begins.
+            self._deputies["evaluate"] = Deputy(model, "test_function", self._first_call_of_inference)
+
+    # Training.
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         """Opens the log; the first call of the training's function then brings the probe."""
-        self._session = Session(self._logdir, self._schedule, self._keep)
-        atexit.register(self._session.close)
-        self._probe = None
-        self._step = self._epoch_base = max(self._step, self._iterations() or 0)
-        self._begun, self._iterations_before, self._found_length = -1, self._iterations(), None
-        self._epoch_logs = {}
-        self._session.begin(self._step)
-        train_function = self.model.train_function
+        if self._training is not None:
+            self._training.close()  # of a training that ended on an error
+        steps_per_call = steps_per_execution(self.model)
+        select, notes = self._select, []
+        if steps_per_call > 1 and "update" in select.kinds:
+            if select.kinds == ("update",):
+                raise ValueError(
+                    f"Select(kinds=('update',)) leaves nothing to log: with steps_per_execution={steps_per_call} "
+                    "the change over exactly one step cannot be had. Select other kinds, or compile with 1."
+                )
+            select = dataclasses.replace(select, kinds=tuple(kind for kind in select.kinds if kind != "update"))
+            notes.append(
+                f"steps_per_execution={steps_per_call}: the change over exactly one step cannot be had, updates "
+                "are left out"
+            )
+        training = self._training = Recording(self.model, self._logdir, select, self._schedule, self._keep)
+        self._counter.begin(self.model)
+        self._metrics, self._epoch_is_over = {}, True
+        training.session.begin(self._counter.step)
 
-        def first_call(iterator: Any) -> Any:
-            self.model.train_function = train_function
-            iterator, batch, source = self._probe_batch(iterator)
-            if not self.model.built:
+        def first_call(train_function: Any, iterator: Any) -> Any:
+            iterator, batch, source = self._probe_batch(iterator, training)
+            is_given = self._probe_data is not None
+            if batch is not None and not self.model.built:
                 # Only the training itself may create the weights: else they start from other random numbers.
                 if not hasattr(train_function, "get_concrete_function"):
                     logs = train_function(iterator)
-                    self._set_up(batch, source)
+                    training.set_up(batch, source, is_given, notes)
                     return logs
                 train_function.get_concrete_function(iterator)
-            self._set_up(batch, source)
-            self._log_first()
+            if batch is not None:
+                training.set_up(batch, source, is_given, notes)
+            training.step(self._counter.step, self._rate, self._is_last_batch(0))
             return train_function(iterator)
 
-        self.model.train_function = first_call
+        self._deputies["train"] = Deputy(self.model, "train_function", first_call)
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Notes which epoch it is."""
+        self._epoch, self._epoch_is_over = epoch, False
 
     def on_train_batch_begin(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Logs the step before, which is complete now."""
-        self._step, self._begun = self._epoch_base + batch, batch
-        if self._probe is not None and self._session is not None and self._session.due(self._step):
-            metrics = self._epoch_logs if batch == 0 else None
-            self._log(metrics)
+        self._counter.batch(batch)
+        if self._training is not None:
+            self._training.step(self._counter.step, lambda: self._scalars(batch), self._is_last_batch(batch))
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Counts the epoch's steps, and keeps its metrics for the step that ends it."""
-        self._epoch_logs = _floats(logs or {})
-        self._step = self._epoch_base = self._epoch_base + self._steps_of_epoch()
+        self._metrics = floats(logs or {})
+        self._end_epoch()
 
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
         """Logs the last step, closes the log and says what it holds."""
-        session = self._session
-        if session is None:
+        training, self._training = self._training, None
+        if training is None:
             return
-        if self._probe is not None and session.is_open and not session.is_last(self._step):
-            self._log(self._epoch_logs, with_values=True)
-        print(session.close())
-        atexit.unregister(session.close)
-        self._session = self._probe = None
+        training.last_step(self._counter.step, lambda: {**self._rate(), **self._metrics})
+        self._counter.end(self.model)
+        self._dismiss()
+        self._end_inference()
+        print(training.close())
 
-    def _probe_batch(self, iterator: Any) -> tuple[Any, Batch | None, str]:
+    def _probe_batch(self, iterator: Any, training: Recording) -> tuple[Any, Batch | None, str]:
         """The iterator to train on, the probe, and where it came from."""
-        assert self._session is not None
         if self._probe_data is not None:
-            batch = self._given_batch()
+            batch = given_batch(self._probe_data)
             return iterator, batch, f"given: {batch.examples} examples"
-        iterator, first = self._first_batch(iterator, self._session)
+        first = None
+        with training.session.set_up("the probe"):
+            iterator, first = take_first(iterator, self.model)
         return iterator, first, f"the first {first.examples if first else 0} examples of the first training batch"
 
-    def _set_up(self, batch: Batch | None, source: str) -> None:
-        """Traces the probe's pass and says what is logged."""
-        session = self._session
-        assert session is not None
-        if batch is None:
-            return
-        traced: list[ProbePass] = []
-        try:
-            with session.set_up("the probe", is_fatal=self._probe_data is not None):
-                traced.append(ProbePass(self.model, batch, source, self._select, self._keep))
-        except Exception as error:
-            session.close()
-            raise ValueError(
-                f"the model cannot be run on the given probe, whose inputs are {_shapes(batch.x)}: {in_words(error)}. "
-                "Give a probe as `fit` takes its batches."
-            ) from error
-        if not traced:
-            return
-        (probe,) = traced
-        try:
-            self._select.check(probe.layers)
-        except ValueError:
-            session.close()
-            raise
-        self._probe = probe
-        session.describe(dataclasses.replace(probe.model, schedule=self._schedule.in_words()))
+    def _scalars(self, batch: int) -> dict[str, float]:
+        return {**self._rate(), **(self._metrics if batch == 0 else floats(self.model.get_metrics_result()))}
 
-    def _log_first(self) -> None:
-        """Logs the state before the training; the first pass counts as set-up."""
-        session = self._session
-        assert session is not None
-        if self._probe is not None and session.due(self._step):
-            with session.set_up("the first pass"):
-                self._write(session.values_due(self._step), {})
-
-    def _first_batch(self, iterator: Any, session: Session) -> tuple[Any, Batch | None]:
-        """Takes what the first call of the training's function would take, and an iterator that hands it on to it."""
-        if isinstance(iterator, tf.distribute.DistributedIterator):
-            return self._first_distributed_batch(iterator, session)
-        batches: list[Any] = []
-        handed_on = None
-        with session.set_up("the probe"):
-            if not isinstance(iterator, tf.data.Iterator):
-                raise TypeError(
-                    f"the first training batch cannot be taken from a {type(iterator).__name__}. "
-                    "Give the callback a probe: probe=(x, y)."
-                )
-            handed_on = tf.data.Dataset.from_generator(lambda: iter(batches), output_signature=iterator.element_spec)
-        if handed_on is None:
-            return iterator, None
-        # With fewer than it asks for, Keras 3 would silently train fewer steps.
-        for _ in range(self._steps_per_execution()):
-            with contextlib.suppress(StopIteration, tf.errors.OutOfRangeError):
-                batches.append(next(iterator))
-        if not batches:
-            return iterator, None
-        return iter(handed_on), Batch.of(batches[0]).first(_PROBE_EXAMPLES)
-
-    def _first_distributed_batch(self, iterator: Any, session: Session) -> tuple[Any, Batch | None]:
-        """As `_first_batch`, of a distribution strategy: each replica gets its own part again."""
-        iterator, parts = keras_replicas.take(iterator, self.model.distribute_strategy, self._steps_per_execution())
-        first = None
-        if parts:
-            with session.set_up("the probe"):
-                first = Batch.of(keras_replicas.joined(parts)).first(_PROBE_EXAMPLES)
-        return iterator, first
-
-    def _given_batch(self) -> Batch:
-        try:
-            batch = Batch.of(tf.nest.map_structure(_as_tensor, self._probe_data))
-            if batch.examples < 1:
-                raise ValueError("it has no examples")
-            return batch
-        except (ValueError, TypeError, IndexError) as error:
-            raise ValueError(
-                f"the probe is no batch: {error}. Give x, (x, y) or (x, y, sample_weight) as arrays."
-            ) from error
-
-    def _log(self, metrics: Mapping[str, float] | None, with_values: bool | None = None) -> None:
-        session = self._session
-        assert session is not None
-        # Whatever the device still does for the training must not be counted as ours.
-        self._iterations()
-        with session.logging("a step"):
-            if metrics is None:
-                metrics = _floats(self.model.get_metrics_result())
-            self._write(session.values_due(self._step) if with_values is None else with_values, metrics)
-
-    def _write(self, with_values: bool, metrics: Mapping[str, float]) -> None:
-        session, probe = self._session, self._probe
-        assert session is not None and probe is not None
-        fetched, scalars = probe.run(with_values)
-        rate = self._learning_rate()
-        if rate is not None:
-            scalars["learning_rate"] = rate
-        session.write(self._step, lambda: probe.measurements(fetched), {**scalars, **metrics})
-
-    def _steps_of_epoch(self) -> int:
-        """How many steps the epoch that ends had.
-
-        Where the end of the data is only found by asking for more, the batch begun last was none, though Keras 3 has
-        the optimizer count it; Keras 2 remembers the length from the first epoch on. With several steps per execution
-        the optimizer's count is right, and the only one there is.
-        """
-        before, self._iterations_before = self._iterations_before, self._iterations()
-        begun, self._begun = self._begun, -1
-        if self._steps_per_execution() > 1 and before is not None and self._iterations_before is not None:
-            return self._iterations_before - before
-        expected = self.params.get("steps") or self._found_length
-        if not self.model.stop_training and begun + 1 != expected:
-            begun -= 1
-        self._found_length = begun + 1
-        return begun + 1
-
-    def _iterations(self) -> int | None:
-        """What the optimizer counts, which also waits for the training step before to end."""
-        iterations = getattr(getattr(self.model, "optimizer", None), "iterations", None)
-        return None if iterations is None else int(_number(iterations))
-
-    def _learning_rate(self) -> float | None:
+    def _rate(self) -> dict[str, float]:
         optimizer = getattr(self.model, "optimizer", None)
         rate = getattr(optimizer, "learning_rate", None)
         if optimizer is not None and callable(rate) and not hasattr(rate, "assign"):
             rate = rate(optimizer.iterations)
-        return None if rate is None else float(_number(rate))
+        return {} if rate is None else {"learning_rate": float(number(rate))}
 
-    def _steps_per_execution(self) -> int:
-        # Keras 2 has a variable under a private name, Keras 3 a number.
-        for name in ("steps_per_execution", "_steps_per_execution"):
-            steps = getattr(self.model, name, None)
-            if steps is not None:
-                return int(_number(steps))
-        return 1
+    def _is_last_batch(self, batch: int) -> bool:
+        params = self.params or {}
+        return self._epoch + 1 == params.get("epochs") and batch + 1 == params.get("steps")
+
+    def _end_epoch(self) -> None:
+        """Counts the epoch's steps once: a validation comes before the epoch's end."""
+        if not self._epoch_is_over:
+            self._epoch_is_over = True
+            self._counter.end_epoch(self.model, (self.params or {}).get("steps"))
+
+    # Evaluation and prediction.
+
+    def on_test_begin(self, logs: Mapping[str, Any] | None = None) -> None:
+        """Opens the log of the evaluation."""
+        if self._training is None:
+            self._begin_inference("evaluate")
+            return
+        self._end_epoch()
+        if self._inference is None:
+            with self._training.session.guard("the log of the validation"):
+                self._begin_inference("evaluate")
+
+    def on_test_end(self, logs: Mapping[str, Any] | None = None) -> None:
+        """Logs the evaluation, which had its first batch taken."""
+        if self._training is not None:
+            with self._training.session.guard("the validation"):
+                self._log_inference(logs)
+            return
+        self._log_inference(logs)
+        self._end_inference()
+        self._dismiss()
+
+    def on_predict_begin(self, logs: Mapping[str, Any] | None = None) -> None:
+        """Opens the log of the prediction."""
+        self._dismiss()
+        self._begin_inference("predict")
+        if self._inference is not None:
+            self._deputies["predict"] = Deputy(self.model, "predict_function", self._first_call_of_inference)
+
+    def on_predict_end(self, logs: Mapping[str, Any] | None = None) -> None:
+        """Logs the prediction."""
+        self._log_inference(None)
+        self._end_inference()
+        self._dismiss()
+
+    def _inference_select(self) -> Select | None:
+        """What to log where nothing is trained; None if nothing of it is selected."""
+        kinds = tuple(kind for kind in self._select.kinds if kind in _INFERENCE_KINDS)
+        return dataclasses.replace(self._select, kinds=kinds) if kinds else None
+
+    def _begin_inference(self, mode: Mode) -> None:
+        self._end_inference()
+        select = self._inference_select()
+        if select is None:
+            if self._training is None:
+                logger.warning(
+                    "tb_layerview: nothing is logged: of the kinds %s there are none where nothing is trained.",
+                    ", ".join(self._select.kinds),
+                )
+            return
+        recording = Recording(self.model, os.path.join(self._logdir, mode), select, Schedule(every=1), self._keep, mode)
+        self._inference = _Inference(recording)
+
+    def _first_call_of_inference(self, function: Any, iterator: Any) -> Any:
+        if self._inference is not None:
+            iterator = self._inference.take(iterator, self.model)
+        return function(iterator)
+
+    def _log_inference(self, logs: Mapping[str, Any] | None) -> None:
+        if self._inference is not None:
+            if self._training is None:
+                self._counter.begin(self.model)
+            self._inference.log(self._counter.step, floats(logs or {}))
+
+    def _end_inference(self) -> None:
+        inference, self._inference = self._inference, None
+        if inference is not None:
+            logger.info(inference.recording.close())
+
+    def _dismiss(self) -> None:
+        """Takes back from the model what was not called."""
+        deputies, self._deputies = self._deputies, {}
+        for deputy in deputies.values():
+            deputy.dismiss()
 
 
-def _number(variable: Any) -> Any:
-    """What a variable or a plain number holds. A variable of a distribution strategy is no array in Keras 2."""
-    return np.asarray(tf.convert_to_tensor(variable))
+class _Inference:
+    """The log of evaluations or predictions: one fixed batch, a step for each.
+
+    Attributes:
+      recording: Where it goes.
+    """
+
+    def __init__(self, recording: Recording) -> None:
+        self.recording = recording
+        self._batch: Batch | None = None
+
+    def take(self, iterator: Any, model: Any) -> Any:
+        """Takes the first batch if there is none yet, and returns what Keras goes on with."""
+        if self._batch is None:
+            with self.recording.session.set_up("the first batch"):
+                iterator, self._batch = take_first(iterator, model)
+        return iterator
+
+    def log(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Logs the batch at the training's step."""
+        recording, batch = self.recording, self._batch
+        if batch is None or not recording.session.is_open:
+            return
+        if not recording.is_ready:
+            source = f"the first {batch.examples} examples of the first batch"
+            recording.session.begin(step)
+            recording.set_up(batch, source, is_fatal=False)
+        recording.step(step, lambda: metrics)
 
 
-def _as_tensor(leaf: Any) -> Any:
-    return leaf if leaf is None or tf.is_tensor(leaf) else tf.convert_to_tensor(leaf)
+class _Counter:
+    """Counts training steps as Keras tells of batches.
+
+    A step is what the optimizer counts: with gradient accumulation it is several batches.
+
+    Attributes:
+      step: Training steps that are complete.
+    """
+
+    def __init__(self) -> None:
+        self._batches = 0  # that are complete
+        self._base = 0  # what it was when the epoch began
+        self._begun = -1  # the batch of this epoch that was begun last
+        self._found_length: int | None = None  # batches of the epoch before
+        self._counted: int | None = None  # what the optimizer had counted when the epoch began
+        self._per_step = 1
+        # Model, optimizer, what it had counted, and what was counted here, when both were last compared.
+        self._last: tuple[Any, Any, int, int] | None = None
+
+    @property
+    def step(self) -> int:
+        return self._batches // self._per_step
+
+    def begin(self, model: Any) -> None:
+        """A training begins, or goes on."""
+        optimizer = getattr(model, "optimizer", None)
+        self._per_step = getattr(optimizer, "gradient_accumulation_steps", None) or 1
+        self._counted = _batches_counted(optimizer)
+        counted = self._counted or 0
+        if self._last is None or self._last[0]() is not model:
+            self._batches = counted
+        elif self._last[1]() is optimizer and optimizer is not None:
+            # The optimizer may have gone on elsewhere, or back to a checkpoint.
+            self._batches = max(0, self._last[3] + counted - self._last[2])
+        else:
+            self._batches = max(self._batches, counted)
+        self._base, self._begun, self._found_length = self._batches, -1, None
+        self.end(model)
+
+    def batch(self, batch: int) -> None:
+        """This batch of the epoch begins."""
+        self._batches, self._begun = self._base + batch, batch
+
+    def end_epoch(self, model: Any, expected: int | None) -> None:
+        """An epoch ends, of which Keras expected so many batches.
+
+        Where the end of the data is only found by asking for more, the batch begun last was none, though Keras 3 has
+        the optimizer count it; Keras 2 remembers the length from the first epoch on. With several steps per execution,
+        and with several batches a step, the optimizer's count is the one that holds.
+        """
+        before, self._counted = self._counted, _batches_counted(getattr(model, "optimizer", None))
+        begun, self._begun = self._begun, -1
+        if (steps_per_execution(model) > 1 or self._per_step > 1) and before is not None and self._counted is not None:
+            length = self._counted - before
+        else:
+            expected = expected or self._found_length
+            if not model.stop_training and begun + 1 != expected:
+                begun -= 1
+            self._found_length = length = begun + 1
+        self._batches = self._base = self._base + length
+
+    def end(self, model: Any) -> None:
+        """The training ends: what changes from now on is not its doing."""
+        optimizer = getattr(model, "optimizer", None)
+        self._last = (
+            weakref.ref(model),
+            (lambda: None) if optimizer is None else weakref.ref(optimizer),
+            _batches_counted(optimizer) or 0,
+            self._batches,
+        )
 
 
-def _shapes(structure: Any) -> str:
-    return ", ".join(f"{tuple(leaf.shape)}" for leaf in tf.nest.flatten(structure))
-
-
-def _floats(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """The metrics that are single numbers."""
-    return {name: float(np.asarray(value)) for name, value in metrics.items() if np.ndim(value) == 0}
+def _batches_counted(optimizer: Any) -> int | None:
+    """How many batches an optimizer has seen."""
+    accumulates = getattr(optimizer, "gradient_accumulation_steps", None)
+    iterations = getattr(optimizer, "_iterations" if accumulates else "iterations", None)
+    return None if iterations is None else int(number(iterations))

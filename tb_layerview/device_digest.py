@@ -45,6 +45,10 @@ class Tap:
     units: bool = False
     keep: tuple[Axis, ...] | None = None
 
+    def without_tensor(self) -> Tap:
+        """The same, with only what the tensor looks like: the tensor would hold its graph."""
+        return dataclasses.replace(self, tensor=tf.TensorSpec(self.tensor.shape, self.tensor.dtype))
+
 
 def reduce(taps: Mapping[int, Tap]) -> Fetches:
     """Adds the digests of all taps.
@@ -53,8 +57,9 @@ def reduce(taps: Mapping[int, Tap]) -> Fetches:
       taps: By any index.
 
     Returns:
-      Tensors to fetch, as a nested structure: `"digests"`, always, and `"values"`, where values are wanted. Pass what
-      comes back, as numpy arrays, to `measurements`.
+      Tensors to fetch, as a nested structure: `"digests"`, `"values"`, and `"shapes"`, of those whose values are kept
+      and whose shape is not known. Of these fetch what is `wanted`, and pass what comes back, as numpy arrays, to
+      `measurements`.
     """
     small: dict[str, list[int]] = {}
     digests: dict[str, Any] = {}
@@ -70,7 +75,17 @@ def reduce(taps: Mapping[int, Tap]) -> Fetches:
         for index, tap in sorted(taps.items())
         if tap.keep is not None
     }
-    return {"digests": digests, "values": kept}
+    shapes = {name: tf.shape(taps[int(name)].tensor) for name in kept}
+    return {
+        "digests": digests,
+        "values": kept,
+        "shapes": {n: shape for n, shape in shapes.items() if not taps[int(n)].tensor.shape.is_fully_defined()},
+    }
+
+
+def wanted(fetches: Fetches, with_values: bool) -> Fetches:
+    """What to fetch of `reduce`'s structure at a step with or without values."""
+    return fetches if with_values else {"digests": fetches["digests"]}
 
 
 def measurements(taps: Mapping[int, Tap], fetched: Mapping[str, Any]) -> dict[int, host.Measurement]:
@@ -78,7 +93,7 @@ def measurements(taps: Mapping[int, Tap], fetched: Mapping[str, Any]) -> dict[in
 
     Args:
       taps: What was given to `reduce`.
-      fetched: `"digests"` of `reduce`'s structure as numpy arrays, and `"values"` unless none are wanted this time.
+      fetched: What is `wanted` of `reduce`'s structure, as numpy arrays.
     """
     measured: dict[int, host.Measurement] = {}
     for name, arrays in fetched["digests"].items():
@@ -94,9 +109,12 @@ def measurements(taps: Mapping[int, Tap], fetched: Mapping[str, Any]) -> dict[in
                     measured[index] = host.measure(array, units=tap.units)
                     offset += size
     for index, kept in fetched.get("values", {}).items():
-        tap = taps[int(index)]
-        # The batch at hand may be smaller than what was planned for.
-        axes = tuple(dataclasses.replace(axis, count=n) for axis, n in zip(tap.keep or (), kept.shape))
+        axes = taps[int(index)].keep or ()
+        # The batch at hand may be smaller than what was planned for, and sizes only known by now.
+        sizes = fetched["shapes"].get(index, [axis.size for axis in axes])
+        axes = tuple(
+            dataclasses.replace(axis, count=n, size=int(size)) for axis, n, size in zip(axes, kept.shape, sizes)
+        )
         measured[int(index)] = dataclasses.replace(measured[int(index)], kept=kept, kept_axes=axes)
     return measured
 

@@ -23,8 +23,7 @@ class DigestGroup:
     Attributes:
       sources: The tensors, as (operation, output index), that a run that fetches them must have anyway.
       taps: What is digested, by the tensor's index in the model.
-      fetches: What to fetch: `"digests"`, `"values"`, and `"shapes"`, the shapes of those whose values are kept and
-        whose shape is not known.
+      fetches: What there is to fetch.
     """
 
     sources: frozenset[tuple[Any, int]]
@@ -33,16 +32,11 @@ class DigestGroup:
 
     def wanted(self, with_values: bool) -> dict[str, Any]:
         """What to fetch at a step with or without values."""
-        return self.fetches if with_values else {"digests": self.fetches["digests"]}
+        return device_digest.wanted(self.fetches, with_values)
 
     def measurements(self, fetched: Mapping[str, Any]) -> dict[int, Measurement]:
         """Makes measurements, by the tensor's index in the model, of what `wanted` evaluated to."""
-        measured = device_digest.measurements(self.taps, fetched)
-        for name, shape in fetched.get("shapes", {}).items():
-            measurement = measured[int(name)]
-            axes = tuple(dataclasses.replace(axis, size=int(size)) for axis, size in zip(measurement.kept_axes, shape))
-            measured[int(name)] = dataclasses.replace(measurement, kept_axes=axes)
-        return measured
+        return device_digest.measurements(self.taps, fetched)
 
 
 def add_digests(
@@ -95,14 +89,11 @@ def _group(
     sources: frozenset[tuple[Any, int]], taps: Mapping[int, GraphTap], tensors: Mapping[int, Any], keep: Keep
 ) -> DigestGroup:
     digested: dict[int, device_digest.Tap] = {}
-    shapes: dict[str, Any] = {}
     for number, tap in taps.items():
         tensor = tensors[number] if tap.transpose is None else tf.transpose(tensors[number], tap.transpose)
         kept = _plan(tap, keep)
         digested[number] = device_digest.Tap(tensor, units=keep.units and len(tap.tensor.shape) > 1, keep=kept)
-        if kept and -1 in tap.tensor.shape:
-            shapes[str(number)] = tf.shape(tensor)
-    return DigestGroup(sources, digested, {**device_digest.reduce(digested), "shapes": shapes})
+    return DigestGroup(sources, digested, device_digest.reduce(digested))
 
 
 def _plan(tap: GraphTap, keep: Keep) -> tuple[values.Axis, ...] | None:

@@ -17,6 +17,7 @@ from tb_layerview.digest import Measurement
 from tb_layerview.keras_state import unchanged_by_tracing, written_variables
 from tb_layerview.keras_taps import Pass, find_taps, is_number
 from tb_layerview.keras_trace import recording
+from tb_layerview.keras_updates import Update
 from tb_layerview.model import Model, Probe
 from tb_layerview.options import Keep, Select
 from tb_layerview.session import in_words
@@ -70,12 +71,16 @@ class ProbePass:
     Attributes:
       model: What it logs.
       layers: Path and class name of all layers that the model calls, logged or not.
+      updates: What of `model` the pass itself cannot measure, by index: how weights change.
     """
 
     model: Model
     layers: list[tuple[str, str]]
+    updates: dict[int, Update]
 
-    def __init__(self, model: Any, batch: Batch, source: str, select: Select, keep: Keep) -> None:
+    def __init__(
+        self, model: Any, batch: Batch, source: str, select: Select, keep: Keep, training: bool = True
+    ) -> None:
         """Traces the pass.
 
         Args:
@@ -84,11 +89,12 @@ class ProbePass:
           source: Where the probe came from, in words.
           select: Which layers and kinds to log.
           keep: How much to keep of each tensor.
+          training: Whether the model runs in training mode; without, there are no gradients and no updates.
 
         Raises:
           Exception: Whatever the model raises when it cannot be called with this batch.
         """
-        self._model, self._batch = model, batch
+        self._model, self._batch, self._training = model, batch, training
         self._select, self._keep = select, keep
         self._taps: dict[int, Tap] = {}
         self._notes: list[str] = []
@@ -98,16 +104,14 @@ class ProbePass:
             self._variables = tuple(self._function.graph.variables)
         self.model = dataclasses.replace(
             self.model,
-            probe=Probe(batch.hash(), batch.examples, True, source),
+            probe=Probe(batch.hash(), batch.examples, training, source),
             notes=tuple(dict.fromkeys((*self._notes, *self.model.notes))),
             software=f"tb_layerview {__version__}, Keras {_keras_version(model)}, TensorFlow {tf.__version__}",
         )
         self._written = written_variables(self._function)
         # The graph's tensors are not needed any more, only what they look like.
-        self._taps = {
-            i: dataclasses.replace(t, tensor=tf.TensorSpec(t.tensor.shape, t.tensor.dtype))
-            for i, t in self._taps.items()
-        }
+        self._taps = {i: tap.without_tensor() for i, tap in self._taps.items()}
+        self.updates = {i: update.without_tensor() for i, update in self.updates.items()}
 
     def run(self, with_values: bool) -> tuple[Mapping[str, Any], dict[str, float]]:
         """Runs the pass; every variable is afterwards as it was before.
@@ -124,18 +128,13 @@ class ProbePass:
         finally:
             for variable, value in before:
                 variable.assign(value)
-        wanted = ("digests", "values", "shapes") if with_values else ("digests",)
-        arrays = tf.nest.map_structure(lambda tensor: tensor.numpy(), {name: fetched[name] for name in wanted})
-        return arrays, {"probe_loss": float(fetched["loss"])} if "loss" in fetched else {}
+        loss = fetched.pop("loss", None)
+        arrays = tf.nest.map_structure(lambda tensor: tensor.numpy(), device_digest.wanted(fetched, with_values))
+        return arrays, {} if loss is None else {"probe_loss": float(loss)}
 
     def measurements(self, fetched: Mapping[str, Any]) -> dict[int, Measurement]:
         """Makes measurements, by index in `model.tensors`, of what `run` returned. Needs no device."""
-        measured = device_digest.measurements(self._taps, fetched)
-        for name, shape in fetched.get("shapes", {}).items():
-            measurement = measured[int(name)]
-            axes = tuple(dataclasses.replace(axis, size=int(size)) for axis, size in zip(measurement.kept_axes, shape))
-            measured[int(name)] = dataclasses.replace(measurement, kept_axes=axes)
-        return measured
+        return device_digest.measurements(self._taps, fetched)
 
     def _arguments(self) -> tuple[Any, Any, Any]:
         return self._batch.x, self._batch.y, self._batch.sample_weight
@@ -160,8 +159,8 @@ class ProbePass:
         with tf.GradientTape() as tape:
             with recording(model) as calls:
                 takes_training = getattr(model, "_call_has_training_arg", True)
-                predictions = model(x, training=True) if takes_training else model(x)
-            loss = self._loss(x, y, predictions, sample_weight)
+                predictions = model(x, training=self._training) if takes_training else model(x)
+            loss = self._loss(x, y, predictions, sample_weight) if self._training else None
             scale = None if loss is None else _loss_scale(model.optimizer)
             scaled = loss if scale is None else tf.cast(loss, tf.float32) * scale
         gradients: dict[int, Any] | None = None
@@ -170,14 +169,11 @@ class ProbePass:
             if "gradient" in self._select.kinds:
                 found = (_unscaled(gradient, scale) for gradient in tape.gradient(scaled, trainable))
                 gradients = {id(v): gradient for v, gradient in zip(model.trainable_variables, found)}
-        taps = find_taps(Pass(model, x, calls, weights, gradients), self._select, self._keep)
-        self.model, self.layers, self._taps = taps.model, taps.layers, taps.taps
+        trained = {id(v): variable for v, variable in zip(model.trainable_variables, trainable)}
+        of_pass = Pass(model, x, calls, weights, gradients, trained if self._training else {})
+        taps = find_taps(of_pass, self._select, self._keep)
+        self.model, self.layers, self._taps, self.updates = taps.model, taps.layers, taps.taps, taps.updates
         fetches = device_digest.reduce(self._taps)
-        fetches["shapes"] = {
-            str(index): tf.shape(tap.tensor)
-            for index, tap in self._taps.items()
-            if tap.keep is not None and not tap.tensor.shape.is_fully_defined()
-        }
         if loss is not None:
             fetches["loss"] = tf.cast(loss, tf.float32)
         return fetches

@@ -13,6 +13,7 @@ from tb_layerview.device_digest import Tap
 from tb_layerview.digest import can_measure
 from tb_layerview.keras_axes import Layout
 from tb_layerview.keras_trace import Call, missing, producers, values_of
+from tb_layerview.keras_updates import Update, as_difference
 from tb_layerview.model import Kind, Layer, Model, Tensor
 from tb_layerview.options import Keep, Select
 
@@ -30,6 +31,7 @@ class Pass:
       calls: The calls of its layers.
       weights: Values at the beginning of the pass, by the id of the variable.
       gradients: By the id of the variable, None where the loss does not depend on it; None if there is no loss.
+      trained: TensorFlow's variables of those that the training changes, by the id of the variable.
     """
 
     model: Any
@@ -37,6 +39,7 @@ class Pass:
     calls: list[Call]
     weights: Mapping[int, tf.Tensor]
     gradients: Mapping[int, Any] | None
+    trained: Mapping[int, tf.Variable]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,12 +49,14 @@ class Taps:
     Attributes:
       model: Its description.
       layers: Path and class name of all layers that the model calls, logged or not.
-      taps: By index in the description's tensors.
+      taps: By index in the description's tensors; all but the updates.
+      updates: By index in the description's tensors.
     """
 
     model: Model
     layers: list[tuple[str, str]]
     taps: dict[int, Tap]
+    updates: dict[int, Update]
 
 
 def find_taps(traced: Pass, select: Select, keep: Keep) -> Taps:
@@ -87,6 +92,7 @@ def find_taps(traced: Pass, select: Select, keep: Keep) -> Taps:
         found.model(sources),
         list(dict.fromkeys((paths[id(call)], type(call.layer).__name__) for call in calls)),
         found.taps,
+        found.updates,
     )
 
 
@@ -100,11 +106,16 @@ def _add_weight(
     traced: Pass,
     output: tuple[str, ...],
 ) -> None:
-    """Adds a weight and, where there is one, its gradient."""
+    """Adds a weight and, where there are, its gradient and its update."""
     value = traced.weights.get(id(variable))
     value = tf.convert_to_tensor(variable) if value is None else value
     shape = tuple(int(size) for size in value.shape)
-    found.add(path, class_name, "weight", name, value, keras_axes.weight_layout(layer, name, shape, "weight", output))
+    layout = keras_axes.weight_layout(layer, name, shape, "weight", output)
+    found.add(path, class_name, "weight", name, value, layout)
+    if id(variable) in traced.trained:
+        index = found.add(path, class_name, "update", name, as_difference(value), layout)
+        if index is not None:
+            found.updates[index] = Update(traced.trained[id(variable)], layout, found.taps.pop(index))
     if traced.gradients is None or id(variable) not in traced.gradients:
         return
     if not found.takes("gradient", path, class_name):
@@ -169,6 +180,7 @@ class _Found:
 
     def __init__(self, select: Select, keep: Keep) -> None:
         self.taps: dict[int, Tap] = {}
+        self.updates: dict[int, Update] = {}
         self.notes: list[str] = []
         self._select, self._keep = select, keep
         self._layers: dict[str, str] = {}
@@ -189,7 +201,7 @@ class _Found:
         layout: Layout,
         call: int = 0,
         assumed: int = _ASSUMED,
-    ) -> None:
+    ) -> int | None:
         """Taps a tensor if it is selected and can be measured.
 
         Args:
@@ -201,16 +213,19 @@ class _Found:
           layout: How it is logged.
           call: Which call of the layer made it.
           assumed: How many there may be along an axis whose size is not known before the pass runs.
+
+        Returns:
+          Its index, if it is tapped.
         """
         if not self.takes(kind, path, class_name):
-            return
+            return None
         dtype = tensor.dtype.base_dtype.name
         if not can_measure(dtype):
             self.notes.append(f"{path}: {kind} {name} has dtype {dtype} and is left out")
-            return
+            return None
         if tensor.shape.rank is None:
             self.notes.append(f"{path}: {kind} {name} has no known number of axes and is left out")
-            return
+            return None
         self._layers.setdefault(path, class_name)
         layer = list(self._layers).index(path)
         if kind == "activation":
@@ -225,6 +240,7 @@ class _Found:
         index = len(self._tensors)
         self._tensors.append(Tensor(layer, kind, name, shape, dtype, call, layout.axes))
         self.taps[index] = Tap(tensor, units=self._keep.units and len(shape) > 1, keep=keep)
+        return index
 
     def model(self, sources: list[tuple[str, tuple[tf.Tensor, ...]]]) -> Model:
         """What was found; each layer's inputs are the nearest layers that its calls' inputs are computed from."""

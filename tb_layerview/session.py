@@ -73,6 +73,7 @@ class Session:
         self._plan = Plan(schedule, keep)
         self._is_full = False
         self._last: int | None = None
+        self._decided: tuple[int, bool] | None = None
 
     # When.
 
@@ -81,8 +82,15 @@ class Session:
         self.budget.begin(step)
 
     def due(self, step: int) -> bool:
-        """Whether this step is to be logged."""
-        if not self.is_open or self._is_full or self.is_last(step) or not self._plan.wants(step):
+        """Whether this step is to be logged. It may be asked ahead: the answer for a step, once given, stands."""
+        if not self.is_open or self._is_full or self.is_last(step):
+            return False
+        if self._decided is None or self._decided[0] != step:
+            self._decided = step, self._decide(step)
+        return self._decided[1]
+
+    def _decide(self, step: int) -> bool:
+        if not self._plan.wants(step):
             return False
         if not self._schedule.is_ladder or self.budget.affords(step):
             return True
@@ -109,7 +117,7 @@ class Session:
             if is_fatal:
                 raise
             self.is_open = False
-            self._report(what, f"{in_words(error)}. Nothing is logged; the training goes on", error)
+            self.report(what, f"{in_words(error)}. Nothing is logged; the training goes on", error)
         finally:
             self.budget.set_up += self._clock() - began
 
@@ -120,7 +128,7 @@ class Session:
         try:
             yield
         except Exception as error:  # noqa: BLE001  # logging never stops a training
-            self._report(what, f"{in_words(error)}. The training goes on", error)
+            self.report(what, f"{in_words(error)}. The training goes on", error)
         finally:
             self.budget.charge(self._clock() - began)
 
@@ -130,9 +138,10 @@ class Session:
         try:
             yield
         except Exception as error:  # noqa: BLE001  # logging never stops a training
-            self._report(what, f"{in_words(error)}. The training goes on", error)
+            self.report(what, f"{in_words(error)}. The training goes on", error)
 
-    def _report(self, what: str, message: str, error: BaseException | None = None) -> None:
+    def report(self, what: str, message: str, error: BaseException | None = None) -> None:
+        """Warns of something that is not logged, once."""
         if what not in self._failures:
             self._failures.add(what)
             logger.warning("tb_layerview: %s: %s.", what, message.rstrip("."))
@@ -171,7 +180,7 @@ class Session:
             measurements = self._plan.fit(step, measure(), written, self._keep.precision)
             if measurements is None:
                 self._is_full = True
-                self._report("the byte cap", f"{written:,} bytes are written; {_RAISE_THE_CAP}")
+                self.report("the byte cap", f"{written:,} bytes are written; {_RAISE_THE_CAP}")
                 return
             self._log.write(
                 step, measurements, mode=self.mode, scalars=scalars, cost=cost, precision=self._keep.precision
@@ -192,7 +201,7 @@ class Session:
                 action()
             except Exception as error:  # noqa: BLE001  # logging never stops a training
                 self.is_open = False
-                self._report(what, f"{in_words(error)}. Nothing more is logged; the training goes on", error)
+                self.report(what, f"{in_words(error)}. Nothing more is logged; the training goes on", error)
 
         self._queue.put(guarded)
 

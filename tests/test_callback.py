@@ -445,7 +445,7 @@ def test_a_model_without_a_loss_function_of_its_own_logs_weights_and_activations
     model.compile("sgd")
     model.fit(PLAIN_X, PLAIN_Y, verbose=0, callbacks=[LayerViewCallback(tmp_path, schedule=1)])
     run = _run(tmp_path)
-    assert {t.kind for t in run.tensors} == {"activation", "weight"}
+    assert {t.kind for t in run.tensors} == {"activation", "weight", "update"}
     assert any("gradients are left out" in note for note in run.model.notes)
 
 

@@ -1,0 +1,110 @@
+"""The change of each weight over exactly one training step."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from tb_layerview import device_digest
+from tb_layerview.device_digest import Tap
+from tb_layerview.digest import Measurement
+from tb_layerview.keras_axes import Layout
+
+
+def as_difference(tensor: tf.Tensor) -> tf.Tensor:
+    """A weight in the type in which its change is computed: half precision would round what is left of a difference."""
+    return tf.cast(tensor, tf.float32) if tensor.dtype.base_dtype in (tf.float16, tf.bfloat16) else tensor
+
+
+@dataclasses.dataclass(frozen=True)
+class Update:
+    """How one weight's change is measured.
+
+    Attributes:
+      variable: TensorFlow's variable.
+      layout: How the change is logged.
+      tap: How it is digested.
+    """
+
+    variable: tf.Variable
+    layout: Layout
+    tap: Tap
+
+    def without_tensor(self) -> Update:
+        """The same, without what would hold the graph in which it was found."""
+        return dataclasses.replace(self, tap=self.tap.without_tensor())
+
+    def change(self, before: tf.Tensor, after: tf.Tensor) -> tf.Tensor:
+        """The change as it is logged."""
+        return self.layout.apply(as_difference(after) - as_difference(before))
+
+
+class WeightUpdates:
+    """Keeps the weights of one step, and digests on the device how the next step has changed them.
+
+    TensorFlow copies a variable when it is assigned while somebody holds its value: keeping a value costs that copy, in
+    time and in device memory, and changes nothing in what is trained.
+
+    Attributes:
+      is_wanted: Whether there is anything to keep.
+    """
+
+    def __init__(self, updates: Mapping[int, Update]) -> None:
+        """Traces the digests.
+
+        Args:
+          updates: By index in the log's model.
+        """
+        self.is_wanted = bool(updates)
+        self._updates = dict(updates)
+        self._taps = {index: update.tap for index, update in updates.items()}
+        self._kept: tuple[int, list[tf.Tensor]] | None = None
+        if self.is_wanted:
+            specs = [tf.TensorSpec(u.variable.shape, u.variable.dtype) for u in updates.values()]
+            self._function = tf.function(self._digest, autograph=False).get_concrete_function(specs, specs)
+            values = self._values()
+            self._function(values, values)  # the first call is slow
+
+    def keep(self, step: int) -> None:
+        """Keeps the weights as they are, at this step."""
+        self._kept = step, self._values()
+
+    def forget(self) -> None:
+        """Lets go of the weights that are kept."""
+        self._kept = None
+
+    def run(self, step: int, with_values: bool) -> Mapping[str, Any] | None:
+        """Digests the change since the step before this one.
+
+        Args:
+          step: The step that is complete now.
+          with_values: Whether values are wanted too.
+
+        Returns:
+          What to give to `measurements`; None if the weights of the step before were not kept.
+        """
+        kept, self._kept = self._kept, None
+        if kept is None or kept[0] != step - 1:
+            return None
+        fetched = self._function(kept[1], self._values())
+        arrays: Mapping[str, Any] = tf.nest.map_structure(
+            lambda tensor: tensor.numpy(), device_digest.wanted(fetched, with_values)
+        )
+        return arrays
+
+    def measurements(self, fetched: Mapping[str, Any] | None) -> dict[int, Measurement]:
+        """Makes measurements, by index in the log's model, of what `run` returned. Needs no device."""
+        return {} if fetched is None else device_digest.measurements(self._taps, fetched)
+
+    def _values(self) -> list[tf.Tensor]:
+        return [update.variable.read_value() for update in self._updates.values()]
+
+    def _digest(self, before: list[tf.Tensor], after: list[tf.Tensor]) -> device_digest.Fetches:
+        taps = {
+            index: dataclasses.replace(update.tap, tensor=update.change(old, new))
+            for (index, update), old, new in zip(self._updates.items(), before, after)
+        }
+        return device_digest.reduce(taps)

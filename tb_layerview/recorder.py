@@ -1,0 +1,282 @@
+"""Logs a Keras model through a probe: the work that the callback and a training loop of one's own share."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tb_layerview.keras_batches import given_batch
+from tb_layerview.keras_probe import Batch, ProbePass
+from tb_layerview.keras_updates import WeightUpdates
+from tb_layerview.model import Mode
+from tb_layerview.options import Keep, Schedule, Select, as_schedule
+from tb_layerview.session import Session, in_words
+
+Scalars = Callable[[], Mapping[str, float]]
+
+
+class LayerRecorder:
+    """Logs a Keras model's layers from a training loop of one's own.
+
+    ```python
+    with lv.LayerRecorder(model, "logs/run1", probe=(x[:32], y[:32])) as recorder:
+        recorder.record(0)
+        for step, (batch, labels) in enumerate(data, start=1):
+            with tf.GradientTape() as tape:
+                loss = loss_of(labels, model(batch, training=True))
+            variables = model.trainable_variables
+            optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables))
+            recorder.record(step, {"loss": loss})
+    ```
+
+    At each logged step the model is run on the probe in training mode, and everything is afterwards as it was. What the
+    loss is, the model must have been told: gradients are those of the loss that it is compiled with. Without one,
+    activations, weights and updates are logged.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        logdir: str | os.PathLike[str],
+        probe: Any,
+        select: Select = Select(),
+        schedule: Schedule | int = Schedule(),
+        keep: Keep = Keep(),
+    ) -> None:
+        """Opens the log and traces the probe's pass.
+
+        If the model is not built yet, this waits for the first `record` after it was: only the training may create its
+        weights.
+
+        Args:
+          model: The Keras model.
+          logdir: The run's folder; the log goes into its folder `layers`.
+          probe: The batch whose activations and gradients are logged: x, (x, y) or (x, y, sample_weight), arrays or
+            nested structures of them.
+          select: Which layers and kinds to log.
+          schedule: When to log: a `Schedule`, or N for every N steps.
+          keep: How much to keep of each tensor.
+
+        Raises:
+          TypeError: An option is not of its type.
+          ValueError: An option is out of its range, the folder cannot be written to, the model cannot be run on the
+            probe, or a pattern matches no layer.
+        """
+        check_options(select, keep)
+        schedule = as_schedule(schedule)
+        self._batch: Batch | None = given_batch(probe)
+        self._recording = Recording(model, logdir, select, schedule, keep)
+        self._model: Any = model
+        self._told: tuple[int, Mapping[str, Any]] | None = None
+        if model.built:
+            self._set_up(is_fatal=True)
+
+    def record(self, step: int, scalars: Mapping[str, Any] | None = None) -> None:
+        """Logs the model as it is now, if the schedule wants this step. Call it after every training step.
+
+        Args:
+          step: How many training steps are complete; larger than at the call before. 0 is the state before the first.
+          scalars: Loss, metrics, learning rate by name; single numbers, of which tensors are read only if logged.
+
+        Raises:
+          ValueError: The step is negative.
+        """
+        step = int(step)
+        if step < 0:
+            raise ValueError(f"the step must be at least 0, not {step}: it counts the training steps that are complete")
+        recording, told = self._recording, self._told
+        if not recording.session.is_open:
+            return
+        if told is not None and step <= told[0]:
+            recording.session.report(
+                "record",
+                f"step {step} comes after step {told[0]} and is not logged. A new LayerRecorder replaces steps "
+                "that are trained again",
+            )
+            return
+        self._told = step, scalars or {}
+        if self._batch is not None and self._model.built:
+            self._set_up(is_fatal=False)
+        if told is None:
+            recording.session.begin(step)
+        recording.step(step, lambda: floats(scalars or {}))
+
+    def close(self) -> None:
+        """Logs the step that was recorded last, if it was not, closes the log, and says what it holds."""
+        self._close(with_last=True)
+
+    def _close(self, with_last: bool) -> None:
+        if self._model is None:
+            return
+        told, self._told = self._told, None
+        if with_last and told is not None:
+            self._recording.last_step(told[0], lambda: floats(told[1]))
+        print(self._recording.close())
+        self._model = self._batch = None
+
+    def __enter__(self) -> LayerRecorder:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # Where an error ended the loop, nobody knows how far the step had come.
+        self._close(with_last=error is None)
+
+    def _set_up(self, is_fatal: bool) -> None:
+        batch, self._batch = self._batch, None
+        assert batch is not None
+        self._recording.set_up(batch, f"given: {batch.examples} examples", is_fatal)
+
+
+class Recording:
+    """One model's log in one mode: the probe's pass, the updates, and the session that writes them.
+
+    After `close` it holds neither model nor probe.
+
+    Attributes:
+      session: When to log, at what cost, and what happens when it fails.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        logdir: str | os.PathLike[str],
+        select: Select,
+        schedule: Schedule,
+        keep: Keep,
+        mode: Mode = "train",
+    ) -> None:
+        """Opens the log.
+
+        Raises:
+          ValueError: The folder cannot be written to.
+        """
+        self._model: Any = model
+        self._select, self._schedule, self._keep = select, schedule, keep
+        self.session = Session(logdir, schedule, keep, mode)
+        # Who never closes it, because the training ended on an error, has what was handed over all the same.
+        self._finalizer = weakref.finalize(self, self.session.close)
+        self._probe: ProbePass | None = None
+        self._updates: WeightUpdates | None = None
+        self._seen: int | None = None
+        self._is_first = True
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether there is something to log: the pass is traced."""
+        return self._probe is not None
+
+    def set_up(self, batch: Batch, source: str, is_fatal: bool, notes: Sequence[str] = ()) -> None:
+        """Traces the pass, and says what is logged.
+
+        Args:
+          batch: The probe.
+          source: Where it came from, in words.
+          is_fatal: Whether a model that cannot be run on it is an error, else that is said and nothing is logged.
+          notes: What else is not logged and why, a sentence each.
+
+        Raises:
+          ValueError: The model cannot be run on the probe, or a pattern matches no layer.
+        """
+        session = self.session
+        traced: list[tuple[ProbePass, WeightUpdates]] = []
+        try:
+            with session.set_up("the probe", is_fatal):
+                probe = ProbePass(
+                    self._model, batch, source, self._select, self._keep, training=session.mode == "train"
+                )
+                traced.append((probe, WeightUpdates(probe.updates)))
+        except Exception as error:
+            self.close()
+            shapes = ", ".join(f"{tuple(leaf.shape)}" for leaf in tf.nest.flatten(batch.x))
+            raise ValueError(
+                f"the model cannot be run on the given probe, whose inputs are {shapes}: {in_words(error)}. "
+                "Give a probe as `fit` takes its batches."
+            ) from error
+        if not traced:
+            return
+        self._probe, self._updates = traced[0]
+        try:
+            self._select.check(self._probe.layers)
+        except ValueError:
+            self.close()
+            raise
+        model = self._probe.model
+        session.describe(
+            dataclasses.replace(model, schedule=self._schedule.in_words(), notes=(*model.notes, *notes)),
+        )
+
+    def step(self, step: int, scalars: Scalars, next_is_last: bool = False) -> None:
+        """Logs a step if it is due, and keeps the weights if the next one is.
+
+        Args:
+          step: How many training steps are complete.
+          scalars: What to log beside the layers; called only if the step is logged.
+          next_is_last: Whether the next step is known to be the last, which is logged whatever the schedule says.
+        """
+        session, updates = self.session, self._updates
+        if updates is None or step == self._seen:
+            return
+        self._seen = step
+        if session.due(step):
+            self._log(step, session.values_due(step), scalars)
+        if updates.is_wanted and session.is_open and (session.due(step + 1) or next_is_last):
+            with session.guard("keeping the weights"):
+                updates.keep(step)
+        else:
+            updates.forget()
+
+    def last_step(self, step: int, scalars: Scalars) -> None:
+        """Logs the last step, with values, if it was not logged."""
+        if self.is_ready and self.session.is_open and not self.session.is_last(step):
+            self._log(step, True, scalars)
+
+    def close(self) -> str:
+        """Closes the log, and returns what to tell the person."""
+        self._finalizer.detach()
+        message = self.session.close()
+        self._model = self._probe = self._updates = None
+        return message
+
+    def _log(self, step: int, with_values: bool, scalars: Scalars) -> None:
+        session, probe, updates = self.session, self._probe, self._updates
+        assert probe is not None and updates is not None
+        is_first, self._is_first = self._is_first, False
+        # Whatever the device still does for the training must not be counted as ours.
+        smallest = min(self._model.weights, key=lambda weight: int(np.prod(weight.shape)), default=None)
+        if smallest is not None:
+            smallest.numpy()
+        with session.set_up("the first pass") if is_first else session.logging("a step"):
+            changed = updates.run(step, with_values)
+            fetched, found = probe.run(with_values)
+            session.write(
+                step,
+                lambda: {**probe.measurements(fetched), **updates.measurements(changed)},
+                {**found, **scalars()},
+            )
+
+
+def check_options(select: Any, keep: Any) -> None:
+    """Makes sure that the options are of their types.
+
+    Raises:
+      TypeError: One is not.
+      ValueError: `select` names tensors of a graph.
+    """
+    for name, value, kind in (("select", select, Select), ("keep", keep, Keep)):
+        if not isinstance(value, kind):
+            raise TypeError(f"{name} must be a {kind.__name__}(...), not {value!r}")
+    select.refuse_tensors()
+
+
+def floats(scalars: Mapping[str, Any]) -> dict[str, float]:
+    """Those that are single numbers."""
+    return {name: float(np.asarray(value)) for name, value in scalars.items() if np.ndim(value) == 0}
