@@ -4,7 +4,14 @@ import { effect } from "@preact/signals";
 import { render as mount } from "preact";
 import "uplot/dist/uPlot.min.css";
 
-import "./style.css";
+import "./styles/base.css";
+import "./styles/controls.css";
+import "./styles/top_bar.css";
+import "./styles/panes.css";
+import "./styles/map.css";
+import "./styles/colour_bar.css";
+import "./styles/detail.css";
+import "./styles/distribution.css";
 import {
   followTheme,
   isOwnHash,

@@ -18,7 +18,7 @@ import { formatCount, formatShare, formatValue } from "./format.js";
 /**
  * What a cell of the map says, in words.
  * @param {object} what
- * @param {import("./store.js").Run} what.run
+ * @param {import("./run_data.js").Run} what.run
  * @param {MapLayer} what.layer
  * @param {import("./tree.js").Row} what.row
  * @param {number} what.first index of the first step of the cell

@@ -11,7 +11,7 @@ import { Distribution } from "./Distribution.jsx";
 import { Picture } from "./Picture.jsx";
 
 /** @typedef {import("../store.js").Store} Store */
-/** @typedef {import("../store.js").Run} Run */
+/** @typedef {import("../run_data.js").Run} Run */
 
 /**
  * All that is known of the selected tensor at the selected step.

@@ -17,7 +17,7 @@ import { UnitsView } from "./UnitsView.jsx";
 import { cssVariable, hatching, pointIn, useCanvas, useSize } from "./hooks.js";
 
 /** @typedef {import("../store.js").Store} Store */
-/** @typedef {import("../store.js").Run} Run */
+/** @typedef {import("../run_data.js").Run} Run */
 /** @typedef {import("../payload.js").Histogram} Histogram */
 /** @typedef {import("../histogram.js").ValueAxis} ValueAxis */
 

@@ -20,7 +20,7 @@ const LEAST_TROUBLE = 6;
  * One kind's map, its current step, and the profile at that step.
  * @param {object} props
  * @param {import("../store.js").Store} props.store
- * @param {import("../store.js").Run} props.run
+ * @param {import("../run_data.js").Run} props.run
  * @param {MapLayer} props.layer
  * @param {Row[]} props.rows
  * @param {import("../axis.js").StepAxis} props.axis

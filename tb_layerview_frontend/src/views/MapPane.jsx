@@ -16,7 +16,7 @@ import { curvesOf, Strip, STRIP_HEIGHT, StripLegend } from "./Strip.jsx";
 import { isEditing, useSize } from "./hooks.js";
 
 /** @typedef {import("../store.js").Store} Store */
-/** @typedef {import("../store.js").Run} Run */
+/** @typedef {import("../run_data.js").Run} Run */
 /** @typedef {import("../tree.js").Row} Row */
 /** @typedef {import("../api.js").Kind} Kind */
 

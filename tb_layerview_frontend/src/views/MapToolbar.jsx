@@ -7,7 +7,7 @@ import { STATISTICS, statisticNamed } from "../statistics.js";
 
 /**
  * What the map shows: which layers, kinds, statistic.
- * @param {{store: Store, run: import("../store.js").Run}} props
+ * @param {{store: Store, run: import("../run_data.js").Run}} props
  */
 export function MapToolbar({ store, run }) {
   const { view, kinds, tensor } = store;

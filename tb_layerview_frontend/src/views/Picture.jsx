@@ -23,7 +23,7 @@ import { ColourBar } from "./ColourBar.jsx";
 import { cssVariable, pointIn, useCanvas, useSize } from "./hooks.js";
 
 /** @typedef {import("../store.js").Store} Store */
-/** @typedef {import("../store.js").Run} Run */
+/** @typedef {import("../run_data.js").Run} Run */
 /** @typedef {import("../payload.js").Values} Values */
 
 /**

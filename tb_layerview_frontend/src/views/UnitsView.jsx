@@ -7,7 +7,7 @@ import { cssVariable, hatching, pointIn, useCanvas, useSize } from "./hooks.js";
 
 /**
  * Each unit's size, and how much of it is zero.
- * @param {{store: import("../store.js").Store, run: import("../store.js").Run}} props
+ * @param {{store: import("../store.js").Store, run: import("../run_data.js").Run}} props
  */
 export function UnitsView({ store, run }) {
   const loaded = store.units.value;
