@@ -171,7 +171,7 @@ def test_the_chief_logs_what_is_true_of_its_probe_and_its_weights(
         np.testing.assert_array_equal(logged(run, "input", step), x)
         np.testing.assert_allclose(logged(run, "hidden", step), hidden_by_hand(run, x, step), rtol=1e-4, atol=1e-6)
     with np.load(folder / f"{name.removesuffix('-0')}-worker0.npz") as saved:
-        for layer, weight in (("hidden", "kernel"), ("hidden", "bias"), ("norm", "gamma"), ("scores", "kernel")):
+        for layer, weight in (("hidden", "kernel"), ("hidden", "bias"), ("narrow", "kernel"), ("scores", "kernel")):
             np.testing.assert_array_equal(
                 logged(run, layer, 10, "weight", weight), saved[f"weight/{layer}/{weight}:0"], err_msg=weight
             )
@@ -200,11 +200,11 @@ def test_the_chief_logs_validation_evaluation_and_prediction(trained: Callable[[
 
 def logged_scores(run: Run, x: np.ndarray, step: int) -> np.ndarray:
     """What the model predicts, by hand: batch normalisation in inference mode."""
-    gamma, beta, mean, variance = (
-        logged(run, "norm", step, "weight", name).astype(float)
-        for name in ("gamma", "beta", "moving_mean", "moving_variance")
+    mean, variance = (
+        logged(run, "norm", step, "weight", name).astype(float) for name in ("moving_mean", "moving_variance")
     )
-    normalised = gamma * (hidden_by_hand(run, x, step) - mean) / np.sqrt(variance + 1e-3) + beta
+    narrow = hidden_by_hand(run, x, step) @ logged(run, "narrow", step, "weight", "kernel").astype(float)
+    normalised = (narrow - mean) / np.sqrt(variance + 1e-3)
     kernel, bias = (logged(run, "scores", step, "weight", name).astype(float) for name in ("kernel", "bias"))
     return normalised @ kernel + bias
 
