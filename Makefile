@@ -14,7 +14,7 @@ help:
 	@echo "make coverage        write docs/coverage.md from what the last \`make test\` has shown"
 	@echo "make check           format, lint and types of both languages"
 	@echo "make pictures        make the documents' pictures anew"
-	@echo "make bench           measure what logging costs and keeps"
+	@echo "make bench           measure what logging costs and keeps, and how long the server takes"
 	@echo "make proto           generate tb_layerview/layerview_pb2.py from layerview.proto"
 	@echo "make clean           remove all that was made, the virtual environments too"
 
@@ -29,7 +29,7 @@ find-python = $(shell for python in python3.11 python3.12 python3.13 python3.10 
 PYTHON = $(call find-python,10,13)
 ESTIMATOR_PYTHON = $(call find-python,9,11)
 
-# $(call venv,folder,python,its variable,its versions,requirements,what it brings)
+# $(call venv,folder,python,its variable,its versions,requirements,what it brings,requirements without what they require)
 define venv
 python='$(2)'; \
 if [ -z "$$python" ]; then \
@@ -42,7 +42,8 @@ mkdir -p $(1); \
 { "$$python" -m venv $(1) \
 	&& $(1)/bin/python -m pip install --disable-pip-version-check --upgrade pip setuptools \
 	&& node=$$($(1)/bin/python build_frontend.py --requirements) \
-	&& $(1)/bin/python -m pip install --disable-pip-version-check -r $(5) $$node; \
+	&& $(1)/bin/python -m pip install --disable-pip-version-check -r $(5) $$node \
+	$(if $(7),&& $(1)/bin/python -m pip install --disable-pip-version-check --no-deps -r $(7)); \
 } >$(1)/setup.log 2>&1 || { \
 	tail -n 40 $(1)/setup.log >&2; \
 	echo "Setting up $(1) failed. All that it said is in $(1)/setup.log." >&2; \
@@ -51,8 +52,8 @@ mkdir -p $(1); \
 touch $@
 endef
 
-.venv/.ready: requirements/modern.txt pyproject.toml setup.py
-	@$(call venv,.venv,$(PYTHON),PYTHON,3.10 to 3.13,requirements/modern.txt,TensorFlow 2.21 with Keras 3 and TensorBoard)
+.venv/.ready: requirements/modern.txt requirements/modern-no-deps.txt pyproject.toml setup.py
+	@$(call venv,.venv,$(PYTHON),PYTHON,3.10 to 3.13,requirements/modern.txt,TensorFlow 2.21 with Keras 3 and TensorBoard,requirements/modern-no-deps.txt)
 
 .venv-estimator/.ready: requirements/estimator.txt pyproject.toml setup.py
 	@$(call venv,.venv-estimator,$(ESTIMATOR_PYTHON),ESTIMATOR_PYTHON,3.9 to 3.11,requirements/estimator.txt,TensorFlow 2.15 with Estimators and TensorBoard)
@@ -109,6 +110,7 @@ pictures: .venv/.ready frontend browser
 
 bench: .venv/.ready frontend
 	@.venv/bin/python -m benchmarks
+	@.venv/bin/python -m benchmarks.serving
 
 proto: .venv-proto/.ready
 	@.venv-proto/bin/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. tb_layerview/layerview.proto
