@@ -86,12 +86,7 @@ def logs_model(model: Any) -> bool:
 
 def obstacle(model: Any) -> str | None:
     """Why a Keras model cannot be logged by a probe that this process runs, and what to do; None if it can."""
-    strategy = getattr(model, "distribute_strategy", None)
-    if strategy is None:
-        return (
-            f"Keras runs the model {model.name!r} on another backend than TensorFlow, which is not supported. Set "
-            "KERAS_BACKEND=tensorflow, or log arrays of your own with LayerWriter"
-        )
+    strategy = model.distribute_strategy
     name = type(strategy).__name__
     if getattr(strategy, "_should_use_with_coordinator", False):
         return f"{name} is not supported: other processes run its steps, at no fixed time. {_WHAT_TO_DO}"

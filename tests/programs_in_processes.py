@@ -280,16 +280,6 @@ def coordinator(folder: Path) -> None:
         np.savez(folder / f"{name}.npz", **history)
 
 
-def other_backend(folder: Path) -> None:
-    for name in ("bare", "logged"):
-        keras.utils.set_random_seed(5)
-        model = keras_model()
-        model.compile("sgd", "mse")
-        callbacks = [] if name == "bare" else [LayerViewCallback(folder / "callback")]
-        history = model.fit(X, Y, verbose=0, callbacks=callbacks, validation_data=(X, Y)).history
-        np.savez(folder / f"{name}.npz", **history, predicted=model.predict(X, verbose=0, callbacks=callbacks))
-
-
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO)
     tf1.logging.set_verbosity(tf1.logging.ERROR)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import json
 import os
 import socket
@@ -323,14 +322,3 @@ def test_a_parameter_server_strategy_is_said_to_be_unsupported_and_trains_unlogg
         assert output.count("Nothing is logged; the training goes on") == 2
         bare, with_callback = (np.load(tmp_path / f"{name}.npz") for name in ("bare", "logged"))
         np.testing.assert_array_equal(bare["loss"], with_callback["loss"])
-
-
-@NOT_SUPPORTED
-@pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="needs JAX")
-def test_another_backend_of_keras_is_said_to_be_unsupported_and_trains_unlogged(tmp_path: Path) -> None:
-    output = run_alone(tmp_path, "other_backend", KERAS_BACKEND="jax")
-    assert "on another backend than TensorFlow, which is not supported. Set KERAS_BACKEND=tensorflow" in output
-    assert not (tmp_path / "callback").exists()
-    bare, with_callback = (np.load(tmp_path / f"{name}.npz") for name in ("bare", "logged"))
-    for array in bare.files:
-        np.testing.assert_array_equal(bare[array], with_callback[array], err_msg=array)
