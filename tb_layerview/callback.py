@@ -10,6 +10,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from tb_layerview.cluster import has_other_processes, logs_model
 from tb_layerview.keras_batches import Deputy, given_batch, number, steps_per_execution, take_first
 from tb_layerview.keras_probe import Batch
 from tb_layerview.keras_versions import CallbackOfEitherKeras, require_tensorflow
@@ -36,6 +37,8 @@ class LayerViewCallback(CallbackOfEitherKeras, tf.keras.callbacks.Callback):
     Each validation within `fit` is logged too, at the training's step, into a run of its own: `<logdir>/evaluate`. So
     are `model.evaluate` and `model.predict` with this callback, one step each, the latter into `<logdir>/predict`.
     There the model is run in inference mode, on the first 32 examples of the first batch.
+
+    Where several processes train one model, the chief alone logs; each may be given the callback.
     """
 
     def __init__(
@@ -63,12 +66,15 @@ class LayerViewCallback(CallbackOfEitherKeras, tf.keras.callbacks.Callback):
         """
         self._model_ref: weakref.ref[Any] | None = None
         super().__init__()
+        # Keras 2 else reads all logs on the host at each batch, and lets no callback near a ParameterServerStrategy.
+        self._supports_tf_logs = True
         check_options(select, keep)
         self._logdir, self._probe_data = os.fspath(logdir), probe
         self._select, self._schedule, self._keep = select, as_schedule(schedule), keep
         self._training: Recording | None = None
         self._inference: _Inference | None = None  # the evaluation or prediction that is under way
         self._deputies: dict[str, Deputy] = {}
+        self._logs = False
         self._counter = _Counter()
         self._epoch = 0
         self._epoch_is_over = True
@@ -94,8 +100,9 @@ class LayerViewCallback(CallbackOfEitherKeras, tf.keras.callbacks.Callback):
         self._dismiss()
         require_tensorflow(model)
         self.model = model
+        self._logs = logs_model(model)
         is_compiled = getattr(model, "compiled", getattr(model, "_is_compiled", False))
-        if is_compiled and self._inference_select() is not None:
+        if self._logs and is_compiled and self._inference_select() is not None:
             # Keras 2 asks for its function before it says that an evaluation begins.
             self._deputies["evaluate"] = Deputy(model, "test_function", self._first_call_of_inference)
 
@@ -105,6 +112,9 @@ class LayerViewCallback(CallbackOfEitherKeras, tf.keras.callbacks.Callback):
         """Opens the log; the first call of the training's function then brings the probe."""
         if self._training is not None:
             self._training.close()  # of a training that ended on an error
+            self._training = None
+        if not self._logs:
+            return
         steps_per_call = steps_per_execution(self.model)
         select, notes = self._select, []
         if steps_per_call > 1 and "update" in select.kinds:
@@ -138,7 +148,8 @@ class LayerViewCallback(CallbackOfEitherKeras, tf.keras.callbacks.Callback):
             training.step(self._counter.step, self._rate, self._is_last_batch(0))
             return train_function(iterator)
 
-        self._deputies["train"] = Deputy(self.model, "train_function", first_call)
+        is_one_of_several = has_other_processes(self.model.distribute_strategy)
+        self._deputies["train"] = Deputy(self.model, "train_function", first_call, stays=is_one_of_several)
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Notes which epoch it is."""
@@ -177,7 +188,14 @@ class LayerViewCallback(CallbackOfEitherKeras, tf.keras.callbacks.Callback):
         return iterator, first, f"the first {first.examples if first else 0} examples of the first training batch"
 
     def _scalars(self, batch: int) -> dict[str, float]:
-        return {**self._rate(), **(self._metrics if batch == 0 else floats(self.model.get_metrics_result()))}
+        return {**self._rate(), **(self._metrics if batch == 0 else self._metrics_now())}
+
+    def _metrics_now(self) -> dict[str, float]:
+        if has_other_processes(self.model.distribute_strategy):
+            # To add the metrics up would ask the other workers; the training's function has done so.
+            returned = self._deputies["train"].returned
+            return floats(returned) if isinstance(returned, Mapping) else {}
+        return floats(self.model.get_metrics_result())
 
     def _rate(self) -> dict[str, float]:
         optimizer = getattr(self.model, "optimizer", None)
@@ -238,6 +256,8 @@ class LayerViewCallback(CallbackOfEitherKeras, tf.keras.callbacks.Callback):
 
     def _begin_inference(self, mode: Mode) -> None:
         self._end_inference()
+        if not self._logs:
+            return
         select = self._inference_select()
         if select is None:
             if self._training is None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from tb_layerview.cluster import logs_graph
 from tb_layerview.graph_index import GraphIndex
 from tb_layerview.graph_logging import GraphLogging
 from tb_layerview.graph_search import GraphTaps, find_layers
@@ -34,6 +35,8 @@ class LayerViewHook(tf.compat.v1.train.SessionRunHook):
     has changed in them, and the step is the global step after it, as in the Estimator's own summaries. Runs that do not
     train are left alone. In evaluation and prediction the first batch is logged at once, and the statistics and scalars
     of the next nine are merged with its own; values stay those of the first.
+
+    Of a cluster's processes the chief alone logs, and the evaluator. Each may be given the hook.
 
     List it before hooks that may raise an error to stop the training: what comes after them does not see that step.
     """
@@ -75,7 +78,10 @@ class LayerViewHook(tf.compat.v1.train.SessionRunHook):
         """
         self._close()
         began = time.perf_counter()
-        index = GraphIndex(tf.compat.v1.get_default_graph())
+        graph = tf.compat.v1.get_default_graph()
+        if not logs_graph(graph):
+            return
+        index = GraphIndex(graph)
         found = find_layers(index)
         if not found.layers and not self._select.names_tensors:
             logger.warning("tb_layerview: the graph has no layers with variables; nothing is logged.")

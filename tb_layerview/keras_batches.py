@@ -86,34 +86,45 @@ def number(variable: Any) -> Any:
 
 
 class Deputy:
-    """Stands in for one of a model's functions until it is called or dismissed, and leaves nothing behind."""
+    """Stands in for one of a model's functions until it is called or dismissed, and leaves nothing behind.
 
-    def __init__(self, model: Any, name: str, first_call: Callable[[Any, Any], Any]) -> None:
+    Attributes:
+      returned: What the last call returned that went through it.
+    """
+
+    def __init__(self, model: Any, name: str, first_call: Callable[[Any, Any], Any], stays: bool = False) -> None:
         """Takes the function's place.
 
         Args:
           model: The Keras model.
           name: Which of its functions: `train_function`, `test_function` or `predict_function`.
           first_call: Is called instead of the function the first time, with the function and its argument.
+          stays: Whether it hands on all further calls too, until it is dismissed.
         """
         before = getattr(model, name)
         if before is None:
             getattr(model, f"make_{name}")()
         function = getattr(model, name)
         calls = itertools.count()
+        self.returned: Any = None
 
         def deputy(iterator: Any) -> Any:
             # Keras 2 has one loop of `evaluate` call whatever was in place when it began.
             if next(calls):
-                return function(iterator)
-            self._put_back(function)
-            return first_call(function, iterator)
+                self.returned = function(iterator)
+                return self.returned
+            if stays:
+                self._before = function
+            else:
+                self._put_back(function)
+            self.returned = first_call(function, iterator)
+            return self.returned
 
         self._model, self._name, self._before, self._deputy = model, name, before, deputy
         setattr(model, name, deputy)
 
     def dismiss(self) -> None:
-        """Puts back what was there, if the function was not called."""
+        """Puts back what was there, or the function that was called."""
         self._put_back(self._before)
 
     def _put_back(self, function: Any) -> None:

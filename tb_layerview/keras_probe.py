@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tb_layerview import device_digest
+from tb_layerview import cluster, device_digest
 from tb_layerview.device_digest import Tap
 from tb_layerview.digest import Measurement
 from tb_layerview.keras_state import unchanged_by_tracing, written_variables
@@ -21,7 +21,7 @@ from tb_layerview.keras_updates import Update
 from tb_layerview.keras_versions import keras_of
 from tb_layerview.model import Model, Probe
 from tb_layerview.options import Keep, Select
-from tb_layerview.session import in_words
+from tb_layerview.session import NotSupported, in_words
 from tb_layerview.version import __version__
 
 
@@ -93,6 +93,7 @@ class ProbePass:
           training: Whether the model runs in training mode; without, there are no gradients and no updates.
 
         Raises:
+          NotSupported: The pass would wait for other processes, which do not run it.
           Exception: Whatever the model raises when it cannot be called with this batch.
         """
         self._model, self._batch, self._training = model, batch, training
@@ -103,6 +104,7 @@ class ProbePass:
             self._function = tf.function(_with_autograph(self._in_strategy)).get_concrete_function(*self._arguments())
             # Held from here on: a generator that Keras made for unseeded random numbers is forgotten with the tracing.
             self._variables = tuple(self._function.graph.variables)
+        self._refuse_to_wait()
         keras = getattr(keras_of(model), "__version__", "unknown")
         self.model = dataclasses.replace(
             self.model,
@@ -114,6 +116,13 @@ class ProbePass:
         # The graph's tensors are not needed any more, only what they look like.
         self._taps = {i: tap.without_tensor() for i, tap in self._taps.items()}
         self.updates = {i: update.without_tensor() for i, update in self.updates.items()}
+
+    def wait(self) -> None:
+        """Returns when the device has done what it was given before."""
+        smallest = min(self._model.weights, key=lambda weight: int(np.prod(weight.shape)), default=None)
+        if smallest is not None:
+            # One copy of it: a moving statistic as a whole is the mean over all workers, which would be asked for it.
+            self._strategy.experimental_local_results(_tf_variable(smallest))[0].numpy()
 
     def run(self, with_values: bool) -> tuple[Mapping[str, Any], dict[str, float]]:
         """Runs the pass; every variable is afterwards as it was before.
@@ -141,10 +150,23 @@ class ProbePass:
     def _arguments(self) -> tuple[Any, Any, Any]:
         return self._batch.x, self._batch.y, self._batch.sample_weight
 
+    @property
+    def _strategy(self) -> Any:
+        return self._model.distribute_strategy
+
+    def _refuse_to_wait(self) -> None:
+        if cluster.has_other_processes(self._strategy):
+            waiting = cluster.asks_other_processes(self._function)
+            if waiting:
+                raise NotSupported(
+                    f"the model's own pass adds up over all workers ({', '.join(waiting)}), as a synchronized "
+                    "BatchNormalization does, and the chief alone would wait for ever"
+                )
+
     def _in_strategy(self, x: Any, y: Any, sample_weight: Any) -> device_digest.Fetches:
         """The pass within the model's distribution strategy: each replica gets the probe, the first one is logged."""
-        strategy = getattr(self._model, "distribute_strategy", None)
-        if strategy is None or strategy.num_replicas_in_sync == 1:
+        strategy = self._strategy
+        if strategy.num_replicas_in_sync == 1:
             return self._pass(x, y, sample_weight)
         # Outside of it, Keras 2 cannot update its metrics, and losses are those of one replica of several.
         results = strategy.run(_with_autograph(self._pass), (x, y, sample_weight))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import Any
 
 import tensorflow as tf
 
 
 def take(iterator: Any, strategy: Any, count: int) -> tuple[Any, list[Any]]:
-    """Takes batches from a distributed iterator.
+    """Takes what the replicas of this process would be given, without asking other processes.
+
+    `next` of an iterator that several workers share has all of them tell whether they have data left: a worker that
+    asks alone waits for ever.
 
     Args:
       iterator: A `tf.distribute.DistributedIterator`.
@@ -17,25 +19,22 @@ def take(iterator: Any, strategy: Any, count: int) -> tuple[Any, list[Any]]:
       count: How many batches to take; fewer if it ends before.
 
     Returns:
-      An iterator that gives each replica its parts of these batches again, and each replica's part of the first batch.
-      If there was no batch, the iterator itself and no parts.
+      An iterator of the same type that gives each replica its parts of these batches again, and each replica's part of
+      the first batch. If there was no batch, the iterator itself and no parts.
+
+    Raises:
+      TypeError: Batches cannot be taken from such an iterator; nothing is taken.
     """
-    parts: list[Any] = []
-    replicas = 0
-    for _ in range(count):
-        with contextlib.suppress(StopIteration, tf.errors.OutOfRangeError):
-            of_batch = _parts(next(iterator), strategy)
-            parts += of_batch
-            replicas = len(of_batch)
-    if not parts:
-        return iterator, []
-    # Split again by the strategy, a batch that is not full would be split otherwise than the first time.
-    handed_on = strategy.distribute_datasets_from_function(
-        lambda _: tf.data.Dataset.from_generator(
-            lambda: iter(parts), output_signature=tf.nest.map_structure(_any_size, parts[0])
-        )
-    )
-    return iter(handed_on), parts[:replicas]
+    try:
+        _handing_on([], iterator, strategy)
+    except Exception as error:
+        raise TypeError(
+            f"the first batch cannot be taken from the {type(iterator).__name__} of {type(strategy).__name__}. "
+            "Give the callback a probe: probe=(x, y)."
+        ) from error
+    batches = [_local_parts(iterator) for _ in range(count)]
+    parts = [part for batch in batches for part in batch]
+    return (_handing_on(parts, iterator, strategy) if parts else iterator), batches[0]
 
 
 def joined(parts: list[Any]) -> Any:
@@ -43,16 +42,19 @@ def joined(parts: list[Any]) -> Any:
     return tf.nest.map_structure(lambda *leaves: tf.concat(leaves, 0) if leaves[0].shape.rank else leaves[0], *parts)
 
 
-def _parts(batch: Any, strategy: Any) -> list[Any]:
-    """What each replica of this machine has of a batch."""
-    # Each leaf stands for one value a replica.
-    leaves = [strategy.experimental_local_results(leaf) for leaf in tf.nest.flatten(batch)]
-    return [tf.nest.pack_sequence_as(batch, values) for values in zip(*leaves)]
+def _local_parts(iterator: Any) -> list[Any]:
+    """The next part of each replica of this process that has one."""
+    # TensorFlow has no public way to ask one worker's iterator.
+    found = [part for worker in iterator._iterators for part in worker.get_next_as_optional_list()]
+    return [part.get_value() for part in found if part.has_value()]
 
 
-def _any_size(leaf: Any) -> Any:
-    """The type of a part, with any number of examples."""
-    spec = tf.type_spec_from_value(leaf)
-    if isinstance(spec, tf.TensorSpec) and spec.shape.rank:
-        return tf.TensorSpec([None, *spec.shape[1:]], spec.dtype)
-    return spec
+def _handing_on(parts: list[Any], iterator: Any, strategy: Any) -> Any:
+    """An iterator in this one's place, alike in all but what it gives: another type would be traced anew."""
+    (worker,) = iterator._iterators
+    # Split again by the strategy, a batch that is not full would be split otherwise than the first time.
+    handed_on = strategy.distribute_datasets_from_function(
+        lambda _: tf.data.Dataset.from_generator(lambda: iter(parts), output_signature=worker.element_spec)
+    )
+    resources = tf.nest.flatten(iter(handed_on), expand_composites=True)
+    return tf.nest.pack_sequence_as(iterator, resources, expand_composites=True)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tb_layerview.cluster import logs_model
 from tb_layerview.keras_batches import given_batch
 from tb_layerview.keras_probe import Batch, ProbePass
 from tb_layerview.keras_updates import WeightUpdates
@@ -40,6 +41,8 @@ class LayerRecorder:
     At each logged step the model is run on the probe in training mode, and everything is afterwards as it was. What the
     loss is, the model must have been told: gradients are those of the loss that it is compiled with. Without one,
     activations, weights and updates are logged.
+
+    Where several processes train one model, the chief alone logs; each may have a recorder.
     """
 
     def __init__(
@@ -74,9 +77,11 @@ class LayerRecorder:
         require_tensorflow(model)
         schedule = as_schedule(schedule)
         self._batch: Batch | None = given_batch(probe)
-        self._recording = Recording(model, logdir, select, schedule, keep)
-        self._model: Any = model
         self._told: tuple[int, Mapping[str, Any]] | None = None
+        self._model: Any = model if logs_model(model) else None
+        if self._model is None:
+            return
+        self._recording = Recording(model, logdir, select, schedule, keep)
         if model.built:
             self._set_up(is_fatal=True)
 
@@ -93,9 +98,9 @@ class LayerRecorder:
         step = int(step)
         if step < 0:
             raise ValueError(f"the step must be at least 0, not {step}: it counts the training steps that are complete")
-        recording, told = self._recording, self._told
-        if not recording.session.is_open:
+        if self._model is None or not self._recording.session.is_open:
             return
+        recording, told = self._recording, self._told
         if told is not None and step <= told[0]:
             recording.session.report(
                 "record",
@@ -253,9 +258,7 @@ class Recording:
         assert probe is not None and updates is not None
         is_first, self._is_first = self._is_first, False
         # Whatever the device still does for the training must not be counted as ours.
-        smallest = min(self._model.weights, key=lambda weight: int(np.prod(weight.shape)), default=None)
-        if smallest is not None:
-            smallest.numpy()
+        probe.wait()
         with session.set_up("the first pass") if is_first else session.logging("a step"):
             changed = updates.run(step, with_values)
             fetched, found = probe.run(with_values)

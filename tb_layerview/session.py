@@ -31,6 +31,10 @@ _MOST_PENDING = 4  # steps that may wait for the writing thread
 Measure = Callable[[], "dict[int, Measurement]"]
 
 
+class NotSupported(Exception):  # noqa: N818  # it is nobody's error
+    """What cannot be logged, whatever is given: it is said, and the training goes on."""
+
+
 class Session:
     """Decides when to log, measures what logging costs, and writes in a thread of its own.
 
@@ -119,7 +123,7 @@ class Session:
         try:
             yield
         except Exception as error:  # logging never stops a training
-            if is_fatal:
+            if is_fatal and not isinstance(error, NotSupported):
                 raise
             self.is_open = False
             self.report(what, f"{in_words(error)}. Nothing is logged; the training goes on", error)
