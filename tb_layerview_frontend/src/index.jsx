@@ -12,6 +12,7 @@ import "./styles/map.css";
 import "./styles/colour_bar.css";
 import "./styles/detail.css";
 import "./styles/distribution.css";
+import "./styles/compare.css";
 import {
   followTheme,
   isOwnHash,

@@ -13,7 +13,11 @@ import { formatCount, formatShare, formatValue } from "./format.js";
  * @property {boolean} ready whether its statistics are here
  * @property {string | undefined} problem
  * @property {boolean} anyTrouble
+ * @property {(row: import("./tree.js").Row, first: number, last: number) => CellWords | null} [describe] what a cell says
+ *   where it is not the statistic itself that is drawn
  */
+
+/** @typedef {{tensor: number, step: number, lines: string[], bad: boolean}} CellWords */
 
 /**
  * What a cell of the map says, in words.
@@ -23,9 +27,10 @@ import { formatCount, formatShare, formatValue } from "./format.js";
  * @param {import("./tree.js").Row} what.row
  * @param {number} what.first index of the first step of the cell
  * @param {number} what.last index of its last step
- * @returns {{tensor: number, step: number, lines: string[], bad: boolean} | null} null where nothing was logged
+ * @returns {CellWords | null} null where nothing was logged
  */
 export function describeCell({ run, layer, row, first, last }) {
+  if (layer.describe) return layer.describe(row, first, last);
   const columns = run.columns.get(layer.kind);
   const { info, history } = run;
   const own = row.tensors.filter((index) => info.tensors[index].kind === layer.kind);

@@ -5,6 +5,7 @@ import { batch, computed, signal } from "@preact/signals";
 import * as api from "./api.js";
 import { nearestIndex } from "./axis.js";
 import { Columns } from "./columns.js";
+import { createComparison } from "./comparison.js";
 import { splitColumns } from "./payload.js";
 import { createRunData } from "./run_data.js";
 import {
@@ -32,21 +33,21 @@ import { FIELDS } from "./view_state.js";
 const POLL_MILLISECONDS = 4000;
 
 /** @typedef {ReturnType<typeof createStore>} Store */
+/** @typedef {{[Name in keyof ViewState]: import("@preact/signals").Signal<ViewState[Name]>}} View */
 
 /**
  * @param {ViewState} initial
  * @param {AbortSignal} end ends everything that the store has under way
  */
 export function createStore(initial, end) {
-  const view =
-    /** @type {{[Name in keyof ViewState]: import("@preact/signals").Signal<ViewState[Name]>}} */ (
-      Object.fromEntries(
-        Object.keys(FIELDS).map((name) => [
-          name,
-          signal(initial[/** @type {keyof ViewState} */ (name)]),
-        ]),
-      )
-    );
+  const view = /** @type {View} */ (
+    Object.fromEntries(
+      Object.keys(FIELDS).map((name) => [
+        name,
+        signal(initial[/** @type {keyof ViewState} */ (name)]),
+      ]),
+    )
+  );
 
   /** @type {import("@preact/signals").Signal<Loadable<api.RunSummary[]>>} */
   const runs = signal({ status: "loading" });
@@ -61,10 +62,17 @@ export function createStore(initial, end) {
 
   /** @param {Run} run */
   const kindsShown = ({ info }) => shownKinds(info.tensors, view.maps.value, roomForMaps.value);
+  const statistics = () => [view.statistic.value, "non_finite"];
+  /** @param {Run} run */
+  const kindsWanted = (run) => {
+    // Of what is compared the statistics are drawn over the steps, whatever the map shows.
+    const selected = view.against.value ? run.info.tensors[chosenTensor(run)]?.kind : undefined;
+    return [...new Set([...kindsShown(run), ...(selected ? [selected] : [])])];
+  };
   const data = createRunData({
     name: () => view.run.value,
-    kinds: kindsShown,
-    statistics: () => [view.statistic.value, "non_finite"],
+    kinds: kindsWanted,
+    statistics,
     onLoad: chooseOnce,
     onAppend: followNewest,
     retries,
@@ -82,6 +90,18 @@ export function createStore(initial, end) {
     tensor,
     step: computed(() => steps.value[stepIndex.value]),
     wantsUnits: () => view.panel.value === "units",
+    retries,
+    tasks,
+  });
+
+  const comparison = createComparison({
+    view,
+    runs,
+    data,
+    tensor,
+    stepIndex,
+    kinds: () => (current.value ? kindsWanted(current.value) : []),
+    statistics,
     retries,
     tasks,
   });
@@ -187,7 +207,7 @@ export function createStore(initial, end) {
         if (!view.run.value && found.length) view.run.value = openedRun(found).run;
         if (recovered) retries.value++;
       });
-      await data.refresh(found);
+      await Promise.all([data.refresh(found), comparison.refresh(found)]);
     } catch (error) {
       if (api.isAbort(error)) return;
       noteFailure(error);
@@ -221,6 +241,7 @@ export function createStore(initial, end) {
     revision: data.revision,
     columnProblems: data.columnProblems,
     ...selected,
+    comparison,
     playing,
     roomForMaps,
     kinds,

@@ -18,6 +18,12 @@ const everything = {
   range: "step",
   values: "log",
   panel: "units",
+  against: "b & c",
+  againstStep: 0,
+  compareMap: "run",
+  compareRows: "model",
+  comparePanel: "difference",
+  compareUnits: "index",
 };
 
 describe("the address", () => {

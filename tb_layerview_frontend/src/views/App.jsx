@@ -1,6 +1,8 @@
 import { useEffect } from "preact/hooks";
 
 import { formatCount } from "../format.js";
+import { CompareBar } from "./CompareBar.jsx";
+import { CompareDetail } from "./CompareDetail.jsx";
 import { DetailPane } from "./DetailPane.jsx";
 import { EmptyState } from "./EmptyState.jsx";
 import { MapPane } from "./MapPane.jsx";
@@ -28,6 +30,7 @@ export function App({ store }) {
     <div class="lv-app">
       <TopBar store={store} />
       <Notices store={store} />
+      <CompareBar store={store} />
       <Main store={store} />
     </div>
   );
@@ -58,7 +61,11 @@ function Main({ store }) {
   return (
     <main class="lv-main">
       <MapPane store={store} run={run.value} />
-      <DetailPane store={store} run={run.value} />
+      {store.comparison.current.value ? (
+        <CompareDetail store={store} run={run.value} other={store.comparison.current.value} />
+      ) : (
+        <DetailPane store={store} run={run.value} />
+      )}
     </main>
   );
 }

@@ -14,6 +14,7 @@ import { MapToolbar } from "./MapToolbar.jsx";
 import { StepAxis } from "./StepAxis.jsx";
 import { curvesOf, Strip, STRIP_HEIGHT, StripLegend } from "./Strip.jsx";
 import { isEditing, useSize } from "./hooks.js";
+import { useComparedCurves, useComparedRows, useDifference } from "./use_comparison.js";
 
 /** @typedef {import("../store.js").Store} Store */
 /** @typedef {import("../run_data.js").Run} Run */
@@ -46,7 +47,8 @@ export function MapPane({ store, run }) {
 
   const bodyHeight = Math.max(0, size.height - STRIP_HEIGHT - FOOT_HEIGHT);
   const filter = view.filter.value;
-  const rows = useMemo(
+  const difference = useDifference(store, run);
+  const ownRows = useMemo(
     () =>
       visibleRows(run.tree, {
         tensors,
@@ -57,6 +59,7 @@ export function MapPane({ store, run }) {
       }),
     [run.tree, tensors, kinds.value.join(), filter, opened.value, bodyHeight],
   );
+  const rows = useComparedRows(store, run, ownRows, difference);
   const rowHeight = Math.min(48, Math.max(20, Math.floor(bodyHeight / Math.max(1, rows.length))));
   const selectedRow = useMemo(() => rowOf(rows, tensor.value), [rows, tensor.value]);
 
@@ -65,8 +68,10 @@ export function MapPane({ store, run }) {
     () => makeStepAxis(run.history.steps, spacing),
     [run.history.steps, spacing],
   );
-  const layers = useLayers(store, run);
-  const curves = useMemo(() => curvesOf(run.history), [run.history]);
+  const ownLayers = useLayers(store, run);
+  const layers = difference ?? ownLayers;
+  const ownCurves = useMemo(() => curvesOf(run.history), [run.history]);
+  const curves = useComparedCurves(store, ownCurves);
 
   const first = Math.floor(scrollTop / rowHeight);
   const shownCount = Math.ceil(bodyHeight / rowHeight) + 1;

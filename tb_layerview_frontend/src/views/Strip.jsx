@@ -13,7 +13,8 @@ export const STRIP_HEIGHT = 84;
 
 /**
  * One curve of the strip. Each has a scale of its own: what matters is when it moves, its numbers stand beside it.
- * @typedef {{name: string, label: string, colour: string, values: Float64Array, absent: Uint8Array, logarithmic: boolean}} Curve
+ * @typedef {{name: string, label: string, colour: string, values: Float64Array, absent: Uint8Array, logarithmic: boolean, scale?: string, dashed?: boolean, held?: Uint8Array}} Curve
+ * `scale` names the curve whose scale it shares; `held` is 1 where a value is only carried on from the step before.
  */
 
 // More curves could not be told apart in the room that the strip has.
@@ -70,13 +71,16 @@ export function StripLegend({ curves, index, scalars }) {
   const left = scalars.filter((scalar) => !curves.some(({ name }) => name === scalar));
   return (
     <dl class="lv-strip-legend" aria-label="Values at the selected step">
-      {curves.map(({ name, label, colour, values, absent, logarithmic }) => {
+      {curves.map(({ name, label, colour, values, absent, logarithmic, dashed }) => {
         const value = values[index];
         const bad = !absent[index] && value !== undefined && !Number.isFinite(value);
         return (
           <div key={name} title={logarithmic ? `${label}, on a logarithmic scale` : label}>
             <dt>
-              <i style={{ background: `var(${colour})` }} />
+              <i
+                class={dashed ? "lv-dashed" : ""}
+                style={{ color: `var(${colour})`, background: dashed ? "" : `var(${colour})` }}
+              />
               {label}
             </dt>
             <dd class={bad ? "lv-bad" : ""}>
@@ -110,8 +114,10 @@ export function Strip({ store, axis, curves }) {
     () =>
       /** @type {uPlot.AlignedData} */ ([
         Array.from(axis.positions),
-        ...curves.map(({ values, absent }) =>
-          Array.from(values, (value, i) => (absent[i] || !Number.isFinite(value) ? null : value)),
+        ...curves.map(({ values, absent, held }) =>
+          Array.from(values, (value, i) =>
+            absent[i] || held?.[i] || !Number.isFinite(value) ? null : value,
+          ),
         ),
       ]),
     [axis, curves],
@@ -135,8 +141,8 @@ export function Strip({ store, axis, curves }) {
         scales: {
           x: { time: false, range: [0, 1] },
           ...Object.fromEntries(
-            curves.map(({ name, logarithmic }) => [
-              name,
+            curves.map(({ name, scale, logarithmic }) => [
+              scale ?? name,
               logarithmic
                 ? { distr: /** @type {const} */ (3), range: logarithmicRange }
                 : { range: linearRange },
@@ -145,11 +151,12 @@ export function Strip({ store, axis, curves }) {
         },
         series: [
           {},
-          ...curves.map(({ name, label, colour }) => ({
+          ...curves.map(({ name, label, colour, scale, dashed }) => ({
             label,
-            scale: name,
+            scale: scale ?? name,
             stroke: cssVariable(colour),
             width: 1.5,
+            dash: dashed ? [5, 3] : undefined,
             spanGaps: true,
             points: { show: axis.positions.length < 3, size: 5 },
           })),

@@ -2,6 +2,7 @@ import { useEffect, useRef } from "preact/hooks";
 
 import { nearestIndex } from "../axis.js";
 import { formatBytes, formatCount, formatSeconds, formatShare } from "../format.js";
+import { ComparePicker } from "./CompareBar.jsx";
 
 /** @typedef {import("../store.js").Store} Store */
 
@@ -36,6 +37,7 @@ export function TopBar({ store }) {
             ))}
         </select>
       </label>
+      <ComparePicker store={store} />
       <div class="lv-steps" role="group" aria-label="Step">
         <button
           type="button"
