@@ -58,11 +58,12 @@ function Main({ store }) {
       </Message>
     );
   }
+  const other = store.comparison.current.value;
   return (
     <main class="lv-main">
       <MapPane store={store} run={run.value} />
-      {store.comparison.current.value ? (
-        <CompareDetail store={store} run={run.value} other={store.comparison.current.value} />
+      {other && store.comparison.tensor.value >= 0 ? (
+        <CompareDetail store={store} run={run.value} other={other} />
       ) : (
         <DetailPane store={store} run={run.value} />
       )}

@@ -1,7 +1,7 @@
 import { nearestIndex } from "../axis.js";
 import { thresholdInWords } from "../difference.js";
 import { formatCount } from "../format.js";
-import { isTrainAndEvaluation, partnersOf } from "../matching.js";
+import { isTrainAndEvaluation, partnersOf, tensorTitle } from "../matching.js";
 import { inputsDiffer } from "../same_start.js";
 import { statisticNamed } from "../statistics.js";
 
@@ -243,6 +243,11 @@ function Facts({ store, a, b }) {
   const { view, comparison } = store;
   const matching = comparison.matching.value;
   if (!matching) return null;
+  const selected = a.info.tensors[store.tensor.value];
+  const alone = matching.pairs.length > 0 && selected && comparison.tensor.value < 0;
+  const [lastA, lastB] = [a, b].map(({ history }) => history.steps.at(-1) ?? 0);
+  const ended =
+    comparison.fixed.value < 0 && lastB < lastA && comparison.matched.value.at(-1) === -1;
   const inputs = comparison.sameRun.value ? "" : inputsDiffer(a.info, b.info);
   const evaluation = isTrainAndEvaluation(view.run.value, view.against.value);
   const lists = /** @type {[string, string[], string][]} */ ([
@@ -256,6 +261,16 @@ function Facts({ store, a, b }) {
         <p class="lv-compare-fact" data-testid="compare-inputs">
           {evaluation && <b>{DIFFERENT_INPUTS}. </b>}
           {inputs}
+        </p>
+      )}
+      {alone && (
+        <p class="lv-compare-fact" role="status" data-testid="compare-alone">
+          <b>B has no {tensorTitle(a.info, selected)}.</b> Beside the map stands A&apos;s alone.
+        </p>
+      )}
+      {ended && (
+        <p class="lv-compare-fact" data-testid="compare-ended">
+          B ends at step {formatCount(lastB)}: later steps of A are not compared.
         </p>
       )}
       {lists.map(

@@ -10,18 +10,18 @@ import { Neighbours, TensorChips } from "./DetailPane.jsx";
 /** @typedef {import("../api.js").TensorRecord} TensorRecord */
 
 /**
- * The selected tensor in both runs.
+ * The selected tensor in both runs, where both have it.
  * @param {{store: Store, run: Run, other: Run}} props
  */
 export function CompareDetail({ store, run, other }) {
   const { comparison } = store;
   const index = store.tensor.value;
   const tensor = run.info.tensors[index];
-  if (!tensor) return null;
   const partner = other.info.tensors[comparison.tensor.value];
+  if (!tensor || !partner) return null;
   const layer = run.info.layers[tensor.layer];
   const slash = layer.path.lastIndexOf("/") + 1;
-  const shapes = [tensor.shape, ...(partner ? [partner.shape] : [])].map(formatShape);
+  const [shape, shapeB] = [tensor.shape, partner.shape].map(formatShape);
   return (
     <section class="lv-detail" aria-label="The selected tensor in both runs">
       <div class="lv-title">
@@ -35,7 +35,7 @@ export function CompareDetail({ store, run, other }) {
             {tensor.call > 0 && `, call ${tensor.call}`}
           </span>
           <span data-testid="tensor-shape">
-            {shapes[1] && shapes[1] !== shapes[0] ? `A ${shapes[0]}, B ${shapes[1]}` : shapes[0]}
+            {shape === shapeB ? shape : `A ${shape}, B ${shapeB}`}
           </span>
         </p>
       </div>
@@ -43,16 +43,7 @@ export function CompareDetail({ store, run, other }) {
         <TensorChips store={store} run={run} layer={tensor.layer} selected={index} />
         <Neighbours store={store} run={run} layer={tensor.layer} />
       </div>
-      {partner ? (
-        <Both store={store} run={run} other={other} />
-      ) : (
-        <div class="lv-message" role="status" data-testid="compare-alone">
-          <p>
-            B has no tensor of this name: {layer.path} · {tensor.kind} {tensor.name}.
-          </p>
-          <p>Choose another row; those that have a partner are coloured in the map.</p>
-        </div>
-      )}
+      <Both store={store} run={run} other={other} />
     </section>
   );
 }
