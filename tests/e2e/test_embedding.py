@@ -113,7 +113,8 @@ def notebook(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Pa
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder))) as running:
         thread = threading.Thread(target=running.serve_forever, daemon=True)
         thread.start()
-        yield f"http://localhost:{running.server_address[1]}", folder
+        # The same host, as %tensorboard has it: in another site's page browsers deny TensorBoard its storage.
+        yield f"http://127.0.0.1:{running.server_address[1]}", folder
         running.shutdown()
         thread.join()
 
