@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import struct
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
+from tb_layerview import columns
+from tb_layerview import units as unit_statistics
+from tb_layerview.diagnosis import diagnose
+from tb_layerview.diagnosis import since as since_when
+from tb_layerview.evidence import Evidence
 from tb_layerview.model import Kind
 from tb_layerview.payload_file import PayloadError
+from tb_layerview.rules import Rule, thresholds
 from tb_layerview.run import Run
-from tb_layerview.shard import COUNTS, SECTIONS, STATISTICS, Section
+from tb_layerview.shard import SECTIONS, Section
 
-#: What `/statistics` gives; the share of elements that are not finite is made of three counts.
-COLUMNS = (*STATISTICS, "non_finite")
-
-_NON_FINITE = ("nan", "pos_inf", "neg_inf")
-_SHARES = (*STATISTICS[1:COUNTS], "non_finite")
-_QUANTILES = {"p1": 0.01, "p5": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95, "p99": 0.99}
-_LARGEST = float(np.finfo(np.float32).max)
+_T = TypeVar("_T")
 
 
 def runs(found: Sequence[Run]) -> dict[str, Any]:
@@ -83,16 +82,27 @@ def steps(found: Run) -> dict[str, Any]:
 
 def statistics(found: Run, kind: Kind, names: Sequence[str], since: int) -> bytes:
     """`/statistics`: float32 [statistics, tensors of that kind, steps from `since` on]."""
-    tensors = [tensor for tensor in found.tensors if tensor.kind == kind]
-    columns: list[npt.NDArray[np.float32]] = []
-    for name in names:
-        counted = _NON_FINITE if name == "non_finite" else (name,)
-        column = np.sum([found.columns(n, tensors, since) for n in counted], axis=0)
-        if name in _SHARES:
-            with np.errstate(invalid="ignore"):  # an empty tensor has no shares: 0 / 0 is NaN
-                column = column / found.columns("size", tensors, since)
-        columns.append(_float32(column))
-    return b"".join(column.tobytes() for column in columns)
+    tensors = np.array([tensor.index for tensor in found.tensors if tensor.kind == kind], np.int64)
+    return b"".join(columns.by_step(found, name, tensors, since).tobytes() for name in names)
+
+
+def findings(found: Run, chosen: Sequence[Rule]) -> dict[str, Any]:
+    """`/findings`."""
+    return {
+        "generation": found.generation,
+        "steps": len(found.steps),
+        "rules": [
+            {"name": r.name, "severity": r.severity, "thresholds": thresholds(r), "advice": r.advice} for r in chosen
+        ],
+        "findings": [
+            {
+                **dataclasses.asdict(finding),
+                "tensor": None if finding.tensor is None else finding.tensor.index,
+                "since": since_when(finding),
+            }
+            for finding in diagnose(Evidence.of(found), chosen)
+        ],
+    }
 
 
 def tensor(found: Run, index: int, step: int) -> dict[str, Any]:
@@ -103,13 +113,11 @@ def tensor(found: Run, index: int, step: int) -> dict[str, Any]:
     """
     digest = found.digest(index, step)
     kept = {section: found.kept_steps(section, index) for section in SECTIONS}
-    quantiles = None
-    if step in kept["histogram"]:
-        try:
-            quantiles = dict(zip(_QUANTILES, found.quantiles(index, step, list(_QUANTILES.values())).tolist()))
-        except PayloadError:
-            # The statistics are still true, and `/payload` says what is wrong with the histogram.
-            quantiles = None
+    try:
+        quantiles = found.stored_quantiles(index, step)
+    except PayloadError:
+        # The statistics are still true, and `/payload` says what is wrong with the histogram.
+        quantiles = None
     earlier = kept["values"][kept["values"] <= step]
     near = earlier[-1:] if len(earlier) else kept["values"][:1]
     return {
@@ -141,27 +149,44 @@ def histograms(found: Run, index: int, since: int) -> tuple[bytes, int]:
       NotLoggedError: There is no such tensor.
       PayloadError: None of its histograms can be read.
     """
-    pieces = found.pieces("histogram", index, since)
-    parts: list[bytes] = []
-    failed = 0
-    failure: PayloadError | None = None
-    for piece in pieces:
-        data = b""
-        if piece is not None:
-            try:
-                data = found.read(piece)
-            except PayloadError as error:
-                failed, failure = failed + 1, error
-        parts.append(struct.pack("<I", len(data)) + data)
-    if failure is not None and failed == sum(piece is not None for piece in pieces):
-        raise failure
-    return b"".join(parts), failed
+    steps, failed = _each(found, "histogram", index, since, bytes)
+    return b"".join(struct.pack("<I", len(data or b"")) + (data or b"") for data in steps), failed
+
+
+def units(found: Run, index: int, statistic: str, since: int) -> tuple[bytes, int]:
+    """`/units`: of the steps that keep them how many there are, how many units, the steps' indices, and the statistic.
+
+    Returns:
+      The answer, and how many steps are left out of it because their units cannot be read.
+
+    Raises:
+      NotLoggedError: There is no such tensor.
+      PayloadError: None of its units can be read.
+    """
+    read, failed = _each(found, "units", index, since, lambda data: unit_statistics.decode_one(data, statistic))
+    kept = {since + i: column for i, column in enumerate(read) if column is not None}
+    newest = len(next(reversed(kept.values()), ()))
+    kept = {i: column for i, column in kept.items() if len(column) == newest}
+    # They are of finite elements: what is infinite is only beyond float32.
+    table = np.clip(np.array(list(kept.values())), -columns.LARGEST, columns.LARGEST).astype("<f4")
+    return struct.pack(f"<{2 + len(kept)}I", len(kept), newest, *kept) + table.tobytes(), failed
+
+
+def _each(
+    found: Run, section: Section, index: int, since: int, decode: Callable[[bytes], _T]
+) -> tuple[list[_T | None], int]:
+    """A section at each step from `since` on, None where there is none; and how many of them cannot be read.
+
+    Raises:
+      NotLoggedError: There is no such tensor.
+      PayloadError: None of them can be read.
+    """
+    read = found.each(section, index, since, decode)
+    errors = [one for one in read if isinstance(one, PayloadError)]
+    if errors and len(errors) == sum(one is not None for one in read):
+        raise errors[-1]
+    return [None if isinstance(one, PayloadError) else one for one in read], len(errors)
 
 
 def _cost(found: Run) -> dict[str, Any] | None:
     return None if found.cost is None else dataclasses.asdict(found.cost)
-
-
-def _float32(column: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
-    """Little-endian float32; what is finite stays finite, so that an infinity is never a matter of rounding."""
-    return np.where(np.isinf(column), column, np.clip(column, -_LARGEST, _LARGEST)).astype("<f4")

@@ -53,15 +53,7 @@ def decode(data: bytes, offset: int = 0) -> tuple[npt.NDArray[np.floating], Prec
     Raises:
       ValueError: There is no whole block there.
     """
-    try:
-        code, rank, shift = _HEAD.unpack_from(data, offset)
-        offset += _HEAD.size
-        shape = struct.unpack_from(f"<{rank}I", data, offset)
-        offset += 4 * rank
-        (length,) = _LENGTH.unpack_from(data, offset)
-        offset += _LENGTH.size
-    except struct.error as error:
-        raise ValueError(f"an array block is cut off: {error}") from None
+    code, shift, shape, offset, length = _head(data, offset)
     if code >= len(_CODES):
         raise ValueError(f"an array block has the unknown code {code}")
     precision = _CODES[code]
@@ -84,3 +76,26 @@ def decode(data: bytes, offset: int = 0) -> tuple[npt.NDArray[np.floating], Prec
     wide = stored.astype(np.float64 if precision == "float64" else np.float32)
     with np.errstate(all="ignore"):  # a damaged shift leads out of the type's range
         return np.ldexp(wide, shift), precision, offset + length
+
+
+def end(data: bytes, offset: int = 0) -> int:
+    """The offset behind the block at `offset`, which is not decoded.
+
+    Raises:
+      ValueError: There is no block there.
+    """
+    *_, offset, length = _head(data, offset)
+    return offset + length
+
+
+def _head(data: bytes, offset: int) -> tuple[int, int, tuple[int, ...], int, int]:
+    """The code, shift and shape of a block, the offset of its elements, and their length in bytes."""
+    try:
+        code, rank, shift = _HEAD.unpack_from(data, offset)
+        offset += _HEAD.size
+        shape = struct.unpack_from(f"<{rank}I", data, offset)
+        offset += 4 * rank
+        (length,) = _LENGTH.unpack_from(data, offset)
+    except struct.error as error:
+        raise ValueError(f"an array block is cut off: {error}") from None
+    return code, shift, shape, offset + _LENGTH.size, length

@@ -24,7 +24,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     demo.add_argument("--no-serve", action="store_true", help="do not start TensorBoard afterwards")
     demo.add_argument("--port", type=int, default=6006, help="TensorBoard's port (default: %(default)s, or a free one)")
+    checked = commands.add_parser(
+        "check", help="say what went wrong in logged trainings; exit status 1 if something did"
+    )
+    checked.add_argument("logdir", help="a folder with runs, as TensorBoard takes it")
+    checked.add_argument("--json", action="store_true", help="print JSON, a list of all findings")
+    checked.add_argument("--all", action="store_true", help="print also what follows from what went wrong first")
     arguments = parser.parse_args(argv)
+    if arguments.command == "check":
+        from tb_layerview.check import check
+
+        return check(arguments.logdir, arguments.json, arguments.all)
+    return _demo(arguments)
+
+
+def _demo(arguments: argparse.Namespace) -> int:
     # Serving the folder above gives the runs their names: `demo` instead of `.`.
     name = "demo-estimator" if arguments.estimator else "demo"
     logdir, served = (arguments.logdir,) * 2 if arguments.logdir else (os.path.join("logs", name), "logs")

@@ -50,6 +50,16 @@ class Tap:
         return dataclasses.replace(self, tensor=tf.TensorSpec(self.tensor.shape, self.tensor.dtype))
 
 
+def difference_dtype(dtype: tf.DType) -> tf.DType:
+    """The type in which a weight's change is computed: half precision would round what is left of a difference."""
+    return tf.float32 if dtype.base_dtype in (tf.float16, tf.bfloat16) else dtype.base_dtype
+
+
+def as_difference(tensor: tf.Tensor) -> tf.Tensor:
+    """A weight in the type in which its change is computed."""
+    return tf.cast(tensor, difference_dtype(tensor.dtype))
+
+
 def reduce(taps: Mapping[int, Tap]) -> Fetches:
     """Adds the digests of all taps.
 

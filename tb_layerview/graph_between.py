@@ -8,7 +8,7 @@ from typing import Any
 
 from tb_layerview.graph_index import GraphIndex, can_fetch
 from tb_layerview.graph_layer import FoundLayer
-from tb_layerview.graph_outputs import NONLINEAR, match_scope, with_activation_function
+from tb_layerview.graph_outputs import NONLINEAR, is_reordered, match_scope, with_activation_function
 
 _POOLING = {
     "MaxPool": "MaxPooling2D",
@@ -17,9 +17,6 @@ _POOLING = {
     "MaxPool3D": "MaxPooling3D",
     "AvgPool3D": "AveragePooling3D",
 }
-
-
-_SUMS = frozenset({"Add", "AddV2", "AddN"})
 
 
 def with_sums(index: GraphIndex, found: list[FoundLayer], notes: list[str]) -> list[FoundLayer]:
@@ -58,18 +55,9 @@ def with_sums(index: GraphIndex, found: list[FoundLayer], notes: list[str]) -> l
 
 
 def _sum_of(index: GraphIndex, tensor: Any) -> Any | None:
-    """The sum (or product) that alone consumes a tensor which is a sum (or product) itself; None if there is none.
-
-    TensorFlow reorders and joins such terms, unless somebody looks at what is between: (x + bias) + residual is then
-    rounded otherwise, and the training no longer the same to the last bit (tried: the projection of an attention, a
-    residual block of dense layers).
-    """
+    """The sum (or product) that alone consumes a tensor which is a sum (or product) itself; None if there is none."""
     consumers = index.consumers(tensor)
-    if len(consumers) != 1:
-        return None
-    made_by, used_by = tensor.op.type, consumers[0].type
-    is_sum = used_by in _SUMS and (made_by in _SUMS or made_by.startswith("BiasAdd"))
-    return consumers[0] if is_sum or made_by == used_by == "Mul" else None
+    return consumers[0] if len(consumers) == 1 and is_reordered(tensor.op, consumers[0]) else None
 
 
 def with_weightless(index: GraphIndex, found: list[FoundLayer]) -> list[FoundLayer]:

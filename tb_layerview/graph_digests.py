@@ -61,33 +61,46 @@ def add_digests(
         key = needed_by.get(tap.source.op) or tap.source.op
         grouped.setdefault(key, {})[number] = tap
     groups = []
-    with _scope(index.graph):
+    with own_scope(index.graph):
         for members in grouped.values():
             sources = frozenset((tap.source.op, tap.source.value_index) for tap in members.values())
-            groups.append(_group(sources, members, {n: tap.source for n, tap in members.items()}, keep))
+            groups.append(make_group(members, {n: tap.source for n, tap in members.items()}, keep, sources))
     return tuple(groups)
 
 
 def add_weight_digests(index: GraphIndex, taps: Mapping[int, GraphTap], keep: Keep) -> DigestGroup:
     """Adds digests of weights, each of which reads its variable anew; they depend on nothing else."""
-    tensors: dict[int, Any] = {}
-    with _scope(index.graph):
-        for number, tap in taps.items():
-            holder = tap.source
-            if isinstance(holder, tf.Tensor):
-                tensor = tf.identity(holder)
-            elif holder.type == "VarHandleOp":
-                tensor = tf.raw_ops.ReadVariableOp(resource=holder.outputs[0], dtype=holder.get_attr("dtype"))
-            else:
-                tensor = tf.identity(holder.outputs[0])
-            tensor.set_shape(tap.tensor.shape)
-            tensors[number] = tensor
-        return _group(frozenset(), taps, tensors, keep)
+    with own_scope(index.graph):
+        return make_group(taps, {number: read_weight(tap) for number, tap in taps.items()}, keep)
 
 
-def _group(
-    sources: frozenset[tuple[Any, int]], taps: Mapping[int, GraphTap], tensors: Mapping[int, Any], keep: Keep
+def read_weight(tap: GraphTap) -> Any:
+    """A new read of a weight, made in the scope that is open."""
+    holder = tap.source
+    if isinstance(holder, tf.Tensor):
+        tensor = tf.identity(holder)
+    elif holder.type == "VarHandleOp":
+        tensor = tf.raw_ops.ReadVariableOp(resource=holder.outputs[0], dtype=holder.get_attr("dtype"))
+    else:
+        tensor = tf.identity(holder.outputs[0])
+    tensor.set_shape(tap.tensor.shape)
+    return tensor
+
+
+def make_group(
+    taps: Mapping[int, GraphTap],
+    tensors: Mapping[int, Any],
+    keep: Keep,
+    sources: frozenset[tuple[Any, int]] = frozenset(),
 ) -> DigestGroup:
+    """Adds digests that are fetched together; in `own_scope`.
+
+    Args:
+      taps: By the tensor's index in the model.
+      tensors: What to digest for each.
+      keep: How much to keep.
+      sources: The tensors, as (operation, output index), that a run that fetches them must have anyway.
+    """
     digested: dict[int, device_digest.Tap] = {}
     for number, tap in taps.items():
         tensor = tensors[number] if tap.transpose is None else tf.transpose(tensors[number], tap.transpose)
@@ -106,7 +119,7 @@ def _plan(tap: GraphTap, keep: Keep) -> tuple[values.Axis, ...] | None:
 
 
 @contextlib.contextmanager
-def _scope(graph: Any) -> Iterator[None]:
+def own_scope(graph: Any) -> Iterator[None]:
     """Where the digests' operations are made: apart from the user's names, and waiting for nothing."""
     with graph.as_default(), graph.control_dependencies(None), tf.name_scope("layerview"):
         yield

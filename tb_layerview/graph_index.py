@@ -93,6 +93,10 @@ class GraphIndex:
             if op not in self._backward and not _SINKS.match(op.type)
         ]
 
+    def users(self, tensor: Any) -> list[Any]:
+        """All operations that take a tensor, whatever they do with it."""
+        return list(self._consumers.get((tensor.op, tensor.value_index), ()))
+
     def is_assigned(self, tensor: Any) -> bool:
         """Whether a tensor goes straight into a variable."""
         return any(op.type.startswith(_ASSIGNMENTS) for op in self._consumers.get((tensor.op, tensor.value_index), ()))

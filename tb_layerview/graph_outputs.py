@@ -28,10 +28,15 @@ NONLINEAR = {
 }
 
 
+#: Operations that multiply matrices, or look up in one.
+CONTRACTIONS = re.compile(r"MatMul$|BatchMatMul|SparseMatMul|Einsum$|Conv\dD|DepthwiseConv2d|(Resource)?Gather")
+
 _FUSED = frozenset(NONLINEAR) - {"Softmax"}
 
 
 _ADDITIONS = frozenset({"BiasAdd", "BiasAddV1", "Add", "AddV2"})
+
+_SUMS = frozenset({"Add", "AddV2", "AddN"})
 
 
 @dataclasses.dataclass
@@ -314,6 +319,27 @@ def _chain(index: GraphIndex, entry: Any) -> tuple[Any | None, list[Any]]:
         if not is_bias:
             break
     return (tensor if tensor is not None and can_fetch(tensor) else None), chain
+
+
+def is_reordered(maker: Any, user: Any) -> bool:
+    """Whether TensorFlow may compute a sum or product and the one that alone takes it in another order, or at once.
+
+    Nobody may then look at what is between: (x + bias) + residual would be rounded otherwise, and the training would no
+    longer be the same to the last bit (tried: the projection of an attention, a residual block of dense layers).
+    """
+    is_sum = user.type in _SUMS and (maker.type in _SUMS or maker.type.startswith("BiasAdd"))
+    return is_sum or maker.type == user.type == "Mul"
+
+
+def is_fused(maker: Any, user: Any) -> bool:
+    """Whether TensorFlow may compute an operation and the one that alone takes its output in one kernel."""
+    if user.type in _FUSED:
+        return True
+    # MatMul and its bias; Sub and Square are one SquaredDifference.
+    return bool(user.type in _ADDITIONS and CONTRACTIONS.search(maker.type)) or (maker.type, user.type) == (
+        "Sub",
+        "Square",
+    )
 
 
 def with_activation_function(index: GraphIndex, tensor: Any) -> Any:

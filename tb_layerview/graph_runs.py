@@ -9,11 +9,12 @@ from typing import Any
 import tensorflow as tf
 
 from tb_layerview.graph_digests import DigestGroup
-from tb_layerview.graph_index import GraphIndex, can_fetch
+from tb_layerview.graph_index import GraphIndex
+from tb_layerview.graph_losses import Losses, RunLosses
 from tb_layerview.graph_search import GraphTaps
 
-# After so many runs that did not raise the global step, runs of that kind are taken not to.
-_NEVER = 64
+#: After so many runs that did not raise the global step, runs of that kind are taken not to.
+NEVER = 64
 
 
 @dataclasses.dataclass
@@ -28,6 +29,7 @@ class KnownRun:
       rise: By how much it raised the global step the last time that it did.
       period: How many runs there were from one rise to the next: more than one where gradients are accumulated.
       since: How many runs there were since the last rise.
+      remark: What is not logged of it and why; empty if there is nothing to say.
     """
 
     is_logged: bool
@@ -37,10 +39,11 @@ class KnownRun:
     rise: int = 1
     period: int = 1
     since: int = 0
+    remark: str = ""
 
     def next_step(self, step: int) -> int:
         """The global step that is to be expected after the next run."""
-        is_due = self.since + 1 >= self.period and self.since < _NEVER
+        is_due = self.since + 1 >= self.period and self.since < NEVER
         return step + self.rise if is_due else step
 
     def follow(self, before: int, after: int) -> None:
@@ -77,14 +80,7 @@ class KnownRuns:
         self._index, self._found, self._groups = index, found, groups
         self._is_training, self._step_raiser = is_training, step_raiser
         self._outputs = {tap.source.op for tap in found.taps if tap.tensor.kind == "activation"}
-        self._losses = [
-            *found.losses,
-            *(
-                tensor
-                for tensor in index.graph.get_collection(tf.compat.v1.GraphKeys.LOSSES)
-                if tensor.shape.rank == 0 and can_fetch(tensor)
-            ),
-        ]
+        self._losses = Losses(index, found.losses, is_training)
         self._runs: dict[Any, KnownRun] = {}
 
     def look_up(self, args: Any) -> KnownRun:
@@ -118,10 +114,12 @@ class KnownRuns:
             for i, group in enumerate(self._groups)
             if all(self._is_at_hand(source, reached, fed) for source in group.sources)
         )
+        losses = self._losses.of(reached, fed)
         return KnownRun(
             is_logged=True,
             groups=groups,
-            scalars=self._scalars(fetched, reached),
+            scalars=self._scalars(fetched, reached, losses),
+            remark=losses.remark,
             tells_step=self._step_raiser is not None and self._step_raiser in reached,
         )
 
@@ -134,16 +132,15 @@ class KnownRuns:
         more = self._index.ancestors([tensor[0]], fed) - reached
         return not any(op.op_def.is_stateful or op.type == "Placeholder" for op in more)
 
-    def _scalars(self, fetched: list[tuple[str, Any]], reached: frozenset[Any]) -> dict[str, Any]:
+    def _scalars(self, fetched: list[tuple[str, Any]], reached: frozenset[Any], losses: RunLosses) -> dict[str, Any]:
         """Loss, learning rates, and what else the run fetches that is a single number."""
         rates = {name: t for name, t in self._found.learning_rates.items() if t.op in reached}
         own: dict[str, Any] = {}
         for name, tensor in fetched:
             if isinstance(tensor, tf.Tensor) and tensor.dtype.is_floating and tensor.shape.rank == 0:
                 own.setdefault(name or tensor.op.name, tensor)
-        losses = {t.name: t for t in self._losses if t.op in reached}
         # Of several losses the one that the run itself asks for is the one that is minimised: an Estimator's is.
-        asked = {t.name: t for t in own.values() if t.name in losses} or losses
+        asked = {t.name: t for t in own.values() if t.name in losses.known} or losses.minimised or losses.known
         if len(asked) == 1 and "loss" not in own:
             (loss,) = asked.values()
             own = {name: t for name, t in own.items() if t.name != loss.name}

@@ -14,6 +14,7 @@ from typing import Any
 import tensorflow as tf
 
 from tb_layerview import graph_between, graph_optimizers, graph_outputs
+from tb_layerview.device_digest import difference_dtype
 from tb_layerview.digest import can_measure
 from tb_layerview.graph_index import HOLDERS, GraphIndex, can_fetch
 from tb_layerview.graph_layer import FoundLayer, class_name_of, in_order, shape_of, split_name, whole_name
@@ -26,9 +27,6 @@ _USUAL_LEAVES = re.compile(
 )
 
 
-_CONTRACTIONS = re.compile(r"MatMul$|BatchMatMul|SparseMatMul|Einsum$|Conv\dD|DepthwiseConv2d|(Resource)?Gather")
-
-
 @dataclasses.dataclass(frozen=True)
 class GraphTap:
     """A tensor of the graph that can be logged.
@@ -36,7 +34,7 @@ class GraphTap:
     Attributes:
       tensor: What it is.
       source: The `tf.Tensor`; for a weight the `tf.Operation` that holds the variable, or a `tf.Tensor` that is
-        computed from variables alone.
+        computed from variables alone; for an update the `tf.Operation` that holds the variable.
       transpose: The order in which to put the source's axes to have those of `tensor`; None if they are in order.
     """
 
@@ -53,7 +51,7 @@ class GraphTaps:
       layers: In the order in which they run.
       taps: Everything that can be logged of them, layer by layer.
       triggers: The operations that update trainable variables: a run that reaches one trains.
-      losses: Scalar `tf.Tensor`s that were differentiated.
+      losses: Scalar `tf.Tensor`s that were differentiated, by the scope of their gradients' operations.
       learning_rates: Scalar `tf.Tensor`s by name: `learning_rate`, or one per optimizer with the first layer's path.
       notes: What is not there to be logged and why, a sentence each.
     """
@@ -61,7 +59,7 @@ class GraphTaps:
     layers: tuple[Layer, ...]
     taps: tuple[GraphTap, ...]
     triggers: frozenset[Any]
-    losses: tuple[Any, ...]
+    losses: dict[str, Any]
     learning_rates: dict[str, Any]
     notes: tuple[str, ...]
 
@@ -86,18 +84,18 @@ def find_layers(index: GraphIndex) -> GraphTaps:
     for number, layer in enumerate(found):
         taps += _taps(number, layer, by_holder, bool(updates), notes, left_out)
     for reason, weights in left_out.items():
-        notes.append(f"no gradient is logged of {_listed(weights)}: {reason}")
+        notes.append(f"no gradient is logged of {listed(weights)}: {reason}")
     return GraphTaps(
         layers=tuple(
             Layer(layer.path, layer.class_name, inputs) for layer, inputs in zip(found, _connections(index, found))
         ),
         taps=tuple(taps),
         triggers=frozenset(update.trigger for update in updates),
-        losses=tuple(
-            op.outputs[0]
-            for op in index.gradient_scopes.values()
+        losses={
+            scope: op.outputs[0]
+            for scope, op in index.gradient_scopes.items()
             if op.outputs and op.outputs[0].shape.rank == 0 and can_fetch(op.outputs[0])
-        ),
+        },
         learning_rates=_learning_rates(updates, found),
         notes=tuple(notes),
     )
@@ -176,7 +174,7 @@ def _is_shared(ops: list[Any], entries: dict[Any, list[Any]]) -> bool:
     matrices = {
         whole_name(op.name)  # the parts of a partitioned variable are one
         for op in ops
-        if (shape_of(op).rank or 0) >= 2 and any(_CONTRACTIONS.search(entry.type) for entry in entries[op])
+        if (shape_of(op).rank or 0) >= 2 and any(graph_outputs.CONTRACTIONS.search(entry.type) for entry in entries[op])
     }
     return len(matrices) > 1 and not all(_USUAL_LEAVES.fullmatch(split_name(name)[1]) for name in matrices)
 
@@ -235,13 +233,18 @@ def _taps(
             add("activation", f"output_{i}" if i else "output", tensor, tensor.dtype, tensor.shape, call=call)
     for name, holder in layer.weights.items():
         add("weight", name, holder, holder.get_attr("dtype"), shape_of(holder))
+    trained: dict[str, graph_optimizers.Update] = {}
     for name in layer.weights:
         if name not in layer.trainable or not is_trained:
             continue
         update = updates.get(layer.weights[name])
         if update is None:
-            notes.append(f"layer {layer.path!r}: weight {name} is updated by no optimizer, so it has no gradient")
-            continue
+            notes.append(
+                f"layer {layer.path!r}: weight {name} is updated by no optimizer, so it has no gradient and no update"
+            )
+        else:
+            trained[name] = update
+    for name, update in trained.items():
         if update.gradient is None:
             left_out.setdefault(update.remark, []).append(f"{layer.path}/{name}")
             continue
@@ -253,6 +256,11 @@ def _taps(
             shape = shape.merge_with(whole)
         axes = ("slice", *default_axes("gradient", shape.rank or 0)[1:]) if update.sparse and shape.rank else None
         add("gradient", name, update.gradient, update.gradient.dtype, shape, axes=axes)
+    for name in trained:
+        holder = layer.weights[name]
+        dtype = holder.get_attr("dtype")
+        if can_measure(dtype.name):  # else that is said of the weight
+            add("update", name, holder, difference_dtype(dtype), shape_of(holder))
     return taps
 
 
@@ -264,7 +272,8 @@ def _axes(layer: FoundLayer, kind: Kind, name: str, rank: int) -> tuple[str, ...
     return axes
 
 
-def _listed(names: list[str], most: int = 8) -> str:
+def listed(names: list[str], most: int = 8) -> str:
+    """Names in a sentence: the first ones, and how many more there are."""
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 

@@ -1,7 +1,8 @@
-"""The tensors of a TensorFlow graph that a person selects by hand: features, labels, anything in between."""
+"""What a person selects of a TensorFlow graph: layers, and any other tensors by hand."""
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import re
 from collections.abc import Iterator
@@ -13,12 +14,51 @@ from tb_layerview.digest import can_measure
 from tb_layerview.graph_index import HOLDERS, GraphIndex, can_fetch
 from tb_layerview.graph_layer import shape_of
 from tb_layerview.graph_outputs import with_activation_function
-from tb_layerview.graph_search import GraphTap
+from tb_layerview.graph_search import GraphTap, GraphTaps
 from tb_layerview.model import Kind, Layer, Tensor, default_axes
 from tb_layerview.options import Select
 
 #: The class of the layers that stand for selected tensors.
 CLASS_NAME = "Tensor"
+
+
+def narrow(index: GraphIndex, found: GraphTaps, select: Select) -> tuple[GraphTaps, tuple[GraphTap, ...]]:
+    """What is selected of what was found, with the tensors that are selected by hand, and the taps of these alone.
+
+    The layers are connected past those that are left out.
+    """
+    numbers: dict[int, int] = {}  # the new ones by the old ones
+    for old, layer in enumerate(found.layers):
+        if select.takes(layer.path, layer.class_name):
+            numbers[old] = len(numbers)
+
+    def nearest(old: int) -> set[int]:
+        reads: set[int] = set()
+        seen: set[int] = set()
+        stack = list(found.layers[old].inputs)
+        while stack:
+            number = stack.pop()
+            if number in numbers:
+                reads.add(numbers[number])
+            elif number not in seen:
+                seen.add(number)
+                stack += found.layers[number].inputs
+        return reads
+
+    layers = tuple(dataclasses.replace(found.layers[old], inputs=tuple(sorted(nearest(old)))) for old in numbers)
+    taps = tuple(
+        dataclasses.replace(tap, tensor=dataclasses.replace(tap.tensor, layer=numbers[tap.tensor.layer]))
+        for tap in found.taps
+        if tap.tensor.layer in numbers and tap.tensor.kind in select.kinds
+    )
+    by_hand, notes = select_tensors(index, select, layers)
+    narrowed = dataclasses.replace(
+        found,
+        layers=layers + layers_of(by_hand, layers),
+        taps=(*taps, *by_hand),
+        notes=(*found.notes, *notes),
+    )
+    return narrowed, tuple(by_hand)
 
 
 def select_tensors(index: GraphIndex, select: Select, layers: tuple[Layer, ...]) -> tuple[list[GraphTap], list[str]]:

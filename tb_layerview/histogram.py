@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -54,21 +55,70 @@ class Histogram:
 
         The error is at most the larger of 5 % of the standard deviation and 7 % of the value; NaN without elements.
         """
-        fractions = np.asarray(q, np.float64)
-        if not len(self.counts):
-            return np.full(fractions.shape, np.nan)
-        ends = np.cumsum(self.counts)
-        position = fractions * (ends[-1] - 1)
-        below = np.floor(position)
+        found = _quantiles(self.counts, [len(self.counts)], q, lambda i: (self.lower[i], self.upper[i]))
+        return np.asarray(found[0])
 
-        def element(k: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-            """The k-th smallest element, as if those of a bin stood evenly within it."""
-            i = np.searchsorted(ends, k, side="right")
-            within = (k - (ends[i] - self.counts[i]) + 0.5) / self.counts[i]
-            return np.asarray(self.lower[i] + within * (self.upper[i] - self.lower[i]))
 
-        low, high = element(below), element(np.minimum(below + 1, ends[-1] - 1))
-        return np.asarray(low + (position - below) * (high - low))
+class Counted(NamedTuple):
+    """The elements of a tensor, counted by their code: see `encode`."""
+
+    code_counts: npt.NDArray[np.integer]
+    center: float
+    shift: int
+
+
+def quantiles_of(counted: Sequence[Counted], q: Sequence[float]) -> npt.NDArray[np.float64]:
+    """What `Histogram.quantiles` gives, for one or more tensors at once, from all their cells: float64 [tensors, q]."""
+    filled = [_signed_cells(one.code_counts) for one in counted]
+    bins = [len(cells) for cells, _ in filled]
+    cells, counts = (np.concatenate([np.zeros(0, np.int64), *columns]) for columns in zip(*filled))
+    owner = np.repeat(np.arange(len(counted)), bins)
+    center = np.array([one.center for one in counted], np.float64)
+    shift = np.array([one.shift for one in counted], np.int64)
+
+    def edges(i: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        return _in_own_unit(cells[i], cells[i] + 1, center[owner[i]], shift[owner[i]])
+
+    return _quantiles(counts, bins, q, edges)
+
+
+def _quantiles(
+    counts: npt.NDArray[np.int64],
+    bins: Sequence[int],
+    q: Sequence[float],
+    edges: Callable[[npt.NDArray[np.int64]], tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]],
+) -> npt.NDArray[np.float64]:
+    """Quantiles of histograms that lie one behind the other.
+
+    Args:
+      counts: int64: elements in each bin of all histograms, none of them 0.
+      bins: How many bins each histogram has.
+      q: Fractions, 0 to 1.
+      edges: Gives the lower and upper edges of bins, by their index in `counts`.
+
+    Returns:
+      float64 [histograms, q]; NaN for a histogram without bins.
+    """
+    found = np.full((len(bins), len(q)), np.nan)
+    ends = np.cumsum(counts)
+    last = np.cumsum(bins)
+    counted = np.concatenate([[0], ends])
+    before, total = counted[last - bins][:, None], np.diff(counted[np.concatenate([[0], last])])[:, None]
+    filled = np.flatnonzero(total)
+    before, total = before[filled], total[filled]
+    position = np.asarray(q, np.float64) * (total - 1)
+    below = np.floor(position).astype(np.int64)
+
+    def element(k: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        """The k-th smallest element, as if those of a bin stood evenly within it."""
+        i = np.searchsorted(ends, before + k, side="right")
+        within = (before + k - (ends[i] - counts[i]) + 0.5) / counts[i]
+        lower, upper = edges(i)
+        return np.asarray(lower + within * (upper - lower))
+
+    low, high = element(below), element(np.minimum(below + 1, total - 1))
+    found[filled] = low + (position - below) * (high - low)
+    return found
 
 
 def encode(code_counts: npt.NDArray[np.integer], center: float = 0.0, shift: int = 0) -> bytes:
@@ -114,11 +164,22 @@ def decode(data: bytes) -> Histogram:
         raise ValueError(f"a histogram that says {bins} bins ends after {b}") from None
     if i != len(numbers) or (bins and end > _NON_FINITE):
         raise ValueError("a histogram's bins do not fill its bytes, or lie beyond the largest float")
+    lower, upper = _in_own_unit(starts, ends, center, shift)
+    return Histogram(lower, upper, counts)
+
+
+def _in_own_unit(
+    starts: npt.NDArray[np.int64],
+    ends: npt.NDArray[np.int64],
+    center: float | npt.NDArray[np.float64],
+    shift: int | npt.NDArray[np.int64],
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """The edges of bins of signed cells, in the tensor's own unit; those of cell 0 are both its value."""
     zero = (starts == 0) & (ends == 1)
     with np.errstate(over="ignore"):
         lower = center + np.ldexp(np.where(zero, 0.0, _edge(starts)), shift)
         upper = center + np.ldexp(np.where(zero, 0.0, _edge(ends)), shift)
-    return Histogram(lower, upper, counts)
+    return np.asarray(lower), np.asarray(upper)
 
 
 def _edge(cell: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
@@ -134,7 +195,7 @@ def _signed_cells(code_counts: npt.NDArray[np.integer]) -> tuple[npt.NDArray[np.
     """Cells that hold elements, ascending in value, as signed numbers, and how many each holds."""
     positive, negative = code_counts[:_NON_FINITE], code_counts[_HALF : _HALF + _NON_FINITE]
     in_order = np.concatenate([negative[:0:-1], positive[:1] + negative[:1], positive[1:]])
-    index = np.flatnonzero(in_order)
+    index = np.flatnonzero(in_order != 0)  # six times as fast as on the counts themselves
     return index - (_NON_FINITE - 1), in_order[index].astype(np.int64)
 
 

@@ -9,11 +9,11 @@ from typing import Any
 import tensorflow as tf
 
 from tb_layerview import keras_axes, values
-from tb_layerview.device_digest import Tap
+from tb_layerview.device_digest import Tap, as_difference
 from tb_layerview.digest import can_measure
 from tb_layerview.keras_axes import Layout
 from tb_layerview.keras_trace import Call, missing, producers, values_of
-from tb_layerview.keras_updates import Update, as_difference
+from tb_layerview.keras_updates import Update
 from tb_layerview.model import Kind, Layer, Model, Tensor
 from tb_layerview.options import Keep, Select
 

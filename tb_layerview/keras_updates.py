@@ -9,14 +9,9 @@ from typing import Any
 import tensorflow as tf
 
 from tb_layerview import device_digest
-from tb_layerview.device_digest import Tap
+from tb_layerview.device_digest import Tap, as_difference
 from tb_layerview.digest import Measurement
 from tb_layerview.keras_axes import Layout
-
-
-def as_difference(tensor: tf.Tensor) -> tf.Tensor:
-    """A weight in the type in which its change is computed: half precision would round what is left of a difference."""
-    return tf.cast(tensor, tf.float32) if tensor.dtype.base_dtype in (tf.float16, tf.bfloat16) else tensor
 
 
 @dataclasses.dataclass(frozen=True)

@@ -99,7 +99,7 @@ class StepRecord(_message.Message):
     def __init__(self, step: _Optional[int] = ..., mode: _Optional[_Union[Mode, str]] = ..., columns: _Optional[_Iterable[_Union[Columns, _Mapping]]] = ..., scalars: _Optional[_Mapping[str, float]] = ..., cost: _Optional[_Union[Cost, _Mapping]] = ...) -> None: ...
 
 class Columns(_message.Message):
-    __slots__ = ("tensor", "size", "nan", "pos_inf", "neg_inf", "zero", "negative", "min", "max", "mean", "std", "rms", "histograms", "units", "values")
+    __slots__ = ("tensor", "size", "nan", "pos_inf", "neg_inf", "zero", "negative", "min", "max", "mean", "std", "rms", "histograms", "units", "values", "p1", "p5", "p25", "p50", "p75", "p95", "p99", "silent")
     TENSOR_FIELD_NUMBER: _ClassVar[int]
     SIZE_FIELD_NUMBER: _ClassVar[int]
     NAN_FIELD_NUMBER: _ClassVar[int]
@@ -115,6 +115,14 @@ class Columns(_message.Message):
     HISTOGRAMS_FIELD_NUMBER: _ClassVar[int]
     UNITS_FIELD_NUMBER: _ClassVar[int]
     VALUES_FIELD_NUMBER: _ClassVar[int]
+    P1_FIELD_NUMBER: _ClassVar[int]
+    P5_FIELD_NUMBER: _ClassVar[int]
+    P25_FIELD_NUMBER: _ClassVar[int]
+    P50_FIELD_NUMBER: _ClassVar[int]
+    P75_FIELD_NUMBER: _ClassVar[int]
+    P95_FIELD_NUMBER: _ClassVar[int]
+    P99_FIELD_NUMBER: _ClassVar[int]
+    SILENT_FIELD_NUMBER: _ClassVar[int]
     tensor: _containers.RepeatedScalarFieldContainer[int]
     size: _containers.RepeatedScalarFieldContainer[int]
     nan: _containers.RepeatedScalarFieldContainer[int]
@@ -130,7 +138,15 @@ class Columns(_message.Message):
     histograms: Section
     units: Section
     values: Section
-    def __init__(self, tensor: _Optional[_Iterable[int]] = ..., size: _Optional[_Iterable[int]] = ..., nan: _Optional[_Iterable[int]] = ..., pos_inf: _Optional[_Iterable[int]] = ..., neg_inf: _Optional[_Iterable[int]] = ..., zero: _Optional[_Iterable[int]] = ..., negative: _Optional[_Iterable[int]] = ..., min: _Optional[_Iterable[float]] = ..., max: _Optional[_Iterable[float]] = ..., mean: _Optional[_Iterable[float]] = ..., std: _Optional[_Iterable[float]] = ..., rms: _Optional[_Iterable[float]] = ..., histograms: _Optional[_Union[Section, _Mapping]] = ..., units: _Optional[_Union[Section, _Mapping]] = ..., values: _Optional[_Union[Section, _Mapping]] = ...) -> None: ...
+    p1: _containers.RepeatedScalarFieldContainer[float]
+    p5: _containers.RepeatedScalarFieldContainer[float]
+    p25: _containers.RepeatedScalarFieldContainer[float]
+    p50: _containers.RepeatedScalarFieldContainer[float]
+    p75: _containers.RepeatedScalarFieldContainer[float]
+    p95: _containers.RepeatedScalarFieldContainer[float]
+    p99: _containers.RepeatedScalarFieldContainer[float]
+    silent: _containers.RepeatedScalarFieldContainer[float]
+    def __init__(self, tensor: _Optional[_Iterable[int]] = ..., size: _Optional[_Iterable[int]] = ..., nan: _Optional[_Iterable[int]] = ..., pos_inf: _Optional[_Iterable[int]] = ..., neg_inf: _Optional[_Iterable[int]] = ..., zero: _Optional[_Iterable[int]] = ..., negative: _Optional[_Iterable[int]] = ..., min: _Optional[_Iterable[float]] = ..., max: _Optional[_Iterable[float]] = ..., mean: _Optional[_Iterable[float]] = ..., std: _Optional[_Iterable[float]] = ..., rms: _Optional[_Iterable[float]] = ..., histograms: _Optional[_Union[Section, _Mapping]] = ..., units: _Optional[_Union[Section, _Mapping]] = ..., values: _Optional[_Union[Section, _Mapping]] = ..., p1: _Optional[_Iterable[float]] = ..., p5: _Optional[_Iterable[float]] = ..., p25: _Optional[_Iterable[float]] = ..., p50: _Optional[_Iterable[float]] = ..., p75: _Optional[_Iterable[float]] = ..., p95: _Optional[_Iterable[float]] = ..., p99: _Optional[_Iterable[float]] = ..., silent: _Optional[_Iterable[float]] = ...) -> None: ...
 
 class Section(_message.Message):
     __slots__ = ("offset", "length", "crc32")

@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from tensorboard.compat.proto import event_pb2, summary_pb2, tensor_pb2, tensor_shape_pb2, types_pb2
 
 from tb_layerview import histogram, record, units, values
@@ -21,6 +23,7 @@ from tb_layerview.arrays import Precision
 from tb_layerview.crc32c import masked_crc32c
 from tb_layerview.digest import Digest, Measurement
 from tb_layerview.model import Mode, Model
+from tb_layerview.summary import summarise
 
 # A shard is what the plugin reads again while a run grows.
 _SHARD_STEPS = 512
@@ -85,6 +88,7 @@ class Log:
         scalars: Mapping[str, float] | None = None,
         cost: pb.Cost | None = None,
         precision: Precision = "float16",
+        summaries: npt.NDArray[np.float32] | None = None,
     ) -> None:
         """Appends a step, or adds to the one that was appended last.
 
@@ -98,6 +102,8 @@ class Log:
           scalars: Loss, metrics, learning rate by name.
           cost: What logging has cost so far; how many bytes, is filled in.
           precision: How kept values are stored.
+          summaries: What `summarise` made of the measurements before parts were left out of them; if not given, it is
+            made of what is there.
 
         Raises:
           ValueError: `step` is smaller than the one before.
@@ -114,6 +120,8 @@ class Log:
             self._shard_steps += 1
         self._last.mode = _MODES[mode]
         columns = self._columns(measurements, precision)
+        for name, column in zip(record.SUMMARIES, summarise(measurements) if summaries is None else summaries):
+            getattr(columns, name).extend(column.tolist())
         if self._last.columns and self._last.columns[-1].tensor == columns.tensor:
             del self._last.columns[-1]
         self._last.columns.append(columns)

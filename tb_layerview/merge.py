@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tb_layerview.model import Layer, Mode, Model
-from tb_layerview.run import LoggedTensor, Part, Run
+from tb_layerview.part import Part
+from tb_layerview.run import LoggedTensor, Run
 from tb_layerview.shard import Shard
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import io
 import os
 import re
 import zlib
+from collections.abc import Iterable
+from typing import NamedTuple
 
 from tb_layerview.record import payload_name
 
@@ -49,32 +53,65 @@ def read(folder: str | os.PathLike[str] | None, piece: Piece) -> bytes:
     Raises:
       PayloadError: The file is missing, cut off or damaged, or there is no folder.
     """
+    (found,) = read_all(folder, [piece])
+    if isinstance(found, PayloadError):
+        raise found
+    return found
+
+
+def read_all(folder: str | os.PathLike[str] | None, pieces: Iterable[Piece]) -> list[bytes | PayloadError]:
+    """Reads pieces and checks them; for each its bytes, or the error that `read` would raise. Opens each file once."""
+    with contextlib.ExitStack() as stack:
+        files: dict[str, _File | PayloadError] = {}
+        found: list[bytes | PayloadError] = []
+        for piece in pieces:
+            if piece.writer not in files:
+                files[piece.writer] = _open(folder, piece.writer, stack)
+            file = files[piece.writer]
+            found.append(file if isinstance(file, PayloadError) else _read(file, piece))
+        return found
+
+
+class _File(NamedTuple):
+    path: str
+    size: int
+    raw: io.FileIO
+
+
+def _open(folder: str | os.PathLike[str] | None, writer: str, stack: contextlib.ExitStack) -> _File | PayloadError:
     if folder is None:
-        raise PayloadError(
+        return PayloadError(
             "this run's folder is not on this machine, so what lies beside the event file cannot be read; "
             "start TensorBoard where the logs are, or copy the whole folder here."
         )
-    path = os.path.join(folder, payload_name(piece.writer))
-    data = b""
+    path = os.path.join(folder, payload_name(writer))
     try:
-        with open(path, "rb") as file:
-            there = max(0, min(piece.length, os.fstat(file.fileno()).st_size - piece.offset))
-            if there == piece.length:
-                file.seek(piece.offset)
-                data = file.read(piece.length)
-                there = len(data)
+        raw = stack.enter_context(open(path, "rb", buffering=0))
+        return _File(path, os.fstat(raw.fileno()).st_size, raw)
     except FileNotFoundError:
-        raise PayloadError(f"{path} is missing: it lies beside the event file and must be copied with it.") from None
+        return PayloadError(f"{path} is missing: it lies beside the event file and must be copied with it.")
     except OSError as error:
-        raise PayloadError(f"{path} cannot be read: {error.strerror or error}.") from error
+        return PayloadError(f"{path} cannot be read: {error.strerror or error}.")
+
+
+def _read(file: _File, piece: Piece) -> bytes | PayloadError:
+    data = b""
+    there = max(0, min(piece.length, file.size - piece.offset))
+    if there == piece.length:
+        try:
+            file.raw.seek(piece.offset)
+            data = file.raw.read(piece.length)
+        except OSError as error:
+            return PayloadError(f"{file.path} cannot be read: {error.strerror or error}.")
+        there = len(data)
     if there != piece.length:
-        raise PayloadError(
-            f"{path} is cut off: {piece.length} bytes from byte {piece.offset} on were logged, "
+        return PayloadError(
+            f"{file.path} is cut off: {piece.length} bytes from byte {piece.offset} on were logged, "
             f"{there} of them are there."
         )
     if zlib.crc32(data) != piece.crc32:
-        raise PayloadError(
-            f"{path} is damaged: the {piece.length} bytes from byte {piece.offset} on do not have the checksum "
+        return PayloadError(
+            f"{file.path} is damaged: the {piece.length} bytes from byte {piece.offset} on do not have the checksum "
             "that was logged."
         )
     return data

@@ -15,6 +15,7 @@ from tb_layerview.arrays import Precision
 from tb_layerview.digest import Measurement
 from tb_layerview.model import Tensor
 from tb_layerview.options import Keep, Schedule, interval
+from tb_layerview.record import SUMMARIES
 
 #: The training that is planned for, in steps. What a longer one logs beyond is held by `Plan.fit`.
 PLANNED_STEPS = 100_000
@@ -28,7 +29,8 @@ _END_OF_UNPLANNED = {"values": 0.85, "units": 0.85, "histograms": 0.92}
 _VALUES_THIN_FROM = 0.5
 
 # Bytes, measured on what is written; `tests/test_plan.py` holds them against real runs.
-_EVENT = 420  # an event without tensors: tag, plugin, scalars, cost
+_SUMMARIES = 4 * len(SUMMARIES)  # a float each
+_EVENT = 450  # an event without tensors: tag, plugin, scalars, cost
 _UNITS, _PER_UNIT = 85, 5.2  # four float16 blocks, deflated
 _DEFLATED = 0.93  # deflated floats, of their size; activations behind a ReLU take two thirds of that
 # log2 of a tensor's elements, and the bytes of its histogram: normally distributed ones'.
@@ -268,7 +270,7 @@ def _digest_bytes(index: int, elements: int) -> int:
     """One tensor's entries in the columns of an event: see `layerview.proto`."""
     size = _varint(elements)
     counts = size + 3 + 2 * size  # all; none that is not finite; zeros and negative ones
-    return _varint(index) + counts + 5 * 8 + 3 * 4 + (2 + 2 + 3)
+    return _varint(index) + counts + 5 * 8 + _SUMMARIES + 3 * 4 + (2 + 2 + 3)
 
 
 def _varint(number: int) -> int:
@@ -281,7 +283,7 @@ def _most_bytes(measurements: Mapping[int, Measurement], precision: Precision) -
     itemsize = np.dtype(precision).itemsize
     most = {"steps": 2 * _EVENT, "histograms": 0, "units": 0, "values": 0}
     for index, m in measurements.items():
-        most["steps"] += _varint(index) + 6 * _varint(m.digest.size) + 5 * 8 + 3 * (4 + 4)
+        most["steps"] += _varint(index) + 6 * _varint(m.digest.size) + 5 * 8 + _SUMMARIES + 3 * (4 + 4)
         if m.code_counts is not None:
             most["histograms"] += min(histogram.MAX_BYTES, 16 + 8 * m.digest.size)
         if m.units is not None:

@@ -14,11 +14,13 @@ from tensorboard.backend import http_util
 from tensorboard.plugins import base_plugin
 from werkzeug import wrappers
 
-from tb_layerview import answers
+from tb_layerview import answers, units
+from tb_layerview.columns import COLUMNS
 from tb_layerview.model import KINDS
 from tb_layerview.payload_file import PayloadError
 from tb_layerview.record import PLUGIN_NAME
-from tb_layerview.run import NotLoggedError, Run
+from tb_layerview.rules import with_thresholds
+from tb_layerview.run import UPDATE_RATIO, NotLoggedError, Run
 from tb_layerview.shard import SECTIONS
 from tb_layerview.source import RunSource
 
@@ -69,9 +71,11 @@ class LayerViewPlugin(base_plugin.TBPlugin):
             "/run": _answering(self._serve_run),
             "/steps": _answering(self._serve_steps),
             "/statistics": _answering(self._serve_statistics),
+            "/findings": _answering(self._serve_findings),
             "/tensor": _answering(self._serve_tensor),
             "/payload": _answering(self._serve_payload),
             "/histograms": _answering(self._serve_histograms),
+            "/units": _answering(self._serve_units),
             **static_routes(STATIC),
         }
 
@@ -89,12 +93,28 @@ class LayerViewPlugin(base_plugin.TBPlugin):
         kind = _one_of(request, "kind", KINDS)
         names = request.args.getlist("statistic")
         if not names:
-            raise _RequestError(f"statistic is missing; it is one or more of {', '.join(answers.COLUMNS)}.")
+            raise _RequestError(f"statistic is missing; it is one or more of {', '.join(COLUMNS)}.")
         for name in names:
-            _check("statistic", name, answers.COLUMNS)
+            _check("statistic", name, COLUMNS)
+        if UPDATE_RATIO in names and kind != "update":
+            raise _RequestError(f"statistic={UPDATE_RATIO!r} is of updates alone: ask for it with kind=update.")
         since = _number(request, "since", default=0)
         run = self._run(request)
         return _bytes(request, answers.statistics(run, kind, names, since), run)
+
+    def _serve_findings(self, request: wrappers.Request) -> wrappers.Response:
+        thresholds: dict[str, float] = {}
+        for given in request.args.getlist("threshold"):
+            name, _, value = given.rpartition(":")
+            try:
+                thresholds[name] = float(value)
+            except ValueError:
+                raise _RequestError(f"threshold={given!r} is not rule.threshold:number.") from None
+        try:
+            chosen = with_thresholds(thresholds)
+        except ValueError as error:
+            raise _RequestError(f"{error}.") from error
+        return _json(request, answers.findings(self._run(request), chosen))
 
     def _serve_tensor(self, request: wrappers.Request) -> wrappers.Response:
         index, step = _number(request, "tensor"), _number(request, "step", least=None)
@@ -110,6 +130,13 @@ class LayerViewPlugin(base_plugin.TBPlugin):
         index, since = _number(request, "tensor"), _number(request, "since", default=0)
         run = self._run(request)
         data, failed = answers.histograms(run, index, since)
+        return _bytes(request, data, run, Unreadable=failed)
+
+    def _serve_units(self, request: wrappers.Request) -> wrappers.Response:
+        index, since = _number(request, "tensor"), _number(request, "since", default=0)
+        statistic = _one_of(request, "statistic", units.STATISTICS)
+        run = self._run(request)
+        data, failed = answers.units(run, index, statistic, since)
         return _bytes(request, data, run, Unreadable=failed)
 
     def _run(self, request: wrappers.Request) -> Run:

@@ -10,6 +10,10 @@ FORMAT = 1
 PLUGIN_NAME = "layerview"
 #: The folder below a log folder that holds what is logged.
 FOLDER = "layers"
+#: The quantiles that are stored as columns, and the fraction of the elements that lies below each.
+QUANTILES = {"p1": 0.01, "p5": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95, "p99": 0.99}
+#: The columns that older writers do not write: quantiles, and the share of units that are silent.
+SUMMARIES = (*QUANTILES, "silent")
 
 
 def payload_name(writer: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import functools
+import math
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,10 +18,17 @@ from tb_layerview import histogram, payload_file, units, values
 from tb_layerview.digest import Digest
 from tb_layerview.histogram import Histogram
 from tb_layerview.model import Kind, Layer, Mode, Model
-from tb_layerview.payload_file import Piece
-from tb_layerview.shard import COUNTS, SECTIONS, STATISTICS, Cost, Section, Shard
+from tb_layerview.part import Part
+from tb_layerview.payload_file import PayloadError, Piece
+from tb_layerview.record import QUANTILES, SUMMARIES
+from tb_layerview.shard import COUNTS, STATISTICS, Cost, Section
 from tb_layerview.units import Units
 from tb_layerview.values import Values
+
+#: The one statistic that is not stored: that of an update and a weight.
+UPDATE_RATIO = "update_ratio"
+#: All that `Run.statistics` gives.
+NAMES = (*STATISTICS, *SUMMARIES, UPDATE_RATIO)
 
 _T = TypeVar("_T")
 
@@ -59,35 +67,6 @@ class LoggedTensor:
     def __str__(self) -> str:
         call = f", call {self.call}" if self.call else ""
         return f"{self.kind} {self.name!r} of layer {self.layer!r}{call}"
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Part:
-    """The rows of one shard that are in a run.
-
-    Attributes:
-      writer: Id of its writer.
-      shard: The shard.
-      rows: int64 [n]: rows of the shard.
-      positions: int64 [n], ascending: the place of each in `Run.steps`.
-      own_index: int64 [tensors of the run]: the writer's own index of each tensor, -1 if it has none.
-    """
-
-    writer: str
-    shard: Shard
-    rows: npt.NDArray[np.int64]
-    positions: npt.NDArray[np.int64]
-    own_index: npt.NDArray[np.int64]
-
-    def kept(self, section: Section, tensor: int) -> npt.NDArray[np.bool_]:
-        """Whether each row keeps that section of the tensor of the run, bool [n]."""
-        own = int(self.own_index[tensor])
-        kept = self.shard.kept[SECTIONS.index(section)]
-        return kept[self.rows, own] if 0 <= own < kept.shape[1] else np.zeros(len(self.rows), bool)
-
-    def piece(self, section: Section, row: int, tensor: int) -> Piece:
-        """Where a section that a row of the shard keeps lies."""
-        return self.shard.piece(self.writer, section, row, int(self.own_index[tensor]))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -161,11 +140,15 @@ class Run:
         """A statistic of all tensors at all steps.
 
         Args:
-          statistic: `size`, `nan`, `pos_inf`, `neg_inf`, `zero` or `negative`, counts of elements; or `min`, `max`,
-            `mean`, `std` or `rms` of the finite elements, in the tensor's own unit.
+          statistic: `size`, `nan`, `pos_inf`, `neg_inf`, `zero` or `negative`, counts of elements; `min`, `max`,
+            `mean`, `std` or `rms` of the finite elements, in the tensor's own unit; their quantiles `p1`, `p5`, `p25`,
+            `p50`, `p75`, `p95` or `p99`, which are off by no more than `Histogram.quantiles` says; `silent`, the share
+            (0 to 1) of units whose finite elements are all zero; or `update_ratio`, the rms of an update by the rms of
+            the weight that it changes, which is infinite where that is all zero.
 
         Returns:
-          float64 [tensors, steps]; NaN where a tensor was not logged, or has no finite element to take it of.
+          float64 [tensors, steps]; NaN where a tensor was not logged, or has nothing to take it of: no finite element,
+          no units, no weight; or where an older writer did not store it.
 
         Raises:
           NotLoggedError: There is no such statistic.
@@ -174,16 +157,31 @@ class Run:
 
     def columns(self, statistic: str, tensors: Sequence[SupportsIndex], since: int = 0) -> npt.NDArray[np.float64]:
         """The part of `statistics` for some tensors and the steps from index `since` on."""
-        if statistic not in STATISTICS:
-            raise NotLoggedError(f"there is no statistic {statistic!r}; there are {', '.join(STATISTICS)}.")
         wanted = np.array([operator.index(tensor) for tensor in tensors], np.int64)
-        found = np.full((len(wanted), len(self.steps)), np.nan)
+        found = np.full((len(wanted), max(0, len(self.steps) - since)), np.nan)
         for part in self.parts:
-            table = part.shard.table[STATISTICS.index(statistic)]
-            here = part.own_index[wanted]
-            there = np.flatnonzero((here >= 0) & (here < table.shape[1]))
-            found[np.ix_(there, part.positions)] = table[np.ix_(part.rows, here[there])].T
-        return found[:, since:]
+            positions = part.positions[part.positions >= since]
+            if len(positions):
+                found[:, positions - since] = self.part_column(part, statistic, wanted, since).T
+        return found
+
+    def part_column(
+        self, part: Part, statistic: str, tensors: npt.NDArray[np.int64], since: int = 0
+    ) -> npt.NDArray[np.float64]:
+        """What `columns` gives for the rows of one of the run's parts: float64 [rows, tensors]."""
+        if statistic not in NAMES:
+            raise NotLoggedError(f"there is no statistic {statistic!r}; there are {', '.join(NAMES)}.")
+        if statistic != UPDATE_RATIO:
+            return part.column(statistic, tensors, since)
+        with np.errstate(invalid="ignore", divide="ignore"):  # a weight that is all zero
+            return part.column("rms", tensors, since) / part.column("rms", self._weights[tensors], since)
+
+    @functools.cached_property
+    def _weights(self) -> npt.NDArray[np.int64]:
+        """int64 [tensors]: for each update the weight that it changes; -1 where there is none."""
+        weights = {(t.layer, t.call, t.name): t.index for t in self.tensors if t.kind == "weight"}
+        found = [weights.get((t.layer, t.call, t.name), -1) if t.kind == "update" else -1 for t in self.tensors]
+        return np.array(found, np.int64)
 
     @functools.cached_property
     def scalars(self) -> dict[str, npt.NDArray[np.float64]]:
@@ -223,6 +221,26 @@ class Run:
             raise NotLoggedError(f"{self.tensors[index]} was not logged at step {step}.")
         counts, moments = table[:COUNTS, own], table[COUNTS:, own]
         return Digest(*(int(count) for count in counts), *moments.tolist())
+
+    def stored_quantiles(self, tensor: SupportsIndex, step: int) -> dict[str, float] | None:
+        """The quantiles of `QUANTILES` of a tensor at a step, NaN without finite elements.
+
+        They come from the columns; of logs of older writers, and of tensors that float32 does not hold, from the
+        histogram. None where none is kept there.
+
+        Raises:
+          NotLoggedError: The tensor was not logged at that step.
+          PayloadError: There is only the histogram, and its file is missing, cut off or damaged.
+        """
+        digest, position = self.digest(tensor, step), self._position(step)
+        stored = {name: float(self.columns(name, [tensor], position)[0, 0]) for name in QUANTILES}
+        largest, single = max(abs(digest.min), abs(digest.max)), np.finfo(np.float32)
+        is_held = not largest or float(single.tiny) <= largest <= float(single.max)
+        if math.isnan(largest) or (is_held and not math.isnan(stored["p50"])):
+            return stored
+        if step not in self.kept_steps("histogram", tensor):
+            return None
+        return dict(zip(QUANTILES, self.quantiles(tensor, step, list(QUANTILES.values())).tolist()))
 
     def histogram(self, tensor: SupportsIndex, step: int) -> Histogram:
         """The distribution of a tensor at a step.
@@ -293,15 +311,28 @@ class Run:
         if step not in kept:
             where = f"the nearest step that does is {_nearest_step(kept, step)}" if len(kept) else "no step does"
             raise NotLoggedError(f"{self.tensors[index]} keeps no {section} at step {step}; {where}.")
-        return self.read(part.piece(section, row, index))
+        return payload_file.read(self.payload_folder, part.piece(section, row, index))
 
-    def read(self, piece: Piece) -> bytes:
-        """Reads a piece of one of this run's payload files.
+    def each(
+        self, section: Section, tensor: SupportsIndex, since: int, decode: Callable[[bytes], _T]
+    ) -> list[_T | PayloadError | None]:
+        """What `decode` makes of a section of a tensor at each step from index `since` on.
 
-        Raises:
-          PayloadError: The payload file is missing, cut off or damaged.
+        None where it is not kept, and where it cannot be read or decoded (a `ValueError`) the error.
         """
-        return payload_file.read(self.payload_folder, piece)
+        found: list[_T | PayloadError | None] = []
+        pieces = self.pieces(section, tensor, since)
+        read = iter(payload_file.read_all(self.payload_folder, filter(None, pieces)))
+        for piece in pieces:
+            data = None if piece is None else next(read)
+            if isinstance(data, bytes):
+                try:
+                    found.append(_decoded(decode, data))
+                except PayloadError as error:
+                    found.append(error)
+            else:
+                found.append(data)
+        return found
 
     def _index(self, tensor: SupportsIndex) -> int:
         index = operator.index(tensor)
@@ -329,7 +360,7 @@ def _decoded(decode: Callable[[bytes], _T], data: bytes) -> _T:
     try:
         return decode(data)
     except ValueError as error:
-        raise payload_file.PayloadError(f"what the payload file holds cannot be decoded: {error}.") from error
+        raise PayloadError(f"what the payload file holds cannot be decoded: {error}.") from error
 
 
 def _list(tensors: Sequence[LoggedTensor]) -> str:

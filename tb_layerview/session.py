@@ -14,11 +14,14 @@ from collections.abc import Callable, Iterator, Mapping
 from tb_layerview import layerview_pb2 as pb
 from tb_layerview import record
 from tb_layerview.budget import Budget
+from tb_layerview.diagnosis import Finding, counted, since
 from tb_layerview.digest import Measurement
 from tb_layerview.log import Log
 from tb_layerview.model import Mode, Model
 from tb_layerview.options import Keep, Schedule
 from tb_layerview.plan import Plan
+from tb_layerview.summary import summarise
+from tb_layerview.watch import Watch
 
 logger = logging.getLogger("tb_layerview")
 
@@ -71,6 +74,8 @@ class Session:
         self._failures: set[str] = set()
         self._logged = self._skipped = 0
         self._plan = Plan(schedule, keep)
+        self._watch: Watch | None = None  # once it is known what is logged; of the writing thread
+        self._findings: list[Finding] = []
         self._is_full = False
         self._last: int | None = None
         self._decided: tuple[int, bool] | None = None
@@ -156,7 +161,15 @@ class Session:
         described = dataclasses.replace(model, notes=(*model.notes, *self._plan.in_words()))
         for sentence in self._plan.in_words():
             logger.info("tb_layerview: %s.", sentence)
-        self._put("the log", lambda: self._log.describe(described))
+
+        def begin() -> None:
+            self._log.describe(described)
+            if self._watch is None:
+                self._watch = Watch(described)
+            else:
+                self._watch.describe(described)
+
+        self._put("the log", begin)
 
     def write(self, step: int, measure: Measure, scalars: Mapping[str, float]) -> None:
         """Hands a step to the writing thread.
@@ -177,17 +190,37 @@ class Session:
 
         def append() -> None:
             written = self._log.bytes_written
-            measurements = self._plan.fit(step, measure(), written, self._keep.precision)
+            measured = measure()
+            summaries = summarise(measured)  # of all that was measured, whatever of it is kept
+            measurements = self._plan.fit(step, measured, written, self._keep.precision)
             if measurements is None:
                 self._is_full = True
                 self.report("the byte cap", f"{written:,} bytes are written; {_RAISE_THE_CAP}")
                 return
             self._log.write(
-                step, measurements, mode=self.mode, scalars=scalars, cost=cost, precision=self._keep.precision
+                step,
+                measurements,
+                mode=self.mode,
+                scalars=scalars,
+                cost=cost,
+                precision=self._keep.precision,
+                summaries=summaries,
             )
             self._logged += is_new
+            if self._watch is not None:
+                digests = {index: measurement.digest for index, measurement in measured.items()}
+                self._tell(self._watch.see(step, digests, scalars, summaries))
 
         self._put("the log", append)
+
+    def _tell(self, found: list[Finding]) -> None:
+        """Says once what is wrong, and of what follows from it only how much there is."""
+        for i, finding in enumerate(found):
+            if finding.follows is None:
+                following = sum(other.follows == i for other in found)
+                more = f" ({following:,} more follow from it)" if following else ""
+                logger.warning("tb_layerview: %s.", f"{since(finding)}, {finding.words}{more}")
+        self._findings += found
 
     def _put(self, what: str, action: Callable[[], None]) -> None:
         if self._thread is None:
@@ -231,7 +264,8 @@ class Session:
         budget, training = self.budget, max(self.budget.training, 1e-9)
         skipped = f", {self._skipped:,} left out to stay within the budget" if self._skipped else ""
         return (
-            f"tb_layerview: {self._logged:,} steps logged{skipped}; {self._log.bytes_written / 1e6:,.1f} MB in "
+            (f"tb_layerview: {counted(self._findings)}, see above\n" if self._findings else "")
+            + f"tb_layerview: {self._logged:,} steps logged{skipped}; {self._log.bytes_written / 1e6:,.1f} MB in "
             f"{os.path.join(self._logdir, record.FOLDER)}\n"
             f"tb_layerview: logging took {budget.logging:.1f} s, {100 * budget.logging / training:.1f} % of the "
             f"training's {training:.1f} s; set-up took {budget.set_up:.1f} s"

@@ -14,6 +14,7 @@ from google.protobuf.message import DecodeError
 from tb_layerview import layerview_pb2 as pb
 from tb_layerview.model import Mode
 from tb_layerview.payload_file import Piece
+from tb_layerview.record import SUMMARIES
 
 Section = Literal["histogram", "units", "values"]
 
@@ -73,6 +74,8 @@ class Shard:
       costs: One a row; None where the writer measures none.
       table: float64 [STATISTICS, rows, tensors]: NaN where a tensor was not logged, and for statistics of the finite
         elements where there are none. A count is exact, up to 2**53.
+      summaries: float32 [SUMMARIES, rows, tensors]: NaN where a tensor was not logged, has none, or comes from an older
+        writer, which stores none.
       kept: bool [SECTIONS, rows, tensors]: whether that section is kept.
       pieces: One a row: for each section where each tensor's piece lies, [tensors]; None if the row keeps none.
       problems: A sentence about each message that could not be read.
@@ -85,9 +88,15 @@ class Shard:
     scalars: tuple[Mapping[str, float], ...]
     costs: tuple[Cost | None, ...]
     table: npt.NDArray[np.float64]
+    summaries: npt.NDArray[np.float32]
     kept: npt.NDArray[np.bool_]
     pieces: tuple[tuple[npt.NDArray[np.void] | None, ...], ...]
     problems: tuple[str, ...] = ()
+
+    def column(self, name: str) -> npt.NDArray[np.floating]:
+        """One of `STATISTICS` or `SUMMARIES`: [rows, tensors]."""
+        summary = name in SUMMARIES
+        return np.asarray(self.summaries[SUMMARIES.index(name)] if summary else self.table[STATISTICS.index(name)])
 
     def piece(self, writer: str, section: Section, row: int, tensor: int) -> Piece:
         """Where a payload that is kept lies."""
@@ -115,12 +124,14 @@ def read(messages: Sequence[Message], tensors: int, known: Shard | None = None) 
         except (DecodeError, ValueError) as error:
             problems.append(f"step {message.step} cannot be read and is left out: {error}")
     table = np.full((len(STATISTICS), start + len(rows), tensors), np.nan)
+    summaries = np.full((len(SUMMARIES), start + len(rows), tensors), np.nan, np.float32)
     kept = np.zeros((len(SECTIONS), start + len(rows), tensors), bool)
     if known is not None and start:
-        table[:, :start, : known.table.shape[2]] = known.table[:, :start]
-        kept[:, :start, : known.table.shape[2]] = known.kept[:, :start]
+        for whole, part in ((table, known.table), (summaries, known.summaries), (kept, known.kept)):
+            whole[:, :start, : part.shape[2]] = part[:, :start]
     for row, (_, record) in enumerate(rows, start):
         table[:, row, record.index] = record.table
+        summaries[:, row, record.index] = record.summaries
         for mask, pieces in zip(kept, record.pieces):
             if pieces is not None:
                 mask[row] = pieces["length"] > 0
@@ -133,6 +144,7 @@ def read(messages: Sequence[Message], tensors: int, known: Shard | None = None) 
         scalars=(*(known.scalars[:start] if known else ()), *(r.scalars for r in added)),
         costs=(*(known.costs[:start] if known else ()), *(r.cost for r in added)),
         table=table,
+        summaries=summaries,
         kept=kept,
         pieces=(*(known.pieces[:start] if known else ()), *(r.pieces for r in added)),
         problems=tuple(problems),
@@ -150,7 +162,7 @@ def _common(known: Shard | None, stamps: npt.NDArray[np.float64], tensors: int) 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Record:
-    """One `StepRecord`: `table` is [STATISTICS, entries], `index` the tensor of each entry; a later entry replaces."""
+    """One `StepRecord`: the columns are [names, entries], `index` the tensor of each entry; a later entry replaces."""
 
     step: int
     mode: Mode
@@ -158,6 +170,7 @@ class _Record:
     cost: Cost | None
     index: npt.NDArray[np.int64]
     table: npt.NDArray[np.float64]
+    summaries: npt.NDArray[np.float32]
     pieces: tuple[npt.NDArray[np.void] | None, ...]
 
 
@@ -175,12 +188,15 @@ def _read_record(data: bytes, tensors: int) -> _Record:
     if len(index) and index.max() >= tensors:
         raise ValueError(f"it names tensor {index.max()}, but the model has {tensors}")
     table = np.empty((len(STATISTICS), len(index)))
+    summaries = np.full((len(SUMMARIES), len(index)), np.nan, np.float32)
     pieces = tuple(np.zeros(tensors, _PIECES) for _ in SECTIONS)
     start = 0
     for columns in message.columns:
         end = start + len(columns.tensor)
-        for row, name in zip(table, STATISTICS):
+        for row, name in zip((*table, *summaries), (*STATISTICS, *SUMMARIES)):
             column = getattr(columns, name)
+            if name in SUMMARIES and not column:
+                continue  # an older writer
             if len(column) != end - start:
                 raise ValueError(f"it has {len(column)} entries of {name} for {end - start} tensors")
             row[start:end] = column
@@ -197,6 +213,7 @@ def _read_record(data: bytes, tensors: int) -> _Record:
         else None,
         index=index,
         table=table,
+        summaries=summaries,
         pieces=tuple(found if found["length"].any() else None for found in pieces),
     )
 

@@ -27,9 +27,13 @@ class Units:
     peak: npt.NDArray[np.floating]
 
 
+#: What there is of each unit, in the order in which it is stored.
+STATISTICS = tuple(field.name for field in dataclasses.fields(Units))
+
+
 def encode(units: Units) -> bytes:
     """Four array blocks, in the order of the fields."""
-    return b"".join(arrays.encode(getattr(units, field.name)) for field in dataclasses.fields(Units))
+    return b"".join(arrays.encode(getattr(units, name)) for name in STATISTICS)
 
 
 def decode(data: bytes) -> Units:
@@ -39,7 +43,22 @@ def decode(data: bytes) -> Units:
       ValueError: `data` is not four array blocks.
     """
     columns, offset = [], 0
-    for _ in dataclasses.fields(Units):
+    for _ in STATISTICS:
         column, _, offset = arrays.decode(data, offset)
         columns.append(column)
     return Units(*columns)
+
+
+def decode_one(data: bytes, statistic: str) -> npt.NDArray[np.floating]:
+    """One of `STATISTICS` of what `encode` made, without inflating the others.
+
+    Raises:
+      ValueError: `data` holds no such array block.
+    """
+    offset = 0
+    for _ in range(STATISTICS.index(statistic)):
+        offset = arrays.end(data, offset)
+    column, _, _ = arrays.decode(data, offset)
+    if column.ndim != 1:
+        raise ValueError(f"statistics per unit have {column.ndim} axes instead of one")
+    return column

@@ -305,7 +305,6 @@ def test_a_folder_that_cannot_be_written_is_an_error_before_the_training(tmp_pat
         ({"schedule": 0}, ValueError, "the step interval must be a whole number of at least 1, not 0"),
         ({"schedule": "often"}, TypeError, "schedule must be a Schedule or a number of steps, not 'often'"),
         ({"select": "hidden"}, TypeError, r"select must be a Select\(...\), not 'hidden'"),
-        ({"select": Select(kinds=("update",))}, ValueError, "Updates are logged by LayerViewCallback"),
     ],
 )
 def test_options_that_are_wrong_are_errors_at_once(options: Any, error: type[Exception], message: str) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from older_logs import without_summaries
 from tensorboard.backend import security_validator
 from tensorboard.backend.event_processing import data_provider, plugin_event_multiplexer
 from tensorboard.plugins import base_plugin
@@ -126,6 +127,34 @@ def test_runs_lists_runs_by_the_folder_that_was_given(client: Client) -> None:
     assert run == {"run": "run1", "steps": 7, "last_step": 6, "tensors": 3}
 
 
+def test_findings_name_what_went_wrong_and_take_thresholds(client: Client) -> None:
+    sent = client.json("/findings?run=run1")
+    conv = next(i for i, tensor in enumerate(client.json("/run?run=run1")["tensors"]) if tensor["kind"] == "activation")
+    lead, *others = sent["findings"]
+    assert (lead["rule"], lead["tensor"], lead["first"], lead["before"], lead["last"]) == (
+        "non_finite",
+        conv,
+        0,
+        None,
+        6,
+    )
+    assert lead["measured"] == {"nan": 1.0, "pos_inf": 1.0, "neg_inf": 1.0, "size": 10.0}
+    assert "1 NaN and 1 +inf and 1 -inf among its 10" in lead["words"] and lead["follows"] is None
+    assert {other["follows"] for other in others} == {0}
+    assert (sent["steps"], sent["rules"][0]["thresholds"]) == (7, {"patience": 1})
+    # Where it takes eight steps in a row, seven are none.
+    assert client.json("/findings?run=run1&threshold=non_finite.patience:8")["findings"] == [
+        {**other, "follows": None} for other in sent["findings"] if other["tensor"] is None
+    ]
+    assert client.error("/findings?run=run1&threshold=non_finite.patience:0") == (
+        400,
+        "the threshold non_finite.patience must be a whole number from 1 on, not 0.0.",
+    )
+    assert client.error("/findings?run=run1&threshold=nonsense")[0] == 400
+    assert client.error("/findings?run=run1&threshold=a.b:1")[0] == 400
+    assert client.error("/findings?run=nothing")[0] == 404
+
+
 def test_run_tells_what_is_logged(client: Client, logdir: Path) -> None:
     run = client.json("/run?run=run1")
     assert run["layers"] == [{"path": path, "class_name": "", "inputs": []} for path in ("conv", "dense")]
@@ -194,6 +223,7 @@ def test_statistics_are_columns_of_float32_in_the_order_asked_for(client: Client
         ("mean", lambda a: a[np.isfinite(a)].mean()),
         ("std", lambda a: a[np.isfinite(a)].std()),
         ("rms", lambda a: np.sqrt(np.mean(a[np.isfinite(a)] ** 2))),
+        ("silent", lambda a: np.mean([np.abs(unit[np.isfinite(unit)]).max() == 0 for unit in a.T])),
     ],
 )
 def test_each_statistic_is_what_numpy_says(client: Client, statistic: str, expected: Any) -> None:
@@ -223,7 +253,12 @@ def test_what_is_finite_in_float64_stays_finite_in_a_column(tmp_path: Path) -> N
     board = Board(tmp_path)
     column = np.frombuffer(board.client.bytes("/statistics?run=.&kind=activation&statistic=max&statistic=min"), "<f4")
     assert column.tolist() == [np.finfo(np.float32).max, np.finfo(np.float32).min]
-    assert board.client.json("/tensor?run=.&tensor=0&step=0")["max"] == 1e100
+    found = board.client.json("/tensor?run=.&tensor=0&step=0")
+    assert found["max"] == 1e100
+    # In a column it would be float32's largest number.
+    assert (found["quantiles"]["p1"], found["quantiles"]["p99"]) == pytest.approx((-0.98e100, 0.98e100), rel=0.07)
+    column = np.frombuffer(board.client.bytes("/statistics?run=.&kind=activation&statistic=p99"), "<f4")
+    assert column.tolist() == [np.finfo(np.float32).max]
 
 
 def test_tensor_gives_exact_counts_and_quantiles(client: Client) -> None:
@@ -250,6 +285,46 @@ def test_tensor_gives_exact_counts_and_quantiles(client: Client) -> None:
     assert list(quantiles) == ["p1", "p5", "p25", "p50", "p75", "p95", "p99"]
     room = max(0.05 * finite.std(), 0.07 * abs(finite).max())
     assert abs(quantiles["p50"] - np.median(finite)) <= np.abs(np.diff(np.sort(finite))).max() + room
+
+
+def test_quantiles_come_as_columns_and_the_same_for_one_step(client: Client) -> None:
+    found = client.json("/tensor?run=run1&tensor=1&step=2")["quantiles"]
+    arguments = "".join(f"&statistic={name}" for name in found)
+    columns = np.frombuffer(client.bytes(f"/statistics?run=run1&kind=activation{arguments}"), "<f4").reshape(-1, 2, 7)
+    assert columns[:, 1, 2].tolist() == list(found.values())
+
+
+def test_the_share_of_silent_units_is_a_column_too(client: Client) -> None:
+    # The kernel at step 0 is all zero, later none of it.
+    column = np.frombuffer(client.bytes("/statistics?run=run1&kind=weight&statistic=silent"), "<f4")
+    np.testing.assert_array_equal(column, [1, np.nan, 0, np.nan, 0, np.nan, 0])
+
+
+def test_an_update_ratio_is_a_column_of_updates(tmp_path: Path) -> None:
+    with LayerWriter(tmp_path) as writer:
+        for step in range(3):
+            writer.write(step, {"a": np.full((2, 2), 4.0), "b": np.zeros((2, 2))}, kind="weight")
+            writer.write(step, {"a": np.full((2, 2), step / 2), "b": np.full((2, 2), step)}, kind="update")
+    data = Board(tmp_path).client.bytes("/statistics?run=.&kind=update&statistic=update_ratio")
+    nan, inf = np.nan, np.inf
+    np.testing.assert_array_equal(np.frombuffer(data, "<f4").reshape(2, 3), [[0, 1 / 8, 1 / 4], [nan, inf, inf]])
+
+
+def test_of_an_older_log_one_step_has_the_quantiles_of_its_histogram(tmp_path: Path) -> None:
+    write_run(tmp_path, range(3))
+    before = Board(tmp_path).client.json("/tensor?run=.&tensor=0&step=1")
+    without_summaries(tmp_path)
+    client = Board(tmp_path).client
+    after = client.json("/tensor?run=.&tensor=0&step=1")
+    assert after["quantiles"] == pytest.approx(before["quantiles"], rel=1e-6)
+    for name in ("p50", "silent"):
+        column = np.frombuffer(client.bytes(f"/statistics?run=.&kind=activation&statistic={name}"), "<f4")
+        assert np.isnan(column).all()
+        assert len(column) == 6
+    (path,) = (tmp_path / "layers").glob("*.payload")
+    path.unlink()
+    lost = client.json("/tensor?run=.&tensor=0&step=1")
+    assert (lost["quantiles"], lost["histogram"], lost["mean"]) == (None, True, before["mean"])
 
 
 def test_a_tensor_without_finite_elements_has_nan_as_a_word(tmp_path: Path) -> None:
@@ -282,6 +357,82 @@ def test_histograms_gives_all_of_them_with_their_lengths(client: Client) -> None
     rest = client.bytes("/histograms?run=run1&tensor=2&since=5")
     assert rest == client.bytes("/histograms?run=run1&tensor=2")[-len(rest) :]
     assert rest[:4] == bytes(4)  # step 5 has none
+
+
+def units_of(data: bytes) -> tuple[list[int], npt.NDArray[np.float32]]:
+    """The indices of the steps and the table [steps, units] of an answer of /units."""
+    count, width = np.frombuffer(data, "<u4", 2).tolist()
+    indices = np.frombuffer(data, "<u4", count, offset=8).tolist()
+    return indices, np.frombuffer(data, "<f4", offset=8 + 4 * count).reshape(count, width)
+
+
+@pytest.mark.parametrize(
+    ("statistic", "of_unit"),
+    [
+        ("mean", np.mean),
+        ("rms", lambda unit: np.sqrt(np.mean(unit**2))),
+        ("zero", lambda unit: np.mean(unit == 0)),
+        ("peak", lambda unit: np.abs(unit).max()),
+    ],
+)
+def test_units_are_one_statistic_of_each_unit_over_all_steps(client: Client, statistic: str, of_unit: Any) -> None:
+    response = client.get(f"/units?run=run1&tensor=0&statistic={statistic}")
+    indices, table = units_of(response.data)
+    assert indices == list(range(7))
+    expected = [[of_unit(unit[np.isfinite(unit)]) for unit in array_of(step, "conv").T] for step in range(7)]
+    np.testing.assert_allclose(table, expected, rtol=2e-3)
+    assert response.headers["X-Layerview-Steps"] == "7"
+    assert response.headers["X-Layerview-Unreadable"] == "0"
+    assert response.headers["X-Layerview-Generation"] == client.json("/steps?run=run1")["generation"]
+
+
+def test_units_name_the_steps_that_keep_them_from_since_on(client: Client) -> None:
+    indices, table = units_of(client.bytes("/units?run=run1&tensor=2&statistic=peak"))
+    assert indices == [0, 2, 4, 6]
+    np.testing.assert_allclose(table, np.repeat([[0], [2], [4], [6]], 3, axis=1), rtol=1e-3)
+    indices, table = units_of(client.bytes("/units?run=run1&tensor=2&statistic=peak&since=3"))
+    assert (indices, table[:, 0].tolist()) == ([4, 6], [4, 6])
+    assert client.bytes("/units?run=run1&tensor=2&statistic=peak&since=7") == bytes(8)
+
+
+def test_steps_with_another_number_of_units_than_the_newest_are_left_out(tmp_path: Path) -> None:
+    with LayerWriter(tmp_path) as writer:
+        for step, units_there in enumerate([3, 4, 3, 4, 4]):
+            writer.write(step, {"a": np.full((2, units_there), step)})
+        writer.write(5, {"bias": np.ones(4)})
+    client = Board(tmp_path).client
+    indices, table = units_of(client.bytes("/units?run=.&tensor=0&statistic=mean"))
+    assert (indices, table.tolist()) == ([1, 3, 4], [[1] * 4, [3] * 4, [4] * 4])
+    # What has one axis has no units.
+    assert client.bytes("/units?run=.&tensor=1&statistic=mean") == bytes(8)
+
+
+def test_units_beyond_float32_stay_finite(tmp_path: Path) -> None:
+    with LayerWriter(tmp_path) as writer:
+        writer.write(0, {"a": np.array([[1e100, -1e100, 1.0]])})
+    _, table = units_of(Board(tmp_path).client.bytes("/units?run=.&tensor=0&statistic=mean"))
+    assert table[0, :2].tolist() == [np.finfo(np.float32).max, np.finfo(np.float32).min]
+
+
+def test_units_that_cannot_be_read_are_counted_and_410_if_they_are_all(tmp_path: Path) -> None:
+    write_run(tmp_path, range(4))
+    first, second, *_ = LayerReader(tmp_path).run().pieces("units", 0)
+    assert first is not None
+    assert second is not None
+    (path,) = (tmp_path / "layers").glob("*.payload")
+    content = bytearray(path.read_bytes())
+    content[first.offset] ^= 1
+    content[second.offset + second.length - 1] ^= 1
+    path.write_bytes(content)
+    response = Board(tmp_path).client.get("/units?run=.&tensor=0&statistic=rms")
+    assert (response.status_code, response.headers["X-Layerview-Unreadable"]) == (200, "2")
+    assert units_of(response.data)[0] == [2, 3]
+    path.unlink()
+    status, sentence = Board(tmp_path).client.error("/units?run=.&tensor=0&statistic=rms")
+    assert (status, sentence) == (
+        410,
+        f"{path} is missing: it lies beside the event file and must be copied with it.",
+    )
 
 
 def test_values_step_is_the_latest_before_else_the_first_after(tmp_path: Path) -> None:
@@ -320,6 +471,11 @@ def test_values_step_is_the_latest_before_else_the_first_after(tmp_path: Path) -
         ("/statistics?run=run1&kind=x", 400, "kind='x' is none of activation, weight, gradient, update."),
         ("/statistics?run=run1&kind=weight", 400, "statistic is missing; it is one or more of size, nan,"),
         ("/statistics?run=run1&kind=weight&statistic=x", 400, "statistic='x' is none of size, nan,"),
+        (
+            "/statistics?run=run1&kind=weight&statistic=rms&statistic=update_ratio",
+            400,
+            "statistic='update_ratio' is of updates alone: ask for it with kind=update.",
+        ),
         ("/statistics?run=run1&kind=weight&statistic=rms&since=-1", 400, "since='-1' is not a whole number from 0 on."),
         ("/tensor?run=run1&step=0", 400, "tensor is missing: add tensor=... to the address."),
         ("/tensor?run=run1&tensor=x&step=0", 400, "tensor='x' is not a whole number from 0 on."),
@@ -335,6 +491,13 @@ def test_values_step_is_the_latest_before_else_the_first_after(tmp_path: Path) -
         ("/payload?run=run1&tensor=0&step=0&section=x", 400, "section='x' is none of histogram, units, values."),
         ("/payload?run=run1&tensor=2&step=1&section=values", 404, "weight 'kernel' of layer 'conv' keeps no values at"),
         ("/histograms?run=run1&tensor=99", 404, "run 'run1' has no tensor 99; it has 3, from 0 on."),
+        ("/units?run=run1&tensor=0", 400, "statistic is missing: add statistic=... to the address."),
+        ("/units?run=run1&tensor=0&statistic=max", 400, "statistic='max' is none of mean, rms, zero, peak."),
+        ("/units?run=run1&statistic=rms", 400, "tensor is missing: add tensor=... to the address."),
+        ("/units?run=run1&tensor=-1&statistic=rms", 400, "tensor='-1' is not a whole number from 0 on."),
+        ("/units?run=run1&tensor=3&statistic=rms", 404, "run 'run1' has no tensor 3; it has 3, from 0 on."),
+        ("/units?run=run1&tensor=0&statistic=rms&since=x", 400, "since='x' is not a whole number from 0 on."),
+        ("/units?run=none&tensor=0&statistic=rms", 404, "there is no run 'none' that holds layers; there are run1."),
     ],
 )
 def test_a_wrong_request_is_answered_with_a_sentence(client: Client, path: str, status: int, sentence: str) -> None:
@@ -358,7 +521,9 @@ def test_a_payload_file_that_is_lost_is_410_and_the_statistics_stay(tmp_path: Pa
     assert sentence == f"{path} is missing: it lies beside the event file and must be copied with it."
     assert client.error("/histograms?run=.&tensor=0")[0] == 410
     found = client.json("/tensor?run=.&tensor=0&step=0")
-    assert (found["size"], found["quantiles"], found["histogram"]) == (10, None, True)
+    assert (found["size"], found["histogram"]) == (10, True)
+    finite = array_of(0, "conv")[np.isfinite(array_of(0, "conv"))]
+    assert finite.min() <= found["quantiles"]["p1"] <= found["quantiles"]["p99"] <= finite.max()
 
 
 def test_one_damaged_histogram_does_not_take_the_others_along(tmp_path: Path) -> None:
@@ -503,6 +668,7 @@ def test_no_answer_violates_tensorboards_security_rules(client: Client, caplog: 
             "/statistics?run=run1&kind=weight&statistic=rms",
             "/payload?run=run1&tensor=0&step=0&section=units",
             "/histograms?run=run1&tensor=0",
+            "/units?run=run1&tensor=0&statistic=rms",
             "/index.js",
         ):
             client.get(path)

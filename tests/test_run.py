@@ -18,7 +18,7 @@ from tb_layerview.folder_log import FolderLog
 from tb_layerview.model import Layer, Model, Tensor
 from tb_layerview.payload_file import PayloadError, Piece
 from tb_layerview.run import NotLoggedError, Run
-from tb_layerview.shard import Message
+from tb_layerview.shard import STATISTICS, Message
 
 
 def write(folder: Path, steps: Sequence[int], value: float, layers: Sequence[str] = ("a",)) -> None:
@@ -271,6 +271,14 @@ def test_a_newer_format_is_refused_by_name(log: FolderLog) -> None:
         (
             pb.StepRecord(step=1, mode=pb.TRAIN, columns=[pb.Columns(tensor=[0, 1], size=[2])]).SerializeToString(),
             "step 1 cannot be read and is left out: it has 1 entries of size for 2 tensors",
+        ),
+        (
+            pb.StepRecord(
+                step=1,
+                mode=pb.TRAIN,
+                columns=[pb.Columns(tensor=[0], **{name: [1] for name in STATISTICS}, p50=[0, 1])],
+            ).SerializeToString(),
+            "step 1 cannot be read and is left out: it has 2 entries of p50 for 1 tensors",
         ),
         (pb.StepRecord(step=1).SerializeToString(), "step 1 cannot be read and is left out: it has the unknown mode 0"),
     ],

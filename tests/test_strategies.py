@@ -108,7 +108,7 @@ def test_keras_on_two_replicas_logs_one_copy_of_what_is_true_of_the_probe(
 
 
 @pytest.mark.estimator
-@pytest.mark.covers("More than one device: MirroredStrategy, Estimator")
+@pytest.mark.covers("More than one device: MirroredStrategy, Estimator", "What and when: kind update, hook")
 def test_an_estimator_on_two_replicas_logs_the_first_ones_activations_and_the_merged_gradients(
     trained: Callable[[str], Path],
 ) -> None:
@@ -120,7 +120,9 @@ def test_an_estimator_on_two_replicas_logs_the_first_ones_activations_and_the_me
     assert [(t.layer, t.name) for t in run.tensors if t.kind == "weight"] == [
         (layer, name) for layer in ("hidden", "scores") for name in ("kernel", "bias")
     ]
+    assert len([t for t in run.tensors if t.kind == "update"]) == 4  # one copy of each weight
     for step in range(1, 7):
+        before = tf.train.load_checkpoint(str(folder / "bare" / f"model.ckpt-{step - 1}"))
         bare, hooked = (tf.train.load_checkpoint(str(folder / n / f"model.ckpt-{step}")) for n in ("bare", "hook"))
         for name in bare.get_variable_to_shape_map():
             np.testing.assert_array_equal(bare.get_tensor(name), hooked.get_tensor(name), err_msg=name)
@@ -128,6 +130,9 @@ def test_an_estimator_on_two_replicas_logs_the_first_ones_activations_and_the_me
             for name in ("kernel", "bias"):
                 saved = bare.get_tensor(f"{layer}/{name}")
                 np.testing.assert_array_equal(logged(run, layer, step, "weight", name), saved)
+                change = saved - before.get_tensor(f"{layer}/{name}")
+                np.testing.assert_array_equal(logged(run, layer, step, "update", name), change)
+        assert bare.get_variable_to_shape_map() == hooked.get_variable_to_shape_map()
     for step in range(2, 7):
         # Each replica takes eight examples: the first one the first eight of the step's sixteen.
         start = 16 * (step - 1) % 64

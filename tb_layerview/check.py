@@ -1,0 +1,61 @@
+"""`tb-layerview check LOGDIR`: the findings of all runs, for people and for CI jobs."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import sys
+from pathlib import Path
+from typing import Any
+
+from tb_layerview.diagnosis import Finding, counted, diagnose, since
+from tb_layerview.evidence import Evidence
+from tb_layerview.reader import LayerReader
+from tb_layerview.run import Run
+
+
+def check(logdir: str, as_json: bool, with_all: bool) -> int:
+    """Prints the findings of all runs below a folder.
+
+    Args:
+      logdir: The folder.
+      as_json: Whether to print JSON.
+      with_all: Whether to print in words also what follows from what is printed.
+
+    Returns:
+      0 if nothing was found, 1 if something was, 2 if there is no run.
+    """
+    runs = tuple(LayerReader(logdir).runs()) if Path(logdir).is_dir() else ()
+    if not runs:
+        print(f"tb-layerview check: there is no run with layers below {logdir!r}.", file=sys.stderr)
+        return 2
+    found = {run.name: diagnose(Evidence.of(run)) for run in runs}
+    if as_json:
+        print(json.dumps([_as_data(name, finding) for name in found for finding in found[name]], indent=1))
+    else:
+        for run in runs:
+            print(_in_words(run, found[run.name], with_all))
+    return int(any(found.values()))
+
+
+def _in_words(run: Run, findings: tuple[Finding, ...], with_all: bool) -> str:
+    if not findings:
+        return f"{run.name}: nothing found in {len(run.tensors):,} tensors at {len(run.steps):,} steps"
+    lines = [f"{run.name}: {counted(findings)}"]
+    for i, finding in enumerate(findings):
+        if finding.follows is not None and not with_all:
+            continue
+        following = sum(other.follows == i for other in findings)
+        more = f" ({following:,} more follow from it)" if following and not with_all else ""
+        mark = "  " if finding.follows is None else "    follows: "
+        lines.append(f"{mark}{finding.severity}, {since(finding)}: {finding.words}{more} [{finding.rule}]")
+    return "\n".join(lines)
+
+
+def _as_data(run: str, finding: Finding) -> dict[str, Any]:
+    tensor = finding.tensor
+    data = dataclasses.asdict(finding)
+    data["tensor"] = tensor and {"layer": tensor.layer, "kind": tensor.kind, "name": tensor.name, "call": tensor.call}
+    data["measured"] = {name: value if math.isfinite(value) else str(value) for name, value in finding.measured.items()}
+    return {"run": run, **data}

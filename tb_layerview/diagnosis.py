@@ -1,0 +1,207 @@
+"""What went wrong, where first and since when: the rules' findings, ordered by cause."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from tb_layerview.evidence import Evidence, Mask
+from tb_layerview.rules import RULES, NonFinite, Rule, Severity
+from tb_layerview.run import LoggedTensor
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """What a rule found.
+
+    Attributes:
+      rule: The rule's name.
+      severity: The rule's severity.
+      tensor: Where, or None where no tensor can be named.
+      first: The first logged step at which it held.
+      before: The last logged step before at which it did not; None if it held from the first step on. It began after
+        `before` and not later than `first`.
+      last: The last logged step at which it held.
+      measured: The numbers behind it at `first`, by name.
+      words: What was found, in a sentence.
+      follows: The index of the finding that explains this one, or None.
+    """
+
+    rule: str
+    severity: Severity
+    tensor: LoggedTensor | None
+    first: int
+    before: int | None
+    last: int
+    measured: Mapping[str, float]
+    words: str
+    follows: int | None = None
+
+
+def diagnose(evidence: Evidence, rules: Sequence[Rule] = RULES) -> tuple[Finding, ...]:
+    """All findings: those that came first before those that follow from them, errors before warnings."""
+    found: list[tuple[tuple[int, ...], Finding]] = []
+    for rule in rules:
+        if not len(evidence.steps) or not evidence.tensors:
+            break
+        held = rule.holds(evidence)
+        for tensor, position in _onsets(held, rule.patience):
+            order = (rule.severity != "error", position, int(evidence.depth[tensor]), tensor)
+            found.append((order, _finding(evidence, rule, held, tensor, position)))
+    found.sort(key=lambda entry: entry[0])
+    findings = [*(finding for _, finding in found), *_scalars(evidence)]
+    lead = _first_non_finite(evidence, findings)
+    if lead is not None:
+        findings = [lead, *(f for f in findings if not (f.rule == lead.rule and f.tensor == lead.tensor))]
+    return tuple(_with_causes(evidence, findings))
+
+
+def since(finding: Finding) -> str:
+    """Since when, in words: between which logged steps it began."""
+    if finding.before is None:
+        return f"at step {finding.first:,}, the first that is logged"
+    if finding.first - finding.before == 1:
+        return f"since step {finding.first:,}"
+    return f"between steps {finding.before + 1:,} and {finding.first:,}"
+
+
+def counted(findings: Sequence[Finding]) -> str:
+    """How many there are, in words."""
+    counts = [(severity, sum(f.severity == severity for f in findings)) for severity in ("error", "warning")]
+    return ", ".join(f"{count:,} {severity}{'s' * (count > 1)}" for severity, count in counts if count)
+
+
+def _onsets(held: Mask, patience: int) -> Iterator[tuple[int, int]]:
+    """For each tensor the first position from which the rule holds `patience` times in a row."""
+    if held.shape[1] < patience:
+        return
+    lasting = np.logical_and.reduce(np.lib.stride_tricks.sliding_window_view(held, patience, axis=1), axis=-1)
+    for tensor in np.flatnonzero(lasting.any(axis=1)):
+        yield int(tensor), int(np.argmax(lasting[tensor]))
+
+
+def _finding(evidence: Evidence, rule: Rule, held: Mask, tensor: int, position: int) -> Finding:
+    steps, where = evidence.steps, evidence.tensors[tensor]
+    measured = rule.measure(evidence, tensor, position)
+    return Finding(
+        rule.name,
+        rule.severity,
+        where,
+        int(steps[position]),
+        int(steps[position - 1]) if position else None,
+        int(steps[np.flatnonzero(held[tensor])[-1]]),
+        measured,
+        f"{where} {rule.in_words(evidence, tensor, measured)}",
+    )
+
+
+def _scalars(evidence: Evidence) -> Iterator[Finding]:
+    """Losses and metrics that are not finite."""
+    for name in dict.fromkeys(name for scalars in evidence.scalars for name in scalars):
+        logged = [(i, scalars[name]) for i, scalars in enumerate(evidence.scalars) if name in scalars]
+        bad = [(i, value) for i, value in logged if not math.isfinite(value)]
+        if bad:
+            first, value = bad[0]
+            before = [i for i, _ in logged if i < first]
+            yield Finding(
+                NonFinite.name,
+                NonFinite.severity,
+                None,
+                int(evidence.steps[first]),
+                int(evidence.steps[before[-1]]) if before else None,
+                int(evidence.steps[bad[-1][0]]),
+                {name: value},
+                f"{name} is {'NaN' if math.isnan(value) else f'{value:+}'}",
+            )
+
+
+def _first_non_finite(evidence: Evidence, findings: Sequence[Finding]) -> Finding | None:
+    """The finding that all others with NaN or infinities follow from.
+
+    At the first step that has any: an activation whose layer takes only finite ones, with finite weights, made them. If
+    all activations are finite, the gradient that comes last in the model did. If weights have them already, the batch
+    of a step before broke them, and a probe cannot tell in which layer.
+    """
+    of_rule = [f for f in findings if f.rule == NonFinite.name and f.tensor is not None]
+    if not of_rule:
+        return None
+    step = min(f.first for f in of_rule)
+    at_first = [f for f in of_rule if f.first == step]
+    weights = [f for f in at_first if f.tensor is not None and f.tensor.kind in ("weight", "update")]
+    broken = {f.tensor.layer for f in weights if f.tensor is not None}
+    for finding in at_first:
+        assert finding.tensor is not None
+        if finding.tensor.kind != "activation" or finding.tensor.layer in broken:
+            continue
+        index = finding.tensor.index
+        fed = evidence.fed_by(int(evidence.place[index]))
+        bad = {f.tensor.index for f in at_first if f.tensor is not None}
+        if not bad & set(fed.tolist()) and not _is_fed_by(evidence, index, broken):
+            position = int(np.searchsorted(evidence.steps, step))
+            return dataclasses.replace(
+                finding, words=f"{finding.words}{_what_it_takes(evidence, fed, position)}", follows=None
+            )
+    if weights:
+        logged = len({t.layer for t in evidence.tensors if t.kind == "weight"})
+        return dataclasses.replace(
+            weights[0],
+            tensor=None if len(broken) == logged > 1 else weights[0].tensor,
+            words=f"the weights of {len(broken)} of {logged} layers are not finite: the training step broke "
+            "them, on a batch that is not the probe, and which layer did it first cannot be seen from here",
+        )
+    return at_first[0]
+
+
+def _is_fed_by(evidence: Evidence, tensor: int, paths: set[str]) -> bool:
+    """Whether anything on the way from the inputs to a tensor's layer is one of these layers."""
+    pending, seen = list(evidence.layers[evidence.place[tensor]].inputs), set()
+    while pending:
+        layer = pending.pop()
+        if layer in seen:
+            continue
+        seen.add(layer)
+        if evidence.layers[layer].path in paths:
+            return True
+        pending.extend(evidence.layers[layer].inputs)
+    return False
+
+
+def _what_it_takes(evidence: Evidence, fed: np.ndarray, position: int) -> str:
+    if not len(fed):
+        return ""
+    zero = evidence.share("zero")[fed, position]
+    low, high = evidence.statistic("min")[fed, position], evidence.statistic("max")[fed, position]
+    names = ", ".join(dict.fromkeys(repr(evidence.tensors[i].layer) for i in fed))
+    zeros = f", {100 * np.nanmax(zero):.3g} % of it zero" if np.nanmax(zero) > 0 else ""
+    return f"; what it takes, from {names}, is finite ({np.nanmin(low):.4g} to {np.nanmax(high):.4g}{zeros})"
+
+
+def _with_causes(evidence: Evidence, findings: Sequence[Finding]) -> Iterator[Finding]:
+    """Says of each finding which earlier one explains it."""
+    for i, finding in enumerate(findings):
+        causes = (j for j in range(i) if _explains(evidence, findings[j], finding))
+        yield dataclasses.replace(finding, follows=next(causes, None))
+
+
+def _explains(evidence: Evidence, cause: Finding, effect: Finding) -> bool:
+    """Whether an error explains what came not before it and lies on its way.
+
+    NaN spread to everything. What else is wrong with an activation reaches the layers that it feeds, their gradients,
+    and the gradients and updates of those that feed it.
+    """
+    if cause.severity != "error" or cause.first > effect.first or cause.follows is not None:
+        return False
+    if cause.rule == NonFinite.name:
+        return True
+    if cause.tensor is None or effect.tensor is None or effect.rule == NonFinite.name:
+        return False
+    if cause.tensor.layer == effect.tensor.layer:
+        return cause.tensor != effect.tensor
+    if effect.tensor.kind == "activation":
+        return _is_fed_by(evidence, effect.tensor.index, {cause.tensor.layer})
+    return _is_fed_by(evidence, cause.tensor.index, {effect.tensor.layer}) or _is_fed_by(
+        evidence, effect.tensor.index, {cause.tensor.layer}
+    )

@@ -1,0 +1,336 @@
+"""The logging of one graph in one session: what is fetched with which run, and what becomes of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from tb_layerview.digest import Measurement
+from tb_layerview.graph_batches import MERGED, Batches
+from tb_layerview.graph_digests import DigestGroup, add_digests, add_weight_digests
+from tb_layerview.graph_index import GraphIndex, can_run
+from tb_layerview.graph_runs import KnownRun, KnownRuns
+from tb_layerview.graph_search import GraphTap, GraphTaps, listed
+from tb_layerview.graph_times import RunTimes
+from tb_layerview.graph_updates import WeightUpdates
+from tb_layerview.model import Model
+from tb_layerview.options import Keep, Schedule
+from tb_layerview.session import Session, logger
+from tb_layerview.version import __version__
+
+
+@dataclasses.dataclass(frozen=True)
+class _Pending:
+    """A run that is under way.
+
+    Attributes:
+      run: Which kind it is.
+      step: The global step that is expected after it.
+      is_due: Whether it is logged.
+      groups: Which digests were fetched, by number.
+      with_values: Whether values were fetched too.
+      began: When, in seconds of `time.perf_counter`.
+    """
+
+    run: KnownRun
+    step: int
+    is_due: bool
+    groups: tuple[int, ...]
+    with_values: bool
+    began: float
+
+    @property
+    def kind(self) -> Any:
+        """What it fetches."""
+        return id(self.run), self.groups, self.with_values
+
+
+class GraphLogging:
+    """The logging of one graph in one session."""
+
+    def __init__(
+        self,
+        index: GraphIndex,
+        found: GraphTaps,
+        selected: tuple[GraphTap, ...],
+        schedule: Schedule,
+        keep: Keep,
+        session: Session,
+    ) -> None:
+        """Adds the digests to the graph, and describes to the log what they are of.
+
+        Args:
+          index: The graph.
+          found: What of it is to be logged.
+          selected: Those of its taps that were selected by hand.
+          schedule: When to log.
+          keep: How much to keep.
+          session: The log.
+        """
+        self._index, self._found, self._schedule, self._session = index, found, schedule, session
+        self._is_training = session.mode == "train"
+        # An evaluation has one record, at whatever step: the ladder is for trainings.
+        self._always = not self._is_training and schedule.is_ladder
+        self._times = RunTimes()
+        self._pending: _Pending | None = None
+        self._step = 0
+        self._recorded: int | None = None
+        self._recorded_groups: set[int] = set()
+        self._batches = Batches()
+        self._fetched_after: set[tuple[bool, bool]] = set()  # with values, with updates
+        self._keeping = 0.0  # seconds, since the last logged step
+        self._has_jumped = False
+        self._step_now: Any | None = None
+        self._step_after: Any | None = None
+        self._never_logged: dict[int, str] = {}  # by the tensor's index: what was selected by hand
+        with session.set_up("adding digests to the graph"):
+            self._add(selected, keep)
+
+    def _add(self, selected: tuple[GraphTap, ...], keep: Keep) -> None:
+        of_training = ("gradient", "update")
+        logged = [tap for tap in self._found.taps if self._is_training or tap.tensor.kind not in of_training]
+        taps = dict(enumerate(logged))
+        weights = {i: tap for i, tap in taps.items() if tap.tensor.kind == "weight"}
+        updates = {i: tap for i, tap in taps.items() if tap.tensor.kind == "update"}
+        in_run = {i: tap for i, tap in taps.items() if i not in weights and i not in updates}
+        triggers = self._found.triggers if self._is_training else frozenset()
+        notes = list(self._found.notes)
+        self._groups: tuple[DigestGroup, ...] = add_digests(self._index, in_run, keep, triggers)
+        self._weights: DigestGroup = add_weight_digests(self._index, weights, keep)
+        self._updates = WeightUpdates(self._index, updates, keep)
+        by_hand = frozenset((t.source.op, t.source.value_index) for t in selected if t.tensor.kind != "weight")
+        raiser = self._add_step(notes)
+        self._runs = KnownRuns(self._index, self._found, self._groups, self._is_training, raiser, by_hand)
+        ids = {id(tap) for tap in selected}
+        self._never_logged = {i: self._found.layers[t.tensor.layer].path for i, t in taps.items() if id(t) in ids}
+        self._model = Model(
+            layers=self._found.layers,
+            tensors=tuple(tap.tensor for tap in taps.values()),
+            notes=tuple(notes),
+            schedule=self._schedule.in_words() if self._is_training else f"the first {MERGED} batches",
+            software=f"tb_layerview {__version__}, tensorflow {tf.__version__}",
+        )
+        self._session.describe(self._model)
+
+    def _add_step(self, notes: list[str]) -> Any | None:
+        """Adds reads of the global step: one for any time, one for right after the operation that raises it.
+
+        Returns:
+          That operation, if there is just one and it does not stand in a condition.
+        """
+        graph = self._index.graph
+        variable = tf.compat.v1.train.get_global_step(graph)
+        if variable is None:
+            if self._is_training:
+                notes.append("the graph has no global step, so the steps count the runs that train")
+            return None
+        holder = self._index.by_name.get(variable.name.rsplit(":", 1)[0])
+        assignments = [] if holder is None else self._index.assignments_to(holder)
+        raisers = [op for op in assignments if op.type.startswith("AssignAdd")]
+        with graph.control_dependencies(None), tf.name_scope("layerview"):
+            self._step_now = _read(variable)
+            if len(raisers) != 1 or not can_run(raisers[0]):
+                return None
+            with graph.control_dependencies(raisers):
+                self._step_after = _read(variable)
+        return raisers[0]
+
+    def start(self, session: Any) -> None:
+        """Takes up the step from which the training goes on."""
+        with self._session.set_up("reading the global step"):
+            if self._step_now is not None:
+                self._step = int(session.run(self._step_now))
+            self._updates.start(session)
+            self._session.begin(self._step)
+
+    def before_run(self, session: Any, args: Any) -> Any:
+        """The fetches to add to a run; None if there are none."""
+        self._pending = None
+        if not self._session.is_open:
+            return None
+        request = None
+        with self._session.guard("looking at what a run fetches"):
+            request = self._request(session, args)
+        return request  # noqa: RET504 (None where the guard caught an error)
+
+    def _request(self, session: Any, args: Any) -> Any:
+        run = self._runs.look_up(args)
+        if not run.is_logged:
+            return None
+        step = run.next_step(self._step) if self._is_training else self._step
+        is_due, groups = self._due(run, step)
+        with_values = is_due and self._values_due(step)
+        fetches: dict[str, Any] = {"step": self._step_after} if run.tells_step else {}
+        if is_due:
+            fetches["scalars"] = run.scalars
+            fetches["digests"] = {str(i): self._groups[i].wanted(with_values) for i in groups}
+        # The step after this one is a step of ours, whether or not this run is the one that completes it.
+        if self._updates.is_wanted and run.rise == 1 and self._session.due(self._step + 1):
+            self._keep_weights(session)
+        self._pending = _Pending(run, step, is_due, groups, with_values, time.perf_counter())
+        return tf.compat.v1.train.SessionRunArgs(fetches) if fetches else None
+
+    def after_run(self, session: Any, results: Mapping[str, Any] | None) -> None:
+        """Follows the global step, and logs what was fetched."""
+        pending, self._pending = self._pending, None
+        if pending is None:
+            return
+        results = results or {}
+        seconds = time.perf_counter() - pending.began
+        if not pending.is_due:
+            with self._session.guard("following the global step"):
+                self._times.add(pending.kind, pending.is_due, seconds)
+                if self._is_training:
+                    now = results["step"] if pending.run.tells_step else self._read_step(session)
+                    self._follow(session, pending.run, now)
+            return
+        if not self._is_training and self._recorded is not None:
+            with self._session.logging("logging a step"):
+                self._write_batch(pending, results)
+            return
+        updates = self._updates.wanted(pending.with_values)
+        fetches: dict[str, Any] = {"weights": self._weights.wanted(pending.with_values), "updates": updates}
+        if self._step_now is not None:
+            fetches["step"] = self._step_now
+        # The first time, the session optimises the graph for what is fetched.
+        key = pending.with_values, bool(updates)
+        is_first = key not in self._fetched_after
+        self._fetched_after.add(key)
+        with (self._session.set_up if is_first else self._session.logging)("logging a step"):
+            after = session.run(fetches)
+            if self._is_training and not self._follow(session, pending.run, after.get("step")):
+                after["updates"] = {}
+            self._write(pending, results, after)
+        self._session.budget.charge_late(self._keeping, 1)
+        self._keeping = 0.0
+        self._times.add(pending.kind, pending.is_due, seconds)
+        self._times.charge(self._session)
+
+    def _write(self, pending: _Pending, results: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+        step = self._step
+        is_new = step != self._recorded
+        groups = pending.groups if is_new else tuple(i for i in pending.groups if i not in self._recorded_groups)
+        if step != pending.step and not (self._schedule.wants(step) and (is_new or groups)):
+            return  # the global step moved otherwise than before: this is not a step that was to be logged
+        digests = results["digests"]
+        scalars = {name: float(value) for name, value in results["scalars"].items()}
+        if not self._is_training:
+            self._session.write(step, lambda: self._weights.measurements(after["weights"]), scalars)
+            self._recorded = step
+            self._write_batch(pending, results)
+            return
+
+        def measure() -> dict[int, Measurement]:
+            measured: dict[int, Measurement] = {}
+            if is_new:
+                measured.update(self._weights.measurements(after["weights"]))
+                measured.update(self._updates.measurements(after["updates"]))
+            for i in groups:
+                measured.update(self._groups[i].measurements(digests[str(i)]))
+            return measured
+
+        if pending.run.remark:
+            self._note(pending.run.remark)
+        self._session.write(step, measure, scalars)
+        if is_new:
+            self._recorded, self._recorded_groups = step, set()
+        self._recorded_groups.update(groups)
+        self._note_logged(groups)
+        # A loss that is not finite may be the last that is seen: the Estimator stops at once, and calls no `end`.
+        if not all(math.isfinite(value) for value in scalars.values()):
+            self._session.flush()
+
+    def _write_batch(self, pending: _Pending, results: Mapping[str, Any]) -> None:
+        """Merges a batch of an evaluation or prediction with those before it, and writes them as one."""
+        assert self._recorded is not None
+        groups, digests = [self._groups[i] for i in pending.groups], results["digests"]
+        scalars = self._batches.add_scalars({name: float(value) for name, value in results["scalars"].items()})
+
+        def measure() -> dict[int, Measurement]:
+            measured: dict[int, Measurement] = {}
+            for i, group in zip(pending.groups, groups):
+                measured.update(group.measurements(digests[str(i)]))
+            return self._batches.add(measured)
+
+        self._session.write(self._recorded, measure, scalars)
+        self._note_logged(pending.groups)
+        self._session.flush()  # a prediction that is closed early calls no `end`
+
+    def _note_logged(self, groups: tuple[int, ...]) -> None:
+        for group in (self._weights, *(self._groups[i] for i in groups)):
+            for i in group.taps:
+                self._never_logged.pop(i, None)
+
+    def close(self) -> None:
+        """Closes the log and says what was logged."""
+        if self._recorded is None and self._session.is_open:
+            logger.warning(
+                "tb_layerview: no run was logged: none %s.",
+                "reached an optimizer at a step of the schedule" if self._is_training else "reached a layer's output",
+            )
+        elif self._never_logged and self._session.is_open:
+            logger.warning(
+                "tb_layerview: no logged run computed %s: it needs a batch, a placeholder or a variable of its own.",
+                ", ".join(self._never_logged.values()),
+            )
+        message = self._session.close()
+        if self._is_training:
+            print(message)
+        else:
+            logger.info(message)
+
+    def _due(self, run: KnownRun, step: int) -> tuple[bool, tuple[int, ...]]:
+        """Whether to log a run after which the global step is `step`, and which digests to fetch."""
+        if step == self._recorded:
+            if not self._is_training:
+                return self._batches.count < MERGED, run.groups
+            # One record a step. But optimizers that take turns within a step each add their own gradients.
+            more = tuple(i for i in run.groups if i not in self._recorded_groups)
+            return bool(more), more
+        return self._always or self._session.due(step), run.groups
+
+    def _values_due(self, step: int) -> bool:
+        return self._always or self._session.values_due(step)
+
+    def _note(self, sentence: str) -> None:
+        """Says what is not logged and why; of what was said before, nothing."""
+        if sentence not in self._model.notes:
+            self._model = dataclasses.replace(self._model, notes=(*self._model.notes, sentence))
+            self._session.describe(self._model)
+
+    def _keep_weights(self, session: Any) -> None:
+        began = time.perf_counter()
+        with self._session.guard("keeping the weights"):
+            self._updates.keep(session, self._step)
+        self._keeping += time.perf_counter() - began
+
+    def _follow(self, session: Any, run: KnownRun, step: Any | None) -> bool:
+        """Takes note of the global step after a run.
+
+        Returns:
+          Whether the weights of the step right before it were kept.
+        """
+        before, self._step = self._step, self._step + 1 if step is None else int(step)
+        run.follow(before, self._step)
+        if self._step > before + 1 and self._updates.is_wanted and not self._has_jumped:
+            self._has_jumped = True
+            weights = [t for t in self._model.tensors if t.kind == "update"]
+            names = listed([f"{self._model.layers[t.layer].path}/{t.name}" for t in weights])
+            self._note(
+                f"no update is logged of {names} where a run raises the global step by more than 1, as from {before} "
+                f"to {self._step}: the change over exactly one step cannot be had"
+            )
+        return self._updates.follow(session, self._step)
+
+    def _read_step(self, session: Any) -> Any | None:
+        return None if self._step_now is None else session.run(self._step_now)
+
+
+def _read(variable: Any) -> Any:
+    """A read of a variable of either kind, made here and now."""
+    return variable.read_value() if hasattr(variable, "read_value") else tf.identity(variable)
