@@ -1,9 +1,6 @@
 /** The loss of the run that is compared with, brought to the steps of the run that is shown. */
 
-/** @typedef {import("./views/Strip.jsx").Curve} Curve */
-
-/** How many lines of numbers there is room for beside the strip. */
-const MOST_LINES = 6;
+/** @typedef {import("./strip_scales.js").Curve} Curve */
 
 /**
  * B's curve beside A's first one, on the same scale: its loss.
@@ -20,20 +17,15 @@ export function withCompared(curves, history, matched) {
   const absent = Uint8Array.from(matched, (at) => (at < 0 ? 1 : history.absent[first.name][at]));
   // A value that is still the one of the step before is no point of its own.
   const held = Uint8Array.from(matched, (at, i) => (i > 0 && at === matched[i - 1] ? 1 : 0));
-  const positive = values.every((value) => !(value <= 0));
-  const logarithmic = first.logarithmic && positive;
   const other = {
     ...first,
     name: `${first.name} of B`,
     label: `${first.label} of B`,
-    scale: first.name,
     dashed: true,
     values,
     absent,
     held,
-    logarithmic,
+    points: [],
   };
-  const all = [{ ...first, label: `${first.label} of A`, logarithmic }, other, ...rest];
-  // The last line says how many are not drawn.
-  return all.length > MOST_LINES ? all.slice(0, MOST_LINES - 1) : all;
+  return [{ ...first, label: `${first.label} of A` }, other, ...rest];
 }

@@ -24,7 +24,7 @@ const AT_ONCE = 4;
  * @param {import("@preact/signals").ReadonlySignal<number>} options.tensor of A, -1 for none
  * @param {import("@preact/signals").ReadonlySignal<number>} options.stepIndex of A
  * @param {(run: Run) => api.Kind[]} options.kinds reads signals: of which kinds statistics are wanted
- * @param {() => string[]} options.statistics reads signals: which statistics are wanted
+ * @param {(kind: api.Kind) => string[]} options.statistics reads signals: which statistics are wanted of such a kind
  * @param {import("@preact/signals").ReadonlySignal<number>} options.retries counts up when what failed should be asked again
  * @param {import("./tasks.js").Tasks} options.tasks
  */

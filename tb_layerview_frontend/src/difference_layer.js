@@ -67,8 +67,8 @@ export function makeDifferenceLayer({ a, b, partner, matched }, kind, statistic,
   }
   const columns = [...pairs.values()].map(({ difference }) => difference.values);
   const scale = differenceScale(measure, columns);
-  /** @type {Map<string, Series | null>} */
-  const known = new Map();
+  /** @type {WeakMap<Row, Series | null>} */
+  const known = new WeakMap();
   /** @param {Row} row */
   const pairsOf = (row) =>
     row.tensors.flatMap((tensor) => {
@@ -83,7 +83,11 @@ export function makeDifferenceLayer({ a, b, partner, matched }, kind, statistic,
         measure === "ratio" ? `log2(B / A) of ${statistic.label}` : `B − A of ${statistic.label}`,
       scale: "signed",
     },
+    badness: Math.abs,
     scale,
+    rowScales: false,
+    scaleOf: () => scale,
+    format: formatValue,
     ready: Boolean(own && others),
     problem,
     anyTrouble: [...pairs.values()].some(
@@ -91,13 +95,13 @@ export function makeDifferenceLayer({ a, b, partner, matched }, kind, statistic,
     ),
     partings: new Map([...pairs].map(([tensor, { parting }]) => [tensor, parting])),
     seriesOf: (row) => {
-      const found = known.get(row.node.key);
+      const found = known.get(row);
       if (found !== undefined) return found;
       const drawn = furthest(
         pairsOf(row).map(({ pair }) => pair.difference),
         scale.high,
       );
-      known.set(row.node.key, drawn);
+      known.set(row, drawn);
       return drawn;
     },
     describe: (row, first, last) =>

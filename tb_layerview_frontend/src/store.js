@@ -4,18 +4,12 @@ import { batch, computed, signal } from "@preact/signals";
 
 import * as api from "./api.js";
 import { nearestIndex } from "./axis.js";
-import { Columns } from "./columns.js";
 import { createComparison } from "./comparison.js";
-import { splitColumns } from "./payload.js";
+import { createEvaluation } from "./evaluation.js";
+import { findings, nextFinding } from "./findings.js";
 import { createRunData } from "./run_data.js";
-import {
-  defaultTensor,
-  findTensor,
-  firstTrouble,
-  kindsOf,
-  openedRun,
-  shownKinds,
-} from "./selection.js";
+import { defaultTensor, findTensor, openedRun, shownKinds } from "./selection.js";
+import { statisticOf } from "./statistics.js";
 import { makeTasks } from "./tasks.js";
 import { createTensorData } from "./tensor_data.js";
 import { FIELDS } from "./view_state.js";
@@ -62,7 +56,8 @@ export function createStore(initial, end) {
 
   /** @param {Run} run */
   const kindsShown = ({ info }) => shownKinds(info.tensors, view.maps.value, roomForMaps.value);
-  const statistics = () => [view.statistic.value, "non_finite"];
+  /** @param {api.Kind} kind */
+  const statistics = (kind) => [statisticOf(view.statistic.value, kind).name];
   /** @param {Run} run */
   const kindsWanted = (run) => {
     // Of what is compared the statistics are drawn over the steps, whatever the map shows.
@@ -105,6 +100,7 @@ export function createStore(initial, end) {
     retries,
     tasks,
   });
+  const evaluation = createEvaluation({ runs, name: () => view.run.value, retries, tasks });
 
   /** @param {Run} run */
   function chosenTensor({ info }) {
@@ -153,17 +149,16 @@ export function createStore(initial, end) {
   /**
    * The tab chooses once, when it opens: if something is wrong, where that began.
    * @param {Run} loaded
-   * @param {AbortSignal} abort
    */
-  async function chooseOnce({ name, info, history }, abort) {
+  async function chooseOnce(loaded) {
     const untouched = !view.layer.value && view.step.value === null;
-    const trouble = untouched ? await findTrouble(name, info, abort) : null;
+    const [first] = untouched ? findings(loaded) : [];
     return () => {
-      if (trouble) {
-        view.step.value = history.steps[trouble.step];
-        selectTensor(trouble.tensor);
+      if (first) {
+        view.step.value = first.step;
+        selectTensor(first.tensor);
       } else if (view.step.value === null) {
-        view.step.value = history.steps.at(-1) ?? null;
+        view.step.value = loaded.history.steps.at(-1) ?? null;
       } else followNewest();
       // What is selected is written out, so that a later change of defaults (a wider window) moves nothing.
       if (!view.layer.value) selectTensor(tensor.value);
@@ -174,20 +169,20 @@ export function createStore(initial, end) {
     if (view.follow.value) view.step.value = steps.value.at(-1) ?? null;
   }
 
-  /**
-   * @param {string} name
-   * @param {api.RunInfo} info
-   * @param {AbortSignal} abort
-   */
-  async function findTrouble(name, info, abort) {
-    const columns = await Promise.all(
-      kindsOf(info.tensors).map(async (kind) => {
-        const { tensors } = new Columns(kind, info.tensors);
-        const { buffer } = await api.fetchStatistics(name, kind, ["non_finite"], 0, abort);
-        return { tensors, shares: splitColumns(buffer, 1, tensors.length)[0] };
-      }),
-    );
-    return firstTrouble(columns);
+  /** What is found wrong in the run, as far as its statistics are here. */
+  const found = computed(() => {
+    void data.revision.value;
+    return current.value ? findings(current.value) : [];
+  });
+
+  /** @param {1 | -1} [direction] */
+  function selectFinding(direction = 1) {
+    const next = nextFinding(found.value, steps.value[stepIndex.value] ?? -1, direction);
+    if (!next) return;
+    batch(() => {
+      selectTensor(next.tensor);
+      selectStep(steps.value.indexOf(next.step));
+    });
   }
 
   // --- runs and steps: polled
@@ -248,6 +243,9 @@ export function createStore(initial, end) {
     steps,
     stepIndex,
     tensor,
+    found,
+    evaluation,
+    selectFinding,
     poll,
     selectRun,
     selectStep,

@@ -258,9 +258,8 @@ def test_runs_without_a_common_layer_are_told_apart(page: Page, server: TensorBo
 
 def test_the_strip_shows_the_loss_of_both(page: Page, server: TensorBoardServer) -> None:
     frame = _open(page, server, "a", against="other_start", step=39)
-    legend = frame.get_by_label("Values at the selected step")
-    expect(legend).to_contain_text("loss of A")
-    expect(legend.locator("div", has_text="loss of B")).to_contain_text(f"{2 + 1 / 40:.3g}")
+    expect(frame.get_by_test_id("curve-loss")).to_contain_text("loss of A")
+    expect(frame.get_by_test_id("curve-loss of B")).to_contain_text(f"{2 + 1 / 40:.3g}")
 
 
 def test_a_run_that_is_missing_is_said_and_compared_when_it_appears(page: Page, tmp_path: Path, logdir: Path) -> None:

@@ -3,7 +3,7 @@ import { thresholdInWords } from "../difference.js";
 import { formatCount } from "../format.js";
 import { isTrainAndEvaluation, partnersOf, tensorTitle } from "../matching.js";
 import { inputsDiffer } from "../same_start.js";
-import { statisticNamed } from "../statistics.js";
+import { statisticOf } from "../statistics.js";
 
 /** @typedef {import("../store.js").Store} Store */
 /** @typedef {import("../run_data.js").Run} Run */
@@ -190,7 +190,7 @@ function Sides({ store }) {
 /** @param {{store: Store}} props */
 function Choices({ store }) {
   const { view } = store;
-  const { scale } = statisticNamed(view.statistic.value);
+  const { scale } = statisticOf(view.statistic.value, store.kinds.value[0]);
   const isDifference = view.compareMap.value === "difference";
   return (
     <div class="lv-compare-choices">

@@ -4,7 +4,7 @@ import uPlot from "uplot";
 import { nearestIndex } from "../axis.js";
 import { formatCount, formatShare, formatValue } from "../format.js";
 import { theme } from "../host.js";
-import { statisticNamed } from "../statistics.js";
+import { statisticOf } from "../statistics.js";
 import { ComparedHistograms } from "./ComparedHistograms.jsx";
 import { cssVariable, pointIn, useSize } from "./hooks.js";
 
@@ -53,9 +53,9 @@ function courseOf(run, tensor, statistic) {
 /** @param {{store: Store, run: Run, other: Run}} props */
 function StatisticOverSteps({ store, run, other }) {
   const { view, comparison } = store;
-  const statistic = statisticNamed(view.statistic.value);
   const revision = comparison.revision.value;
   const [index, indexB] = [store.tensor.value, comparison.tensor.value];
+  const statistic = statisticOf(view.statistic.value, run.info.tensors[index].kind);
   const sameRun = comparison.sameRun.value;
   const courses = useMemo(() => {
     const own = courseOf(run, index, statistic.name);

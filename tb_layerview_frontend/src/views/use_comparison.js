@@ -4,7 +4,7 @@ import { useMemo } from "preact/hooks";
 
 import { withCompared } from "../compared_curve.js";
 import { makeDifferenceLayer, rowsByParting } from "../difference_layer.js";
-import { statisticNamed } from "../statistics.js";
+import { statisticOf } from "../statistics.js";
 import { visibleRows } from "../tree.js";
 
 /** @typedef {import("../store.js").Store} Store */
@@ -22,14 +22,19 @@ export function useDifference(store, run) {
   const b = comparison.current.value;
   const matching = comparison.matching.value;
   const shown = comparison.on.value && view.compareMap.value === "difference";
-  const statistic = statisticNamed(view.statistic.value);
+  const statistic = view.statistic.value;
   const problems = [store.columnProblems.value, comparison.columnProblems.value];
   const kinds = store.kinds.value;
   return useMemo(() => {
     if (!shown || !b || !matching?.pairs.length) return null;
     const pairing = { a: run, b, partner: matching.partner, matched: comparison.matched.value };
     return kinds.map((kind) =>
-      makeDifferenceLayer(pairing, kind, statistic, problems.find((one) => one[kind])?.[kind]),
+      makeDifferenceLayer(
+        pairing,
+        kind,
+        statisticOf(statistic, kind),
+        problems.find((one) => one[kind])?.[kind],
+      ),
     );
   }, [
     shown,
@@ -68,7 +73,7 @@ export function useComparedRows(store, run, rows, difference) {
 /**
  * The strip's curves, and B's loss among them.
  * @param {Store} store
- * @param {import("./Strip.jsx").Curve[]} curves
+ * @param {import("../strip_scales.js").Curve[]} curves
  */
 export function useComparedCurves({ comparison }, curves) {
   const b = comparison.fixed.value < 0 ? comparison.current.value : null;
