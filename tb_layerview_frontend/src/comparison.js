@@ -4,6 +4,7 @@ import { batch, computed, signal } from "@preact/signals";
 
 import * as api from "./api.js";
 import { matchSteps, matchTensors, shownStepIndex, tensorTitle } from "./matching.js";
+import { PARTING_ORDER } from "./order.js";
 import { createRunData } from "./run_data.js";
 import { firstCommonStep, firstDifference, isTelling } from "./same_start.js";
 import { createTensorData } from "./tensor_data.js";
@@ -132,6 +133,9 @@ export function createComparison({
   /** @param {string} name of a run; empty: compare no more */
   function compareWith(name) {
     batch(() => {
+      // It opens where the runs part, and leaves no order behind that means nothing without B.
+      if (name && !view.against.value) view.order.value = PARTING_ORDER.name;
+      else if (!name && view.order.value === PARTING_ORDER.name) view.order.value = "model";
       view.against.value = name;
       view.againstStep.value =
         name && name === view.run.value ? (data.steps.value[0] ?? null) : null;

@@ -53,6 +53,7 @@ export function makeDifferenceLayer({ a, b, partner, matched }, kind, statistic,
     return columns?.has(statistic.name) && columns.has("non_finite") ? columns : undefined;
   };
   const [own, others] = [columnsOf(a), columnsOf(b)];
+  const none = !b.info.tensors.some((tensor) => tensor.kind === kind);
   /** @type {Map<number, Pair>} by tensor of A */
   const pairs = new Map();
   for (const tensor of (others && own?.tensors) ?? []) {
@@ -88,8 +89,8 @@ export function makeDifferenceLayer({ a, b, partner, matched }, kind, statistic,
     rowScales: false,
     scaleOf: () => scale,
     format: formatValue,
-    ready: Boolean(own && others),
-    problem,
+    ready: none || Boolean(own && others),
+    problem: none ? `B logs no ${kind} to compare with.` : problem,
     anyTrouble: [...pairs.values()].some(
       ({ difference }) => firstTrouble(difference.nonFinite) >= 0,
     ),

@@ -26,7 +26,6 @@
  * @property {string} against run that is compared with (B); empty: none
  * @property {number | null} againstStep the one step of B that all of A's are compared with; null: each with its own
  * @property {string} compareMap what the map shows while comparing: the "difference" or the "run" itself
- * @property {string} compareRows order of the difference map's rows: where the runs "part" first, or as in the "model"
  * @property {string} comparePanel pictures of two runs: side by "side", or their "difference"
  * @property {string} compareUnits order of the units in the difference picture: by "change" or by "index"
  */
@@ -86,7 +85,6 @@ export const FIELDS = {
   against: text(""),
   againstStep: optionalNumber,
   compareMap: choice("difference", "run"),
-  compareRows: choice("part", "model"),
   comparePanel: choice("side", "difference"),
   compareUnits: choice("change", "index"),
 };

@@ -25,7 +25,6 @@ const everything = {
   against: "b & c",
   againstStep: 0,
   compareMap: "run",
-  compareRows: "model",
   comparePanel: "difference",
   compareUnits: "index",
 };

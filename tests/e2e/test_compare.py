@@ -113,20 +113,21 @@ def test_a_cell_of_the_difference_map_says_log2_of_the_ratio(
 
 
 def test_what_parts_first_stands_first_and_says_since_when(page: Page, server: TensorBoardServer) -> None:
-    frame = _open(page, server, "a", against="b")
+    frame = _open(page, server, "a")
+    frame.get_by_test_id("compare-picker").select_option("b")
     rows = frame.get_by_test_id("layer-row")
     expect(rows.nth(0)).to_contain_text(f"from {SECOND_PARTS}")
     assert [row.split("\n")[0] for row in rows.all_inner_texts()][:2] == ["second", "third"]
     expect(rows.nth(1)).to_contain_text(f"from {THIRD_PARTS}")
     expect(rows.nth(2)).to_contain_text("together")
-    frame.get_by_test_id("compare-rows").select_option("model")
-    expect(rows.nth(0)).to_contain_text("first")
     page.wait_for_timeout(400)
-    assert _state(page)["compareRows"] == "model"
+    assert _state(page)["order"] == "part"
+    frame.get_by_test_id("order").select_option("model")
+    expect(rows.nth(0)).to_contain_text("first")
 
 
 def test_a_share_is_compared_by_its_difference_and_the_words_say_so(page: Page, server: TensorBoardServer) -> None:
-    frame = _open(page, server, "a", against="b", spacing="even", statistic="negative", compareRows="model")
+    frame = _open(page, server, "a", against="b", spacing="even", statistic="negative")
     expect(frame.get_by_test_id("compare-threshold")).to_contain_text("5 % of the elements")
     said = _hover_cell(page, frame, "second", 30)
     assert "B − A 0" in said and "log2" not in said
@@ -150,6 +151,8 @@ def test_a_training_and_its_evaluation_pair_by_themselves_with_different_inputs(
     expect(frame.get_by_test_id("compare-picture-a")).to_have_count(0)
     page.wait_for_timeout(400)
     assert _state(page)["against"] == "demo/evaluate"
+    frame.get_by_test_id("kind-gradient").click()
+    expect(frame.get_by_test_id("map-gradient")).to_contain_text("B logs no gradient to compare with.")
 
 
 def test_the_latest_earlier_step_of_b_is_compared_and_its_number_shown(
@@ -243,7 +246,9 @@ def test_two_steps_of_one_run_compare_and_change_places(page: Page, server: Tens
 
 
 def test_what_has_no_partner_is_named(page: Page, server: TensorBoardServer) -> None:
-    frame = _open(page, server, "a", against="other_model", layer="third", kind="activation", name="output")
+    frame = _open(
+        page, server, "a", against="other_model", order="part", layer="third", kind="activation", name="output"
+    )
     expect(frame.get_by_test_id("compare-only-a")).to_contain_text("2 without a partner in B: third, fourth")
     expect(frame.get_by_test_id("compare-only-b")).to_contain_text("1 only in B: head")
     expect(frame.get_by_test_id("compare-alone")).to_contain_text("B has no third · activation output")
@@ -265,7 +270,7 @@ def test_the_strip_shows_the_loss_of_both(page: Page, server: TensorBoardServer)
 def test_a_run_that_is_missing_is_said_and_compared_when_it_appears(page: Page, tmp_path: Path, logdir: Path) -> None:
     shutil.copytree(logdir / "a", tmp_path / "a")
     with run_tensorboard(tmp_path, "--load_fast=false", "--reload_interval=1") as server:
-        frame = _open(page, server, "a", against="b")
+        frame = _open(page, server, "a", against="b", order="part")
         expect(frame.get_by_test_id("compare-state")).to_contain_text("TensorBoard has no run “b”")
         expect(frame.get_by_test_id("statistics")).to_be_visible()
         shutil.copytree(logdir / "b", tmp_path / "b")

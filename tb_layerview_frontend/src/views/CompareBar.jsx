@@ -211,24 +211,8 @@ function Choices({ store }) {
         </select>
       </label>
       {isDifference && (
-        <label class="lv-select">
-          <span class="lv-caption">Rows</span>
-          <select
-            data-testid="compare-rows"
-            aria-label="Order of the rows"
-            value={view.compareRows.value}
-            onChange={(event) => {
-              view.compareRows.value = event.currentTarget.value;
-            }}
-          >
-            <option value="part">where they part first</option>
-            <option value="model">as in the model</option>
-          </select>
-        </label>
-      )}
-      {isDifference && (
         <span class="lv-caption" data-testid="compare-threshold">
-          They part where {thresholdInWords(scale)}.
+          Runs part where {thresholdInWords(scale)}.
         </span>
       )}
     </div>

@@ -98,7 +98,8 @@ function Courses({ store, own, others, statistic, sameRun }) {
     ]);
   }, [own, others, logSteps]);
   const logValues = useMemo(() => isWide([...own.values, ...others.values]), [own, others]);
-  const show = statistic.scale === "share" ? formatShare : formatValue;
+  const isShare = statistic.scale === "share";
+  const show = isShare ? formatShare : formatValue;
   const stepA = store.steps.value[store.stepIndex.value];
   const stepB = store.comparison.steps.value[store.comparison.stepIndex.value];
   const marks = useRef(/** @type {(number | undefined)[]} */ ([]));
@@ -142,7 +143,10 @@ function Courses({ store, own, others, statistic, sameRun }) {
             ...axis,
             size: 50,
             gap: 2,
-            values: (_, all) => all.map((one) => (one === null ? "" : show(one))),
+            values: (_, all) =>
+              all.map((one) =>
+                one === null ? "" : isShare ? `${formatValue(100 * one)} %` : show(one),
+              ),
           },
         ],
         series: [

@@ -4,6 +4,7 @@ import { useMemo } from "preact/hooks";
 
 import { withCompared } from "../compared_curve.js";
 import { makeDifferenceLayer, rowsByParting } from "../difference_layer.js";
+import { PARTING_ORDER } from "../order.js";
 import { statisticOf } from "../statistics.js";
 import { visibleRows } from "../tree.js";
 
@@ -58,7 +59,7 @@ export function useDifference(store, run) {
  */
 export function useComparedRows(store, run, rows, difference) {
   const { view } = store;
-  const wanted = difference && view.compareRows.value === "part" ? difference : null;
+  const wanted = difference && view.order.value === PARTING_ORDER.name ? difference : null;
   const filter = view.filter.value;
   return useMemo(() => {
     // Ranked when all is known: rows that changed places as statistics come in would jump.
