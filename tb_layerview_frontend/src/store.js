@@ -7,6 +7,7 @@ import { nearestIndex } from "./axis.js";
 import { createComparison } from "./comparison.js";
 import { createEvaluation } from "./evaluation.js";
 import { findings, nextFinding } from "./findings.js";
+import { createPictureData } from "./picture_data.js";
 import { createRunData } from "./run_data.js";
 import { defaultTensor, findTensor, openedRun, shownKinds } from "./selection.js";
 import { statisticOf } from "./statistics.js";
@@ -101,6 +102,13 @@ export function createStore(initial, end) {
     tasks,
   });
   const evaluation = createEvaluation({ runs, name: () => view.run.value, retries, tasks });
+  const picture = createPictureData({
+    data,
+    selected,
+    sort: () => view.sort.value,
+    retries,
+    tasks,
+  });
 
   /** @param {Run} run */
   function chosenTensor({ info }) {
@@ -237,6 +245,7 @@ export function createStore(initial, end) {
     columnProblems: data.columnProblems,
     ...selected,
     comparison,
+    picture,
     playing,
     roomForMaps,
     kinds,

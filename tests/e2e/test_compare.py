@@ -175,7 +175,7 @@ def test_the_difference_picture_holds_b_minus_a(
     expect(frame.get_by_test_id("compare-offer")).to_contain_text(
         "Same start: at step 0 the statistics of all 4 weights"
     )
-    picture = frame.get_by_test_id("compare-picture-difference")
+    picture = frame.get_by_test_id("compare-picture-difference").get_by_test_id("picture")
     expect(picture).to_be_visible()
     reader = LayerReader(logdir)
     a, b = (
@@ -229,7 +229,7 @@ def test_two_steps_of_one_run_compare_and_change_places(page: Page, server: Tens
     frame.get_by_test_id("compare-step").fill("3")
     frame.get_by_test_id("compare-step").press("Enter")
     expect(frame.get_by_test_id("compare-offer")).to_have_attribute("data-offered", "true")
-    frame.get_by_test_id("compare-picture-b").hover()
+    frame.get_by_test_id("compare-picture-b").get_by_test_id("picture").hover()
     readout = frame.get_by_test_id("compare-readout")
     index = tuple(json.loads(f"[{readout.get_attribute('data-index')}]"))
     run = LayerReader(logdir).run("b")

@@ -1,17 +1,11 @@
-import { useEffect, useMemo, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 
-import { pictureScale } from "../colour.js";
 import { formatCount, formatExact, formatValue } from "../format.js";
-import { axisNames, describeKept, finiteRange, offsetOf, planPicture } from "../picture.js";
-import {
-  changeOfUnits,
-  rankUnits,
-  reorderUnits,
-  sameElements,
-  subtract,
-} from "../picture_difference.js";
+import { describeKept, offsetOf } from "../picture.js";
 import { ColourBar } from "./ColourBar.jsx";
-import { CompareCanvas } from "./CompareCanvas.jsx";
+import { PictureCanvas } from "./PictureCanvas.jsx";
+import { Slices } from "./Slices.jsx";
+import { useComparedPictures } from "./use_compared_pictures.js";
 
 /** @typedef {import("../store.js").Store} Store */
 /** @typedef {import("../run_data.js").Run} Run */
@@ -25,7 +19,6 @@ const MOST_UNITS = 8;
  * @param {{store: Store, run: Run, a: Detail | null, b: Detail | null}} props
  */
 export function ComparePictures({ store, run, a, b }) {
-  const { view } = store;
   if (!a || !b) return <div class="lv-picture lv-message">Loading the values…</div>;
   const missing = /** @type {[string, Detail][]} */ ([
     ["A", a],
@@ -46,47 +39,9 @@ export function ComparePictures({ store, run, a, b }) {
       </div>
     );
   }
-  const isSame = sameElements(a.values, b.values);
-  const isDifference = view.comparePanel.value === "difference" && isSame;
   return (
     <div class="lv-picture">
-      <div class="lv-picture-head">
-        <div class="lv-tabs" role="tablist" aria-label="How pictures are compared">
-          {[
-            ["side", "Side by side"],
-            ["difference", "B − A"],
-          ].map(([name, label]) => (
-            <button
-              key={name}
-              type="button"
-              role="tab"
-              data-testid={`compare-panel-${name}`}
-              aria-selected={isDifference === (name === "difference")}
-              disabled={name === "difference" && !isSame}
-              onClick={() => {
-                view.comparePanel.value = name;
-              }}
-            >
-              {label}
-            </button>
-          ))}
-        </div>
-        {!isSame && (
-          <span class="lv-caption" role="status">
-            Other elements are kept in B than in A, so there is no difference picture.
-          </span>
-        )}
-      </div>
-      <Pictures
-        key={isDifference ? "difference" : "side"}
-        store={store}
-        run={run}
-        a={a}
-        b={b}
-        values={a.values}
-        others={b.values}
-        isDifference={isDifference}
-      />
+      <Pictures store={store} run={run} a={a} b={b} values={a.values} others={b.values} />
     </div>
   );
 }
@@ -99,66 +54,89 @@ export function ComparePictures({ store, run, a, b }) {
  * @param {Detail} props.b
  * @param {Values} props.values of A
  * @param {Values} props.others values of B
- * @param {boolean} props.isDifference
  */
-function Pictures({ store, run, a, b, values, others, isDifference }) {
+function Pictures({ store, run, a, b, values, others }) {
   const { view } = store;
   const tensor = run.info.tensors[a.tensor];
-  const names = axisNames(tensor.axes, values.axes.length, tensor.kind);
-  const [chosen, setChosen] = useState(/** @type {Record<number, number>} */ ({}));
-  /** The element that is pointed at, as an index of the whole tensor. */
-  const [cursor, setCursor] = useState(/** @type {number[] | null} */ (null));
+  const compared = useComparedPictures(store, tensor, values, others);
+  const { names, unit, isDifference, difference, changes, ranked, scale, pictures } = compared;
+  const [hover, setHover] = useState(/** @type {number[] | null} */ (null));
+  const canvases = [
+    useRef(/** @type {HTMLCanvasElement | null} */ (null)),
+    useRef(/** @type {HTMLCanvasElement | null} */ (null)),
+  ];
+  const opened = useRef(a.tensor);
   useEffect(() => {
-    setChosen({});
-    setCursor(null);
+    if (opened.current === a.tensor) return;
+    // Another tensor has other elements.
+    opened.current = a.tensor;
+    setHover(null);
+    view.cell.value = [];
+    view.zoom.value = null;
   }, [a.tensor]);
-  const difference = useMemo(
-    () => (sameElements(values, others) ? subtract(values, others) : null),
-    [values, others],
+  const { chosen } = pictures.first;
+  const pinned = view.cell.value.map((at, axis) =>
+    axis in chosen && values.axes[axis]
+      ? values.axes[axis].start + values.axes[axis].step * chosen[axis]
+      : at,
   );
-  const changes = useMemo(() => difference && changeOfUnits(difference), [difference]);
-  const byChange = isDifference && view.compareUnits.value === "change" && values.axes.length > 0;
-  const order = useMemo(
-    () => (byChange && changes ? rankUnits(changes) : null),
-    [byChange, changes],
-  );
-  const shown = useMemo(
-    () => (difference && order ? reorderUnits(difference, order) : difference),
-    [difference, order],
-  );
-  const scale = useMemo(() => {
-    if (isDifference && difference) {
-      const [low, high] = finiteRange(difference.data);
-      const most = Math.max(-low, high) || 1;
-      return pictureScale([-most, most]);
-    }
-    const [own, other] = [finiteRange(values.data), finiteRange(others.data)];
-    return pictureScale([Math.min(own[0], other[0]), Math.max(own[1], other[1])]);
-  }, [isDifference, difference, values, others]);
-  const unit = names.at(-1) ?? "element";
+  const unitName = names[unit] ?? "element";
   const steps = [a, b].map((detail) => detail.record?.values_step ?? detail.step);
-  const pictures =
-    isDifference && shown
-      ? [{ side: "B − A", values: shown, order, testid: "difference" }]
-      : [
-          { side: "A", values, order: null, testid: "a" },
-          { side: "B", values: others, order: null, testid: "b" },
-        ];
+  const shown = isDifference
+    ? [{ side: "B − A", testid: "difference", picture: pictures.first }]
+    : [
+        { side: "A", testid: "a", picture: pictures.first },
+        { side: "B", testid: "b", picture: pictures.second },
+      ];
   return (
     <>
+      <div class="lv-picture-head">
+        <div class="lv-tabs" role="tablist" aria-label="How pictures are compared">
+          {[
+            ["side", "Side by side"],
+            ["difference", "B − A"],
+          ].map(([name, label]) => (
+            <button
+              key={name}
+              type="button"
+              role="tab"
+              data-testid={`compare-panel-${name}`}
+              aria-selected={isDifference === (name === "difference")}
+              disabled={name === "difference" && !difference}
+              onClick={() => {
+                view.comparePanel.value = name;
+              }}
+            >
+              {label}
+            </button>
+          ))}
+        </div>
+        {!difference && (
+          <span class="lv-caption" role="status">
+            Other elements are kept in B than in A, so there is no difference picture.
+          </span>
+        )}
+      </div>
       <div class="lv-compare-how">
         <span class="lv-caption">
-          shown {describeKept(values.axes, names)}, {values.precision}
+          shown {describeKept(values.axes, names)}, {(difference ?? values).precision}
           {steps[0] !== a.step && `; A's values of step ${formatCount(steps[0])}`}
           {steps[1] !== b.step && `; B's values of step ${formatCount(steps[1])}`}
         </span>
-        <Choosers values={values} names={names} chosen={chosen} onChoose={setChosen} />
-        {isDifference && values.axes.length > 0 && (
+        <Slices
+          values={values}
+          names={names}
+          chosen={chosen}
+          onChoose={(name, index) => {
+            view.at.value = { ...view.at.value, [name]: index };
+          }}
+        />
+        {isDifference && unit >= 0 && (
           <label class="lv-select">
-            <span class="lv-caption">{unit}s</span>
+            <span class="lv-caption">{unitName}s</span>
             <select
               data-testid="compare-units"
-              aria-label={`Order of the ${unit}s`}
+              aria-label={`Order of the ${unitName}s`}
               value={view.compareUnits.value}
               onChange={(event) => {
                 view.compareUnits.value = event.currentTarget.value;
@@ -171,84 +149,62 @@ function Pictures({ store, run, a, b, values, others, isDifference }) {
         )}
       </div>
       <div class="lv-compare-pictures">
-        {pictures.map(({ side, values: data, order: units, testid }) => (
-          <figure key={side}>
-            {pictures.length > 1 && (
+        {shown.map(({ side, testid, picture }, i) => (
+          <figure key={testid} data-testid={`compare-picture-${testid}`}>
+            {shown.length > 1 && (
               <figcaption>
                 <b class={`lv-side${side === "B" ? " lv-side-b" : ""}`}>{side}</b>
               </figcaption>
             )}
-            <CompareCanvas
-              testid={`compare-picture-${testid}`}
-              label={isDifference ? "B − A, element by element" : `The kept values of ${side}`}
-              values={data}
-              names={names}
-              chosen={chosen}
-              order={units}
-              scale={scale}
-              cursor={cursor}
-              onCursor={setCursor}
-            />
+            <div class="lv-picture-body">
+              <PictureCanvas
+                picture={picture}
+                view={view.zoom.value}
+                onView={(next) => {
+                  view.zoom.value = next;
+                }}
+                cell={view.cell.value}
+                onCell={(index) => {
+                  view.cell.value = index;
+                }}
+                hover={hover}
+                onHover={setHover}
+                label={
+                  isDifference ? "B minus A, element by element." : `The kept values of ${side}.`
+                }
+                canvasRef={canvases[i]}
+              />
+            </div>
           </figure>
         ))}
       </div>
-      {isDifference && changes && values.axes.length > 0 && (
+      {isDifference && changes && ranked && (
         <p class="lv-compare-units" data-testid="compare-changes">
           <span class="lv-caption">changed most (rms of B − A)</span>{" "}
-          {rankUnits(changes)
-            .slice(0, MOST_UNITS)
-            .map((place) => {
-              const { start, step } = values.axes[values.axes.length - 1];
-              return (
-                <span key={place} data-unit={start + step * place}>
-                  {unit} {start + step * place}: {formatValue(changes[place])}
-                </span>
-              );
-            })}
+          {Array.from(ranked.subarray(0, MOST_UNITS), (place) => {
+            const { start, step } = values.axes[unit];
+            return (
+              <span key={place} data-unit={start + step * place}>
+                {unitName} {start + step * place}: {formatValue(changes[place])}
+              </span>
+            );
+          })}
         </p>
       )}
       <div class="lv-picture-foot">
-        <Readout values={values} others={others} names={names} index={cursor} />
-        <ColourBar scale={scale} label="" />
+        <Readout
+          values={values}
+          others={others}
+          names={names}
+          index={hover ?? (pinned.length ? pinned : null)}
+        />
+        <ColourBar
+          scale={scale}
+          label=""
+          palette={pictures.first.palette}
+          counts={isDifference ? pictures.first.marks : undefined}
+        />
       </div>
-    </>
-  );
-}
-
-/**
- * One number field for each axis of which one index is shown at a time.
- * @param {object} props
- * @param {Values} props.values
- * @param {string[]} props.names
- * @param {Record<number, number>} props.chosen
- * @param {(chosen: Record<number, number>) => void} props.onChoose
- */
-function Choosers({ values, names, chosen, onChoose }) {
-  return (
-    <>
-      {planPicture(names)
-        .choosers.filter((axis) => values.axes[axis].count > 1)
-        .map((axis) => {
-          const { start, step, count } = values.axes[axis];
-          return (
-            <label key={axis} class="lv-select">
-              <span class="lv-caption">{names[axis]}</span>
-              <select
-                data-testid={`compare-${names[axis]}`}
-                value={String(chosen[axis] ?? 0)}
-                onChange={(event) =>
-                  onChoose({ ...chosen, [axis]: Number(event.currentTarget.value) })
-                }
-              >
-                {Array.from({ length: count }, (_, index) => (
-                  <option key={index} value={String(index)}>
-                    {start + step * index}
-                  </option>
-                ))}
-              </select>
-            </label>
-          );
-        })}
     </>
   );
 }
