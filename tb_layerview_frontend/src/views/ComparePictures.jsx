@@ -195,6 +195,7 @@ function Pictures({ store, run, a, b, values, others }) {
         <Readout
           values={values}
           others={others}
+          difference={difference}
           names={names}
           index={hover ?? (pinned.length ? pinned : null)}
         />
@@ -210,16 +211,15 @@ function Pictures({ store, run, a, b, values, others }) {
 }
 
 /**
- * The element under the cursor in A, in B, and the difference.
- * @param {{values: Values, others: Values, names: string[], index: number[] | null}} props
+ * The element under the cursor in A, in B, and the difference as it is drawn.
+ * @param {object} props
+ * @param {Values} props.values of A
+ * @param {Values} props.others of B
+ * @param {Values | null} props.difference
+ * @param {string[]} props.names
+ * @param {number[] | null} props.index in the whole tensor
  */
-function Readout({ values, others, names, index }) {
-  const [own, other] = index
-    ? [values, others].map((kept) => {
-        const offset = offsetOf(kept.axes, index);
-        return offset < 0 ? NaN : kept.data[offset];
-      })
-    : [NaN, NaN];
+function Readout({ values, others, difference, names, index }) {
   if (!index) {
     return (
       <p class="lv-readout lv-readout-none" data-testid="compare-readout" aria-live="polite">
@@ -227,6 +227,12 @@ function Readout({ values, others, names, index }) {
       </p>
     );
   }
+  const [own, other, change] = [values, others, difference].map((kept) => {
+    const offset = kept ? offsetOf(kept.axes, index) : -1;
+    return kept && offset >= 0 ? kept.data[offset] : null;
+  });
+  const show = (/** @type {number | null} */ value) =>
+    value === null ? "not kept" : formatExact(value);
   return (
     <p
       class="lv-readout"
@@ -234,12 +240,12 @@ function Readout({ values, others, names, index }) {
       data-index={index.join(",")}
       data-a={String(own)}
       data-b={String(other)}
-      data-value={String(other - own)}
+      data-value={String(change)}
       aria-live="polite"
     >
-      <b>B − A {formatExact(other - own)}</b>
+      {change !== null && <b>B − A {formatExact(change)}</b>}
       <span class="lv-readout-index">
-        A {formatExact(own)} · B {formatExact(other)}
+        A {show(own)} · B {show(other)}
       </span>
       <span class="lv-readout-words">
         {index.map((at, i) => `${names[i]} ${at}`).join(", ") || "the one value"}
