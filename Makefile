@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-estimator test coverage check pictures bench proto frontend browser clean
+.PHONY: help demo demo-estimator test coverage check pictures bench bench-ui proto frontend browser clean
 .DELETE_ON_ERROR:
 # Both environments build the front end in the same place.
 .NOTPARALLEL:
@@ -14,7 +14,8 @@ help:
 	@echo "make coverage        write docs/coverage.md from what the last \`make test\` has shown"
 	@echo "make check           format, lint and types of both languages"
 	@echo "make pictures        make the documents' pictures anew"
-	@echo "make bench           measure what logging costs and keeps"
+	@echo "make bench           measure what logging costs and keeps, and how long the server takes"
+	@echo "make bench-ui        measure how quick the tab is, in Chromium"
 	@echo "make proto           generate tb_layerview/layerview_pb2.py from layerview.proto"
 	@echo "make clean           remove all that was made, the virtual environments too"
 
@@ -29,7 +30,7 @@ find-python = $(shell for python in python3.11 python3.12 python3.13 python3.10 
 PYTHON = $(call find-python,10,13)
 ESTIMATOR_PYTHON = $(call find-python,9,11)
 
-# $(call venv,folder,python,its variable,its versions,requirements,what it brings)
+# $(call venv,folder,python,its variable,its versions,requirements,what it brings,requirements without what they require)
 define venv
 python='$(2)'; \
 if [ -z "$$python" ]; then \
@@ -42,7 +43,8 @@ mkdir -p $(1); \
 { "$$python" -m venv $(1) \
 	&& $(1)/bin/python -m pip install --disable-pip-version-check --upgrade pip setuptools \
 	&& node=$$($(1)/bin/python build_frontend.py --requirements) \
-	&& $(1)/bin/python -m pip install --disable-pip-version-check -r $(5) $$node; \
+	&& $(1)/bin/python -m pip install --disable-pip-version-check -r $(5) $$node \
+	$(if $(7),&& $(1)/bin/python -m pip install --disable-pip-version-check --no-deps -r $(7)); \
 } >$(1)/setup.log 2>&1 || { \
 	tail -n 40 $(1)/setup.log >&2; \
 	echo "Setting up $(1) failed. All that it said is in $(1)/setup.log." >&2; \
@@ -51,8 +53,8 @@ mkdir -p $(1); \
 touch $@
 endef
 
-.venv/.ready: requirements/modern.txt pyproject.toml setup.py
-	@$(call venv,.venv,$(PYTHON),PYTHON,3.10 to 3.13,requirements/modern.txt,TensorFlow 2.21 with Keras 3 and TensorBoard)
+.venv/.ready: requirements/modern.txt requirements/modern-no-deps.txt pyproject.toml setup.py
+	@$(call venv,.venv,$(PYTHON),PYTHON,3.10 to 3.13,requirements/modern.txt,TensorFlow 2.21 with Keras 3 and TensorBoard,requirements/modern-no-deps.txt)
 
 .venv-estimator/.ready: requirements/estimator.txt pyproject.toml setup.py
 	@$(call venv,.venv-estimator,$(ESTIMATOR_PYTHON),ESTIMATOR_PYTHON,3.9 to 3.11,requirements/estimator.txt,TensorFlow 2.15 with Estimators and TensorBoard)
@@ -109,6 +111,10 @@ pictures: .venv/.ready frontend browser
 
 bench: .venv/.ready frontend
 	@.venv/bin/python -m benchmarks
+	@.venv/bin/python -m benchmarks.serving
+
+bench-ui: .venv/.ready frontend browser
+	@.venv/bin/python -m benchmarks.ui
 
 proto: .venv-proto/.ready
 	@.venv-proto/bin/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. tb_layerview/layerview.proto

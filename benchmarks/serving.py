@@ -1,6 +1,7 @@
 """Measures how long the server takes for what the tab asks: `python -m benchmarks.serving [LOGDIR]`.
 
 A TensorBoard process of its own serves a log of 1,000 steps of 100 tensors; it is written first, unless LOGDIR has one.
+The columns of 10,000 steps of 1,000 tensors are made in this process, from what the server would hold of them.
 """
 
 from __future__ import annotations
@@ -14,9 +15,14 @@ from pathlib import Path
 
 import numpy as np
 
+from tb_layerview import answers
 from tb_layerview.digest import Measurement, measure
 from tb_layerview.log import Log
+from tb_layerview.merge import WriterLog, merge
 from tb_layerview.model import Kind, Layer, Model, Tensor
+from tb_layerview.record import SUMMARIES
+from tb_layerview.run import Run
+from tb_layerview.shard import SECTIONS, STATISTICS, Shard
 from tests.serving import TensorBoardServer, run_tensorboard
 
 STEPS, LAYERS = 1000, 25
@@ -78,8 +84,51 @@ def measure_routes(server: TensorBoardServer) -> None:
         print(f"{what:25} {1e3 * statistics.median(seconds):7.1f} ms, at most {1e3 * slowest:7.1f} ms, {size:9,} bytes")
 
 
+def long_run(steps: int, tensors: int) -> Run:
+    """A run as the server holds it: shards in memory, of one kind, with random statistics."""
+    rng = np.random.default_rng(0)
+    model = Model((Layer("layer"),), tuple(Tensor(0, "weight", str(i), (4, 4), "float32") for i in range(tensors)))
+    shards = []
+    for start in range(0, steps, 512):
+        numbers = np.arange(start, min(start + 512, steps))
+        rows = len(numbers)
+        shards.append(
+            Shard(
+                stamps=numbers.astype(np.float64),
+                steps=numbers,
+                wall_times=numbers.astype(np.float64),
+                modes=("train",) * rows,
+                scalars=({},) * rows,
+                costs=(None,) * rows,
+                table=rng.random((len(STATISTICS), rows, tensors)),
+                summaries=rng.random((len(SUMMARIES), rows, tensors), np.float32),
+                kept=np.zeros((len(SECTIONS), rows, tensors), bool),
+                pieces=((None,) * len(SECTIONS),) * rows,
+            )
+        )
+    return merge(".", [WriterLog("writer", model, tuple(shards))], payload_folder=None, folder=None)
+
+
+def measure_columns() -> None:
+    """Prints the processor time that the columns of a long run take, by step and in groups."""
+    run = long_run(10_000, 1_000)
+    print(f"{len(run.steps):,} steps of {len(run.tensors):,} tensors, in this process")
+    for name in ("rms", "p50", "zero", "non_finite"):
+        for what, answer in (
+            ("by step", lambda name=name: answers.statistics(run, "weight", [name], 0)),
+            ("in groups", lambda name=name: answers.grouped_statistics(run, "weight", [name], 0)[0]),
+        ):
+            seconds, size = [], 0
+            for _ in range(7):
+                began = time.process_time()
+                size = len(answer())
+                seconds.append(time.process_time() - began)
+            print(f"{name + ' ' + what:25} {1e3 * statistics.median(seconds):7.1f} ms, {size:11,} bytes")
+
+
 def main() -> None:
     """Writes the log where there is none, and measures with both of TensorBoard's loaders."""
+    measure_columns()
     with tempfile.TemporaryDirectory() as temporary:
         folder = sys.argv[1] if len(sys.argv) > 1 else temporary
         if not Path(folder, "layers").is_dir():

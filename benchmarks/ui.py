@@ -1,4 +1,4 @@
-"""Measures how quick the Layers tab is, in a headless Chromium over a real TensorBoard, and writes docs/benchmarks_ui.md."""
+"""Measures how quick the Layers tab is: headless Chromium over a real TensorBoard. Writes docs/benchmarks_ui.md."""
 
 from __future__ import annotations
 

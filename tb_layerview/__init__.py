@@ -11,10 +11,10 @@ from tb_layerview.version import __version__
 if TYPE_CHECKING:
     from tb_layerview.callback import LayerViewCallback
     from tb_layerview.hook import LayerViewHook
+    from tb_layerview.logged import NotLoggedError
     from tb_layerview.payload_file import PayloadError
     from tb_layerview.reader import LayerReader
     from tb_layerview.recorder import LayerRecorder
-    from tb_layerview.run import NotLoggedError
     from tb_layerview.writer import LayerWriter
 
 __all__ = [
@@ -38,7 +38,7 @@ _LAZY = {
     "LayerRecorder": "tb_layerview.recorder",
     "LayerReader": "tb_layerview.reader",
     "LayerWriter": "tb_layerview.writer",
-    "NotLoggedError": "tb_layerview.run",
+    "NotLoggedError": "tb_layerview.logged",
     "PayloadError": "tb_layerview.payload_file",
 }
 

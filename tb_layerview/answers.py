@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from tb_layerview import columns
 from tb_layerview import units as unit_statistics
@@ -82,8 +83,19 @@ def steps(found: Run) -> dict[str, Any]:
 
 def statistics(found: Run, kind: Kind, names: Sequence[str], since: int) -> bytes:
     """`/statistics`: float32 [statistics, tensors of that kind, steps from `since` on]."""
-    tensors = np.array([tensor.index for tensor in found.tensors if tensor.kind == kind], np.int64)
+    tensors = _of_kind(found, kind)
     return b"".join(columns.by_step(found, name, tensors, since).tobytes() for name in names)
+
+
+def grouped_statistics(found: Run, kind: Kind, names: Sequence[str], since: int) -> tuple[bytes, int]:
+    """`/statistics` in groups: float32 [statistics, tensors of that kind, lows and highs, groups from `since` on].
+
+    Returns:
+      The answer, and how many groups there are.
+    """
+    tensors = _of_kind(found, kind)
+    answer = b"".join(columns.by_group(found, name, tensors, since).tobytes() for name in names)
+    return answer, columns.count_groups(len(found.steps))
 
 
 def findings(found: Run, chosen: Sequence[Rule]) -> dict[str, Any]:
@@ -186,6 +198,10 @@ def _each(
     if errors and len(errors) == sum(one is not None for one in read):
         raise errors[-1]
     return [None if isinstance(one, PayloadError) else one for one in read], len(errors)
+
+
+def _of_kind(found: Run, kind: Kind) -> npt.NDArray[np.int64]:
+    return np.array([tensor.index for tensor in found.tensors if tensor.kind == kind], np.int64)
 
 
 def _cost(found: Run) -> dict[str, Any] | None:

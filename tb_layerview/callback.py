@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from tb_layerview.keras_batches import Deputy, given_batch, number, steps_per_execution, take_first
 from tb_layerview.keras_probe import Batch
+from tb_layerview.keras_versions import CallbackOfEitherKeras, require_tensorflow
 from tb_layerview.model import Kind, Mode
 from tb_layerview.options import Keep, Schedule, Select, as_schedule
 from tb_layerview.recorder import Recording, check_options, floats
@@ -21,7 +22,7 @@ from tb_layerview.session import logger
 _INFERENCE_KINDS: tuple[Kind, ...] = ("activation", "weight")
 
 
-class LayerViewCallback(tf.keras.callbacks.Callback):
+class LayerViewCallback(CallbackOfEitherKeras, tf.keras.callbacks.Callback):
     """Logs a Keras model's layers while it trains.
 
     ```python
@@ -85,8 +86,13 @@ class LayerViewCallback(tf.keras.callbacks.Callback):
         self._model_ref = None if model is None else weakref.ref(model)
 
     def set_model(self, model: Any) -> None:
-        """Is told which model is trained, evaluated or run."""
+        """Is told which model is trained, evaluated or run.
+
+        Raises:
+          ValueError: It is a model of Keras 3 that TensorFlow does not compute.
+        """
         self._dismiss()
+        require_tensorflow(model)
         self.model = model
         is_compiled = getattr(model, "compiled", getattr(model, "_is_compiled", False))
         if is_compiled and self._inference_select() is not None:

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from tb_layerview.evidence import Evidence, Mask
+from tb_layerview.logged import LoggedTensor
 from tb_layerview.rules import RULES, NonFinite, Rule, Severity
-from tb_layerview.run import LoggedTensor
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from tb_layerview.logged import LoggedTensor
 from tb_layerview.model import KINDS, Kind, Layer
-from tb_layerview.run import LoggedTensor, Run
+from tb_layerview.run import Run
 
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]

@@ -18,6 +18,7 @@ from tb_layerview.keras_state import unchanged_by_tracing, written_variables
 from tb_layerview.keras_taps import Pass, find_taps, is_number
 from tb_layerview.keras_trace import recording
 from tb_layerview.keras_updates import Update
+from tb_layerview.keras_versions import keras_of
 from tb_layerview.model import Model, Probe
 from tb_layerview.options import Keep, Select
 from tb_layerview.session import in_words
@@ -102,11 +103,12 @@ class ProbePass:
             self._function = tf.function(_with_autograph(self._in_strategy)).get_concrete_function(*self._arguments())
             # Held from here on: a generator that Keras made for unseeded random numbers is forgotten with the tracing.
             self._variables = tuple(self._function.graph.variables)
+        keras = getattr(keras_of(model), "__version__", "unknown")
         self.model = dataclasses.replace(
             self.model,
             probe=Probe(batch.hash(), batch.examples, training, source),
             notes=tuple(dict.fromkeys((*self._notes, *self.model.notes))),
-            software=f"tb_layerview {__version__}, Keras {_keras_version(model)}, TensorFlow {tf.__version__}",
+            software=f"tb_layerview {__version__}, Keras {keras}, TensorFlow {tf.__version__}",
         )
         self._written = written_variables(self._function)
         # The graph's tensors are not needed any more, only what they look like.
@@ -240,14 +242,3 @@ def _with_autograph(function: Any) -> Any:
 
     unconverted.autograph_info__ = {}  # type: ignore[attr-defined]  # by which autograph knows what not to convert
     return lambda *args: unconverted(*args)
-
-
-def _keras_version(model: Any) -> str:
-    """The version of the Keras that the model's class comes from."""
-    import importlib
-
-    for cls in type(model).__mro__:
-        package = cls.__module__.partition(".")[0]
-        if package in ("keras", "tf_keras"):
-            return str(importlib.import_module(package).__version__)
-    return "unknown"

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from tb_layerview.logged import LoggedTensor
 from tb_layerview.model import Layer, Mode, Model
 from tb_layerview.part import Part
-from tb_layerview.run import LoggedTensor, Run
+from tb_layerview.run import Run
 from tb_layerview.shard import Shard
 
 

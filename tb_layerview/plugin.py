@@ -16,11 +16,12 @@ from werkzeug import wrappers
 
 from tb_layerview import answers, units
 from tb_layerview.columns import COLUMNS
+from tb_layerview.logged import NotLoggedError
 from tb_layerview.model import KINDS
 from tb_layerview.payload_file import PayloadError
 from tb_layerview.record import PLUGIN_NAME
 from tb_layerview.rules import with_thresholds
-from tb_layerview.run import UPDATE_RATIO, NotLoggedError, Run
+from tb_layerview.run import UPDATE_RATIO, Run
 from tb_layerview.shard import SECTIONS
 from tb_layerview.source import RunSource
 
@@ -99,8 +100,12 @@ class LayerViewPlugin(base_plugin.TBPlugin):
         if UPDATE_RATIO in names and kind != "update":
             raise _RequestError(f"statistic={UPDATE_RATIO!r} is of updates alone: ask for it with kind=update.")
         since = _number(request, "since", default=0)
+        in_groups = _one_of(request, "groups", ("0", "1"), default="0") == "1"
         run = self._run(request)
-        return _bytes(request, answers.statistics(run, kind, names, since), run)
+        if not in_groups:
+            return _bytes(request, answers.statistics(run, kind, names, since), run)
+        data, groups = answers.grouped_statistics(run, kind, names, since)
+        return _bytes(request, data, run, Groups=groups)
 
     def _serve_findings(self, request: wrappers.Request) -> wrappers.Response:
         thresholds: dict[str, float] = {}
@@ -246,7 +251,9 @@ def _number(request: wrappers.Request, name: str, *, default: int | None = None,
     return int(given)
 
 
-def _one_of(request: wrappers.Request, name: str, choices: Iterable[Any]) -> Any:
+def _one_of(request: wrappers.Request, name: str, choices: Iterable[Any], *, default: str | None = None) -> Any:
+    if default is not None and name not in request.args:
+        return default
     return _check(name, _text(request, name), tuple(choices))
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from tb_layerview import event_file
 from tb_layerview.folder_log import FolderLog
+from tb_layerview.logged import NotLoggedError, nearest
 from tb_layerview.record import FOLDER
-from tb_layerview.run import NotLoggedError, Run, nearest
+from tb_layerview.run import Run
 from tb_layerview.shard import Message
 
 

@@ -15,6 +15,7 @@ import tensorflow as tf
 from tb_layerview.keras_batches import given_batch
 from tb_layerview.keras_probe import Batch, ProbePass
 from tb_layerview.keras_updates import WeightUpdates
+from tb_layerview.keras_versions import require_tensorflow
 from tb_layerview.model import Mode
 from tb_layerview.options import Keep, Schedule, Select, as_schedule
 from tb_layerview.session import Session, in_words
@@ -66,10 +67,11 @@ class LayerRecorder:
 
         Raises:
           TypeError: An option is not of its type.
-          ValueError: An option is out of its range, the folder cannot be written to, the model cannot be run on the
-            probe, or a pattern matches no layer.
+          ValueError: An option is out of its range, the folder cannot be written to, TensorFlow does not compute the
+            model, it cannot be run on the probe, or a pattern matches no layer.
         """
         check_options(select, keep)
+        require_tensorflow(model)
         schedule = as_schedule(schedule)
         self._batch: Batch | None = given_batch(probe)
         self._recording = Recording(model, logdir, select, schedule, keep)

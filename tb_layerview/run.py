@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import functools
 import math
 import operator
@@ -17,8 +16,9 @@ import numpy.typing as npt
 from tb_layerview import histogram, payload_file, units, values
 from tb_layerview.digest import Digest
 from tb_layerview.histogram import Histogram
+from tb_layerview.logged import LoggedTensor, NotLoggedError, list_tensors, nearest
 from tb_layerview.model import Kind, Layer, Mode, Model
-from tb_layerview.part import Part
+from tb_layerview.part import Part, span
 from tb_layerview.payload_file import PayloadError, Piece
 from tb_layerview.record import QUANTILES, SUMMARIES
 from tb_layerview.shard import COUNTS, STATISTICS, Cost, Section
@@ -31,42 +31,6 @@ UPDATE_RATIO = "update_ratio"
 NAMES = (*STATISTICS, *SUMMARIES, UPDATE_RATIO)
 
 _T = TypeVar("_T")
-
-
-class NotLoggedError(LookupError):
-    """What was asked for is not in the log; the message says what is."""
-
-
-@dataclasses.dataclass(frozen=True)
-class LoggedTensor:
-    """One thing that a run logs. It can be used as an index: `run.statistics("rms")[tensor]`.
-
-    Attributes:
-      index: Its place in `Run.tensors`.
-      layer: The path of its layer.
-      call: Which call of the layer made it.
-      kind: `activation`, `weight`, `gradient` or `update`.
-      name: Which one of its kind: `output`, `kernel`, ...
-      shape: Sizes of its axes; -1 where a size differs from step to step.
-      dtype: numpy's (or ml_dtypes') name of its element type.
-      axes: One name an axis.
-    """
-
-    index: int
-    layer: str
-    call: int
-    kind: Kind
-    name: str
-    shape: tuple[int, ...]
-    dtype: str
-    axes: tuple[str, ...]
-
-    def __index__(self) -> int:
-        return self.index
-
-    def __str__(self) -> str:
-        call = f", call {self.call}" if self.call else ""
-        return f"{self.kind} {self.name!r} of layer {self.layer!r}{call}"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -125,11 +89,11 @@ class Run:
             return fitting[0]
         if fitting:
             raise NotLoggedError(
-                f"layer {layer!r} has {len(fitting)} tensors that fit: {_list(fitting)}. "
+                f"layer {layer!r} has {len(fitting)} tensors that fit: {list_tensors(fitting)}. "
                 "Say which one with kind= and name=."
             )
         asked = ", ".join(f"{k}={v!r}" for k, v in (("kind", kind), ("name", name), ("call", call)) if v is not None)
-        raise NotLoggedError(f"layer {layer!r} has no tensor with {asked}; it has: {_list(of_layer)}.")
+        raise NotLoggedError(f"layer {layer!r} has no tensor with {asked}; it has: {list_tensors(of_layer)}.")
 
     @functools.cached_property
     def layers_logged(self) -> tuple[str, ...]:
@@ -162,7 +126,7 @@ class Run:
         for part in self.parts:
             positions = part.positions[part.positions >= since]
             if len(positions):
-                found[:, positions - since] = self.part_column(part, statistic, wanted, since).T
+                found[:, span(positions - since)] = self.part_column(part, statistic, wanted, since).T
         return found
 
     def part_column(
@@ -232,8 +196,11 @@ class Run:
           NotLoggedError: The tensor was not logged at that step.
           PayloadError: There is only the histogram, and its file is missing, cut off or damaged.
         """
-        digest, position = self.digest(tensor, step), self._position(step)
-        stored = {name: float(self.columns(name, [tensor], position)[0, 0]) for name in QUANTILES}
+        digest = self.digest(tensor, step)
+        part, row = self._at(self._position(step))
+        summaries = part.shard.summaries[:, row, int(part.own_index[self._index(tensor)])]
+        # The quantiles come first. Rounded to float32 they may lie beyond the outermost element.
+        stored = dict(zip(QUANTILES, np.clip(summaries.astype(np.float64), digest.min, digest.max).tolist()))
         largest, single = max(abs(digest.min), abs(digest.max)), np.finfo(np.float32)
         is_held = not largest or float(single.tiny) <= largest <= float(single.max)
         if math.isnan(largest) or (is_held and not math.isnan(stored["p50"])):
@@ -361,21 +328,6 @@ def _decoded(decode: Callable[[bytes], _T], data: bytes) -> _T:
         return decode(data)
     except ValueError as error:
         raise PayloadError(f"what the payload file holds cannot be decoded: {error}.") from error
-
-
-def _list(tensors: Sequence[LoggedTensor]) -> str:
-    named = [f"kind={t.kind!r} name={t.name!r}" + (f" call={t.call}" if t.call else "") for t in tensors[:8]]
-    return "; ".join(named) + ("; ..." if len(tensors) > 8 else "")
-
-
-def nearest(name: str, names: Sequence[str]) -> str:
-    """Says which names there are, those like `name` first."""
-    if not names:
-        return "there are none"
-    close = difflib.get_close_matches(name, names, n=3, cutoff=0.4)
-    if close:
-        return f"nearest: {', '.join(close)}"
-    return f"there are {', '.join(names[:8])}{', ...' if len(names) > 8 else ''}"
 
 
 def _nearest_step(steps: npt.NDArray[np.int64], step: int) -> int:

@@ -225,13 +225,6 @@ class Added:
             return None
         from tb_layerview.callback import LayerViewCallback
 
-        bases = [base.__module__.partition(".")[0] for base in LayerViewCallback.__mro__]
-        if keras not in bases:
-            self._say(
-                f"its model is one of {keras}, but tf.keras is another Keras here. Set TF_USE_LEGACY_KERAS="
-                f"{int(keras == 'tf_keras')} in the environment"
-            )
-            return None
         return LayerViewCallback(self._next_run("fit"), schedule=self._schedule)
 
     def _add_hook(self, is_evaluation: bool, estimator: Any, arguments: dict[str, Any]) -> _After:

@@ -14,8 +14,9 @@ from tensorboard.data import provider
 from tensorboard.plugins import base_plugin
 
 from tb_layerview.folder_log import FolderLog
+from tb_layerview.logged import NotLoggedError, nearest
 from tb_layerview.record import FOLDER, PLUGIN_NAME
-from tb_layerview.run import NotLoggedError, Run, nearest
+from tb_layerview.run import Run
 from tb_layerview.shard import Message
 
 # How many steps of a shard to ask for: all. Both of TensorBoard's loaders take this as a limit only.

@@ -11,10 +11,10 @@ import numpy.typing as npt
 from tb_layerview.diagnosis import Finding, diagnose
 from tb_layerview.digest import Digest
 from tb_layerview.evidence import Evidence, Floats
+from tb_layerview.logged import LoggedTensor
 from tb_layerview.model import Model
 from tb_layerview.record import SUMMARIES
 from tb_layerview.rules import RULES, Rule
-from tb_layerview.run import LoggedTensor
 
 _DIGEST = tuple(field.name for field in dataclasses.fields(Digest))
 _STATISTICS = (*_DIGEST, *SUMMARIES)

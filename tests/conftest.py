@@ -33,14 +33,24 @@ CHROMIUM_FLAGS = [
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skips what needs tf.estimator where there is none."""
+    """Skips what needs a TensorFlow of before Keras 3 where there is none."""
+    if _is_installed("tensorflow-estimator"):
+        return
+    lacking = {"estimator": "needs tf.estimator, that is TensorFlow 2.15"}
+    if not (_is_installed("tf_keras") and os.environ.get("TF_USE_LEGACY_KERAS") == "1"):
+        lacking["tf_layers"] = "needs tf.compat.v1.layers, that is TensorFlow 2.15 or TF_USE_LEGACY_KERAS=1"
+    for item in items:
+        for mark, reason in lacking.items():
+            if item.get_closest_marker(mark):
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def _is_installed(distribution: str) -> bool:
     try:
-        importlib.metadata.version("tensorflow-estimator")
+        importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:
-        needs_estimator = pytest.mark.skip(reason="needs tf.estimator, that is TensorFlow 2.15")
-        for item in items:
-            if item.get_closest_marker("estimator"):
-                item.add_marker(needs_estimator)
+        return False
+    return True
 
 
 @pytest.fixture

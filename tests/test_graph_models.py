@@ -113,12 +113,23 @@ def assert_logged(
 def plane(x: tf.Tensor, marks: Marks) -> tf.Tensor:
     layers = tf1.layers
     x = marks["conv"] = layers.conv2d(x, 4, 3, padding="same", strides=2, activation=tf.nn.relu, name="conv")
+    x = marks["norm"] = layers.batch_normalization(x, training=True, name="norm")
     x = marks["up"] = layers.conv2d_transpose(x, 5, 3, strides=2, padding="same", activation=tf.nn.relu, name="up")
     x = marks["separable"] = layers.separable_conv2d(x, 6, 3, name="separable")
     x = marks["average"] = layers.average_pooling2d(x, 2, 2, name="average")
     x = layers.dropout(layers.flatten(x), 0.4, training=True, name="drop")
     logits = marks["logits"] = layers.dense(x, 10, name="logits")
     return logits
+
+
+PLANE = {
+    "conv": "Conv2D",
+    "norm": "BatchNormalization",
+    "up": "Conv2DTranspose",
+    "separable": "SeparableConv2D",
+    "average": "AveragePooling2D",
+    "logits": "Dense",
+}
 
 
 def line(x: tf.Tensor, marks: Marks) -> tf.Tensor:
@@ -169,28 +180,44 @@ def keras_and_bare(x: tf.Tensor, marks: Marks) -> tf.Tensor:
     return logits
 
 
-@pytest.mark.estimator
+@pytest.mark.tf_layers
 @pytest.mark.parametrize(
     ("network", "layers"),
     [
-        (
+        pytest.param(
             plane,
-            {
-                "conv": "Conv2D",
-                "up": "Conv2DTranspose",
-                "separable": "SeparableConv2D",
-                "average": "AveragePooling2D",
-                "logits": "Dense",
-            },
+            PLANE,
+            marks=pytest.mark.covers(
+                "Graph: tf.layers, dense",
+                "Graph: tf.layers, convolution",
+                "Graph: tf.layers, batch normalisation",
+                "Graph: tf.layers, transposed convolution",
+                "Graph: tf.layers, separable convolution",
+                "Graph: tf.layers, pooling",
+                "Graph: tf.layers, dropout",
+                "Graph: tf.layers, flatten",
+            ),
         ),
         (
             line,
             {"conv": "Conv1D", "most": "MaxPooling1D", "separable": "SeparableConv1D", "logits": "Dense"},
         ),
         (space, {"conv": "Conv3D", "most": "MaxPooling3D", "up": "Conv3DTranspose", "logits": "Dense"}),
-        (twins, {"tower/conv": "Conv2D", "tower/dense": "Dense", "logits": "Dense"}),
-        (in_parts, {"net/hidden": "Dense", "logits": "Dense"}),
-        (keras_and_bare, {"conv": "Conv2D", "last": "Dense"}),
+        pytest.param(
+            twins,
+            {"tower/conv": "Conv2D", "tower/dense": "Dense", "logits": "Dense"},
+            marks=pytest.mark.covers("Graph: variable_scope with reuse"),
+        ),
+        pytest.param(
+            in_parts,
+            {"net/hidden": "Dense", "logits": "Dense"},
+            marks=pytest.mark.covers("Graph: partitioned variables"),
+        ),
+        pytest.param(
+            keras_and_bare,
+            {"conv": "Conv2D", "last": "Dense"},
+            marks=pytest.mark.covers("Graph: Keras layers in a model_fn", "Graph: raw variables in a model_fn"),
+        ),
     ],
 )
 def test_tf_layers_and_keras_layers_are_logged_as_the_session_returns_them(
@@ -199,19 +226,10 @@ def test_tf_layers_and_keras_layers_are_logged_as_the_session_returns_them(
     assert_logged(network, layers, tmp_path)
 
 
-@pytest.mark.estimator
+@pytest.mark.tf_layers
+@pytest.mark.covers("Graph: tf.layers, transposed convolution")
 def test_a_transposed_convolutions_kernel_has_the_channels_that_it_makes_first(tmp_path: Path) -> None:
-    run = assert_logged(
-        plane,
-        {
-            "conv": "Conv2D",
-            "up": "Conv2DTranspose",
-            "separable": "SeparableConv2D",
-            "average": "AveragePooling2D",
-            "logits": "Dense",
-        },
-        tmp_path,
-    )
+    run = assert_logged(plane, PLANE, tmp_path)
     kernel = run.tensor("up", kind="weight", name="kernel")
     assert dict(zip(kernel.axes, kernel.shape)) == {"row": 3, "column": 3, "channel": 5, "input channel": 4}
 
@@ -250,9 +268,19 @@ def look_up_in_parts(x: tf.Tensor, marks: Marks) -> tf.Tensor:
 @pytest.mark.parametrize(
     ("network", "layers"),
     [
-        (bare_parts, {"big": "Dense", "logits": "Dense"}),
-        (look_up, {"words": "Embedding", "logits": "Dense"}),
-        (look_up_in_parts, {"words": "Embedding", "logits": "Dense"}),
+        pytest.param(
+            bare_parts, {"big": "Dense", "logits": "Dense"}, marks=pytest.mark.covers("Graph: partitioned variables")
+        ),
+        pytest.param(
+            look_up,
+            {"words": "Embedding", "logits": "Dense"},
+            marks=pytest.mark.covers("Graph: embedding look-ups with sparse gradients"),
+        ),
+        pytest.param(
+            look_up_in_parts,
+            {"words": "Embedding", "logits": "Dense"},
+            marks=pytest.mark.covers("Graph: embedding look-ups with sparse gradients", "Graph: partitioned variables"),
+        ),
     ],
 )
 def test_variables_in_parts_and_look_ups_are_logged(network: Network, layers: dict[str, str], tmp_path: Path) -> None:
@@ -260,6 +288,7 @@ def test_variables_in_parts_and_look_ups_are_logged(network: Network, layers: di
     assert_logged(network, layers, tmp_path, lambda: tf1.train.AdamOptimizer(0.01))
 
 
+@pytest.mark.covers("Graph: partitioned variables")
 def test_of_a_partitioned_variable_each_part_is_logged_by_its_name(tmp_path: Path) -> None:
     run = assert_logged(bare_parts, {"big": "Dense", "logits": "Dense"}, tmp_path)
     parts = [(t.name, t.shape) for t in run.tensors if (t.layer, t.kind) == ("big", "weight")]
@@ -276,6 +305,7 @@ def test_of_a_partitioned_variable_each_part_is_logged_by_its_name(tmp_path: Pat
     ],
     ids=["sgd", "momentum", "adagrad", "adam"],
 )
+@pytest.mark.covers("Graph: embedding look-ups with sparse gradients")
 def test_of_a_look_up_the_rows_that_were_looked_up_are_its_gradient(
     optimizer: Callable[[], Any], is_summed: bool, tmp_path: Path
 ) -> None:
@@ -318,11 +348,39 @@ def chosen(x: tf.Tensor, marks: Marks) -> tf.Tensor:
     return logits
 
 
+class Cell:
+    """A recurrent cell by hand: those that TensorFlow had are gone with Keras 2."""
+
+    output_size = state_size = 5
+
+    def zero_state(self, batch_size: Any, dtype: Any) -> tf.Tensor:
+        return tf.zeros([batch_size, 5], dtype)
+
+    def __call__(self, inputs: tf.Tensor, state: tf.Tensor, scope: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
+        state = tf.tanh(tf.matmul(tf.concat([inputs, state], 1), weight("kernel", [9, 5])) + weight("bias", [5]))
+        return state, state
+
+
+def rolled(x: tf.Tensor, marks: Marks) -> tf.Tensor:
+    x = marks["first"] = dense(flat(x), 12, "first")
+    outputs, _ = tf1.nn.dynamic_rnn(Cell(), tf.reshape(x, [-1, 3, 4]), dtype=tf.float32)
+    marks["rnn"] = outputs
+    logits = marks["logits"] = dense(outputs[:, -1], 10, "logits")
+    return logits
+
+
 @pytest.mark.parametrize(
     ("network", "layers"),
     [
-        (repeated, {"first": "Dense", "cell": "", "logits": "Dense"}),
-        (chosen, {"first": "Dense", "gate": "", "logits": "Dense"}),
+        pytest.param(
+            repeated, {"first": "Dense", "cell": "", "logits": "Dense"}, marks=pytest.mark.covers("Graph: while_loop")
+        ),
+        pytest.param(
+            rolled, {"first": "Dense", "rnn": "", "logits": "Dense"}, marks=pytest.mark.covers("Graph: dynamic_rnn")
+        ),
+        pytest.param(
+            chosen, {"first": "Dense", "gate": "", "logits": "Dense"}, marks=pytest.mark.covers("Graph: cond")
+        ),
     ],
 )
 @pytest.mark.usefixtures("control_flow")
@@ -370,7 +428,7 @@ def both_ways(x: tf.Tensor, marks: Marks) -> tf.Tensor:
     return logits
 
 
-@pytest.mark.estimator
+@pytest.mark.tf_layers
 @pytest.mark.parametrize(
     ("network", "layers"),
     [
@@ -381,6 +439,7 @@ def both_ways(x: tf.Tensor, marks: Marks) -> tf.Tensor:
     ],
 )
 @pytest.mark.usefixtures("control_flow")
+@pytest.mark.covers("Graph: dynamic_rnn")
 def test_a_dynamic_rnn_is_one_layer_whose_activation_is_what_leaves_its_loop(
     network: Network, layers: dict[str, str], tmp_path: Path
 ) -> None:

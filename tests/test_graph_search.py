@@ -411,7 +411,7 @@ def network_of_tf_layers(x: tf.Tensor) -> tf.Tensor:
     return tf1.layers.dense(tf1.layers.dense(x, 16, activation=tf.nn.relu), 10, name="logits")
 
 
-@pytest.mark.estimator
+@pytest.mark.tf_layers
 @pytest.mark.covers("Graph: tf.layers, flatten", "Graph: tf.layers, separable convolution", "Graph: tf.layers, dropout")
 def test_tf_layers_are_found() -> None:
     with trained(network_of_tf_layers) as t:
@@ -435,7 +435,7 @@ def test_tf_layers_are_found() -> None:
     assert found.notes == ()
 
 
-@pytest.mark.estimator
+@pytest.mark.tf_layers
 @pytest.mark.covers("Graph: Keras layers in a model_fn")
 def test_keras_layers_are_found_and_a_shared_one_has_its_calls() -> None:
     def network(x: tf.Tensor) -> tf.Tensor:
@@ -455,7 +455,7 @@ def test_keras_layers_are_found_and_a_shared_one_has_its_calls() -> None:
     assert found.layers[numbers["widen"]].inputs == (numbers["shared"],)
 
 
-@pytest.mark.estimator
+@pytest.mark.tf_layers
 def test_a_recurrent_layer_is_one_layer_whose_activation_is_what_leaves_its_loop() -> None:
     def network(x: tf.Tensor) -> tf.Tensor:
         layers = tf.keras.layers
@@ -479,7 +479,7 @@ def test_a_recurrent_layer_is_one_layer_whose_activation_is_what_leaves_its_loop
     assert names(found, "lstm", "gradient") == ["kernel", "recurrent_kernel", "bias"]
 
 
-@pytest.mark.estimator
+@pytest.mark.tf_layers
 @pytest.mark.parametrize("mode", ["train", "eval", "infer"])
 def test_the_same_layers_are_found_in_every_mode(mode: str) -> None:
     graph = tf1.Graph()
@@ -515,7 +515,7 @@ def test_of_a_residual_block_the_sum_is_logged_and_the_notes_say_why() -> None:
     assert "layer 'second': its output is a term of 'residual'" in found.notes[0]
 
 
-@pytest.mark.estimator
+@pytest.mark.tf_layers
 def test_the_draft_of_a_functional_keras_model_on_placeholders_is_not_taken_for_a_call() -> None:
     def network(x: tf.Tensor) -> tf.Tensor:
         layers = tf.keras.layers

@@ -44,6 +44,11 @@ def values(run: Run, path: str, step: int, kind: str = "activation") -> np.ndarr
     return run.values(run.tensor(path, kind=kind), step).array
 
 
+@pytest.mark.covers(
+    "Graph: Select takes tensor names",
+    "Graph: Select takes regular expressions",
+    "Graph: Select takes tf.Tensor objects",
+)
 def test_a_name_an_expression_and_a_tensor_are_logged_as_the_run_computes_them(tmp_path: Path) -> None:
     with trained(network) as t:
         labels = t.graph.get_tensor_by_name("IteratorGetNext:1")
@@ -77,6 +82,7 @@ def test_selected_tensors_that_the_run_does_not_need_itself_come_along_and_chang
     np.testing.assert_allclose(guess, exponentials / exponentials.sum(axis=1, keepdims=True), rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.covers("Graph: Select takes graph collections")
 def test_a_collection_gives_its_features_predictions_and_weights(tmp_path: Path) -> None:
     with trained(network) as t:
         kernel = next(v for v in tf1.trainable_variables() if v.op.name == "hidden/kernel")

@@ -117,7 +117,14 @@ CANNED = {
 }
 
 
-@pytest.mark.parametrize("name", CANNED)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("deep", marks=pytest.mark.covers("Graph: DNNClassifier")),
+        pytest.param("wide", marks=pytest.mark.covers("Graph: LinearClassifier")),
+        pytest.param("wide and deep", marks=pytest.mark.covers("Graph: DNNLinearCombinedClassifier")),
+    ],
+)
 def test_a_canned_estimator_trains_to_the_same_bits_and_its_layers_are_logged(name: str, tmp_path: Path) -> None:
     make, layers = CANNED[name]
     plain = train(make, tmp_path / "plain", [])
@@ -151,6 +158,7 @@ def test_a_canned_estimators_predictions_are_its_logged_logits(tmp_path: Path) -
     assert (digest.size, digest.max) == (logits.size, logits.max())
 
 
+@pytest.mark.covers("Graph: model_to_estimator")
 def test_a_keras_model_that_was_made_an_estimator_is_logged(tmp_path: Path) -> None:
     def make(folder: str) -> Any:
         layers = tf.keras.layers
@@ -176,6 +184,7 @@ def test_a_keras_model_that_was_made_an_estimator_is_logged(tmp_path: Path) -> N
     np.testing.assert_array_equal(value(read(tmp_path, "predict"), 6, "out", "activation"), first["out"])
 
 
+@pytest.mark.covers("Graph: train_and_evaluate", "What and when: modes told apart")
 def test_train_and_evaluate_logs_the_training_and_each_evaluation_apart(tmp_path: Path) -> None:
     tf.keras.utils.set_random_seed(1)
     estimator = tf.estimator.DNNClassifier(
@@ -221,6 +230,7 @@ def own(folder: Path, train_op: Callable[[Any, Any], Any] | None = None, **optio
     return tf.estimator.Estimator(model_fn, str(folder), config(), warm_start_from=options.get("warm_start_from"))
 
 
+@pytest.mark.covers("Graph: restore, step numbers go on")
 def test_a_restored_training_goes_on_with_its_step_numbers(tmp_path: Path) -> None:
     for steps in (5, 4):
         own(tmp_path).train(images, hooks=[LayerViewHook(tmp_path, schedule=1, keep=EXACT)], steps=steps)
@@ -232,6 +242,7 @@ def test_a_restored_training_goes_on_with_its_step_numbers(tmp_path: Path) -> No
     np.testing.assert_array_equal(value(run, 9, "hidden", "weight", "kernel"), kernel)
 
 
+@pytest.mark.covers("Graph: warm start")
 def test_a_warm_start_begins_at_step_one_with_the_other_runs_weights(tmp_path: Path) -> None:
     before = own(tmp_path / "before")
     before.train(images, steps=7)
@@ -248,6 +259,7 @@ def test_a_warm_start_begins_at_step_one_with_the_other_runs_weights(tmp_path: P
     np.testing.assert_array_equal(value(run, 1, "hidden", "weight", "kernel"), expected)
 
 
+@pytest.mark.covers("Graph: a scaffold of the user's own")
 def test_a_scaffold_of_ones_own_is_left_as_it_is(tmp_path: Path) -> None:
     begun: list[bool] = []
 

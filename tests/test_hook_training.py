@@ -83,6 +83,7 @@ def clipped_by_value(loss: Any, step: Any) -> Any:
 
 
 @pytest.mark.parametrize("make", [clipped_together, clipped_by_value])
+@pytest.mark.covers("Graph: gradient clipping")
 def test_of_clipped_gradients_those_that_are_applied_are_logged(make: Any, tmp_path: Path) -> None:
     run, weights = assert_unnoticed(make, tmp_path)
     for step in (1, 3, STEPS):
@@ -97,6 +98,7 @@ def test_of_clipped_gradients_those_that_are_applied_are_logged(make: Any, tmp_p
             assert np.abs(gradient(run, step, "logits/bias")).max() <= 0.01
 
 
+@pytest.mark.covers("Graph: several train ops")
 def test_of_several_train_ops_in_a_run_each_trains_its_layers_and_all_are_logged(tmp_path: Path) -> None:
     def make(loss: Any, step: Any) -> Any:
         first = tf1.train.GradientDescentOptimizer(0.5).minimize(loss, step, tf1.trainable_variables("hidden"))
@@ -114,6 +116,7 @@ def test_of_several_train_ops_in_a_run_each_trains_its_layers_and_all_are_logged
     assert run.scalars["learning_rate of logits"].tolist() == [0.25] * STEPS
 
 
+@pytest.mark.covers("Graph: an optimizer with unknown apply ops")
 def test_an_optimizer_that_assigns_by_itself_has_no_gradients_and_that_is_said_once(tmp_path: Path) -> None:
     def make(loss: Any, step: Any) -> Any:
         variables = tf1.trainable_variables()
@@ -131,7 +134,23 @@ def test_an_optimizer_that_assigns_by_itself_has_no_gradients_and_that_is_said_o
     np.testing.assert_array_equal(run.values(kernel, STEPS).array, weights[STEPS]["logits/kernel"])
 
 
-@pytest.mark.parametrize("with_checkpoints", [False, True], ids=["no checkpoint folder", "a checkpoint folder"])
+@pytest.mark.parametrize(
+    "with_checkpoints",
+    [
+        pytest.param(
+            False,
+            id="no checkpoint folder",
+            marks=pytest.mark.covers("Graph: MonitoredTrainingSession without a checkpoint folder"),
+        ),
+        pytest.param(
+            True,
+            id="a checkpoint folder",
+            marks=pytest.mark.covers(
+                "Graph: MonitoredTrainingSession with a checkpoint folder", "Graph: restore, step numbers go on"
+            ),
+        ),
+    ],
+)
 def test_a_monitored_training_session_trains_to_the_same_bits_and_is_logged(
     with_checkpoints: bool, tmp_path: Path
 ) -> None:
@@ -168,6 +187,7 @@ def test_a_monitored_training_session_trains_to_the_same_bits_and_is_logged(
 
 
 @pytest.mark.parametrize("is_before", [True, False], ids=["before it", "after it"])
+@pytest.mark.covers("What and when: NanTensorHook, the last step is written")
 def test_when_a_nan_stops_the_training_what_the_hook_saw_is_written(is_before: bool, tmp_path: Path) -> None:
     """Listed before the hook that raises it has seen the step of the NaN; listed after it, the steps up to there."""
     program = f"""

@@ -6,11 +6,7 @@ Truth comes from Keras models of the same layers, from numpy, and from gradient 
 from __future__ import annotations
 
 import gc
-import importlib.util
-import os
 import random
-import subprocess
-import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator
@@ -115,6 +111,7 @@ def _tape(model: Any, x: Any, loss: Callable[[Any], Any], variables: list[Any]) 
 # Kinds of models.
 
 
+@pytest.mark.covers("Keras: Sequential")
 def test_a_sequential_model() -> None:
     x = _normal(4, 6)
     model = keras.Sequential([keras.Input((6,)), layers.Dense(5, "tanh", name="a"), layers.Dense(2, name="b")])
@@ -124,7 +121,10 @@ def test_a_sequential_model() -> None:
     assert logged.model.notes == ("the model is not compiled with a loss: gradients are left out",)
 
 
-@pytest.mark.parametrize("as_dict", [True, False])
+@pytest.mark.parametrize(
+    "as_dict", [pytest.param(True, marks=pytest.mark.covers("Keras: inputs and outputs as dicts")), False]
+)
+@pytest.mark.covers("Keras: functional, several inputs and outputs")
 def test_several_inputs_and_outputs(as_dict: bool) -> None:
     words, size = keras.Input((5,), name="words"), keras.Input((3,), name="size")
     both = layers.Concatenate(name="both")([words, size])
@@ -160,6 +160,12 @@ class _Block(layers.Layer):  # type: ignore[misc]
         return self.inner(inputs) + inputs
 
 
+@pytest.mark.covers(
+    "Keras: subclassed",
+    "Keras: layers shared or called in a loop",
+    "Keras: layers created in call",
+    "Keras: plain operations between layers",
+)
 def test_a_subclassed_model_with_a_layer_in_a_loop_and_one_made_in_call() -> None:
     class Looping(keras.Model):  # type: ignore[misc,name-defined]
         def __init__(self) -> None:
@@ -186,6 +192,7 @@ def test_a_subclassed_model_with_a_layer_in_a_loop_and_one_made_in_call() -> Non
     assert len([t for t in logged.model.tensors if t.kind == "weight"]) == 2
 
 
+@pytest.mark.covers("Keras: models nested three deep")
 def test_models_nested_three_deep() -> None:
     innermost = keras.Sequential([keras.Input((6,)), layers.Dense(6, "tanh", name="core")], name="innermost")
     inputs = keras.Input((6,))
@@ -202,6 +209,7 @@ def test_models_nested_three_deep() -> None:
     _close(logged("outer/middle/innermost/core", "weight", "kernel"), innermost.get_weights()[0])
 
 
+@pytest.mark.covers("Keras: TimeDistributed", "Keras: Bidirectional", "Keras: Lambda")
 def test_time_distributed_and_bidirectional_and_lambda_layers() -> None:
     inputs = keras.Input((5, 6))
     x = layers.TimeDistributed(layers.Dense(4, "tanh"), name="each")(inputs)
@@ -250,7 +258,14 @@ def test_layers_inside_a_traced_function_are_named_and_their_weights_logged() ->
 # Recurrent layers.
 
 
-@pytest.mark.parametrize("cell", ["LSTM", "GRU", "SimpleRNN"])
+@pytest.mark.parametrize(
+    "cell",
+    [
+        pytest.param("LSTM", marks=pytest.mark.covers("Keras: LSTM, per timestep")),
+        pytest.param("GRU", marks=pytest.mark.covers("Keras: GRU, per timestep")),
+        "SimpleRNN",
+    ],
+)
 @pytest.mark.parametrize("unroll", [False, True])
 def test_recurrent_layers_give_each_timestep(cell: str, unroll: bool) -> None:
     inputs = keras.Input((5, 6))
@@ -276,6 +291,7 @@ def test_recurrent_layers_give_each_timestep(cell: str, unroll: bool) -> None:
 
 
 @pytest.mark.parametrize("sequences", [False, True])
+@pytest.mark.covers("Keras: ConvLSTM, per timestep")
 def test_convolutional_recurrent_layers(sequences: bool) -> None:
     inputs = keras.Input((3, 6, 6, 2))
     x = layers.ConvLSTM2D(4, 3, return_sequences=sequences, name="lstm")(inputs)
@@ -311,6 +327,11 @@ def _attention(**options: Any) -> tuple[Any, Any]:
 
 
 @pytest.mark.parametrize("name", ["plain", "causal", "padded", "causal and padded", "given mask", "dropout"])
+@pytest.mark.covers(
+    "Keras: MultiHeadAttention, output",
+    "Keras: MultiHeadAttention, scores per head",
+    "Keras: MultiHeadAttention, masks respected",
+)
 def test_attention_scores_are_those_that_the_layer_returns_when_asked(name: str) -> None:
     x = _normal(2, 5, 6)
     if "padded" in name:
@@ -338,6 +359,7 @@ def test_attention_scores_are_those_that_the_layer_returns_when_asked(name: str)
         assert logged.tensor(f"attend/{part}", "weight", "kernel").axes == axes
 
 
+@pytest.mark.covers("Keras: MultiHeadAttention, scores per head")
 def test_attention_scores_by_hand() -> None:
     x = _normal(2, 5, 6)
     model, _ = _attention()
@@ -416,6 +438,7 @@ def test_attention_of_a_users_own_is_logged_as_returned_or_said_to_be_missing() 
 # Embeddings, normalisation, text, ragged and masked input.
 
 
+@pytest.mark.covers("Keras: Embedding, gradient not densified")
 def test_an_embeddings_gradient_has_the_touched_rows_each_once() -> None:
     inputs = keras.Input((4,), dtype="int32")
     embed = layers.Embedding(1000, 3, name="embed", mask_zero=True)
@@ -441,6 +464,7 @@ def test_an_embeddings_gradient_has_the_touched_rows_each_once() -> None:
     _close(logged("embed"), embed(x))
 
 
+@pytest.mark.covers("Keras: BatchNormalization, moving statistics", "Keras: Dropout")
 def test_moving_statistics_are_those_before_the_pass() -> None:
     inputs = keras.Input((6,))
     norm = layers.BatchNormalization(name="norm")
@@ -460,6 +484,7 @@ def test_moving_statistics_are_those_before_the_pass() -> None:
     _close(dropped[dropped != 0], 2 * logged("norm")[dropped != 0])
 
 
+@pytest.mark.covers("Keras: preprocessing layers with string input")
 def test_string_input_is_said_and_the_rest_is_logged() -> None:
     words = keras.Input((), dtype="string", name="words")
     numbers = keras.Input((3,), name="numbers")
@@ -475,6 +500,7 @@ def test_string_input_is_said_and_the_rest_is_logged() -> None:
     assert logged.has("embed", "gradient") and logged.has("input/numbers")
 
 
+@pytest.mark.covers("Keras: preprocessing layers with string input")
 def test_text_vectorization_in_the_model() -> None:
     text = keras.Input((1,), dtype="string")
     vectorize = layers.TextVectorization(vocabulary=["cat", "dog"], output_sequence_length=3, name="tokens")
@@ -485,6 +511,7 @@ def test_text_vectorization_in_the_model() -> None:
     _close(logged("embed"), model.get_layer("embed").get_weights()[0][logged("tokens")])
 
 
+@pytest.mark.covers("Keras: ragged input")
 def test_ragged_input_is_logged_by_its_values() -> None:
     data = tf.ragged.constant([[1, 2, 3], [4], [5, 6]], dtype=tf.int64)
     inputs = keras.Input((None,), dtype="int64", ragged=True)
@@ -499,6 +526,7 @@ def test_ragged_input_is_logged_by_its_values() -> None:
     assert logged.sources("sums") == ["embed"]
 
 
+@pytest.mark.covers("Keras: masked input")
 def test_masked_input_reaches_recurrent_layers_masked() -> None:
     inputs = keras.Input((5, 6))
     masked = layers.Masking(0.0, name="mask")(inputs)
@@ -685,6 +713,7 @@ def _small_gradients(**options: Any) -> tuple[Any, Any, Any]:
     return model, _normal(16, 6), _normal(16, 3)
 
 
+@pytest.mark.covers("Keras: mixed_float16")
 def test_mixed_float16_gradients_do_not_vanish(policy: Callable[[str], None]) -> None:
     policy("mixed_float16")
     model, x, y = _small_gradients(dtype="float32")
@@ -708,6 +737,7 @@ def test_mixed_float16_gradients_do_not_vanish(policy: Callable[[str], None]) ->
     )
 
 
+@pytest.mark.covers("Keras: mixed_float16")
 def test_a_mixed_float16_training_is_bit_identical(policy: Callable[[str], None], tmp_path: Path) -> None:
     policy("mixed_float16")
     results = []
@@ -741,7 +771,13 @@ def test_a_pure_float16_model_under_a_loss_scale(policy: Callable[[str], None]) 
     _close(kernel, hidden.T @ (2 * (hidden @ w2 + b2 - y) / y.size), rtol=0.05, atol=0.01)
 
 
-@pytest.mark.parametrize("name", ["mixed_bfloat16", "float64"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("mixed_bfloat16", marks=pytest.mark.covers("Keras: mixed_bfloat16")),
+        pytest.param("float64", marks=pytest.mark.covers("Keras: float64")),
+    ],
+)
 def test_other_types(name: str, policy: Callable[[str], None]) -> None:
     policy(name)
     model, x, y = _small_gradients()
@@ -759,6 +795,7 @@ def test_other_types(name: str, policy: Callable[[str], None]) -> None:
     assert logged.tensor("scores", "gradient", "kernel").dtype == ("float64" if name == "float64" else "float32")
 
 
+@pytest.mark.covers("Keras: integer and boolean outputs")
 def test_integer_and_boolean_outputs() -> None:
     inputs = keras.Input((6,))
     positive = layers.Lambda(lambda t: t > 0, name="positive", output_shape=(6,))(inputs)
@@ -925,6 +962,7 @@ def test_names_and_unseeded_random_numbers_go_on_as_if_nothing_had_been() -> Non
     assert after(True) == after(False)
 
 
+@pytest.mark.covers("Keras: no reference that keeps the model or the probe alive")
 def test_nothing_keeps_the_model_or_the_probe_alive() -> None:
     inputs = keras.Input((5, 6))
     x = layers.Dense(6, name="hidden", activity_regularizer="l2")(inputs)
@@ -1002,15 +1040,3 @@ def test_a_base_class_of_a_users_own_may_be_called_layer() -> None:
     x, model = _normal(4, 6), Model()
     model(x)
     _close(Logged(model, x)("dense"), model(x))
-
-
-# The third Keras.
-
-
-@pytest.mark.skipif(not KERAS_3, reason="run where Keras 3 is the one that TensorFlow has")
-@pytest.mark.skipif(importlib.util.find_spec("tf_keras") is None, reason="tf_keras is not installed")
-def test_all_of_this_holds_for_tf_keras_too() -> None:
-    environment = {**os.environ, "TF_USE_LEGACY_KERAS": "1"}
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", __file__]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900, check=False)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]

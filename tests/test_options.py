@@ -117,6 +117,7 @@ def kept(run: Run, step: int = 0) -> dict[tuple[str, str, str], tuple[int, ...]]
     }
 
 
+@pytest.mark.covers("What and when: Keep, values per tensor and kind")
 def test_the_values_that_are_kept_of_each_kind_are_at_most_as_many_as_asked_for(fit: Any, tmp_path: Path) -> None:
     run, _ = fit(tmp_path, keep=Keep(activations=500, weights=100, gradients=30))
     most = {"activation": 500, "weight": 100, "gradient": 30}
@@ -128,6 +129,7 @@ def test_the_values_that_are_kept_of_each_kind_are_at_most_as_many_as_asked_for(
             assert size >= 0.4 * min(most[tensor.kind], np.prod(tensor.shape)), tensor
 
 
+@pytest.mark.covers("What and when: Keep, values per tensor and kind")
 def test_nothing_is_kept_of_a_kind_whose_budget_is_0(fit: Any, tmp_path: Path) -> None:
     run, _ = fit(tmp_path, keep=Keep(activations=0, weights=50))
     assert {kind for _, kind, _ in kept(run)} == {"weight"}
@@ -135,6 +137,7 @@ def test_nothing_is_kept_of_a_kind_whose_budget_is_0(fit: Any, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("examples", [1, 3])
+@pytest.mark.covers("What and when: Keep, examples")
 def test_so_many_examples_of_an_activation_are_kept_before_anything_else_is_left_out(
     fit: Any, tmp_path: Path, examples: int
 ) -> None:
@@ -146,6 +149,7 @@ def test_so_many_examples_of_an_activation_are_kept_before_anything_else_is_left
     assert (shape == (1, 10, 10, 16)) == (examples == 1)
 
 
+@pytest.mark.covers("What and when: Keep, exact float32")
 def test_exact_float32_keeps_the_weights_bits_and_float16_does_not(fit: Any, tmp_path: Path) -> None:
     for precision, is_exact in (("float32", True), ("float16", False)):
         run, model = fit(tmp_path / precision, keep=Keep(weights=1 << 20, precision=precision))
@@ -157,6 +161,7 @@ def test_exact_float32_keeps_the_weights_bits_and_float16_does_not(fit: Any, tmp
         assert np.allclose(values.array, truth, rtol=2**-11, atol=np.abs(truth).max() * 2**-29)
 
 
+@pytest.mark.covers("What and when: Keep, units")
 def test_units_are_left_out_where_they_are_not_wanted(fit: Any, tmp_path: Path) -> None:
     for units in (True, False):
         run, _ = fit(tmp_path / str(units), keep=Keep(units=units))
@@ -164,6 +169,7 @@ def test_units_are_left_out_where_they_are_not_wanted(fit: Any, tmp_path: Path) 
         assert bool(len(run.kept_steps("units", tensor))) == units
 
 
+@pytest.mark.covers("What and when: Keep, the byte cap")
 def test_a_run_stays_below_its_cap_and_the_log_says_what_was_left_out(fit: Any, tmp_path: Path) -> None:
     keep = Keep(max_bytes=200_000)
     run, _ = fit(tmp_path, keep=keep, schedule=Schedule(budget=1.0))
@@ -177,11 +183,15 @@ def test_a_run_stays_below_its_cap_and_the_log_says_what_was_left_out(fit: Any, 
 @pytest.mark.parametrize(
     ("schedule", "steps"), [(5, [0, 5, 10, 15, 20, 24]), (Schedule(steps=(0, 7, 11)), [0, 7, 11, 24])]
 )
+@pytest.mark.covers("What and when: Schedule, every N", "What and when: Schedule, given steps")
 def test_given_steps_and_the_last_one_are_logged(fit: Any, tmp_path: Path, schedule: Any, steps: list[int]) -> None:
     run, _ = fit(tmp_path, schedule=schedule)
     assert list(run.steps) == steps
 
 
+@pytest.mark.covers(
+    "What and when: Select, layer paths", "What and when: Select, layer classes", "What and when: Select, kinds"
+)
 def test_only_selected_layers_and_kinds_are_logged(fit: Any, tmp_path: Path) -> None:
     select = Select(include=("conv", "Dense", "flat"), exclude=("Flatten",), kinds=("weight", "gradient"))
     run, _ = fit(tmp_path, select=select)

@@ -70,7 +70,15 @@ def expected(plan: Plan, ladder: list[int] = LADDER) -> dict[str, float]:
     return {part: size + getattr(sizes, part) * (part != "steps" and rates[part] >= 0) for part, size in total.items()}
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize(
+    "model",
+    [
+        pytest.param("resnet50", marks=pytest.mark.covers("What and when: the plan holds the cap, ResNet-50")),
+        pytest.param(
+            "billion", marks=pytest.mark.covers("What and when: the plan holds the cap, a billion parameters")
+        ),
+    ],
+)
 @pytest.mark.parametrize("cap", [5, 20, 100, 500, 2000, 20_000])
 def test_the_plan_holds_the_cap_for_the_whole_ladder(model: str, cap: int) -> None:
     plan = Plan.of(MODELS[model](), Schedule(), Keep(max_bytes=cap * MB))
@@ -89,6 +97,7 @@ def test_by_default_every_rung_has_digests_and_late_steps_have_histograms(model:
     assert sum(fitted is not None and fitted[0].code_counts is not None for fitted in late.values()) >= 4
 
 
+@pytest.mark.covers("What and when: Keep, the order of thinning")
 def test_as_the_cap_shrinks_values_give_way_first_and_rungs_last() -> None:
     tensors = resnet50()
     counts = []
@@ -205,6 +214,7 @@ def test_a_training_writes_what_was_planned(tmp_path: Path, cap: int) -> None:
     assert bool(plan.in_words()) == (cap < 500 * MB)
 
 
+@pytest.mark.covers("What and when: Keep, the byte cap")
 def test_the_cap_holds_where_more_is_written_than_planned(tmp_path: Path) -> None:
     keep = Keep(max_bytes=200_000, weights=65_536)
     session = Session(tmp_path, Schedule(budget=1.0), keep)

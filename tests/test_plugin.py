@@ -20,7 +20,7 @@ from tensorboard.backend.event_processing import data_provider, plugin_event_mul
 from tensorboard.plugins import base_plugin
 from werkzeug import test as werkzeug_test
 
-from tb_layerview import LayerReader, LayerWriter, histogram, units, values
+from tb_layerview import Keep, LayerReader, LayerWriter, histogram, units, values
 from tb_layerview import plugin as plugin_module
 from tb_layerview.loader import LayerViewLoader
 from tb_layerview.plugin import LayerViewPlugin
@@ -245,6 +245,30 @@ def test_a_kind_that_is_not_logged_has_no_columns_but_steps(client: Client) -> N
 def test_nothing_comes_after_the_last_step(client: Client) -> None:
     assert client.bytes("/statistics?run=run1&kind=activation&statistic=rms&since=7") == b""
     assert client.bytes("/histograms?run=run1&tensor=0&since=100") == b""
+
+
+def test_in_groups_a_long_run_comes_as_lows_and_highs(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).normal(size=(2, 1100))
+    with LayerWriter(tmp_path, keep=Keep(units=False, activations=0)) as writer:
+        for step in range(1100):
+            writer.write(step, {"a": values[:1, step], "b": values[1:, step]})
+    board = Board(tmp_path)
+    path = "/statistics?run=.&kind=activation&statistic=max&statistic=zero&groups=1"
+    response = board.client.get(path)
+    assert (response.headers["X-Layerview-Groups"], response.headers["X-Layerview-Steps"]) == ("1062", "1100")
+    found = np.frombuffer(response.data, "<f4").reshape(2, 2, 2, 1062)  # statistic, tensor, low and high, group
+    pairs = values[:, 1024:].reshape(2, 38, 2)
+    expected = np.stack([pairs.min(axis=2), pairs.max(axis=2)], axis=1).astype(np.float32)
+    np.testing.assert_array_equal(found[0, ..., 1024:], expected)
+    np.testing.assert_array_equal(found[0, ..., :1024], np.stack([values[:, :1024]] * 2, axis=1).astype(np.float32))
+    assert not found[1].any()
+    rest = np.frombuffer(board.client.bytes(f"{path}&since=1061"), "<f4").reshape(2, 2, 2, 1)
+    np.testing.assert_array_equal(rest, found[..., -1:])
+    assert board.client.bytes(f"{path}&since=5000") == b""
+    # Without groups as ever, and no word of them.
+    response = board.client.get(path.replace("groups=1", "groups=0"))
+    assert len(response.data) == 4 * 2 * 2 * 1100
+    assert "X-Layerview-Groups" not in response.headers
 
 
 def test_what_is_finite_in_float64_stays_finite_in_a_column(tmp_path: Path) -> None:
@@ -477,6 +501,9 @@ def test_values_step_is_the_latest_before_else_the_first_after(tmp_path: Path) -
             "statistic='update_ratio' is of updates alone: ask for it with kind=update.",
         ),
         ("/statistics?run=run1&kind=weight&statistic=rms&since=-1", 400, "since='-1' is not a whole number from 0 on."),
+        ("/statistics?run=run1&kind=weight&statistic=rms&groups=2", 400, "groups='2' is none of 0, 1."),
+        ("/statistics?run=run1&kind=weight&statistic=rms&groups=", 400, "groups='' is none of 0, 1."),
+        ("/statistics?run=run1&kind=weight&statistic=rms&groups=1&since=1.5", 400, "since='1.5' is not a whole number"),
         ("/tensor?run=run1&step=0", 400, "tensor is missing: add tensor=... to the address."),
         ("/tensor?run=run1&tensor=x&step=0", 400, "tensor='x' is not a whole number from 0 on."),
         ("/tensor?run=run1&tensor=-1&step=0", 400, "tensor='-1' is not a whole number from 0 on."),

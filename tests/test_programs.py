@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import importlib
 import runpy
@@ -335,9 +334,6 @@ def test_an_evaluation_returns_the_same_and_its_metric_follows_from_what_is_logg
 
 # ---- Hooks that read graph collections ----
 
-SELECTS_COLLECTIONS = "collections" in {field.name for field in dataclasses.fields(Select)}
-selects_collections = pytest.mark.skipif(not SELECTS_COLLECTIONS, reason="Select takes no graph collections yet")
-
 
 @pytest.mark.estimator
 @pytest.mark.covers("Programs: a hook that reads a feature from a collection")
@@ -352,7 +348,6 @@ def test_what_a_layer_makes_of_a_feature_that_another_hook_reads_is_logged(tmp_p
 
 
 @pytest.mark.estimator
-@selects_collections
 @pytest.mark.covers("Graph: Select takes graph collections")
 @pytest.mark.parametrize(
     ("name", "own", "collection"),

@@ -14,7 +14,7 @@ import pytest
 from tb_layerview import Keep, LayerReader, LayerWriter
 from tb_layerview.crc32c import crc32c
 from tb_layerview.event_file import is_event_file
-from tb_layerview.run import NotLoggedError
+from tb_layerview.logged import NotLoggedError
 
 Arrays = dict[str, npt.NDArray[np.generic]]
 

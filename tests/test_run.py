@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from tb_layerview import LayerReader, LayerWriter, event_file, record
 from tb_layerview import layerview_pb2 as pb
 from tb_layerview.folder_log import FolderLog
+from tb_layerview.logged import NotLoggedError
 from tb_layerview.model import Layer, Model, Tensor
 from tb_layerview.payload_file import PayloadError, Piece
-from tb_layerview.run import NotLoggedError, Run
+from tb_layerview.run import Run
 from tb_layerview.shard import STATISTICS, Message
 
 

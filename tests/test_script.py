@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import subprocess
@@ -89,8 +90,15 @@ def write(folder: Path, text: str, name: str = "train.py") -> str:
     return os.path.join("scripts", name)
 
 
-def test_a_keras_script_runs_as_without_it_and_is_logged(folder: Path) -> None:
-    script = write(folder, KERAS)
+@pytest.mark.covers("What and when: python -m tb_layerview SCRIPT.py, Keras")
+@pytest.mark.parametrize("keras", ["tf.keras", "tf_keras"])
+def test_a_keras_script_runs_as_without_it_and_is_logged(folder: Path, keras: str) -> None:
+    if keras == "tf_keras" and importlib.util.find_spec(keras) is None:
+        pytest.skip("tf_keras is not installed")
+    source = KERAS.replace("tf.keras", keras)
+    script = write(
+        folder, source.replace("import numpy", f"import {keras}; import numpy") if keras == "tf_keras" else source
+    )
     plain = python(folder, script, "--epochs", "3")
     added = python(folder, "-m", "tb_layerview", "--schedule", "2", script, "--epochs", "3")
     assert plain.returncode == added.returncode == 0, plain.stderr + added.stderr
@@ -263,6 +271,7 @@ print("weight", second.get_variable_value("hidden/kernel").tobytes().hex())
 
 
 @pytest.mark.estimator
+@pytest.mark.covers("What and when: python -m tb_layerview SCRIPT.py, Estimator")
 def test_an_estimator_script_runs_as_without_it_and_is_logged(folder: Path) -> None:
     script = write(folder, ESTIMATOR)
     plain = python(folder, script, "models")

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 from older_logs import without_summaries
 
-from tb_layerview import Keep, LayerReader, LayerWriter, Schedule
+from tb_layerview import Keep, LayerReader, LayerViewCallback, LayerWriter, Schedule
 from tb_layerview.digest import Measurement, measure
 from tb_layerview.model import Layer, Model, Tensor
 from tb_layerview.record import QUANTILES
@@ -91,10 +91,10 @@ def test_silent_is_the_share_of_units_that_are_all_zero(tmp_path: Path, kind: st
     array[..., 6] = -0.0
     array[:-1, :, 2] = 0.0  # not all of it
     with LayerWriter(tmp_path) as writer:
-        writer.write(0, {"a": array, "bias": np.zeros(4), "none": array[..., :0]}, kind=kind)  # type: ignore[arg-type]
+        writer.write(0, {"a": array, "bias": np.zeros(4), "none": array[..., :0]}, kind=kind)
         array[..., 0], array[0, 0, 1] = 1e-30, np.nan  # small is not zero; the finite elements of unit 1 are
-        writer.write(1, {"a": array}, kind=kind)  # type: ignore[arg-type]
-        writer.write(2, {"a": np.zeros((2, 8))}, kind=kind)  # type: ignore[arg-type]
+        writer.write(1, {"a": array}, kind=kind)
+        writer.write(2, {"a": np.zeros((2, 8))}, kind=kind)
     run = LayerReader(tmp_path).run()
     silent = run.statistics("silent")
     np.testing.assert_array_equal(silent[run.tensor("a")], [3 / 8, 3 / 8, 1.0])
@@ -167,3 +167,42 @@ def test_an_update_ratio_is_the_rms_of_the_update_by_that_of_its_weight(tmp_path
         assert np.isnan(ratio[1])
     assert np.isnan(found[run.tensor("alone", kind="update")]).all()
     assert np.isnan(found[run.tensor("one", kind="weight")]).all()
+
+
+def test_a_keras_training_logs_them_and_they_are_those_of_its_weights(tmp_path: Path) -> None:
+    tf = pytest.importorskip("tensorflow")
+    layers = tf.keras.layers
+    model = tf.keras.Sequential(
+        [tf.keras.Input((6,)), layers.Dense(64, activation="relu", name="hidden"), layers.Dense(3, name="logits")]
+    )
+    model.compile(tf.keras.optimizers.SGD(0.1), "mse")
+    hidden = model.get_layer("hidden")
+    kernel, bias = hidden.get_weights()
+    bias[:5] = -1e6  # five units that no input wakes
+    hidden.set_weights([kernel, bias])
+    states = []
+
+    class Remember(tf.keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch: int, logs: object = None) -> None:
+            states.append([array.astype(np.float64) for array in hidden.get_weights()])
+
+    random = np.random.default_rng(0)
+    x, y = random.normal(size=(32, 6)).astype(np.float32), random.normal(size=(32, 3)).astype(np.float32)
+    callbacks = [Remember(), LayerViewCallback(tmp_path, schedule=1)]
+    model.fit(x, y, batch_size=8, shuffle=False, verbose=0, callbacks=callbacks)
+    states.append([array.astype(np.float64) for array in hidden.get_weights()])
+    kernels = [kernel for kernel, _ in states]
+    run = LayerReader(tmp_path).run()
+    assert run.steps.tolist() == [0, 1, 2, 3, 4]
+    logged, update = (run.tensor("hidden", kind=kind, name="kernel") for kind in ("weight", "update"))
+    quantiles = np.stack([run.statistics(name)[logged] for name in QUANTILES], axis=1)
+    for step, weights in enumerate(kernels):
+        assert_quantiles(quantiles[step], weights)
+    asleep = [np.mean((x[:8] @ kernel + bias <= 0).all(axis=0)) for kernel, bias in states]
+    assert 5 / 64 <= min(asleep) < 0.5
+    np.testing.assert_array_equal(run.statistics("silent")[run.tensor("hidden", kind="activation")], asleep)
+    ratios = run.statistics("update_ratio")[update]
+    assert np.isnan(ratios[0])
+    for step in range(1, 5):
+        change, weights = kernels[step] - kernels[step - 1], kernels[step]
+        assert ratios[step] == pytest.approx(np.sqrt(np.mean(change**2) / np.mean(weights**2)), rel=1e-4)

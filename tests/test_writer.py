@@ -157,7 +157,15 @@ def _plain() -> dict[str, tuple[object, np.ndarray]]:
     }
 
 
-@pytest.mark.parametrize("library", [_plain, _tensorflow, _torch, _jax], ids=["numpy", "tensorflow", "torch", "jax"])
+@pytest.mark.parametrize(
+    "library",
+    [
+        pytest.param(_plain, id="numpy", marks=pytest.mark.covers("What and when: LayerWriter, numpy")),
+        pytest.param(_tensorflow, id="tensorflow", marks=pytest.mark.covers("What and when: LayerWriter, TensorFlow")),
+        pytest.param(_torch, id="torch", marks=pytest.mark.covers("What and when: LayerWriter, PyTorch")),
+        pytest.param(_jax, id="jax", marks=pytest.mark.covers("What and when: LayerWriter, JAX")),
+    ],
+)
 def test_anything_with_an_array_interface_is_logged_with_its_values(library: object, tmp_path: Path) -> None:
     cases = library()  # type: ignore[operator]
     if "keras" in cases:

@@ -25,9 +25,6 @@ export function isWorse(a, b, badness) {
   return badness(a) > badness(b);
 }
 
-/** Of shares the larger one is the worse. @type {Badness} */
-const asItIs = (value) => value;
-
 /**
  * Draws several tensors together: at each step the worst of them.
  * @param {Float32Array[]} values of each tensor, by step
@@ -40,10 +37,14 @@ export function worstOf(values, nonFinite, badness) {
   const steps = values.length ? values[0].length : 0;
   const worst = new Float32Array(steps).fill(NaN);
   const share = new Float32Array(steps).fill(NaN);
+  // How bad the worst so far is: asked once for each of what may be ten million values.
+  const badnesses = new Float64Array(steps).fill(-Infinity);
   for (let t = 0; t < values.length; t++) {
+    const [own, shares] = [values[t], nonFinite[t]];
     for (let i = 0; i < steps; i++) {
-      if (isWorse(values[t][i], worst[i], badness)) worst[i] = values[t][i];
-      if (isWorse(nonFinite[t][i], share[i], asItIs)) share[i] = nonFinite[t][i];
+      const bad = badness(own[i]);
+      if (bad > badnesses[i]) [worst[i], badnesses[i]] = [own[i], bad];
+      if (shares[i] > share[i] || Number.isNaN(share[i])) share[i] = shares[i];
     }
   }
   return { values: worst, nonFinite: share };
@@ -124,7 +125,9 @@ export function troubleRuns(trouble, least) {
  * @param {Float32Array} nonFinite
  */
 export function firstTrouble(nonFinite) {
-  return nonFinite.findIndex((share) => share > 0);
+  // A loop, not findIndex: of ten million shares all are looked at.
+  for (let i = 0; i < nonFinite.length; i++) if (nonFinite[i] > 0) return i;
+  return -1;
 }
 
 /**

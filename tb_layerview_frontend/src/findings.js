@@ -1,5 +1,6 @@
 /** What is found wrong in a run, and where to look at it. */
 
+import { firstTrouble } from "./aggregate.js";
 import { formatShare } from "./format.js";
 import { KINDS } from "./selection.js";
 
@@ -23,7 +24,7 @@ export function findings({ info, history, columns }) {
     const { tensors } = known;
     known.of("non_finite", tensors).forEach((shares, i) => {
       const tensor = tensors[i];
-      const at = shares.findIndex((share) => share > 0);
+      const at = firstTrouble(shares);
       if (at < 0 || at >= history.steps.length) return;
       const { layer, name } = info.tensors[tensor];
       const words =

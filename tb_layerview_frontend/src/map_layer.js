@@ -25,6 +25,7 @@ const LEAST_FACTOR_OF_ROW = 1.1;
  * @property {(row: Row) => Series | null} seriesOf null where the row has no tensor of the kind
  * @property {boolean} ready whether its statistics are here
  * @property {string | undefined} problem
+ * @property {boolean} unknown whether there is no value at all, as of a statistic that an older log lacks
  * @property {boolean} anyTrouble
  * @property {(row: import("./tree.js").Row, first: number, last: number) => CellWords | null} [describe] what a cell says
  *   where it is not the statistic itself that is drawn
@@ -58,14 +59,15 @@ export function makeMapLayer({ columns: all, kind, statistic, transform, rowScal
   const seriesOf = (row) => {
     let series = known.get(row);
     if (series === undefined) {
-      const values = ready && columns ? columns.of(statistic.name, row.tensors) : [];
+      const own = ready && columns ? columns.of(statistic.name, row.tensors) : [];
       const broken = ready && columns ? columns.of("non_finite", row.tensors) : [];
-      series = values.length ? worstOf(values, broken, badness) : null;
+      series = own.length ? worstOf(own, broken, badness) : null;
       known.set(row, series);
     }
     return series;
   };
-  const scale = scaleFor(ready && columns ? columns.of(statistic.name, columns.tensors) : []);
+  const values = ready && columns ? columns.of(statistic.name, columns.tensors) : [];
+  const scale = scaleFor(values);
   return {
     kind,
     statistic,
@@ -80,6 +82,7 @@ export function makeMapLayer({ columns: all, kind, statistic, transform, rowScal
     seriesOf,
     ready,
     problem,
+    unknown: ready && values.every((column) => column.every(Number.isNaN)),
     anyTrouble: Boolean(
       ready &&
       columns?.of("non_finite", columns.tensors).some((column) => firstTrouble(column) >= 0),

@@ -1,5 +1,7 @@
 /** In which order the rows stand. */
 
+import { firstTrouble } from "./aggregate.js";
+
 /** @typedef {import("./tree.js").Node} Node */
 
 /**
@@ -85,11 +87,12 @@ export function keyOfTensors(byTensor) {
 export function rankByWorst(tensors, values, nonFinite, badness) {
   return new Map(
     tensors.map((tensor, i) => {
-      const since = nonFinite[i].findIndex((share) => share > 0);
+      const since = firstTrouble(nonFinite[i]);
       let worst = NaN;
-      for (const value of values[i]) {
-        const bad = badness(value);
-        if (!(bad <= worst) && !Number.isNaN(bad)) worst = bad;
+      const own = values[i];
+      for (let step = 0; step < own.length; step++) {
+        const bad = badness(own[step]);
+        if (bad > worst || (worst !== worst && bad === bad)) worst = bad;
       }
       return [tensor, [since < 0 ? Infinity : since, -worst]];
     }),

@@ -68,7 +68,13 @@ describe("a map", () => {
 
   test("of a statistic that is not here yet is not ready, and draws nothing", () => {
     const missing = layer({ statistic: statisticNamed("p5") });
-    expect(missing.ready).toBe(false);
+    expect([missing.ready, missing.unknown]).toEqual([false, false]);
     expect(missing.seriesOf(row([0]))).toBeNull();
+  });
+
+  test("of a statistic that the log lacks says so", () => {
+    columns.add("p95", [new Float32Array(3).fill(NaN), new Float32Array(3).fill(NaN)]);
+    expect(layer({ statistic: statisticNamed("p95") }).unknown).toBe(true);
+    expect(layer({}).unknown).toBe(false);
   });
 });

@@ -107,6 +107,12 @@ export function MapCanvas(props) {
         <canvas ref={overlay} />
         {layer.problem && <p class="lv-map-message lv-error">{layer.problem}</p>}
         {!layer.problem && !layer.ready && <p class="lv-map-message">Loading the statistics…</p>}
+        {!layer.problem && layer.unknown && (
+          <p class="lv-map-message" data-testid="unknown-statistic">
+            No {layer.statistic.label} of these {layer.kind}s is known: none of them has one, or the
+            log is of an older version.
+          </p>
+        )}
       </div>
       <Profile
         store={store}

@@ -226,7 +226,7 @@ export function MapPane({ store, run }) {
                 <ProfileAxis layer={layer} step={run.history.steps[stepIndex.value]} />
                 <ColourBar
                   scale={layer.scale}
-                  label={`${KINDS.find(({ kind }) => kind === layer.kind)?.singular} ${layer.statistic.label}`}
+                  label={labelOf(layer)}
                   format={layer.format}
                   ends={layer.rowScales ? ["low", "high of each row"] : undefined}
                   hatched={layer.anyTrouble}
@@ -238,6 +238,15 @@ export function MapPane({ store, run }) {
       </div>
     </section>
   );
+}
+
+/**
+ * What a map shows: "gradient rms"; a statistic of one kind alone names that kind itself.
+ * @param {MapLayer} layer
+ */
+function labelOf({ kind, statistic }) {
+  const singular = KINDS.find((known) => known.kind === kind)?.singular;
+  return statistic.kinds ? statistic.label : `${singular} ${statistic.label}`;
 }
 
 /** The labels' width; the style sheet has the same number. */

@@ -13,6 +13,8 @@ import { cssVariable, hatching, pointIn, useCanvas } from "./hooks.js";
 /** The width of the profile, with its margin. */
 export const PROFILE_WIDTH = 58;
 const PROFILE_MARGIN = 6;
+/** As many as three numbers may have together below the profile. */
+const MOST_DIGITS = 8;
 const WIDTH = PROFILE_WIDTH - PROFILE_MARGIN;
 
 /**
@@ -81,7 +83,9 @@ export function Profile(props) {
  */
 export function ProfileAxis({ layer, step }) {
   const { scale, statistic } = layer;
-  const middle = scale.diverging ? [0.5] : [];
+  const numbers = [0, 0.5, 1].map((unit) => formatTick(fromUnit(scale, unit)));
+  // The middle says something where colours diverge around it, if there is room.
+  const middle = scale.diverging && numbers.join("").length <= MOST_DIGITS ? [0.5] : [];
   const log = scale.transform !== "linear" ? ", logarithmic" : "";
   return (
     <div

@@ -1,0 +1,47 @@
+"""Which Keras a model is of, and what each of them wants: Keras 3, Keras 2, and tf_keras beside Keras 3."""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+from typing import Any
+
+import tensorflow as tf
+
+
+def keras_of(model: Any) -> ModuleType | None:
+    """The package that a model's class comes from, `keras` or `tf_keras`."""
+    packages = (cls.__module__.partition(".")[0] for cls in type(model).__mro__)
+    package = next((name for name in packages if name in ("keras", "tf_keras")), None)
+    return None if package is None else importlib.import_module(package)
+
+
+def require_tensorflow(model: Any) -> None:
+    """Makes sure that TensorFlow computes the model.
+
+    Raises:
+      ValueError: Another backend of Keras does.
+    """
+    config = getattr(keras_of(model), "config", None)  # of Keras 3, which alone has backends to choose from
+    backend = "tensorflow" if config is None else config.backend()
+    if backend != "tensorflow":
+        raise ValueError(
+            f"Keras computes this model with {backend}, and only what TensorFlow computes can be logged from within. "
+            "Set KERAS_BACKEND=tensorflow before Keras is imported, or log arrays with LayerWriter."
+        )
+
+
+class CallbackOfEitherKeras:
+    """What tf_keras, and Keras 2, ask of a callback, for one whose base class may be that of Keras 3."""
+
+    def _implements_train_batch_hooks(self) -> bool:
+        return self._overrides("on_train_batch_begin", "on_train_batch_end", "on_batch_begin", "on_batch_end")
+
+    def _implements_test_batch_hooks(self) -> bool:
+        return self._overrides("on_test_batch_begin", "on_test_batch_end")
+
+    def _implements_predict_batch_hooks(self) -> bool:
+        return self._overrides("on_predict_batch_begin", "on_predict_batch_end")
+
+    def _overrides(self, *methods: str) -> bool:
+        return any(getattr(type(self), name) is not getattr(tf.keras.callbacks.Callback, name) for name in methods)
