@@ -90,6 +90,8 @@ export function makeDifferenceLayer({ a, b, partner, matched }, kind, statistic,
     scaleOf: () => scale,
     format: formatValue,
     ready: none || Boolean(own && others),
+    // Where nothing compares the map is empty, and the bar above says why.
+    unknown: false,
     problem: none ? `B logs no ${kind} to compare with.` : problem,
     anyTrouble: [...pairs.values()].some(
       ({ difference }) => firstTrouble(difference.nonFinite) >= 0,
