@@ -1,6 +1,6 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 
-import { formatCount, formatValue } from "../format.js";
+import { formatCount, formatExact, formatValue } from "../format.js";
 import { describeKept, describeLayout, trueIndex } from "../picture.js";
 import { ColourBar } from "./ColourBar.jsx";
 import { ExampleBeside } from "./ExampleBeside.jsx";
@@ -47,6 +47,7 @@ export function Picture({ store, run }) {
       </Message>
     );
   }
+  if (!values && record.size === 1) return <TheOneValue record={record} />;
   if (!values || !tensor) {
     return (
       <Message>
@@ -190,6 +191,34 @@ function TensorPicture({ store, run, tensor, detail, values, bySteps, pending })
           counts={picture.marks}
         />
       </div>
+    </div>
+  );
+}
+
+/**
+ * A tensor of a single element: its statistics are its value.
+ * @param {{record: import("../api.js").TensorRecord}} props
+ */
+function TheOneValue({ record }) {
+  const value = record.nan
+    ? NaN
+    : record.pos_inf
+      ? Infinity
+      : record.neg_inf
+        ? -Infinity
+        : record.mean;
+  return (
+    <div class="lv-picture">
+      <p class="lv-kept" data-testid="kept">
+        <span class="lv-caption">shown</span> the one value, exactly
+      </p>
+      <p
+        class={`lv-one-value${Number.isFinite(value) ? "" : " lv-bad"}`}
+        data-testid="one-value"
+        data-value={String(value)}
+      >
+        {formatExact(value)}
+      </p>
     </div>
   );
 }
