@@ -15,6 +15,7 @@ import "./styles/detail.css";
 import "./styles/picture.css";
 import "./styles/take_along.css";
 import "./styles/distribution.css";
+import "./styles/compare.css";
 import {
   followTheme,
   isOwnHash,

@@ -27,7 +27,11 @@ const LEAST_FACTOR_OF_ROW = 1.1;
  * @property {string | undefined} problem
  * @property {boolean} unknown whether there is no value at all, as of a statistic that an older log lacks
  * @property {boolean} anyTrouble
+ * @property {(row: import("./tree.js").Row, first: number, last: number) => CellWords | null} [describe] what a cell says
+ *   where it is not the statistic itself that is drawn
  */
+
+/** @typedef {{tensor: number, step: number, lines: string[], bad: boolean}} CellWords */
 
 /**
  * @param {object} what
@@ -94,9 +98,10 @@ export function makeMapLayer({ columns: all, kind, statistic, transform, rowScal
  * @param {Row} what.row
  * @param {number} what.first index of the first step of the cell
  * @param {number} what.last index of its last step
- * @returns {{tensor: number, step: number, lines: string[], bad: boolean} | null} null where nothing was logged
+ * @returns {CellWords | null} null where nothing was logged
  */
 export function describeCell({ run, layer, row, first, last }) {
+  if (layer.describe) return layer.describe(row, first, last);
   const columns = run.columns.get(layer.kind);
   const { info, history } = run;
   const own = row.tensors.filter((index) => info.tensors[index].kind === layer.kind);

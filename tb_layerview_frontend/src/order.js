@@ -21,6 +21,14 @@ export const ORDERS = [
   },
 ];
 
+/** What is offered besides while two runs are compared. */
+export const PARTING_ORDER = {
+  name: "part",
+  label: "parts first",
+  meaning:
+    "Where the two runs part first; what parts at the same step by how far it ever gets. What the threshold is stands above.",
+};
+
 /**
  * @param {number[]} a
  * @param {number[]} b

@@ -4,6 +4,7 @@ import { batch, computed, signal } from "@preact/signals";
 
 import * as api from "./api.js";
 import { nearestIndex } from "./axis.js";
+import { createComparison } from "./comparison.js";
 import { createEvaluation } from "./evaluation.js";
 import { causes, createFindings, nextFinding } from "./findings.js";
 import { createPictureData } from "./picture_data.js";
@@ -27,21 +28,21 @@ import { FIELDS } from "./view_state.js";
 const POLL_MILLISECONDS = 4000;
 
 /** @typedef {ReturnType<typeof createStore>} Store */
+/** @typedef {{[Name in keyof ViewState]: import("@preact/signals").Signal<ViewState[Name]>}} View */
 
 /**
  * @param {ViewState} initial
  * @param {AbortSignal} end ends everything that the store has under way
  */
 export function createStore(initial, end) {
-  const view =
-    /** @type {{[Name in keyof ViewState]: import("@preact/signals").Signal<ViewState[Name]>}} */ (
-      Object.fromEntries(
-        Object.keys(FIELDS).map((name) => [
-          name,
-          signal(initial[/** @type {keyof ViewState} */ (name)]),
-        ]),
-      )
-    );
+  const view = /** @type {View} */ (
+    Object.fromEntries(
+      Object.keys(FIELDS).map((name) => [
+        name,
+        signal(initial[/** @type {keyof ViewState} */ (name)]),
+      ]),
+    )
+  );
 
   /** @type {import("@preact/signals").Signal<Loadable<api.RunSummary[]>>} */
   const runs = signal({ status: "loading" });
@@ -56,10 +57,18 @@ export function createStore(initial, end) {
 
   /** @param {Run} run */
   const kindsShown = ({ info }) => shownKinds(info.tensors, view.maps.value, roomForMaps.value);
+  /** @param {api.Kind} kind */
+  const statistics = (kind) => [statisticOf(view.statistic.value, kind).name];
+  /** @param {Run} run */
+  const kindsWanted = (run) => {
+    // Of what is compared the statistics are drawn over the steps, whatever the map shows.
+    const selected = view.against.value ? run.info.tensors[chosenTensor(run)]?.kind : undefined;
+    return [...new Set([...kindsShown(run), ...(selected ? [selected] : [])])];
+  };
   const data = createRunData({
     name: () => view.run.value,
-    kinds: kindsShown,
-    statistics: (kind) => [statisticOf(view.statistic.value, kind).name],
+    kinds: kindsWanted,
+    statistics,
     onLoad: chooseOnce,
     onAppend: followNewest,
     retries,
@@ -84,6 +93,17 @@ export function createStore(initial, end) {
   const health = createFindings({
     data,
     thresholds: () => view.thresholds.value,
+    retries,
+    tasks,
+  });
+  const comparison = createComparison({
+    view,
+    runs,
+    data,
+    tensor,
+    stepIndex,
+    kinds: () => (current.value ? kindsWanted(current.value) : []),
+    statistics,
     retries,
     tasks,
   });
@@ -196,7 +216,7 @@ export function createStore(initial, end) {
         if (!view.run.value && found.length) view.run.value = openedRun(found).run;
         if (recovered) retries.value++;
       });
-      await data.refresh(found);
+      await Promise.all([data.refresh(found), comparison.refresh(found)]);
     } catch (error) {
       if (api.isAbort(error)) return;
       noteFailure(error);
@@ -230,6 +250,7 @@ export function createStore(initial, end) {
     revision: data.revision,
     columnProblems: data.columnProblems,
     ...selected,
+    comparison,
     picture,
     playing,
     roomForMaps,

@@ -11,6 +11,7 @@ import { scaleLinear } from "d3-scale";
  * @property {string} group curves of one group have one unit, and so one scale
  * @property {Float64Array} values by step
  * @property {Uint8Array} absent 1 where a step lacks it
+ * @property {Uint8Array} [held] 1 where a value is only carried on from the step before
  * @property {{step: number, value: number}[]} points of the evaluation run's scalar of that name
  */
 

@@ -34,6 +34,11 @@ import { COLOUR_MAPS } from "./picture_colours.js";
  * @property {number[]} cell index of the element that is pointed out
  * @property {string} values axis of the distribution: "linear" or "log"
  * @property {string} panel what stands beside the distribution: "histogram" or "units"
+ * @property {string} against run that is compared with (B); empty: none
+ * @property {number | null} againstStep the one step of B that all of A's are compared with; null: each with its own
+ * @property {string} compareMap what the map shows while comparing: the "difference" or the "run" itself
+ * @property {string} comparePanel pictures of two runs: side by "side", or their "difference"
+ * @property {string} compareUnits order of the units in the difference picture: by "change" or by "index"
  */
 
 /**
@@ -118,6 +123,11 @@ export const FIELDS = {
   },
   values: choice("linear", "log"),
   panel: choice("histogram", "units"),
+  against: text(""),
+  againstStep: optionalNumber,
+  compareMap: choice("difference", "run"),
+  comparePanel: choice("side", "difference"),
+  compareUnits: choice("change", "index"),
 };
 
 const PREFIX = "p.layerview.";

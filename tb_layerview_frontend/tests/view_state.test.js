@@ -31,6 +31,11 @@ const everything = {
   cell: [0, 12, 3],
   values: "log",
   panel: "units",
+  against: "b & c",
+  againstStep: 0,
+  compareMap: "run",
+  comparePanel: "difference",
+  compareUnits: "index",
 };
 
 describe("the address", () => {

@@ -1,5 +1,7 @@
 import { useEffect } from "preact/hooks";
 
+import { CompareBar } from "./CompareBar.jsx";
+import { CompareDetail } from "./CompareDetail.jsx";
 import { DetailPane } from "./DetailPane.jsx";
 import { EmptyState } from "./EmptyState.jsx";
 import { FindingsBar } from "./FindingsBar.jsx";
@@ -29,6 +31,7 @@ export function App({ store }) {
       <TopBar store={store} />
       <FindingsBar store={store} />
       <Notices store={store} />
+      <CompareBar store={store} />
       <Main store={store} />
     </div>
   );
@@ -56,10 +59,15 @@ function Main({ store }) {
       </Message>
     );
   }
+  const other = store.comparison.current.value;
   return (
     <main class="lv-main">
       <MapPane store={store} run={run.value} />
-      <DetailPane store={store} run={run.value} />
+      {other && store.comparison.tensor.value >= 0 ? (
+        <CompareDetail store={store} run={run.value} other={other} />
+      ) : (
+        <DetailPane store={store} run={run.value} />
+      )}
     </main>
   );
 }

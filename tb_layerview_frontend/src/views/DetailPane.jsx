@@ -79,7 +79,7 @@ export function DetailPane({ store, run }) {
  * The tensors of the layer, by kind.
  * @param {{store: Store, run: Run, layer: number, selected: number}} props
  */
-function TensorChips({ store, run, layer, selected }) {
+export function TensorChips({ store, run, layer, selected }) {
   const { tensors } = run.info;
   const ofLayer = tensors.flatMap((tensor, index) => (tensor.layer === layer ? [index] : []));
   return (
@@ -116,7 +116,7 @@ const MOST_NEIGHBOURS = 3;
  * Links to the layers before and after.
  * @param {{store: Store, run: Run, layer: number}} props
  */
-function Neighbours({ store, run, layer }) {
+export function Neighbours({ store, run, layer }) {
   const { layers, tensors } = run.info;
   const kind = tensors[store.tensor.value]?.kind;
   /** @param {number} other @returns {number} a tensor of the layer to go to, -1 if it has none */

@@ -18,6 +18,7 @@ import { StepAxis } from "./StepAxis.jsx";
 import { Strip, STRIP_HEIGHT } from "./Strip.jsx";
 import { StripLegend } from "./StripLegend.jsx";
 import { isEditing, useSize } from "./hooks.js";
+import { useComparedCurves, useComparedRows, useDifference } from "./use_comparison.js";
 
 /** @typedef {import("../store.js").Store} Store */
 /** @typedef {import("../run_data.js").Run} Run */
@@ -50,13 +51,15 @@ export function MapPane({ store, run }) {
 
   const bodyHeight = Math.max(0, size.height - STRIP_HEIGHT - FOOT_HEIGHT);
   const filter = view.filter.value;
-  const layers = useLayers(store, run);
-  const order = useRank(store, run, layers);
+  const ownLayers = useLayers(store, run);
+  const difference = useDifference(store, run);
+  const layers = difference ?? ownLayers;
+  const order = useRank(store, run, ownLayers);
   const matches = useMemo(
     () => findTensors(run.tree, { tensors, kinds: kinds.value, filter }),
     [run.tree, tensors, kinds.value.join(), filter],
   );
-  const rows = useMemo(
+  const ownRows = useMemo(
     () =>
       visibleRows(run.tree, {
         tensors,
@@ -68,6 +71,7 @@ export function MapPane({ store, run }) {
       }),
     [run.tree, tensors, kinds.value.join(), filter, order, opened.value, bodyHeight],
   );
+  const rows = useComparedRows(store, run, ownRows, difference);
   const rowHeight = Math.min(48, Math.max(20, Math.floor(bodyHeight / Math.max(1, rows.length))));
   const selectedRow = useMemo(() => rowOf(rows, tensor.value), [rows, tensor.value]);
 
@@ -82,10 +86,11 @@ export function MapPane({ store, run }) {
     [store.found.value],
   );
   const evaluation = store.evaluation.value;
-  const curves = useMemo(
+  const ownCurves = useMemo(
     () => curvesOf(run.history, evaluation?.history),
     [run.history, evaluation?.history],
   );
+  const curves = useComparedCurves(store, ownCurves);
   const curvesOff = view.curvesOff.value;
   const drawnCurves = useMemo(
     () => curves.filter(({ name }) => !curvesOff.includes(name)),
@@ -209,9 +214,9 @@ export function MapPane({ store, run }) {
         <div class="lv-map-foot" style={{ height: `${FOOT_HEIGHT}px` }}>
           <div class="lv-axis-name">
             step
-            {order && (
+            {order && rows === ownRows && (
               <p class="lv-order" data-testid="order-words">
-                Worst first: NaN or inf, then {worstInWords(layers[0].statistic)}
+                Worst first: NaN or inf, then {worstInWords(ownLayers[0].statistic)}
                 {layers.length > 1 && " of the left map"}
               </p>
             )}

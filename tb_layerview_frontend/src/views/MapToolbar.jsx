@@ -1,6 +1,6 @@
 import { SPACINGS } from "../axis.js";
 import { NATURAL } from "../colour.js";
-import { ORDERS } from "../order.js";
+import { ORDERS, PARTING_ORDER } from "../order.js";
 import { counterpart, KINDS, kindsOf } from "../selection.js";
 import { STATISTIC_GROUPS, statisticNamed, statisticOf } from "../statistics.js";
 import { FilterBox } from "./FilterBox.jsx";
@@ -15,6 +15,7 @@ import { Popover } from "./Popover.jsx";
  * @param {{store: Store, run: Run, matches: {layers: number, of: number}}} props
  */
 export function MapToolbar({ store, run, matches }) {
+  const orders = store.comparison.on.value ? [PARTING_ORDER, ...ORDERS] : ORDERS;
   return (
     <div class="lv-toolbar">
       <FilterBox store={store} run={run} matches={matches} />
@@ -22,7 +23,7 @@ export function MapToolbar({ store, run, matches }) {
       <StatisticSelect store={store} run={run} />
       <label
         class="lv-select"
-        title={ORDERS.find(({ name }) => name === store.view.order.value)?.meaning}
+        title={orders.find(({ name }) => name === store.view.order.value)?.meaning}
       >
         <span class="lv-caption">Order</span>
         <select
@@ -33,7 +34,7 @@ export function MapToolbar({ store, run, matches }) {
             store.view.order.value = event.currentTarget.value;
           }}
         >
-          {ORDERS.map(({ name, label, meaning }) => (
+          {orders.map(({ name, label, meaning }) => (
             <option key={name} value={name} title={meaning}>
               {label}
             </option>

@@ -30,8 +30,10 @@ export function Strip({ store, axis, curves }) {
     () =>
       /** @type {uPlot.AlignedData} */ ([
         Array.from(axis.positions),
-        ...curves.map(({ values, absent }) =>
-          Array.from(values, (value, i) => (absent[i] || !Number.isFinite(value) ? null : value)),
+        ...curves.map(({ values, absent, held }) =>
+          Array.from(values, (value, i) =>
+            absent[i] || held?.[i] || !Number.isFinite(value) ? null : value,
+          ),
         ),
       ]),
     [axis, curves],

@@ -1,4 +1,5 @@
 import { formatCount } from "../format.js";
+import { ComparePicker } from "./CompareBar.jsx";
 import { StepBar } from "./StepBar.jsx";
 import { Trust } from "./Trust.jsx";
 
@@ -29,6 +30,7 @@ export function TopBar({ store }) {
             ))}
         </select>
       </label>
+      <ComparePicker store={store} />
       <StepBar store={store} />
       <Trust store={store} />
     </header>

@@ -1,0 +1,205 @@
+import { formatCount, formatExact, formatShape, formatShare, formatValue } from "../format.js";
+import { sameShape } from "../matching.js";
+import { inputsDiffer, pictureOffer } from "../same_start.js";
+import { CompareCharts } from "./CompareCharts.jsx";
+import { ComparePictures } from "./ComparePictures.jsx";
+import { Neighbours, TensorChips } from "./DetailPane.jsx";
+
+/** @typedef {import("../store.js").Store} Store */
+/** @typedef {import("../run_data.js").Run} Run */
+/** @typedef {import("../api.js").TensorRecord} TensorRecord */
+
+/**
+ * The selected tensor in both runs, where both have it.
+ * @param {{store: Store, run: Run, other: Run}} props
+ */
+export function CompareDetail({ store, run, other }) {
+  const { comparison } = store;
+  const index = store.tensor.value;
+  const tensor = run.info.tensors[index];
+  const partner = other.info.tensors[comparison.tensor.value];
+  if (!tensor || !partner) return null;
+  const layer = run.info.layers[tensor.layer];
+  const slash = layer.path.lastIndexOf("/") + 1;
+  const [shape, shapeB] = [tensor.shape, partner.shape].map(formatShape);
+  return (
+    <section class="lv-detail" aria-label="The selected tensor in both runs">
+      <div class="lv-title">
+        <h2 title={layer.path}>
+          <span class="lv-title-path">{layer.path.slice(0, slash)}</span>
+          {layer.path.slice(slash)}
+        </h2>
+        <p class="lv-title-facts">
+          <span>
+            {tensor.kind} {tensor.name}
+            {tensor.call > 0 && `, call ${tensor.call}`}
+          </span>
+          <span data-testid="tensor-shape">
+            {shape === shapeB ? shape : `A ${shape}, B ${shapeB}`}
+          </span>
+        </p>
+      </div>
+      <div class="lv-links">
+        <TensorChips store={store} run={run} layer={tensor.layer} selected={index} />
+        <Neighbours store={store} run={run} layer={tensor.layer} />
+      </div>
+      <Both store={store} run={run} other={other} />
+    </section>
+  );
+}
+
+/** @param {{store: Store, run: Run, other: Run}} props */
+function Both({ store, run, other }) {
+  const { comparison } = store;
+  const [index, indexB] = [store.tensor.value, comparison.tensor.value];
+  const own = detailOf(store.detail.value, index);
+  const others = detailOf(comparison.detail.value, indexB);
+  const [tensor, partner] = [run.info.tensors[index], other.info.tensors[indexB]];
+  const offer = pictureOffer({
+    sameRun: comparison.sameRun.value,
+    kind: tensor.kind,
+    sameShape: sameShape(tensor.shape, partner.shape),
+    inputs: inputsDiffer(run.info, other.info),
+    evidence: comparison.evidence.value,
+  });
+  const failed = [
+    ["A", store.detail.value],
+    ["B", comparison.detail.value],
+  ].flatMap(([side, state]) =>
+    typeof state === "object" && state.status === "error" ? [`${side}: ${state.message}`] : [],
+  );
+  return (
+    <>
+      {failed.map((message) => (
+        <p key={message} class="lv-old" role="alert">
+          {message} It is asked for again when TensorBoard answers, or when you choose another step
+          or layer.
+        </p>
+      ))}
+      <Numbers a={own?.record ?? null} b={others?.record ?? null} />
+      {(own && !own.record) || (others && !others.record) ? (
+        <p class="lv-old" role="status">
+          {own && !own.record ? `A did not log this tensor at step ${formatCount(own.step)}. ` : ""}
+          {others && !others.record
+            ? `B did not log this tensor at step ${formatCount(others.step)}. `
+            : ""}
+          Choose a step at which both have it; the chart below shows where.
+        </p>
+      ) : null}
+      <p class="lv-offer" data-testid="compare-offer" data-offered={offer.offered}>
+        {!offer.offered && comparison.evidence.value.status !== "checking" && (
+          <b>No pictures side by side. </b>
+        )}
+        {offer.why}
+      </p>
+      {offer.offered && <ComparePictures store={store} run={run} a={own} b={others} />}
+      <CompareCharts store={store} run={run} other={other} a={own} b={others} />
+    </>
+  );
+}
+
+/**
+ * What is known of a tensor; null while it is what was shown before.
+ * @param {import("../run_data.js").Loadable<import("../tensor_data.js").Detail>} state
+ * @param {number} tensor
+ */
+function detailOf(state, tensor) {
+  return state.status === "ready" && state.value.tensor === tensor ? state.value : null;
+}
+
+/** @type {{name: string, label: string, read: (record: TensorRecord) => number, share?: boolean}[]} */
+const COLUMNS = [
+  { name: "rms", label: "rms", read: ({ rms }) => rms },
+  { name: "mean", label: "mean", read: ({ mean }) => mean },
+  { name: "std", label: "std", read: ({ std }) => std },
+  { name: "min", label: "min", read: ({ min }) => min },
+  { name: "max", label: "max", read: ({ max }) => max },
+  { name: "zero", label: "zero", read: ({ zero, size }) => zero / size, share: true },
+  {
+    name: "negative",
+    label: "negative",
+    read: ({ negative, size }) => negative / size,
+    share: true,
+  },
+  {
+    name: "non_finite",
+    label: "NaN, inf",
+    read: ({ nan, pos_inf, neg_inf, size }) => (nan + pos_inf + neg_inf) / size,
+    share: true,
+  },
+];
+
+/**
+ * The exact statistics of both tensors, and their differences.
+ * @param {{a: TensorRecord | null, b: TensorRecord | null}} props
+ */
+function Numbers({ a, b }) {
+  const cell = (
+    /** @type {TensorRecord | null} */ record,
+    /** @type {typeof COLUMNS[number]} */ { read, share },
+  ) => {
+    if (!record) return "";
+    const value = read(record);
+    return share ? formatShare(value) : formatValue(value);
+  };
+  const change = (/** @type {typeof COLUMNS[number]} */ { read, share }) => {
+    if (!a || !b) return "";
+    const value = read(b) - read(a);
+    const sign = value > 0 ? "+" : "";
+    return `${sign}${share ? `${formatValue(100 * value)} %` : formatValue(value)}`;
+  };
+  return (
+    <table
+      class="lv-statistics lv-compare-numbers"
+      data-testid="compare-statistics"
+      aria-label="Statistics of the whole tensor in A and B"
+    >
+      <thead>
+        <tr>
+          <td />
+          {COLUMNS.map(({ name, label }) => (
+            <th key={name} scope="col">
+              {label}
+            </th>
+          ))}
+        </tr>
+      </thead>
+      <tbody>
+        {
+          /** @type {[string, TensorRecord | null][]} */ ([
+            ["A", a],
+            ["B", b],
+          ]).map(([side, record]) => (
+            <tr key={side} data-side={side}>
+              <th scope="row">
+                <b class={`lv-side${side === "B" ? " lv-side-b" : ""}`}>{side}</b>
+              </th>
+              {COLUMNS.map((column) => (
+                <td
+                  key={column.name}
+                  data-statistic={column.name}
+                  title={record ? formatExact(column.read(record)) : undefined}
+                  class={
+                    column.name === "non_finite" && record && column.read(record) > 0
+                      ? "lv-bad"
+                      : ""
+                  }
+                >
+                  {cell(record, column)}
+                </td>
+              ))}
+            </tr>
+          ))
+        }
+        <tr data-side="B-A">
+          <th scope="row">B − A</th>
+          {COLUMNS.map((column) => (
+            <td key={column.name} data-statistic={column.name}>
+              {change(column)}
+            </td>
+          ))}
+        </tr>
+      </tbody>
+    </table>
+  );
+}

@@ -1,0 +1,141 @@
+import { useMemo } from "preact/hooks";
+
+import { formatCount, formatShare, formatValue } from "../format.js";
+import { makeValueAxis, quantiles, rangeOverSteps, rebin, valueToPosition } from "../histogram.js";
+import { theme } from "../host.js";
+import { cssVariable, useCanvas, useSize } from "./hooks.js";
+
+/** @typedef {import("../payload.js").Histogram} Histogram */
+/** @typedef {import("../tensor_data.js").Detail} Detail */
+
+const BINS = 64;
+const AXIS_HEIGHT = 18;
+
+/**
+ * Both distributions on one value axis: A as bars, B as an outline.
+ * @param {{store: import("../store.js").Store, a: Detail | null, b: Detail | null}} props
+ */
+export function ComparedHistograms({ store, a, b }) {
+  const [ref, size] = /** @type {ReturnType<typeof useSize<HTMLDivElement>>} */ (useSize());
+  const { view } = store;
+  const logarithmic = view.values.value === "log";
+  const [own, others] = [a?.histogram ?? null, b?.histogram ?? null];
+  const axis = useMemo(() => {
+    const ends = logarithmic ? [0, 1] : [0.002, 0.998];
+    const range = rangeOverSteps([own, others], ends[0], ends[1]);
+    return range && makeValueAxis(range, logarithmic);
+  }, [own, others, logarithmic]);
+  const shares = useMemo(
+    () =>
+      [own, others].map((histogram) =>
+        histogram?.total && axis ? rebin(histogram, axis, BINS, false) : null,
+      ),
+    [own, others, axis],
+  );
+  const height = Math.max(0, size.height - AXIS_HEIGHT);
+  const canvas = useCanvas(
+    size.width,
+    height,
+    (context, ratio) => drawHistograms(context, ratio, shares),
+    [shares, theme.value],
+  );
+  const words = /** @type {[string, Histogram | null, Detail | null][]} */ ([
+    ["A", own, a],
+    ["B", others, b],
+  ]).map(([side, histogram, detail], i) => {
+    if (!detail) return `${side} loading`;
+    if (!histogram?.total) return `${side} no histogram at step ${formatCount(detail.step)}`;
+    const [low, middle, high] = quantiles(histogram, [0.05, 0.5, 0.95]).map(formatValue);
+    const zeros = shares[i]?.zeros ?? 0;
+    return (
+      `${side} p5 ${low}, p50 ${middle}, p95 ${high}` +
+      (zeros > 0.001 ? `, ${formatShare(zeros)} exactly 0` : "")
+    );
+  });
+  return (
+    <div class="lv-compare-chart">
+      <div class="lv-compare-legend">
+        <span title={words[0]}>
+          <i class="lv-key-bar" />A
+        </span>
+        <span title={words[1]}>
+          <i class="lv-key-ghost lv-key-ghost-b" />B
+        </span>
+        <select
+          aria-label="Value axis"
+          data-testid="compare-value-axis"
+          value={view.values.value}
+          onChange={(event) => {
+            view.values.value = event.currentTarget.value;
+          }}
+        >
+          <option value="linear">linear</option>
+          <option value="log">logarithmic</option>
+        </select>
+      </div>
+      <div class="lv-compare-plot" ref={ref}>
+        <div style={{ width: `${size.width}px`, height: `${height}px` }}>
+          <canvas
+            ref={canvas}
+            data-testid="compare-histograms"
+            role="img"
+            aria-label={`Distributions: ${words.join("; ")}`}
+          />
+        </div>
+        {axis && (
+          <div class="lv-compare-ticks" aria-hidden="true">
+            {[axis.low, 0, axis.high]
+              .filter((value, i) => i !== 1 || isInside(valueToPosition(axis, value)))
+              .map((value) => (
+                <span key={value} style={{ left: `${100 * valueToPosition(axis, value)}%` }}>
+                  {formatValue(value)}
+                </span>
+              ))}
+          </div>
+        )}
+        {!axis && (
+          <p class="lv-histogram-none">No histogram is kept at this step, in neither run.</p>
+        )}
+      </div>
+    </div>
+  );
+}
+
+/** @param {number} position */
+function isInside(position) {
+  return position > 0.15 && position < 0.85;
+}
+
+/**
+ * @param {CanvasRenderingContext2D} context
+ * @param {number} ratio
+ * @param {(ReturnType<typeof rebin> | null)[]} shares of A and of B
+ */
+function drawHistograms(context, ratio, [own, others]) {
+  const { width, height } = context.canvas;
+  const most = Math.max(...(own?.shares ?? [0]), ...(others?.shares ?? [0]));
+  if (!most) return;
+  const x = (/** @type {number} */ bin) => Math.round((bin / BINS) * width);
+  const tall = (/** @type {number} */ share) => (share / most) * (height - 2 * ratio);
+  if (own) {
+    context.fillStyle = cssVariable("--lv-bar");
+    own.shares.forEach((share, bin) => {
+      if (share > 0) {
+        const size = Math.max(ratio, tall(share));
+        context.fillRect(x(bin), height - size, Math.max(1, x(bin + 1) - x(bin)), size);
+      }
+    });
+  }
+  if (!others) return;
+  context.strokeStyle = cssVariable("--lv-side-b");
+  context.lineWidth = 1.5 * ratio;
+  context.beginPath();
+  context.moveTo(0, height);
+  others.shares.forEach((share, bin) => {
+    const y = height - Math.max(0.5, tall(share));
+    context.lineTo(x(bin), y);
+    context.lineTo(x(bin + 1), y);
+  });
+  context.lineTo(width, height);
+  context.stroke();
+}

@@ -1,0 +1,113 @@
+/** What the pictures of two runs, or of two steps, show: side by side in the same colours, or their difference. */
+
+import { useMemo } from "preact/hooks";
+
+import { theme } from "../host.js";
+import {
+  axisNames,
+  baseOffset,
+  chosenIndices,
+  readPlan,
+  shownElements,
+  stridesOf,
+  unitAxis,
+} from "../picture.js";
+import { picturePalette, scaleFor } from "../picture_colours.js";
+import { subtract } from "../picture_difference.js";
+import { largestFirst, samePart, sizesAlong } from "../picture_order.js";
+import { countMarks, levelsOf } from "../picture_paint.js";
+import { finiteRange } from "../picture_range.js";
+
+/** @typedef {import("../store.js").Store} Store */
+/** @typedef {import("../payload.js").Values} Values */
+
+/** A diverging map, whatever the pictures' own is: what grew and what shrank are two colours. */
+const DIFFERENCE_COLOURS = "purple-green";
+
+/**
+ * @param {Store} store
+ * @param {import("../api.js").Tensor} tensor
+ * @param {Values} a
+ * @param {Values} b
+ */
+export function useComparedPictures(store, tensor, a, b) {
+  const { view } = store;
+  const names = useMemo(
+    () => axisNames(tensor.axes, a.axes.length, tensor.kind),
+    [tensor, a.axes.length],
+  );
+  const difference = useMemo(() => (samePart(a, b) ? subtract(a, b) : null), [a, b]);
+  const isDifference = difference !== null && view.comparePanel.value === "difference";
+  const unit = unitAxis(names);
+  const changes = useMemo(() => {
+    if (!difference || unit < 0) return null;
+    const counts = difference.axes.map(({ count }) => count);
+    return sizesAlong(difference.data, counts[unit], stridesOf(counts)[unit]);
+  }, [difference, unit]);
+  const ranked = useMemo(() => changes && largestFirst(changes), [changes]);
+  const byChange = isDifference && view.compareUnits.value === "change";
+  const order = byChange ? ranked : null;
+  const orders = useMemo(
+    () => ({ byAxis: order && unit >= 0 ? { [unit]: order } : {}, problem: "" }),
+    [order, unit],
+  );
+  const map = isDifference ? DIFFERENCE_COLOURS : view.colours.value;
+  const [low, high] = useMemo(() => {
+    if (isDifference) return finiteRange(difference.data);
+    const [own, others] = [finiteRange(a.data), finiteRange(b.data)];
+    return [Math.min(own[0], others[0]), Math.max(own[1], others[1])];
+  }, [isDifference, difference, a, b]);
+  const scale = useMemo(() => scaleFor([low, high], map, false), [low, high, map]);
+  const shared = { names, unit, orders, scale, perUnit: null, map };
+  const first = usePictureOf(store, isDifference ? difference : a, shared);
+  const second = usePictureOf(store, b, shared);
+  return {
+    names,
+    unit,
+    isDifference,
+    difference,
+    changes,
+    ranked,
+    scale,
+    pictures: { first, second },
+  };
+}
+
+/**
+ * One picture, as `PictureCanvas` draws it.
+ * @param {Store} store
+ * @param {Values} values
+ * @param {{names: string[], unit: number, orders: {byAxis: Record<number, Int32Array>, problem: string},
+ *   scale: import("../colour.js").ColourScale, perUnit: null, map: string}} shared by all that are compared
+ */
+function usePictureOf(store, values, { names, unit, orders, scale, perUnit, map }) {
+  const { view } = store;
+  const plan = useMemo(() => readPlan(view.axes.value, names), [names, view.axes.value]);
+  const key = values.axes.map(({ start, step, count }) => `${start}/${step}/${count}`).join();
+  const chosen = useMemo(
+    () => chosenIndices(values.axes, names, plan.choosers, view.at.value),
+    [names, plan, view.at.value, key],
+  );
+  const counts = useMemo(() => values.axes.map(({ count }) => count), [key]);
+  const levels = useMemo(() => levelsOf(values.data, [scale], 1), [values, scale]);
+  const shown = useMemo(() => shownElements(counts, chosen), [counts, chosen]);
+  const marks = useMemo(() => countMarks(levels, shown.offsets), [levels, shown]);
+  return {
+    values,
+    names,
+    plan,
+    chosen,
+    counts,
+    unit,
+    orders,
+    base: baseOffset(counts, chosen),
+    shown,
+    marks,
+    mode: "step",
+    scale,
+    perUnit,
+    levels,
+    palette: picturePalette(map, theme.value, scale.diverging),
+    rangeProblem: "",
+  };
+}

@@ -1,0 +1,31 @@
+/** What a run logs, for tests of what compares two of them. */
+
+/**
+ * @param {Record<string, [string, string, number[], number?][]>} layers by path, the kind, name, shape and call of each tensor
+ * @returns {import("../src/api.js").RunInfo}
+ */
+export function makeInfo(layers) {
+  const paths = Object.keys(layers);
+  return {
+    run: "run",
+    layers: paths.map((path) => ({ path, class_name: "", inputs: [] })),
+    tensors: paths.flatMap((path, layer) =>
+      layers[path].map(([kind, name, shape, call = 0]) => ({
+        layer,
+        call,
+        kind: /** @type {import("../src/api.js").Kind} */ (kind),
+        name,
+        shape,
+        dtype: "float32",
+        axes: [],
+      })),
+    ),
+    probe: null,
+    notes: [],
+    schedule: "",
+    software: "",
+    folder: "",
+    hidden: "",
+    cost: null,
+  };
+}

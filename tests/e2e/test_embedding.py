@@ -1,0 +1,150 @@
+"""The tab under a path prefix, in a notebook's frame, and when the server goes and comes back."""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import os
+import re
+import sys
+import threading
+import urllib.parse
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("playwright")
+
+from playwright.sync_api import Frame, Page, expect
+from serving import run_tensorboard
+
+from tb_layerview import LayerWriter
+
+pytestmark = pytest.mark.e2e
+
+ROOT = Path(__file__).resolve().parents[2]
+# The other stack's interpreter, for its TensorBoard.
+OTHER_PYTHON = Path(os.environ.get("ESTIMATOR_STACK", ROOT / ".venv-estimator" / "bin" / "python"))
+FLAGS = ("--load_fast=false", "--reload_interval=1")
+
+
+@pytest.fixture
+def logdir(tmp_path: Path) -> Path:
+    """A run of ten steps."""
+    rng = np.random.default_rng(0)
+    with LayerWriter(tmp_path / "run") as writer:
+        for step in range(10):
+            writer.write(step, {"dense": rng.normal(size=(4, 4))})
+    return tmp_path
+
+
+def _tab(frame: Frame | Page) -> Frame:
+    """The tab's own frame within TensorBoard's page, when a picture is painted."""
+    handle = frame.wait_for_selector("iframe[src*='plugin_entry']", state="attached", timeout=30_000)
+    tab = handle.content_frame()
+    assert tab is not None
+    expect(tab.get_by_test_id("picture-canvas")).to_be_visible(timeout=30_000)
+    return tab
+
+
+def _address(frame: Frame | Page) -> dict[str, str]:
+    """What the address of TensorBoard's page says: the field's name and its value."""
+    return dict(re.findall(r"p\.layerview\.(\w+)=([^&]*)", frame.evaluate("location.hash")))
+
+
+def test_the_tab_recovers_when_the_server_comes_back(page: Page, logdir: Path) -> None:
+    with run_tensorboard(logdir, *FLAGS) as server:
+        port = urllib.parse.urlsplit(server.url).port
+        page.goto(f"{server.url}/#layerview&p.layerview.step=4")
+        tab = _tab(page)
+        expect(tab.get_by_test_id("step-slider")).to_have_attribute("max", "9")
+    expect(tab.get_by_test_id("connection-lost")).to_contain_text("TensorBoard does not answer", timeout=20_000)
+    expect(tab.get_by_test_id("picture-canvas")).to_be_visible()
+    # What was not read before is asked for in vain, and said.
+    tab.get_by_test_id("step-slider").fill("9")
+    expect(tab.get_by_test_id("detail-problem")).to_contain_text("could not be read")
+    rng = np.random.default_rng(1)
+    with LayerWriter(logdir / "run") as writer:
+        for step in range(10, 15):
+            writer.write(step, {"dense": rng.normal(size=(4, 4))})
+    with run_tensorboard(logdir, *FLAGS, f"--port={port}"):
+        expect(tab.get_by_test_id("connection-lost")).to_have_count(0, timeout=20_000)
+        expect(tab.get_by_test_id("step-slider")).to_have_attribute("max", "14", timeout=20_000)
+        expect(tab.get_by_test_id("step-number")).to_have_value("9")
+        expect(tab.get_by_test_id("detail-problem")).to_have_count(0)
+
+
+@pytest.mark.parametrize(
+    "python",
+    [
+        pytest.param(sys.executable, id="this TensorBoard"),
+        pytest.param(
+            str(OTHER_PYTHON),
+            id="TensorBoard 2.15",
+            marks=pytest.mark.skipif(not OTHER_PYTHON.exists(), reason="needs the other stack: make .venv-estimator"),
+        ),
+    ],
+)
+def test_the_tab_works_under_a_path_prefix(page: Page, logdir: Path, python: str) -> None:
+    with run_tensorboard(logdir, *FLAGS, "--path_prefix=/proxy/6006", python=python) as server:
+        assert server.url.endswith("/proxy/6006")
+        page.goto(f"{server.url}/#layerview")
+        tab = _tab(page)
+        tab.get_by_test_id("step-slider").fill("3")
+        expect(tab.get_by_test_id("step-number")).to_have_value("3")
+        page.wait_for_timeout(400)
+        assert urllib.parse.urlsplit(page.url).path == "/proxy/6006/"
+        assert _address(page)["step"] == "3"
+        page.reload()
+        expect(_tab(page).get_by_test_id("step-number")).to_have_value("3")
+
+
+@pytest.fixture
+def notebook(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """A page server of another origin than TensorBoard's, as a notebook is, and its folder."""
+    folder = tmp_path_factory.mktemp("notebook")
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+            """Keeps the test's output to what matters."""
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder))) as running:
+        thread = threading.Thread(target=running.serve_forever, daemon=True)
+        thread.start()
+        # The same host, as %tensorboard has it: in another site's page browsers deny TensorBoard its storage.
+        yield f"http://127.0.0.1:{running.server_address[1]}", folder
+        running.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize("attributes", ["", 'sandbox="allow-scripts allow-same-origin"'], ids=["frame", "sandbox"])
+def test_the_tab_works_in_a_notebooks_frame(
+    page: Page, logdir: Path, notebook: tuple[str, Path], attributes: str
+) -> None:
+    problems: list[str] = []
+    page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+    url, folder = notebook
+    with run_tensorboard(logdir, *FLAGS) as server:
+        # What %tensorboard makes of its cell, except for how it finds the port.
+        (folder / "notebook.html").write_text(
+            f'<!doctype html><title>A notebook</title><iframe id="tensorboard-frame" width="100%" height="800" '
+            f'frameborder="0" src="{server.url}/#layerview" {attributes}></iframe>'
+        )
+        page.goto(f"{url}/notebook.html")
+        handle = page.wait_for_selector("#tensorboard-frame", state="attached")
+        outer = handle.content_frame()
+        assert outer is not None
+        tab = _tab(outer)
+        tab.get_by_test_id("step-slider").fill("3")
+        expect(tab.get_by_test_id("step-number")).to_have_value("3")
+        page.wait_for_timeout(400)
+        assert _address(outer)["step"] == "3"
+        assert "#" not in page.url, "the notebook's own address is not ours"
+        buttons = tab.get_by_role("button", name=re.compile("copy", re.IGNORECASE))
+        for button in buttons.all():
+            button.click()
+        page.wait_for_timeout(300)
+        own = [problem for problem in problems if "layerview" in problem or "SecurityError" in problem]
+        assert not own
