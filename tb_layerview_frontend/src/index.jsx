@@ -13,6 +13,8 @@ import "./styles/colour_bar.css";
 import "./styles/detail.css";
 import "./styles/take_along.css";
 import "./styles/distribution.css";
+import "./styles/units.css";
+import "./styles/numbers.css";
 import {
   followTheme,
   isOwnHash,

@@ -4,7 +4,9 @@ import { batch, computed, signal } from "@preact/signals";
 
 import * as api from "./api.js";
 import { nearestIndex } from "./axis.js";
+import { createBandData } from "./band_data.js";
 import { Columns } from "./columns.js";
+import { createNumbersData } from "./numbers_data.js";
 import { splitColumns } from "./payload.js";
 import { createRunData } from "./run_data.js";
 import {
@@ -17,6 +19,7 @@ import {
 } from "./selection.js";
 import { makeTasks } from "./tasks.js";
 import { createTensorData } from "./tensor_data.js";
+import { createUnitData } from "./unit_data.js";
 import { FIELDS } from "./view_state.js";
 
 /** @typedef {import("./view_state.js").ViewState} ViewState */
@@ -77,11 +80,32 @@ export function createStore(initial, end) {
   );
   /** Index of the selected tensor; -1 while there is no run. */
   const tensor = computed(() => (current.value ? chosenTensor(current.value) : -1));
-  const selected = createTensorData({
+  const step = computed(() => steps.value[stepIndex.value]);
+  const wantsUnits = () => view.panel.value === "units";
+  const selected = createTensorData({ data, tensor, step, wantsUnits, retries, tasks });
+  const { bands } = createBandData({
     data,
     tensor,
-    step: computed(() => steps.value[stepIndex.value]),
-    wantsUnits: () => view.panel.value === "units",
+    wanted: () => view.history.value === "bands",
+    retries,
+    tasks,
+  });
+  const unitData = createUnitData({
+    data,
+    tensor,
+    step,
+    statistic: () => view.unitStatistic.value,
+    wanted: wantsUnits,
+    wantsParts: () => view.unit.value !== null,
+    detailOf: selected.detailOf,
+    retries,
+    tasks,
+  });
+  const { others } = createNumbersData({
+    data,
+    tensor,
+    stepIndex,
+    wanted: () => view.panel.value === "numbers",
     retries,
     tasks,
   });
@@ -105,7 +129,10 @@ export function createStore(initial, end) {
     const chosen = info?.tensors[index];
     if (!info || !chosen) return;
     batch(() => {
-      view.layer.value = info.layers[chosen.layer].path;
+      const { path } = info.layers[chosen.layer];
+      // Units of another layer are others; those of this layer's kernel are the same.
+      if (view.layer.value && path !== view.layer.value) view.unit.value = null;
+      view.layer.value = path;
       view.kind.value = chosen.kind;
       view.name.value = chosen.name;
       view.call.value = chosen.call;
@@ -221,6 +248,9 @@ export function createStore(initial, end) {
     revision: data.revision,
     columnProblems: data.columnProblems,
     ...selected,
+    ...unitData,
+    bands,
+    others,
     playing,
     roomForMaps,
     kinds,

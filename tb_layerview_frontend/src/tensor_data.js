@@ -252,5 +252,5 @@ export function createTensorData({ data, tensor, step, wantsUnits, retries, task
     }
   }
 
-  return { detail, detailPending, detailProblem, histograms, units };
+  return { detail, detailPending, detailProblem, histograms, units, detailOf };
 }

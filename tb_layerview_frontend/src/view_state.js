@@ -17,8 +17,14 @@
  * @property {string} filter
  * @property {boolean} follow whether the newest step is shown as it comes
  * @property {string} range of the picture's colours: "all" steps or "step"
- * @property {string} values axis of the distribution: "linear" or "log"
- * @property {string} panel what stands beside the distribution: "histogram" or "units"
+ * @property {string} panel what is shown of the tensor: "picture", "distribution", "units" or "numbers"
+ * @property {string} values axis of the distribution: "linear", "log" or "symlog"
+ * @property {string} counts axis of the histogram: "linear" or "log"
+ * @property {string} history the distribution over the steps: as "heat" map or quantile "bands"
+ * @property {number | null} ghost the step whose histogram is drawn as a ghost; null: the first one
+ * @property {number | null} unit the unit that is looked at, an index of the tensor's last axis
+ * @property {string} unitStatistic what the map of units shows
+ * @property {string} unitOrder in which order
  */
 
 /**
@@ -64,8 +70,14 @@ export const FIELDS = {
   filter: text(""),
   follow: flag,
   range: choice("all", "step"),
-  values: choice("linear", "log"),
-  panel: choice("histogram", "units"),
+  panel: choice("picture", "distribution", "units", "numbers"),
+  values: choice("linear", "log", "symlog"),
+  counts: choice("linear", "log"),
+  history: choice("heat", "bands"),
+  ghost: optionalNumber,
+  unit: optionalNumber,
+  unitStatistic: choice("rms", "mean", "zero", "peak"),
+  unitOrder: choice("index", "activity", "change", "previous", "silence"),
 };
 
 const PREFIX = "p.layerview.";

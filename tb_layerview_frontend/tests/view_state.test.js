@@ -18,6 +18,12 @@ const everything = {
   range: "step",
   values: "log",
   panel: "units",
+  counts: "log",
+  history: "bands",
+  ghost: 0,
+  unit: 0,
+  unitStatistic: "peak",
+  unitOrder: "silence",
 };
 
 describe("the address", () => {
