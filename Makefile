@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-estimator test coverage check pictures bench proto frontend browser clean
+.PHONY: help demo demo-estimator test coverage check pictures bench bench-ui proto frontend browser clean
 .DELETE_ON_ERROR:
 # Both environments build the front end in the same place.
 .NOTPARALLEL:
@@ -15,6 +15,7 @@ help:
 	@echo "make check           format, lint and types of both languages"
 	@echo "make pictures        make the documents' pictures anew"
 	@echo "make bench           measure what logging costs and keeps, and how long the server takes"
+	@echo "make bench-ui        measure how quick the tab is, in Chromium"
 	@echo "make proto           generate tb_layerview/layerview_pb2.py from layerview.proto"
 	@echo "make clean           remove all that was made, the virtual environments too"
 
@@ -111,6 +112,9 @@ pictures: .venv/.ready frontend browser
 bench: .venv/.ready frontend
 	@.venv/bin/python -m benchmarks
 	@.venv/bin/python -m benchmarks.serving
+
+bench-ui: .venv/.ready frontend browser
+	@.venv/bin/python -m benchmarks.ui
 
 proto: .venv-proto/.ready
 	@.venv-proto/bin/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. tb_layerview/layerview.proto

@@ -1,6 +1,10 @@
 /** The map's numbers: many tensors to a row, many steps to a pixel, and nothing that is skipped. */
 
-/** @typedef {import("./statistics.js").Statistic} Statistic */
+/** @typedef {import("./statistics.js").Scale} Scale */
+/** @typedef {import("./statistics.js").Badness} Badness */
+/** @typedef {import("./colour.js").MapTransform} MapTransform */
+
+import { NATURAL } from "./colour.js";
 
 /**
  * One row of the map, a value for each step.
@@ -10,33 +14,37 @@
  */
 
 /**
- * Whether `a` is worse than `b`, or all that there is: larger, or of larger magnitude where the sign matters.
+ * Whether `a` is worse than `b`, or all that there is.
  * @param {number} a
  * @param {number} b
- * @param {boolean} signed
+ * @param {Badness} badness
  */
-export function isWorse(a, b, signed) {
+export function isWorse(a, b, badness) {
   if (Number.isNaN(a)) return false;
   if (Number.isNaN(b)) return true;
-  return signed ? Math.abs(a) > Math.abs(b) : a > b;
+  return badness(a) > badness(b);
 }
 
 /**
  * Draws several tensors together: at each step the worst of them.
  * @param {Float32Array[]} values of each tensor, by step
  * @param {Float32Array[]} nonFinite of each tensor, by step
- * @param {boolean} signed whether the statistic has a sign
+ * @param {Badness} badness of the statistic
  * @returns {Series}
  */
-export function worstOf(values, nonFinite, signed) {
+export function worstOf(values, nonFinite, badness) {
   if (values.length === 1) return { values: values[0], nonFinite: nonFinite[0] };
   const steps = values.length ? values[0].length : 0;
   const worst = new Float32Array(steps).fill(NaN);
   const share = new Float32Array(steps).fill(NaN);
+  // How bad the worst so far is: asked once for each of what may be ten million values.
+  const badnesses = new Float64Array(steps).fill(-Infinity);
   for (let t = 0; t < values.length; t++) {
+    const [own, shares] = [values[t], nonFinite[t]];
     for (let i = 0; i < steps; i++) {
-      if (isWorse(values[t][i], worst[i], signed)) worst[i] = values[t][i];
-      if (isWorse(nonFinite[t][i], share[i], false)) share[i] = nonFinite[t][i];
+      const bad = badness(own[i]);
+      if (bad > badnesses[i]) [worst[i], badnesses[i]] = [own[i], bad];
+      if (shares[i] > share[i] || Number.isNaN(share[i])) share[i] = shares[i];
     }
   }
   return { values: worst, nonFinite: share };
@@ -46,12 +54,12 @@ export function worstOf(values, nonFinite, signed) {
  * Which of several tensors is the worst over some steps: one with non-finite elements before all others.
  * @param {Float32Array[]} values of each tensor, by step
  * @param {Float32Array[]} nonFinite of each tensor, by step
- * @param {boolean} signed
+ * @param {Badness} badness of the statistic
  * @param {number} first index of the first step
  * @param {number} last index of the last step, included
  * @returns {{tensor: number, step: number}} positions in `values` and of the step; the first ones if nothing is known
  */
-export function findWorst(values, nonFinite, signed, first, last) {
+export function findWorst(values, nonFinite, badness, first, last) {
   let tensor = 0;
   let step = first;
   let value = NaN;
@@ -59,7 +67,7 @@ export function findWorst(values, nonFinite, signed, first, last) {
   for (let t = 0; t < values.length; t++) {
     for (let i = first; i <= last; i++) {
       const bad = nonFinite[t][i] || 0;
-      if (bad > share || (bad === share && isWorse(values[t][i], value, signed))) {
+      if (bad > share || (bad === share && isWorse(values[t][i], value, badness))) {
         [tensor, step, value, share] = [t, i, values[t][i], bad];
       }
     }
@@ -71,17 +79,17 @@ export function findWorst(values, nonFinite, signed, first, last) {
  * Brings a row to pixel columns: in each the worst of its steps.
  * @param {Series} series
  * @param {{first: Int32Array, last: Int32Array}} columns from `columnSteps`
- * @param {boolean} signed
+ * @param {Badness} badness of the statistic
  * @returns {{values: Float32Array, trouble: Uint8Array}} `trouble` is 1 where any step has a non-finite element
  */
-export function toColumns({ values, nonFinite }, { first, last }, signed) {
+export function toColumns({ values, nonFinite }, { first, last }, badness) {
   const out = new Float32Array(first.length).fill(NaN);
   const trouble = new Uint8Array(first.length);
   for (let column = 0; column < first.length; column++) {
     let worst = NaN;
     for (let i = first[column]; i <= last[column]; i++) {
       if (nonFinite[i] > 0) trouble[column] = 1;
-      if (isWorse(values[i], worst, signed)) worst = values[i];
+      if (isWorse(values[i], worst, badness)) worst = values[i];
     }
     out[column] = worst;
   }
@@ -117,45 +125,56 @@ export function troubleRuns(trouble, least) {
  * @param {Float32Array} nonFinite
  */
 export function firstTrouble(nonFinite) {
-  return nonFinite.findIndex((share) => share > 0);
+  // A loop, not findIndex: of ten million shares all are looked at.
+  for (let i = 0; i < nonFinite.length; i++) if (nonFinite[i] > 0) return i;
+  return -1;
 }
 
 /**
  * The range that a colour scale must cover, from a sample of the values: a statistic of a thousand tensors at ten thousand
- * steps is sampled, evenly, its largest value is exact.
+ * steps is sampled, evenly.
  * @param {Float32Array[]} columns
- * @param {Statistic["scale"]} scale
- * @returns {[number, number]} lowest and highest value
+ * @param {Scale} scale
+ * @param {MapTransform} [transform] the scale's own if not given
+ * @param {number} [target] the right value of a ratio
+ * @param {number} [least] by which factor a logarithmic scale's ends differ at least, or noise would fill it
+ * @returns {[number, number]} lowest and highest value; for a signed statistic on a logarithmic scale, of the magnitudes
  */
-export function scaleRange(columns, scale) {
-  if (scale === "share") return [0, 1];
-  let highest = 0;
-  let total = 0;
-  for (const column of columns) {
-    total += column.length;
-    for (const value of column) {
-      const magnitude = Math.abs(value);
-      if (magnitude > highest && magnitude !== Infinity) highest = magnitude;
-    }
+export function scaleRange(columns, scale, transform = NATURAL[scale], target = 1, least = 4) {
+  const log = transform === "log";
+  if (scale === "share" && !log) return [0, 1];
+  const sample = sampleMagnitudes(columns);
+  if (!sample.length) return scale === "signed" && !log ? [-1, 1] : log ? [0.1, 1] : [0, 1];
+  const at = (/** @type {number} */ share) => sample[Math.floor(share * (sample.length - 1))];
+  const [low, high] = [at(0.002), at(0.998)];
+  if (scale === "share") return [Math.min(Math.max(low, 1e-8), 0.1), 1];
+  if (scale === "ratio" && log) {
+    // Symmetric in factors around the right value: by ten at least, or noise would look like a fault.
+    const factor = Math.min(1e4, Math.max(10, target / low, high / target));
+    return [target / factor, target * factor];
   }
+  if (!log) return scale === "signed" ? [-high, high] : [0, high];
+  // More than 10⁸ would leave no colours between.
+  return [Math.min(Math.max(low, high * (scale === "signed" ? 1e-4 : 1e-8)), high / least), high];
+}
+
+/**
+ * Magnitudes of the values that are neither 0 nor infinite, at most 50,000 or so of them, spread evenly.
+ * @param {Float32Array[]} columns
+ * @returns {Float32Array} ascending
+ */
+function sampleMagnitudes(columns) {
+  const total = columns.reduce((sum, { length }) => sum + length, 0);
   const every = Math.max(1, Math.floor(total / 50_000));
-  const sample = [];
+  const sample = new Float32Array(Math.ceil(total / every));
+  let count = 0;
   let at = 0;
   for (const column of columns) {
     for (; at < column.length; at += every) {
       const magnitude = Math.abs(column[at]);
-      if (magnitude > 0 && magnitude !== Infinity) sample.push(magnitude);
+      if (magnitude > 0 && magnitude !== Infinity) sample[count++] = magnitude;
     }
     at -= column.length;
   }
-  sample.sort((a, b) => a - b);
-  if (!sample.length || highest === 0) return scale === "signed" ? [-1, 1] : [0.1, 1];
-  if (scale === "signed") {
-    const high = sample[Math.floor(0.99 * (sample.length - 1))];
-    return [-high, high];
-  }
-  const high = sample[Math.floor(0.998 * (sample.length - 1))];
-  const low = sample[Math.floor(0.002 * (sample.length - 1))];
-  // Less than a factor of four would blow noise up to the whole ramp, more than 10⁸ would leave no colours between.
-  return [Math.min(Math.max(low, high * 1e-8), high / 4), high];
+  return sample.subarray(0, count).sort();
 }

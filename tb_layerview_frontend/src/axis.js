@@ -111,6 +111,36 @@ export function nearestIndex(steps, step) {
 }
 
 /**
+ * Where any step lies on the axis, logged or not: between its neighbours, and within the ends.
+ * @param {StepAxis} axis
+ * @param {number} step
+ */
+export function positionOf({ steps, positions }, step) {
+  const last = steps.length - 1;
+  if (last < 0) return 0;
+  const near = nearestIndex(steps, step);
+  const before = steps[near] > step ? near - 1 : near;
+  if (before < 0) return positions[0];
+  if (before >= last) return positions[last];
+  const share = (step - steps[before]) / (steps[before + 1] - steps[before]);
+  return positions[before] + share * (positions[before + 1] - positions[before]);
+}
+
+/**
+ * Those of the places that lie apart, the first of each heap.
+ * @param {number[]} places ascending
+ * @param {number} least distance
+ */
+export function apart(places, least) {
+  /** @type {number[]} */
+  const kept = [];
+  for (const place of places) {
+    if (!kept.length || place - kept[kept.length - 1] >= least) kept.push(place);
+  }
+  return kept;
+}
+
+/**
  * Which steps each of `columns` pixel columns shows. Every step is in at least one column, whatever the widths: that is what
  * keeps one bad step of ten thousand on the screen.
  * @param {StepAxis} axis

@@ -84,24 +84,35 @@ export function cssColour(colours, level) {
 }
 
 /**
- * How values become levels of a palette. `root` is a diverging scale that gives small values more room.
+ * How values become levels of a palette. `symlog` is logarithmic to both sides of 0, and linear within its `knee`.
  * @typedef {object} ColourScale
- * @property {"log" | "linear" | "root"} transform
- * @property {boolean} diverging around 0, which lies in the middle
+ * @property {"log" | "linear" | "symlog"} transform
+ * @property {boolean} diverging around what lies in the middle
  * @property {number} low
  * @property {number} high
+ * @property {number} [knee] of `symlog`: about where it turns from linear to logarithmic
  */
+
+/** @typedef {"log" | "linear"} MapTransform */
+
+/** @type {Record<import("./statistics.js").Scale, MapTransform>} how each kind of statistic is shown unless somebody asks otherwise */
+export const NATURAL = { size: "log", signed: "log", share: "linear", ratio: "log" };
 
 /**
  * The scale of a statistic in the map.
- * @param {"size" | "signed" | "share"} kind
- * @param {[number, number]} range
+ * @param {import("./statistics.js").Scale} kind
+ * @param {[number, number]} range from `scaleRange`
+ * @param {MapTransform} [transform] the kind's own if not given
  * @returns {ColourScale}
  */
-export function statisticScale(kind, [low, high]) {
-  if (kind === "size") return { transform: "log", diverging: false, low, high };
-  if (kind === "signed") return { transform: "root", diverging: true, low, high };
-  return { transform: "linear", diverging: false, low, high };
+export function statisticScale(kind, [low, high], transform = NATURAL[kind]) {
+  if (kind === "signed") {
+    return transform === "log"
+      ? { transform: "symlog", diverging: true, low: -high, high, knee: low }
+      : { transform, diverging: true, low, high };
+  }
+  // A ratio's right value is the middle of a logarithmic scale alone.
+  return { transform, diverging: kind === "ratio" && transform === "log", low, high };
 }
 
 /**
@@ -124,9 +135,12 @@ export function pictureScale([low, high]) {
  * @param {ColourScale} scale
  * @param {number} value
  */
-export function toUnit({ transform, low, high }, value) {
+export function toUnit({ transform, low, high, knee = high }, value) {
   if (transform === "log") return value > 0 ? Math.log(value / low) / Math.log(high / low) : 0;
-  if (transform === "root") return 0.5 + 0.5 * Math.sign(value) * Math.sqrt(Math.abs(value) / high);
+  if (transform === "symlog") {
+    const unit = Math.log1p(Math.abs(value) / knee) / Math.log1p(high / knee);
+    return 0.5 + 0.5 * Math.sign(value) * unit;
+  }
   return (value - low) / (high - low);
 }
 
@@ -135,9 +149,12 @@ export function toUnit({ transform, low, high }, value) {
  * @param {ColourScale} scale
  * @param {number} unit 0 to 1
  */
-export function fromUnit({ transform, low, high }, unit) {
+export function fromUnit({ transform, low, high, knee = high }, unit) {
   if (transform === "log") return low * (high / low) ** unit;
-  if (transform === "root") return high * Math.sign(unit - 0.5) * (2 * unit - 1) ** 2;
+  if (transform === "symlog") {
+    const size = Math.expm1(Math.abs(2 * unit - 1) * Math.log1p(high / knee)) * knee;
+    return Math.sign(unit - 0.5) * size;
+  }
   return low + unit * (high - low);
 }
 
@@ -161,7 +178,11 @@ export function levelOf(scale, value) {
  */
 export function scaleTicks(scale) {
   const { transform, low, high } = scale;
-  if (transform === "root") return [low, low / 4, 0, high / 4, high];
+  if (transform === "symlog") {
+    // A round number about half way to the end.
+    const half = Number(`1e${Math.round(Math.log10(fromUnit(scale, 0.75)))}`);
+    return half < 0.7 * high ? [low, -half, 0, half, high] : [low, 0, high];
+  }
   if (transform === "linear") return [low, (low + high) / 2, high];
   const from = Math.ceil(Math.log10(low) - 1e-9);
   const to = Math.floor(Math.log10(high) + 1e-9);

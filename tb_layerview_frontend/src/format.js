@@ -39,6 +39,20 @@ function formatNonFinite(value) {
   return Number.isNaN(value) ? "NaN" : value > 0 ? "+inf" : "−inf";
 }
 
+const tick = format(".1~g");
+
+/**
+ * A number of one digit, for an axis with hardly any room: 0.02, 3, 1e5.
+ * @param {number} value
+ */
+export function formatTick(value) {
+  const size = Math.abs(value);
+  if (size !== 0 && (size < 0.01 || size >= 1000)) return withSign(value.toExponential(0));
+  return withSign(
+    size >= 1 ? value.toFixed(size >= 10 || Number.isInteger(value) ? 0 : 1) : tick(value),
+  );
+}
+
 /**
  * A share of 1 as per cent; one that is neither none nor all is never rounded to that.
  * @param {number} share

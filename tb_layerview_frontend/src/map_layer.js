@@ -1,26 +1,97 @@
 /** One kind's map: what it draws, and what a cell of it says. */
 
-import { findWorst } from "./aggregate.js";
+import { findWorst, firstTrouble, scaleRange, worstOf } from "./aggregate.js";
+import { NATURAL, statisticScale } from "./colour.js";
 import { formatCount, formatShare, formatValue } from "./format.js";
+import { badnessOf } from "./statistics.js";
+
+/** @typedef {import("./tree.js").Row} Row */
+/** @typedef {import("./aggregate.js").Series} Series */
+/** @typedef {import("./colour.js").ColourScale} ColourScale */
+
+/** Who asks for a scale of each row's own wants to see small changes. */
+const LEAST_FACTOR_OF_ROW = 1.1;
 
 /**
  * What one kind's map draws.
  * @typedef {object} MapLayer
  * @property {import("./api.js").Kind} kind
  * @property {import("./statistics.js").Statistic} statistic
- * @property {import("./colour.js").ColourScale} scale
- * @property {(row: import("./tree.js").Row) => import("./aggregate.js").Series | null} seriesOf null where the row has no tensor of the kind
+ * @property {import("./statistics.js").Badness} badness
+ * @property {ColourScale} scale of all rows together
+ * @property {boolean} rowScales whether each row has a scale of its own
+ * @property {(row: Row) => ColourScale} scaleOf the scale of a row's colours
+ * @property {(value: number) => string} format
+ * @property {(row: Row) => Series | null} seriesOf null where the row has no tensor of the kind
  * @property {boolean} ready whether its statistics are here
  * @property {string | undefined} problem
+ * @property {boolean} unknown whether there is no value at all, as of a statistic that an older log lacks
  * @property {boolean} anyTrouble
  */
+
+/**
+ * @param {object} what
+ * @param {import("./run_data.js").Run["columns"]} what.columns
+ * @param {import("./api.js").Kind} what.kind
+ * @param {import("./statistics.js").Statistic} what.statistic
+ * @param {import("./colour.js").MapTransform | ""} what.transform empty for the statistic's own
+ * @param {boolean} what.rowScales
+ * @param {string} [what.problem]
+ * @returns {MapLayer}
+ */
+export function makeMapLayer({ columns: all, kind, statistic, transform, rowScales, problem }) {
+  const columns = all.get(kind);
+  const ready = Boolean(columns?.has(statistic.name) && columns.has("non_finite"));
+  const badness = badnessOf(statistic);
+  const how = transform || NATURAL[statistic.scale];
+  /** @param {Float32Array[]} values @param {number} [least] */
+  const scaleFor = (values, least) => {
+    const range = scaleRange(values, statistic.scale, how, statistic.target, least);
+    return statisticScale(statistic.scale, range, how);
+  };
+  /** @type {WeakMap<Row, Series | null>} */
+  const known = new WeakMap();
+  /** @param {Row} row */
+  const seriesOf = (row) => {
+    let series = known.get(row);
+    if (series === undefined) {
+      const own = ready && columns ? columns.of(statistic.name, row.tensors) : [];
+      const broken = ready && columns ? columns.of("non_finite", row.tensors) : [];
+      series = own.length ? worstOf(own, broken, badness) : null;
+      known.set(row, series);
+    }
+    return series;
+  };
+  const values = ready && columns ? columns.of(statistic.name, columns.tensors) : [];
+  const scale = scaleFor(values);
+  return {
+    kind,
+    statistic,
+    badness,
+    scale,
+    rowScales,
+    scaleOf: (row) => {
+      const series = rowScales ? seriesOf(row) : null;
+      return series ? scaleFor([series.values], LEAST_FACTOR_OF_ROW) : scale;
+    },
+    format: statistic.scale === "share" ? formatShare : formatValue,
+    seriesOf,
+    ready,
+    problem,
+    unknown: ready && values.every((column) => column.every(Number.isNaN)),
+    anyTrouble: Boolean(
+      ready &&
+      columns?.of("non_finite", columns.tensors).some((column) => firstTrouble(column) >= 0),
+    ),
+  };
+}
 
 /**
  * What a cell of the map says, in words.
  * @param {object} what
  * @param {import("./run_data.js").Run} what.run
  * @param {MapLayer} what.layer
- * @param {import("./tree.js").Row} what.row
+ * @param {Row} what.row
  * @param {number} what.first index of the first step of the cell
  * @param {number} what.last index of its last step
  * @returns {{tensor: number, step: number, lines: string[], bad: boolean} | null} null where nothing was logged
@@ -33,19 +104,18 @@ export function describeCell({ run, layer, row, first, last }) {
   const values = columns.of(layer.statistic.name, own);
   const broken = columns.of("non_finite", own);
   const end = Math.min(last, columns.steps - 1);
-  const worst = findWorst(values, broken, layer.statistic.scale === "signed", first, end);
+  const worst = findWorst(values, broken, layer.badness, first, end);
   const tensor = own[worst.tensor];
   const value = values[worst.tensor][worst.step];
   const share = broken[worst.tensor][worst.step];
   const { layer: of, name, kind } = info.tensors[tensor];
-  const show = layer.statistic.scale === "share" ? formatShare : formatValue;
   const logged = !Number.isNaN(share);
   const lines = [
     `${info.layers[of].path} · ${kind} ${name}`,
     `step ${formatCount(history.steps[worst.step])}` +
       (end > first ? `, the worst of ${formatCount(end - first + 1)} here` : ""),
     logged
-      ? `${layer.statistic.label} ${Number.isNaN(value) ? "unknown: no finite element" : show(value)}`
+      ? `${layer.statistic.label} ${Number.isNaN(value) ? "unknown: no finite element" : layer.format(value)}`
       : "not logged at this step",
   ];
   if (own.length > 1) lines.push(`the worst of ${own.length} tensors`);

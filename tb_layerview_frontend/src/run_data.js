@@ -5,6 +5,7 @@ import { batch, computed, signal } from "@preact/signals";
 import * as api from "./api.js";
 import { Columns } from "./columns.js";
 import { splitColumns } from "./payload.js";
+import { kindsOf } from "./selection.js";
 import { buildTree } from "./tree.js";
 
 /** @typedef {import("./api.js").Kind} Kind */
@@ -31,9 +32,9 @@ import { buildTree } from "./tree.js";
  * @param {object} options
  * @param {() => string} options.name reads signals: which run, empty for none
  * @param {(run: Run) => Kind[]} options.kinds reads signals: of which kinds statistics are wanted
- * @param {() => string[]} options.statistics reads signals: which statistics are wanted
+ * @param {(kind: Kind) => string[]} options.statistics reads signals: which statistics are wanted of such a kind
  * @param {(run: Run, abort: AbortSignal) => Promise<(() => void) | null>} options.onLoad prepares what to do in the turn
- *   in which the run appears
+ *   in which the run appears; its statistics are there by then
  * @param {() => void} options.onAppend is called in the turn in which new steps appear
  * @param {import("@preact/signals").ReadonlySignal<number>} options.retries counts up when what failed should be asked again
  * @param {import("./tasks.js").Tasks} options.tasks
@@ -81,24 +82,77 @@ export function createRunData({
       await load(before.name, end);
       return;
     }
-    for (const columns of before.columns.values()) {
-      if (!columns.steps) continue;
-      const names = columns.statistics;
-      const { name } = before;
-      const sent = await api.fetchStatistics(name, columns.kind, names, columns.steps, end);
-      if (isOther(sent, next.generation)) {
-        await load(name, end);
-        return;
-      }
-      const split = splitColumns(sent.buffer, names.length, columns.tensors.length);
-      columns.append(new Map(names.map((name, i) => [name, split[i]])));
-    }
+    const { name } = before;
+    const grown = [...before.columns.values()].filter((columns) => columns.steps);
+    const asked = grown.map(({ statistics: names }) => names);
+    const later = await Promise.all(
+      grown.map(({ kind, steps: since }, of) =>
+        api.fetchStatistics(name, kind, asked[of], since, end),
+      ),
+    );
     if (current.value !== before) return;
+    if (later.some((sent) => isOther(sent, next.generation))) {
+      await load(name, end);
+      return;
+    }
+    // A statistic that was asked for in between lacks these steps: the next turn brings them for all.
+    if (grown.some(({ statistics: names }, of) => names.length !== asked[of].length)) return;
+    grown.forEach((columns, of) => {
+      const names = columns.statistics;
+      const split = splitColumns(later[of].buffer, names.length, columns.tensors.length);
+      columns.append(new Map(names.map((name, i) => [name, split[i]])));
+    });
     batch(() => {
       run.value = { status: "ready", value: { ...before, history: next } };
       revision.value++;
       onAppend();
     });
+  }
+
+  /**
+   * What is wanted: of each kind what is not finite, and of the kinds that are shown the chosen statistic.
+   * @param {Run} of
+   * @returns {{kind: Kind, name: string}[]}
+   */
+  function wanted(of) {
+    const shown = kinds(of);
+    return kindsOf(of.info.tensors).flatMap((kind) =>
+      [...new Set(["non_finite", ...(shown.includes(kind) ? statistics(kind) : [])])].map(
+        (name) => ({ kind, name }),
+      ),
+    );
+  }
+
+  /**
+   * Fetches a statistic of one kind, unless it is here. What cannot be had is told in `columnProblems`.
+   * @param {Run} of
+   * @param {{kind: Kind, name: string}} what
+   * @param {AbortSignal} abort
+   * @returns {Promise<boolean>} whether the answer belongs to the history that is known
+   */
+  async function complete(of, { kind, name }, abort) {
+    const columns = of.columns.get(kind) ?? new Columns(kind, of.info.tensors);
+    of.columns.set(kind, columns);
+    let problem;
+    try {
+      while (!columns.has(name)) {
+        const sent = await api.fetchStatistics(of.name, kind, [name], 0, abort);
+        if (isOther(sent, of.history.generation)) return false;
+        const [split] = splitColumns(sent.buffer, 1, columns.tensors.length);
+        // New steps may have come in between, for the statistics that are here already.
+        if (columns.has(name) || split[0].length < columns.steps) continue;
+        columns.add(name, split);
+        revision.value++;
+      }
+    } catch (error) {
+      if (!(error instanceof api.RequestError)) throw error;
+      problem = api.messageOf(error);
+    }
+    const isCleared = name !== "non_finite" && columns.has("non_finite");
+    if (columnProblems.value[kind] !== problem && (problem || isCleared)) {
+      columnProblems.value = { ...columnProblems.value, [kind]: problem };
+    }
+    return true;
   }
 
   /**
@@ -118,10 +172,15 @@ export function createRunData({
     const tree = buildTree(info.layers, info.tensors);
     /** @type {Run} */
     const value = { name, info, history, tree, outputs, columns: new Map() };
+    columnProblems.value = {};
+    const belongs = await Promise.all(wanted(value).map((what) => complete(value, what, abort)));
+    if (belongs.includes(false)) {
+      await load(name, abort);
+      return;
+    }
     const appear = await onLoad(value, abort);
     if (abort.aborted) return;
     batch(() => {
-      columnProblems.value = {};
       run.value = { status: "ready", value };
       revision.value++;
       appear?.();
@@ -143,42 +202,13 @@ export function createRunData({
   onChange(
     () => ({
       of: current.value,
-      kinds: current.value ? kinds(current.value) : [],
-      wanted: statistics(),
+      wanted: current.value ? wanted(current.value).map(({ kind, name }) => `${kind} ${name}`) : [],
       retry: retries.value,
     }),
-    async ({ of, kinds: shown, wanted }, abort) => {
+    async ({ of }, abort) => {
       if (!of) return;
-      for (const kind of shown) {
-        let columns = of.columns.get(kind);
-        if (!columns) {
-          columns = new Columns(kind, of.info.tensors);
-          of.columns.set(kind, columns);
-        }
-        const known = columns;
-        const missing = [...new Set(wanted)].filter((name) => !known.has(name));
-        if (!missing.length || !known.tensors.length) continue;
-        try {
-          let split;
-          do {
-            const sent = await api.fetchStatistics(of.name, kind, missing, 0, abort);
-            if (isOther(sent, of.history.generation)) {
-              await load(of.name, abort);
-              return;
-            }
-            split = splitColumns(sent.buffer, missing.length, known.tensors.length);
-            // New steps may have come in between, for the statistics that are here already.
-          } while (split[0][0].length < known.steps);
-          for (const [i, name] of missing.entries()) known.add(name, split[i]);
-          batch(() => {
-            revision.value++;
-            columnProblems.value = { ...columnProblems.value, [kind]: undefined };
-          });
-        } catch (error) {
-          if (api.isAbort(error)) throw error;
-          columnProblems.value = { ...columnProblems.value, [kind]: api.messageOf(error) };
-        }
-      }
+      const belongs = await Promise.all(wanted(of).map((what) => complete(of, what, abort)));
+      if (belongs.includes(false)) await load(of.name, abort);
     },
     () => {},
   );

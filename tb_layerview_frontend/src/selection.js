@@ -85,24 +85,6 @@ export function defaultTensor({ tensors }, kinds) {
 }
 
 /**
- * Where a run first holds what is not finite: at the earliest step, and there the first tensor of the first kind.
- * @param {{tensors: number[], shares: Float32Array[]}[]} kinds for each kind its tensors and, for each of them, the share
- *   of elements that are not finite at each step
- * @returns {{tensor: number, step: number} | null} the step as an index; null if all is finite
- */
-export function firstTrouble(kinds) {
-  /** @type {{tensor: number, step: number} | null} */
-  let first = null;
-  for (const { tensors, shares } of kinds) {
-    shares.forEach((share, i) => {
-      const step = share.findIndex((value) => value > 0);
-      if (step >= 0 && (!first || step < first.step)) first = { tensor: tensors[i], step };
-    });
-  }
-  return first;
-}
-
-/**
  * What to select when another kind is shown: a tensor of the same layer, or of the nearest one that has such.
  * @param {Tensor[]} tensors
  * @param {number} selected

@@ -5,18 +5,12 @@ import { batch, computed, signal } from "@preact/signals";
 import * as api from "./api.js";
 import { nearestIndex } from "./axis.js";
 import { createBandData } from "./band_data.js";
-import { Columns } from "./columns.js";
+import { createEvaluation } from "./evaluation.js";
+import { findings, nextFinding } from "./findings.js";
 import { createNumbersData } from "./numbers_data.js";
-import { splitColumns } from "./payload.js";
 import { createRunData } from "./run_data.js";
-import {
-  defaultTensor,
-  findTensor,
-  firstTrouble,
-  kindsOf,
-  openedRun,
-  shownKinds,
-} from "./selection.js";
+import { defaultTensor, findTensor, openedRun, shownKinds } from "./selection.js";
+import { statisticOf } from "./statistics.js";
 import { makeTasks } from "./tasks.js";
 import { createTensorData } from "./tensor_data.js";
 import { createUnitData } from "./unit_data.js";
@@ -67,7 +61,7 @@ export function createStore(initial, end) {
   const data = createRunData({
     name: () => view.run.value,
     kinds: kindsShown,
-    statistics: () => [view.statistic.value, "non_finite"],
+    statistics: (kind) => [statisticOf(view.statistic.value, kind).name],
     onLoad: chooseOnce,
     onAppend: followNewest,
     retries,
@@ -109,6 +103,8 @@ export function createStore(initial, end) {
     retries,
     tasks,
   });
+
+  const evaluation = createEvaluation({ runs, name: () => view.run.value, retries, tasks });
 
   /** @param {Run} run */
   function chosenTensor({ info }) {
@@ -160,17 +156,16 @@ export function createStore(initial, end) {
   /**
    * The tab chooses once, when it opens: if something is wrong, where that began.
    * @param {Run} loaded
-   * @param {AbortSignal} abort
    */
-  async function chooseOnce({ name, info, history }, abort) {
+  async function chooseOnce(loaded) {
     const untouched = !view.layer.value && view.step.value === null;
-    const trouble = untouched ? await findTrouble(name, info, abort) : null;
+    const [first] = untouched ? findings(loaded) : [];
     return () => {
-      if (trouble) {
-        view.step.value = history.steps[trouble.step];
-        selectTensor(trouble.tensor);
+      if (first) {
+        view.step.value = first.step;
+        selectTensor(first.tensor);
       } else if (view.step.value === null) {
-        view.step.value = history.steps.at(-1) ?? null;
+        view.step.value = loaded.history.steps.at(-1) ?? null;
       } else followNewest();
       // What is selected is written out, so that a later change of defaults (a wider window) moves nothing.
       if (!view.layer.value) selectTensor(tensor.value);
@@ -181,20 +176,20 @@ export function createStore(initial, end) {
     if (view.follow.value) view.step.value = steps.value.at(-1) ?? null;
   }
 
-  /**
-   * @param {string} name
-   * @param {api.RunInfo} info
-   * @param {AbortSignal} abort
-   */
-  async function findTrouble(name, info, abort) {
-    const columns = await Promise.all(
-      kindsOf(info.tensors).map(async (kind) => {
-        const { tensors } = new Columns(kind, info.tensors);
-        const { buffer } = await api.fetchStatistics(name, kind, ["non_finite"], 0, abort);
-        return { tensors, shares: splitColumns(buffer, 1, tensors.length)[0] };
-      }),
-    );
-    return firstTrouble(columns);
+  /** What is found wrong in the run, as far as its statistics are here. */
+  const found = computed(() => {
+    void data.revision.value;
+    return current.value ? findings(current.value) : [];
+  });
+
+  /** @param {1 | -1} [direction] */
+  function selectFinding(direction = 1) {
+    const next = nextFinding(found.value, steps.value[stepIndex.value] ?? -1, direction);
+    if (!next) return;
+    batch(() => {
+      selectTensor(next.tensor);
+      selectStep(steps.value.indexOf(next.step));
+    });
   }
 
   // --- runs and steps: polled
@@ -257,6 +252,9 @@ export function createStore(initial, end) {
     steps,
     stepIndex,
     tensor,
+    found,
+    evaluation,
+    selectFinding,
     poll,
     selectRun,
     selectStep,

@@ -13,6 +13,10 @@
  * @property {number | null} step null: the last one
  * @property {string[]} maps kinds whose maps are shown; empty: as many as fit
  * @property {string} statistic
+ * @property {string} transform of the map's colours: "log", "linear", or empty for what suits the statistic
+ * @property {boolean} rowScales whether each row has a colour scale of its own
+ * @property {string} order of the rows
+ * @property {string[]} curvesOff names of the scalars that are not drawn
  * @property {string} spacing of the step axis
  * @property {string} filter
  * @property {boolean} follow whether the newest step is shown as it comes
@@ -45,6 +49,13 @@ const choice = (...allowed) => ({
 /** @type {Field<boolean>} */
 const flag = { fallback: false, read: (value) => value === "1", write: (on) => (on ? "1" : "0") };
 
+/** @type {Field<string[]>} */
+const list = {
+  fallback: [],
+  read: (value) => value.split(",").filter(Boolean),
+  write: (values) => values.join(","),
+};
+
 /** @type {Field<number | null>} */
 const optionalNumber = {
   fallback: null,
@@ -60,12 +71,12 @@ export const FIELDS = {
   name: text(""),
   call: { fallback: 0, read: (value) => Number.parseInt(value, 10) || 0, write: String },
   step: optionalNumber,
-  maps: {
-    fallback: [],
-    read: (value) => value.split(",").filter(Boolean),
-    write: (kinds) => kinds.join(","),
-  },
+  maps: list,
   statistic: text("rms"),
+  transform: choice("", "log", "linear"),
+  rowScales: flag,
+  order: text("model"),
+  curvesOff: list,
   spacing: choice("linear", "log", "even"),
   filter: text(""),
   follow: flag,

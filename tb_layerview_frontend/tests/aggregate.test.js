@@ -9,27 +9,30 @@ import {
   worstOf,
 } from "../src/aggregate.js";
 import { columnSteps, makeStepAxis } from "../src/axis.js";
+import { badnessOf } from "../src/statistics.js";
 
+const size = badnessOf({ scale: "size" });
+const signed = badnessOf({ scale: "signed" });
 const f = (/** @type {number[]} */ ...values) => Float32Array.from(values);
 
 describe("a folded group", () => {
   test("shows its largest child at each step", () => {
-    const { values } = worstOf([f(1, 5, NaN), f(2, 3, 4)], [f(0, 0, 0), f(0, 0, 0)], false);
+    const { values } = worstOf([f(1, 5, NaN), f(2, 3, 4)], [f(0, 0, 0), f(0, 0, 0)], size);
     expect([...values]).toEqual([2, 5, 4]);
   });
 
   test("shows the largest magnitude, with its sign, where the sign matters", () => {
-    const { values } = worstOf([f(1, -5), f(-2, 3)], [f(0, 0), f(0, 0)], true);
+    const { values } = worstOf([f(1, -5), f(-2, 3)], [f(0, 0), f(0, 0)], signed);
     expect([...values]).toEqual([-2, -5]);
   });
 
   test("is troubled where any child is", () => {
-    const { nonFinite } = worstOf([f(1, 1), f(1, NaN)], [f(0, 0), f(0, 0.5)], false);
+    const { nonFinite } = worstOf([f(1, 1), f(1, NaN)], [f(0, 0), f(0, 0.5)], size);
     expect([...nonFinite]).toEqual([0, 0.5]);
   });
 
   test("says nothing where no child was logged", () => {
-    const { values, nonFinite } = worstOf([f(NaN), f(NaN)], [f(NaN), f(NaN)], false);
+    const { values, nonFinite } = worstOf([f(NaN), f(NaN)], [f(NaN), f(NaN)], size);
     expect([...values, ...nonFinite]).toEqual([NaN, NaN]);
   });
 });
@@ -40,7 +43,7 @@ describe("a pixel column", () => {
     const columns = columnSteps(makeStepAxis(steps, "linear"), 460);
     const nonFinite = new Float32Array(10_000);
     nonFinite[6_789] = 1e-6;
-    const { trouble } = toColumns({ values: new Float32Array(10_000), nonFinite }, columns, false);
+    const { trouble } = toColumns({ values: new Float32Array(10_000), nonFinite }, columns, size);
     const at = trouble.indexOf(1);
     expect(at).toBe(Math.floor((6_789 / 10_000) * 460));
     expect(trouble.reduce((a, b) => a + b)).toBe(1);
@@ -51,7 +54,7 @@ describe("a pixel column", () => {
     const { values } = toColumns(
       { values: f(1, 9, 2, 4), nonFinite: f(0, 0, 0, 0) },
       columns,
-      false,
+      size,
     );
     expect([...values]).toEqual([9, 4]);
   });
@@ -76,10 +79,17 @@ describe("troubled stretches", () => {
   });
 });
 
+test("of a ratio the value furthest from its right one is the worst, in factors", () => {
+  const ratio = badnessOf({ scale: "ratio", target: 1e-3 });
+  const none = f(0, 0, 0);
+  const { values } = worstOf([f(2e-3, 1e-3, 0), f(1e-4, 5e-3, 1)], [none, none], ratio);
+  expect([...values]).toEqual([1e-4, 5e-3, 0].map(Math.fround));
+});
+
 test("the worst cell is the troubled one before all larger ones", () => {
   const values = [f(1, 100), f(2, 3)];
-  expect(findWorst(values, [f(0, 0), f(0, 0)], false, 0, 1)).toEqual({ tensor: 0, step: 1 });
-  expect(findWorst(values, [f(0, 0), f(0.1, 0)], false, 0, 1)).toEqual({ tensor: 1, step: 0 });
+  expect(findWorst(values, [f(0, 0), f(0, 0)], size, 0, 1)).toEqual({ tensor: 0, step: 1 });
+  expect(findWorst(values, [f(0, 0), f(0.1, 0)], size, 0, 1)).toEqual({ tensor: 1, step: 0 });
 });
 
 test("the first trouble is found, and none is -1", () => {
@@ -95,7 +105,7 @@ describe("the range of colours", () => {
   });
 
   test("is symmetric where the sign matters", () => {
-    const [low, high] = scaleRange([f(-4, 1, 2)], "signed");
+    const [low, high] = scaleRange([f(-4, 1, 2)], "signed", "linear");
     expect(low).toBe(-high);
   });
 
@@ -105,7 +115,19 @@ describe("the range of colours", () => {
 
   test("exists where nothing is known", () => {
     expect(scaleRange([f(NaN, 0)], "size")).toEqual([0.1, 1]);
-    expect(scaleRange([], "signed")).toEqual([-1, 1]);
+    expect(scaleRange([], "signed", "linear")).toEqual([-1, 1]);
+  });
+
+  test("of a ratio lies around its right value, by a factor of ten at least", () => {
+    const range = (/** @type {number[]} */ ...values) =>
+      scaleRange([f(...values)], "ratio", "log", 1e-3).map((end) => Number(end.toPrecision(3)));
+    expect(range(1e-3, 2e-3)).toEqual([1e-4, 1e-2]);
+    expect(range(1e-3, 0.1, 0.1)).toEqual([1e-5, 0.1]);
+  });
+
+  test("of shares on a logarithmic scale reaches down to the smallest", () => {
+    const [low, high] = scaleRange([f(0, 1e-5, 0.2)], "share", "log");
+    expect([low, high]).toEqual([Math.fround(1e-5), 1]);
   });
 
   test("is never so narrow that noise fills it", () => {

@@ -1,6 +1,14 @@
 import { describe, expect, test } from "vitest";
 
-import { columnSteps, indexAt, makeStepAxis, nearestIndex, stepTicks } from "../src/axis.js";
+import {
+  apart,
+  columnSteps,
+  indexAt,
+  makeStepAxis,
+  nearestIndex,
+  positionOf,
+  stepTicks,
+} from "../src/axis.js";
 
 describe("a step axis", () => {
   test("gives each step the stretch to half way to its neighbours", () => {
@@ -84,4 +92,18 @@ describe("ticks", () => {
     const ticks = stepTicks(makeStepAxis([0, 1, 10, 100, 999], "log"), 6);
     expect(ticks.map(({ step }) => step)).toEqual([0, 1, 10, 100]);
   });
+});
+
+test("a step that is not logged lies between its neighbours, and never beyond the ends", () => {
+  const axis = makeStepAxis([0, 10, 40], "linear");
+  const [first, second, last] = axis.positions;
+  expect(positionOf(axis, 10)).toBe(second);
+  expect(positionOf(axis, 25)).toBeCloseTo((second + last) / 2);
+  expect(positionOf(axis, -5)).toBe(first);
+  expect(positionOf(axis, 99)).toBe(last);
+  expect(positionOf(makeStepAxis([], "linear"), 3)).toBe(0);
+});
+
+test("marks that would lie on each other are one", () => {
+  expect(apart([0, 3, 8, 9, 20], 8)).toEqual([0, 8, 20]);
 });

@@ -19,7 +19,9 @@ describe("scales", () => {
   test("lead there and back", () => {
     for (const scale of [
       statisticScale("size", [1e-6, 10]),
-      statisticScale("signed", [-2, 2]),
+      statisticScale("signed", [1e-3, 2]),
+      statisticScale("signed", [-2, 2], "linear"),
+      statisticScale("ratio", [1e-5, 0.1]),
       statisticScale("share", [0, 1]),
       pictureScale([-3, 1]),
       pictureScale([0, 5]),
@@ -39,6 +41,18 @@ describe("scales", () => {
       1,
     ]);
     expect(levelOf(scale, 0)).toBe(0);
+  });
+
+  test("of ratios have their right value in the middle", () => {
+    expect(toUnit(statisticScale("ratio", [1e-5, 0.1]), 1e-3)).toBeCloseTo(0.5);
+  });
+
+  test("of signed statistics have 0 in the middle, and room for small values of both signs", () => {
+    const scale = statisticScale("signed", [1e-3, 10]);
+    expect(toUnit(scale, 0)).toBe(0.5);
+    expect(toUnit(scale, 0.1) - 0.5).toBeCloseTo(0.25, 1);
+    expect(toUnit(scale, -0.1) - 0.5).toBeCloseTo(-0.25, 1);
+    expect(scaleTicks(scale)).toEqual([-10, -0.1, 0, 0.1, 10]);
   });
 
   test("of pictures diverge around 0, and are sequential when nothing is negative", () => {

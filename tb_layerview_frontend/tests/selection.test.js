@@ -4,7 +4,6 @@ import {
   counterpart,
   defaultTensor,
   findTensor,
-  firstTrouble,
   kindsOf,
   openedRun,
   shownKinds,
@@ -87,17 +86,4 @@ test("the newest run is opened, but for an evaluation its training", () => {
   expect(openedRun([summary(".", 60, 2), summary("eval", 1, 3)]).run).toBe(".");
   expect(openedRun([summary(".", 60, 2), summary("later", 40, 3)]).run).toBe("later");
   expect(openedRun([summary("a", 60, 2), summary("b/eval", 1, 3)]).run).toBe("b/eval");
-});
-
-test("trouble is where something first is not finite, the first kind before the others", () => {
-  const shares = (/** @type {number[][]} */ ...rows) => rows.map((row) => new Float32Array(row));
-  const healthy = { tensors: [0, 2], shares: shares([0, 0, 0], [0, NaN, 0]) };
-  expect(firstTrouble([healthy])).toBeNull();
-  const later = { tensors: [1], shares: shares([0, 0, 0.5]) };
-  const two = { tensors: [3, 4], shares: shares([0, 0, 1], [0, 0.1, 0.1]) };
-  expect(firstTrouble([healthy, later, two])).toEqual({ tensor: 4, step: 1 });
-  expect(firstTrouble([later, { tensors: [5], shares: shares([0, 0, 1]) }])).toEqual({
-    tensor: 1,
-    step: 2,
-  });
 });

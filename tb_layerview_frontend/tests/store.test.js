@@ -395,3 +395,50 @@ test("a unit stays chosen for the other tensors of its layer", async () => {
   expect(store.view.kind.value).toBe("weight");
   expect(store.view.unit.value).toBe(3);
 });
+
+test("what is not finite is known of all kinds, whichever are shown", async () => {
+  server.brokenFrom = 10;
+  const store = await open("#p.layerview.step=0");
+  await vi.waitFor(() => expect(store.found.value.length).toBe(2));
+  expect(store.found.value.map(({ step, tensor }) => [step, tensor])).toEqual([
+    [10, 0],
+    [10, 1],
+  ]);
+  store.selectFinding();
+  expect([store.view.step.value, store.view.kind.value]).toEqual([10, "activation"]);
+});
+
+test("all that the first map needs is asked for at once", async () => {
+  /** @type {() => void} */
+  let letGo = () => {};
+  const held = new Promise((resolve) => {
+    letGo = () => resolve(undefined);
+  });
+  server.hold = (url) => (url.pathname === "/statistics" ? held : undefined);
+  const store = createStore(readViewState(""), end.signal);
+  const asked = () => server.asked.filter((url) => url.startsWith("/statistics"));
+  await vi.waitFor(() => expect(asked().length).toBe(3));
+  letGo();
+  await vi.waitFor(() => expect(store.run.value.status).toBe("ready"));
+  expect(store.current.value?.columns.get("activation")?.has("rms")).toBe(true);
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  expect(asked().length).toBe(3);
+});
+
+test("a statistic that only updates have leaves the other maps as they are", async () => {
+  const store = await open("#p.layerview.statistic=update_ratio");
+  expect(server.asked.some((url) => url.includes("update_ratio"))).toBe(false);
+  expect(store.current.value?.columns.get("activation")?.has("rms")).toBe(true);
+});
+
+test("a statistic that the server does not know is said, and the run is shown all the same", async () => {
+  server.fail = (url) =>
+    url.searchParams.getAll("statistic").includes("p5")
+      ? new Response('{"error": "There is no statistic p5."}', { status: 400 })
+      : undefined;
+  const store = await open("#p.layerview.statistic=p5");
+  expect(store.run.value.status).toBe("ready");
+  expect(store.columnProblems.value.activation).toBe("There is no statistic p5.");
+  store.view.statistic.value = "std";
+  await vi.waitFor(() => expect(store.columnProblems.value.activation).toBeUndefined());
+});

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 
-import { buildTree, rowOf, visibleRows } from "../src/tree.js";
+import { buildTree, findTensors, rowOf, visibleRows } from "../src/tree.js";
 
 const layers = [
   "input",
@@ -152,6 +152,23 @@ describe("rows", () => {
     expect(outline(rows({ filter: "BLOCK_0 conv" }))).toEqual(["encoder", "  block_0", "    conv"]);
     expect(rows({ filter: "dnese" })).toEqual([]);
   });
+
+  test("that a filter has found can still be folded, and stand for what was found alone", () => {
+    const opened = new Map([["encoder", false]]);
+    const [encoder] = rows({ filter: "block_0", opened });
+    expect(encoder.node.label).toBe("encoder");
+    expect(encoder.tensors).toEqual([1, 2]);
+  });
+
+  test("stand as they are ranked, within their groups", () => {
+    const order = (/** @type {import("../src/tree.js").Node} */ { path }) => [-path.length];
+    expect(outline(rows({ order })).slice(0, 3)).toEqual([
+      "encoder",
+      "  block_1/conv",
+      "  block_0",
+    ]);
+    expect(outline(rows({ order })).slice(-2)).toEqual(["input", "head"]);
+  });
 });
 
 test("a tensor's row is the deepest that is shown", () => {
@@ -162,4 +179,15 @@ test("a tensor's row is the deepest that is shown", () => {
   // A weight, while activations are shown: its layer's row.
   expect(open[rowOf(open, 8)].node.label).toBe("head");
   expect(rowOf(rows({ filter: "norm" }), 8)).toBe(-1);
+});
+
+test("the filter's layers are counted, of those that have the kinds that are shown", () => {
+  const count = (/** @type {string} */ filter) => {
+    const { layers, of } = findTensors(roots, { tensors, kinds: ["activation"], filter });
+    return [layers, of];
+  };
+  expect(count("")).toEqual([5, 5]);
+  expect(count("conv")).toEqual([2, 5]);
+  expect(count("kind:gradient")).toEqual([1, 5]);
+  expect(count("class:BatchNormalization")).toEqual([1, 5]);
 });

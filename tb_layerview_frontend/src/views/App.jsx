@@ -1,6 +1,5 @@
 import { useEffect } from "preact/hooks";
 
-import { formatCount } from "../format.js";
 import { DetailPane } from "./DetailPane.jsx";
 import { EmptyState } from "./EmptyState.jsx";
 import { MapPane } from "./MapPane.jsx";
@@ -85,28 +84,7 @@ function Notices({ store }) {
           TensorBoard no longer has the run “{name}”. What you see is what was read before.
         </p>
       )}
-      {store.current.value && store.current.value.info.notes.length > 0 && (
-        <Notes notes={store.current.value.info.notes} />
-      )}
     </div>
-  );
-}
-
-/** @param {{notes: string[]}} props */
-function Notes({ notes }) {
-  return (
-    <details class="lv-notice">
-      <summary>
-        {notes.length === 1
-          ? "One thing is not logged"
-          : `${formatCount(notes.length)} things are not logged`}
-      </summary>
-      <ul>
-        {notes.map((note) => (
-          <li key={note}>{note}</li>
-        ))}
-      </ul>
-    </details>
   );
 }
 
@@ -146,6 +124,8 @@ function useStepKeys(store) {
         else if (event.key === "PageDown") store.selectStep(index + 10);
         else if (event.key === "Home") store.selectStep(0);
         else if (event.key === "End") store.selectStep(last);
+        else if (event.key === "n") store.selectFinding();
+        else if (event.key === "N") store.selectFinding(-1);
         else if (event.key === " " && !onControl) store.playing.value = !store.playing.peek();
         else return;
         event.preventDefault();

@@ -11,9 +11,10 @@ import { useCanvas, useSize } from "./hooks.js";
  * @param {(value: number) => string} [props.format]
  * @param {{low: boolean, high: boolean}} [props.clipped] whether values lie beyond the ends
  * @param {{nan: boolean, posInf: boolean, negInf: boolean}} [props.marks] which of them are on the picture
+ * @param {[string, string]} [props.ends] words instead of numbers, where they differ from row to row
  * @param {boolean} [props.hatched] whether troubled cells of a map are
  */
-export function ColourBar({ scale, label, format = formatValue, clipped, marks, hatched }) {
+export function ColourBar({ scale, label, format = formatValue, clipped, marks, ends, hatched }) {
   const [ref, { width }] = /** @type {ReturnType<typeof useSize<HTMLDivElement>>} */ (useSize());
   const colours = palette(theme.value, scale.diverging);
   const canvas = useCanvas(
@@ -35,7 +36,7 @@ export function ColourBar({ scale, label, format = formatValue, clipped, marks, 
     <div
       class="lv-colourbar"
       role="img"
-      aria-label={`${label}, from ${format(scale.low)} to ${format(scale.high)}`}
+      aria-label={`${label}, from ${ends ? ends.join(" to ") : `${format(scale.low)} to ${format(scale.high)}`}`}
     >
       <span class="lv-colourbar-label">{label}</span>
       <div class="lv-colourbar-scale">
@@ -45,7 +46,12 @@ export function ColourBar({ scale, label, format = formatValue, clipped, marks, 
           {clipped?.high && <span class="lv-clip lv-clip-high" title="Some values lie above" />}
         </div>
         <div class="lv-colourbar-ticks" aria-hidden="true">
-          {ticks.map((value) => (
+          {ends?.map((end, i) => (
+            <span key={end} style={{ left: `${100 * i}%` }}>
+              {end}
+            </span>
+          ))}
+          {(ends ? [] : ticks).map((value) => (
             <span
               key={value}
               style={{ left: `${Math.min(1, Math.max(0, toUnit(scale, value))) * 100}%` }}

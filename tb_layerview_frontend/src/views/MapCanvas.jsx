@@ -2,17 +2,17 @@ import { useState } from "preact/hooks";
 
 import { toColumns, troubleRuns } from "../aggregate.js";
 import { columnSteps, indexAt } from "../axis.js";
-import { EMPTY, levelOf, palette, toUnit, TROUBLE } from "../colour.js";
+import { EMPTY, levelOf, palette, TROUBLE } from "../colour.js";
 import { theme } from "../host.js";
 import { describeCell } from "../map_layer.js";
+import { markFirstPaint } from "../timing.js";
+import { Profile } from "./Profile.jsx";
+import { Tooltip } from "./Tooltip.jsx";
 import { cssVariable, hatching, pointIn, useCanvas } from "./hooks.js";
 
 /** @typedef {import("../tree.js").Row} Row */
 /** @typedef {import("../map_layer.js").MapLayer} MapLayer */
 
-/** The width of the column that shows the statistic from layer to layer, with its margin. */
-export const PROFILE_WIDTH = 58;
-const PROFILE_MARGIN = 6;
 /** How wide a single bad step is at least. */
 const LEAST_TROUBLE = 6;
 
@@ -59,12 +59,6 @@ export function MapCanvas(props) {
         scrollTop,
       }),
     [axis, stepIndex, selectedRow, selectedHere, hover?.row, rowHeight, scrollTop, theme.value],
-  );
-  const profile = useCanvas(
-    PROFILE_WIDTH - PROFILE_MARGIN,
-    height,
-    (context, ratio) => drawProfile(context, ratio, props, stepIndex),
-    [layer, rows, stepIndex, rowHeight, scrollTop, theme.value],
   );
 
   /** @param {PointerEvent} event */
@@ -113,26 +107,24 @@ export function MapCanvas(props) {
         <canvas ref={overlay} />
         {layer.problem && <p class="lv-map-message lv-error">{layer.problem}</p>}
         {!layer.problem && !layer.ready && <p class="lv-map-message">Loading the statistics…</p>}
+        {!layer.problem && layer.unknown && (
+          <p class="lv-map-message" data-testid="unknown-statistic">
+            No {layer.statistic.label} of these {layer.kind}s is known: none of them has one, or the
+            log is of an older version.
+          </p>
+        )}
       </div>
-      <canvas
-        ref={profile}
-        class="lv-profile"
-        role="img"
-        aria-label="The statistic from layer to layer at the selected step"
+      <Profile
+        store={store}
+        run={run}
+        layer={layer}
+        rows={rows}
+        rowHeight={rowHeight}
+        scrollTop={scrollTop}
+        height={height}
       />
       {hover && cell && (
-        <div
-          class="lv-tooltip"
-          role="tooltip"
-          data-side={hover.x > width / 2 ? "left" : "right"}
-          style={{ left: `${hover.x}px`, top: `${Math.min(hover.y, height - 60)}px` }}
-        >
-          {cell.lines.map((line, i) => (
-            <div key={i} class={i === 0 ? "lv-tooltip-title" : ""}>
-              {line}
-            </div>
-          ))}
-        </div>
+        <Tooltip lines={cell.lines} x={hover.x} y={hover.y} width={width} height={height} />
       )}
     </div>
   );
@@ -150,7 +142,6 @@ function drawMap(context, ratio, { layer, rows, axis, rowHeight, scrollTop, heig
   if (!layer.ready || last <= first) return;
   const columns = columnSteps(axis, width);
   const colours = palette(theme.value, layer.scale.diverging);
-  const signed = layer.statistic.scale === "signed";
   const line = new ImageData(width, 1);
   const pixels = new Uint32Array(line.data.buffer);
   const strip = document.createElement("canvas");
@@ -163,11 +154,10 @@ function drawMap(context, ratio, { layer, rows, axis, rowHeight, scrollTop, heig
   for (let row = first; row < last; row++) {
     const series = layer.seriesOf(rows[row]);
     if (!series) continue;
-    const { values, trouble } = toColumns(series, columns, signed);
+    const { values, trouble } = toColumns(series, columns, layer.badness);
+    const scale = layer.scaleOf(rows[row]);
     for (let x = 0; x < width; x++) {
-      pixels[x] = Number.isNaN(values[x])
-        ? colours[EMPTY]
-        : colours[levelOf(layer.scale, values[x])];
+      pixels[x] = Number.isNaN(values[x]) ? colours[EMPTY] : colours[levelOf(scale, values[x])];
     }
     stripContext.putImageData(line, 0, 0);
     const top = Math.round((row * rowHeight - scrollTop) * ratio);
@@ -178,6 +168,7 @@ function drawMap(context, ratio, { layer, rows, axis, rowHeight, scrollTop, heig
       context.fillRect(from, top, to - from, bottom - top);
     }
   }
+  markFirstPaint("map");
 }
 
 /**
@@ -238,50 +229,4 @@ function drawMarks(
     }
   }
   context.globalAlpha = 1;
-}
-
-/**
- * @param {CanvasRenderingContext2D} context
- * @param {number} ratio
- * @param {Parameters<typeof MapCanvas>[0]} what
- * @param {number} stepIndex
- */
-function drawProfile(context, ratio, { layer, rows, rowHeight, scrollTop, height }, stepIndex) {
-  const { width } = context.canvas;
-  const first = Math.floor(scrollTop / rowHeight);
-  const last = Math.min(rows.length, Math.ceil((scrollTop + height) / rowHeight));
-  if (!layer.ready) return;
-  const { diverging } = layer.scale;
-  const ground = diverging ? width / 2 : 0;
-  context.fillStyle = cssVariable("--lv-track");
-  for (let row = first; row < last; row++) {
-    const top = Math.round((row * rowHeight - scrollTop) * ratio);
-    const bottom = Math.round(((row + 1) * rowHeight - scrollTop - 1) * ratio);
-    context.fillRect(0, top, width, bottom - top);
-  }
-  const bar = cssVariable("--lv-bar");
-  const hatch = hatching(context, TROUBLE[theme.value].nan, cssVariable("--lv-surface"), ratio);
-  for (let row = first; row < last; row++) {
-    const series = layer.seriesOf(rows[row]);
-    if (!series) continue;
-    const top = Math.round((row * rowHeight - scrollTop) * ratio);
-    const full = Math.round((rowHeight - 1) * ratio);
-    const thick = Math.min(full, Math.max(4 * ratio, full * 0.6));
-    if (series.nonFinite[stepIndex] > 0) {
-      context.fillStyle = hatch;
-      context.fillRect(0, top, width, full);
-      continue;
-    }
-    const value = series.values[stepIndex];
-    if (value === undefined || Number.isNaN(value)) continue;
-    const end = Math.min(1, Math.max(0, toUnit(layer.scale, value))) * width;
-    context.fillStyle = bar;
-    const from = Math.min(ground, end);
-    context.fillRect(
-      from,
-      top + (full - thick) / 2,
-      Math.max(ratio, Math.abs(end - ground)),
-      thick,
-    );
-  }
 }

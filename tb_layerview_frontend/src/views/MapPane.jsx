@@ -1,18 +1,22 @@
 import { useSignal } from "@preact/signals";
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 
-import { firstTrouble, scaleRange, worstOf } from "../aggregate.js";
 import { makeStepAxis } from "../axis.js";
-import { statisticScale } from "../colour.js";
-import { formatCount, formatShare, formatValue } from "../format.js";
+import { findingSteps } from "../findings.js";
+import { makeMapLayer } from "../map_layer.js";
+import { keyOfTensors, rankByWorst } from "../order.js";
 import { KINDS, tensorForRow } from "../selection.js";
-import { statisticNamed } from "../statistics.js";
-import { rowOf, visibleRows } from "../tree.js";
+import { statisticOf, worstInWords } from "../statistics.js";
+import { curvesOf } from "../strip_scales.js";
+import { findTensors, rowOf, visibleRows } from "../tree.js";
 import { ColourBar } from "./ColourBar.jsx";
-import { MapCanvas, PROFILE_WIDTH } from "./MapCanvas.jsx";
+import { MapCanvas } from "./MapCanvas.jsx";
 import { MapToolbar } from "./MapToolbar.jsx";
+import { PROFILE_WIDTH, ProfileAxis } from "./Profile.jsx";
+import { RowLabel } from "./RowLabel.jsx";
 import { StepAxis } from "./StepAxis.jsx";
-import { curvesOf, Strip, STRIP_HEIGHT, StripLegend } from "./Strip.jsx";
+import { Strip, STRIP_HEIGHT } from "./Strip.jsx";
+import { StripLegend } from "./StripLegend.jsx";
 import { isEditing, useSize } from "./hooks.js";
 
 /** @typedef {import("../store.js").Store} Store */
@@ -46,16 +50,23 @@ export function MapPane({ store, run }) {
 
   const bodyHeight = Math.max(0, size.height - STRIP_HEIGHT - FOOT_HEIGHT);
   const filter = view.filter.value;
+  const layers = useLayers(store, run);
+  const order = useRank(store, run, layers);
+  const matches = useMemo(
+    () => findTensors(run.tree, { tensors, kinds: kinds.value, filter }),
+    [run.tree, tensors, kinds.value.join(), filter],
+  );
   const rows = useMemo(
     () =>
       visibleRows(run.tree, {
         tensors,
         kinds: kinds.value,
         filter,
+        order,
         opened: opened.value,
         fit: Math.max(12, Math.floor(bodyHeight / 18)),
       }),
-    [run.tree, tensors, kinds.value.join(), filter, opened.value, bodyHeight],
+    [run.tree, tensors, kinds.value.join(), filter, order, opened.value, bodyHeight],
   );
   const rowHeight = Math.min(48, Math.max(20, Math.floor(bodyHeight / Math.max(1, rows.length))));
   const selectedRow = useMemo(() => rowOf(rows, tensor.value), [rows, tensor.value]);
@@ -65,8 +76,21 @@ export function MapPane({ store, run }) {
     () => makeStepAxis(run.history.steps, spacing),
     [run.history.steps, spacing],
   );
-  const layers = useLayers(store, run);
-  const curves = useMemo(() => curvesOf(run.history), [run.history]);
+  const found = useMemo(
+    () => new Map(store.found.value.map((finding) => [finding.tensor, finding])),
+    [store.found.value],
+  );
+  const marked = useMemo(() => findingSteps(store.found.value), [store.found.value]);
+  const evaluation = store.evaluation.value;
+  const curves = useMemo(
+    () => curvesOf(run.history, evaluation?.history),
+    [run.history, evaluation?.history],
+  );
+  const curvesOff = view.curvesOff.value;
+  const drawnCurves = useMemo(
+    () => curves.filter(({ name }) => !curvesOff.includes(name)),
+    [curves, curvesOff],
+  );
 
   const first = Math.floor(scrollTop / rowHeight);
   const shownCount = Math.ceil(bodyHeight / rowHeight) + 1;
@@ -101,7 +125,7 @@ export function MapPane({ store, run }) {
   const mapWidth = useMapWidth(size.width, layers.length);
   return (
     <section class="lv-map-pane" aria-label="Layers over the steps">
-      <MapToolbar store={store} run={run} />
+      <MapToolbar store={store} run={run} matches={matches} />
       <div
         class="lv-map"
         ref={ref}
@@ -111,19 +135,21 @@ export function MapPane({ store, run }) {
         <div class="lv-map-head" style={{ height: `${STRIP_HEIGHT}px` }}>
           <StripLegend
             curves={curves}
+            off={curvesOff}
             index={stepIndex.value}
-            scalars={Object.keys(run.history.scalars)}
+            step={run.history.steps[stepIndex.value]}
+            evaluation={evaluation}
+            onToggle={(name) => {
+              view.curvesOff.value = curvesOff.includes(name)
+                ? curvesOff.filter((other) => other !== name)
+                : [...curvesOff, name];
+            }}
           />
           <div class="lv-maps">
             {layers.map(({ kind }) => (
               <div key={kind} class="lv-map-column">
-                <Strip store={store} axis={axis} curves={curves} />
-                <span
-                  class="lv-profile-head"
-                  title="The statistic from layer to layer, at the selected step"
-                >
-                  at step
-                </span>
+                <Strip store={store} axis={axis} curves={drawnCurves} />
+                <span class="lv-profile-head" />
               </div>
             ))}
           </div>
@@ -143,8 +169,7 @@ export function MapPane({ store, run }) {
                 index={first + i}
                 height={rowHeight}
                 selected={first + i === selectedRow}
-                layers={layers}
-                steps={run.history.steps}
+                found={found}
                 onSelect={() => selectRow(first + i)}
                 onToggle={() => toggle(row)}
               />
@@ -180,15 +205,25 @@ export function MapPane({ store, run }) {
           </div>
         </div>
         <div class="lv-map-foot" style={{ height: `${FOOT_HEIGHT}px` }}>
-          <span class="lv-axis-name">step</span>
+          <div class="lv-axis-name">
+            step
+            {order && (
+              <p class="lv-order" data-testid="order-words">
+                Worst first: NaN or inf, then {worstInWords(layers[0].statistic)}
+                {layers.length > 1 && " of the left map"}
+              </p>
+            )}
+          </div>
           <div class="lv-maps">
             {layers.map((layer) => (
               <div key={layer.kind} class="lv-map-legend">
-                <StepAxis axis={axis} width={mapWidth} />
+                <StepAxis axis={axis} width={mapWidth} marks={marked} />
+                <ProfileAxis layer={layer} step={run.history.steps[stepIndex.value]} />
                 <ColourBar
                   scale={layer.scale}
-                  label={`${KINDS.find(({ kind }) => kind === layer.kind)?.singular} ${layer.statistic.label}`}
-                  format={layer.statistic.scale === "share" ? formatShare : formatValue}
+                  label={labelOf(layer)}
+                  format={layer.format}
+                  ends={layer.rowScales ? ["low", "high of each row"] : undefined}
                   hatched={layer.anyTrouble}
                 />
               </div>
@@ -198,6 +233,15 @@ export function MapPane({ store, run }) {
       </div>
     </section>
   );
+}
+
+/**
+ * What a map shows: "gradient rms"; a statistic of one kind alone names that kind itself.
+ * @param {MapLayer} layer
+ */
+function labelOf({ kind, statistic }) {
+  const singular = KINDS.find((known) => known.kind === kind)?.singular;
+  return statistic.kinds ? statistic.label : `${singular} ${statistic.label}`;
 }
 
 /** The labels' width; the style sheet has the same number. */
@@ -221,109 +265,47 @@ function useMapWidth(width, maps) {
  * @returns {MapLayer[]}
  */
 function useLayers(store, run) {
+  const { view, kinds } = store;
   const revision = store.revision.value;
-  const statistic = statisticNamed(store.view.statistic.value);
+  const statistic = view.statistic.value;
+  const transform = /** @type {import("../colour.js").MapTransform | ""} */ (view.transform.value);
+  const rowScales = view.rowScales.value;
   const problems = store.columnProblems.value;
-  const key = store.kinds.value.join();
   return useMemo(
     () =>
-      store.kinds.value.map((kind) => {
-        const columns = run.columns.get(kind);
-        const ready = Boolean(columns?.has(statistic.name) && columns.has("non_finite"));
-        const all = ready && columns ? columns.of(statistic.name, columns.tensors) : [];
-        const broken = ready && columns ? columns.of("non_finite", columns.tensors) : [];
-        /** @type {Map<string, import("../aggregate.js").Series | null>} */
-        const known = new Map();
-        return {
+      kinds.value.map((kind) =>
+        makeMapLayer({
+          columns: run.columns,
           kind,
-          statistic,
-          ready,
+          statistic: statisticOf(statistic, kind),
+          transform,
+          rowScales,
           problem: problems[kind],
-          scale: statisticScale(statistic.scale, scaleRange(all, statistic.scale)),
-          anyTrouble: broken.some((column) => firstTrouble(column) >= 0),
-          seriesOf: (/** @type {Row} */ row) => {
-            const found = known.get(row.node.key);
-            if (found !== undefined) return found;
-            const values = columns?.of(statistic.name, row.tensors) ?? [];
-            const series =
-              ready && columns && values.length
-                ? worstOf(
-                    values,
-                    columns.of("non_finite", row.tensors),
-                    statistic.scale === "signed",
-                  )
-                : null;
-            known.set(row.node.key, series);
-            return series;
-          },
-        };
-      }),
-    [run, revision, statistic, problems, key],
+        }),
+      ),
+    [run, revision, statistic, transform, rowScales, problems, kinds.value.join()],
   );
 }
 
 /**
- * @param {object} props
- * @param {Row} props.row
- * @param {number} props.index
- * @param {number} props.height CSS pixels
- * @param {boolean} props.selected
- * @param {MapLayer[]} props.layers
- * @param {number[]} props.steps
- * @param {() => void} props.onSelect
- * @param {() => void} props.onToggle
+ * What ranks the rows, if they do not stand in the model's order. It is of the first map, and stays as it is while new
+ * steps come in.
+ * @param {Store} store
+ * @param {Run} run
+ * @param {MapLayer[]} layers
+ * @returns {import("../order.js").RankKey | null}
  */
-function RowLabel({ row, index, height, selected, layers, steps, onSelect, onToggle }) {
-  const { node, depth, expandable, open } = row;
-  const trouble = useMemo(() => {
-    const found = layers.flatMap((layer) => {
-      const series = layer.seriesOf(row);
-      const at = series ? firstTrouble(series.nonFinite) : -1;
-      return at < 0 ? [] : [at];
-    });
-    return found.length ? Math.min(...found) : -1;
-  }, [layers, row]);
-  const since = trouble >= 0 ? `NaN or inf, first at step ${formatCount(steps[trouble])}` : "";
-  return (
-    <li
-      id={`lv-row-${index}`}
-      class="lv-row"
-      role="treeitem"
-      data-testid="layer-row"
-      data-path={node.path}
-      aria-level={depth + 1}
-      aria-selected={selected}
-      aria-expanded={expandable ? open : undefined}
-      title={[node.path, node.className, since].filter(Boolean).join("\n")}
-      style={{
-        top: `${index * height}px`,
-        height: `${height}px`,
-        paddingLeft: `${4 + depth * 14}px`,
-      }}
-      onClick={onSelect}
-    >
-      <span
-        class={`lv-caret${open ? " lv-open" : ""}${expandable ? "" : " lv-leaf"}`}
-        aria-hidden="true"
-        onClick={(event) => {
-          if (!expandable) return;
-          event.stopPropagation();
-          onToggle();
-        }}
-      >
-        <svg viewBox="0 0 10 10" width="10" height="10">
-          <path d="M3 1.5 7 5 3 8.5z" fill="currentColor" />
-        </svg>
-      </span>
-      <span class="lv-row-name">{node.label}</span>
-      <span class="lv-row-class">{node.className}</span>
-      {trouble >= 0 && (
-        <span class="lv-row-trouble" role="img" aria-label={since}>
-          ✕
-        </span>
-      )}
-    </li>
-  );
+function useRank(store, run, layers) {
+  const order = store.view.order.value;
+  const [layer] = layers;
+  return useMemo(() => {
+    const columns = run.columns.get(layer?.kind);
+    if (order !== "worst" || !layer?.ready || !columns) return null;
+    const { tensors } = columns;
+    const values = columns.of(layer.statistic.name, tensors);
+    const broken = columns.of("non_finite", tensors);
+    return keyOfTensors(rankByWorst(tensors, values, broken, layer.badness));
+  }, [order, run.name, run.history.generation, layer?.kind, layer?.statistic, layer?.ready]);
 }
 
 /**

@@ -1,15 +1,59 @@
 import { SPACINGS } from "../axis.js";
+import { NATURAL } from "../colour.js";
+import { ORDERS } from "../order.js";
 import { counterpart, KINDS, kindsOf } from "../selection.js";
-import { STATISTICS, statisticNamed } from "../statistics.js";
+import { STATISTIC_GROUPS, statisticNamed, statisticOf } from "../statistics.js";
+import { FilterBox } from "./FilterBox.jsx";
+import { Popover } from "./Popover.jsx";
 
 /** @typedef {import("../store.js").Store} Store */
+/** @typedef {import("../run_data.js").Run} Run */
 /** @typedef {import("../api.js").Kind} Kind */
 
 /**
- * What the map shows: which layers, kinds, statistic.
- * @param {{store: Store, run: import("../run_data.js").Run}} props
+ * What the map shows: which layers, kinds, statistic, in which order and colours.
+ * @param {{store: Store, run: Run, matches: {layers: number, of: number}}} props
  */
-export function MapToolbar({ store, run }) {
+export function MapToolbar({ store, run, matches }) {
+  return (
+    <div class="lv-toolbar">
+      <FilterBox store={store} run={run} matches={matches} />
+      <Kinds store={store} run={run} />
+      <StatisticSelect store={store} run={run} />
+      <label
+        class="lv-select"
+        title={ORDERS.find(({ name }) => name === store.view.order.value)?.meaning}
+      >
+        <span class="lv-caption">Order</span>
+        <select
+          data-testid="order"
+          aria-label="Order of the rows"
+          value={store.view.order.value}
+          onChange={(event) => {
+            store.view.order.value = event.currentTarget.value;
+          }}
+        >
+          {ORDERS.map(({ name, label, meaning }) => (
+            <option key={name} value={name} title={meaning}>
+              {label}
+            </option>
+          ))}
+        </select>
+      </label>
+      <Popover
+        button="Scale ▾"
+        label="Scales of the map"
+        title="Logarithmic or linear colours, one scale or one a row, how the steps lie"
+        testid="scales"
+      >
+        <Scales store={store} />
+      </Popover>
+    </div>
+  );
+}
+
+/** @param {{store: Store, run: Run}} props */
+function Kinds({ store, run }) {
   const { view, kinds, tensor } = store;
   const { tensors } = run.info;
   const present = kindsOf(tensors);
@@ -31,73 +75,145 @@ export function MapToolbar({ store, run }) {
   };
 
   return (
-    <div class="lv-toolbar">
-      <input
-        class="lv-filter"
-        type="search"
-        data-testid="filter"
-        placeholder="Filter layers"
-        aria-label="Filter layers by name or class"
-        value={view.filter.value}
-        onInput={(event) => {
-          view.filter.value = event.currentTarget.value;
-        }}
-        onKeyDown={(event) => {
-          if (event.key === "Escape") view.filter.value = "";
+    <div
+      class="lv-kinds"
+      role="group"
+      aria-label="Kinds of tensors; Shift-click shows several side by side"
+    >
+      {KINDS.filter(({ kind }) => present.includes(kind)).map(({ kind, label }) => (
+        <button
+          key={kind}
+          type="button"
+          data-testid={`kind-${kind}`}
+          aria-label={label}
+          aria-pressed={kinds.value.includes(kind)}
+          title={`${label}. Shift-click shows them beside what is shown.`}
+          onClick={(event) => choose(kind, event.shiftKey || event.ctrlKey || event.metaKey)}
+        >
+          <span class="lv-long">{label}</span>
+          <span class="lv-short" aria-hidden="true">
+            {label[0]}
+          </span>
+        </button>
+      ))}
+    </div>
+  );
+}
+
+/** @param {{store: Store, run: Run}} props */
+function StatisticSelect({ store, run }) {
+  const { view, kinds } = store;
+  const present = kindsOf(run.info.tensors);
+  const chosen = statisticNamed(view.statistic.value);
+  /** @param {string} name */
+  const choose = (name) => {
+    view.statistic.value = name;
+    // A statistic that the shown kinds do not have brings one that has it.
+    const shown = kinds.value.some((kind) => statisticOf(name, kind).name === name);
+    const having = present.find((kind) => statisticOf(name, kind).name === name);
+    if (!shown && having) view.maps.value = [having];
+  };
+  return (
+    <label class="lv-select" title={chosen.meaning}>
+      <span class="lv-caption">Colour</span>
+      <select
+        data-testid="statistic"
+        aria-label="Statistic that the colour shows"
+        aria-describedby="lv-statistic-meaning"
+        value={chosen.name}
+        onChange={(event) => choose(event.currentTarget.value)}
+      >
+        {STATISTIC_GROUPS.map(({ group, statistics }) => (
+          <optgroup key={group} label={group}>
+            {statistics.map(({ name, label, meaning }) => {
+              const missing = !present.some((kind) => statisticOf(name, kind).name === name);
+              return (
+                <option
+                  key={name}
+                  value={name}
+                  disabled={missing}
+                  title={missing ? `${meaning} This run logs none of it.` : meaning}
+                >
+                  {label}
+                </option>
+              );
+            })}
+          </optgroup>
+        ))}
+      </select>
+      <span id="lv-statistic-meaning" class="lv-unseen">
+        {chosen.meaning}
+      </span>
+    </label>
+  );
+}
+
+/** @param {{store: Store}} props */
+function Scales({ store }) {
+  const { view, kinds } = store;
+  const [first] = kinds.value;
+  const { scale } = first
+    ? statisticOf(view.statistic.value, first)
+    : statisticNamed(view.statistic.value);
+  const transform = view.transform.value || NATURAL[scale];
+  return (
+    <div class="lv-choices">
+      <Choice
+        name="transform"
+        legend="Colours"
+        value={transform}
+        options={{ log: "logarithmic", linear: "linear" }}
+        // What suits the statistic anyway is not held on to when another one is chosen.
+        onChoose={(value) => {
+          view.transform.value = value === NATURAL[scale] ? "" : value;
         }}
       />
-      <div
-        class="lv-kinds"
-        role="group"
-        aria-label="Kinds of tensors; Shift-click shows several side by side"
-      >
-        {KINDS.filter(({ kind }) => present.includes(kind)).map(({ kind, label }) => (
-          <button
-            key={kind}
-            type="button"
-            data-testid={`kind-${kind}`}
-            aria-pressed={kinds.value.includes(kind)}
-            title={`${label}. Shift-click shows them beside what is shown.`}
-            onClick={(event) => choose(kind, event.shiftKey || event.ctrlKey || event.metaKey)}
-          >
-            {label}
-          </button>
-        ))}
-      </div>
-      <label class="lv-select" title={statisticNamed(view.statistic.value).meaning}>
-        <span class="lv-caption">Colour</span>
-        <select
-          data-testid="statistic"
-          aria-label="Statistic that the colour shows"
-          value={statisticNamed(view.statistic.value).name}
-          onChange={(event) => {
-            view.statistic.value = event.currentTarget.value;
-          }}
-        >
-          {STATISTICS.map(({ name, label, meaning }) => (
-            <option key={name} value={name} title={meaning}>
-              {label}
-            </option>
-          ))}
-        </select>
-      </label>
-      <label class="lv-select" title="How the steps lie along the map">
-        <span class="lv-caption">Steps</span>
-        <select
-          data-testid="spacing"
-          aria-label="How the steps lie along the map"
-          value={view.spacing.value}
-          onChange={(event) => {
-            view.spacing.value = event.currentTarget.value;
-          }}
-        >
-          {Object.entries(SPACINGS).map(([name, label]) => (
-            <option key={name} value={name}>
-              {label}
-            </option>
-          ))}
-        </select>
-      </label>
+      <Choice
+        name="rows"
+        legend="Range"
+        value={view.rowScales.value ? "own" : "one"}
+        options={{ one: "one for all rows", own: "one a row" }}
+        onChoose={(value) => {
+          view.rowScales.value = value === "own";
+        }}
+      />
+      <Choice
+        name="spacing"
+        legend="Steps"
+        value={view.spacing.value}
+        options={SPACINGS}
+        onChoose={(value) => {
+          view.spacing.value = value;
+        }}
+      />
     </div>
+  );
+}
+
+/**
+ * @param {object} props
+ * @param {string} props.name
+ * @param {string} props.legend
+ * @param {string} props.value
+ * @param {Record<string, string>} props.options
+ * @param {(value: string) => void} props.onChoose
+ */
+function Choice({ name, legend, value, options, onChoose }) {
+  return (
+    <fieldset class="lv-choice">
+      <legend class="lv-caption">{legend}</legend>
+      {Object.entries(options).map(([option, label]) => (
+        <label key={option} class="lv-check">
+          <input
+            type="radio"
+            name={`lv-${name}`}
+            data-testid={`${name}-${option}`}
+            checked={option === value}
+            onChange={() => onChoose(option)}
+          />
+          {label}
+        </label>
+      ))}
+    </fieldset>
   );
 }

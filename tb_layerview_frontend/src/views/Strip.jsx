@@ -1,111 +1,31 @@
 import { useEffect, useMemo, useRef } from "preact/hooks";
 import uPlot from "uplot";
 
-import { indexAt } from "../axis.js";
-import { formatCount, formatValue } from "../format.js";
+import { indexAt, positionOf } from "../axis.js";
+import { formatCount, formatTick } from "../format.js";
 import { theme } from "../host.js";
+import { curveScales, curveTicks, unitOn } from "../strip_scales.js";
 import { cssVariable, hatching, pointIn, useSize } from "./hooks.js";
 
 /** @typedef {import("../store.js").Store} Store */
 /** @typedef {import("../axis.js").StepAxis} StepAxis */
+/** @typedef {import("../strip_scales.js").Curve} Curve */
+/** @typedef {import("../strip_scales.js").CurveScale} CurveScale */
 
 export const STRIP_HEIGHT = 84;
-
-/**
- * One curve of the strip. Each has a scale of its own: what matters is when it moves, its numbers stand beside it.
- * @typedef {{name: string, label: string, colour: string, values: Float64Array, absent: Uint8Array, logarithmic: boolean}} Curve
- */
-
-// More curves could not be told apart in the room that the strip has.
-const COLOURS = [1, 2, 3, 4, 5, 6].map((number) => `--lv-curve-${number}`);
-
-/**
- * The curves of a run, the loss first.
- * @param {import("../api.js").History} history
- * @returns {Curve[]}
- */
-export function curvesOf(history) {
-  const order = (/** @type {string} */ name) =>
-    name === "loss" ? 0 : name.includes("loss") ? 1 : name === "learning_rate" ? 2 : 3;
-  const names = Object.keys(history.scalars);
-  // Where not all are drawn, the last place says how many are not.
-  const drawn = names.length > COLOURS.length ? COLOURS.length - 1 : COLOURS.length;
-  return names
-    .sort((a, b) => order(a) - order(b) || a.localeCompare(b))
-    .slice(0, drawn)
-    .map((name, index) => {
-      const values = history.scalars[name];
-      return {
-        name,
-        label: name.replaceAll("_", " "),
-        colour: COLOURS[index],
-        values,
-        absent: history.absent[name],
-        logarithmic: isWide(values),
-      };
-    });
-}
-
-/**
- * Whether values are all positive and span more than a factor of 20, so that a logarithm shows more of them.
- * @param {Float64Array} values
- */
-function isWide(values) {
-  let low = Infinity;
-  let high = 0;
-  for (const value of values) {
-    if (!Number.isFinite(value)) continue;
-    if (value <= 0) return false;
-    low = Math.min(low, value);
-    high = Math.max(high, value);
-  }
-  return high > 20 * low;
-}
-
-/**
- * The names of the curves with their values at the selected step.
- * @param {{curves: Curve[], index: number, scalars: string[]}} props
- */
-export function StripLegend({ curves, index, scalars }) {
-  const left = scalars.filter((scalar) => !curves.some(({ name }) => name === scalar));
-  return (
-    <dl class="lv-strip-legend" aria-label="Values at the selected step">
-      {curves.map(({ name, label, colour, values, absent, logarithmic }) => {
-        const value = values[index];
-        const bad = !absent[index] && value !== undefined && !Number.isFinite(value);
-        return (
-          <div key={name} title={logarithmic ? `${label}, on a logarithmic scale` : label}>
-            <dt>
-              <i style={{ background: `var(${colour})` }} />
-              {label}
-            </dt>
-            <dd class={bad ? "lv-bad" : ""}>
-              {absent[index] || value === undefined ? "–" : formatValue(value)}
-            </dd>
-          </div>
-        );
-      })}
-      {left.length > 0 && (
-        <div title={left.join(", ")}>
-          <dt>not drawn</dt>
-          <dd>{left.length} more</dd>
-        </div>
-      )}
-    </dl>
-  );
-}
+const [TOP, BOTTOM] = [6, 4];
 
 /**
  * Loss, metrics and learning rate over the steps, on the same axis as the map below.
  * @param {object} props
  * @param {Store} props.store
  * @param {StepAxis} props.axis
- * @param {Curve[]} props.curves
+ * @param {Curve[]} props.curves those that are drawn
  */
 export function Strip({ store, axis, curves }) {
   const [ref, { width }] = /** @type {ReturnType<typeof useSize<HTMLDivElement>>} */ (useSize());
   const plot = useRef(/** @type {uPlot | null} */ (null));
-  const names = curves.map(({ name, logarithmic }) => `${name} ${logarithmic}`).join("\n");
+  const scales = useMemo(() => curveScales(curves), [curves]);
   const data = useMemo(
     () =>
       /** @type {uPlot.AlignedData} */ ([
@@ -117,9 +37,14 @@ export function Strip({ store, axis, curves }) {
     [axis, curves],
   );
   const broken = useMemo(() => brokenRuns(axis, curves), [axis, curves]);
-  const marks = useRef(broken);
-  marks.current = broken;
+  // What the plot asks for when it draws, as it is by then.
+  const latest = useRef({ scales, broken, curves, axis });
+  latest.current = { scales, broken, curves, axis };
 
+  const shape = [
+    ...curves.map(({ name, group }) => `${name} ${group}`),
+    ...scales.map(({ log }) => log),
+  ].join("\n");
   useEffect(() => {
     const place = ref.current;
     if (!place || width <= 0) return undefined;
@@ -127,7 +52,7 @@ export function Strip({ store, axis, curves }) {
       {
         width,
         height: STRIP_HEIGHT,
-        padding: [6, 0, 4, 0],
+        padding: [TOP, 0, BOTTOM, 0],
         legend: { show: false },
         cursor: { show: false },
         select: { show: false, left: 0, top: 0, width: 0, height: 0 },
@@ -135,26 +60,39 @@ export function Strip({ store, axis, curves }) {
         scales: {
           x: { time: false, range: [0, 1] },
           ...Object.fromEntries(
-            curves.map(({ name, logarithmic }) => [
-              name,
-              logarithmic
-                ? { distr: /** @type {const} */ (3), range: logarithmicRange }
-                : { range: linearRange },
+            scales.map(({ group, log, low, high }) => [
+              group,
+              {
+                distr: log ? /** @type {const} */ (3) : /** @type {const} */ (1),
+                /** @returns {[number, number]} */
+                range: () => {
+                  const own = latest.current.scales.find((scale) => scale.group === group);
+                  return own ? [own.low, own.high] : [low, high];
+                },
+              },
             ]),
           ),
         },
         series: [
           {},
-          ...curves.map(({ name, label, colour }) => ({
+          ...curves.map(({ label, colour, group, dashed }) => ({
             label,
-            scale: name,
+            scale: group,
             stroke: cssVariable(colour),
             width: 1.5,
+            dash: dashed ? [5, 3] : undefined,
             spanGaps: true,
             points: { show: axis.positions.length < 3, size: 5 },
           })),
         ],
-        hooks: { draw: [(chart) => drawBroken(chart, marks.current)] },
+        hooks: {
+          draw: [
+            (chart) => {
+              drawPoints(chart, latest.current);
+              drawBroken(chart, latest.current.broken);
+            },
+          ],
+        },
       },
       data,
       place,
@@ -163,13 +101,14 @@ export function Strip({ store, axis, curves }) {
       plot.current?.destroy();
       plot.current = null;
     };
-  }, [width, names, theme.value, axis.positions.length < 3]);
+  }, [width, shape, theme.value, axis.positions.length < 3]);
   useEffect(() => plot.current?.setData(data), [data]);
 
   const index = store.stepIndex.value;
   const position = axis.positions[index] ?? 0;
   const choose = (/** @type {PointerEvent} */ event) =>
     store.selectStep(indexAt(axis, pointIn(event).x / width));
+  const [left, right] = scales.filter(({ group, known }) => known && group !== "learning rate");
   return (
     <div
       class="lv-strip"
@@ -188,32 +127,66 @@ export function Strip({ store, axis, curves }) {
       }}
     >
       <div class="lv-strip-plot" ref={ref} />
-      {!curves.length && <p class="lv-strip-none">No loss or metric is logged with these steps.</p>}
+      {left && <Ticks scale={left} side="left" />}
+      {right && <Ticks scale={right} side="right" />}
+      {!curves.length && (
+        <p class="lv-strip-none">
+          No loss or metric is{" "}
+          {store.view.curvesOff.value.length ? "drawn" : "logged with these steps"}.
+        </p>
+      )}
       <i class="lv-now" style={{ left: `${position * width}px` }} />
     </div>
   );
 }
 
-/**
- * @param {uPlot} _
- * @param {number} low
- * @param {number} high
- * @returns {[number, number]}
- */
-function linearRange(_, low, high) {
-  const margin = (high - low) * 0.06 || Math.abs(high) * 0.5 || 1;
-  return [low - margin, high + margin];
+/** @param {{scale: CurveScale, side: "left" | "right"}} props */
+function Ticks({ scale, side }) {
+  const { group, log } = scale;
+  return (
+    <div
+      class="lv-strip-ticks"
+      data-side={side}
+      title={`${group === "share" ? "accuracy and other shares" : group.replaceAll("_", " ")}${log ? ", logarithmic" : ""}`}
+    >
+      {curveTicks(scale).map((value) => (
+        <span
+          key={value}
+          style={{
+            top: `${TOP + (1 - unitOn(scale, value)) * (STRIP_HEIGHT - TOP - BOTTOM)}px`,
+          }}
+        >
+          {formatTick(value)}
+        </span>
+      ))}
+    </div>
+  );
 }
 
 /**
- * @param {uPlot} _
- * @param {number} low
- * @param {number} high
- * @returns {[number, number]}
+ * The values of an evaluation, as points of the colour of their curve.
+ * @param {uPlot} chart
+ * @param {{curves: Curve[], axis: StepAxis}} what
  */
-function logarithmicRange(_, low, high) {
-  const margin = (high / low) ** 0.06;
-  return [low / margin, high * margin];
+function drawPoints(chart, { curves, axis }) {
+  const { ctx: context, bbox } = chart;
+  const ratio = devicePixelRatio || 1;
+  const ground = cssVariable("--lv-surface");
+  context.save();
+  context.lineWidth = 1.5 * ratio;
+  context.fillStyle = ground;
+  for (const { points, group, colour } of curves) {
+    context.strokeStyle = cssVariable(colour);
+    for (const { step, value } of points) {
+      const x = bbox.left + positionOf(axis, step) * bbox.width;
+      const y = chart.valToPos(value, group, true);
+      context.beginPath();
+      context.arc(x, y, 3 * ratio, 0, 2 * Math.PI);
+      context.fill();
+      context.stroke();
+    }
+  }
+  context.restore();
 }
 
 /**

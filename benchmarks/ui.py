@@ -1,0 +1,122 @@
+"""Measures how quick the Layers tab is: headless Chromium over a real TensorBoard. Writes docs/benchmarks_ui.md."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from playwright.sync_api import Browser, Frame, Page, sync_playwright
+
+from tb_layerview import Keep, LayerWriter, __version__
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests"))  # the real TensorBoard and the real Chromium of the tests
+
+from chromium import find_chromium  # noqa: E402
+from serving import TensorBoardServer, run_tensorboard  # noqa: E402
+
+ROUNDS = 9
+TABLE = ROOT / "docs" / "benchmarks_ui.md"
+SIZE = {"width": 1280, "height": 800}
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One line of the table.
+
+    Attributes:
+      what: What was measured.
+      milliseconds: Each time it was.
+      goal: What it is to reach.
+    """
+
+    what: str
+    milliseconds: Sequence[float]
+    goal: str
+
+
+def steps_times_tensors(folder: str, steps: int = 1000, tensors: int = 100) -> None:
+    """Logs arrays that change slowly, as layers of ten blocks."""
+    rng = np.random.default_rng(0)
+    arrays = [(rng.normal(size=(4, 8)) * np.exp(rng.normal())).astype(np.float32) for _ in range(tensors)]
+    with LayerWriter(folder, keep=Keep(activations=0)) as writer:
+        for step in range(steps):
+            factors = 1 + 0.3 * np.sin(step / 200 + np.arange(tensors, dtype=np.float32))
+            layers = {f"block_{i // 10}/layer_{i}": factors[i] * array for i, array in enumerate(arrays)}
+            writer.write(step, layers, scalars={"loss": 1 / (step + 1)})
+
+
+@contextlib.contextmanager
+def served(log: Callable[[str], None]) -> Iterator[TensorBoardServer]:
+    """Makes a log, and serves it; goes on when TensorBoard has read all of it."""
+    with tempfile.TemporaryDirectory() as folder:
+        log(f"{folder}/run")
+        with run_tensorboard(folder, "--reload_interval=1") as server:
+            read = -1
+            while True:
+                runs = json.loads(server.get("/data/plugin/layerview/runs").body)["runs"]
+                known = runs[0]["steps"] if runs else 0
+                if known and known == read:
+                    break
+                read = known
+                time.sleep(2)
+            yield server
+
+
+def opened(page: Page, server: TensorBoardServer, state: str = "") -> Frame:
+    """Opens the tab; returns its frame as soon as there is one."""
+    page.goto(f"{server.url}/#layerview{state}")
+    frame = page.wait_for_selector("iframe[src*='plugin_entry']", state="attached").content_frame()
+    assert frame is not None
+    return frame
+
+
+def first_map(browser: Browser, server: TensorBoardServer) -> float:
+    """Milliseconds from the frame's navigation to the first map on the screen, in a browser that has cached nothing."""
+    context = browser.new_context(viewport=SIZE)
+    frame = opened(context.new_page(), server)
+    mark = "performance.getEntriesByName('layerview map')[0]?.startTime"
+    milliseconds = float(frame.wait_for_function(mark).json_value())
+    context.close()
+    return milliseconds
+
+
+def rows() -> list[Row]:
+    """Measures everything."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=find_chromium(), args=["--no-sandbox", "--disable-gpu"])
+        with served(steps_times_tensors) as server:
+            first_map(browser, server)
+            times = [first_map(browser, server) for _ in range(ROUNDS)]
+        browser.close()
+    return [Row("first map on the screen after opening the tab, 1,000 steps × 100 tensors", times, "1,000 ms")]
+
+
+def main() -> None:
+    """Measures, prints the table, and writes it to docs/benchmarks_ui.md."""
+    lines = [
+        "# Benchmarks of the tab",
+        "",
+        f"Written by `make bench-ui`: headless Chromium, {os.cpu_count()} cores, tb_layerview {__version__}.",
+        "",
+        "| what | median | 95 of 100 within | to reach |",
+        "| --- | --- | --- | --- |",
+    ]
+    for row in rows():
+        late = float(np.percentile(row.milliseconds, 95, method="higher"))
+        lines.append(f"| {row.what} | {statistics.median(row.milliseconds):.0f} ms | {late:.0f} ms | {row.goal} |")
+    TABLE.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    print("\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()

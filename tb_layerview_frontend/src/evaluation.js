@@ -1,0 +1,57 @@
+/** The run that evaluates another one: logged below it, at the training's steps. */
+
+import { signal } from "@preact/signals";
+
+import * as api from "./api.js";
+
+/** As the callback calls it within `fit`, and as Estimators do. */
+const NAMES = ["evaluate", "eval"];
+
+/**
+ * The run that evaluates a run, if there is one.
+ * @param {api.RunSummary[]} runs
+ * @param {string} name
+ * @returns {api.RunSummary | undefined}
+ */
+export function evaluationOf(runs, name) {
+  const names = NAMES.map((last) => (name === "." ? last : `${name}/${last}`));
+  return runs.find(({ run }) => names.includes(run));
+}
+
+/**
+ * @typedef {object} Evaluation
+ * @property {string} run
+ * @property {api.History | null} history
+ * @property {string} problem why there is no history, or an old one; empty if there is none
+ */
+
+/**
+ * @param {object} options
+ * @param {import("@preact/signals").ReadonlySignal<import("./run_data.js").Loadable<api.RunSummary[]>>} options.runs
+ * @param {() => string} options.name reads signals: the run that is shown
+ * @param {import("@preact/signals").ReadonlySignal<number>} options.retries
+ * @param {import("./tasks.js").Tasks} options.tasks
+ */
+export function createEvaluation({ runs, name, retries, tasks }) {
+  /** @type {import("@preact/signals").Signal<Evaluation | null>} */
+  const evaluation = signal(null);
+  const summary = () =>
+    runs.value.status === "ready" ? evaluationOf(runs.value.value, name()) : undefined;
+  tasks.onChange(
+    () => {
+      const found = summary();
+      return { run: found?.run ?? "", steps: found?.steps, retry: retries.value };
+    },
+    async ({ run }, abort) => {
+      if (evaluation.value?.run !== run) evaluation.value = null;
+      if (!run) return;
+      const history = await api.fetchHistory(run, abort);
+      if (!abort.aborted) evaluation.value = { run, history, problem: "" };
+    },
+    (problem) => {
+      const { run = "", history = null } = evaluation.value ?? { run: summary()?.run };
+      evaluation.value = { run, history, problem };
+    },
+  );
+  return evaluation;
+}

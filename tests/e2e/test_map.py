@@ -1,0 +1,365 @@
+"""The map, its strip, its filter and its steps as a person uses them, held against what LayerReader and numpy say."""
+
+from __future__ import annotations
+
+import re
+import urllib.parse
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+pytest.importorskip("playwright")
+
+from playwright.sync_api import Frame, Locator, Page, expect
+from serving import TensorBoardServer, run_tensorboard
+
+from tb_layerview import Keep, LayerReader, LayerViewCallback, LayerWriter, Select
+from tb_layerview.digest import Digest, Measurement
+from tb_layerview.log import Log
+from tb_layerview.model import Layer, Model, Tensor
+from tb_layerview.run import Run
+
+pytestmark = pytest.mark.e2e
+
+LAYERS = ("encoder/conv_1", "encoder/conv_2", "decoder/conv_1", "decoder/dense", "head")
+STEPS = 160
+NAN_AT, INF_AT = 120, 150
+
+
+def _write_plan(folder: Path) -> None:
+    """Layers of known sizes, a NaN and an inf at known steps, updates of a thousandth of their weight."""
+    rng = np.random.default_rng(0)
+    base = {path: rng.normal(size=(4, 6)) for path in LAYERS}
+    with LayerWriter(folder / "plan", keep=Keep(units=False)) as writer:
+        for step in range(STEPS):
+            arrays = {path: array * (1 + i * step / STEPS) for i, (path, array) in enumerate(base.items())}
+            if step == NAN_AT:
+                arrays["encoder/conv_2"] = np.where(np.arange(24).reshape(4, 6) == 7, np.nan, arrays["encoder/conv_2"])
+            if step >= INF_AT:
+                arrays["decoder/dense"] = np.where(np.arange(24).reshape(4, 6) < 6, np.inf, arrays["decoder/dense"])
+            scalars = {"loss": 2.0 - step / STEPS, "accuracy": step / STEPS, "learning_rate": 1e-3}
+            writer.write(step, arrays, scalars=scalars)
+            writer.write(step, {"head": base["head"]}, kind="weight")
+            writer.write(step, {"head": 1e-3 * base["head"]}, kind="update")
+    with LayerWriter(folder / "plan" / "evaluate") as writer:
+        for step in (50, 100, 150):
+            writer.write(step, {"head": base["head"]}, scalars={"loss": 1.75, "accuracy": 0.25})
+
+
+def _write_long(folder: Path, steps: int = 10_000, tensors: int = 20, bad: tuple[int, int] = (7, 6_789)) -> None:
+    """Digests of ten thousand steps, one of them of a tensor with one NaN."""
+    layers = tuple(Layer(f"layer_{i:02}") for i in range(tensors))
+    logged = tuple(Tensor(i, "activation", "output", (4, 8), "float32") for i in range(tensors))
+    log = Log(folder / "long")
+    log.describe(Model(layers, logged, software="a test"))
+    for step in range(steps):
+        measured = {
+            i: Measurement(Digest(32, int((i, step) == bad), 0, 0, 0, 16, -3.0, 3.0, 0.0, 1.0, 1.0 + i))
+            for i in range(tensors)
+        }
+        log.write(step, measured)
+    log.close()
+
+
+def _train(folder: Path) -> None:
+    """A real training, with layers of several classes."""
+    tf = pytest.importorskip("tensorflow")
+    layers = tf.keras.layers
+    model = tf.keras.Sequential(
+        [
+            tf.keras.Input((6,)),
+            layers.Dense(8, name="first"),
+            layers.ReLU(name="relu"),
+            layers.Dense(8, name="second"),
+            layers.BatchNormalization(name="norm"),
+            layers.Dense(1, name="last"),
+        ]
+    )
+    model.compile("sgd", "mse")
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(64, 6)), rng.normal(size=(64, 1))
+    model.fit(x, y, batch_size=8, verbose=0, callbacks=[LayerViewCallback(folder / "keras", schedule=1)])
+
+
+@pytest.fixture(scope="module")
+def logdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("map")
+    _write_plan(folder)
+    _write_long(folder)
+    _train(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def server(logdir: Path) -> Iterator[TensorBoardServer]:
+    with run_tensorboard(logdir, "--load_fast=false", "--reload_interval=1") as running:
+        yield running
+
+
+@pytest.fixture
+def plan(logdir: Path) -> Run:
+    return LayerReader(logdir).run("plan")
+
+
+def _open(page: Page, server: TensorBoardServer, run: str, **state: object) -> Frame:
+    """Opens the tab on a run, and returns its frame when its rows are there."""
+    fields = {"run": run, **state}
+    address = "".join(f"&p.layerview.{k}={urllib.parse.quote(str(v), safe='')}" for k, v in fields.items())
+    page.goto(f"{server.url}/#layerview{address}")
+    return _frame(page)
+
+
+def _frame(page: Page) -> Frame:
+    handle = page.wait_for_selector("iframe[src*='plugin_entry']", state="attached", timeout=30_000)
+    frame = handle.content_frame()
+    assert frame is not None
+    expect(frame.get_by_test_id("layer-row").first).to_be_visible(timeout=30_000)
+    return frame
+
+
+def _state(page: Page) -> dict[str, str]:
+    """What the address says: the field's name and its value."""
+    page.wait_for_timeout(300)  # it is written a moment after the last change
+    found = re.findall(r"p\.layerview\.(\w+)=([^&]*)", page.evaluate("location.hash"))
+    return {name: urllib.parse.unquote(value) for name, value in found}
+
+
+def _layers_shown(frame: Frame) -> list[str]:
+    """Paths of the rows that are layers, from above."""
+    rows = frame.get_by_test_id("layer-row")
+    paths = rows.evaluate_all("rows => rows.map((row) => [Number(row.id.split('-').pop()), row.dataset.path])")
+    return [path for _, path in sorted(paths) if path in LAYERS]
+
+
+def _hover(page: Page, frame: Frame, layer: str, inside: Locator, share: float) -> str:
+    """Points at a layer's row, at a share of the width of what is beside it, and returns what is said."""
+    row = frame.locator(f"[data-testid='layer-row'][data-path='{layer}']").bounding_box()
+    box = inside.bounding_box()
+    assert row is not None and box is not None
+    page.mouse.move(box["x"] + share * box["width"], row["y"] + row["height"] / 2)
+    return frame.get_by_role("tooltip").inner_text()
+
+
+def _rms(run: Run, layer: str) -> npt.NDArray[np.float64]:
+    return run.statistics("rms")[run.tensor(layer, kind="activation")]
+
+
+def test_one_nan_among_ten_thousand_steps_is_on_the_map(page: Page, server: TensorBoardServer) -> None:
+    frame = _open(page, server, "long", step=100, layer="layer_00")
+    canvas = frame.get_by_test_id("map-canvas")
+    expect(frame.get_by_test_id("next-finding")).to_be_visible(timeout=30_000)
+    page.wait_for_timeout(500)
+    # Red and not blue: where on the picture, as shares of its width and height.
+    places = canvas.evaluate(
+        """canvas => {
+          const {width, height} = canvas;
+          const {data} = canvas.getContext('2d').getImageData(0, 0, width, height);
+          const found = [];
+          for (let i = 0; i < data.length; i += 4)
+            if (data[i] > 180 && data[i + 1] < 90 && data[i + 2] < 90)
+              found.push([(i / 4 % width) / width, Math.floor(i / 4 / width) / height]);
+          return found;
+        }"""
+    )
+    across, down = np.array(places).T
+    assert across.mean() == pytest.approx(0.6789, abs=0.01)
+    assert across.max() - across.min() < 0.02
+    assert down.min() >= 7 / 20 and down.max() <= 8 / 20
+    frame.get_by_test_id("next-finding").click()
+    expect(frame.get_by_test_id("step-number")).to_have_value("6,789")
+    assert _state(page)["layer"] == "layer_07"
+
+
+@pytest.mark.parametrize("pattern", ["encoder/*", "*conv*", "*/conv_?", "*conv_[!1]", "head", "nothing*"])
+def test_a_pattern_finds_on_the_screen_what_select_takes(page: Page, server: TensorBoardServer, pattern: str) -> None:
+    frame = _open(page, server, "plan", maps="activation")
+    frame.get_by_test_id("filter").fill(pattern)
+    taken = [path for path in LAYERS if Select(include=(pattern,)).takes(path)]
+    expect(frame.get_by_test_id("filter-count")).to_have_text(f"{len(taken)} of {len(LAYERS)}")
+    assert _layers_shown(frame) == taken
+
+
+def test_the_filter_is_reached_by_slash_and_left_by_escape(page: Page, server: TensorBoardServer) -> None:
+    frame = _open(page, server, "plan")
+    frame.locator("body").press("/")
+    page.keyboard.type("dense")
+    expect(frame.get_by_test_id("filter")).to_have_value("dense")
+    assert _layers_shown(frame) == ["decoder/dense"]
+    assert _state(page)["filter"] == "dense"
+    page.keyboard.press("Escape")
+    expect(frame.get_by_test_id("filter")).to_have_value("")
+    expect(frame.get_by_test_id("filter-count")).to_have_text("")
+    assert _layers_shown(frame) == list(LAYERS)
+
+
+def test_layers_of_a_class_are_found_from_the_menu(page: Page, server: TensorBoardServer) -> None:
+    frame = _open(page, server, "keras", maps="activation")
+    frame.get_by_test_id("filter-class").select_option("Dense")
+    expect(frame.get_by_test_id("filter")).to_have_value("class:Dense")
+    expect(frame.get_by_test_id("layer-row")).to_have_count(3)
+    paths = frame.get_by_test_id("layer-row").evaluate_all("rows => rows.map((row) => row.dataset.path)")
+    assert sorted(paths) == ["first", "last", "second"]
+
+
+def test_worst_first_is_nan_and_inf_by_their_step_and_then_the_largest(
+    page: Page, server: TensorBoardServer, plan: Run
+) -> None:
+    frame = _open(page, server, "plan", maps="activation")
+    assert _layers_shown(frame) == list(LAYERS)
+    frame.get_by_test_id("order").select_option("worst")
+    expect(frame.get_by_test_id("order-words")).to_contain_text("NaN or inf, then the largest rms")
+    groups = {path: path.split("/")[0] for path in LAYERS}
+    since = {"encoder/conv_2": NAN_AT, "decoder/dense": INF_AT}
+
+    def rank(paths: list[str]) -> tuple[float, float]:
+        return min((float(since.get(path, np.inf)), -float(np.nanmax(_rms(plan, path)))) for path in paths)
+
+    expected = sorted(
+        LAYERS, key=lambda path: (rank([other for other in LAYERS if groups[other] == groups[path]]), rank([path]))
+    )
+    assert _layers_shown(frame) == expected and expected[0] == "encoder/conv_2"
+    assert _state(page)["order"] == "worst"
+
+
+def test_next_finding_walks_through_what_is_found_and_begins_again(page: Page, server: TensorBoardServer) -> None:
+    frame = _open(page, server, "plan", step=0, layer="head")
+    expect(frame.get_by_test_id("slider-mark")).to_have_count(2)
+    expect(frame.get_by_role("img", name=re.compile("NaN or inf, for the first time")).first).to_be_visible()
+    for key, step, layer in (
+        ("n", NAN_AT, "encoder/conv_2"),
+        ("n", INF_AT, "decoder/dense"),
+        ("n", NAN_AT, "encoder/conv_2"),
+        ("Shift+N", INF_AT, "decoder/dense"),
+    ):
+        page.keyboard.press(key)
+        expect(frame.get_by_test_id("step-number")).to_have_value(str(step))
+        assert _state(page)["layer"] == layer
+
+
+def test_a_healthy_run_says_what_was_searched(page: Page, server: TensorBoardServer) -> None:
+    frame = _open(page, server, "keras")
+    found = frame.get_by_test_id("nothing-found")
+    run = LayerReader(_logdir(server)).run("keras")
+    expected = f"{len(run.tensors)} tensors × {len(run.steps)} steps"
+    expect(found).to_have_attribute("title", re.compile(re.escape(expected)))
+
+
+def _logdir(server: TensorBoardServer) -> Path:
+    import json
+
+    return Path(json.loads(server.get("/data/environment").body)["data_location"])
+
+
+def test_first_and_last_step_and_the_time_since_the_start(page: Page, server: TensorBoardServer, plan: Run) -> None:
+    frame = _open(page, server, "plan", step=80)
+    page.keyboard.press("Home")
+    expect(frame.get_by_test_id("step-number")).to_have_value("0")
+    expect(frame.get_by_test_id("wall-time")).to_contain_text("+0.0 s")
+    frame.get_by_label("Last step").click()
+    expect(frame.get_by_test_id("step-number")).to_have_value(str(STEPS - 1))
+    text = frame.get_by_test_id("wall-time").inner_text()
+    since = re.search(r"\+([\d.]+) s", text)
+    assert since and f"{STEPS} of {STEPS}" in text
+    assert float(since[1]) == pytest.approx(plan.wall_times[-1] - plan.wall_times[0], rel=0.1, abs=0.06)
+
+
+def test_the_update_ratio_brings_the_updates_and_is_what_it_should_be(page: Page, server: TensorBoardServer) -> None:
+    frame = _open(page, server, "plan", maps="activation")
+    frame.get_by_test_id("statistic").select_option("update_ratio")
+    words = _hover(page, frame, "head", frame.get_by_test_id("map-update"), 0.5)
+    assert re.search(r"update ratio (0\.001|1e[−-]3)$", words, re.M), words
+    assert _state(page)["maps"] == "update"
+
+
+@pytest.mark.parametrize("statistic", ["p50", "p99", "silent", "nan", "pos_inf", "std"])
+def test_a_statistic_on_the_map_is_that_of_the_log(
+    page: Page, server: TensorBoardServer, plan: Run, statistic: str
+) -> None:
+    frame = _open(page, server, "plan", maps="activation", statistic=statistic)
+    words = _hover(page, frame, "decoder/dense", frame.get_by_test_id("map-activation"), 0.999)
+    assert f"step {STEPS - 1}" in words
+    if statistic == "silent":  # the log keeps no units
+        assert "not logged" not in words
+        expect(frame.get_by_test_id("unknown-statistic")).to_be_visible()
+        return
+    tensor = plan.tensor("decoder/dense", kind="activation")
+    value = plan.statistics(statistic)[tensor][-1]
+    if statistic in ("nan", "pos_inf"):
+        value /= 24
+        said = re.search(r"share (.*) %", words)
+        assert said and float(said[1]) == pytest.approx(100 * value, abs=0.5)
+    else:
+        said = re.search(r"(?:p50\)|p99|std) (\S+)$", words, re.M)
+        assert said and float(said[1].replace("−", "-")) == pytest.approx(value, rel=5e-3), words
+
+
+def test_colours_linear_and_by_row_stand_in_the_address_and_come_back(page: Page, server: TensorBoardServer) -> None:
+    frame = _open(page, server, "plan", maps="activation", step=10)
+    canvas = frame.get_by_test_id("map-canvas")
+    page.wait_for_timeout(500)
+    pictures = [canvas.evaluate("canvas => canvas.toDataURL()")]
+    frame.get_by_test_id("scales").click()
+    for choice in ("transform-linear", "rows-own"):
+        frame.get_by_test_id(choice).check()
+        page.wait_for_timeout(200)
+        pictures.append(canvas.evaluate("canvas => canvas.toDataURL()"))
+    assert len(set(pictures)) == 3
+    state = _state(page)
+    assert (state["transform"], state["rowScales"]) == ("linear", "1")
+    page.keyboard.press("Escape")
+    expect(frame.get_by_test_id("scales-panel")).to_have_count(0)
+    page.reload()
+    again = _frame(page)
+    page.wait_for_timeout(800)
+    assert again.get_by_test_id("map-canvas").evaluate("canvas => canvas.toDataURL()") == pictures[-1]
+
+
+def test_the_profile_says_and_selects_the_layer_at_the_step(page: Page, server: TensorBoardServer, plan: Run) -> None:
+    frame = _open(page, server, "plan", maps="activation", step=40, layer="head")
+    words = _hover(page, frame, "decoder/conv_1", frame.get_by_test_id("profile-activation"), 0.5)
+    value = re.search(r"rms (\S+)$", words, re.M)
+    assert "step 40" in words and value
+    assert float(value[1]) == pytest.approx(_rms(plan, "decoder/conv_1")[40], rel=5e-3)
+    page.mouse.down()
+    page.mouse.up()
+    state = _state(page)
+    assert (state["layer"], state["step"]) == ("decoder/conv_1", "40")
+
+
+def test_the_strip_has_the_values_at_the_step_the_evaluation_and_what_is_left_out(
+    page: Page, server: TensorBoardServer
+) -> None:
+    frame = _open(page, server, "plan", step=80)
+    loss = frame.get_by_test_id("curve-loss")
+    expect(loss).to_contain_text(f"{2.0 - 80 / STEPS:.3g}")
+    expect(loss).to_have_attribute("title", re.compile(r"plan/evaluate at step 50: 1\.75"))
+    ticks = [float(text) for text in frame.locator(".lv-strip-ticks[data-side='right'] span").first.all_inner_texts()]
+    assert ticks and all(0 <= tick <= 1 for tick in ticks), "accuracy has an axis of its own"
+    strip = frame.get_by_test_id("loss-strip").first
+    page.wait_for_timeout(300)
+    before = strip.locator("canvas").evaluate("canvas => canvas.toDataURL()")
+    frame.get_by_test_id("curve-accuracy").click()
+    expect(frame.get_by_test_id("curve-accuracy")).to_have_attribute("aria-pressed", "false")
+    page.wait_for_timeout(300)
+    assert strip.locator("canvas").evaluate("canvas => canvas.toDataURL()") != before
+    assert _state(page)["curvesOff"] == "accuracy"
+
+
+def test_what_logging_has_cost_is_told_in_full(page: Page, server: TensorBoardServer) -> None:
+    frame = _open(page, server, "keras")
+    run = LayerReader(_logdir(server)).run("keras")
+    assert run.cost is not None
+    frame.get_by_test_id("cost").click()
+    panel = frame.get_by_test_id("cost-panel")
+    share = run.cost.logging_seconds / (run.cost.training_seconds - run.cost.set_up_seconds)
+    said = re.search(r"Share of training\s+([\d.]+) %", panel.inner_text())
+    assert said and float(said[1]) == pytest.approx(100 * share, rel=0.05)
+    milliseconds = re.search(r"A logged step\s+([\d.]+) ms", panel.inner_text())
+    assert milliseconds
+    assert float(milliseconds[1]) == pytest.approx(1000 * run.cost.logging_seconds / len(run.steps), rel=0.06)
+    expect(panel).to_contain_text("the budget left out none")
+    page.keyboard.press("Escape")
+    expect(panel).to_have_count(0)
