@@ -321,7 +321,7 @@ function Toolbar({ store, ghostIndex, children }) {
 export function Choice({ field, label, testid, options }) {
   return (
     <select
-      class="lv-choice"
+      class="lv-panel-choice"
       data-testid={testid}
       aria-label={label}
       title={label}
