@@ -73,7 +73,9 @@ export function DetailPane({ store, run }) {
         {panel === "picture" && detail.status !== "error" && <Picture store={store} run={run} />}
         {panel === "distribution" && <Distribution store={store} run={run} />}
         {panel === "units" && <UnitsView store={store} run={run} />}
-        {panel === "numbers" && <Numbers store={store} run={run} record={record} />}
+        {panel === "numbers" && (
+          <Numbers store={store} run={run} record={own ? own.record : undefined} />
+        )}
       </div>
     </section>
   );

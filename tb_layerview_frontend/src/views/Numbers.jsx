@@ -9,7 +9,8 @@ import { CopyButton, TakeAlong } from "./TakeAlong.jsx";
 
 /**
  * All statistics of the whole tensor, exactly; quantiles are read off its histogram: at this step, at the logged step before, and at the first.
- * @param {{store: import("../store.js").Store, run: import("../run_data.js").Run, record: TensorRecord | null}} props
+ * @param {{store: import("../store.js").Store, run: import("../run_data.js").Run, record: TensorRecord | null | undefined}} props `record` is
+ *   undefined while it is under way
  */
 export function Numbers({ store, run, record }) {
   const index = store.stepIndex.value;
