@@ -56,6 +56,18 @@ export function palette(theme, diverging) {
   const ramp = diverging
     ? piecewise(interpolateLab, [...negative].reverse().concat(positive.slice(1)))
     : piecewise(interpolateLab, size);
+  const made = makePalette(ramp, theme);
+  palettes.set(key, made);
+  return made;
+}
+
+/**
+ * The palette of a ramp.
+ * @param {(unit: number) => string} ramp
+ * @param {Theme} theme whose special colours it has
+ * @returns {Palette}
+ */
+export function makePalette(ramp, theme) {
   const made = new Uint32Array(LEVELS + 4);
   for (let i = 0; i < LEVELS; i++) made[i] = pack(ramp(i / (LEVELS - 1)));
   const { nan, posInf, negInf, empty } = TROUBLE[theme];
@@ -63,7 +75,6 @@ export function palette(theme, diverging) {
   made[POS_INF] = pack(posInf);
   made[NEG_INF] = pack(negInf);
   made[EMPTY] = pack(empty);
-  palettes.set(key, made);
   return made;
 }
 

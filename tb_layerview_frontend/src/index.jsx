@@ -11,6 +11,7 @@ import "./styles/panes.css";
 import "./styles/map.css";
 import "./styles/colour_bar.css";
 import "./styles/detail.css";
+import "./styles/picture.css";
 import "./styles/take_along.css";
 import "./styles/distribution.css";
 import "./styles/units.css";

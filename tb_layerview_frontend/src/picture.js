@@ -1,9 +1,6 @@
-/** Pictures of tensors: how axes become panels, rows and columns, and where each element lies on the screen. */
-
-import { levelOf } from "./colour.js";
+/** Pictures of tensors: which axis lies where, which elements are shown, and both in words. */
 
 /** @typedef {import("./payload.js").Values} Values */
-/** @typedef {import("./colour.js").ColourScale} ColourScale */
 /** @typedef {import("./api.js").Kind} Kind */
 
 /**
@@ -78,188 +75,14 @@ export function planPicture(names) {
     return { row: unit, column: time, panelRow: null, panelColumn: null, choosers: [example] };
   }
   if (rank === 2) return { row: 0, column: 1, panelRow: null, panelColumn: null, choosers: [] };
-  // Anything else: the last two axes are a matrix, the one before them makes panels (heads, positions).
-  const panel = rank - 3 === example ? null : rank - 3;
-  const choosers = rest([rank - 1, rank - 2, ...(panel === null ? [] : [panel])]);
-  return { row: rank - 2, column: rank - 1, panelRow: null, panelColumn: panel, choosers };
-}
-
-/**
- * Where the elements lie on a grid of device pixels. An element's place in the data is the sum of what its pixel's column
- * and row contribute; -1 is a gap between panels.
- * @typedef {object} Layout
- * @property {number} width device pixels
- * @property {number} height device pixels
- * @property {number} scale device pixels per element
- * @property {number} aspect device pixels across per device pixel down of an element
- * @property {Int32Array} across what each pixel column adds to the place in the data
- * @property {Int32Array} down what each pixel row adds
- * @property {Int32Array} panelAcross the panel column of each pixel column, -1 for a gap
- * @property {Int32Array} panelDown the panel row of each pixel row, -1 for a gap
- * @property {number} panelsPerRow
- * @property {number} panelRows
- * @property {number} panels how many panels there are; a wrapped last row may not be full
- * @property {number} panelWidth device pixels
- * @property {number} panelHeight device pixels
- * @property {number} gap device pixels
- * @property {boolean} wraps
- */
-
-/**
- * Lays a tensor out in a given space, as large as fits.
- * @param {Plan} plan
- * @param {number[]} counts how many of each axis there are
- * @param {number} width device pixels there are
- * @param {number} height device pixels there are
- * @param {number} ratio device pixels per CSS pixel
- * @returns {Layout}
- */
-export function layOut(plan, counts, width, height, ratio) {
-  const strides = stridesOf(counts);
-  const size = (/** @type {number | null} */ axis) => (axis === null ? 1 : counts[axis]);
-  const stride = (/** @type {number | null} */ axis) => (axis === null ? 0 : strides[axis]);
-  const rows = size(plan.row);
-  const columns = size(plan.column);
-  const isVector = plan.row === null && plan.panelColumn === null;
-  // A vector wraps like words: each line of it is a panel.
-  const perLine = isVector ? vectorLine(columns, width, height, ratio) : columns;
-  const panels = isVector
-    ? Math.ceil(columns / perLine)
-    : size(plan.panelRow) * size(plan.panelColumn);
-  const wraps = isVector || plan.panelRow === null || size(plan.panelRow) === 1;
-  const many = panels > 1;
-  const largest = 40 * ratio;
-
-  let best = { scale: 0, across: 1, gap: 0, worth: 0 };
-  const candidates =
-    wraps && !isVector ? range(1, panels) : [isVector ? 1 : size(plan.panelColumn)];
-  for (const across of candidates) {
-    const downward = Math.ceil(panels / across);
-    // Gaps that can be seen are worth a tenth of the size; where there is no room for them they go.
-    for (const [gap, worth] of many
-      ? [
-          [Math.round(3 * ratio), 1.1],
-          [Math.round(2 * ratio), 1.05],
-          [Math.round(ratio), 1],
-          [0, 0.7],
-        ]
-      : [[0, 1]]) {
-      const room = Math.min(
-        (width - gap * (across - 1)) / (across * perLine),
-        (height - gap * (downward - 1)) / (downward * rows),
-      );
-      const scale = wholePixels(Math.min(largest, room));
-      if (scale * worth > best.worth) best = { scale, across, gap, worth: scale * worth };
-    }
-  }
-  const scale = Math.max(best.scale, 1e-3);
-  // Few columns (a matrix of 1,000 × 10) would be a thread: elements may be wider than high, and the other way round.
-  let aspectX = scale;
-  let aspectY = scale;
-  if (!many && plan.row !== null && !isPicture(plan)) {
-    aspectX = Math.max(scale, Math.min(width / columns, scale * 12, largest));
-    aspectY = Math.max(scale, Math.min(height / rows, scale * 12, largest));
-    if (aspectX >= 2) aspectX = Math.floor(aspectX);
-    if (aspectY >= 2) aspectY = Math.floor(aspectY);
-  } else if (isVector) {
-    aspectY = Math.max(scale, Math.min(28 * ratio, (height - best.gap * (panels - 1)) / panels));
-    if (aspectY >= 2) aspectY = Math.floor(aspectY);
-  }
-  const panelWidth = Math.max(1, Math.floor(perLine * aspectX));
-  const panelHeight = Math.max(1, Math.floor(rows * aspectY));
-  const across = best.across;
-  const downward = Math.ceil(panels / across);
-  const gap = best.gap;
-  const total = {
-    width: across * panelWidth + (across - 1) * gap,
-    height: downward * panelHeight + (downward - 1) * gap,
-  };
-  const layout = {
-    ...total,
-    scale: aspectX,
-    aspect: aspectX / aspectY,
-    across: new Int32Array(total.width).fill(-1),
-    down: new Int32Array(total.height).fill(-1),
-    panelAcross: new Int32Array(total.width).fill(-1),
-    panelDown: new Int32Array(total.height).fill(-1),
-    panelsPerRow: across,
-    panelRows: downward,
-    panels,
-    panelWidth,
-    panelHeight,
-    gap,
-    wraps,
-  };
-  const panelStrideX = isVector ? perLine : stride(plan.panelColumn);
-  const panelStrideY = isVector
-    ? perLine
-    : wraps
-      ? across * stride(plan.panelColumn)
-      : stride(plan.panelRow);
-  const columnStride = stride(plan.column);
-  const rowStride = stride(plan.row);
-  for (let x = 0; x < total.width; x++) {
-    const panel = Math.floor(x / (panelWidth + gap));
-    const inside = x - panel * (panelWidth + gap);
-    if (inside >= panelWidth) continue;
-    layout.panelAcross[x] = panel;
-    const column = Math.min(perLine - 1, Math.floor((inside * perLine) / panelWidth));
-    layout.across[x] = panel * panelStrideX + column * columnStride;
-  }
-  for (let y = 0; y < total.height; y++) {
-    const panel = Math.floor(y / (panelHeight + gap));
-    const inside = y - panel * (panelHeight + gap);
-    if (inside >= panelHeight) continue;
-    layout.panelDown[y] = panel;
-    const row = Math.min(rows - 1, Math.floor((inside * rows) / panelHeight));
-    layout.down[y] = panel * panelStrideY + row * rowStride;
-  }
-  return layout;
-}
-
-/**
- * Whole device pixels keep every element the same size; below two of them that would waste too much of the place.
- * @param {number} scale
- */
-function wholePixels(scale) {
-  return scale >= 2 ? Math.floor(scale) : scale;
-}
-
-/**
- * Whether the cells of a panel are places of a picture and must stay square.
- * @param {Plan} plan
- */
-function isPicture(plan) {
-  return plan.panelColumn !== null;
-}
-
-/**
- * How many elements of a vector go into one line.
- * @param {number} count
- * @param {number} width
- * @param {number} height
- * @param {number} ratio
- */
-function vectorLine(count, width, height, ratio) {
-  const narrowest = 6 * ratio;
-  if (count * narrowest <= width) return Math.max(1, count);
-  const lines = Math.min(
-    Math.ceil((count * narrowest) / width),
-    Math.max(1, Math.floor(height / (8 * ratio))),
-  );
-  return Math.ceil(count / lines);
-}
-
-/**
- * @param {number} from
- * @param {number} to included
- */
-function range(from, to) {
-  // Beyond some hundred columns neighbouring numbers make no visible difference.
-  const step = Math.max(1, Math.floor((to - from) / 400));
-  const numbers = [];
-  for (let i = from; i <= to; i += step) numbers.push(i);
-  return numbers;
+  // Anything else: two axes are a matrix, heads (or the axis before them) make panels.
+  const head = names.indexOf("head");
+  const free = rest(head >= 0 ? [head] : []);
+  const [upper, lower] = free.slice(-2);
+  const before = free.at(-3) ?? null;
+  const panel = head >= 0 ? head : before === example ? null : before;
+  const choosers = rest([upper, lower, ...(panel === null ? [] : [panel])]);
+  return { row: upper, column: lower, panelRow: null, panelColumn: panel, choosers };
 }
 
 /**
@@ -274,38 +97,151 @@ export function stridesOf(counts) {
   return strides;
 }
 
+/** The places of a plan that hold one axis each, and what they are called on the screen. */
+export const PLACES = /** @type {const} */ ([
+  ["row", "down"],
+  ["column", "across"],
+  ["panelColumn", "grid"],
+  ["panelRow", "grid, down"],
+]);
+
+/** @typedef {typeof PLACES[number][0]} Place */
+
+/**
+ * The plan with another axis in one of its places. The axis that was there goes where the other one came from.
+ * @param {Plan} plan
+ * @param {Place} place
+ * @param {number | null} axis null: none
+ * @returns {Plan}
+ */
+export function putAxis(plan, place, axis) {
+  const { choosers, ...places } = plan;
+  const before = places[place];
+  const from = PLACES.find(([name]) => axis !== null && places[name] === axis)?.[0];
+  /** @type {Plan} */
+  const next = { ...plan, [place]: axis };
+  if (from && from !== place) next[from] = before;
+  // A grid with one direction alone runs across, and wraps.
+  if (next.panelColumn === null && next.panelRow !== null) {
+    next.panelColumn = next.panelRow;
+    next.panelRow = null;
+  }
+  const used = PLACES.map(([name]) => next[name]);
+  const all = [...choosers, ...PLACES.flatMap(([name]) => places[name] ?? [])];
+  next.choosers = all.filter((one) => !used.includes(one)).sort((a, b) => a - b);
+  return next;
+}
+
+/**
+ * A plan as text for the address, by the names of the axes: "down=row,across=column,grid=channel".
+ * @param {Plan} plan
+ * @param {string[]} names
+ */
+export function writePlan(plan, names) {
+  return PLACES.flatMap(([place, label]) => {
+    const axis = plan[place];
+    return axis === null ? [] : [`${label.replace(", ", "-")}=${names[axis]}`];
+  }).join(",");
+}
+
+/**
+ * The plan that a text asks for; the usual one for a tensor that has not all of these axes.
+ * @param {string} text what `writePlan` makes
+ * @param {string[]} names
+ * @returns {Plan}
+ */
+export function readPlan(text, names) {
+  const usual = planPicture(names);
+  if (!text) return usual;
+  /** @type {Plan} */
+  const plan = { row: null, column: null, panelRow: null, panelColumn: null, choosers: [] };
+  for (const part of text.split(",")) {
+    const [label, name] = part.split("=");
+    const place = PLACES.find(([, known]) => known.replace(", ", "-") === label)?.[0];
+    const axis = names.indexOf(name);
+    if (!place || axis < 0 || PLACES.some(([other]) => plan[other] === axis)) return usual;
+    plan[place] = axis;
+  }
+  const used = PLACES.map(([name]) => plan[name]);
+  plan.choosers = names.map((_, axis) => axis).filter((axis) => !used.includes(axis));
+  return plan;
+}
+
+/**
+ * The shape of a cell: where more is left out between the rows of a picture than between its columns, it is higher.
+ * @param {Values["axes"]} axes
+ * @param {string[]} names
+ * @param {Plan} plan
+ * @returns {{wide: number, high: number}}
+ */
+export function cellShape(axes, names, { row, column }) {
+  if (row === null || column === null) return { wide: 1, high: 1 };
+  const isPicture = ROW_NAMES.includes(names[row]) && COLUMN_NAMES.includes(names[column]);
+  const by = isPicture ? axes[row].step / axes[column].step : 1;
+  return { wide: Math.max(1, 1 / by), high: Math.max(1, by) };
+}
+
+/**
+ * The axis of a tensor's units: its heads where it has any, else its last one.
+ * @param {string[]} names
+ * @returns {number} -1 for a scalar
+ */
+export function unitAxis(names) {
+  const head = names.indexOf("head");
+  return head >= 0 && names.includes("query") ? head : names.length - 1;
+}
+
+/**
+ * The chosen index of each axis of which one is shown, among the kept ones: the nearest to the one that is asked for.
+ * @param {Values["axes"]} axes
+ * @param {string[]} names
+ * @param {number[]} choosers
+ * @param {Record<string, number>} wanted by the axis' name, an index of the whole tensor
+ * @returns {Record<number, number>} by axis
+ */
+export function chosenIndices(axes, names, choosers, wanted) {
+  return Object.fromEntries(
+    choosers.map((axis) => {
+      const { start, step, count } = axes[axis];
+      const asked = wanted[names[axis]] ?? start;
+      return [axis, Math.max(0, Math.min(count - 1, Math.round((asked - start) / step)))];
+    }),
+  );
+}
+
 /**
  * The place in the data where the chosen indices begin.
- * @param {Plan} plan
  * @param {number[]} counts
  * @param {Record<number, number>} chosen by axis, an index among the kept ones
  */
-export function baseOffset(plan, counts, chosen) {
+export function baseOffset(counts, chosen) {
   const strides = stridesOf(counts);
-  return plan.choosers.reduce(
-    (sum, axis) => sum + strides[axis] * Math.min(chosen[axis] ?? 0, counts[axis] - 1),
+  return Object.entries(chosen).reduce(
+    (sum, [axis, index]) => sum + strides[Number(axis)] * index,
     0,
   );
 }
 
 /**
- * The place in the data of what lies at a pixel; -1 for a gap.
- * @param {Layout} layout
- * @param {number} base
- * @param {number} x
- * @param {number} y
- * @param {number} length of the data
+ * The places in the data of all elements that are shown, in the tensor's own order.
+ * @param {number[]} counts
+ * @param {Record<number, number>} chosen by axis, the kept index that is shown of it
+ * @returns {{offsets: Int32Array, shape: number[], axes: number[]}} `axes` are those that have a size in `shape`
  */
-export function offsetAt(layout, base, x, y, length) {
-  const across = layout.across[x] ?? -1;
-  const down = layout.down[y] ?? -1;
-  if (across < 0 || down < 0) return -1;
-  if (layout.wraps) {
-    const panel = layout.panelDown[y] * layout.panelsPerRow + layout.panelAcross[x];
-    if (panel >= layout.panels) return -1;
+export function shownElements(counts, chosen) {
+  const strides = stridesOf(counts);
+  const axes = counts.flatMap((_, axis) => (axis in chosen ? [] : [axis]));
+  const shape = axes.map((axis) => counts[axis]);
+  let offsets = Int32Array.of(baseOffset(counts, chosen));
+  for (const axis of axes) {
+    const longer = new Int32Array(offsets.length * counts[axis]);
+    let at = 0;
+    for (const offset of offsets) {
+      for (let i = 0; i < counts[axis]; i++) longer[at++] = offset + i * strides[axis];
+    }
+    offsets = longer;
   }
-  const offset = base + across + down;
-  return offset < length ? offset : -1;
+  return { offsets, shape, axes };
 }
 
 /**
@@ -335,122 +271,6 @@ export function offsetOf(axes, index) {
     offset += kept * strides[i];
   }
   return offset;
-}
-
-/**
- * Paints the picture: one 32-bit colour a device pixel.
- * @param {Uint32Array} pixels [height, width] of the layout
- * @param {Layout} layout
- * @param {ArrayLike<number>} data
- * @param {number} base
- * @param {ColourScale} scale
- * @param {Uint32Array} palette
- */
-export function paint(pixels, layout, data, base, scale, palette) {
-  const { width, height } = layout;
-  for (let y = 0; y < height; y++) {
-    const line = y * width;
-    // Lines of the same row of elements are the same.
-    if (
-      y > 0 &&
-      layout.down[y] === layout.down[y - 1] &&
-      layout.panelDown[y] === layout.panelDown[y - 1]
-    ) {
-      pixels.copyWithin(line, line - width, line);
-      continue;
-    }
-    for (let x = 0; x < width; x++) {
-      const offset = offsetAt(layout, base, x, y, data.length);
-      // A gap is transparent: what is behind the picture shows.
-      pixels[line + x] = offset < 0 ? 0 : palette[levelOf(scale, data[offset])];
-    }
-  }
-}
-
-/**
- * The non-finite elements that are large enough on the screen to carry a mark.
- * @param {Layout} layout
- * @param {ArrayLike<number>} data
- * @param {number} base
- * @param {number} least how many device pixels a cell must have
- * @returns {{x: number, y: number, width: number, height: number, value: number}[]} device pixels
- */
-export function nonFiniteCells(layout, data, base, least) {
-  const cells = [];
-  const xs = starts(layout.across, layout.panelAcross);
-  const ys = starts(layout.down, layout.panelDown);
-  for (const [y, height] of ys) {
-    if (height < least) continue;
-    for (const [x, width] of xs) {
-      if (width < least) continue;
-      const offset = offsetAt(layout, base, x, y, data.length);
-      if (offset >= 0 && !Number.isFinite(data[offset])) {
-        cells.push({ x, y, width, height, value: data[offset] });
-      }
-    }
-  }
-  return cells;
-}
-
-/**
- * Where each element begins along one direction, and its length.
- * @param {Int32Array} places
- * @param {Int32Array} panels
- * @returns {[number, number][]}
- */
-function starts(places, panels) {
-  /** @type {[number, number][]} */
-  const found = [];
-  for (let i = 0; i < places.length; i++) {
-    if (places[i] < 0) continue;
-    const last = found.at(-1);
-    if (last && places[i] === places[i - 1] && panels[i] === panels[i - 1]) last[1]++;
-    else found.push([i, 1]);
-  }
-  return found;
-}
-
-/**
- * The rectangle of one element, in device pixels; null if it is not on the screen.
- * @param {Layout} layout
- * @param {number} x a pixel of the element
- * @param {number} y a pixel of the element
- */
-export function cellAt(layout, x, y) {
-  if ((layout.across[x] ?? -1) < 0 || (layout.down[y] ?? -1) < 0) return null;
-  const [x0, x1] = extent(layout.across, layout.panelAcross, x);
-  const [y0, y1] = extent(layout.down, layout.panelDown, y);
-  return { x: x0, y: y0, width: x1 - x0, height: y1 - y0 };
-}
-
-/**
- * @param {Int32Array} places
- * @param {Int32Array} panels
- * @param {number} at
- * @returns {[number, number]}
- */
-function extent(places, panels, at) {
-  let from = at;
-  let to = at + 1;
-  while (from > 0 && places[from - 1] === places[at] && panels[from - 1] === panels[at]) from--;
-  while (to < places.length && places[to] === places[at] && panels[to] === panels[at]) to++;
-  return [from, to];
-}
-
-/**
- * Lowest and highest finite value of the data; [0, 0] where there is none.
- * @param {ArrayLike<number>} data
- * @returns {[number, number]}
- */
-export function finiteRange(data) {
-  let low = Infinity;
-  let high = -Infinity;
-  for (let i = 0; i < data.length; i++) {
-    const value = data[i];
-    if (value < low && value !== -Infinity) low = value;
-    if (value > high && value !== Infinity) high = value;
-  }
-  return low <= high ? [low, high] : [0, 0];
 }
 
 /**

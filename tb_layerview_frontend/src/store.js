@@ -8,6 +8,7 @@ import { createBandData } from "./band_data.js";
 import { createEvaluation } from "./evaluation.js";
 import { findings, nextFinding } from "./findings.js";
 import { createNumbersData } from "./numbers_data.js";
+import { createPictureData } from "./picture_data.js";
 import { createRunData } from "./run_data.js";
 import { defaultTensor, findTensor, openedRun, shownKinds } from "./selection.js";
 import { statisticOf } from "./statistics.js";
@@ -105,6 +106,13 @@ export function createStore(initial, end) {
   });
 
   const evaluation = createEvaluation({ runs, name: () => view.run.value, retries, tasks });
+  const picture = createPictureData({
+    data,
+    selected,
+    sort: () => view.sort.value,
+    retries,
+    tasks,
+  });
 
   /** @param {Run} run */
   function chosenTensor({ info }) {
@@ -246,6 +254,7 @@ export function createStore(initial, end) {
     ...unitData,
     bands,
     others,
+    picture,
     playing,
     roomForMaps,
     kinds,

@@ -8,6 +8,7 @@ import { decodeHistogram, decodeHistograms, decodeUnits, decodeValues } from "./
 import { isOther } from "./run_data.js";
 
 /** @typedef {import("./payload.js").Histogram} Histogram */
+/** @typedef {import("./payload.js").Values} Values */
 
 /**
  * @template T
@@ -21,7 +22,7 @@ import { isOther } from "./run_data.js";
  * @property {number} tensor
  * @property {number} step
  * @property {api.TensorRecord | null} record null where the tensor was not logged at that step
- * @property {import("./payload.js").Values | null} values null where none are kept
+ * @property {Values | null} values null where none are kept
  * @property {string} valuesProblem a sentence if the values could not be read
  * @property {Histogram | null} histogram
  */
@@ -60,6 +61,8 @@ export function createTensorData({ data, tensor, step, wantsUnits, retries, task
 
   /** @type {LruCache<Promise<Detail>>} */
   const details = new LruCache(CACHE_BYTES);
+  /** @type {LruCache<Promise<Values>>} several steps may show the values of one */
+  const kept = new LruCache(CACHE_BYTES);
   /** @type {LruCache<TensorHistory>} */
   const histories = new LruCache(CACHE_BYTES);
 
@@ -173,7 +176,7 @@ export function createTensorData({ data, tensor, step, wantsUnits, retries, task
     const key = `${name}\n${of}\n${index}\n${step}`;
     const known = details.get(key);
     if (known) return known;
-    const made = loadDetail(key, name, index, step);
+    const made = loadDetail(key, name, of, index, step);
     details.set(key, made, 1000);
     made.then(
       (value) => {
@@ -189,11 +192,12 @@ export function createTensorData({ data, tensor, step, wantsUnits, retries, task
   /**
    * @param {string} key
    * @param {string} name
+   * @param {string} of generation
    * @param {number} index
    * @param {number} step
    * @returns {Promise<Detail>}
    */
-  async function loadDetail(key, name, index, step) {
+  async function loadDetail(key, name, of, index, step) {
     /** @type {Detail} */
     const made = {
       key,
@@ -212,9 +216,7 @@ export function createTensorData({ data, tensor, step, wantsUnits, retries, task
     }
     const { values_step: valuesStep, histogram } = made.record;
     const [values, own] = await Promise.allSettled([
-      valuesStep === null
-        ? null
-        : api.fetchPayload(name, index, valuesStep, "values", end).then(decodeValues),
+      valuesStep === null ? null : valuesOf(name, of, index, valuesStep),
       histogram
         ? api.fetchPayload(name, index, step, "histogram", end).then(decodeHistogram)
         : null,
@@ -228,6 +230,41 @@ export function createTensorData({ data, tensor, step, wantsUnits, retries, task
     else made.valuesProblem = api.messageOf(values.reason);
     if (own.status === "fulfilled") made.histogram = own.value;
     return made;
+  }
+
+  /**
+   * The values that are kept at a step, from the cache if they are there.
+   * @param {string} name
+   * @param {string} of generation
+   * @param {number} index
+   * @param {number} step
+   * @returns {Promise<Values>}
+   */
+  function valuesOf(name, of, index, step) {
+    const key = `${name}\n${of}\n${index}\n${step}`;
+    const known = kept.get(key);
+    if (known) return known;
+    const made = api.fetchPayload(name, index, step, "values", end).then(decodeValues);
+    kept.set(key, made, 1000);
+    made.then(
+      ({ data }) => kept.has(key) && kept.set(key, made, 1000 + data.byteLength),
+      () => kept.delete(key),
+    );
+    return made;
+  }
+
+  /**
+   * Any tensor of the run at any step, with its values and no more.
+   * @param {number} index
+   * @param {number} step
+   * @returns {Promise<{values: Values | null, step: number | null, record: api.TensorRecord}>} the step of the values
+   */
+  async function valuesAt(index, step) {
+    const name = current.value?.name ?? "";
+    const of = generation.value;
+    const record = await api.fetchTensor(name, index, step, end);
+    const at = record.values_step;
+    return { values: at === null ? null : await valuesOf(name, of, index, at), step: at, record };
   }
 
   /**
@@ -252,5 +289,5 @@ export function createTensorData({ data, tensor, step, wantsUnits, retries, task
     }
   }
 
-  return { detail, detailPending, detailProblem, histograms, units, detailOf };
+  return { detail, detailPending, detailProblem, histograms, units, valuesAt, detailOf };
 }

@@ -1,5 +1,7 @@
 /** What a person has chosen, as it stands in the address: one list of fields for reading and writing. */
 
+import { COLOUR_MAPS } from "./picture_colours.js";
+
 /** @typedef {import("./api.js").Kind} Kind */
 /** @typedef {import("./axis.js").Spacing} Spacing */
 
@@ -20,7 +22,15 @@
  * @property {string} spacing of the step axis
  * @property {string} filter
  * @property {boolean} follow whether the newest step is shown as it comes
- * @property {string} range of the picture's colours: "all" steps or "step"
+ * @property {string} range of the picture's colours: "all" steps, this "step", each "channel", or by "hand"
+ * @property {string} low end of the range by hand, as typed
+ * @property {string} high end of it
+ * @property {string} colours map of the picture, of `COLOUR_MAPS`
+ * @property {string} sort of units: by "index", "activity", "change" since the step before or "growth" since the first
+ * @property {Record<string, number>} at which index of each axis is shown, by the axis' name
+ * @property {string} axes which axis lies where in the picture; empty: the usual ones
+ * @property {{scale: number, x: number, y: number} | null} zoom of the picture, and its middle; null: all of it
+ * @property {number[]} cell index of the element that is pointed out
  * @property {string} panel what is shown of the tensor: "picture", "distribution", "units" or "numbers"
  * @property {string} values axis of the distribution: "linear", "log" or "symlog"
  * @property {string} counts axis of the histogram: "linear" or "log"
@@ -80,7 +90,36 @@ export const FIELDS = {
   spacing: choice("linear", "log", "even"),
   filter: text(""),
   follow: flag,
-  range: choice("all", "step"),
+  range: choice("all", "step", "channel", "hand"),
+  low: text(""),
+  high: text(""),
+  colours: choice(...Object.keys(COLOUR_MAPS)),
+  sort: choice("index", "activity", "change", "growth"),
+  at: {
+    fallback: {},
+    read: (value) =>
+      Object.fromEntries(
+        [...value.matchAll(/([^,:]+):(\d+)/g)].map(([, axis, index]) => [axis, Number(index)]),
+      ),
+    write: (indices) =>
+      Object.entries(indices)
+        .map(([axis, index]) => `${axis}:${index}`)
+        .join(","),
+  },
+  axes: text(""),
+  zoom: {
+    fallback: null,
+    read: (value) => {
+      const [scale, x, y] = value.split(",").map(Number);
+      return scale > 1 && x >= 0 && x <= 1 && y >= 0 && y <= 1 ? { scale, x, y } : null;
+    },
+    write: (zoom) => (zoom ? [zoom.scale, zoom.x, zoom.y].join(",") : ""),
+  },
+  cell: {
+    fallback: [],
+    read: (value) => (/^\d+(,\d+)*$/.test(value) ? value.split(",").map(Number) : []),
+    write: (index) => index.join(","),
+  },
   panel: choice("picture", "distribution", "units", "numbers"),
   values: choice("linear", "log", "symlog"),
   counts: choice("linear", "log"),

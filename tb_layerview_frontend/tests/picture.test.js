@@ -1,20 +1,19 @@
 import { describe, expect, test } from "vitest";
 
-import { levelOf, NAN, palette, pictureScale } from "../src/colour.js";
 import {
   axisNames,
-  baseOffset,
-  cellAt,
+  cellShape,
+  chosenIndices,
   describeKept,
   describeLayout,
-  finiteRange,
-  layOut,
-  nonFiniteCells,
-  offsetAt,
   offsetOf,
-  paint,
   planPicture,
+  putAxis,
+  readPlan,
+  shownElements,
   trueIndex,
+  unitAxis,
+  writePlan,
 } from "../src/picture.js";
 
 const feature = ["example", "row", "column", "channel"];
@@ -93,98 +92,84 @@ describe("the plan of a picture", () => {
   });
 });
 
-/**
- * Every pixel's element, by brute force: which true index each pixel shows.
- * @param {string[]} names
- * @param {ReturnType<typeof kept>} axes
- * @param {Record<number, number>} chosen
- */
-function shown(names, axes, chosen = {}, width = 300, height = 200) {
-  const plan = planPicture(names);
-  const counts = axes.map(({ count }) => count);
-  const length = counts.reduce((a, b) => a * b, 1);
-  const layout = layOut(plan, counts, width, height, 1);
-  const base = baseOffset(plan, counts, chosen);
-  /** @type {Map<string, {x: number, y: number}>} */
-  const seen = new Map();
-  for (let y = 0; y < layout.height; y++) {
-    for (let x = 0; x < layout.width; x++) {
-      const offset = offsetAt(layout, base, x, y, length);
-      if (offset < 0) continue;
-      const index = trueIndex(axes, offset).join();
-      if (!seen.has(index)) seen.set(index, { x, y });
-    }
-  }
-  return { layout, seen, base };
-}
-
-describe("the layout", () => {
-  test("shows each kept element of the chosen example once, where its axes say", () => {
-    // 2 of 32 examples, every second of 9 rows, 4 columns, 5 channels.
-    const axes = kept([0, 1, 2, 32], [0, 2, 5, 9], [0, 1, 4, 4], [3, 1, 5, 16]);
-    const { seen, layout } = shown(feature, axes, { 0: 1 });
-    expect(seen.size).toBe(5 * 4 * 5);
-    const at = (/** @type {number[]} */ ...index) => {
-      const place = seen.get(index.join());
-      if (!place) throw new Error(`${index} is not shown`);
-      return place;
-    };
-    // Rows go down, columns across; the next channel is another panel.
-    expect(at(1, 2, 0, 3).y).toBeGreaterThan(at(1, 0, 0, 3).y);
-    expect(at(1, 0, 1, 3).x).toBeGreaterThan(at(1, 0, 0, 3).x);
-    expect(at(1, 0, 0, 4).x - at(1, 0, 0, 3).x).toBe(layout.panelWidth + layout.gap);
-    expect(seen.has("0,0,0,3")).toBe(false);
+describe("where a person puts the axes", () => {
+  test("an axis that is elsewhere changes places with the one that was there", () => {
+    const plan = putAxis(planPicture(feature), "column", 3);
+    expect(plan).toEqual({ row: 1, column: 3, panelRow: null, panelColumn: 2, choosers: [0] });
   });
 
-  test("of a kernel puts input channels down and output channels across", () => {
-    const { seen, layout } = shown(
-      kernel,
-      kept([0, 1, 3, 3], [0, 1, 3, 3], [0, 1, 2, 2], [0, 1, 4, 4]),
-    );
-    expect(seen.size).toBe(3 * 3 * 2 * 4);
-    expect(seen.get("0,0,1,2")).toEqual({
-      x: 2 * (layout.panelWidth + layout.gap),
-      y: layout.panelHeight + layout.gap,
-    });
+  test("an axis of which one index was shown takes the place, and the other one's index is chosen", () => {
+    const plan = putAxis(planPicture(feature), "panelColumn", 0);
+    expect(plan).toMatchObject({ panelColumn: 0, choosers: [3] });
   });
 
-  test("never leaves the space it was given", () => {
-    for (const [width, height] of [
-      [300, 200],
-      [37, 200],
-      [520, 60],
-      [64, 64],
-    ]) {
-      for (const [names, axes] of /** @type {[string[], ReturnType<typeof kept>][]} */ ([
-        [feature, kept([0, 1, 2, 32], [0, 1, 14, 14], [0, 1, 14, 14], [0, 1, 64, 64])],
-        [kernel, kept([0, 1, 3, 3], [0, 1, 3, 3], [0, 1, 16, 16], [0, 1, 16, 16])],
-        [["input", "unit"], kept([0, 1, 200, 200], [0, 1, 10, 10])],
-        [["unit"], kept([0, 1, 1000, 1000])],
-        [["unit"], kept([0, 1, 3, 3])],
-      ])) {
-        const { layout } = shown(names, axes, {}, width, height);
-        expect(layout.width).toBeLessThanOrEqual(width + 1);
-        expect(layout.height).toBeLessThanOrEqual(height + 1);
+  test("a grid with one direction left wraps", () => {
+    const plan = putAxis(planPicture(kernel), "panelColumn", null);
+    expect(plan).toMatchObject({ panelColumn: 2, panelRow: null, choosers: [3] });
+  });
+
+  test("is written by names, and read back where the tensor has these axes", () => {
+    const plan = putAxis(planPicture(kernel), "row", 3);
+    const text = writePlan(plan, kernel);
+    expect(text).toBe("down=channel,across=column,grid=row,grid-down=input channel");
+    expect(readPlan(text, kernel)).toEqual(plan);
+    expect(readPlan(text, feature)).toEqual(planPicture(feature));
+    expect(readPlan("down=row,across=row", kernel)).toEqual(planPicture(kernel));
+    expect(readPlan("nonsense", kernel)).toEqual(planPicture(kernel));
+  });
+
+  test("every choice of any rank leaves each axis in one place", () => {
+    for (let rank = 1; rank <= 6; rank++) {
+      const plan = planPicture(axisNames([], rank, "activation"));
+      for (const place of /** @type {const} */ (["row", "column", "panelColumn", "panelRow"])) {
+        for (let axis = -1; axis < rank; axis++) {
+          const next = putAxis(plan, place, axis < 0 ? null : axis);
+          const used = [next.row, next.column, next.panelRow, next.panelColumn, ...next.choosers];
+          expect(used.filter((one) => one !== null).sort()).toEqual([...Array(rank).keys()]);
+        }
       }
     }
   });
+});
 
-  test("wraps a long vector into lines and loses no element", () => {
-    const { seen } = shown(["unit"], kept([0, 1, 131, 131]));
-    expect(seen.size).toBe(131);
-    expect(seen.get("130")?.y).toBeGreaterThan(seen.get("0")?.y ?? Infinity);
+test("heads make panels wherever they are among the axes", () => {
+  expect(planPicture(["input", "head", "unit"])).toMatchObject({
+    row: 0,
+    column: 2,
+    panelColumn: 1,
+  });
+});
+
+test("units are the last axis, but of attention the heads", () => {
+  expect(unitAxis(feature)).toBe(3);
+  expect(unitAxis(["example", "head", "query", "key"])).toBe(1);
+  expect(unitAxis([])).toBe(-1);
+});
+
+test("a cell is higher where more rows than columns are left out", () => {
+  const axes = kept([0, 1, 2, 2], [0, 2, 16, 32], [0, 1, 32, 32], [0, 1, 3, 3]);
+  expect(cellShape(axes, feature, planPicture(feature))).toEqual({ wide: 1, high: 2 });
+  const matrix = kept([0, 2, 5, 10], [0, 1, 5, 5]);
+  expect(cellShape(matrix, ["input", "unit"], planPicture(["input", "unit"]))).toEqual({
+    wide: 1,
+    high: 1,
+  });
+});
+
+describe("what is shown", () => {
+  const axes = kept([0, 1, 2, 32], [4, 3, 3, 20], [0, 1, 2, 2]);
+
+  test("is the kept index nearest to the one that is asked for", () => {
+    const names = ["example", "depth", "unit"];
+    expect(chosenIndices(axes, names, [0, 1], { example: 9, depth: 6 })).toEqual({ 0: 1, 1: 1 });
+    expect(chosenIndices(axes, names, [0, 1], {})).toEqual({ 0: 0, 1: 0 });
   });
 
-  test("shows a scalar", () => {
-    const { seen } = shown([], []);
-    expect([...seen.keys()]).toEqual([""]);
-  });
-
-  test("shows no element in the free places of a last row that is not full", () => {
-    const axes = kept([0, 1, 1, 1], [0, 1, 8, 8], [0, 1, 8, 8], [0, 1, 7, 7]);
-    const { layout, seen } = shown(feature, axes, {}, 100, 100);
-    expect(layout.panelsPerRow * layout.panelRows).toBeGreaterThan(7);
-    expect(seen.size).toBe(8 * 8 * 7);
+  test("keeps the tensor's own order", () => {
+    const found = shownElements([2, 3, 2], { 1: 2 });
+    expect([...found.offsets]).toEqual([4, 5, 10, 11]);
+    expect(found).toMatchObject({ shape: [2, 2], axes: [0, 2] });
+    expect([...shownElements([], {}).offsets]).toEqual([0]);
   });
 });
 
@@ -206,51 +191,6 @@ describe("indices", () => {
     expect(offsetOf(axes, [2, 1, 5])).toBe(-1);
     expect(offsetOf(axes, [0, 1, 0])).toBe(-1);
   });
-});
-
-describe("painting", () => {
-  test("gives each pixel its element's colour, gaps none, and NaN its own", () => {
-    const data = Float32Array.from([0, 1, 2, NaN]);
-    const plan = planPicture(kernel);
-    const layout = layOut(plan, [1, 1, 1, 4], 100, 20, 1);
-    const colours = palette("light", false);
-    const scale = pictureScale([0, 2]);
-    const pixels = new Uint32Array(layout.width * layout.height);
-    paint(pixels, layout, data, 0, scale, colours);
-    const firsts = [0, 1, 2, 3].map((panel) => pixels[panel * (layout.panelWidth + layout.gap)]);
-    expect(firsts).toEqual([
-      colours[levelOf(scale, 0)],
-      colours[levelOf(scale, 1)],
-      colours[levelOf(scale, 2)],
-      colours[NAN],
-    ]);
-    expect(layout.gap).toBeGreaterThan(0);
-    expect(pixels[layout.panelWidth]).toBe(0);
-  });
-
-  test("marks non-finite cells that are large enough", () => {
-    const layout = layOut(planPicture(["input", "unit"]), [2, 2], 40, 40, 1);
-    const cells = nonFiniteCells(layout, [0, NaN, Infinity, 1], 0, 7);
-    expect(cells.map(({ value }) => value)).toEqual([NaN, Infinity]);
-    expect(cells[0]).toMatchObject({ x: layout.width / 2, y: 0 });
-    expect(nonFiniteCells(layout, [0, NaN, Infinity, 1], 0, 1000)).toEqual([]);
-  });
-
-  test("knows the rectangle of an element", () => {
-    const layout = layOut(planPicture(["input", "unit"]), [2, 2], 40, 40, 1);
-    const half = layout.width / 2;
-    expect(cellAt(layout, half + 1, 3)).toEqual({
-      x: half,
-      y: 0,
-      width: half,
-      height: layout.height / 2,
-    });
-  });
-});
-
-test("the range of some data is that of its finite elements", () => {
-  expect(finiteRange([NaN, 3, -Infinity, -1, Infinity])).toEqual([-1, 3]);
-  expect(finiteRange([NaN])).toEqual([0, 0]);
 });
 
 describe("what is kept, in words", () => {

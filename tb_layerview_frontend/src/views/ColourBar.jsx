@@ -1,7 +1,9 @@
 import { cssColour, LEVELS, palette, scaleTicks, toUnit, TROUBLE } from "../colour.js";
-import { formatValue } from "../format.js";
+import { formatCount, formatValue } from "../format.js";
 import { theme } from "../host.js";
 import { useCanvas, useSize } from "./hooks.js";
+
+/** @typedef {import("../picture_paint.js").Counts} Counts */
 
 /**
  * A colour scale with its numbers, and what stands for values that are no numbers.
@@ -9,14 +11,22 @@ import { useCanvas, useSize } from "./hooks.js";
  * @param {import("../colour.js").ColourScale} props.scale
  * @param {string} props.label what the colours are
  * @param {(value: number) => string} [props.format]
- * @param {{low: boolean, high: boolean}} [props.clipped] whether values lie beyond the ends
- * @param {{nan: boolean, posInf: boolean, negInf: boolean}} [props.marks] which of them are on the picture
- * @param {[string, string]} [props.ends] words instead of numbers, where they differ from row to row
+ * @param {import("../colour.js").Palette} [props.palette] the usual one of the scale if it is left out
+ * @param {[string, string]} [props.ends] what stands at the ends where they are no numbers
+ * @param {Counts} [props.counts] of the picture: what lies beyond the ends, and what is no number
  * @param {boolean} [props.hatched] whether troubled cells of a map are
  */
-export function ColourBar({ scale, label, format = formatValue, clipped, marks, ends, hatched }) {
+export function ColourBar({
+  scale,
+  label,
+  format = formatValue,
+  palette: given,
+  ends,
+  counts,
+  hatched,
+}) {
   const [ref, { width }] = /** @type {ReturnType<typeof useSize<HTMLDivElement>>} */ (useSize());
-  const colours = palette(theme.value, scale.diverging);
+  const colours = given ?? palette(theme.value, scale.diverging);
   const canvas = useCanvas(
     width,
     10,
@@ -30,20 +40,24 @@ export function ColourBar({ scale, label, format = formatValue, clipped, marks, 
     },
     [colours],
   );
-  const ticks = fitting(scaleTicks(scale), scale, format, width);
+  const ticks = ends ? [] : fitting(scaleTicks(scale), scale, format, width);
   const trouble = TROUBLE[theme.value];
   return (
     <div
       class="lv-colourbar"
       role="img"
-      aria-label={`${label}, from ${ends ? ends.join(" to ") : `${format(scale.low)} to ${format(scale.high)}`}`}
+      aria-label={inWords(label, ends ?? [format(scale.low), format(scale.high)], counts)}
     >
       <span class="lv-colourbar-label">{label}</span>
       <div class="lv-colourbar-scale">
         <div class="lv-colourbar-ramp" ref={ref}>
           <canvas ref={canvas} />
-          {clipped?.low && <span class="lv-clip lv-clip-low" title="Some values lie below" />}
-          {clipped?.high && <span class="lv-clip lv-clip-high" title="Some values lie above" />}
+          {counts && counts.low > 0 && (
+            <span class="lv-clip lv-clip-low" title={`${formatCount(counts.low)} lie below`} />
+          )}
+          {counts && counts.high > 0 && (
+            <span class="lv-clip lv-clip-high" title={`${formatCount(counts.high)} lie above`} />
+          )}
         </div>
         <div class="lv-colourbar-ticks" aria-hidden="true">
           {ends?.map((end, i) => (
@@ -51,7 +65,7 @@ export function ColourBar({ scale, label, format = formatValue, clipped, marks, 
               {end}
             </span>
           ))}
-          {(ends ? [] : ticks).map((value) => (
+          {ticks.map((value) => (
             <span
               key={value}
               style={{ left: `${Math.min(1, Math.max(0, toUnit(scale, value))) * 100}%` }}
@@ -67,32 +81,50 @@ export function ColourBar({ scale, label, format = formatValue, clipped, marks, 
           NaN or inf
         </span>
       )}
-      {marks?.nan && (
-        <span class="lv-mark">
-          <i class="lv-swatch" style={{ background: trouble.nan }}>
-            ×
-          </i>
-          NaN
+      {counts && counts.low + counts.high > 0 && (
+        <span
+          class="lv-mark"
+          title="Elements beyond the ends have the end's colour"
+          data-testid="clipped"
+        >
+          {formatCount(counts.low + counts.high)} beyond
         </span>
       )}
-      {marks?.posInf && (
-        <span class="lv-mark">
-          <i class="lv-swatch" style={{ background: trouble.posInf }}>
-            +
-          </i>
-          +inf
-        </span>
-      )}
-      {marks?.negInf && (
-        <span class="lv-mark">
-          <i class="lv-swatch" style={{ background: trouble.negInf }}>
-            −
-          </i>
-          −inf
-        </span>
-      )}
+      {counts &&
+        MARKS.filter(([name]) => counts[name]).map(([name, sign, words]) => (
+          <span key={name} class="lv-mark" data-testid={`mark-${name}`}>
+            <i
+              class={`lv-swatch lv-swatch-${name.toLowerCase()}`}
+              style={{ "--lv-swatch": trouble[name] }}
+            >
+              <b>{sign}</b>
+            </i>
+            {words} {formatCount(counts[name])}
+          </span>
+        ))}
     </div>
   );
+}
+
+const MARKS = /** @type {const} */ ([
+  ["nan", "×", "NaN"],
+  ["posInf", "+", "+inf"],
+  ["negInf", "−", "−inf"],
+]);
+
+/**
+ * @param {string} label
+ * @param {[string, string]} ends
+ * @param {Counts | undefined} counts
+ */
+function inWords(label, ends, counts) {
+  const parts = [`${label} from ${ends[0]} to ${ends[1]}`.trim()];
+  if (counts?.low) parts.push(`${formatCount(counts.low)} elements below`);
+  if (counts?.high) parts.push(`${formatCount(counts.high)} above`);
+  for (const [name, , words] of MARKS) {
+    if (counts?.[name]) parts.push(`${formatCount(counts[name])} ${words}`);
+  }
+  return parts.join(", ");
 }
 
 const DIGIT_WIDTH = 6.5;

@@ -1,30 +1,27 @@
-import { useEffect, useMemo, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 
-import { LEVELS, levelOf, palette, pictureScale, toUnit, TROUBLE } from "../colour.js";
-import { formatCount, formatExact } from "../format.js";
-import { rangeOverSteps } from "../histogram.js";
-import { theme } from "../host.js";
-import {
-  axisNames,
-  baseOffset,
-  cellAt,
-  describeKept,
-  describeLayout,
-  finiteRange,
-  layOut,
-  nonFiniteCells,
-  offsetAt,
-  offsetOf,
-  paint,
-  planPicture,
-  trueIndex,
-} from "../picture.js";
+import { formatCount, formatExact, formatValue } from "../format.js";
+import { describeKept, describeLayout, trueIndex } from "../picture.js";
 import { ColourBar } from "./ColourBar.jsx";
-import { cssVariable, pointIn, useCanvas, useSize } from "./hooks.js";
+import { ExampleBeside } from "./ExampleBeside.jsx";
+import { HeadReach } from "./HeadReach.jsx";
+import { PictureCanvas } from "./PictureCanvas.jsx";
+import { PictureControls } from "./PictureControls.jsx";
+import { PictureTakeAlong } from "./PictureTakeAlong.jsx";
+import { Readout } from "./Readout.jsx";
+import { Slices } from "./Slices.jsx";
+import { usePicture } from "./use_picture.js";
 
 /** @typedef {import("../store.js").Store} Store */
 /** @typedef {import("../run_data.js").Run} Run */
-/** @typedef {import("../payload.js").Values} Values */
+/** @typedef {import("../tensor_data.js").Detail} Detail */
+/** @typedef {import("../payload.js").Histogram} Histogram */
+/** @typedef {import("./use_picture.js").PictureModel} PictureModel */
+
+/**
+ * What a picture is made of; it appears as a whole.
+ * @typedef {{detail: Detail, bySteps: (Histogram | null)[] | null}} Shown
+ */
 
 /**
  * The kept values as a picture, with the value under the pointer.
@@ -32,98 +29,247 @@ import { cssVariable, pointIn, useCanvas, useSize } from "./hooks.js";
  */
 export function Picture({ store, run }) {
   const loaded = store.detail.value;
-  const pending = store.detailPending.value;
+  const last = useRef(/** @type {Shown | null} */ (null));
   const detail = loaded.status === "ready" ? loaded.value : null;
-  const values = detail?.values ?? null;
-  const stale = detail !== null && detail.tensor !== store.tensor.value;
-  const [chosen, setChosen] = useState(/** @type {Record<number, number>} */ ({}));
-  // Another tensor has other axes.
-  useEffect(() => setChosen({}), [detail?.tensor]);
-
-  if (!detail) return <div class="lv-picture lv-message">Loading the values…</div>;
-  const tensor = run.info.tensors[detail.tensor];
-  if (!detail.record) {
+  const next = detail && complete(store, detail);
+  if (next) last.current = next;
+  // Until the range of the colours is known too, the picture from before stays: it does not appear and then change.
+  const shown = next ?? last.current;
+  if (!shown) return <Message>Loading the values…</Message>;
+  const tensor = run.info.tensors[shown.detail.tensor];
+  const { record, values, valuesProblem, step } = shown.detail;
+  if (!record) return <Message>This tensor was not logged at step {formatCount(step)}.</Message>;
+  if (valuesProblem) {
     return (
-      <div class="lv-picture lv-message">
-        This tensor was not logged at step {formatCount(detail.step)}.
-      </div>
-    );
-  }
-  if (detail.valuesProblem) {
-    return (
-      <div class="lv-picture lv-message" role="alert">
-        <p class="lv-error">{detail.valuesProblem}</p>
+      <Message alert>
+        <p class="lv-error">{valuesProblem}</p>
         <p>The statistics above are whole: they lie in the event file.</p>
-      </div>
+      </Message>
     );
   }
+  if (!values && record.size === 1) return <TheOneValue record={record} />;
   if (!values || !tensor) {
     return (
-      <div class="lv-picture lv-message">
+      <Message>
         <p>
           No values of this tensor are kept, only its statistics and histograms. What is kept is
           chosen when logging, with <code>keep=</code>.
         </p>
-      </div>
+      </Message>
     );
   }
-  const names = axisNames(tensor.axes, values.axes.length, tensor.kind);
-  const other = detail.record.values_step;
+  const stale = shown.detail.tensor !== store.tensor.value;
+  const pending = stale || store.detailPending.value;
+  return (
+    <TensorPicture
+      store={store}
+      run={run}
+      tensor={tensor}
+      detail={shown.detail}
+      values={values}
+      bySteps={shown.bySteps}
+      pending={pending}
+    />
+  );
+}
+
+/**
+ * @param {Store} store
+ * @param {Detail} detail
+ * @returns {Shown | null} null while something of it is missing
+ */
+function complete(store, detail) {
+  if (!detail.values) return { detail, bySteps: null };
+  const histograms = store.histograms.value;
+  if (histograms.status === "ready" && histograms.value.tensor === detail.tensor) {
+    return { detail, bySteps: histograms.value.bySteps };
+  }
+  return histograms.status === "error" ? { detail, bySteps: null } : null;
+}
+
+/**
+ * @param {object} props
+ * @param {Store} props.store
+ * @param {Run} props.run
+ * @param {import("../api.js").Tensor} props.tensor
+ * @param {Detail} props.detail
+ * @param {import("../payload.js").Values} props.values
+ * @param {(Histogram | null)[] | null} props.bySteps
+ * @param {boolean} props.pending
+ */
+function TensorPicture({ store, run, tensor, detail, values, bySteps, pending }) {
+  const { view } = store;
+  const picture = usePicture(store, tensor, detail, values, bySteps);
+  const { names, chosen } = picture;
+  const [hover, setHover] = useState(/** @type {number[] | null} */ (null));
+  const canvas = useRef(/** @type {HTMLCanvasElement | null} */ (null));
+  const opened = useRef(detail.tensor);
+  useEffect(() => {
+    if (opened.current === detail.tensor) return;
+    // Another tensor has other elements.
+    opened.current = detail.tensor;
+    setHover(null);
+    view.cell.value = [];
+    view.zoom.value = null;
+  }, [detail.tensor]);
+
+  const pointedOut = view.cell.value.map((at, axis) =>
+    axis in chosen && values.axes[axis]
+      ? values.axes[axis].start + values.axes[axis].step * chosen[axis]
+      : at,
+  );
+  const index = hover ?? (pointedOut.length ? pointedOut : null);
+  const example = exampleOf(picture, index);
+  const isAttention = tensor.kind === "activation" && tensor.name === "scores";
+  return (
+    <div
+      class={`lv-picture${pending ? " lv-pending" : ""}`}
+      data-testid="tensor-picture"
+      data-step={detail.step}
+      data-tensor={detail.tensor}
+    >
+      <div class="lv-picture-head">
+        <Kept run={run} tensor={tensor} detail={detail} picture={picture} />
+        <PictureTakeAlong
+          run={run}
+          tensor={tensor}
+          step={stepOf(detail)}
+          picture={picture}
+          canvas={canvas}
+        />
+      </div>
+      <div class="lv-picture-controls">
+        <Slices
+          values={values}
+          names={names}
+          chosen={chosen}
+          onChoose={(name, at) => (view.at.value = { ...view.at.value, [name]: at })}
+        />
+        <PictureControls store={store} picture={picture} />
+      </div>
+      {(picture.rangeProblem || picture.orders.problem) && (
+        <p class="lv-picture-problem" role="alert">
+          {[picture.rangeProblem, picture.orders.problem].filter(Boolean).join(" ")}
+        </p>
+      )}
+      <div class="lv-picture-body">
+        {example !== null && (
+          <ExampleBeside
+            run={run}
+            input={store.picture.input.value}
+            output={store.picture.output.value}
+            example={example}
+            shown={detail.key}
+          />
+        )}
+        <PictureCanvas
+          picture={picture}
+          view={view.zoom.value}
+          onView={(zoom) => (view.zoom.value = zoom)}
+          cell={view.cell.value}
+          onCell={(cell) => (view.cell.value = cell)}
+          hover={hover}
+          onHover={(at) => hover?.join() !== at?.join() && setHover(at)}
+          label={`${describeLayout(picture.plan, names) || "The value"}, as a picture.`}
+          canvasRef={canvas}
+        />
+      </div>
+      {isAttention && <HeadReach picture={picture} />}
+      <div class="lv-picture-foot">
+        <Readout
+          values={values}
+          names={names}
+          index={index}
+          pinned={!hover && index !== null}
+          more={unitRange(picture, index)}
+        />
+        <ColourBar
+          scale={picture.scale}
+          label=""
+          palette={picture.palette}
+          ends={picture.perUnit ? ["its lowest", "its highest"] : undefined}
+          counts={picture.marks}
+        />
+      </div>
+    </div>
+  );
+}
+
+/**
+ * A tensor of a single element: its statistics are its value.
+ * @param {{record: import("../api.js").TensorRecord}} props
+ */
+function TheOneValue({ record }) {
+  const value = record.nan
+    ? NaN
+    : record.pos_inf
+      ? Infinity
+      : record.neg_inf
+        ? -Infinity
+        : record.mean;
+  return (
+    <div class="lv-picture">
+      <p class="lv-kept" data-testid="kept">
+        <span class="lv-caption">shown</span> the one value, exactly
+      </p>
+      <p
+        class={`lv-one-value${Number.isFinite(value) ? "" : " lv-bad"}`}
+        data-testid="one-value"
+        data-value={String(value)}
+      >
+        {formatExact(value)}
+      </p>
+    </div>
+  );
+}
+
+/** At which step the values are kept. @param {Detail} detail */
+const stepOf = ({ record, step }) => record?.values_step ?? step;
+
+/**
+ * Which part of the tensor is shown, at which precision, of which step.
+ * @param {{run: Run, tensor: import("../api.js").Tensor, detail: Detail, picture: PictureModel}} props
+ */
+function Kept({ run, tensor, detail, picture: { values, names, plan, chosen } }) {
+  const step = stepOf(detail);
+  const single = Object.keys(chosen)
+    .map(Number)
+    .filter((axis) => values.axes[axis].count > 1)
+    .map((axis) => names[axis]);
   const how = [
-    describeLayout(planPicture(names), names),
-    tensor.kind !== "weight" && run.info.probe ? probeInWords(run.info.probe) : "",
+    describeLayout(plan, names),
+    tensor.kind !== "weight" && tensor.kind !== "update" && run.info.probe
+      ? probeInWords(run.info.probe)
+      : "",
   ]
     .filter(Boolean)
     .join(" · ");
   return (
-    <div class={`lv-picture${stale || pending ? " lv-pending" : ""}`}>
-      <div class="lv-picture-head">
-        <p class="lv-kept" data-testid="kept">
-          <span class="lv-caption">shown</span> {describeKept(values.axes, names)},{" "}
-          {values.precision}
-          {other !== null && other !== detail.step && (
-            <b
-              class="lv-other-step"
-              data-testid="values-step"
-              title={`At step ${formatCount(detail.step)} the statistics and the histogram are kept, values are not.`}
-            >
-              , of step {formatCount(other)}, the nearest that is kept
-            </b>
-          )}
-          <span class="lv-caption lv-layout" title={how}>
-            {how}
-          </span>
-        </p>
-        <Choosers
-          values={values}
-          names={names}
-          chosen={chosen}
-          onChoose={(axis, index) => setChosen({ ...chosen, [axis]: index })}
-        />
-        <label class="lv-select" title="What the colours reach over">
-          <select
-            data-testid="picture-range"
-            aria-label="What the colours reach over"
-            value={store.view.range.value}
-            onChange={(event) => {
-              store.view.range.value = event.currentTarget.value;
-            }}
-          >
-            <option value="all">colours over all steps</option>
-            <option value="step">colours of this step</option>
-          </select>
-        </label>
-      </div>
-      <PictureCanvas
-        store={store}
-        values={values}
-        names={names}
-        chosen={chosen}
-        tensor={detail.tensor}
-      />
-    </div>
+    <p class="lv-kept" data-testid="kept">
+      <span class="lv-caption">shown</span> {describeKept(values.axes, names)}
+      {single.length > 0 && `, one ${single.join(" and one ")} at a time`},{" "}
+      <span title={PRECISIONS[values.precision]}>{values.precision}</span>
+      {step !== detail.step && (
+        <b
+          class="lv-other-step"
+          data-testid="values-step"
+          title={`At step ${formatCount(detail.step)} the statistics and the histogram are kept, values are not.`}
+        >
+          ; values of step {formatCount(step)}, the nearest that keeps values
+        </b>
+      )}
+      <span class="lv-caption lv-layout" title={how}>
+        {how}
+      </span>
+    </p>
   );
 }
+
+const PRECISIONS = {
+  float16: "Kept to 11 binary digits: within 0.05 % of the true value",
+  float32: "Kept as float32",
+  float64: "Kept as float64",
+};
 
 /**
  * On which inputs activations and gradients were computed.
@@ -135,335 +281,39 @@ function probeInWords({ source, examples, training }) {
 }
 
 /**
- * One chooser for each axis of which one index is shown at a time.
- * @param {object} props
- * @param {Values} props.values
- * @param {string[]} props.names
- * @param {Record<number, number>} props.chosen
- * @param {(axis: number, index: number) => void} props.onChoose
+ * The example that is looked at: the chosen one, or the one that is pointed at.
+ * @param {PictureModel} picture
+ * @param {number[] | null} index
  */
-function Choosers({ values, names, chosen, onChoose }) {
-  const plan = planPicture(names);
-  return (
-    <>
-      {plan.choosers
-        .filter((axis) => values.axes[axis].size > 1)
-        .map((axis) => {
-          const { start, step, count } = values.axes[axis];
-          const index = Math.min(chosen[axis] ?? 0, count - 1);
-          return (
-            <span key={axis} class="lv-chooser" role="group" aria-label={names[axis]}>
-              <span class="lv-caption">{names[axis]}</span>
-              <button
-                type="button"
-                aria-label={`Previous ${names[axis]}`}
-                disabled={index === 0}
-                onClick={() => onChoose(axis, index - 1)}
-              >
-                ◀
-              </button>
-              <output>{start + step * index}</output>
-              <button
-                type="button"
-                aria-label={`Next ${names[axis]}`}
-                disabled={index >= count - 1}
-                onClick={() => onChoose(axis, index + 1)}
-              >
-                ▶
-              </button>
-            </span>
-          );
-        })}
-    </>
-  );
+function exampleOf({ values, names, chosen, base }, index) {
+  const axis = names.indexOf("example");
+  if (axis < 0) return null;
+  if (axis in chosen) return trueIndex(values.axes, base)[axis];
+  return index?.[axis] ?? values.axes[axis].start;
+}
+
+/**
+ * With a range for each unit, that of the element's unit.
+ * @param {PictureModel} picture
+ * @param {number[] | null} index
+ */
+function unitRange({ perUnit, values, names, unit }, index) {
+  if (!perUnit || !index) return "";
+  const { start, step } = values.axes[unit];
+  const scale = perUnit[(index[unit] - start) / step];
+  if (!scale) return "";
+  return `colours of ${names[unit]} ${index[unit]}: ${formatValue(scale.low)} to ${formatValue(scale.high)}`;
 }
 
 /**
  * @param {object} props
- * @param {Store} props.store
- * @param {Values} props.values
- * @param {string[]} props.names
- * @param {Record<number, number>} props.chosen
- * @param {number} props.tensor
+ * @param {import("preact").ComponentChildren} props.children
+ * @param {boolean} [props.alert]
  */
-function PictureCanvas({ store, values, names, chosen, tensor }) {
-  const [ref, size] = /** @type {ReturnType<typeof useSize<HTMLDivElement>>} */ (useSize());
-  /** The element under the pointer, and the one that was clicked, as indices of the whole tensor. */
-  const [hover, setHover] = useState(/** @type {number[] | null} */ (null));
-  const [pinned, setPinned] = useState(/** @type {number[] | null} */ (null));
-  useEffect(() => {
-    setHover(null);
-    setPinned(null);
-  }, [tensor]);
-
-  const ratio = window.devicePixelRatio || 1;
-  const plan = useMemo(() => planPicture(names), [names.join("\n")]);
-  const counts = values.axes.map(({ count }) => count);
-  const layout = useMemo(
-    () =>
-      layOut(
-        plan,
-        counts,
-        Math.max(1, Math.floor(size.width * ratio)),
-        Math.max(1, Math.floor(size.height * ratio)),
-        ratio,
-      ),
-    [plan, counts.join(), size.width, size.height, ratio],
-  );
-  const base = baseOffset(plan, counts, chosen);
-  const { data } = values;
-  const range = usePictureRange(store, tensor, data);
-  const scale = useMemo(() => pictureScale(range), [range[0], range[1]]);
-  const facts = useMemo(() => inspect(data, scale), [data, scale]);
-  const colours = palette(theme.value, scale.diverging);
-
-  const width = layout.width / ratio;
-  const height = layout.height / ratio;
-  const visible = size.width > 0 && size.height > 0 && data.length > 0;
-  const canvas = useCanvas(
-    visible ? width : 0,
-    visible ? height : 0,
-    (context) => {
-      const image = new ImageData(layout.width, layout.height);
-      paint(new Uint32Array(image.data.buffer), layout, data, base, scale, colours);
-      context.putImageData(image, 0, 0);
-      drawPanelFrames(context, layout);
-      drawNonFinite(context, nonFiniteCells(layout, data, base, 7 * ratio), ratio);
-    },
-    [layout, data, base, scale, colours, theme.value],
-  );
-
-  /** @param {number} x @param {number} y device pixels @returns {number[] | null} */
-  const indexAt = (x, y) => {
-    const offset = offsetAt(layout, base, x, y, data.length);
-    return offset < 0 ? null : trueIndex(values.axes, offset);
-  };
-  /** @param {number[] | null} index */
-  const pixelOf = (index) => {
-    if (!index) return null;
-    const offset = offsetOf(values.axes, index);
-    if (offset < 0) return null;
-    for (let y = 0; y < layout.height; y++) {
-      if (layout.down[y] < 0 || (y > 0 && layout.down[y] === layout.down[y - 1])) continue;
-      for (let x = 0; x < layout.width; x++) {
-        if (offsetAt(layout, base, x, y, data.length) === offset) return { x, y };
-      }
-    }
-    return null;
-  };
-  const marks = useCanvas(
-    visible ? width : 0,
-    visible ? height : 0,
-    (context) => {
-      for (const [index, colour] of /** @type {const} */ ([
-        [pinned, "--lv-accent"],
-        [hover, "--lv-now"],
-      ])) {
-        const pixel = pixelOf(index);
-        const cell = pixel && cellAt(layout, pixel.x, pixel.y);
-        if (!cell) continue;
-        for (const [style, thickness] of /** @type {const} */ ([
-          [cssVariable("--lv-surface"), 3.5],
-          [cssVariable(colour), 1.5],
-        ])) {
-          context.strokeStyle = style;
-          context.lineWidth = thickness * ratio;
-          context.strokeRect(cell.x, cell.y, cell.width, cell.height);
-        }
-      }
-    },
-    [layout, hover?.join(), pinned?.join(), data, base, theme.value],
-  );
-
-  /** @param {PointerEvent | MouseEvent} event */
-  const locate = (event) => {
-    const { x, y } = pointIn(event);
-    return indexAt(Math.floor(x * ratio), Math.floor(y * ratio));
-  };
-  /** @param {KeyboardEvent} event */
-  const walk = (event) => {
-    const directions = /** @type {Record<string, [number, number]>} */ ({
-      ArrowLeft: [-1, 0],
-      ArrowRight: [1, 0],
-      ArrowUp: [0, -1],
-      ArrowDown: [0, 1],
-    });
-    if (event.key === "Escape") setPinned(null);
-    const direction = directions[event.key];
-    if (!direction) return;
-    // With the picture in focus, arrows walk through its elements, not through steps and layers.
-    event.preventDefault();
-    event.stopPropagation();
-    const from = pixelOf(pinned);
-    if (!from) {
-      setPinned(indexAt(0, 0));
-      return;
-    }
-    const here = pinned?.join();
-    let { x, y } = from;
-    for (;;) {
-      x += direction[0];
-      y += direction[1];
-      if (x < 0 || y < 0 || x >= layout.width || y >= layout.height) return;
-      const index = indexAt(x, y);
-      if (index && index.join() !== here) {
-        setPinned(index);
-        return;
-      }
-    }
-  };
-
-  const shown = hover ?? pinned;
+function Message({ children, alert }) {
   return (
-    <>
-      <div class="lv-picture-place" ref={ref}>
-        <div
-          class="lv-picture-canvas"
-          data-testid="picture"
-          role="img"
-          tabIndex={0}
-          aria-label="The kept values as a picture. With the arrow keys you walk through its elements."
-          style={{ width: `${width}px`, height: `${height}px` }}
-          onPointerMove={(event) => setHover(locate(event))}
-          onPointerLeave={() => setHover(null)}
-          onClick={(event) => {
-            const index = locate(event);
-            setPinned(index && index.join() === pinned?.join() ? null : index);
-          }}
-          onKeyDown={walk}
-        >
-          <canvas ref={canvas} data-testid="picture-canvas" />
-          <canvas ref={marks} />
-        </div>
-      </div>
-      <div class="lv-picture-foot">
-        <Readout values={values} names={names} index={shown} pinned={!hover && pinned !== null} />
-        <ColourBar scale={scale} label="" clipped={facts} marks={facts} />
-      </div>
-    </>
-  );
-}
-
-/**
- * What the colours reach over: the 1st to 99th percentile of all steps, so that growth shows, or this step's values.
- * @param {Store} store
- * @param {number} tensor
- * @param {Float32Array | Float64Array} data
- * @returns {[number, number]}
- */
-function usePictureRange(store, tensor, data) {
-  const histograms = store.histograms.value;
-  const overall = useMemo(() => {
-    if (histograms.status !== "ready" || histograms.value.tensor !== tensor) return null;
-    return rangeOverSteps(histograms.value.bySteps, 0.01, 0.99);
-  }, [histograms, tensor]);
-  const own = useMemo(() => finiteRange(data), [data]);
-  if (store.view.range.value === "step" || !overall) return own;
-  // All that matters may lie beyond the percentiles: a layer of which 99 % is zero.
-  return overall[0] === overall[1] ? own : overall;
-}
-
-/**
- * What a colour bar has to say of some data besides its scale.
- * @param {Float32Array | Float64Array} data
- * @param {import("../colour.js").ColourScale} scale
- */
-function inspect(data, scale) {
-  const found = { nan: false, posInf: false, negInf: false, low: false, high: false };
-  const slack = 1e-3;
-  for (const value of data) {
-    const level = levelOf(scale, value);
-    if (level >= LEVELS) {
-      if (value !== value) found.nan = true;
-      else if (value > 0) found.posInf = true;
-      else found.negInf = true;
-    } else if (level === 0) found.low ||= toUnit(scale, value) < -slack;
-    else if (level === LEVELS - 1) found.high ||= toUnit(scale, value) > 1 + slack;
-  }
-  return found;
-}
-
-/**
- * Colours the gaps between panels, so that two dark neighbours are two.
- * @param {CanvasRenderingContext2D} context
- * @param {import("../picture.js").Layout} layout
- */
-function drawPanelFrames(context, { panels, panelsPerRow, panelWidth, panelHeight, gap }) {
-  if (!gap) return;
-  context.save();
-  context.globalCompositeOperation = "destination-over";
-  context.fillStyle = cssVariable("--lv-gap");
-  for (let panel = 0; panel < panels; panel++) {
-    const x = (panel % panelsPerRow) * (panelWidth + gap);
-    const y = Math.floor(panel / panelsPerRow) * (panelHeight + gap);
-    context.fillRect(x - gap, y - gap, panelWidth + 2 * gap, panelHeight + 2 * gap);
-  }
-  context.restore();
-}
-
-/**
- * @param {CanvasRenderingContext2D} context
- * @param {ReturnType<typeof nonFiniteCells>} cells
- * @param {number} ratio
- */
-function drawNonFinite(context, cells, ratio) {
-  const { empty } = TROUBLE[theme.value];
-  context.strokeStyle = empty;
-  for (const { x, y, width, height, value } of cells) {
-    const size = Math.min(width, height, 16 * ratio) * 0.28;
-    const middleX = x + width / 2;
-    const middleY = y + height / 2;
-    context.lineWidth = Math.max(1, size * 0.35);
-    context.beginPath();
-    if (Number.isNaN(value)) {
-      context.moveTo(middleX - size, middleY - size);
-      context.lineTo(middleX + size, middleY + size);
-      context.moveTo(middleX + size, middleY - size);
-      context.lineTo(middleX - size, middleY + size);
-    } else {
-      context.moveTo(middleX - size, middleY);
-      context.lineTo(middleX + size, middleY);
-      if (value > 0) {
-        context.moveTo(middleX, middleY - size);
-        context.lineTo(middleX, middleY + size);
-      }
-    }
-    context.stroke();
-  }
-}
-
-/**
- * The index in the whole tensor and the value there.
- * @param {object} props
- * @param {Values} props.values
- * @param {string[]} props.names
- * @param {number[] | null} props.index
- * @param {boolean} props.pinned
- */
-function Readout({ values, names, index, pinned }) {
-  const offset = index ? offsetOf(values.axes, index) : -1;
-  if (!index || offset < 0) {
-    return (
-      <p class="lv-readout lv-readout-none" data-testid="readout" aria-live="polite">
-        Point at an element to read it.
-      </p>
-    );
-  }
-  const value = values.data[offset];
-  return (
-    <p
-      class="lv-readout"
-      data-testid="readout"
-      data-index={index.join(",")}
-      data-value={String(value)}
-      aria-live="polite"
-    >
-      <b class={Number.isFinite(value) ? "" : "lv-bad"}>{formatExact(value)}</b>
-      <span class="lv-readout-index">[{index.join(", ")}]</span>
-      <span class="lv-readout-words">
-        {index.map((at, i) => `${names[i]} ${at}`).join(", ")}
-        {pinned && " · kept"}
-      </span>
-    </p>
+    <div class="lv-picture lv-message" role={alert ? "alert" : undefined}>
+      {children}
+    </div>
   );
 }

@@ -3,18 +3,15 @@ import { useMemo, useState } from "preact/hooks";
 import { palette, pictureScale } from "../colour.js";
 import { formatExact } from "../format.js";
 import { theme } from "../host.js";
-import {
-  baseOffset,
-  finiteRange,
-  layOut,
-  offsetAt,
-  paint,
-  planPicture,
-  trueIndex,
-} from "../picture.js";
+import { planPicture, trueIndex } from "../picture.js";
+import { layOut } from "../picture_layout.js";
+import { levelsOf } from "../picture_paint.js";
+import { finiteRange } from "../picture_range.js";
+import { offsetOfCell, project, transformOf } from "../picture_screen.js";
 import { planUnit } from "../unit_parts.js";
 import { ColourBar } from "./ColourBar.jsx";
 import { pointIn, useCanvas, useSize } from "./hooks.js";
+import { drawPicture } from "./picture_draw.js";
 
 /**
  * What is kept of one unit as a picture that fits beside others, with the number under the pointer.
@@ -30,33 +27,48 @@ export function SmallPicture({ values, names, unit, label }) {
   const ratio = window.devicePixelRatio || 1;
   const plan = useMemo(() => planUnit(names, planPicture(names)), [names.join("\n")]);
   const counts = values.axes.map(({ count }) => count);
-  const layout = useMemo(
-    () =>
-      layOut(
-        plan,
-        counts,
-        Math.max(1, Math.floor(size.width * ratio)),
-        Math.max(1, Math.floor(size.height * ratio)),
-        ratio,
-      ),
-    [plan, counts.join(), size.width, size.height, ratio],
+  const space = useMemo(
+    () => ({
+      width: Math.max(1, Math.floor(size.width * ratio)),
+      height: Math.max(1, Math.floor(size.height * ratio)),
+      ratio,
+    }),
+    [size.width, size.height, ratio],
   );
+  const { grid, transform, projection } = useMemo(() => {
+    const laid = layOut(plan, counts, {}, space);
+    const whole = transformOf(laid, null, space);
+    const wide = Math.min(space.width, Math.ceil(laid.width));
+    const high = Math.min(space.height, Math.ceil(laid.height));
+    return { grid: laid, transform: whole, projection: project(laid, whole, wide, high) };
+  }, [plan, counts.join(), space]);
   const { data } = values;
-  const base = baseOffset(plan, counts, {});
   const scale = useMemo(() => pictureScale(finiteRange(data)), [data]);
+  const levels = useMemo(() => levelsOf(data, [scale], 1), [data, scale]);
   const colours = palette(theme.value, scale.diverging);
   const visible = size.width > 0 && size.height > 0 && data.length > 0;
-  const width = visible ? layout.width / ratio : 0;
-  const height = visible ? layout.height / ratio : 0;
+  const width = visible ? projection.columnAt.length / ratio : 0;
+  const height = visible ? projection.rowAt.length / ratio : 0;
   const canvas = useCanvas(
     width,
     height,
-    (context) => {
-      const image = new ImageData(layout.width, layout.height);
-      paint(new Uint32Array(image.data.buffer), layout, data, base, scale, colours);
-      context.putImageData(image, 0, 0);
-    },
-    [layout, data, base, scale, colours],
+    (context) =>
+      drawPicture(context, {
+        grid,
+        transform,
+        projection,
+        values,
+        levels,
+        palette: colours,
+        scale,
+        perUnit: null,
+        // All slices are shown: nothing is chosen.
+        base: 0,
+        marked: data.some((one) => !Number.isFinite(one)),
+        nameOf: (panel) => panelNames(values, names, plan, panel),
+        ratio,
+      }),
+    [projection, data, levels, colours, theme.value],
   );
   const value = data[hover];
   const index = hover >= 0 && hover < data.length ? [...trueIndex(values.axes, hover), unit] : null;
@@ -69,9 +81,9 @@ export function SmallPicture({ values, names, unit, label }) {
           style={{ width: `${width}px`, height: `${height}px` }}
           onPointerMove={(event) => {
             const { x, y } = pointIn(event);
-            setHover(
-              offsetAt(layout, base, Math.floor(x * ratio), Math.floor(y * ratio), data.length),
-            );
+            const column = projection.columnAt[Math.floor(x * ratio)] ?? -1;
+            const row = projection.rowAt[Math.floor(y * ratio)] ?? -1;
+            setHover(offsetOfCell(grid, column, row));
           }}
           onPointerLeave={() => setHover(-1)}
         >
@@ -90,4 +102,17 @@ export function SmallPicture({ values, names, unit, label }) {
       </div>
     </>
   );
+}
+
+/**
+ * What a panel is, the longest text first.
+ * @param {import("../payload.js").Values} values
+ * @param {string[]} names
+ * @param {import("../picture.js").Plan} plan
+ * @param {number} panel
+ */
+function panelNames({ axes }, names, { panelColumn }, panel) {
+  if (panelColumn === null) return [];
+  const index = axes[panelColumn].start + axes[panelColumn].step * panel;
+  return [`${names[panelColumn]} ${index}`, String(index)];
 }

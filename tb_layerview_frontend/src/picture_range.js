@@ -1,0 +1,75 @@
+/** What the colours of a picture reach over. */
+
+import { rangeOverSteps } from "./histogram.js";
+
+/** @typedef {import("./payload.js").Histogram} Histogram */
+/** @typedef {[number, number]} Range */
+
+/**
+ * Lowest and highest finite value of the data; [0, 0] where there is none.
+ * @param {ArrayLike<number>} data
+ * @returns {[number, number]}
+ */
+export function finiteRange(data) {
+  let low = Infinity;
+  let high = -Infinity;
+  for (let i = 0; i < data.length; i++) {
+    const value = data[i];
+    if (value < low && value !== -Infinity) low = value;
+    if (value > high && value !== Infinity) high = value;
+  }
+  return low <= high ? [low, high] : [0, 0];
+}
+
+/**
+ * The finite range of each index of an axis; [0, 0] where one has no finite element.
+ * @param {ArrayLike<number>} data
+ * @param {number} count of the axis
+ * @param {number} stride of the axis
+ * @returns {Range[]}
+ */
+export function rangesAlong(data, count, stride) {
+  const low = new Float64Array(count).fill(Infinity);
+  const high = new Float64Array(count).fill(-Infinity);
+  for (let i = 0; i < data.length; i++) {
+    const value = data[i];
+    if (!Number.isFinite(value)) continue;
+    const at = Math.floor(i / stride) % count;
+    if (value < low[at]) low[at] = value;
+    if (value > high[at]) high[at] = value;
+  }
+  return Array.from({ length: count }, (_, at) =>
+    low[at] <= high[at] ? [low[at], high[at]] : [0, 0],
+  );
+}
+
+/**
+ * The 1st to 99th percentile over all steps, so that moving through the steps shows growth; the shown values' own range
+ * where there is nothing else, or all that matters lies beyond the percentiles (a layer of which 99 % is zero).
+ * @param {(Histogram | null)[] | null} histograms of all steps, null if there are none
+ * @param {Range} own
+ * @returns {Range}
+ */
+export function rangeOverAllSteps(histograms, own) {
+  const overall = histograms && rangeOverSteps(histograms, 0.01, 0.99);
+  return !overall || overall[0] === overall[1] ? own : overall;
+}
+
+/**
+ * A range that a person has typed: two numbers, the lower one first.
+ * @param {string} low
+ * @param {string} high
+ * @returns {{range: Range} | {problem: string}}
+ */
+export function rangeByHand(low, high) {
+  const [from, to] = [low, high].map((text) => Number(text.trim().replace("−", "-") || NaN));
+  for (const [number, text] of /** @type {const} */ ([
+    [from, low],
+    [to, high],
+  ])) {
+    if (!Number.isFinite(number)) return { problem: `“${text}” is no number.` };
+  }
+  return from < to
+    ? { range: [from, to] }
+    : { problem: `The lower end, ${low.trim()}, must lie below the upper one, ${high.trim()}.` };
+}

@@ -1,0 +1,105 @@
+import { formatCount, formatValue } from "../format.js";
+import { encodeCsv, encodeNpy, losslessPrecision } from "../npy.js";
+import { describeKept, describeLayout, trueIndex } from "../picture.js";
+import { pythonLines } from "../python_lines.js";
+import { CopyButton, TakeAlong } from "./TakeAlong.jsx";
+import { drawScale } from "./picture_draw.js";
+import { rangeInWords } from "./PictureControls.jsx";
+import { captionedPng, fileName } from "./take_along.js";
+
+/** @typedef {import("./use_picture.js").PictureModel} PictureModel */
+
+/**
+ * The picture as a file, its values as files, and the Python lines that read them.
+ * @param {object} props
+ * @param {import("../run_data.js").Run} props.run
+ * @param {import("../api.js").Tensor} props.tensor
+ * @param {number} props.step at which the values are kept
+ * @param {PictureModel} props.picture
+ * @param {{current: HTMLCanvasElement | null}} props.canvas
+ */
+export function PictureTakeAlong({ run, tensor, step, picture, canvas }) {
+  const { path } = run.info.layers[tensor.layer];
+  const { values, names, chosen, scale, palette, perUnit } = picture;
+  const call = tensor.call > 0 ? `call ${tensor.call}` : "";
+  const slices = Object.keys(chosen)
+    .map(Number)
+    .map((axis) => `${names[axis]} ${trueIndex(values.axes, picture.base)[axis]}`);
+  const name = fileName([
+    run.name === "." ? "" : run.name,
+    path,
+    tensor.kind,
+    tensor.name,
+    call,
+    ...slices,
+    `step ${step}`,
+    perUnit
+      ? `range of each ${names[picture.unit]}`
+      : `range ${scale.low.toPrecision(3)} to ${scale.high.toPrecision(3)}`,
+  ]);
+  const png = () => {
+    if (!canvas.current) throw new Error("There is no picture on the screen.");
+    const ratio = window.devicePixelRatio || 1;
+    const ends = perUnit
+      ? [`lowest of each ${names[picture.unit]}`, "highest"]
+      : [formatValue(scale.low), formatValue(scale.high)];
+    const { nan, posInf, negInf, low, high } = picture.marks;
+    const marks = [
+      low + high ? `${formatCount(low + high)} elements beyond the colours` : "",
+      nan ? `${formatCount(nan)} NaN (×)` : "",
+      posInf ? `${formatCount(posInf)} +inf (+)` : "",
+      negInf ? `${formatCount(negInf)} −inf (−)` : "",
+    ].filter(Boolean);
+    return captionedPng({
+      title: [
+        `${run.name} · ${path} · ${tensor.kind} ${tensor.name}`,
+        call,
+        ...slices,
+        `step ${formatCount(step)}`,
+      ]
+        .filter(Boolean)
+        .join(" · "),
+      lines: [
+        `${describeLayout(picture.plan, names)}; ${rangeInWords(picture)}`,
+        `kept: ${describeKept(values.axes, names)}, ${values.precision}`,
+        ...(marks.length ? [marks.join(", ")] : []),
+      ],
+      canvases: [canvas.current, drawScale(scale, palette, ends, ratio)],
+    });
+  };
+  const csv = () => {
+    const { offsets } = picture.shown;
+    /** @returns {Generator<number[]>} */
+    function* rows() {
+      for (const offset of offsets) yield [...trueIndex(values.axes, offset), values.data[offset]];
+    }
+    return encodeCsv([...names, "value"], rows());
+  };
+  const npy = () => {
+    const { offsets, shape } = picture.shown;
+    const data = Float64Array.from(offsets, (offset) => values.data[offset]);
+    return encodeNpy(data, shape, losslessPrecision(data, values.precision));
+  };
+  return (
+    <span class="lv-picture-take">
+      <CopyButton
+        label="Copy Python"
+        title="Copy the lines that read these values with LayerReader"
+        testid="copy-python"
+        text={() =>
+          pythonLines({
+            folder: run.info.folder,
+            run: run.name,
+            layer: path,
+            tensor,
+            step,
+            values,
+            names,
+            chosen,
+          })
+        }
+      />
+      <TakeAlong name={name} what="the picture" png={png} csv={csv} npy={npy} />
+    </span>
+  );
+}
