@@ -74,7 +74,8 @@
 
 /**
  * Bytes over steps, and what their headers say: to which history they belong, and how many pieces could not be read.
- * @typedef {{buffer: ArrayBuffer, generation: string, unreadable: number}} Columnar
+ * @typedef {{buffer: ArrayBuffer, generation: string, unreadable: number, steps: number}} Columnar `steps` is how many the
+ *   run had
  */
 
 /** A request that was answered with an error, in the server's own words. */
@@ -157,6 +158,7 @@ async function columnar(response) {
     buffer: await response.arrayBuffer(),
     generation: response.headers.get("X-Layerview-Generation") ?? "",
     unreadable: Number(response.headers.get("X-Layerview-Unreadable") ?? 0),
+    steps: Number(response.headers.get("X-Layerview-Steps") ?? 0),
   };
 }
 
@@ -341,6 +343,28 @@ export async function fetchHistograms(run, tensor, since, signal) {
     [
       ["run", run],
       ["tensor", tensor],
+      ["since", since],
+    ],
+    signal,
+  );
+  return columnar(response);
+}
+
+/**
+ * @param {string} run
+ * @param {number} tensor
+ * @param {string} statistic
+ * @param {number} since index of the first step that is wanted
+ * @param {AbortSignal} signal
+ * @returns {Promise<Columnar>} see `decodeUnitColumn`
+ */
+export async function fetchUnits(run, tensor, statistic, since, signal) {
+  const response = await request(
+    "units",
+    [
+      ["run", run],
+      ["tensor", tensor],
+      ["statistic", statistic],
       ["since", since],
     ],
     signal,

@@ -60,6 +60,24 @@ function logStep(step) {
 }
 
 /**
+ * Where any step lies on the axis, be it one of the axis' own or between two of them; the nearest end beyond them.
+ * @param {StepAxis} axis
+ * @param {number} step
+ */
+export function positionOfStep({ positions, steps, spacing }, step) {
+  const last = steps.length - 1;
+  if (last < 0) return 0;
+  if (step <= steps[0]) return positions[0];
+  if (step >= steps[last]) return positions[last];
+  let index = 0;
+  while (steps[index + 1] <= step) index++;
+  const scale = spacing === "log" ? logStep : Number;
+  const [from, to] = [scale(steps[index]), scale(steps[index + 1])];
+  const within = (scale(step) - from) / (to - from);
+  return positions[index] + within * (positions[index + 1] - positions[index]);
+}
+
+/**
  * The index of the step that owns a position; the nearest one beyond the ends.
  * @param {StepAxis} axis
  * @param {number} position

@@ -1,34 +1,9 @@
 /** Histograms of uneven bins brought onto even ones, so that they can be drawn and compared. */
 
+import { valueToPosition } from "./value_axis.js";
+
 /** @typedef {import("./payload.js").Histogram} Histogram */
-
-/**
- * How a value axis maps values to positions: linearly, or by asinh(value / unit), which is linear near 0 and logarithmic
- * on both sides of it.
- * @typedef {{low: number, high: number, unit: number | null}} ValueAxis
- */
-
-/**
- * A value's position on the axis, 0 at `low` and 1 at `high`.
- * @param {ValueAxis} axis
- * @param {number} value
- */
-export function valueToPosition({ low, high, unit }, value) {
-  if (unit === null) return (value - low) / (high - low);
-  const from = Math.asinh(low / unit);
-  return (Math.asinh(value / unit) - from) / (Math.asinh(high / unit) - from);
-}
-
-/**
- * The value at a position on the axis.
- * @param {ValueAxis} axis
- * @param {number} position
- */
-export function positionToValue({ low, high, unit }, position) {
-  if (unit === null) return low + position * (high - low);
-  const from = Math.asinh(low / unit);
-  return unit * Math.sinh(from + position * (Math.asinh(high / unit) - from));
-}
+/** @typedef {import("./value_axis.js").ValueAxis} ValueAxis */
 
 /**
  * The share of the elements in each of `bins` even pieces of the axis. A bin that spans several pieces is spread evenly
@@ -53,6 +28,11 @@ export function rebin(histogram, axis, bins, withZeros) {
     }
     const from = valueToPosition(axis, lower[i]) * bins;
     const to = valueToPosition(axis, upper[i]) * bins;
+    if (from === -Infinity) {
+      // A logarithmic axis has no place for it.
+      below += share;
+      continue;
+    }
     if (!(to > from)) {
       // A single value; one on the upper end belongs to the last piece.
       const bin = from === bins ? bins - 1 : Math.floor(from);
@@ -74,24 +54,87 @@ export function rebin(histogram, axis, bins, withZeros) {
 }
 
 /**
- * Values below which the given fractions of the elements lie.
+ * Quantiles as numpy defines them, interpolated between the elements in order, as if those of a bin stood evenly in it:
+ * what `LayerReader` says of the same histogram.
  * @param {Histogram} histogram
  * @param {number[]} fractions 0 to 1
  * @returns {number[]} NaN for a histogram without elements
  */
 export function quantiles({ lower, upper, counts, total }, fractions) {
-  return fractions.map((fraction) => {
-    const rank = fraction * total;
+  if (!total) return fractions.map(() => NaN);
+  /** @param {number} rank of the element, from 0 on */
+  const element = (rank) => {
     let before = 0;
-    for (let i = 0; i < counts.length; i++) {
-      if (before + counts[i] >= rank || i === counts.length - 1) {
-        const within = Math.min(1, Math.max(0, (rank - before) / counts[i]));
-        return lower[i] + within * (upper[i] - lower[i]);
-      }
-      before += counts[i];
-    }
-    return NaN;
+    let bin = 0;
+    while (before + counts[bin] <= rank) before += counts[bin++];
+    const within = (rank - before + 0.5) / counts[bin];
+    return lower[bin] + within * (upper[bin] - lower[bin]);
+  };
+  return fractions.map((fraction) => {
+    const position = fraction * (total - 1);
+    const below = Math.floor(position);
+    const low = element(below);
+    if (below === position) return low;
+    return low + (position - below) * (element(Math.min(below + 1, total - 1)) - low);
   });
+}
+
+/**
+ * The bin that holds a value: exactly the elements that were counted there; -1 for a gap.
+ * @param {Histogram} histogram
+ * @param {number} value
+ * @param {number} slack how far a bin of a single value may lie away and still be meant
+ */
+export function binAt({ lower, upper, counts }, value, slack = 0) {
+  let nearest = -1;
+  for (let bin = 0; bin < counts.length; bin++) {
+    const single = lower[bin] === upper[bin];
+    if (!single && value >= lower[bin] && value < upper[bin]) nearest = bin;
+    // A single value has no width to be hit; beside a wide bin it is the one that is hard to point at.
+    else if (single && Math.abs(value - lower[bin]) <= slack) return bin;
+  }
+  return nearest;
+}
+
+/**
+ * The share of the elements that lie below a value, those of its bin in proportion.
+ * @param {Histogram} histogram
+ * @param {number} value
+ */
+export function shareBelow({ lower, upper, counts, total }, value) {
+  let below = 0;
+  for (let bin = 0; bin < counts.length; bin++) {
+    if (upper[bin] <= value && lower[bin] < value) below += counts[bin];
+    else if (lower[bin] < value) {
+      below += (counts[bin] * (value - lower[bin])) / (upper[bin] - lower[bin]);
+    }
+  }
+  return below / total;
+}
+
+/**
+ * The range of what is above 0, over all steps, without the two in a thousand that are smallest.
+ * @param {(Histogram | null)[]} histograms
+ * @returns {[number, number] | null} null where nothing is
+ */
+export function positiveRange(histograms) {
+  let from = Infinity;
+  let to = 0;
+  for (const histogram of histograms) {
+    if (!histogram) continue;
+    const { lower, upper, counts } = histogram;
+    let positive = 0;
+    for (let bin = 0; bin < counts.length; bin++) if (lower[bin] > 0) positive += counts[bin];
+    if (!positive) continue;
+    let before = 0;
+    for (let bin = 0; bin < counts.length; bin++) {
+      if (!(lower[bin] > 0)) continue;
+      before += counts[bin];
+      to = Math.max(to, upper[bin]);
+      if (before > 0.002 * positive) from = Math.min(from, lower[bin]);
+    }
+  }
+  return to > 0 ? [from, to] : null;
 }
 
 /**
@@ -107,29 +150,14 @@ export function rangeOverSteps(histograms, low, high) {
   let to = -Infinity;
   for (const histogram of histograms) {
     if (!histogram?.total) continue;
-    const [a, b] = quantiles(histogram, [low, high]);
+    let [a, b] = quantiles(histogram, [low, high]);
+    // The outermost elements lie somewhere in their bins: all of these is drawn.
+    if (low === 0) a = histogram.lower[0];
+    if (high === 1) b = histogram.upper[histogram.upper.length - 1];
     from = Math.min(from, a);
     to = Math.max(to, b);
   }
   return from <= to ? [from, to] : null;
-}
-
-/**
- * A value axis for a range: never of width 0, 0 kept at the edge where all is on one side and near it.
- * @param {[number, number]} range
- * @param {boolean} logarithmic
- * @returns {ValueAxis}
- */
-export function makeValueAxis([low, high], logarithmic) {
-  if (low > 0 && low < 0.3 * high) low = 0;
-  if (high < 0 && high > 0.3 * low) high = 0;
-  if (!(high > low)) {
-    const margin = Math.abs(low) * 0.05 || 1;
-    low -= margin;
-    high += margin;
-  }
-  const largest = Math.max(Math.abs(low), Math.abs(high));
-  return { low, high, unit: logarithmic ? largest * 1e-4 : null };
 }
 
 /**

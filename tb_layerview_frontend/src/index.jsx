@@ -16,6 +16,8 @@ import "./styles/picture.css";
 import "./styles/take_along.css";
 import "./styles/distribution.css";
 import "./styles/compare.css";
+import "./styles/units.css";
+import "./styles/numbers.css";
 import {
   followTheme,
   isOwnHash,

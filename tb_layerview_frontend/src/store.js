@@ -4,15 +4,18 @@ import { batch, computed, signal } from "@preact/signals";
 
 import * as api from "./api.js";
 import { nearestIndex } from "./axis.js";
+import { createBandData } from "./band_data.js";
 import { createComparison } from "./comparison.js";
 import { createEvaluation } from "./evaluation.js";
 import { causes, createFindings, nextFinding } from "./findings.js";
+import { createNumbersData } from "./numbers_data.js";
 import { createPictureData } from "./picture_data.js";
 import { createRunData } from "./run_data.js";
 import { defaultTensor, findTensor, openedRun, shownKinds } from "./selection.js";
 import { statisticOf } from "./statistics.js";
 import { makeTasks } from "./tasks.js";
 import { createTensorData } from "./tensor_data.js";
+import { createUnitData } from "./unit_data.js";
 import { FIELDS } from "./view_state.js";
 
 /** @typedef {import("./view_state.js").ViewState} ViewState */
@@ -81,11 +84,32 @@ export function createStore(initial, end) {
   );
   /** Index of the selected tensor; -1 while there is no run. */
   const tensor = computed(() => (current.value ? chosenTensor(current.value) : -1));
-  const selected = createTensorData({
+  const step = computed(() => steps.value[stepIndex.value]);
+  const wantsUnits = () => view.panel.value === "units";
+  const selected = createTensorData({ data, tensor, step, wantsUnits, retries, tasks });
+  const { bands } = createBandData({
     data,
     tensor,
-    step: computed(() => steps.value[stepIndex.value]),
-    wantsUnits: () => view.panel.value === "units",
+    wanted: () => view.history.value === "bands",
+    retries,
+    tasks,
+  });
+  const unitData = createUnitData({
+    data,
+    tensor,
+    step,
+    statistic: () => view.unitStatistic.value,
+    wanted: wantsUnits,
+    wantsParts: () => view.unit.value !== null,
+    detailOf: selected.detailOf,
+    retries,
+    tasks,
+  });
+  const { others } = createNumbersData({
+    data,
+    tensor,
+    stepIndex,
+    wanted: () => view.panel.value === "numbers",
     retries,
     tasks,
   });
@@ -135,7 +159,10 @@ export function createStore(initial, end) {
     const chosen = info?.tensors[index];
     if (!info || !chosen) return;
     batch(() => {
-      view.layer.value = info.layers[chosen.layer].path;
+      const { path } = info.layers[chosen.layer];
+      // Units of another layer are others; those of this layer's kernel are the same.
+      if (view.layer.value && path !== view.layer.value) view.unit.value = null;
+      view.layer.value = path;
       view.kind.value = chosen.kind;
       view.name.value = chosen.name;
       view.call.value = chosen.call;
@@ -251,6 +278,9 @@ export function createStore(initial, end) {
     columnProblems: data.columnProblems,
     ...selected,
     comparison,
+    ...unitData,
+    bands,
+    others,
     picture,
     playing,
     roomForMaps,

@@ -300,5 +300,5 @@ export function createTensorData({ data, tensor, step, wantsUnits, retries, task
     }
   }
 
-  return { detail, detailPending, detailProblem, histograms, units, valuesAt };
+  return { detail, detailPending, detailProblem, histograms, units, valuesAt, detailOf };
 }

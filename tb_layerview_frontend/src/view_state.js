@@ -32,13 +32,19 @@ import { COLOUR_MAPS } from "./picture_colours.js";
  * @property {string} axes which axis lies where in the picture; empty: the usual ones
  * @property {{scale: number, x: number, y: number} | null} zoom of the picture, and its middle; null: all of it
  * @property {number[]} cell index of the element that is pointed out
- * @property {string} values axis of the distribution: "linear" or "log"
- * @property {string} panel what stands beside the distribution: "histogram" or "units"
  * @property {string} against run that is compared with (B); empty: none
  * @property {number | null} againstStep the one step of B that all of A's are compared with; null: each with its own
  * @property {string} compareMap what the map shows while comparing: the "difference" or the "run" itself
  * @property {string} comparePanel pictures of two runs: side by "side", or their "difference"
  * @property {string} compareUnits order of the units in the difference picture: by "change" or by "index"
+ * @property {string} panel what is shown of the tensor: "picture", "distribution", "units" or "numbers"
+ * @property {string} values axis of the distribution: "linear", "log" or "symlog"
+ * @property {string} counts axis of the histogram: "linear" or "log"
+ * @property {string} history the distribution over the steps: as "heat" map or quantile "bands"
+ * @property {number | null} ghost the step whose histogram is drawn as a ghost; null: the first one
+ * @property {number | null} unit the unit that is looked at, an index of the tensor's last axis
+ * @property {string} unitStatistic what the map of units shows
+ * @property {string} unitOrder in which order
  */
 
 /**
@@ -121,13 +127,19 @@ export const FIELDS = {
     read: (value) => (/^\d+(,\d+)*$/.test(value) ? value.split(",").map(Number) : []),
     write: (index) => index.join(","),
   },
-  values: choice("linear", "log"),
-  panel: choice("histogram", "units"),
   against: text(""),
   againstStep: optionalNumber,
   compareMap: choice("difference", "run"),
   comparePanel: choice("side", "difference"),
   compareUnits: choice("change", "index"),
+  panel: choice("picture", "distribution", "units", "numbers"),
+  values: choice("linear", "log", "symlog"),
+  counts: choice("linear", "log"),
+  history: choice("heat", "bands"),
+  ghost: optionalNumber,
+  unit: optionalNumber,
+  unitStatistic: choice("rms", "mean", "zero", "peak"),
+  unitOrder: choice("index", "activity", "change", "previous", "silence"),
 };
 
 const PREFIX = "p.layerview.";

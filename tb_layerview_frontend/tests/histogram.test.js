@@ -1,14 +1,15 @@
 import { describe, expect, test } from "vitest";
 
 import {
+  binAt,
   historyShares,
-  makeValueAxis,
-  positionToValue,
+  positiveRange,
   quantiles,
   rangeOverSteps,
   rebin,
-  valueToPosition,
+  shareBelow,
 } from "../src/histogram.js";
+import { makeValueAxis } from "../src/value_axis.js";
 
 /** @param {[number, number, number][]} bins lower, upper, count */
 function histogram(...bins) {
@@ -20,7 +21,7 @@ function histogram(...bins) {
   };
 }
 
-const unit = { low: 0, high: 10, unit: null };
+const unit = makeValueAxis([0, 10], "linear");
 
 describe("rebin", () => {
   test("spreads a wide bin evenly over the pieces that it covers", () => {
@@ -50,35 +51,61 @@ describe("rebin", () => {
   });
 });
 
-describe("value axes", () => {
-  test("lead there and back, linear and logarithmic", () => {
-    for (const axis of [makeValueAxis([-3, 8], false), makeValueAxis([-3, 8], true)]) {
-      for (const value of [-3, -0.001, 0, 0.5, 8]) {
-        expect(positionToValue(axis, valueToPosition(axis, value))).toBeCloseTo(value, 10);
-      }
-      expect(valueToPosition(axis, -3)).toBe(0);
-      expect(valueToPosition(axis, 8)).toBe(1);
-    }
+describe("quantiles", () => {
+  test("are those that numpy gives of the elements, spread evenly in their bins", () => {
+    // numpy.quantile([1, 3, 5, 7, 9, 20.5, 21.5], [0, 0.25, 0.4, 0.5, 1])
+    const data = histogram([0, 10, 5], [20, 22, 2]);
+    [1, 4, 5.8, 7, 21.5].forEach((value, i) =>
+      expect(quantiles(data, [0, 0.25, 0.4, 0.5, 1])[i]).toBeCloseTo(value, 10),
+    );
+    expect(quantiles(histogram(), [0.5])).toEqual([NaN]);
   });
 
-  test("have a width even where all values are the same", () => {
-    for (const value of [0, 3, -1e-9]) {
-      const { low, high } = makeValueAxis([value, value], false);
-      expect(low).toBeLessThan(value === 0 ? 0 : value);
-      expect(high).toBeGreaterThan(value);
-    }
-  });
-
-  test("reach to zero where values come near it", () => {
-    expect(makeValueAxis([0.1, 5], false).low).toBe(0);
-    expect(makeValueAxis([99, 101], false).low).toBe(99);
+  test("are single values where bins are", () => {
+    expect(quantiles(histogram([0, 0, 3], [2, 2, 1]), [0, 0.5, 1])).toEqual([0, 0, 2]);
   });
 });
 
-test("quantiles lie within their bin, in proportion", () => {
-  const data = histogram([0, 10, 10], [20, 30, 30]);
-  expect(quantiles(data, [0, 0.125, 0.25, 0.5, 1])).toEqual([0, 5, 10, 20 + 10 / 3, 30]);
-  expect(quantiles(histogram(), [0.5])).toEqual([NaN]);
+describe("what lies at a value", () => {
+  const data = histogram([-2, -1, 3], [0, 0, 5], [1, 3, 2]);
+
+  test("is the bin that holds it", () => {
+    expect(binAt(data, -1.5)).toBe(0);
+    expect(binAt(data, 2.9)).toBe(2);
+    expect(binAt(data, -1)).toBe(-1);
+    expect(binAt(data, 0.5)).toBe(-1);
+  });
+
+  test("is a single value that is near enough to be pointed at", () => {
+    expect(binAt(data, 0.04, 0.05)).toBe(1);
+    expect(binAt(data, 0.06, 0.05)).toBe(-1);
+  });
+
+  test("has a share below it, that of its own bin in proportion", () => {
+    expect(shareBelow(data, -3)).toBe(0);
+    expect(shareBelow(data, -1.5)).toBeCloseTo(0.15);
+    expect(shareBelow(data, 0)).toBeCloseTo(0.3);
+    expect(shareBelow(data, 0.5)).toBeCloseTo(0.8);
+    expect(shareBelow(data, 2)).toBeCloseTo(0.9);
+    expect(shareBelow(data, 9)).toBe(1);
+  });
+});
+
+describe("a logarithmic axis", () => {
+  const data = histogram([-4, -2, 2], [0, 0, 4], [1, 10, 2], [10, 100, 2]);
+
+  test("has places for what is above 0 alone, and says how much is not", () => {
+    const axis = makeValueAxis([1, 100], "log");
+    const { shares, below, zeros } = rebin(data, axis, 2, false);
+    expect([...shares].map((share) => Number(share.toFixed(9)))).toEqual([0.2, 0.2]);
+    expect(below).toBeCloseTo(0.2);
+    expect(zeros).toBeCloseTo(0.4);
+  });
+
+  test("reaches over what is above 0 at any step", () => {
+    expect(positiveRange([data, null, histogram([0.5, 0.7, 1])])).toEqual([0.5, 100]);
+    expect(positiveRange([histogram([-1, 0, 3]), null])).toBeNull();
+  });
 });
 
 test("the range over steps is that of the widest, and ignores steps without a histogram", () => {

@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 
 import { createStore } from "../src/store.js";
 import { readViewState } from "../src/view_state.js";
@@ -119,6 +119,17 @@ function makeServer() {
         };
       case "/payload":
         return query.get("section") === "values" ? values : histogram;
+      case "/units": {
+        // Two units a step: the step's number, and a peak that is 0 from step 10 on. Step 0 keeps none.
+        const kept = server.steps.flatMap((_, i) => (i >= Math.max(1, since) ? [i] : []));
+        const peak = query.get("statistic") === "peak";
+        const rows = kept.flatMap((i) => [server.steps[i], peak ? 0 : 7]);
+        const head = Uint32Array.from([kept.length, 2, ...kept]);
+        return Uint8Array.from([
+          ...new Uint8Array(head.buffer),
+          ...new Uint8Array(Float32Array.from(rows).buffer),
+        ]).buffer;
+      }
       case "/histograms":
         return new Uint8Array(4 * (server.steps.length - since)).buffer;
       default:
@@ -138,7 +149,10 @@ function makeServer() {
       if (failure) return failure;
       const body = answer(url);
       return new Response(body instanceof ArrayBuffer ? body : JSON.stringify(body), {
-        headers: { "X-Layerview-Generation": server.generation },
+        headers: {
+          "X-Layerview-Generation": server.generation,
+          "X-Layerview-Steps": String(server.steps.length),
+        },
       });
     },
   );
@@ -328,6 +342,82 @@ test("neighbouring steps are fetched ahead", async () => {
       );
     }
   });
+});
+
+describe("units", () => {
+  /** @param {Awaited<ReturnType<typeof open>>} store */
+  const units = (store) =>
+    store.unitHistory.value.status === "ready" ? store.unitHistory.value.value : null;
+
+  test("are asked for where they are looked at, beside their peaks, and new steps alone later", async () => {
+    const store = await open();
+    expect(server.asked.some((url) => url.startsWith("/units"))).toBe(false);
+    store.view.panel.value = "units";
+    await vi.waitFor(() => expect(units(store)).not.toBeNull());
+    expect([...(units(store)?.column.indices ?? [])]).toEqual([1, 2]);
+    expect([...(units(store)?.column.values ?? [])]).toEqual([10, 7, 20, 7]);
+    expect([...(units(store)?.peaks ?? [])]).toEqual([10, 0, 20, 0]);
+    server.asked = [];
+    server.steps = [0, 10, 20, 30];
+    await store.poll();
+    await vi.waitFor(() => expect(units(store)?.column.indices.length).toBe(3));
+    expect([...(units(store)?.column.values ?? [])]).toEqual([10, 7, 20, 7, 30, 7]);
+    const asked = server.asked.filter((url) => url.startsWith("/units"));
+    expect(asked.length).toBe(2);
+    for (const url of asked) expect(url).toContain("since=3");
+  });
+
+  test("of another history are asked for anew", async () => {
+    const store = await open("#p.layerview.panel=units");
+    await vi.waitFor(() => expect(units(store)).not.toBeNull());
+    server.generation = "two";
+    server.steps = [0, 5];
+    await store.poll();
+    await vi.waitFor(() => expect([...(units(store)?.column.values ?? [])]).toEqual([5, 7]));
+  });
+
+  test("say why they are not there", async () => {
+    server.fail = (url) =>
+      url.pathname === "/units"
+        ? new Response(JSON.stringify({ error: "The file is gone." }), { status: 410 })
+        : undefined;
+    const store = await open("#p.layerview.panel=units");
+    await vi.waitFor(() =>
+      expect(store.unitHistory.value).toEqual({ status: "error", message: "The file is gone." }),
+    );
+  });
+});
+
+test("quantiles are asked for where they are looked at, and new steps alone later", async () => {
+  const store = await open();
+  const bands = () => (store.bands.value.status === "ready" ? store.bands.value.value.bands : null);
+  expect(server.asked.some((url) => url.includes("p50"))).toBe(false);
+  store.view.history.value = "bands";
+  await vi.waitFor(() => expect([...(bands()?.p50 ?? [])]).toEqual([0, 10, 20]));
+  server.asked = [];
+  server.steps = [0, 10, 20, 30];
+  await store.poll();
+  await vi.waitFor(() => expect([...(bands()?.p50 ?? [])]).toEqual([0, 10, 20, 30]));
+  expect(server.asked).toContainEqual(expect.stringMatching(/statistic=p50.*since=3/));
+});
+
+test("the numbers of the first and of the previous step stand beside the selected one's", async () => {
+  const store = await open("#p.layerview.step=20&p.layerview.panel=numbers");
+  const others = () => (store.others.value.status === "ready" ? store.others.value.value : null);
+  await vi.waitFor(() => expect(others()?.step).toBe(20));
+  expect([others()?.first?.step, others()?.previous?.step]).toEqual([0, 10]);
+  store.selectStep(0);
+  await vi.waitFor(() => expect(others()?.step).toBe(0));
+  expect(others()?.previous).toBeUndefined();
+});
+
+test("a unit stays chosen for the other tensors of its layer", async () => {
+  const store = await open(
+    "#p.layerview.layer=dense&p.layerview.kind=activation&p.layerview.name=output&p.layerview.unit=3",
+  );
+  store.selectTensor(1);
+  expect(store.view.kind.value).toBe("weight");
+  expect(store.view.unit.value).toBe(3);
 });
 
 test("findings are known when the run appears, and again when it grows or a threshold moves", async () => {

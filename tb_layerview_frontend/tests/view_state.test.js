@@ -36,6 +36,12 @@ const everything = {
   compareMap: "run",
   comparePanel: "difference",
   compareUnits: "index",
+  counts: "log",
+  history: "bands",
+  ghost: 0,
+  unit: 0,
+  unitStatistic: "peak",
+  unitOrder: "silence",
 };
 
 describe("the address", () => {

@@ -1,8 +1,11 @@
 import { useMemo } from "preact/hooks";
 
+import { typicalMagnitude } from "../bands.js";
 import { formatCount, formatShare, formatValue } from "../format.js";
-import { makeValueAxis, quantiles, rangeOverSteps, rebin, valueToPosition } from "../histogram.js";
+import { quantiles, rebin } from "../histogram.js";
+import { histogramRange, middleOf } from "../histogram_axis.js";
 import { theme } from "../host.js";
+import { makeValueAxis, VALUE_SPACINGS, valueToPosition } from "../value_axis.js";
 import { cssVariable, useCanvas, useSize } from "./hooks.js";
 
 /** @typedef {import("../payload.js").Histogram} Histogram */
@@ -18,13 +21,14 @@ const AXIS_HEIGHT = 18;
 export function ComparedHistograms({ store, a, b }) {
   const [ref, size] = /** @type {ReturnType<typeof useSize<HTMLDivElement>>} */ (useSize());
   const { view } = store;
-  const logarithmic = view.values.value === "log";
+  const spacing = /** @type {import("../value_axis.js").ValueSpacing} */ (view.values.value);
   const [own, others] = [a?.histogram ?? null, b?.histogram ?? null];
   const axis = useMemo(() => {
-    const ends = logarithmic ? [0, 1] : [0.002, 0.998];
-    const range = rangeOverSteps([own, others], ends[0], ends[1]);
-    return range && makeValueAxis(range, logarithmic);
-  }, [own, others, logarithmic]);
+    const both = [own, others];
+    const range = histogramRange(both, spacing);
+    const { p25, p75 } = middleOf(both);
+    return range && makeValueAxis(range, spacing, typicalMagnitude(p25, p75));
+  }, [own, others, spacing]);
   const shares = useMemo(
     () =>
       [own, others].map((histogram) =>
@@ -69,8 +73,11 @@ export function ComparedHistograms({ store, a, b }) {
             view.values.value = event.currentTarget.value;
           }}
         >
-          <option value="linear">linear</option>
-          <option value="log">logarithmic</option>
+          {Object.entries(VALUE_SPACINGS).map(([value, label]) => (
+            <option key={value} value={value}>
+              {label}
+            </option>
+          ))}
         </select>
       </div>
       <div class="lv-compare-plot" ref={ref}>

@@ -1,14 +1,11 @@
-import {
-  formatCount,
-  formatExact,
-  formatShape,
-  formatShare,
-  formatSize,
-  formatValue,
-} from "../format.js";
+import { formatCount, formatShape } from "../format.js";
 import { KINDS } from "../selection.js";
 import { Distribution } from "./Distribution.jsx";
+import { Numbers } from "./Numbers.jsx";
+import { PanelTabs, shownPanel, useWide } from "./PanelTabs.jsx";
 import { Picture } from "./Picture.jsx";
+import { StatisticsLine } from "./StatisticsLine.jsx";
+import { UnitsView } from "./UnitsView.jsx";
 
 /** @typedef {import("../store.js").Store} Store */
 /** @typedef {import("../run_data.js").Run} Run */
@@ -18,9 +15,11 @@ import { Picture } from "./Picture.jsx";
  * @param {{store: Store, run: Run}} props
  */
 export function DetailPane({ store, run }) {
+  const wide = useWide();
   const index = store.tensor.value;
   const tensor = run.info.tensors[index];
   if (!tensor) return null;
+  const panel = shownPanel(store, wide);
   const layer = run.info.layers[tensor.layer];
   const slash = layer.path.lastIndexOf("/") + 1;
   const detail = store.detail.value;
@@ -58,19 +57,26 @@ export function DetailPane({ store, run }) {
           {store.detailProblem.value} Below is step {formatCount(own.step)}.
         </p>
       )}
-      <Statistics record={record} />
-      {detail.status === "error" ? (
-        <div class="lv-picture lv-message" role="alert" data-testid="detail-error">
+      <StatisticsLine record={record} />
+      {detail.status === "error" && (
+        <div class="lv-message" role="alert" data-testid="detail-error">
           <p class="lv-error">{detail.message}</p>
           <p>
             It is asked for again when TensorBoard answers, or when you choose another step or
             layer.
           </p>
         </div>
-      ) : (
-        <Picture store={store} run={run} />
       )}
-      <Distribution store={store} run={run} />
+      {wide && detail.status !== "error" && <Picture store={store} run={run} />}
+      <PanelTabs store={store} wide={wide} />
+      <div class="lv-panel" id="lv-panel" role="tabpanel" aria-labelledby={`lv-tab-${panel}`}>
+        {panel === "picture" && detail.status !== "error" && <Picture store={store} run={run} />}
+        {panel === "distribution" && <Distribution store={store} run={run} />}
+        {panel === "units" && <UnitsView store={store} run={run} />}
+        {panel === "numbers" && (
+          <Numbers store={store} run={run} record={own ? own.record : undefined} />
+        )}
+      </div>
     </section>
   );
 }
@@ -180,97 +186,4 @@ export function Neighbours({ store, run, layer }) {
       )}
     </nav>
   );
-}
-
-/**
- * The exact statistics of the whole tensor.
- * @param {{record: import("../api.js").TensorRecord | null}} props
- */
-function Statistics({ record }) {
-  const share = (/** @type {number} */ count) =>
-    record ? (record.size ? formatShare(count / record.size) : "–") : "";
-  const quantile = (/** @type {string} */ name) => {
-    const value = record?.quantiles?.[name];
-    return value === undefined ? "–" : formatValue(value);
-  };
-  const bad = (/** @type {number | undefined} */ count) => ({
-    text: count === undefined ? "" : formatCount(count),
-    bad: Boolean(count),
-  });
-  const value = (/** @type {number | undefined} */ number) =>
-    number === undefined ? "" : formatValue(number);
-  /** @type {[string, {text: string, bad?: boolean, exact?: string}, string][]} */
-  const cells = [
-    [
-      "rms",
-      { text: value(record?.rms), exact: exact(record?.rms) },
-      "Root mean square of the finite elements",
-    ],
-    [
-      "mean",
-      { text: value(record?.mean), exact: exact(record?.mean) },
-      "Mean of the finite elements",
-    ],
-    [
-      "std",
-      { text: value(record?.std), exact: exact(record?.std) },
-      "Standard deviation of the finite elements",
-    ],
-    ["min", { text: value(record?.min), exact: exact(record?.min) }, "Smallest finite element"],
-    ["max", { text: value(record?.max), exact: exact(record?.max) }, "Largest finite element"],
-    [
-      "elements",
-      {
-        text: record ? formatSize(record.size) : "",
-        exact: record ? formatCount(record.size) : undefined,
-      },
-      "How many elements the whole tensor has",
-    ],
-    ["zero", { text: record ? share(record.zero) : "" }, "Share of elements that are exactly 0"],
-    ["negative", { text: record ? share(record.negative) : "" }, "Share of elements below 0"],
-    ["NaN", bad(record?.nan), "Elements that are NaN"],
-    [
-      "± inf",
-      bad(record ? record.pos_inf + record.neg_inf : undefined),
-      record
-        ? `${formatCount(record.pos_inf)} +inf, ${formatCount(record.neg_inf)} −inf`
-        : "Infinite elements",
-    ],
-    ["p1", { text: record ? quantile("p1") : "" }, "1 % of the elements lie below"],
-    ["p25", { text: record ? quantile("p25") : "" }, "A quarter of the elements lies below"],
-    ["p50", { text: record ? quantile("p50") : "" }, "The median"],
-    ["p75", { text: record ? quantile("p75") : "" }, "A quarter of the elements lies above"],
-    ["p99", { text: record ? quantile("p99") : "" }, "1 % of the elements lie above"],
-  ];
-  return (
-    <table
-      class="lv-statistics"
-      data-testid="statistics"
-      aria-label="Statistics of the whole tensor at this step"
-    >
-      <tbody>
-        {[0, 5, 10].map((from) => (
-          <tr key={from}>
-            {cells
-              .slice(from, from + 5)
-              .map(([label, { text, bad: isBad, exact: precise }, meaning]) => (
-                <td
-                  key={label}
-                  title={precise ? `${meaning}: ${precise}` : meaning}
-                  data-statistic={label}
-                >
-                  <span class="lv-caption">{label}</span>
-                  <b class={isBad ? "lv-bad" : ""}>{text}</b>
-                </td>
-              ))}
-          </tr>
-        ))}
-      </tbody>
-    </table>
-  );
-}
-
-/** @param {number | undefined} value */
-function exact(value) {
-  return value === undefined ? undefined : formatExact(value);
 }

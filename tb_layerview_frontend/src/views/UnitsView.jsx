@@ -1,121 +1,205 @@
-import { useState } from "preact/hooks";
+import { useMemo, useRef } from "preact/hooks";
 
-import { formatCount, formatExact, formatShare, formatValue } from "../format.js";
 import { axisNames } from "../picture.js";
-import { theme } from "../host.js";
-import { cssVariable, hatching, pointIn, useCanvas, useSize } from "./hooks.js";
+import { formatCount } from "../format.js";
+import { encodeCsv, encodeNpy } from "../npy.js";
+import {
+  latestKept,
+  orderUnits,
+  silenceInWords,
+  silenceNamed,
+  silences,
+  summary,
+  UNIT_ORDERS,
+  UNIT_STATISTICS,
+} from "../units.js";
+import { Choice } from "./Distribution.jsx";
+import { titleOf } from "./DistributionDownload.jsx";
+import { TakeAlong } from "./TakeAlong.jsx";
+import { UnitSide } from "./UnitSide.jsx";
+import { UnitsMap, unitsFigure } from "./UnitsMap.jsx";
+import { captionedPng, fileName } from "./take_along.js";
+
+/** @typedef {import("../store.js").Store} Store */
+/** @typedef {import("../run_data.js").Run} Run */
 
 /**
- * Each unit's size, and how much of it is zero.
- * @param {{store: import("../store.js").Store, run: import("../run_data.js").Run}} props
+ * What is known of the units, ready to be drawn.
+ * @typedef {object} UnitsShown
+ * @property {import("../units.js").UnitColumn} column
+ * @property {Float32Array} peaks [steps, units]
+ * @property {(typeof UNIT_STATISTICS)[number]} statistic
+ * @property {number[]} steps the kept steps' numbers
+ * @property {number} at position of the selected step among them: the latest kept one up to it
+ * @property {import("../units.js").Silence[]} silence by unit
+ * @property {Uint32Array} rows unit by row
+ * @property {boolean} broken whether any unit has no finite element at any step
+ * @property {string} unit what one is called: "channel"
+ * @property {{short: string, long: string}} silent what it is called to be all zero
+ */
+
+/**
+ * Each unit of the tensor over the steps, and beside it all that is known of the one that is chosen.
+ * @param {{store: Store, run: Run}} props
  */
 export function UnitsView({ store, run }) {
-  const loaded = store.units.value;
-  if (loaded.status === "loading")
-    return <div class="lv-charts lv-message">Loading the units…</div>;
-  if (loaded.status === "error") {
-    return <div class="lv-charts lv-message">{loaded.message}</div>;
-  }
-  const tensor = run.info.tensors[store.tensor.value];
-  const name = tensor
-    ? (axisNames(tensor.axes, tensor.shape.length, tensor.kind).at(-1) ?? "unit")
-    : "unit";
-  return <Bars units={loaded.value.units} name={name} step={loaded.value.step} />;
+  const shown = useUnits(store, run);
+  const place = useRef(/** @type {HTMLElement | null} */ (null));
+  const { view } = store;
+  const loaded = store.unitHistory.value;
+  return (
+    <section class="lv-units" aria-label="Units" ref={place}>
+      <div class="lv-panel-bar">
+        <Choice
+          field={view.unitStatistic}
+          label="What the colours show of each unit"
+          testid="unit-statistic"
+          options={Object.fromEntries(UNIT_STATISTICS.map(({ name, label }) => [name, label]))}
+        />
+        <Choice
+          field={view.unitOrder}
+          label="Order of the units"
+          testid="unit-order"
+          options={UNIT_ORDERS}
+        />
+        {shown && <Download store={store} run={run} shown={shown} place={place} />}
+      </div>
+      {loaded.status === "error" && (
+        <p class="lv-error" role="alert">
+          {loaded.message}
+        </p>
+      )}
+      {!shown && loaded.status !== "error" && (
+        <p class="lv-message" role="status">
+          {loaded.status === "loading"
+            ? "Loading the units…"
+            : "No statistics per unit are kept of this tensor. What is kept is chosen when logging, with keep=."}
+        </p>
+      )}
+      {shown && (
+        <>
+          <p class="lv-units-summary" data-testid="units-summary" aria-live="polite">
+            {summary(shown.silence, shown.at, `${shown.unit}s`, shown.silent.long)}
+            <StepNote store={store} shown={shown} unreadable={unreadable(loaded)} />
+          </p>
+          <UnitsMap store={store} shown={shown} />
+          <UnitSide store={store} run={run} shown={shown} />
+        </>
+      )}
+    </section>
+  );
 }
 
-/** @param {{units: import("../payload.js").Units, name: string, step: number}} props */
-function Bars({ units, name, step }) {
-  const [ref, size] = /** @type {ReturnType<typeof useSize<HTMLDivElement>>} */ (useSize());
-  const [hover, setHover] = useState(/** @type {{x: number, unit: number} | null} */ (null));
-  const count = units.rms.length;
-  const width = Math.max(0, size.width - 52);
-  const height = Math.max(0, size.height - 18);
-  let most = 0;
-  let silent = 0;
-  for (let i = 0; i < count; i++) {
-    if (units.rms[i] > most && units.rms[i] < Infinity) most = units.rms[i];
-    if (units.zero[i] === 1) silent++;
-  }
-  const canvas = useCanvas(
-    width,
-    height,
-    (context, ratio) => {
-      const { width: across, height: down } = context.canvas;
-      const bar = cssVariable("--lv-bar");
-      const track = cssVariable("--lv-track");
-      const hatch = hatching(context, cssVariable("--lv-bad"), cssVariable("--lv-surface"), ratio);
-      for (let i = 0; i < count; i++) {
-        const x = Math.round((i / count) * across);
-        const wide = Math.max(
-          1,
-          Math.round(((i + 1) / count) * across) - x - (across > 3 * count ? ratio : 0),
-        );
-        context.fillStyle = track;
-        context.fillRect(x, 0, wide, down);
-        if (!Number.isFinite(units.rms[i])) {
-          context.fillStyle = hatch;
-          context.fillRect(x, 0, wide, down);
-          continue;
-        }
-        const tall = most > 0 ? (units.rms[i] / most) * (down - 2) : 0;
-        context.fillStyle = bar;
-        context.fillRect(x, down - Math.max(units.rms[i] > 0 ? ratio : 0, tall), wide, down);
-      }
-    },
-    [units, theme.value],
+/** @param {import("../run_data.js").Loadable<import("../unit_data.js").UnitHistory>} loaded */
+function unreadable(loaded) {
+  return loaded.status === "ready" ? loaded.value.unreadable : 0;
+}
+
+/**
+ * @param {Store} store
+ * @param {Run} run
+ * @returns {UnitsShown | null} null where nothing is there yet, or nothing is kept
+ */
+function useUnits(store, run) {
+  const loaded = store.unitHistory.value;
+  const history =
+    loaded.status === "ready" && loaded.value.tensor === store.tensor.value ? loaded.value : null;
+  const column = history?.column;
+  const silence = useMemo(
+    () => (history ? silences(history.peaks, history.column.units) : []),
+    [history],
   );
-  const unit = hover?.unit ?? -1;
+  const numbers = run.history.steps;
+  const steps = useMemo(
+    () => Array.from(column?.indices ?? [], (index) => numbers[index]),
+    [column, numbers],
+  );
+  const broken = useMemo(() => history?.peaks.some(Number.isNaN) ?? false, [history]);
+  const order = /** @type {import("../units.js").UnitOrder} */ (store.view.unitOrder.value);
+  const at = latestKept(column?.indices ?? [], store.stepIndex.value);
+  const rows = useMemo(
+    () => (column ? orderUnits(order, column, silence, at) : new Uint32Array()),
+    [column, silence, order, order === "index" ? 0 : at],
+  );
+  const tensor = run.info.tensors[store.tensor.value];
+  if (!history || !column?.indices.length || !column.units || !tensor) return null;
+  const statistic = UNIT_STATISTICS.find(({ name }) => name === history.statistic);
+  return {
+    column,
+    peaks: history.peaks,
+    statistic: statistic ?? UNIT_STATISTICS[0],
+    steps,
+    at,
+    silence,
+    rows,
+    broken,
+    unit: axisNames(tensor.axes, tensor.shape.length, tensor.kind).at(-1) ?? "unit",
+    silent: silenceNamed(tensor.kind, run.info.probe),
+  };
+}
+
+/**
+ * Of which step the numbers are, where that is not the selected one; what is not kept or could not be read.
+ * @param {{store: Store, shown: UnitsShown, unreadable: number}} props
+ */
+function StepNote({ store, shown, unreadable: lost }) {
+  const { steps, at } = shown;
+  const all = store.steps.value;
+  const notes = [];
+  const { units } = shown.column;
+  const bad = shown.peaks.subarray(at * units, (at + 1) * units).filter(Number.isNaN).length;
+  if (bad) notes.push(`${formatCount(bad)} have no finite element at this step`);
+  if (steps[at] !== all[store.stepIndex.value]) {
+    notes.push(`this is step ${formatCount(steps[at])}, the nearest at which units are kept`);
+  }
+  if (steps.length + lost < all.length) {
+    notes.push(`kept at ${formatCount(steps.length)} of ${formatCount(all.length)} steps`);
+  }
+  if (lost) notes.push(`${formatCount(lost)} steps could not be read`);
+  return notes.length ? <span class="lv-caption"> · {notes.join(" · ")}</span> : null;
+}
+
+/**
+ * @param {object} props
+ * @param {Store} props.store
+ * @param {Run} props.run
+ * @param {UnitsShown} props.shown
+ * @param {{current: HTMLElement | null}} props.place
+ */
+function Download({ store, run, shown, place }) {
+  const { column, statistic, steps, silence, silent, unit } = shown;
+  const title = titleOf(store, run);
+  const name = fileName([run.name, title, "units", statistic.name]);
+  const csv = () =>
+    encodeCsv(
+      [unit, ...steps.map((step) => `step ${step}`), "silence"],
+      silence.map((own, index) => [
+        index,
+        ...steps.map((_, position) => column.values[position * column.units + index]),
+        silenceInWords(own, steps, silent.short),
+      ]),
+    );
+  const png = () =>
+    captionedPng({
+      title: `${title}: ${statistic.label} of each ${unit}, run ${run.name}`,
+      lines: [
+        `${UNIT_ORDERS[/** @type {keyof typeof UNIT_ORDERS} */ (store.view.unitOrder.value)]}, at step ${formatCount(steps[shown.at])}; ${summary(silence, shown.at, `${unit}s`, silent.long)}.`,
+      ],
+      canvases: [
+        unitsFigure(
+          /** @type {HTMLCanvasElement} */ (place.current?.querySelector("[data-chart=units]")),
+          shown,
+          /** @type {import("../axis.js").Spacing} */ (store.view.spacing.value),
+        ),
+      ],
+    });
   return (
-    <div class="lv-charts" ref={ref}>
-      <div class="lv-value-ticks" aria-hidden="true" style={{ height: `${height}px` }}>
-        <span style={{ top: "6px" }}>{formatValue(most)}</span>
-        <span style={{ top: `${height - 6}px` }}>0</span>
-      </div>
-      <div class="lv-heat">
-        <div
-          class="lv-heat-canvas"
-          style={{ width: `${width}px`, height: `${height}px` }}
-          onPointerMove={(event) => {
-            const { x } = pointIn(event);
-            setHover({
-              x,
-              unit: Math.min(count - 1, Math.max(0, Math.floor((x / width) * count))),
-            });
-          }}
-          onPointerLeave={() => setHover(null)}
-        >
-          <canvas
-            ref={canvas}
-            data-testid="units"
-            role="img"
-            aria-label={`rms of ${count} ${name}s at step ${step}; ${silent} of them are all zero`}
-          />
-          {hover && unit >= 0 && (
-            <div
-              class="lv-tooltip"
-              role="tooltip"
-              data-side={hover.x > width / 2 ? "left" : "right"}
-              style={{ left: `${hover.x}px`, top: "8px" }}
-            >
-              <div class="lv-tooltip-title">
-                {name} {unit}
-              </div>
-              <div>rms {formatExact(units.rms[unit])}</div>
-              <div>mean {formatExact(units.mean[unit])}</div>
-              <div>largest magnitude {formatExact(units.peak[unit])}</div>
-              <div>zero {formatShare(units.zero[unit])}</div>
-            </div>
-          )}
-        </div>
-        <div class="lv-heat-steps">
-          <span>{name} 0</span>
-          <span>
-            rms of each {name} at step {formatCount(step)}
-            {silent > 0 && ` · ${formatCount(silent)} of ${formatCount(count)} are all zero`}
-          </span>
-          <span>{count - 1}</span>
-        </div>
-      </div>
-    </div>
+    <TakeAlong
+      what="the units"
+      name={name}
+      png={png}
+      csv={csv}
+      npy={() => encodeNpy(column.values, [steps.length, column.units], "float32")}
+    />
   );
 }

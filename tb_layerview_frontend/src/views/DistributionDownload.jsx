@@ -1,0 +1,134 @@
+import { stepTicks, makeStepAxis } from "../axis.js";
+import { BAND_STATISTICS } from "../bands.js";
+import { perBar } from "../distribution_words.js";
+import { shareAxis, shareTicks, shareToPosition } from "../draw_distribution.js";
+import { withAxes } from "./figure.js";
+import { formatCount, formatShare, formatValue } from "../format.js";
+import { rebin } from "../histogram.js";
+import { encodeCsv } from "../npy.js";
+import { captionedPng, fileName } from "./take_along.js";
+import { valueTicks, valueToPosition } from "../value_axis.js";
+import { BARS } from "./HistogramView.jsx";
+import { TakeAlong } from "./TakeAlong.jsx";
+
+/** @typedef {import("../payload.js").Histogram} Histogram */
+
+/**
+ * The two charts as a picture; all kept bins of all steps, or the quantiles, as text.
+ * @param {object} props
+ * @param {import("../store.js").Store} props.store
+ * @param {import("../run_data.js").Run} props.run
+ * @param {Histogram | null} props.own
+ * @param {Histogram | null} props.ghost
+ * @param {number | undefined} props.ghostStep
+ * @param {(Histogram | null)[]} props.bySteps
+ * @param {import("../bands.js").Bands | null} props.bands
+ * @param {number[]} props.kept
+ * @param {import("../value_axis.js").ValueAxis | null} props.axis
+ * @param {{current: HTMLElement | null}} props.place where the charts are
+ */
+export function DistributionDownload(props) {
+  const { store, run, own, ghost, ghostStep, bySteps, bands, kept, axis, place } = props;
+  if (!axis || !kept.length) return null;
+  const { steps } = run.history;
+  const step = steps[store.stepIndex.value];
+  const title = titleOf(store, run);
+  const facts = [run.name, title];
+
+  const png = () => {
+    const canvas = (/** @type {string} */ name) =>
+      /** @type {HTMLCanvasElement} */ (place.current?.querySelector(`[data-chart=${name}]`));
+    const spacing = /** @type {import("../axis.js").Spacing} */ (store.view.spacing.value);
+    const stepAxis = makeStepAxis(
+      kept.map((index) => steps[index]),
+      spacing,
+    );
+    const both = [own, ghost].map((one) =>
+      one?.total ? rebin(one, axis, BARS, false).shares : null,
+    );
+    const counts = shareAxis(both, store.view.counts.value === "log");
+    const figure = withAxes([
+      {
+        canvas: canvas("history"),
+        left: {
+          name: "value",
+          ticks: valueTicks(axis, 10).map((value) => ({
+            at: 1 - valueToPosition(axis, value),
+            text: formatValue(value),
+          })),
+        },
+        bottom: {
+          name: "step",
+          ticks: stepTicks(stepAxis, 6).map((tick) => ({
+            at: tick.position,
+            text: formatCount(tick.step),
+          })),
+        },
+      },
+      {
+        canvas: canvas("histogram"),
+        bottom: {
+          name: perBar(axis, BARS),
+          ticks: shareTicks(counts, 3).map((share) => ({
+            at: shareToPosition(share, counts),
+            text: formatShare(share),
+          })),
+        },
+      },
+    ]);
+    const outline = ghostStep === undefined ? "" : `; outline: step ${formatCount(ghostStep)}`;
+    return captionedPng({
+      title: `${title}, run ${run.name}`,
+      lines: [
+        bands
+          ? "Left: bands p1–p99, p5–p95, p25–p75, the median (full line), min and max (dashed)."
+          : "Left: the stronger the colour, the more elements have that value.",
+        `Right: histogram at step ${formatCount(step)}${outline}.`,
+      ],
+      canvases: [figure],
+    });
+  };
+  // What is drawn over the steps: the quantiles, or all kept bins of all steps.
+  const csv = () =>
+    bands
+      ? encodeCsv(
+          ["step", ...BAND_STATISTICS],
+          kept.map((index) => [steps[index], ...BAND_STATISTICS.map((name) => bands[name][index])]),
+        )
+      : encodeCsv(
+          ["step", "lower", "upper", "count"],
+          kept.flatMap((index) => binRows(steps[index], bySteps[index])),
+        );
+  return (
+    <TakeAlong
+      what="the distribution"
+      name={fileName([...facts, bands ? "quantiles" : "histograms", `step-${step}`])}
+      png={png}
+      csv={csv}
+    />
+  );
+}
+
+/**
+ * @param {number} step
+ * @param {Histogram | null} histogram
+ */
+function binRows(step, histogram) {
+  if (!histogram) return [];
+  return Array.from(histogram.counts, (count, bin) => [
+    step,
+    histogram.lower[bin],
+    histogram.upper[bin],
+    count,
+  ]);
+}
+
+/**
+ * What the selected tensor is called in files and titles.
+ * @param {import("../store.js").Store} store
+ * @param {import("../run_data.js").Run} run
+ */
+export function titleOf(store, run) {
+  const tensor = run.info.tensors[store.tensor.value];
+  return `${run.info.layers[tensor.layer].path} ${tensor.kind} ${tensor.name}${tensor.call ? ` call ${tensor.call}` : ""}`;
+}
