@@ -150,7 +150,7 @@ function Numbers({ a, b }) {
   };
   return (
     <table
-      class="lv-statistics lv-compare-numbers"
+      class="lv-compare-numbers"
       data-testid="compare-statistics"
       aria-label="Statistics of the whole tensor in A and B"
     >

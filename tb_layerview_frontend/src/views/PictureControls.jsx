@@ -34,10 +34,10 @@ export function PictureControls({ store, picture }) {
           value={view.sort.value}
           onChange={(value) => (view.sort.value = value)}
           options={[
-            ["index", `${unitName}s by index`],
-            ["activity", `${unitName}s by activity (rms)`],
-            ["change", `${unitName}s by change since the step before`],
-            ["growth", `${unitName}s by change since the first step`],
+            ["index", "by index"],
+            ["activity", "by activity (rms)"],
+            ["change", "by change since the step before"],
+            ["growth", "by change since the first step"],
           ]}
         />
       )}
@@ -47,9 +47,9 @@ export function PictureControls({ store, picture }) {
         value={view.range.value}
         onChange={chooseRange}
         options={[
-          ["all", "range of all steps"],
-          ["step", "range of this step"],
-          ["channel", `range of each ${unitName}`],
+          ["all", "all steps' range"],
+          ["step", "this step's range"],
+          ["channel", `each ${unitName}'s range`],
           ["hand", "range by hand"],
         ]}
       />
