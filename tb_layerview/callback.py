@@ -92,7 +92,7 @@ class LayerViewCallback(CallbackOfEitherKeras, tf.keras.callbacks.Callback):
         self._model_ref = None if model is None else weakref.ref(model)
 
     def set_model(self, model: Any) -> None:
-        """Is told which model is trained, evaluated or run.
+        """Is told which model is trained, evaluated or run; None: none any more.
 
         Raises:
           ValueError: It is a model of Keras 3 that TensorFlow does not compute.
@@ -100,7 +100,7 @@ class LayerViewCallback(CallbackOfEitherKeras, tf.keras.callbacks.Callback):
         self._dismiss()
         require_tensorflow(model)
         self.model = model
-        self._logs = logs_model(model)
+        self._logs = model is not None and logs_model(model)
         is_compiled = getattr(model, "compiled", getattr(model, "_is_compiled", False))
         if self._logs and is_compiled and self._inference_select() is not None:
             # Keras 2 asks for its function before it says that an evaluation begins.
