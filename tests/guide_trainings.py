@@ -20,7 +20,7 @@ layers = tf.keras.layers
 BATCH = 32
 #: Before which step the biases of `hidden_2` fall far below zero, and how far.
 SILENCED_AT, FAR_BELOW = 40, -20.0
-TOKENS, LENGTH = 60, 12
+TOKENS, LENGTH = 120, 12
 Weights = list[npt.NDArray[np.float32]]
 
 
@@ -161,7 +161,7 @@ def run_b_is_worse(folder: Path) -> dict[str, dict[str, Weights]]:
 
 
 def transformer(folder: Path) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32], dict[int, float]]:
-    """A transformer of two blocks; the queries of the second block's attention start 200 times too large.
+    """A transformer of two blocks; the queries of the second block's attention start 1,000 times too large.
 
     Its sequences hold no token twice, and rare tokens seldom.
 
@@ -190,7 +190,7 @@ def transformer(folder: Path) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.flo
     pooled = layers.GlobalAveragePooling1D(name="pool")(hidden)
     model = tf.keras.Model(tokens, layers.Dense(2, name="classes")(pooled))
     weights = attentions[2].get_weights()
-    attentions[2].set_weights([200 * weights[0], *weights[1:]])
+    attentions[2].set_weights([1000 * weights[0], *weights[1:]])
     _compile(model, 0.05)
     batch = x[:BATCH]
     with tf.GradientTape() as tape:
