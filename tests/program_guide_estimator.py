@@ -3,7 +3,7 @@
 `python program_guide_estimator.py FOLDER` needs the stack that has Estimators.
 
 Leaves the log of the training in FOLDER/estimator, that of the evaluations in FOLDER/estimator/eval, and in
-FOLDER/norm.npz the gamma and beta of the normalisation after each training.
+FOLDER/norm.npz what the normalisation has learnt and averaged after each training.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def main(folder: Path) -> None:
         estimator.train(lambda: input_fn(300, 1500), hooks=[hook], steps=STEPS)
         hook = LayerViewHook(str(folder / "estimator" / "eval"), schedule=1)
         estimator.evaluate(lambda: input_fn(0, 300), hooks=[hook], steps=4)
-        for name in ("gamma", "beta"):
+        for name in ("gamma", "beta", "moving_mean", "moving_variance"):
             found[f"{name}_{done * STEPS}"] = estimator.get_variable_value(f"norm/{name}")
     np.savez(folder / "norm.npz", **found)
 
