@@ -246,6 +246,42 @@ export function panelRect(grid, transform, panel) {
 }
 
 /**
+ * Where a unit lies on the screen: its panel, or its column or row of each panel.
+ * @param {Grid} grid
+ * @param {Transform} transform
+ * @param {number} units how many are kept: the size of the last axis, whose neighbours are neighbours in the data
+ * @param {number} unit kept index
+ * @returns {Rect[]}
+ */
+export function unitRects(grid, transform, units, unit) {
+  if (grid.line) {
+    const cell = cellOfOffset(grid, unit);
+    return cell ? [cellRect(grid, transform, cell.column, cell.row)] : [];
+  }
+  const { panels, panelsPerRow, panelOffsets, rowOffsets, columnOffsets, columns, rows } = grid;
+  /** The part of a panel's cells that may hold the unit. @param {Int32Array} offsets @param {number} before */
+  const part = (offsets, before) => {
+    const last = offsets.length - 1;
+    const varies = last > 0 && offsets[0] % units !== offsets[1] % units;
+    const at = varies ? offsets.findIndex((offset) => (before + offset) % units === unit) : 0;
+    return { from: at, to: varies ? at : last };
+  };
+  return Array.from(panelOffsets.subarray(0, panels)).flatMap((offset, panel) => {
+    const down = part(rowOffsets, offset + columnOffsets[0]);
+    if (down.from < 0) return [];
+    const across = part(columnOffsets, offset + rowOffsets[down.from]);
+    if (across.from < 0) return [];
+    if ((offset + rowOffsets[down.from] + columnOffsets[across.from]) % units !== unit) return [];
+    const left = (panel % panelsPerRow) * columns;
+    const top = Math.floor(panel / panelsPerRow) * rows;
+    const first = cellRect(grid, transform, left + across.from, top + down.from);
+    const last = cellRect(grid, transform, left + across.to, top + down.to);
+    const [width, height] = [last.x + last.width - first.x, last.y + last.height - first.y];
+    return [{ x: first.x, y: first.y, width, height }];
+  });
+}
+
+/**
  * All cells that are on the screen, column by column of each row.
  * @param {Grid} grid
  * @param {Projection} projection

@@ -15,6 +15,7 @@ import {
   offsetOfCell,
   project,
   transformOf,
+  unitRects,
   viewOf,
 } from "../picture_screen.js";
 import { cssVariable, pointIn, useCanvas, useSize } from "./hooks.js";
@@ -34,6 +35,7 @@ const ZOOM_STEP = 1.6;
  * @param {(index: number[]) => void} props.onCell
  * @param {number[] | null} props.hover index of the element under the pointer
  * @param {(index: number[] | null) => void} props.onHover
+ * @param {number | null} [props.unit] that is chosen, an index of the tensor's last axis: it is outlined
  * @param {string} props.label
  * @param {{current: HTMLCanvasElement | null}} props.canvasRef
  */
@@ -45,6 +47,7 @@ export function PictureCanvas({
   onCell,
   hover,
   onHover,
+  unit = null,
   label,
   canvasRef,
 }) {
@@ -107,28 +110,47 @@ export function PictureCanvas({
   };
   const cursor = cellOf(cell.length ? cell : null);
   const pointed = cellOf(hover);
+  const chosenUnit = keptIndex(values.axes.at(-1), unit);
   const overlay = useCanvas(
     visible ? width / ratio : 0,
     visible ? height / ratio : 0,
     (context) => {
+      // An element smaller than the frame around it is still seen.
+      const outline = (
+        /** @type {import("../picture_screen.js").Rect} */ { x, y, width: wide, height: high },
+        /** @type {string} */ colour,
+        thickness = 1.5,
+      ) => {
+        for (const [style, line] of /** @type {const} */ ([
+          [cssVariable("--lv-surface"), thickness + 2],
+          [cssVariable(colour), thickness],
+        ])) {
+          context.strokeStyle = style;
+          context.lineWidth = line * ratio;
+          context.strokeRect(x, y, Math.max(2, wide), Math.max(2, high));
+        }
+      };
+      if (chosenUnit >= 0) {
+        const units = values.axes[values.axes.length - 1].count;
+        for (const rect of unitRects(grid, transform, units, chosenUnit))
+          outline(rect, "--lv-accent", 2);
+      }
       for (const [at, colour] of /** @type {const} */ ([
         [cursor, "--lv-accent"],
         [pointed, "--lv-now"],
       ])) {
-        if (!at) continue;
-        const rect = cellRect(grid, transform, at.column, at.row);
-        // An element smaller than the frame around it is still seen.
-        for (const [style, thickness] of /** @type {const} */ ([
-          [cssVariable("--lv-surface"), 3.5],
-          [cssVariable(colour), 1.5],
-        ])) {
-          context.strokeStyle = style;
-          context.lineWidth = thickness * ratio;
-          context.strokeRect(rect.x, rect.y, Math.max(2, rect.width), Math.max(2, rect.height));
-        }
+        if (at) outline(cellRect(grid, transform, at.column, at.row), colour);
       }
     },
-    [projection, cursor?.column, cursor?.row, pointed?.column, pointed?.row, theme.value],
+    [
+      projection,
+      chosenUnit,
+      cursor?.column,
+      cursor?.row,
+      pointed?.column,
+      pointed?.row,
+      theme.value,
+    ],
   );
 
   const latest = useRef({ grid, space, transform, onView });
@@ -268,6 +290,17 @@ export function PictureCanvas({
     }
     return across === null ? [] : [`${names[across]} ${index[across]}`, String(index[across])];
   }
+}
+
+/**
+ * The place of an index among those of an axis that are kept; -1 for none.
+ * @param {import("../payload.js").Values["axes"][number] | undefined} axis
+ * @param {number | null} index
+ */
+function keptIndex(axis, index) {
+  if (!axis || index === null) return -1;
+  const at = (index - axis.start) / axis.step;
+  return Number.isInteger(at) && at < axis.count ? at : -1;
 }
 
 /**
