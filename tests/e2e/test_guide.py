@@ -236,9 +236,13 @@ def test_accuracy_is_stuck(page: Page, tmp_path: Path) -> None:
         page.mouse.move(0, 0)
         walk.picture("silent")
         walk.click(walk.frame.get_by_test_id("tensor-weight-bias"))
-        walk.go_to(step - 1)
+        walk.frame.locator("body").press("ArrowLeft")
+        expect(walk.frame.get_by_test_id("step-number")).to_have_value(str(step - 1))
+        walk.look()
         assert walk.statistic("min") > -1
-        walk.go_to(step)
+        walk.frame.locator("body").press("ArrowRight")
+        expect(walk.frame.get_by_test_id("step-number")).to_have_value(str(step))
+        walk.look()
         assert walk.statistic("min") == walk.statistic("max") == trainings.FAR_BELOW
         walk.go_to(int(run.steps[-1]))
         _, bias = model.get_layer("hidden_2").get_weights()
@@ -312,7 +316,9 @@ def test_gradients_and_heads_of_a_transformer(page: Page, tmp_path: Path) -> Non
         expect(walk.frame.get_by_test_id("lead-finding")).to_contain_text("'scores' of layer 'block_2_attention'")
         walk.click(walk.frame.get_by_test_id("kind-gradient"))
         walk.click(walk.row("embedding"))
-        walk.go_to(0)
+        walk.frame.locator("body").press("Home")
+        walk.look()
+        expect(walk.frame.get_by_test_id("step-number")).to_have_value("0")
         expect(walk.frame.get_by_test_id("tensor-picture")).to_have_attribute("data-step", "0")
         assert walk.state()["kind"] == "gradient"
         assert walk.statistic("rms") == pytest.approx(_rms(rows), rel=6e-3)
