@@ -64,7 +64,8 @@ def activation_axes(calls: Sequence[Call], inputs: Iterable[tf.Tensor]) -> dict[
     for call in in_order:
         for tensor in call.outputs:
             if id(tensor) not in names and tensor.shape.rank is not None:
-                found = _given(call.layer, tensor.shape.rank) or _inherited(call, tensor, names)
+                found = _given(call.layer, tensor.shape.rank) or _einsum_output(call, tensor, names)
+                found = found or _inherited(call, tensor, names)
                 names[id(tensor)] = found or default_axes("activation", tensor.shape.rank)
         if any(c.__name__ == "Embedding" for c in type(call.layer).__mro__):
             names.update({id(t): ("example", "timestep") for t in call.inputs if _is_list_of_numbers(t)})
@@ -218,8 +219,7 @@ def _known(tensor: tf.Tensor, names: Mapping[int, tuple[str, ...]]) -> tuple[str
 
 def _einsum_kernel(layer: Any, rank: int) -> Layout | None:
     """The kernel of an `EinsumDense`: what is summed over first, what it gives last."""
-    left, _, result = str(getattr(layer, "equation", "")).replace(" ", "").replace("...", "").partition("->")
-    letters = left.partition(",")[2]
+    _, letters, result = _einsum_letters(layer)
     if len(letters) != rank or not result:
         return None
     inner = [i for i, letter in enumerate(letters) if letter not in result]
@@ -236,6 +236,34 @@ def _einsum_kernel(layer: Any, rank: int) -> Layout | None:
     )
     order = (*inner, *outer)
     return Layout(tuple(names), None if order == tuple(range(rank)) else order)
+
+
+def _einsum_output(call: Call, tensor: tf.Tensor, names: Mapping[int, tuple[str, ...]]) -> tuple[str, ...] | None:
+    """The axes of what an `EinsumDense` gives: those that it keeps of what it takes, and its own.
+
+    Of two of its own the first is an attention's heads, as in its kernel.
+    """
+    if "EinsumDense" not in _classes(call.layer) or len(call.inputs) != 1:
+        return None
+    letters, _, result = _einsum_letters(call.layer)
+    (taken,) = call.inputs
+    if len(result) != tensor.shape.rank or len(letters) != taken.shape.rank:
+        return None
+    kept = dict(zip(letters, _known(taken, names) or default_axes("activation", len(letters)), strict=True))
+    added = [letter for letter in result if letter not in kept]
+    summed = [axis for letter, axis in kept.items() if letter not in result]
+    one = "channel" if summed == ["channel"] else "unit"
+    own = {1: [one], 2: ["head", "unit"]}.get(len(added)) or _numbered("unit", len(added))
+    axes = {**kept, **dict(zip(added, own, strict=True))}
+    found = tuple(axes[letter] for letter in result)
+    return found if len(set(found)) == len(found) else None
+
+
+def _einsum_letters(layer: Any) -> tuple[str, str, str]:
+    """The axes' letters of what an `EinsumDense` takes, of its kernel, and of what it gives; "..." is left out."""
+    left, _, result = str(getattr(layer, "equation", "")).replace(" ", "").replace("...", "").partition("->")
+    taken, _, kernel = left.partition(",")
+    return taken, kernel, result
 
 
 def _numbered(name: str, count: int) -> list[str]:

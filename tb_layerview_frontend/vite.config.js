@@ -1,9 +1,15 @@
+import { fileURLToPath } from "node:url";
+
 import { defineConfig } from "vitest/config";
 
 export default defineConfig({
   // Files are found beside the module, wherever TensorBoard serves it.
   base: "./",
   oxc: { jsx: { runtime: "automatic", importSource: "preact" } },
+  // d3-zoom brings all of d3-transition along, for one function.
+  resolve: {
+    alias: { "d3-transition": fileURLToPath(new URL("src/no_transitions.js", import.meta.url)) },
+  },
   build: {
     // The Python package carries what is built.
     outDir: "../tb_layerview/static",

@@ -359,6 +359,38 @@ def test_attention_scores_are_those_that_the_layer_returns_when_asked(name: str)
         assert logged.tensor(f"attend/{part}", "weight", "kernel").axes == axes
 
 
+def test_axes_of_what_attentions_projections_give() -> None:
+    model, _ = _attention()
+    x = _normal(2, 5, 6)
+    logged = Logged(model, x)
+    attend = model.get_layer("attend")
+    weights = [np.asarray(w, np.float64) for w in attend.get_weights()]
+    for i, part in enumerate(("query", "key", "value")):
+        tensor = logged.tensor(f"attend/{part}")
+        assert (tensor.axes, tensor.shape) == (("example", "timestep", "head", "unit"), (2, 5, 3, 4))
+        kernel, bias = weights[2 * i : 2 * i + 2]
+        _close(logged(f"attend/{part}"), np.einsum("btf,fhd->bthd", x, kernel) + bias)
+    assert logged.tensor("attend").axes == ("example", "timestep", "unit")
+
+
+@pytest.mark.parametrize(
+    ("equation", "output_shape", "shape", "axes"),
+    [
+        ("abc,cd->abd", (None, 7), (5, 6), ("example", "timestep", "unit")),
+        ("abc,cd->adb", (7, None), (5, 6), ("example", "unit", "timestep")),
+        ("abcd,de->abce", (None, None, 7), (3, 4, 6), ("example", "row", "column", "channel")),
+        ("abcd,def->abcef", (None, None, 2, 7), (3, 4, 6), ("example", "row", "column", "head", "unit")),
+        ("...x,xy->...y", (7,), (5, 6), ("example", "timestep", "unit")),
+    ],
+)
+def test_axes_of_einsum_dense(equation: str, output_shape: Any, shape: Any, axes: tuple[str, ...]) -> None:
+    inputs = keras.Input(shape)
+    dense_type = layers.EinsumDense if hasattr(layers, "EinsumDense") else layers.experimental.EinsumDense
+    dense = dense_type(equation, output_shape, name="dense")
+    logged = Logged(keras.Model(inputs, dense(inputs)), _normal(2, *shape))
+    assert logged.tensor("dense").axes == axes
+
+
 @pytest.mark.covers("Keras: MultiHeadAttention, scores per head")
 def test_attention_scores_by_hand() -> None:
     x = _normal(2, 5, 6)

@@ -3,19 +3,17 @@
 import { signal } from "@preact/signals";
 
 import * as api from "./api.js";
-
-/** As the callback calls it within `fit`, and as Estimators do. */
-const NAMES = ["evaluate", "eval"];
+import { isEvaluationOf } from "./matching.js";
 
 /**
- * The run that evaluates a run, if there is one.
+ * The run that evaluates a run, if there is one: of several the one whose name is the shortest, for it has none of its own.
  * @param {api.RunSummary[]} runs
  * @param {string} name
  * @returns {api.RunSummary | undefined}
  */
 export function evaluationOf(runs, name) {
-  const names = NAMES.map((last) => (name === "." ? last : `${name}/${last}`));
-  return runs.find(({ run }) => names.includes(run));
+  const found = runs.filter(({ run }) => isEvaluationOf(name, run));
+  return found.sort((a, b) => a.run.length - b.run.length)[0];
 }
 
 /**

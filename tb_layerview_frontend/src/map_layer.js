@@ -68,6 +68,9 @@ export function makeMapLayer({ columns: all, kind, statistic, transform, rowScal
   };
   const values = ready && columns ? columns.of(statistic.name, columns.tensors) : [];
   const scale = scaleFor(values);
+  const anyTrouble = Boolean(
+    ready && columns?.of("non_finite", columns.tensors).some((column) => firstTrouble(column) >= 0),
+  );
   return {
     kind,
     statistic,
@@ -82,11 +85,9 @@ export function makeMapLayer({ columns: all, kind, statistic, transform, rowScal
     seriesOf,
     ready,
     problem,
-    unknown: ready && values.every((column) => column.every(Number.isNaN)),
-    anyTrouble: Boolean(
-      ready &&
-      columns?.of("non_finite", columns.tensors).some((column) => firstTrouble(column) >= 0),
-    ),
+    // Where no element is finite there is no statistic either, and that is what the map shows.
+    unknown: ready && !anyTrouble && values.every((column) => column.every(Number.isNaN)),
+    anyTrouble,
   };
 }
 

@@ -118,10 +118,11 @@ export function isTrainAndEvaluation(a, b) {
 }
 
 /**
+ * Whether a run is an evaluation of another one, by its folder.
  * @param {string} training
  * @param {string} other
  */
-function isEvaluationOf(training, other) {
+export function isEvaluationOf(training, other) {
   const prefix = training === "." ? "" : `${training}/`;
   if (!other.startsWith(prefix)) return false;
   const rest = other.slice(prefix.length);

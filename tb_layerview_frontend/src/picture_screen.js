@@ -136,6 +136,29 @@ export function project(grid, transform, width, height) {
 }
 
 /**
+ * The point nearest to the middle of the screen that shows a cell: between panels there is nothing to enlarge.
+ * @param {Projection} projection
+ * @returns {{x: number, y: number}} device pixels
+ */
+export function middleCell({ columnAt, rowAt }) {
+  return { x: nearestToMiddle(columnAt), y: nearestToMiddle(rowAt) };
+}
+
+/** @param {Int32Array} cells -1 for a gap */
+function nearestToMiddle(cells) {
+  const middle = cells.length / 2;
+  let best = middle;
+  let distance = Infinity;
+  cells.forEach((cell, at) => {
+    if (cell >= 0 && Math.abs(at + 0.5 - middle) < distance) {
+      distance = Math.abs(at + 0.5 - middle);
+      best = at + 0.5;
+    }
+  });
+  return best;
+}
+
+/**
  * The place in the data, without that of the chosen indices, of a cell; -1 if there is none.
  * @param {Grid} grid
  * @param {number} column through all panels
@@ -220,6 +243,42 @@ export function panelRect(grid, transform, panel) {
     width: transform.scale * grid.panelWidth,
     height: scaleY * grid.panelHeight,
   };
+}
+
+/**
+ * Where a unit lies on the screen: its panel, or its column or row of each panel.
+ * @param {Grid} grid
+ * @param {Transform} transform
+ * @param {number} units how many are kept: the size of the last axis, whose neighbours are neighbours in the data
+ * @param {number} unit kept index
+ * @returns {Rect[]}
+ */
+export function unitRects(grid, transform, units, unit) {
+  if (grid.line) {
+    const cell = cellOfOffset(grid, unit);
+    return cell ? [cellRect(grid, transform, cell.column, cell.row)] : [];
+  }
+  const { panels, panelsPerRow, panelOffsets, rowOffsets, columnOffsets, columns, rows } = grid;
+  /** The part of a panel's cells that may hold the unit. @param {Int32Array} offsets @param {number} before */
+  const part = (offsets, before) => {
+    const last = offsets.length - 1;
+    const varies = last > 0 && offsets[0] % units !== offsets[1] % units;
+    const at = varies ? offsets.findIndex((offset) => (before + offset) % units === unit) : 0;
+    return { from: at, to: varies ? at : last };
+  };
+  return Array.from(panelOffsets.subarray(0, panels)).flatMap((offset, panel) => {
+    const down = part(rowOffsets, offset + columnOffsets[0]);
+    if (down.from < 0) return [];
+    const across = part(columnOffsets, offset + rowOffsets[down.from]);
+    if (across.from < 0) return [];
+    if ((offset + rowOffsets[down.from] + columnOffsets[across.from]) % units !== unit) return [];
+    const left = (panel % panelsPerRow) * columns;
+    const top = Math.floor(panel / panelsPerRow) * rows;
+    const first = cellRect(grid, transform, left + across.from, top + down.from);
+    const last = cellRect(grid, transform, left + across.to, top + down.to);
+    const [width, height] = [last.x + last.width - first.x, last.y + last.height - first.y];
+    return [{ x: first.x, y: first.y, width, height }];
+  });
 }
 
 /**

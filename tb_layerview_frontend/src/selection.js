@@ -54,6 +54,19 @@ export function findTensor({ layers, tensors }, wanted) {
 }
 
 /**
+ * The tensor of a layer that is shown where no tensor of it is asked for by name: its first one of what is shown.
+ * @param {RunInfo} info
+ * @param {string} path
+ * @param {string[]} kinds the most wanted first
+ * @returns {number} -1 if there is no such layer, or it has no tensor
+ */
+export function firstOfLayer({ layers, tensors }, path, kinds) {
+  const own = tensors.flatMap(({ layer }, index) => (layers[layer].path === path ? [index] : []));
+  const kind = kinds.find((wanted) => own.some((index) => tensors[index].kind === wanted));
+  return own.find((index) => tensors[index].kind === kind) ?? own[0] ?? -1;
+}
+
+/**
  * The run that is opened before anybody has chosen: the newest. But an evaluation is logged below its training, after it
  * and in a step or two: then it is the training, which says more.
  * @param {import("./api.js").RunSummary[]} runs at least one

@@ -11,7 +11,7 @@ import { causes, createFindings, nextFinding } from "./findings.js";
 import { createNumbersData } from "./numbers_data.js";
 import { createPictureData } from "./picture_data.js";
 import { createRunData } from "./run_data.js";
-import { defaultTensor, findTensor, openedRun, shownKinds } from "./selection.js";
+import { defaultTensor, findTensor, firstOfLayer, openedRun, shownKinds } from "./selection.js";
 import { statisticOf } from "./statistics.js";
 import { makeTasks } from "./tasks.js";
 import { createTensorData } from "./tensor_data.js";
@@ -141,7 +141,8 @@ export function createStore(initial, end) {
   });
 
   /** @param {Run} run */
-  function chosenTensor({ info }) {
+  function chosenTensor(run) {
+    const { info } = run;
     if (!info.tensors.length) return -1;
     const wanted = {
       layer: view.layer.value,
@@ -150,7 +151,9 @@ export function createStore(initial, end) {
       call: view.call.value,
     };
     const found = findTensor(info, wanted);
-    return found >= 0 ? found : defaultTensor(info, kinds.value);
+    if (found >= 0) return found;
+    const ofLayer = firstOfLayer(info, wanted.layer, [wanted.kind, ...kindsShown(run)]);
+    return ofLayer >= 0 ? ofLayer : defaultTensor(info, kindsShown(run));
   }
 
   /** @param {number} index of a tensor */
@@ -194,7 +197,8 @@ export function createStore(initial, end) {
    */
   async function chooseOnce(loaded, abort) {
     const untouched = !view.layer.value && view.step.value === null;
-    const first = (await health.load(loaded.name, abort))[0];
+    const found = await health.load(loaded.name, abort);
+    const first = found.find(({ severity }) => severity === "error");
     return () => {
       if (first && untouched) {
         view.step.value = first.first;
@@ -203,7 +207,7 @@ export function createStore(initial, end) {
         view.step.value = loaded.history.steps.at(-1) ?? null;
       } else followNewest();
       // What is selected is written out, so that a later change of defaults (a wider window) moves nothing.
-      if (!view.layer.value) selectTensor(tensor.value);
+      if (!view.layer.value || !view.name.value) selectTensor(tensor.value);
     };
   }
 

@@ -12,4 +12,6 @@ test("the run that evaluates another one lies below it, as Keras or Estimators n
   expect(evaluationOf(runs(".", "eval"), ".")?.run).toBe("eval");
   expect(evaluationOf(runs("a", "a/evaluate"), "a/evaluate")).toBeUndefined();
   expect(evaluationOf(runs("a", "a/predict"), "a")).toBeUndefined();
+  expect(evaluationOf(runs("a", "a/eval_holdout"), "a")?.run).toBe("a/eval_holdout");
+  expect(evaluationOf(runs("a", "a/eval_holdout", "a/eval"), "a")?.run).toBe("a/eval");
 });

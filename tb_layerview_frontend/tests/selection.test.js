@@ -4,6 +4,7 @@ import {
   counterpart,
   defaultTensor,
   findTensor,
+  firstOfLayer,
   kindsOf,
   openedRun,
   shownKinds,
@@ -35,6 +36,14 @@ const info = /** @type {import("../src/api.js").RunInfo} */ ({
     { path: "conv", class_name: "", inputs: [0] },
   ],
   tensors,
+});
+
+test("of a layer without a tensor's name the first one of what is shown is chosen", () => {
+  expect(firstOfLayer(info, "conv", ["activation"])).toBe(1);
+  expect(firstOfLayer(info, "conv", ["gradient", "activation"])).toBe(4);
+  expect(firstOfLayer(info, "conv", ["", "update"])).toBe(1);
+  expect(firstOfLayer(info, "input", ["weight"])).toBe(0);
+  expect(firstOfLayer(info, "dense", ["activation"])).toBe(-1);
 });
 
 test("a tensor is found by layer, kind, name and call", () => {

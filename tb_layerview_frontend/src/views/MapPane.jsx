@@ -162,9 +162,9 @@ export function MapPane({ store, run }) {
         <div class="lv-map-body" style={{ minHeight: `${rows.length * rowHeight}px` }}>
           <ul
             class="lv-labels"
-            role="tree"
+            role={rows.length ? "tree" : undefined}
             aria-label="Layers"
-            tabIndex={0}
+            tabIndex={rows.length ? 0 : undefined}
             aria-activedescendant={selectedRow >= 0 ? `lv-row-${selectedRow}` : undefined}
           >
             {shown.map((row, i) => (
@@ -180,7 +180,7 @@ export function MapPane({ store, run }) {
               />
             ))}
             {!rows.length && (
-              <li class="lv-no-rows" role="none">
+              <li class="lv-no-rows">
                 {filter
                   ? `No layer matches “${filter}”. Escape in the field above shows all again.`
                   : "No layer has tensors of this kind."}

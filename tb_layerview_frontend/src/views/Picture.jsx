@@ -170,6 +170,7 @@ function TensorPicture({ store, run, tensor, detail, values, bySteps, pending })
           onCell={(cell) => (view.cell.value = cell)}
           hover={hover}
           onHover={(at) => hover?.join() !== at?.join() && setHover(at)}
+          unit={view.unit.value}
           label={`${describeLayout(picture.plan, names) || "The value"}, as a picture.`}
           canvasRef={canvas}
         />
@@ -182,6 +183,7 @@ function TensorPicture({ store, run, tensor, detail, values, bySteps, pending })
           index={index}
           pinned={!hover && index !== null}
           more={unitRange(picture, index)}
+          outlined={view.unit.value === null ? "" : `${names.at(-1)} ${view.unit.value}`}
         />
         <ColourBar
           scale={picture.scale}
@@ -236,14 +238,8 @@ function Kept({ run, tensor, detail, picture: { values, names, plan, chosen } })
     .map(Number)
     .filter((axis) => values.axes[axis].count > 1)
     .map((axis) => names[axis]);
-  const how = [
-    describeLayout(plan, names),
-    tensor.kind !== "weight" && tensor.kind !== "update" && run.info.probe
-      ? probeInWords(run.info.probe)
-      : "",
-  ]
-    .filter(Boolean)
-    .join(" · ");
+  const layout = describeLayout(plan, names);
+  const { probe } = tensor.kind !== "weight" && tensor.kind !== "update" ? run.info : {};
   return (
     <p class="lv-kept" data-testid="kept">
       <span class="lv-caption">shown</span> {describeKept(values.axes, names)}
@@ -258,8 +254,15 @@ function Kept({ run, tensor, detail, picture: { values, names, plan, chosen } })
           ; values of step {formatCount(step)}, the nearest that keeps values
         </b>
       )}
-      <span class="lv-caption lv-layout" title={how}>
-        {how}
+      <span class="lv-caption lv-layout">
+        {layout}
+        {probe && (
+          <span
+            title={`Computed on ${probe.source || `a fixed batch of ${probe.examples} examples`}`}
+          >
+            {layout && " · "}probe in {probe.training ? "training" : "inference"} mode
+          </span>
+        )}
       </span>
     </p>
   );
@@ -270,15 +273,6 @@ const PRECISIONS = {
   float32: "Kept as float32",
   float64: "Kept as float64",
 };
-
-/**
- * On which inputs activations and gradients were computed.
- * @param {NonNullable<import("../api.js").RunInfo["probe"]>} probe
- */
-function probeInWords({ source, examples, training }) {
-  const what = source || `a fixed batch of ${examples} examples`;
-  return `on ${what}, in ${training ? "training" : "inference"} mode`;
-}
 
 /**
  * The example that is looked at: the chosen one, or the one that is pointed at.

@@ -11,9 +11,11 @@ import {
   clampTransform,
   enlarged,
   largestZoom,
+  middleCell,
   offsetOfCell,
   project,
   transformOf,
+  unitRects,
   viewOf,
 } from "../picture_screen.js";
 import { cssVariable, pointIn, useCanvas, useSize } from "./hooks.js";
@@ -33,6 +35,7 @@ const ZOOM_STEP = 1.6;
  * @param {(index: number[]) => void} props.onCell
  * @param {number[] | null} props.hover index of the element under the pointer
  * @param {(index: number[] | null) => void} props.onHover
+ * @param {number | null} [props.unit] that is chosen, an index of the tensor's last axis: it is outlined
  * @param {string} props.label
  * @param {{current: HTMLCanvasElement | null}} props.canvasRef
  */
@@ -44,6 +47,7 @@ export function PictureCanvas({
   onCell,
   hover,
   onHover,
+  unit = null,
   label,
   canvasRef,
 }) {
@@ -106,37 +110,61 @@ export function PictureCanvas({
   };
   const cursor = cellOf(cell.length ? cell : null);
   const pointed = cellOf(hover);
+  const chosenUnit = keptIndex(values.axes.at(-1), unit);
   const overlay = useCanvas(
     visible ? width / ratio : 0,
     visible ? height / ratio : 0,
     (context) => {
+      // An element smaller than the frame around it is still seen.
+      const outline = (
+        /** @type {import("../picture_screen.js").Rect} */ { x, y, width: wide, height: high },
+        /** @type {string} */ colour,
+        thickness = 1.5,
+      ) => {
+        for (const [style, line] of /** @type {const} */ ([
+          [cssVariable("--lv-surface"), thickness + 2],
+          [cssVariable(colour), thickness],
+        ])) {
+          context.strokeStyle = style;
+          context.lineWidth = line * ratio;
+          context.strokeRect(x, y, Math.max(2, wide), Math.max(2, high));
+        }
+      };
+      if (chosenUnit >= 0) {
+        const units = values.axes[values.axes.length - 1].count;
+        for (const rect of unitRects(grid, transform, units, chosenUnit))
+          outline(rect, "--lv-accent", 2);
+      }
       for (const [at, colour] of /** @type {const} */ ([
         [cursor, "--lv-accent"],
         [pointed, "--lv-now"],
       ])) {
-        if (!at) continue;
-        const rect = cellRect(grid, transform, at.column, at.row);
-        // An element smaller than the frame around it is still seen.
-        for (const [style, thickness] of /** @type {const} */ ([
-          [cssVariable("--lv-surface"), 3.5],
-          [cssVariable(colour), 1.5],
-        ])) {
-          context.strokeStyle = style;
-          context.lineWidth = thickness * ratio;
-          context.strokeRect(rect.x, rect.y, Math.max(2, rect.width), Math.max(2, rect.height));
-        }
+        if (at) outline(cellRect(grid, transform, at.column, at.row), colour);
       }
     },
-    [projection, cursor?.column, cursor?.row, pointed?.column, pointed?.row, theme.value],
+    [
+      projection,
+      chosenUnit,
+      cursor?.column,
+      cursor?.row,
+      pointed?.column,
+      pointed?.row,
+      theme.value,
+    ],
   );
 
   const latest = useRef({ grid, space, transform, onView });
   latest.current = { grid, space, transform, onView };
   useZoom(place, latest);
 
-  /** @param {number} factor @param {{x: number, y: number}} [point] */
-  const enlarge = (factor, point = { x: width / 2, y: height / 2 }) =>
+  /** Around the cursor, if there is one. @param {number} factor */
+  const enlarge = (factor) => {
+    const rect = cursor && cellRect(grid, transform, cursor.column, cursor.row);
+    const point = rect
+      ? { x: rect.x + rect.width / 2, y: rect.y + rect.height / 2 }
+      : middleCell(projection);
     onView(viewOf(grid, enlarged(grid, transform, factor, point, space), space));
+  };
 
   /** @param {number} column @param {number} row */
   const moveTo = (column, row) => {
@@ -172,13 +200,8 @@ export function PictureCanvas({
         const first = projection.columnAt.find((column) => column >= 0);
         moveTo(first ?? 0, projection.rowAt.find((row) => row >= 0) ?? 0);
       } else moveTo(cursor.column + direction[0], cursor.row + direction[1]);
-    } else if (factor) {
-      const rect = cursor && cellRect(grid, transform, cursor.column, cursor.row);
-      enlarge(
-        factor,
-        rect ? { x: rect.x + rect.width / 2, y: rect.y + rect.height / 2 } : undefined,
-      );
-    } else if (event.key === "0") onView(null);
+    } else if (factor) enlarge(factor);
+    else if (event.key === "0") onView(null);
     else if (event.key === "Escape") {
       if (cell.length) onCell([]);
       else if (event.currentTarget instanceof HTMLElement) event.currentTarget.blur();
@@ -267,6 +290,17 @@ export function PictureCanvas({
     }
     return across === null ? [] : [`${names[across]} ${index[across]}`, String(index[across])];
   }
+}
+
+/**
+ * The place of an index among those of an axis that are kept; -1 for none.
+ * @param {import("../payload.js").Values["axes"][number] | undefined} axis
+ * @param {number | null} index
+ */
+function keptIndex(axis, index) {
+  if (!axis || index === null) return -1;
+  const at = (index - axis.start) / axis.step;
+  return Number.isInteger(at) && at < axis.count ? at : -1;
 }
 
 /**

@@ -34,6 +34,9 @@ export function Popover({ button, label, title, buttonClass = "", testid, childr
     <span
       class="lv-popover"
       ref={root}
+      onFocusOut={({ relatedTarget }) => {
+        if (relatedTarget instanceof Node && !root.current?.contains(relatedTarget)) setOpen(false);
+      }}
       onKeyDown={(event) => {
         if (event.key !== "Escape" || !open) return;
         event.stopPropagation();

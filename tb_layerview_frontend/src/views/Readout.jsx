@@ -9,13 +9,14 @@ import { offsetOf } from "../picture.js";
  * @param {number[] | null} props.index
  * @param {boolean} props.pinned
  * @param {string} props.more
+ * @param {string} [props.outlined] the unit that has a frame, in words
  */
-export function Readout({ values, names, index, pinned, more }) {
+export function Readout({ values, names, index, pinned, more, outlined = "" }) {
   const offset = index && index.length === values.axes.length ? offsetOf(values.axes, index) : -1;
   if (!index || offset < 0) {
     return (
       <p class="lv-readout lv-readout-none" data-testid="readout" aria-live="polite">
-        Point at an element to read it.
+        {outlined && `${outlined}, chosen in Units, is outlined. `}Point at an element to read it.
       </p>
     );
   }

@@ -31,6 +31,8 @@ export function Slices({ values, names, chosen, onChoose }) {
             </button>
             <input
               type="range"
+              class="lv-slider"
+              style={{ "--lv-filled": `${(100 * index) / (count - 1)}%` }}
               data-testid={`slice-${name.replace(/\W+/g, "-")}`}
               aria-label={name}
               aria-valuetext={`${name} ${start + step * index} of ${size}`}

@@ -13,6 +13,7 @@ export function TopBar({ store }) {
   const { view, runs } = store;
   return (
     <header class="lv-top">
+      <h1 class="lv-unseen">Layers</h1>
       <label class="lv-run">
         <span class="lv-caption">Run</span>
         <select
