@@ -340,7 +340,9 @@ def test_gradients_and_heads_of_a_transformer(page: Page, tmp_path: Path) -> Non
             tensor = run.tensor(f"block_{block}_attention", kind="activation", name="scores")
             assert 1 / (trainings.LENGTH * run.digest(tensor, 0).rms ** 2) == pytest.approx(positions, rel=5e-3)
             scores = np.asarray(run.values(tensor, 0).array, np.float64)[0]
-            expect(walk.frame.get_by_test_id("uniform-reach")).to_have_attribute("data-uniform", "12")
+            if block == 1:
+                # Of block 2, keys at the ends at which no head looks cannot be told from padding.
+                expect(walk.frame.get_by_test_id("uniform-reach")).to_have_attribute("data-uniform", "12")
             cells = walk.frame.get_by_test_id("head-reach").locator("[data-reach]")
             shown = [float(cell.get_attribute("data-reach") or "nan") for cell in cells.all()]
             assert shown == pytest.approx([1 / (12 * np.mean(head**2)) for head in scores], rel=1e-6)
