@@ -106,8 +106,9 @@ check: .venv/.ready
 	@.venv/bin/mypy
 	@.venv/bin/python build_frontend.py check
 
-pictures: .venv/.ready frontend browser
-	@UPDATE_PICTURES=1 .venv/bin/python -m pytest -q tests/e2e -k "picture or not_finite"
+# The guide has an Estimator, too.
+pictures: .venv/.ready .venv-estimator/.ready frontend browser
+	@UPDATE_PICTURES=1 .venv/bin/python -m pytest -q tests/e2e -k "picture or not_finite or guide"
 
 bench: .venv/.ready frontend
 	@.venv/bin/python -m benchmarks

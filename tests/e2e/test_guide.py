@@ -236,9 +236,13 @@ def test_accuracy_is_stuck(page: Page, tmp_path: Path) -> None:
         page.mouse.move(0, 0)
         walk.picture("silent")
         walk.click(walk.frame.get_by_test_id("tensor-weight-bias"))
-        walk.go_to(step - 1)
+        walk.frame.locator("body").press("ArrowLeft")
+        expect(walk.frame.get_by_test_id("step-number")).to_have_value(str(step - 1))
+        walk.look()
         assert walk.statistic("min") > -1
-        walk.go_to(step)
+        walk.frame.locator("body").press("ArrowRight")
+        expect(walk.frame.get_by_test_id("step-number")).to_have_value(str(step))
+        walk.look()
         assert walk.statistic("min") == walk.statistic("max") == trainings.FAR_BELOW
         walk.go_to(int(run.steps[-1]))
         _, bias = model.get_layer("hidden_2").get_weights()
@@ -312,7 +316,9 @@ def test_gradients_and_heads_of_a_transformer(page: Page, tmp_path: Path) -> Non
         expect(walk.frame.get_by_test_id("lead-finding")).to_contain_text("'scores' of layer 'block_2_attention'")
         walk.click(walk.frame.get_by_test_id("kind-gradient"))
         walk.click(walk.row("embedding"))
-        walk.go_to(0)
+        walk.frame.locator("body").press("Home")
+        walk.look()
+        expect(walk.frame.get_by_test_id("step-number")).to_have_value("0")
         expect(walk.frame.get_by_test_id("tensor-picture")).to_have_attribute("data-step", "0")
         assert walk.state()["kind"] == "gradient"
         assert walk.statistic("rms") == pytest.approx(_rms(rows), rel=6e-3)
@@ -334,7 +340,9 @@ def test_gradients_and_heads_of_a_transformer(page: Page, tmp_path: Path) -> Non
             tensor = run.tensor(f"block_{block}_attention", kind="activation", name="scores")
             assert 1 / (trainings.LENGTH * run.digest(tensor, 0).rms ** 2) == pytest.approx(positions, rel=5e-3)
             scores = np.asarray(run.values(tensor, 0).array, np.float64)[0]
-            expect(walk.frame.get_by_test_id("uniform-reach")).to_have_attribute("data-uniform", "12")
+            if block == 1:
+                # Of block 2, keys at the ends at which no head looks cannot be told from padding.
+                expect(walk.frame.get_by_test_id("uniform-reach")).to_have_attribute("data-uniform", "12")
             cells = walk.frame.get_by_test_id("head-reach").locator("[data-reach]")
             shown = [float(cell.get_attribute("data-reach") or "nan") for cell in cells.all()]
             assert shown == pytest.approx([1 / (12 * np.mean(head**2)) for head in scores], rel=1e-6)

@@ -105,10 +105,15 @@ export function MapPane({ store, run }) {
   const selectRow = (index) => {
     const row = rows[index];
     if (!row) return;
+    const isOwn = (/** @type {number} */ at) =>
+      run.info.layers[tensors[at].layer].path === row.node.path;
     const kind = tensors[tensor.value]?.kind;
     const among = kinds.value.includes(kind) ? [kind, ...kinds.value] : kinds.value;
     for (const candidate of among) {
-      const found = tensorForRow(tensors, row.tensors, candidate, tensor.value);
+      // Attention is a layer of its own, and its projections lie within it: what it logs itself comes first.
+      const inner = tensorForRow(tensors, row.tensors, candidate, tensor.value);
+      const own = tensorForRow(tensors, row.tensors.filter(isOwn), candidate, tensor.value);
+      const found = own >= 0 ? own : inner;
       if (found < 0) continue;
       store.selectTensor(found);
       break;
