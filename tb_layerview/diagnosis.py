@@ -187,13 +187,15 @@ def _with_causes(evidence: Evidence, findings: Sequence[Finding]) -> Iterator[Fi
 
 
 def _explains(evidence: Evidence, cause: Finding, effect: Finding) -> bool:
-    """Whether an error explains what came not before it and lies on its way.
+    """Whether an error explains what came not before it, while it lasted, and lies on its way.
 
     NaN spread to everything. What else is wrong with an activation reaches the layers that it feeds, their gradients,
     and the gradients and updates of those that feed it.
     """
     if cause.severity != "error" or cause.first > effect.first or cause.follows is not None:
         return False
+    if cause.last < (effect.first if effect.before is None else effect.before):
+        return False  # it was over before
     if cause.rule == NonFinite.name:
         return True
     if cause.tensor is None or effect.tensor is None or effect.rule == NonFinite.name:

@@ -26,6 +26,7 @@ class Evidence:
       steps: int64 [steps], ascending: what their columns are.
       scalars: Loss and metrics by name, for each step.
       place: int64 [tensors]: the index of each tensor's layer in `layers`.
+      steps_before: How many logged steps came before these.
     """
 
     def __init__(
@@ -50,6 +51,8 @@ class Evidence:
         by_path = {layer.path: i for i, layer in enumerate(self.layers)}
         self.place = np.array([by_path[tensor.layer] for tensor in self.tensors], np.int64)
         self._statistic = functools.cache(statistic)
+        self.steps_before = 0
+        self._earlier: Mapping[str, Floats] = {}
 
     @classmethod
     def of(cls, run: Run) -> Evidence:
@@ -57,12 +60,32 @@ class Evidence:
         return cls(run.layers, run.tensors, run.steps, run.statistics, run.scalars_by_step)
 
     def at(
-        self, steps: npt.NDArray[np.int64], statistic: Callable[[str], Floats], scalars: Sequence[Mapping[str, float]]
+        self,
+        steps: npt.NDArray[np.int64],
+        statistic: Callable[[str], Floats],
+        scalars: Sequence[Mapping[str, float]],
+        steps_before: int,
+        earlier: Mapping[str, Floats],
     ) -> Evidence:
-        """Of the same tensors at other steps; what is known of their connections is not worked out anew."""
+        """Of the same tensors at other steps; what is known of their connections is not worked out anew.
+
+        Args:
+          steps: int64 [steps], ascending.
+          statistic: Gives a statistic by its name, float64 [tensors, steps].
+          scalars: Loss and metrics by name, for each step.
+          steps_before: How many logged steps came before these.
+          earlier: The largest of some statistics at those, float64 [tensors], NaN where there is none.
+        """
         other = copy.copy(self)
         other.steps, other.scalars, other._statistic = steps, scalars, functools.cache(statistic)
+        other.steps_before, other._earlier = steps_before, earlier
         return other
+
+    def largest_before(self, name: str) -> Floats:
+        """The largest of a statistic at all logged steps before each, float64 [tensors, steps]; NaN if none has it."""
+        values = self.statistic(name)
+        earlier = self._earlier.get(name, np.full(len(values), np.nan))
+        return np.fmax.accumulate(np.column_stack([earlier, values])[:, :-1], axis=1)
 
     def statistic(self, name: str) -> Floats:
         """One of `Run.statistics`, float64 [tensors, steps]."""

@@ -45,6 +45,8 @@ class Watch:
             for i, t in enumerate(model.tensors)
         ]
         self._table: Floats = np.full((len(_STATISTICS), len(tensors), self._length), np.nan)
+        self._largest: Floats = np.full(len(tensors), np.nan)  # rms of the steps that are no longer in the table
+        self._gone = 0  # how many they are
         self._steps: list[int] = []
         self._scalars: list[Mapping[str, float]] = []
         self._evidence = Evidence(model.layers, tensors, np.array(self._steps, np.int64), self._column, self._scalars)
@@ -69,6 +71,8 @@ class Watch:
         """
         if not self._steps or step > self._steps[-1]:
             if len(self._steps) == self._length:
+                self._largest = np.fmax(self._largest, self._column("rms")[:, 0])
+                self._gone += 1
                 self._table = np.roll(self._table, -1, axis=-1)
                 self._table[..., -1] = np.nan
                 del self._steps[0], self._scalars[0]
@@ -80,7 +84,9 @@ class Watch:
             self._table[: len(_DIGEST), index, last] = [getattr(digest, name) for name in _DIGEST]
         if summaries is not None:
             self._table[len(_DIGEST) :, sorted(digests), last] = summaries
-        found = diagnose(self._evidence.at(np.array(self._steps, np.int64), self._column, self._scalars), self._rules)
+        steps = np.array(self._steps, np.int64)
+        evidence = self._evidence.at(steps, self._column, self._scalars, self._gone, {"rms": self._largest})
+        found = diagnose(evidence, self._rules)
         new = [finding for finding in found if self._key(finding) not in self._seen]
         self._seen.update(map(self._key, new))
         return new

@@ -234,6 +234,20 @@ def test_the_command_prints_what_went_wrong_and_ends_so(tmp_path: Path, capsys: 
     assert cli.main(["check", str(tmp_path / "nowhere")]) == 2
 
 
+def test_what_is_over_explains_nothing_that_comes_later(tmp_path: Path) -> None:
+    def plant(step: int, arrays: Arrays) -> None:
+        if step == 10:
+            arrays["activation"]["a"][0, 0] = np.nan
+        if step >= 20:
+            arrays["activation"]["b"][0, 0] = np.nan
+        if step >= 22:
+            arrays["activation"]["c"][0, 0] = np.nan
+
+    write_dense_layers(tmp_path, 30, plant)
+    found = [(f.tensor.layer, f.first, f.last, f.follows) for f in findings(tmp_path) if f.tensor is not None]
+    assert found == [("a", 10, 10, None), ("b", 20, 29, None), ("c", 22, 29, 1)]
+
+
 def test_thresholds_can_be_moved_and_wrong_ones_are_refused(tmp_path: Path) -> None:
     def plant(step: int, arrays: Arrays) -> None:
         arrays["gradient"]["b"] *= 1e-4

@@ -117,6 +117,35 @@ def test_the_routes_are_those_that_the_documentation_has() -> None:
     assert [route for route in plugin_without_data().get_plugin_apps() if "." not in route] == documented
 
 
+def test_the_documented_answers_have_the_form_of_real_ones(client: Client) -> None:
+    text = HTTP_API.read_text(encoding="utf-8")
+    examples = {
+        route: json.loads(block)
+        for route, block in re.findall(r"^## (/\w+)\n(?:(?!^## ).)*?^```json\n(.*?)^```$", text, re.M | re.S)
+    }
+    queries = {"/runs": "", "/run": "?run=run1", "/steps": "?run=run1", "/findings": "?run=run1"}
+    queries["/tensor"] = "?run=run1&tensor=0&step=0"
+    assert set(examples) == set(queries)
+    for route, query in queries.items():
+        assert_same_form(examples[route], client.json(route + query), route)
+
+
+def assert_same_form(documented: Any, real: Any, where: str) -> None:
+    """The same names in all objects. What may be missing (`null`), names that a person gives and numbers may differ."""
+    if real is None or where.endswith((".scalars", ".thresholds", ".measured")):
+        return
+    if isinstance(documented, dict):
+        assert isinstance(real, dict) and list(documented) == list(real), where
+        for name in documented:
+            assert_same_form(documented[name], real[name], f"{where}.{name}")
+    elif isinstance(documented, list):
+        assert isinstance(real, list), where
+        if documented and real:
+            assert_same_form(documented[0], real[0], f"{where}[]")
+    else:
+        assert isinstance(real, (str, int, float, bool)), where
+
+
 def plugin_without_data() -> LayerViewPlugin:
     return LayerViewPlugin(base_plugin.TBContext(flags=argparse.Namespace()))
 

@@ -16,7 +16,9 @@ import { stridesOf } from "./picture.js";
  * 1/T whatever it looks at; its sum of squares is 1 for a single position and 1/n for n positions evenly, so its inverse
  * counts positions (the inverse participation ratio). Over rows the squares are averaged: T · rms² of the matrix.
  *
- * A key counts as masked for a query where all heads give it exactly 0. Queries that look at nothing (padding) are left out.
+ * A score of exactly 0 need not be a mask: where attention has collapsed, a softmax underflows to it. So what no head looks at
+ * counts as masked only where masks lie: before the first and after the last key that any query sees (padding), and after the
+ * query itself where none sees a later key (causal). Queries that look at nothing (padding) are left out.
  * @param {Values} values
  * @param {string[]} names of the axes: `query` and `key` are among them, `head` may be
  * @param {Record<number, number>} chosen by axis, a kept index: which example
@@ -39,24 +41,30 @@ export function headReach(values, names, chosen) {
   const at = (/** @type {number} */ h, /** @type {number} */ q, /** @type {number} */ k) =>
     data[base + (head < 0 ? 0 : h * strides[head]) + q * strides[query] + k * strides[key]];
   const squares = new Float64Array(heads);
-  let inverse = 0;
-  let rows = 0;
-  for (let q = 0; q < axes[query].count; q++) {
-    let open = 0;
-    for (let k = 0; k < axes[key].count; k++) {
-      let seen = false;
+  const counts = [axes[query].count, axes[key].count];
+  /** @type {number[]} queries that look at something */
+  const looking = [];
+  let [firstKey, lastKey, causal] = [counts[1], -1, true];
+  for (let q = 0; q < counts[0]; q++) {
+    let seen = false;
+    for (let k = 0; k < counts[1]; k++) {
       for (let h = 0; h < heads; h++) {
         const score = at(h, q, k);
-        if (score !== 0) seen = true;
         squares[h] += score * score;
+        if (score === 0) continue;
+        seen = true;
+        firstKey = Math.min(firstKey, k);
+        lastKey = Math.max(lastKey, k);
+        causal &&= k <= q;
       }
-      if (seen) open++;
     }
-    if (open) {
-      inverse += 1 / open;
-      rows++;
-    }
+    if (seen) looking.push(q);
   }
+  const rows = looking.length;
+  const inverse = looking.reduce(
+    (sum, q) => sum + 1 / ((causal ? Math.min(q, lastKey) : lastKey) - firstKey + 1),
+    0,
+  );
   if (!rows) return "No query of this example looks at anything.";
   return Array.from(squares, (sum, h) => ({
     head: head < 0 ? 0 : axes[head].start + axes[head].step * h,

@@ -54,6 +54,20 @@ export function formatTick(value) {
 }
 
 /**
+ * The numbers of one axis: as short as they may be while no two read the same.
+ * @param {number[]} values
+ */
+export function formatTicks(values) {
+  const brief = values.map(formatTick);
+  if (new Set(brief).size === brief.length) return brief;
+  for (const digits of [2, 3, 4, 5]) {
+    const texts = values.map(format(`.${digits}~g`)).map(withSign);
+    if (new Set(texts).size === texts.length) return texts;
+  }
+  return values.map(formatExact);
+}
+
+/**
  * A share of 1 as per cent; one that is neither none nor all is never rounded to that.
  * @param {number} share
  */

@@ -136,6 +136,29 @@ export function project(grid, transform, width, height) {
 }
 
 /**
+ * The point nearest to the middle of the screen that shows a cell: between panels there is nothing to enlarge.
+ * @param {Projection} projection
+ * @returns {{x: number, y: number}} device pixels
+ */
+export function middleCell({ columnAt, rowAt }) {
+  return { x: nearestToMiddle(columnAt), y: nearestToMiddle(rowAt) };
+}
+
+/** @param {Int32Array} cells -1 for a gap */
+function nearestToMiddle(cells) {
+  const middle = cells.length / 2;
+  let best = middle;
+  let distance = Infinity;
+  cells.forEach((cell, at) => {
+    if (cell >= 0 && Math.abs(at + 0.5 - middle) < distance) {
+      distance = Math.abs(at + 0.5 - middle);
+      best = at + 0.5;
+    }
+  });
+  return best;
+}
+
+/**
  * The place in the data, without that of the chosen indices, of a cell; -1 if there is none.
  * @param {Grid} grid
  * @param {number} column through all panels

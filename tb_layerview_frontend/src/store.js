@@ -197,7 +197,8 @@ export function createStore(initial, end) {
    */
   async function chooseOnce(loaded, abort) {
     const untouched = !view.layer.value && view.step.value === null;
-    const first = (await health.load(loaded.name, abort))[0];
+    const found = await health.load(loaded.name, abort);
+    const first = found.find(({ severity }) => severity === "error");
     return () => {
       if (first && untouched) {
         view.step.value = first.first;

@@ -8,6 +8,7 @@ import {
   formatShape,
   formatShare,
   formatSize,
+  formatTicks,
   formatValue,
 } from "../src/format.js";
 
@@ -15,6 +16,13 @@ test("values are short, and what is not finite is said", () => {
   expect(
     [0, 0.41234, -12.3456, 1234.5, 2e-7, 3e12, NaN, Infinity, -Infinity].map(formatValue),
   ).toEqual(["0", "0.412", "−12.3", "1,235", "2e−7", "3e12", "NaN", "+inf", "−inf"]);
+});
+
+test("no two numbers of an axis read the same", () => {
+  expect(formatTicks([0.08, 0.1, 0.12, 0.14])).toEqual(["0.08", "0.1", "0.12", "0.14"]);
+  expect(formatTicks([0.7, 0.75, 0.8])).toEqual(["0.7", "0.75", "0.8"]);
+  expect(formatTicks([10, 10.5, 11])).toEqual(["10", "10.5", "11"]);
+  expect(formatTicks([0.1, 1, 10])).toEqual(["0.1", "1", "10"]);
 });
 
 test("exact values have the digits that float16 and float32 keep", () => {

@@ -9,6 +9,7 @@ import {
   cellRect,
   enlarged,
   largestZoom,
+  middleCell,
   offsetOfCell,
   project,
   transformOf,
@@ -268,4 +269,11 @@ describe("painting", () => {
     };
     expect([0, 1, 2, 3].map(coloursOf)).toEqual([1, 1, 1, 2]);
   });
+});
+
+test("what is enlarged without a pointer is the cell nearest to the middle, never a gap", () => {
+  const cells = (/** @type {number[]} */ ...at) => Int32Array.from(at);
+  const middle = middleCell({ columnAt: cells(0, 0, -1, -1, -1, 1), rowAt: cells(0, 1, 2) });
+  expect(middle).toEqual({ x: 1.5, y: 1.5 });
+  expect(middleCell({ columnAt: cells(-1, -1), rowAt: cells() })).toEqual({ x: 1, y: 0 });
 });

@@ -111,6 +111,19 @@ describe("how many positions attention looks at", () => {
     expect(headReach(whole([1, 1, 1, 2], [0, 0]), names, { 0: 0 })).toMatch("looks at anything");
   });
 
+  test("takes scores that underflow to 0 for scores, and padding at either end for a mask", () => {
+    const uniformOf = (/** @type {number[]} */ scores) =>
+      /** @type {any} */ (headReach(whole([1, 1, 4, 4], scores), names, { 0: 0 }))[0].uniform;
+    expect(uniformOf([0, 0, 0, 1, 1, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0])).toBe(4);
+    const padded = [0.5, 0.5, 0, 0, 0.5, 0.5, 0, 0, 0.5, 0.5, 0, 0, 0.5, 0.5, 0, 0];
+    expect(uniformOf(padded)).toBe(2);
+    expect(uniformOf([...padded].reverse())).toBe(2);
+    // Causal, and the last key is padding: its query looks at none of its own.
+    expect(uniformOf([1, 0, 0, 0, 0.5, 0.5, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0])).toBeCloseTo(
+      3 / (1 + 1 / 2 + 1 / 3),
+    );
+  });
+
   test("cannot be told where keys are left out", () => {
     const values = whole([1, 1, 2, 2], [1, 0, 0, 1]);
     values.axes[3] = { start: 0, step: 2, count: 2, size: 4 };

@@ -226,21 +226,29 @@ def test_worst_first_is_nan_and_inf_by_their_step_and_then_the_largest(
 
 def test_next_finding_walks_through_what_is_found_and_begins_again(page: Page, server: TensorBoardServer) -> None:
     frame = _open(page, server, "plan", step=0, layer="head")
-    # What is found later follows from what is found first.
-    expect(frame.get_by_test_id("slider-mark")).to_have_count(1)
+    expect(frame.get_by_test_id("slider-mark")).to_have_count(2)
     expect(frame.get_by_role("img", name=re.compile(f"since step {NAN_AT:,}: .* holds .* NaN")).first).to_be_visible()
-    for key in ("n", "n", "Shift+N"):
+    for key, step, layer in (
+        ("n", NAN_AT, "encoder/conv_2"),
+        ("n", INF_AT, "decoder/dense"),
+        ("n", NAN_AT, "encoder/conv_2"),
+        ("Shift+N", INF_AT, "decoder/dense"),
+    ):
         page.keyboard.press(key)
-        expect(frame.get_by_test_id("step-number")).to_have_value(str(NAN_AT))
-        assert _state(page)["layer"] == "encoder/conv_2"
+        expect(frame.get_by_test_id("step-number")).to_have_value(str(step))
+        assert _state(page)["layer"] == layer
     lead = frame.get_by_test_id("lead-finding")
     expect(lead).to_contain_text(f"Error since step {NAN_AT:,}: activation 'output' of layer 'encoder/conv_2' holds")
-    # What comes later is listed below its cause, and leads to its own place.
+    frame.get_by_test_id("show-finding").click()
+    expect(frame.get_by_test_id("step-number")).to_have_value(str(NAN_AT))
+    assert _state(page)["layer"] == "encoder/conv_2"
+    # With more patience the one step is not found any more, and a person who moves a threshold sees that.
     frame.get_by_test_id("all-findings").click()
-    frame.get_by_text("follow from it").click()
-    frame.get_by_role("button", name=re.compile(f"step.* {INF_AT:,}: .*'decoder/dense' holds")).click()
-    expect(frame.get_by_test_id("step-number")).to_have_value(str(INF_AT))
-    assert _state(page)["layer"] == "decoder/dense"
+    frame.get_by_text("Rules and thresholds").click()
+    frame.get_by_test_id("threshold-non_finite.patience").fill("2")
+    frame.get_by_test_id("threshold-non_finite.patience").press("Enter")
+    expect(lead).to_contain_text(f"Error since step {INF_AT:,}: activation 'output' of layer 'decoder/dense' holds")
+    assert _state(page)["thresholds"] == "non_finite.patience:2"
 
 
 def test_a_healthy_run_says_what_was_searched(page: Page, server: TensorBoardServer) -> None:

@@ -120,7 +120,7 @@ function Courses({ store, own, others, statistic, sameRun }) {
       {
         width,
         height,
-        padding: [6, 6, 0, 0],
+        padding: [6, 14, 0, 0],
         legend: { show: false },
         cursor: { y: false, points: { size: 6 }, drag: { x: false, y: false } },
         scales: {

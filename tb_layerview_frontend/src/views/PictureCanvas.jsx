@@ -11,6 +11,7 @@ import {
   clampTransform,
   enlarged,
   largestZoom,
+  middleCell,
   offsetOfCell,
   project,
   transformOf,
@@ -156,9 +157,14 @@ export function PictureCanvas({
   latest.current = { grid, space, transform, onView };
   useZoom(place, latest);
 
-  /** @param {number} factor @param {{x: number, y: number}} [point] */
-  const enlarge = (factor, point = { x: width / 2, y: height / 2 }) =>
+  /** Around the cursor, if there is one. @param {number} factor */
+  const enlarge = (factor) => {
+    const rect = cursor && cellRect(grid, transform, cursor.column, cursor.row);
+    const point = rect
+      ? { x: rect.x + rect.width / 2, y: rect.y + rect.height / 2 }
+      : middleCell(projection);
     onView(viewOf(grid, enlarged(grid, transform, factor, point, space), space));
+  };
 
   /** @param {number} column @param {number} row */
   const moveTo = (column, row) => {
@@ -194,13 +200,8 @@ export function PictureCanvas({
         const first = projection.columnAt.find((column) => column >= 0);
         moveTo(first ?? 0, projection.rowAt.find((row) => row >= 0) ?? 0);
       } else moveTo(cursor.column + direction[0], cursor.row + direction[1]);
-    } else if (factor) {
-      const rect = cursor && cellRect(grid, transform, cursor.column, cursor.row);
-      enlarge(
-        factor,
-        rect ? { x: rect.x + rect.width / 2, y: rect.y + rect.height / 2 } : undefined,
-      );
-    } else if (event.key === "0") onView(null);
+    } else if (factor) enlarge(factor);
+    else if (event.key === "0") onView(null);
     else if (event.key === "Escape") {
       if (cell.length) onCell([]);
       else if (event.currentTarget instanceof HTMLElement) event.currentTarget.blur();

@@ -2,7 +2,7 @@ import { useEffect, useMemo, useRef } from "preact/hooks";
 import uPlot from "uplot";
 
 import { indexAt, positionOf } from "../axis.js";
-import { formatCount, formatTick } from "../format.js";
+import { formatCount, formatTicks } from "../format.js";
 import { theme } from "../host.js";
 import { curveScales, curveTicks, unitOn } from "../strip_scales.js";
 import { cssVariable, hatching, pointIn, useSize } from "./hooks.js";
@@ -145,20 +145,22 @@ export function Strip({ store, axis, curves }) {
 /** @param {{scale: CurveScale, side: "left" | "right"}} props */
 function Ticks({ scale, side }) {
   const { group, log } = scale;
+  const ticks = curveTicks(scale);
+  const texts = formatTicks(ticks);
   return (
     <div
       class="lv-strip-ticks"
       data-side={side}
       title={`${group === "share" ? "accuracy and other shares" : group.replaceAll("_", " ")}${log ? ", logarithmic" : ""}`}
     >
-      {curveTicks(scale).map((value) => (
+      {ticks.map((value, i) => (
         <span
           key={value}
           style={{
             top: `${TOP + (1 - unitOn(scale, value)) * (STRIP_HEIGHT - TOP - BOTTOM)}px`,
           }}
         >
-          {formatTick(value)}
+          {texts[i]}
         </span>
       ))}
     </div>

@@ -1,0 +1,392 @@
+"""The guide's tasks, walked on real trainings: what it says to click is there, and what is then shown is true."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("playwright")
+pytest.importorskip("tensorflow")
+
+import guide_trainings as trainings
+from playwright.sync_api import Browser, Frame, Locator, Page, expect
+from serving import run_tensorboard
+
+from tb_layerview import LayerReader
+
+pytestmark = pytest.mark.e2e
+
+ROOT = Path(__file__).resolve().parents[2]
+# `make pictures` has the tests renew those of the documents.
+PICTURES = ROOT / ("docs" if os.environ.get("UPDATE_PICTURES") else "build") / "pictures"
+OTHER_PYTHON = Path(os.environ.get("ESTIMATOR_STACK", ROOT / ".venv-estimator" / "bin" / "python"))
+GUIDE = (ROOT / "docs" / "guide.md").read_text(encoding="utf-8")
+SECTIONS = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", GUIDE, re.MULTILINE | re.DOTALL))
+
+
+class Walk:
+    """A person who follows a section of the guide, and remembers all that they have seen.
+
+    Attributes:
+      page: The browser's page.
+      frame: The tab.
+      logdir: The log folder that TensorBoard serves.
+    """
+
+    def __init__(self, page: Page, frame: Frame, logdir: Path, section: str) -> None:
+        self.page, self.frame, self.logdir = page, frame, logdir
+        self._section = SECTIONS[section]
+        self._seen = ""
+        self.look()
+
+    def look(self) -> str:
+        """All texts and names on the screen."""
+        self.page.wait_for_timeout(400)  # the address and the pictures follow a moment later
+        text = self.frame.evaluate(
+            """() => [document.body.innerText,
+                ...[...document.querySelectorAll('option')].map((option) => option.text),
+                ...[...document.querySelectorAll('optgroup')].map((group) => group.label),
+                ...[...document.querySelectorAll('[aria-label]')].map((named) => named.getAttribute('aria-label')),
+            ].join('\\n')"""
+        )
+        self._seen += "\n" + " ".join(str(text).split())
+        return str(text)
+
+    def click(self, what: Locator) -> None:
+        what.click()
+        self.look()
+
+    def choose(self, testid: str, label: str) -> None:
+        self.frame.get_by_test_id(testid).select_option(label=label)
+        self.look()
+
+    def row(self, layer: str) -> Locator:
+        """The layer's row, its first one where each of its tensors has a row."""
+        return self.frame.locator(f"[data-testid='layer-row'][data-path='{layer}']").first
+
+    def go_to(self, step: int) -> None:
+        field = self.frame.get_by_test_id("step-number")
+        field.fill(str(step))
+        field.press("Enter")
+        self.look()
+
+    def state(self) -> dict[str, str]:
+        """What the address says: the field's name and its value."""
+        self.page.wait_for_timeout(300)
+        return dict(re.findall(r"p\.layerview\.(\w+)=([^&]*)", self.page.evaluate("location.hash")))
+
+    def statistic(self, name: str) -> float:
+        """What the line of statistics shows under a name."""
+        cell = self.frame.get_by_test_id("statistics").locator(f"[data-statistic='{name}'] b")
+        return _number(cell.inner_text().removesuffix(" %"))
+
+    def map_says(self, kind: str, layer: str, step: int) -> str:
+        """Points at a layer and a step of the map and returns what it says there; steps are from 0 on, each logged."""
+        last = int(self.frame.get_by_test_id("step-slider").get_attribute("max") or 0)
+        box, row = _box(self.frame.get_by_test_id(f"map-{kind}")), _box(self.row(layer))
+        x = box["x"] + (step + 0.5) / (last + 1) * box["width"]
+        self.page.mouse.move(x, row["y"] + row["height"] / 2)
+        return self.frame.get_by_role("tooltip").inner_text()
+
+    def cell(self, row: int, column: int, shape: tuple[int, int]) -> tuple[tuple[int, ...], float]:
+        """Points at a cell of a picture of one matrix; the index and the value that are read there."""
+        box = _box(self.frame.get_by_test_id("picture"))
+        x = box["x"] + (column + 0.5) / shape[1] * box["width"]
+        self.page.mouse.move(x, box["y"] + (row + 0.5) / shape[0] * box["height"])
+        readout = self.frame.get_by_test_id("readout")
+        index = tuple(json.loads(f"[{readout.get_attribute('data-index')}]"))
+        return index, float((readout.get_attribute("data-value") or "nan").replace("Infinity", "inf"))
+
+    def picture(self, name: str) -> None:
+        """Takes a picture for the guide, which has it in this section."""
+        self.look()
+        assert f"(pictures/guide_{name}.png)" in self._section
+        PICTURES.mkdir(parents=True, exist_ok=True)
+        path = PICTURES / f"guide_{name}.png"
+        self.page.screenshot(path=str(path))
+        assert path.stat().st_size < 200_000
+
+    def end(self) -> None:
+        """Holds the section's labels (**bold**) and quotations (“so”, … stands for anything) against what was seen."""
+        self.look()
+        labels = re.findall(r"\*\*(.+?)\*\*", self._section, re.DOTALL)
+        quotations = re.findall(r"“(.+?)”", self._section, re.DOTALL)
+        assert labels and quotations
+        for text in labels + quotations:
+            parts = [re.escape(" ".join(part.split())) for part in text.replace("**", "").split("…")]
+            assert re.search(".{1,80}?".join(parts), self._seen), f"the guide says {text!r}, the screen never did"
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page that fails the test if anything throws in it."""
+    context = browser.new_context(viewport={"width": 1280, "height": 800}, reduced_motion="reduce")
+    page = context.new_page()
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    yield page
+    context.close()
+    assert not errors
+
+
+def _walk(page: Page, url: str, logdir: Path, section: str) -> Walk:
+    """Opens the tab as one finds it; nothing is chosen by the address."""
+    page.goto(f"{url}/#layerview")
+    handle = page.wait_for_selector("iframe[src*='plugin_entry']", state="attached", timeout=30_000)
+    frame = handle.content_frame()
+    assert frame is not None
+    expect(frame.get_by_test_id("layer-row").first).to_be_visible(timeout=30_000)
+    expect(frame.get_by_test_id("statistics")).to_be_visible(timeout=30_000)
+    return Walk(page, frame, logdir, section)
+
+
+def _box(place: Locator) -> dict[str, float]:
+    box = place.bounding_box()
+    assert box is not None
+    return dict(box)
+
+
+def _number(text: str) -> float:
+    return float(text.replace("−", "-").replace("+", "").replace(",", ""))
+
+
+def _rms(array: Any) -> float:
+    return float(np.sqrt(np.mean(np.square(np.asarray(array, np.float64)))))
+
+
+def _log2(said: str) -> float:
+    """The log2(B / A) that a cell of the difference map says."""
+    found = re.search(r"log2\(B / A\) (\S+)", said)
+    assert found is not None, said
+    return _number(found[1])
+
+
+def test_my_loss_is_nan(page: Page, tmp_path: Path) -> None:
+    x, weights = trainings.loss_is_nan(tmp_path / "training")
+    features = [np.maximum(x @ kernel + bias, 0) for kernel, bias in weights]
+    step = next(i for i, outputs in enumerate(features) if (outputs == 0).any())
+    zeros = np.argwhere(features[step] == 0)
+    with run_tensorboard(tmp_path, "--load_fast=false") as server:
+        walk = _walk(page, server.url, tmp_path, "My loss is NaN")
+        lead = walk.frame.get_by_test_id("lead-finding")
+        expect(lead).to_contain_text(f"Error since step {step}")
+        expect(lead).to_contain_text(f"layer 'log' holds {len(zeros)} -inf among its 320 elements")
+        expect(lead).to_contain_text(f"from 'features', is finite (0 to {features[step].max():.4g}")
+        walk.go_to(0)
+        walk.click(walk.row("input"))
+        walk.click(walk.frame.get_by_role("button", name="Show", exact=True))
+        state = walk.state()
+        assert (state["layer"], state["name"], state["step"]) == ("log", "output", str(step))
+        assert walk.statistic("± inf") == len(zeros)
+        for place in zeros:
+            assert walk.cell(*place, features[step].shape) == (tuple(place), -np.inf)
+        walk.picture("nan")
+        walk.click(walk.frame.get_by_test_id("panel-numbers"))
+        numbers = walk.frame.locator("#lv-panel").inner_text()
+        assert re.search(rf"−inf\s+{len(zeros)}\b", numbers), numbers
+        walk.click(walk.frame.get_by_test_id("panel-picture"))
+        walk.click(walk.frame.get_by_role("button", name="features", exact=True))
+        assert walk.statistic("min") == 0
+        row, column = zeros[0]
+        assert walk.cell(row, column, features[step].shape) == ((row, column), 0)
+        walk.click(walk.frame.get_by_role("button", name="Why", exact=True))
+        expect(walk.frame.get_by_test_id("findings")).to_contain_text("A division by zero, a logarithm of zero")
+        walk.end()
+
+
+def test_accuracy_is_stuck(page: Page, tmp_path: Path) -> None:
+    _, model = trainings.accuracy_is_stuck(tmp_path / "training")
+    step = trainings.SILENCED_AT
+    with run_tensorboard(tmp_path, "--load_fast=false") as server:
+        walk = _walk(page, server.url, tmp_path, "My accuracy is stuck")
+        lead = walk.frame.get_by_test_id("lead-finding")
+        expect(lead).to_contain_text(f"Error since step {step}")
+        expect(lead).to_contain_text("layer 'hidden_2' is zero in all its 768 elements")
+        walk.choose("statistic", "zero share")
+        run = LayerReader(tmp_path).run("training")
+        for layer, at in (("hidden_2", step), ("hidden_2", step - 1), ("hidden_1", step), ("hidden_3", step)):
+            tensor = run.tensor(layer, kind="activation")
+            share = np.mean(run.values(tensor, at).array == 0)
+            found = re.search(r"zero share\s+([\d.]+) %", walk.map_says("activation", layer, at))
+            assert found is not None
+            assert float(found[1]) == pytest.approx(100 * share, abs=0.6)
+            assert (share == 1) == ((layer, at) == ("hidden_2", step))
+        walk.click(walk.frame.get_by_test_id("panel-units"))
+        expect(walk.frame.get_by_test_id("units-summary")).to_contain_text("24 of 24 units silent on the probe")
+        walk.choose("unit-order", "longest silent first")
+        canvas = walk.frame.locator("[data-chart=units]")
+        box = _box(canvas)
+        canvas.click(position={"x": (step + 0.5) / len(run.steps) * box["width"], "y": box["height"] - 4})
+        expect(walk.frame.get_by_test_id("step-number")).to_have_value(str(step))
+        side = walk.frame.get_by_test_id("unit-side")
+        expect(side).to_have_attribute("data-unit", re.compile(r"\d+"))
+        unit = int(side.get_attribute("data-unit") or -1)
+        peaks = [run.units(run.tensor("hidden_2", kind="activation"), at).peak[unit] for at in run.steps]
+        since = 1 + max((i for i, peak in enumerate(peaks) if peak != 0), default=-1)
+        expect(walk.frame.get_by_test_id("unit-silence")).to_contain_text(f"since step {since}")
+        assert since == step
+        page.mouse.move(0, 0)
+        walk.picture("silent")
+        walk.click(walk.frame.get_by_test_id("tensor-weight-bias"))
+        walk.go_to(step - 1)
+        assert walk.statistic("min") > -1
+        walk.go_to(step)
+        assert walk.statistic("min") == walk.statistic("max") == trainings.FAR_BELOW
+        walk.go_to(int(run.steps[-1]))
+        _, bias = model.get_layer("hidden_2").get_weights()
+        assert walk.statistic("mean") == pytest.approx(float(bias.mean()), rel=5e-3)
+        walk.click(walk.frame.get_by_test_id("all-findings"))
+        walk.end()
+
+
+def test_run_b_is_worse(page: Page, tmp_path: Path) -> None:
+    started = trainings.run_b_is_worse(tmp_path)
+    kernels = {run: {layer: weights[0] for layer, weights in own.items()} for run, own in started.items()}
+    changed = [layer for layer in kernels["he"] if not np.array_equal(kernels["he"][layer], kernels["normal"][layer])]
+    (layer,) = changed
+    with run_tensorboard(tmp_path, "--load_fast=false") as server:
+        walk = _walk(page, server.url, tmp_path, "Run B is worse: what differs inside?")
+        walk.choose("run-picker", "he · 101 steps")
+        walk.choose("compare-picker", "normal")
+        walk.click(walk.frame.get_by_test_id("kind-weight"))
+        rows = walk.frame.get_by_test_id("layer-row")
+        expect(rows.first).to_contain_text("from 0")
+        assert rows.first.get_attribute("data-path") == layer == "hidden_3"
+        expect(rows.first).to_contain_text("kernel")
+        for row in rows.all()[1:]:
+            assert "from 0" not in row.inner_text().split("\n")
+        walk.click(walk.row(layer))
+        expected = np.log2(_rms(kernels["normal"][layer]) / _rms(kernels["he"][layer]))
+        walk.click(walk.frame.get_by_test_id("tensor-weight-kernel"))
+        walk.go_to(0)
+        said = walk.map_says("weight", layer, 0)
+        assert _log2(said) == pytest.approx(expected, abs=6e-3)
+        for side, run in (("A", "he"), ("B", "normal")):
+            cell = walk.frame.get_by_test_id("compare-statistics").locator(f"[data-side='{side}']")
+            text = cell.locator("[data-statistic='rms']").get_attribute("title") or "nan"
+            assert _number(text) == pytest.approx(_rms(kernels[run][layer]), rel=1e-5)
+        offer = walk.frame.get_by_test_id("compare-offer")
+        expect(offer).to_contain_text("The runs started from different weights (hidden_3 · weight kernel")
+        expect(offer).to_have_attribute("data-offered", "false")
+        expect(walk.frame.get_by_test_id("compare-picture-a")).to_have_count(0)
+        walk.picture("compare_weights")
+        walk.click(walk.frame.get_by_test_id("kind-gradient"))
+        walk.choose("order", "model order")
+        walk.click(walk.row("hidden_1"))
+        walk.click(walk.frame.get_by_test_id("tensor-gradient-kernel"))
+        reader = LayerReader(tmp_path)
+
+        def gradients(layer: str) -> dict[str, float]:
+            runs = {name: reader.run(name) for name in ("he", "normal")}
+            return {n: run.digest(run.tensor(layer, kind="gradient", name="kernel"), 0).rms for n, run in runs.items()}
+
+        # The gradient reaches the first layers through the kernel that is so much smaller; its own does not.
+        ratios = {layer: np.log2(rms["normal"] / rms["he"]) for layer in kernels["he"] for rms in [gradients(layer)]}
+        assert all((ratio < expected / 2) == (layer != "hidden_3") for layer, ratio in ratios.items())
+        assert abs(ratios["hidden_3"]) < 0.5
+        rms = gradients("hidden_1")
+        table = walk.frame.get_by_test_id("compare-statistics")
+        for side, run in (("A", "he"), ("B", "normal")):
+            text = table.locator(f"[data-side='{side}'] [data-statistic='rms']").get_attribute("title") or "nan"
+            assert _number(text) == pytest.approx(rms[run], rel=1e-5)
+        page.mouse.move(0, 0)
+        walk.picture("compare_gradients")
+        walk.end()
+
+
+def test_gradients_and_heads_of_a_transformer(page: Page, tmp_path: Path) -> None:
+    tokens, gradient, reach = trainings.transformer(tmp_path / "transformer")
+    looked_up = list(dict.fromkeys(tokens.ravel().tolist()))
+    rows = gradient[looked_up]
+    assert 0 < len(looked_up) < trainings.TOKENS
+    with run_tensorboard(tmp_path, "--load_fast=false") as server:
+        walk = _walk(page, server.url, tmp_path, "Do gradients reach the embeddings? Have heads collapsed?")
+        expect(walk.frame.get_by_test_id("lead-finding")).to_contain_text("'scores' of layer 'block_2_attention'")
+        walk.click(walk.frame.get_by_test_id("kind-gradient"))
+        walk.click(walk.row("embedding"))
+        walk.go_to(0)
+        expect(walk.frame.get_by_test_id("tensor-picture")).to_have_attribute("data-step", "0")
+        assert walk.state()["kind"] == "gradient"
+        assert walk.statistic("rms") == pytest.approx(_rms(rows), rel=6e-3)
+        found = re.search(r"gradient rms\s+(\S+)|rms (\S+)", walk.map_says("gradient", "embedding", 0))
+        assert found is not None
+        assert _number(found[1] or found[2]) == pytest.approx(_rms(rows), rel=6e-3)
+        expect(walk.frame.get_by_test_id("tensor-shape")).to_have_text(f"{len(looked_up)} × 16")
+        for row, unit in ((0, 0), (3, 7), (len(rows) - 1, 15)):
+            index, value = walk.cell(row, unit, rows.shape)
+            assert index == (row, unit)
+            assert value == pytest.approx(float(rows[row, unit]), rel=5e-3, abs=1e-3 * float(np.abs(rows).max()))
+        page.mouse.move(0, 0)
+        walk.picture("embedding")
+        run = LayerReader(tmp_path).run("transformer")
+        walk.click(walk.frame.get_by_test_id("kind-activation"))
+        for block, positions in reach.items():
+            walk.click(walk.row(f"block_{block}_attention"))
+            walk.click(walk.frame.get_by_test_id("tensor-activation-scores"))
+            tensor = run.tensor(f"block_{block}_attention", kind="activation", name="scores")
+            assert 1 / (trainings.LENGTH * run.digest(tensor, 0).rms ** 2) == pytest.approx(positions, rel=5e-3)
+            scores = np.asarray(run.values(tensor, 0).array, np.float64)[0]
+            expect(walk.frame.get_by_test_id("uniform-reach")).to_have_attribute("data-uniform", "12")
+            cells = walk.frame.get_by_test_id("head-reach").locator("[data-reach]")
+            shown = [float(cell.get_attribute("data-reach") or "nan") for cell in cells.all()]
+            assert shown == pytest.approx([1 / (12 * np.mean(head**2)) for head in scores], rel=1e-6)
+        assert reach[1] > 11 and reach[2] < 1.05
+        walk.picture("heads")
+        walk.click(walk.frame.get_by_test_id("all-findings"))
+        walk.end()
+
+
+@pytest.mark.skipif(not OTHER_PYTHON.exists(), reason="needs the other stack: make .venv-estimator")
+def test_an_estimator_in_train_and_in_eval(page: Page, tmp_path: Path) -> None:
+    program = ROOT / "tests" / "program_guide_estimator.py"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    command = [str(OTHER_PYTHON), str(program), str(tmp_path)]
+    subprocess.run(command, check=True, env=environment, cwd=tmp_path, timeout=300)
+    with run_tensorboard(tmp_path, "--load_fast=false") as server:
+        walk = _walk(page, server.url, tmp_path, "What do an Estimator's layers do in train and in eval?")
+        suggested = walk.frame.get_by_test_id("compare-picker").locator("optgroup[label='The same model'] option")
+        expect(suggested).to_have_text(["estimator/eval (different inputs: compare distributions)"])
+        walk.choose("compare-picker", "estimator/eval (different inputs: compare distributions)")
+        walk.choose("order", "model order")
+        walk.click(walk.row("norm"))
+        walk.go_to(120)
+        reader = LayerReader(tmp_path)
+        a, b = reader.run("estimator"), reader.run("estimator/eval")
+        assert list(b.steps) == [24, 48, 72, 96, 120] and a.steps[-1] == 120
+        rms = {}
+        for layer in ("conv2", "norm"):
+            walk.click(walk.row(layer))
+            table = walk.frame.get_by_test_id("compare-statistics")
+            for side, run in (("A", a), ("B", b)):
+                cell = table.locator(f"[data-side='{side}'] [data-statistic='rms']")
+                rms[layer, side] = run.digest(run.tensor(layer, kind="activation"), 120).rms
+                expect(cell).to_have_attribute("title", re.compile("."))
+                assert _number(cell.get_attribute("title") or "nan") == pytest.approx(rms[layer, side], rel=1e-5)
+        learnt = np.load(tmp_path / "norm.npz")
+        for side, run in (("A", a), ("B", b)):
+            taken = run.units(run.tensor("conv2", kind="activation"), 120)
+            mean, square = taken.mean.astype(np.float64), taken.rms.astype(np.float64) ** 2
+            # The batch's own mean and variance in training, the moving averages in evaluation.
+            center = mean if side == "A" else learnt["moving_mean_120"]
+            variance = square - mean**2 if side == "A" else learnt["moving_variance_120"]
+            scale = learnt["gamma_120"] / np.sqrt(variance + 1e-3)
+            offset = learnt["beta_120"] - scale * center
+            by_definition = np.sqrt(np.mean(scale**2 * square + 2 * scale * offset * mean + offset**2))
+            assert rms["norm", side] == pytest.approx(by_definition, rel=0.01)
+        assert rms["conv2", "B"] == pytest.approx(rms["conv2", "A"], rel=0.1)
+        assert rms["norm", "B"] < 0.5 * rms["norm", "A"]
+        expect(walk.frame.get_by_test_id("compare-offer")).to_have_attribute("data-offered", "false")
+        expect(walk.frame.get_by_test_id("compare-histograms")).to_be_visible()
+        walk.picture("estimator")
+        walk.choose("order", "parts first")
+        expect(walk.row("norm")).to_contain_text("from 24")
+        expect(walk.row("conv2")).to_contain_text("together")
+        walk.end()
