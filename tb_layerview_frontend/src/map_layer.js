@@ -68,9 +68,10 @@ export function makeMapLayer({ columns: all, kind, statistic, transform, rowScal
   };
   const values = ready && columns ? columns.of(statistic.name, columns.tensors) : [];
   const scale = scaleFor(values);
-  const anyTrouble = Boolean(
-    ready && columns?.of("non_finite", columns.tensors).some((column) => firstTrouble(column) >= 0),
-  );
+  const shares = ready && columns ? columns.of("non_finite", columns.tensors) : [];
+  const anyTrouble = shares.some((column) => firstTrouble(column) >= 0);
+  // Where no element is finite there is no statistic either, and that is what the map shows.
+  const allBroken = anyTrouble && !shares.some((column) => column.some((share) => share < 1));
   return {
     kind,
     statistic,
@@ -85,8 +86,7 @@ export function makeMapLayer({ columns: all, kind, statistic, transform, rowScal
     seriesOf,
     ready,
     problem,
-    // Where no element is finite there is no statistic either, and that is what the map shows.
-    unknown: ready && !anyTrouble && values.every((column) => column.every(Number.isNaN)),
+    unknown: ready && !allBroken && values.every((column) => column.every(Number.isNaN)),
     anyTrouble,
   };
 }

@@ -16,7 +16,7 @@ export function Readout({ values, names, index, pinned, more, outlined = "" }) {
   if (!index || offset < 0) {
     return (
       <p class="lv-readout lv-readout-none" data-testid="readout" aria-live="polite">
-        {outlined && `${outlined}, chosen in Units, is outlined. `}Point at an element to read it.
+        {outlined ? `${outlined} is outlined, as in Units.` : "Point at an element to read it."}
       </p>
     );
   }
