@@ -55,7 +55,7 @@ def resnet_log(folder: str) -> None:
     model.compile(keras.optimizers.Adam(1e-3), "sparse_categorical_crossentropy")
     rng = np.random.default_rng(0)
     x, y = rng.random((64, 64, 64, 3), dtype=np.float32), rng.integers(0, 10, 64)
-    callback = LayerViewCallback(folder, probe=(x[:8], y[:8]), schedule=Schedule(budget=3.0))
+    callback = LayerViewCallback(folder, probe=(x[:8], y[:8]), schedule=Schedule(budget=1.0))
     model.fit(x, y, batch_size=8, epochs=4, callbacks=[callback], verbose=0)
 
 
