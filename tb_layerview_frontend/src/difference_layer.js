@@ -97,6 +97,7 @@ export function makeDifferenceLayer({ a, b, partner, matched }, kind, statistic,
       ({ difference }) => firstTrouble(difference.nonFinite) >= 0,
     ),
     partings: new Map([...pairs].map(([tensor, { parting }]) => [tensor, parting])),
+    columnOf: (tensor) => pairs.get(tensor)?.difference.values,
     seriesOf: (row) => {
       const found = known.get(row);
       if (found !== undefined) return found;

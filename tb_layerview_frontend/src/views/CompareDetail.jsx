@@ -2,8 +2,11 @@ import { formatCount, formatExact, formatShape, formatShare, formatValue } from 
 import { sameShape } from "../matching.js";
 import { inputsDiffer, pictureOffer } from "../same_start.js";
 import { CompareCharts } from "./CompareCharts.jsx";
+import { comparedFile } from "./compared_file.js";
 import { ComparePictures } from "./ComparePictures.jsx";
 import { Neighbours, TensorChips } from "./DetailPane.jsx";
+import { TakeAlong } from "./TakeAlong.jsx";
+import { drawTable } from "./figure.js";
 
 /** @typedef {import("../store.js").Store} Store */
 /** @typedef {import("../run_data.js").Run} Run */
@@ -76,7 +79,7 @@ function Both({ store, run, other }) {
           or layer.
         </p>
       ))}
-      <Numbers a={own?.record ?? null} b={others?.record ?? null} />
+      <Numbers store={store} a={own?.record ?? null} b={others?.record ?? null} />
       {(own && !own.record) || (others && !others.record) ? (
         <p class="lv-old" role="status">
           {own && !own.record ? `A did not log this tensor at step ${formatCount(own.step)}. ` : ""}
@@ -131,9 +134,9 @@ const COLUMNS = [
 
 /**
  * The exact statistics of both tensors, and their differences.
- * @param {{a: TensorRecord | null, b: TensorRecord | null}} props
+ * @param {{store: Store, a: TensorRecord | null, b: TensorRecord | null}} props
  */
-function Numbers({ a, b }) {
+function Numbers({ store, a, b }) {
   const cell = (
     /** @type {TensorRecord | null} */ record,
     /** @type {typeof COLUMNS[number]} */ { read, share },
@@ -148,6 +151,28 @@ function Numbers({ a, b }) {
     const sign = value > 0 ? "+" : "";
     return `${sign}${share ? `${formatValue(100 * value)} %` : formatValue(value)}`;
   };
+  /** @type {import("./TakeAlong.jsx").Panel} */
+  const panel = comparedFile(store, "statistics", {
+    canvases: () => [
+      drawTable(
+        ["", ...COLUMNS.map(({ label }) => label)],
+        [
+          ["A", ...COLUMNS.map((column) => cell(a, column))],
+          ["B", ...COLUMNS.map((column) => cell(b, column))],
+          ["B − A", ...COLUMNS.map(change)],
+        ],
+      ),
+    ],
+    table: () => ({
+      head: ["statistic", "A", "B", "B - A"],
+      rows: COLUMNS.map(({ name, read }) => [
+        name,
+        a ? read(a) : "",
+        b ? read(b) : "",
+        a && b ? read(b) - read(a) : "",
+      ]),
+    }),
+  });
   return (
     <table
       class="lv-compare-numbers"
@@ -156,7 +181,9 @@ function Numbers({ a, b }) {
     >
       <thead>
         <tr>
-          <td />
+          <td>
+            <TakeAlong what="the statistics" panels={[panel]} small />
+          </td>
           {COLUMNS.map(({ name, label }) => (
             <th key={name} scope="col">
               {label}

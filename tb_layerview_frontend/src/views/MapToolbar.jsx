@@ -12,9 +12,13 @@ import { Popover } from "./Popover.jsx";
 
 /**
  * What the map shows: which layers, kinds, statistic, in which order and colours.
- * @param {{store: Store, run: Run, matches: {layers: number, of: number}}} props
+ * @param {object} props
+ * @param {Store} props.store
+ * @param {Run} props.run
+ * @param {{layers: number, of: number}} props.matches
+ * @param {import("preact").ComponentChildren} props.children what stands behind the choices
  */
-export function MapToolbar({ store, run, matches }) {
+export function MapToolbar({ store, run, matches, children }) {
   const orders = store.comparison.on.value ? [PARTING_ORDER, ...ORDERS] : ORDERS;
   return (
     <div class="lv-toolbar">
@@ -49,6 +53,7 @@ export function MapToolbar({ store, run, matches }) {
       >
         <Scales store={store} />
       </Popover>
+      {children}
     </div>
   );
 }

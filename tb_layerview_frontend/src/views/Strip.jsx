@@ -110,7 +110,7 @@ export function Strip({ store, axis, curves }) {
   const position = axis.positions[index] ?? 0;
   const choose = (/** @type {PointerEvent} */ event) =>
     store.selectStep(indexAt(axis, pointIn(event).x / width));
-  const [left, right] = scales.filter(({ group, known }) => known && group !== "learning rate");
+  const [left, right] = labelledScales(scales);
   return (
     <div
       class="lv-strip"
@@ -142,25 +142,39 @@ export function Strip({ store, axis, curves }) {
   );
 }
 
+/**
+ * The scales that have room for numbers: one at the left, one at the right.
+ * @param {CurveScale[]} scales
+ */
+export function labelledScales(scales) {
+  return scales.filter(({ group, known }) => known && group !== "learning rate").slice(0, 2);
+}
+
+/**
+ * @param {CurveScale} scale
+ * @returns {import("./figure.js").Axis}
+ */
+export function stripAxis(scale) {
+  const { group, log } = scale;
+  const values = curveTicks(scale);
+  const texts = formatTicks(values);
+  return {
+    name: `${group === "share" ? "accuracy and other shares" : group.replaceAll("_", " ")}${log ? ", logarithmic" : ""}`,
+    ticks: values.map((value, i) => ({
+      at: (TOP + (1 - unitOn(scale, value)) * (STRIP_HEIGHT - TOP - BOTTOM)) / STRIP_HEIGHT,
+      text: texts[i],
+    })),
+  };
+}
+
 /** @param {{scale: CurveScale, side: "left" | "right"}} props */
 function Ticks({ scale, side }) {
-  const { group, log } = scale;
-  const ticks = curveTicks(scale);
-  const texts = formatTicks(ticks);
+  const { name, ticks } = stripAxis(scale);
   return (
-    <div
-      class="lv-strip-ticks"
-      data-side={side}
-      title={`${group === "share" ? "accuracy and other shares" : group.replaceAll("_", " ")}${log ? ", logarithmic" : ""}`}
-    >
-      {ticks.map((value, i) => (
-        <span
-          key={value}
-          style={{
-            top: `${TOP + (1 - unitOn(scale, value)) * (STRIP_HEIGHT - TOP - BOTTOM)}px`,
-          }}
-        >
-          {texts[i]}
+    <div class="lv-strip-ticks" data-side={side} title={name}>
+      {ticks.map(({ at, text }) => (
+        <span key={text} style={{ top: `${100 * at}%` }}>
+          {text}
         </span>
       ))}
     </div>

@@ -62,6 +62,8 @@ export function useComparedPictures(store, tensor, a, b) {
   const first = usePictureOf(store, isDifference ? difference : a, shared);
   const second = usePictureOf(store, b, shared);
   return {
+    a,
+    b,
     names,
     unit,
     isDifference,
