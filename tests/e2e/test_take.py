@@ -1,4 +1,4 @@
-"""Every panel taken along as a file: what the files hold is what the log holds."""
+"""Every panel taken along as a file, and what belongs to it: what files and screen hold is what the log holds."""
 
 from __future__ import annotations
 
@@ -316,3 +316,46 @@ def test_compared_pictures_and_units_by_change_are_taken_along(page: Page, serve
     assert _find(frame, png, "[data-testid=compare-picture-difference] [data-testid=picture-canvas]") is not None
     assert len(_table(page, frame, "the-pictures", "the-difference-csv")) == a.size
     assert _take(page, frame, "the-pictures", "the-units-by-change-png")[1].startswith(b"\x89PNG")
+
+
+def _colours(frame: Frame, path: str) -> set[tuple[int, ...]]:
+    """The colours in a row of the map."""
+    row = frame.locator(f"[data-testid=layer-row][data-path='{path}']").bounding_box()
+    assert row is not None
+    pixels = frame.get_by_test_id("map-canvas").first.evaluate(
+        """(canvas, y) => {
+          const top = Math.round(y - canvas.getBoundingClientRect().top);
+          return [...canvas.getContext("2d").getImageData(0, top, canvas.width, 1).data];
+        }""",
+        # Of the page, to be compared with what is measured in the frame.
+        row["y"] + row["height"] / 2 - _top_of(frame),
+    )
+    return {tuple(pixels[at : at + 3]) for at in range(0, len(pixels), 4)}
+
+
+def _top_of(frame: Frame) -> float:
+    box = frame.frame_element().bounding_box()
+    assert box is not None
+    return float(box["y"])
+
+
+def test_the_difference_map_follows_the_choice_of_scales_and_says_which_holds(
+    page: Page, server: TensorBoardServer
+) -> None:
+    frame = _compare(page, server, kind="weight", name="kernel", maps="weight", order="model", spacing="even")
+    said = frame.get_by_test_id("compare-scale")
+    expect(said).to_contain_text("linear around 0, one range, 99 % within it")
+    frame.locator("[data-testid=layer-row][data-path=block] .lv-caret").first.wait_for()
+    linear = _colours(frame, "head")
+    frame.get_by_test_id("scales").click()
+    expect(frame.get_by_test_id("transform-linear")).to_be_checked()
+    frame.get_by_test_id("transform-log").check()
+    expect(said).to_contain_text("logarithmic around 0")
+    logarithmic = _colours(frame, "head")
+    assert logarithmic != linear
+    frame.get_by_test_id("transform-linear").check()
+    expect(said).to_contain_text("linear around 0")
+    assert _colours(frame, "head") == linear
+    frame.get_by_test_id("rows-own").check()
+    expect(said).to_contain_text("a range for each row")
+    expect(frame.locator(".lv-colourbar").first).to_contain_text("high of each row")

@@ -1,5 +1,5 @@
 import { nearestIndex } from "../axis.js";
-import { thresholdInWords } from "../difference.js";
+import { DIFFERENCE_TRANSFORM, differenceScaleInWords, thresholdInWords } from "../difference.js";
 import { formatCount } from "../format.js";
 import { isTrainAndEvaluation, partnersOf, tensorTitle } from "../matching.js";
 import { inputsDiffer } from "../same_start.js";
@@ -212,7 +212,15 @@ function Choices({ store }) {
       </label>
       {isDifference && (
         <span class="lv-caption" data-testid="compare-threshold">
-          Runs part where {thresholdInWords(scale)}.
+          Runs part where {thresholdInWords(scale)}.{" "}
+          <span data-testid="compare-scale">
+            {differenceScaleInWords(
+              /** @type {import("../colour.js").MapTransform} */ (
+                view.transform.value || DIFFERENCE_TRANSFORM
+              ),
+              view.rowScales.value,
+            )}
+          </span>
         </span>
       )}
     </div>

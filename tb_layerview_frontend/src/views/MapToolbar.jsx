@@ -1,5 +1,6 @@
 import { SPACINGS } from "../axis.js";
 import { NATURAL } from "../colour.js";
+import { DIFFERENCE_TRANSFORM } from "../difference.js";
 import { ORDERS, PARTING_ORDER } from "../order.js";
 import { counterpart, KINDS, kindsOf } from "../selection.js";
 import { STATISTIC_GROUPS, statisticNamed, statisticOf } from "../statistics.js";
@@ -161,7 +162,8 @@ function Scales({ store }) {
   const { scale } = first
     ? statisticOf(view.statistic.value, first)
     : statisticNamed(view.statistic.value);
-  const transform = view.transform.value || NATURAL[scale];
+  const natural = store.comparison.showsDifference.value ? DIFFERENCE_TRANSFORM : NATURAL[scale];
+  const transform = view.transform.value || natural;
   return (
     <div class="lv-choices">
       <Choice
@@ -171,7 +173,7 @@ function Scales({ store }) {
         options={{ log: "logarithmic", linear: "linear" }}
         // What suits the statistic anyway is not held on to when another one is chosen.
         onChoose={(value) => {
-          view.transform.value = value === NATURAL[scale] ? "" : value;
+          view.transform.value = value === natural ? "" : value;
         }}
       />
       <Choice
