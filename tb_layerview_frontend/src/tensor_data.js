@@ -4,7 +4,13 @@ import { batch, signal } from "@preact/signals";
 
 import * as api from "./api.js";
 import { LruCache } from "./lru.js";
-import { decodeHistogram, decodeHistograms, decodeUnits, decodeValues } from "./payload.js";
+import {
+  decodeHistogram,
+  decodeHistograms,
+  decodeUnits,
+  decodeValues,
+  splitColumns,
+} from "./payload.js";
 import { isOther } from "./run_data.js";
 
 /** @typedef {import("./payload.js").Histogram} Histogram */
@@ -29,7 +35,12 @@ import { isOther } from "./run_data.js";
 
 /**
  * All histograms of one tensor, and how many more are kept but could not be read.
- * @typedef {{key: string, tensor: number, bySteps: (Histogram | null)[], unreadable: number}} TensorHistory
+ * @typedef {object} TensorHistory
+ * @property {string} key
+ * @property {number} tensor
+ * @property {(Histogram | null)[]} bySteps
+ * @property {number} unreadable
+ * @property {[number, number]} extremes the smallest and the largest finite element of all steps; infinite where there is none
  */
 
 /** @typedef {ReturnType<typeof createTensorData>} TensorData */
@@ -119,14 +130,20 @@ export function createTensorData({ data, tensor, step, wantsUnits, retries, task
       }
       if (known && known.bySteps.length >= count) return;
       const since = known?.bySteps.length ?? 0;
-      const sent = await api.fetchHistograms(name, index, since, abort);
-      if (isOther(sent, of)) {
+      const kind = current.value?.info.tensors[index].kind ?? "activation";
+      const [sent, ends] = await Promise.all([
+        api.fetchHistograms(name, index, since, abort),
+        api.fetchStatistics(name, kind, ["min", "max"], since, abort, index),
+      ]);
+      if (isOther(sent, of) || isOther(ends, of)) {
         await data.load(name, abort);
         return;
       }
       const bySteps = [...(known?.bySteps ?? []), ...decodeHistograms(sent.buffer)];
       const unreadable = (known?.unreadable ?? 0) + sent.unreadable;
-      const value = { key, tensor: index, bySteps, unreadable };
+      const extremes = widen(known?.extremes ?? [Infinity, -Infinity], ends.buffer);
+      /** @type {TensorHistory} */
+      const value = { key, tensor: index, bySteps, unreadable, extremes };
       const bins = bySteps.reduce((sum, one) => sum + (one?.counts.length ?? 0), 0);
       histories.set(key, value, 24 * bins);
       histograms.value = { status: "ready", value };
@@ -301,4 +318,17 @@ export function createTensorData({ data, tensor, step, wantsUnits, retries, task
   }
 
   return { detail, detailPending, detailProblem, histograms, units, valuesAt, detailOf };
+}
+
+/**
+ * A range that also holds what came in since.
+ * @param {[number, number]} range
+ * @param {ArrayBuffer} sent float32: the smallest element at each step, then the largest at each; NaN where none is finite
+ * @returns {[number, number]}
+ */
+function widen([low, high], sent) {
+  const [[lows], [highs]] = splitColumns(sent, 2, 1);
+  for (const value of lows) if (value < low) low = value;
+  for (const value of highs) if (value > high) high = value;
+  return [low, high];
 }

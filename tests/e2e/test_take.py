@@ -70,6 +70,9 @@ def logdir(
                 scalars = {"learning_rate": 0.1 / (i + 1), **({"loss": 1 / (i + 2)} if i else {})}
                 writer.write(step, {layer: of[layer][i] for layer in LAYERS}, scalars=scalars)
                 writer.write(step, {layer: _kernel(name, i) for layer in LAYERS}, kind="weight")
+    with LayerWriter(folder / "narrow") as writer:
+        for step in range(3):
+            writer.write(step, {"two values": np.where(np.arange(200) % 9, 3.0, 40.0 - step).reshape(10, 20)})
     with LayerWriter(folder / "a" / "evaluate") as writer:
         for step in (3, 40):
             writer.write(step, {"head": arrays["head"][0]}, scalars={"loss": step / 100})
@@ -359,3 +362,17 @@ def test_the_difference_map_follows_the_choice_of_scales_and_says_which_holds(
     frame.get_by_test_id("rows-own").check()
     expect(said).to_contain_text("a range for each row")
     expect(frame.locator(".lv-colourbar").first).to_contain_text("high of each row")
+
+
+def test_the_range_of_all_steps_goes_no_further_than_there_are_elements(
+    page: Page, server: TensorBoardServer, logdir: Path
+) -> None:
+    run = LayerReader(logdir).run("narrow")
+    tensor = run.tensor("two values")
+    assert run.histogram(tensor, 0).upper[-1] == 42, "the histogram alone says more than there is"
+    frame = _open(page, server, run="narrow", layer="two values", step=2)
+    bar = frame.locator(".lv-picture-foot .lv-colourbar")
+    # The largest element is one of the first step, and not of the step that is shown.
+    expect(bar).to_have_attribute("aria-label", "from 0 to 40")
+    frame.get_by_test_id("picture-range").select_option("step")
+    expect(bar).to_have_attribute("aria-label", "from 0 to 38")

@@ -20,7 +20,7 @@ import { theme } from "../host.js";
 /** @typedef {import("../store.js").Store} Store */
 /** @typedef {import("../tensor_data.js").Detail} Detail */
 /** @typedef {import("../payload.js").Values} Values */
-/** @typedef {import("../payload.js").Histogram} Histogram */
+/** @typedef {import("../tensor_data.js").TensorHistory} TensorHistory */
 /** @typedef {ReturnType<typeof usePicture>} PictureModel */
 
 /**
@@ -28,9 +28,9 @@ import { theme } from "../host.js";
  * @param {import("../api.js").Tensor} tensor
  * @param {Detail} detail
  * @param {Values} values
- * @param {(Histogram | null)[] | null} bySteps the tensor's histograms; null where there are none
+ * @param {TensorHistory | null} history of the tensor; null where there is none
  */
-export function usePicture(store, tensor, detail, values, bySteps) {
+export function usePicture(store, tensor, detail, values, history) {
   const { view } = store;
   const names = useMemo(
     () => axisNames(tensor.axes, values.axes.length, tensor.kind),
@@ -47,7 +47,7 @@ export function usePicture(store, tensor, detail, values, bySteps) {
   const unit = unitAxis(names);
   const stride = unit < 0 ? 1 : stridesOf(counts)[unit];
   const orders = useOrders(store, detail, values, unit, stride);
-  const colours = useColours(store, values, bySteps, unit, stride);
+  const colours = useColours(store, values, history, unit, stride);
   const base = baseOffset(counts, chosen);
   const shown = useMemo(() => shownElements(counts, chosen), [counts, chosen]);
   const marks = useMemo(() => countMarks(colours.levels, shown.offsets), [colours.levels, shown]);
@@ -107,16 +107,19 @@ function useOrders(store, detail, values, unit, stride) {
 /**
  * @param {Store} store
  * @param {Values} values
- * @param {(Histogram | null)[] | null} bySteps
+ * @param {TensorHistory | null} history
  * @param {number} unit the axis
  * @param {number} stride
  */
-function useColours(store, values, bySteps, unit, stride) {
+function useColours(store, values, history, unit, stride) {
   const { view } = store;
   const { data, axes } = values;
   const mode = unit < 0 && view.range.value === "channel" ? "step" : view.range.value;
   const map = view.colours.value;
-  const overall = useMemo(() => rangeOverAllSteps(bySteps, [0, 0]), [bySteps]);
+  const overall = useMemo(
+    () => (history ? rangeOverAllSteps(history.bySteps, [0, 0], history.extremes) : [0, 0]),
+    [history],
+  );
   const own = useMemo(() => finiteRange(data), [data]);
   const byHand = useMemo(
     () => (mode === "hand" ? rangeByHand(view.low.value, view.high.value) : null),
