@@ -376,3 +376,55 @@ def test_the_range_of_all_steps_goes_no_further_than_there_are_elements(
     expect(bar).to_have_attribute("aria-label", "from 0 to 40")
     frame.get_by_test_id("picture-range").select_option("step")
     expect(bar).to_have_attribute("aria-label", "from 0 to 38")
+
+
+def _outline(frame: Frame) -> list[float] | None:
+    """Left, top, right and bottom of what is outlined in the picture, as shares of its sizes; None where nothing is."""
+    box = (
+        frame.get_by_test_id("picture")
+        .locator("canvas")
+        .nth(1)
+        .evaluate(
+            """canvas => {
+          const { width, height } = canvas;
+          const { data } = canvas.getContext("2d").getImageData(0, 0, width, height);
+          let box = null;
+          for (let i = 3; i < data.length; i += 4) if (data[i] > 128) {
+            const [x, y] = [((i - 3) / 4) % width / width, Math.floor((i - 3) / 4 / width) / height];
+            box ??= [x, y, x, y];
+            box = [Math.min(box[0], x), Math.min(box[1], y), Math.max(box[2], x), Math.max(box[3], y)];
+          }
+          return box;
+        }"""
+        )
+    )
+    return box and [float(at) for at in box]
+
+
+def test_a_unit_that_is_chosen_comes_into_view_where_the_picture_is_enlarged(
+    page: Page, server: TensorBoardServer
+) -> None:
+    # Of the units the first stands at the left, far from what the address shows: the right end, enlarged.
+    frame = _open(page, server, layer="head", zoom="2,0.95,0.5", unit=0)
+    expect(frame.get_by_test_id("readout")).to_contain_text("unit 0 is outlined", timeout=30_000)
+    page.wait_for_timeout(500)
+    assert frame.get_by_test_id("picture").get_attribute("data-scale") == "2"
+    hidden = _outline(frame)
+    assert hidden is None or hidden[0] == 0, "an address shows what it showed elsewhere"
+    frame.get_by_test_id("panel-units").click()
+    chart = frame.locator("[data-chart=units]").bounding_box()
+    assert chart is not None
+    page.mouse.click(chart["x"] + chart["width"] / 2, chart["y"] + 1.5 / UNITS * chart["height"])
+    frame.get_by_test_id("panel-picture").click()
+    expect(frame.get_by_test_id("readout")).to_contain_text("unit 1 is outlined")
+    page.wait_for_timeout(500)
+    assert frame.get_by_test_id("picture").get_attribute("data-scale") == "2", "it moves, and stays as large"
+    outline = _outline(frame)
+    assert outline is not None and 0 < outline[0] < outline[2] < 0.99, "its whole column is on the screen"
+
+
+def test_the_legend_of_a_distribution_tells_a_step_from_itself(page: Page, server: TensorBoardServer) -> None:
+    frame = _open(page, server, panel="distribution", step=0)
+    expect(frame.get_by_test_id("ghost-step")).to_have_text("the same step", timeout=30_000)
+    frame.get_by_test_id("loss-strip").click(position={"x": 300, "y": 40})
+    expect(frame.get_by_test_id("ghost-step")).to_have_text("step 0")

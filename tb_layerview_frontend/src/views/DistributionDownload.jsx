@@ -74,7 +74,8 @@ export function DistributionDownload(props) {
         },
       },
     ]);
-    const outline = ghostStep === undefined ? "" : `; outline: step ${formatCount(ghostStep)}`;
+    const other = ghostStep === step ? "the same step" : `step ${formatCount(ghostStep ?? 0)}`;
+    const outline = ghostStep === undefined ? "" : `; outline: ${other}`;
     return {
       title: `${title}, run ${run.name}`,
       lines: [

@@ -114,7 +114,7 @@ export function HistogramView(props) {
         {ghostLabel && (
           <span data-testid="ghost-step">
             <i class="lv-key-ghost" />
-            {ghostLabel}
+            {ghostLabel === label ? "the same step" : ghostLabel}
           </span>
         )}
       </p>

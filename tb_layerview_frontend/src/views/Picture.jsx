@@ -171,6 +171,7 @@ function TensorPicture({ store, run, tensor, detail, values, history, pending })
           hover={hover}
           onHover={(at) => hover?.join() !== at?.join() && setHover(at)}
           unit={view.unit.value}
+          broughtUnit={store.picture.broughtUnit}
           label={`${describeLayout(picture.plan, names) || "The value"}, as a picture.`}
           canvasRef={canvas}
         />
