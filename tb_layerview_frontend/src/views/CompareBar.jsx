@@ -1,9 +1,9 @@
-import { nearestIndex } from "../axis.js";
 import { thresholdInWords } from "../difference.js";
 import { formatCount } from "../format.js";
 import { isTrainAndEvaluation, partnersOf, tensorTitle } from "../matching.js";
 import { inputsDiffer } from "../same_start.js";
 import { statisticOf } from "../statistics.js";
+import { StepField } from "./StepField.jsx";
 
 /** @typedef {import("../store.js").Store} Store */
 /** @typedef {import("../run_data.js").Run} Run */
@@ -155,25 +155,16 @@ function Sides({ store }) {
         {comparison.sameRun.value ? "the same run" : runLabel(view.against.value)}
       </span>
       {shown !== undefined && comparison.sameRun.value ? (
-        <label class="lv-step-number">
-          <span class="lv-caption">step</span>
-          <input
-            data-testid="compare-step"
-            type="text"
-            inputMode="numeric"
-            aria-label="Step of B; the nearest logged one is taken"
-            value={formatCount(shown)}
-            onFocus={(event) => event.currentTarget.select()}
-            onChange={(event) => {
-              const wanted = Number(event.currentTarget.value.replace(/[^\d-]/g, ""));
-              if (event.currentTarget.value.trim() && Number.isFinite(wanted)) {
-                view.againstStep.value = steps.value[nearestIndex(steps.value, wanted)] ?? null;
-              }
-              const after = steps.value[comparison.stepIndex.value];
-              event.currentTarget.value = after === undefined ? "" : formatCount(after);
-            }}
-          />
-        </label>
+        <StepField
+          caption="step"
+          label="Step of B; the nearest logged one is taken"
+          testId="compare-step"
+          steps={steps.value}
+          index={() => comparison.stepIndex.value}
+          onIndex={(index) => {
+            view.againstStep.value = steps.value[index] ?? null;
+          }}
+        />
       ) : (
         shown !== undefined && (
           <span class={shown === own ? "lv-caption" : "lv-other-step"} data-testid="compare-step-b">
