@@ -1,6 +1,6 @@
 import { thresholdInWords } from "../difference.js";
 import { formatCount } from "../format.js";
-import { isTrainAndEvaluation, partnersOf, tensorTitle } from "../matching.js";
+import { partnersOf, tensorTitle } from "../matching.js";
 import { inputsDiffer } from "../same_start.js";
 import { statisticOf } from "../statistics.js";
 import { StepField } from "./StepField.jsx";
@@ -215,7 +215,7 @@ function Choices({ store }) {
  * @param {{store: Store, a: Run, b: Run}} props
  */
 function Facts({ store, a, b }) {
-  const { view, comparison } = store;
+  const { comparison } = store;
   const matching = comparison.matching.value;
   if (!matching) return null;
   const selected = a.info.tensors[store.tensor.value];
@@ -224,7 +224,6 @@ function Facts({ store, a, b }) {
   const ended =
     comparison.fixed.value < 0 && lastB < lastA && comparison.matched.value.at(-1) === -1;
   const inputs = comparison.sameRun.value ? "" : inputsDiffer(a.info, b.info);
-  const evaluation = isTrainAndEvaluation(view.run.value, view.against.value);
   const lists = /** @type {[string, string[], string][]} */ ([
     ["without a partner in B", matching.onlyA, "only-a"],
     ["only in B", matching.onlyB, "only-b"],
@@ -234,7 +233,6 @@ function Facts({ store, a, b }) {
     <>
       {inputs && (
         <p class="lv-compare-fact" data-testid="compare-inputs">
-          {evaluation && <b>{DIFFERENT_INPUTS}. </b>}
           {inputs}
         </p>
       )}

@@ -111,7 +111,7 @@ export function HistogramView(props) {
           <i class="lv-key-bar" />
           {label}
         </span>
-        {ghostLabel && (
+        {ghostLabel && ghostLabel !== label && (
           <span data-testid="ghost-step">
             <i class="lv-key-ghost" />
             {ghostLabel}
