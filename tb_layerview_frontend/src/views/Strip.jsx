@@ -14,6 +14,8 @@ import { cssVariable, hatching, pointIn, useSize } from "./hooks.js";
 
 export const STRIP_HEIGHT = 84;
 const [TOP, BOTTOM] = [6, 4];
+/** Of a number beside the curves. */
+const TICK_HEIGHT = 10;
 
 /**
  * Loss, metrics and learning rate over the steps, on the same axis as the map below.
@@ -157,7 +159,7 @@ function Ticks({ scale, side }) {
         <span
           key={value}
           style={{
-            top: `${TOP + (1 - unitOn(scale, value)) * (STRIP_HEIGHT - TOP - BOTTOM)}px`,
+            top: `${Math.min(TOP + (1 - unitOn(scale, value)) * (STRIP_HEIGHT - TOP - BOTTOM), STRIP_HEIGHT - TICK_HEIGHT / 2)}px`,
           }}
         >
           {texts[i]}
