@@ -83,10 +83,11 @@ export function thresholdOf(scale, a) {
 export function thresholdInWords(scale) {
   const stay = `there and at ${Math.round(100 * STAYING_SHARE)} % of the later steps`;
   if (measureOf(scale) === "ratio") {
-    return `|log2(B / A)| above ${RATIO_THRESHOLD} (a factor of ${(2 ** RATIO_THRESHOLD).toFixed(2)}) ${stay}`;
+    return `|log2(B / A)| is above ${RATIO_THRESHOLD} (a factor of ${(2 ** RATIO_THRESHOLD).toFixed(2)}) ${stay}`;
   }
-  if (scale === "share") return `|B − A| above ${100 * SHARE_THRESHOLD} % of the elements ${stay}`;
-  return `|B − A| above ${100 * SIGNED_THRESHOLD} % of A's largest magnitude over the steps ${stay}`;
+  if (scale === "share")
+    return `|B − A| is above ${100 * SHARE_THRESHOLD} % of the elements ${stay}`;
+  return `|B − A| is above ${100 * SIGNED_THRESHOLD} % of A's largest magnitude over the steps ${stay}`;
 }
 
 /**

@@ -12,6 +12,7 @@ import {
   splitColumns,
 } from "./payload.js";
 import { isOther } from "./run_data.js";
+import { failIn, makeTensorTasks } from "./tensor_tasks.js";
 
 /** @typedef {import("./payload.js").Histogram} Histogram */
 /** @typedef {import("./payload.js").Values} Values */
@@ -58,6 +59,7 @@ const CACHE_BYTES = 96e6;
  */
 export function createTensorData({ data, tensor, step, wantsUnits, retries, tasks }) {
   const { end, onChange } = tasks;
+  const onTensor = makeTensorTasks({ data, tensor, retries, tasks });
   const { current, generation, steps } = data;
   /** @type {import("@preact/signals").Signal<Loadable<Detail>>} the last that arrived stays until the next is there */
   const detail = signal({ status: "loading" });
@@ -78,16 +80,10 @@ export function createTensorData({ data, tensor, step, wantsUnits, retries, task
   const histories = new LruCache(CACHE_BYTES);
 
   // The selected tensor at the selected step.
-  onChange(
-    () => ({
-      name: current.value?.name,
-      generation: generation.value,
-      tensor: tensor.value,
-      step: step.value,
-      retry: retries.value,
-    }),
+  onTensor(
+    () => ({ step: step.value }),
     async ({ name, generation: of, tensor: index, step: at }, abort) => {
-      if (name === undefined || index < 0 || at === undefined) return;
+      if (at === undefined) return;
       detailPending.value = true;
       try {
         const value = await detailOf(name, of, index, at);
@@ -111,16 +107,9 @@ export function createTensorData({ data, tensor, step, wantsUnits, retries, task
   );
 
   // The distribution of the selected tensor over all steps.
-  onChange(
-    () => ({
-      name: current.value?.name,
-      generation: generation.value,
-      tensor: tensor.value,
-      count: steps.value.length,
-      retry: retries.value,
-    }),
+  onTensor(
+    () => ({ count: steps.value.length }),
     async ({ name, generation: of, tensor: index, count }, abort) => {
-      if (name === undefined || index < 0) return;
       const key = `${name}\n${of}\n${index}`;
       const shown = histograms.value;
       const known = histories.get(key);
@@ -148,9 +137,7 @@ export function createTensorData({ data, tensor, step, wantsUnits, retries, task
       histories.set(key, value, 24 * bins);
       histograms.value = { status: "ready", value };
     },
-    (message) => {
-      histograms.value = { status: "error", message };
-    },
+    failIn(histograms),
   );
 
   // The units, where they are looked at.
@@ -175,9 +162,7 @@ export function createTensorData({ data, tensor, step, wantsUnits, retries, task
       const decoded = await decodeUnits(buffer);
       if (!abort.aborted) units.value = { status: "ready", value: { key, step, units: decoded } };
     },
-    (message) => {
-      units.value = { status: "error", message };
-    },
+    failIn(units),
   );
 
   /**

@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { createStore } from "../src/store.js";
 import { readViewState } from "../src/view_state.js";
 import { bytesOf, fixtures } from "./fixtures.js";
+import { makeInfo } from "./make_info.js";
 
 /**
  * A log as the server knows it; a test changes it as a training would. What is asked stands in `asked`, and `hold` keeps
@@ -44,24 +45,13 @@ function makeServer() {
         };
       case "/run":
         return {
+          ...makeInfo({
+            dense: [
+              ["activation", "output", [3, 8]],
+              ["weight", "kernel", [3, 8]],
+            ],
+          }),
           run: query.get("run"),
-          layers: [{ path: "dense", class_name: "Dense", inputs: [] }],
-          tensors: ["activation", "weight"].map((kind) => ({
-            layer: 0,
-            call: 0,
-            kind,
-            name: kind === "weight" ? "kernel" : "output",
-            shape: [3, 8],
-            dtype: "float32",
-            axes: [],
-          })),
-          probe: null,
-          notes: [],
-          schedule: "",
-          software: "",
-          folder: "",
-          hidden: "",
-          cost: null,
         };
       case "/steps":
         return {

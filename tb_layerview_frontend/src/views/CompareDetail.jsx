@@ -4,8 +4,8 @@ import { inputsDiffer, pictureOffer } from "../same_start.js";
 import { CompareCharts } from "./CompareCharts.jsx";
 import { comparedFile } from "./compared_file.js";
 import { ComparePictures } from "./ComparePictures.jsx";
-import { Neighbours, TensorChips } from "./DetailPane.jsx";
 import { TakeAlong } from "./TakeAlong.jsx";
+import { ASKED_AGAIN, TensorHead } from "./TensorHead.jsx";
 import { drawTable } from "./figure.js";
 
 /** @typedef {import("../store.js").Store} Store */
@@ -22,34 +22,26 @@ export function CompareDetail({ store, run, other }) {
   const tensor = run.info.tensors[index];
   const partner = other.info.tensors[comparison.tensor.value];
   if (!tensor || !partner) return null;
-  const layer = run.info.layers[tensor.layer];
-  const slash = layer.path.lastIndexOf("/") + 1;
-  const [shape, shapeB] = [tensor.shape, partner.shape].map(formatShape);
+  const [layer, layerB] = [run.info.layers[tensor.layer], other.info.layers[partner.layer]];
   return (
     <section class="lv-detail" aria-label="The selected tensor in both runs">
-      <div class="lv-title">
-        <h2 title={layer.path}>
-          <span class="lv-title-path">{layer.path.slice(0, slash)}</span>
-          {layer.path.slice(slash)}
-        </h2>
-        <p class="lv-title-facts">
-          <span>
-            {tensor.kind} {tensor.name}
-            {tensor.call > 0 && `, call ${tensor.call}`}
-          </span>
-          <span data-testid="tensor-shape">
-            {shape === shapeB ? shape : `A ${shape}, B ${shapeB}`}
-          </span>
-        </p>
-      </div>
-      <div class="lv-links">
-        <TensorChips store={store} run={run} layer={tensor.layer} selected={index} />
-        <Neighbours store={store} run={run} layer={tensor.layer} />
-      </div>
+      <TensorHead
+        store={store}
+        run={run}
+        index={index}
+        className={inBoth(layer.class_name, layerB.class_name)}
+      >
+        <span data-testid="tensor-shape">
+          {inBoth(formatShape(tensor.shape), formatShape(partner.shape))}
+        </span>
+      </TensorHead>
       <Both store={store} run={run} other={other} />
     </section>
   );
 }
+
+/** What is said of both at once where it is the same. @param {string} a @param {string} b */
+const inBoth = (a, b) => (a === b ? a : `A ${a}, B ${b}`);
 
 /** @param {{store: Store, run: Run, other: Run}} props */
 function Both({ store, run, other }) {
@@ -75,8 +67,7 @@ function Both({ store, run, other }) {
     <>
       {failed.map((message) => (
         <p key={message} class="lv-old" role="alert">
-          {message} It is asked for again when TensorBoard answers, or when you choose another step
-          or layer.
+          {message} {ASKED_AGAIN}
         </p>
       ))}
       <Numbers store={store} a={own?.record ?? null} b={others?.record ?? null} />

@@ -92,7 +92,7 @@ function Pictures({ store, run, a, b, values, others }) {
       ];
   return (
     <>
-      <div class="lv-picture-head">
+      <div class="lv-compare-how">
         <div class="lv-tabs" role="tablist" aria-label="How pictures are compared">
           {[
             ["side", "Side by side"],
@@ -118,9 +118,6 @@ function Pictures({ store, run, a, b, values, others }) {
             Other elements are kept in B than in A, so there is no difference picture.
           </span>
         )}
-        <TakeAlong what="the pictures" panels={comparedPanels(store, compared, steps, canvases)} />
-      </div>
-      <div class="lv-compare-how">
         <span class="lv-caption">
           shown {describeKept(values.axes, names)}, {(difference ?? values).precision}
           {steps[0] !== a.step && `; A's values of step ${formatCount(steps[0])}`}
@@ -150,6 +147,11 @@ function Pictures({ store, run, a, b, values, others }) {
             </select>
           </label>
         )}
+        <TakeAlong
+          what="the pictures"
+          panels={comparedPanels(store, compared, steps, canvases)}
+          small
+        />
       </div>
       <div class="lv-compare-pictures">
         {shown.map(({ side, testid, picture }, i) => (

@@ -17,7 +17,7 @@ import {
   unitRects,
   viewOf,
 } from "../picture_screen.js";
-import { cssVariable, pointIn, useCanvas, useSize } from "./hooks.js";
+import { cssVariable, pointIn, useCanvas, useDevicePixels, useSize } from "./hooks.js";
 import { drawPicture } from "./picture_draw.js";
 import { useZoom } from "./use_zoom.js";
 
@@ -55,15 +55,8 @@ export function PictureCanvas({
 }) {
   const [place, size] = /** @type {ReturnType<typeof useSize<HTMLDivElement>>} */ (useSize());
   const { values, names, plan, chosen, counts, orders, base, levels, palette, marks } = picture;
-  const ratio = window.devicePixelRatio || 1;
-  const space = useMemo(
-    () => ({
-      width: Math.max(1, Math.floor(size.width * ratio)),
-      height: Math.max(1, Math.floor(size.height * ratio)),
-      ratio,
-    }),
-    [size.width, size.height, ratio],
-  );
+  const space = useDevicePixels(size);
+  const { ratio } = space;
   const grid = useMemo(
     () => layOut(plan, counts, orders.byAxis, space, cellShape(values.axes, names, plan)),
     [plan, counts, orders.byAxis, space, names],

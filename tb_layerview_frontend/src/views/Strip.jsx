@@ -14,6 +14,8 @@ import { cssVariable, hatching, pointIn, useSize } from "./hooks.js";
 
 export const STRIP_HEIGHT = 84;
 const [TOP, BOTTOM] = [6, 4];
+/** Of a number beside the curves. */
+const TICK_HEIGHT = 10;
 
 /**
  * Loss, metrics and learning rate over the steps, on the same axis as the map below.
@@ -173,7 +175,10 @@ function Ticks({ scale, side }) {
   return (
     <div class="lv-strip-ticks" data-side={side} title={name}>
       {ticks.map(({ at, text }) => (
-        <span key={text} style={{ top: `${100 * at}%` }}>
+        <span
+          key={text}
+          style={{ top: `${Math.min(at * STRIP_HEIGHT, STRIP_HEIGHT - TICK_HEIGHT / 2)}px` }}
+        >
           {text}
         </span>
       ))}

@@ -147,7 +147,8 @@ function StepNote({ store, shown, unreadable: lost }) {
   const notes = [];
   const { units } = shown.column;
   const bad = shown.peaks.subarray(at * units, (at + 1) * units).filter(Number.isNaN).length;
-  if (bad) notes.push(`${formatCount(bad)} have no finite element at this step`);
+  if (bad)
+    notes.push(`${formatCount(bad)} ${bad === 1 ? "has" : "have"} no finite element at this step`);
   if (steps[at] !== all[store.stepIndex.value]) {
     notes.push(`this is step ${formatCount(steps[at])}, the nearest at which units are kept`);
   }
