@@ -97,6 +97,8 @@ class LayerViewPlugin(base_plugin.TBPlugin):
             raise _RequestError(f"statistic is missing; it is one or more of {', '.join(COLUMNS)}.")
         for name in names:
             _check("statistic", name, COLUMNS)
+        if len(set(names)) < len(names):
+            raise _RequestError("a statistic is asked for more than once; its columns are the same each time.")
         if UPDATE_RATIO in names and kind != "update":
             raise _RequestError(f"statistic={UPDATE_RATIO!r} is of updates alone: ask for it with kind=update.")
         since = _number(request, "since", default=0)
@@ -238,10 +240,12 @@ def _respond(
 
 
 def _text(request: wrappers.Request, name: str) -> str:
-    given = request.args.get(name)
-    if given is None:
+    given = request.args.getlist(name)
+    if not given:
         raise _RequestError(f"{name} is missing: add {name}=... to the address.")
-    return str(given)
+    if len(given) > 1:
+        raise _RequestError(f"{name} is given {len(given)} times; which one is meant cannot be told.")
+    return str(given[0])
 
 
 def _number(request: wrappers.Request, name: str, *, default: int | None = None, least: int | None = 0) -> int:
