@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -80,6 +80,19 @@ class Evidence:
         other.steps, other.scalars, other._statistic = steps, scalars, functools.cache(statistic)
         other.steps_before, other._earlier = steps_before, earlier
         return other
+
+    def windows(self, length: int, positions: Sequence[int]) -> Iterator[Evidence]:
+        """The last `length` steps up to each of these, as they were known then: fewer where fewer had been logged."""
+        largest = self.largest_before("rms")
+        for position in positions:
+            some = slice(max(0, position + 1 - length), position + 1)
+            yield self.at(
+                self.steps[some],
+                lambda name, some=some: self.statistic(name)[:, some],  # type: ignore[misc]
+                self.scalars[some],
+                self.steps_before + some.start,
+                {"rms": largest[:, some.start]},
+            )
 
     def largest_before(self, name: str) -> Floats:
         """The largest of a statistic at all logged steps before each, float64 [tensors, steps]; NaN if none has it."""

@@ -47,11 +47,54 @@ class Rule(abc.ABC):
 
     @abc.abstractmethod
     def measure(self, evidence: Evidence, tensor: int, position: int) -> dict[str, float]:
-        """The numbers behind it at one tensor and step, by name."""
+        """The numbers behind it at one tensor and step, by name.
+
+        The first is what is judged. A threshold of the rule may be among the others under its own name.
+        """
 
     @abc.abstractmethod
     def in_words(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
         """What is wrong, as the end of a sentence that begins with the tensor's name."""
+
+    def compared(self, measured: Mapping[str, float]) -> dict[str, float]:
+        """What the first of the measured numbers is compared with, by name and in its unit.
+
+        `threshold` is where the rule begins to hold. By default that is the threshold that is among the measured
+        numbers, and 0 for a rule that has none to choose; a rule that computes it from several numbers says how.
+        """
+        own = {name: value for name, value in thresholds(self).items() if name != "patience"}
+        named = [value for name, value in own.items() if name in measured]
+        if named:
+            return {"threshold": named[0]}
+        return {} if own else {"threshold": 0.0}
+
+    def course(self, evidence: Evidence, tensor: int, positions: Sequence[int]) -> Course:
+        """How what it measures went at one tensor, over these of the evidence's steps."""
+        measured = []
+        with np.errstate(all="ignore"):  # Where the tensor was not logged there is nothing to divide.
+            for window in evidence.windows(self.lookback, positions):
+                measured.append(self.measure(window, tensor, len(window.steps) - 1))
+        compared = [self.compared(numbers) for numbers in measured]
+        return Course(
+            next(iter(measured[0]), "") if measured else "",
+            [next(iter(numbers.values()), math.nan) for numbers in measured],
+            {name: [of.get(name, math.nan) for of in compared] for name in (compared[0] if compared else ())},
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Course:
+    """What a rule measured at one tensor, step by step.
+
+    Attributes:
+      name: Of what is judged, as in the rule's `measure`.
+      values: It, by step; NaN where the tensor was not logged or has no such number.
+      compared: What it is compared with, by name and step, in its unit; `threshold` is where the rule begins to hold.
+    """
+
+    name: str
+    values: Sequence[float]
+    compared: Mapping[str, Sequence[float]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,8 +118,10 @@ class NonFinite(Rule):
         return evidence.share("nan", "pos_inf", "neg_inf") > 0
 
     def measure(self, evidence: Evidence, tensor: int, position: int) -> dict[str, float]:
-        counts = ("nan", "pos_inf", "neg_inf", "size")
-        return {name: float(evidence.statistic(name)[tensor, position]) for name in counts}
+        parts = ("nan", "pos_inf", "neg_inf")
+        counts = {name: float(evidence.statistic(name)[tensor, position]) for name in (*parts, "size")}
+        share = sum(counts[name] for name in parts) / counts["size"] if counts["size"] else math.nan
+        return {"non_finite": share, **counts}
 
     def in_words(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
         words = {"nan": "NaN", "pos_inf": "+inf", "neg_inf": "-inf"}
@@ -111,7 +156,7 @@ class SilentLayer(Rule):
         return np.asarray(silent)
 
     def measure(self, evidence: Evidence, tensor: int, position: int) -> dict[str, float]:
-        return {"size": float(evidence.statistic("size")[tensor, position])}
+        return {name: float(evidence.statistic(name)[tensor, position]) for name in ("rms", "size")}
 
     def in_words(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
         return f"is zero in all its {measured['size']:,.0f} elements: nothing passes this layer on the probe"
@@ -176,10 +221,13 @@ class ConstantOutput(Rule):
         return np.asarray(wanted[:, None] & (size > 1) & (mean != 0) & (std <= self.tolerance * np.abs(mean)))
 
     def measure(self, evidence: Evidence, tensor: int, position: int) -> dict[str, float]:
-        return {name: float(evidence.statistic(name)[tensor, position]) for name in ("mean", "std")}
+        return {name: float(evidence.statistic(name)[tensor, position]) for name in ("std", "mean")}
 
     def in_words(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
         return f"is {measured['mean']:.4g} everywhere: it tells no example from another"
+
+    def compared(self, measured: Mapping[str, float]) -> dict[str, float]:
+        return {"threshold": self.tolerance * abs(measured["mean"])}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -205,7 +253,7 @@ class ZeroGradient(Rule):
         return np.asarray(gradients & (rms == 0) & some)
 
     def measure(self, evidence: Evidence, tensor: int, position: int) -> dict[str, float]:
-        return {"size": float(evidence.statistic("size")[tensor, position])}
+        return {name: float(evidence.statistic(name)[tensor, position]) for name in ("rms", "size")}
 
     def in_words(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
         return "is exactly zero: no training reaches this weight"
@@ -245,6 +293,9 @@ class VanishingGradient(Rule):
     def in_words(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
         factor = measured["largest"] / measured["rms"]
         return f"is {factor:.1g} times smaller than the largest layer's (rms {measured['rms']:.2g})"
+
+    def compared(self, measured: Mapping[str, float]) -> dict[str, float]:
+        return {"largest": measured["largest"], "threshold": self.ratio * measured["largest"]}
 
     def _compared(self, evidence: Evidence) -> Mask:
         return np.asarray((evidence.of_kind("gradient") & evidence.of_rank(2) & ~evidence.named("bias"))[:, None])
@@ -292,6 +343,9 @@ class GradientSpike(Rule):
         factor = measured["rms"] / measured["before"]
         return f"jumps to {factor:,.0f} times the largest that it was before"
 
+    def compared(self, measured: Mapping[str, float]) -> dict[str, float]:
+        return {"before": measured["before"], "threshold": self.factor * measured["before"]}
+
 
 @dataclasses.dataclass(frozen=True)
 class UnmovedWeight(Rule):
@@ -315,7 +369,7 @@ class UnmovedWeight(Rule):
         return np.asarray(updates & (rms == 0) & (updates & (rms > 0)).any(axis=0))
 
     def measure(self, evidence: Evidence, tensor: int, position: int) -> dict[str, float]:
-        return {"size": float(evidence.statistic("size")[tensor, position])}
+        return {name: float(evidence.statistic(name)[tensor, position]) for name in ("rms", "size")}
 
     def in_words(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
         return "is zero: the optimizer does not change this weight, while it changes others"
@@ -387,7 +441,7 @@ class CollapsedAttention(Rule):
 
     def measure(self, evidence: Evidence, tensor: int, position: int) -> dict[str, float]:
         positions = self._positions(evidence)[tensor, position]
-        return {"positions": float(positions), "of": float(_keys(evidence)[tensor])}
+        return {"positions": float(positions), "of": float(_keys(evidence)[tensor]), "most": self.most}
 
     def in_words(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
         return f"look at {measured['positions']:.3g} of {measured['of']:.0f} positions: all heads are on one"
