@@ -2,7 +2,7 @@ import { useSignal } from "@preact/signals";
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 
 import { makeStepAxis } from "../axis.js";
-import { byTensor, causes, findingSteps } from "../findings.js";
+import { byTensor, causes } from "../findings.js";
 import { makeMapLayer } from "../map_layer.js";
 import { keyOfTensors, rankByWorst } from "../order.js";
 import { KINDS, tensorForRow } from "../selection.js";
@@ -10,6 +10,7 @@ import { statisticOf, worstInWords } from "../statistics.js";
 import { curvesOf } from "../strip_scales.js";
 import { findTensors, rowOf, visibleRows } from "../tree.js";
 import { ColourBar } from "./ColourBar.jsx";
+import { FoundLegend } from "./FoundLegend.jsx";
 import { MapCanvas } from "./MapCanvas.jsx";
 import { MapToolbar } from "./MapToolbar.jsx";
 import { PROFILE_WIDTH, ProfileAxis } from "./Profile.jsx";
@@ -28,6 +29,8 @@ import { useComparedCurves, useComparedRows, useDifference } from "./use_compari
 /** @typedef {import("../map_layer.js").MapLayer} MapLayer */
 
 const FOOT_HEIGHT = 58;
+/** A map of differences of two runs does not mark what is found in one of them. */
+const NOT_MARKED = new Map();
 const TWO_MAPS_WIDTH = 900;
 
 /**
@@ -81,10 +84,7 @@ export function MapPane({ store, run }) {
     [run.history.steps, spacing],
   );
   const found = useMemo(() => byTensor(store.found.value.findings), [store.found.value]);
-  const marked = useMemo(
-    () => findingSteps(causes(store.found.value.findings)),
-    [store.found.value],
-  );
+  const marked = useMemo(() => causes(store.found.value.findings), [store.found.value]);
   const evaluation = store.evaluation.value;
   const ownCurves = useMemo(
     () => curvesOf(run.history, evaluation?.history),
@@ -207,6 +207,7 @@ export function MapPane({ store, run }) {
                 layer={layer}
                 rows={rows}
                 axis={axis}
+                found={difference ? NOT_MARKED : found}
                 selectedRow={selectedRow}
                 rowHeight={rowHeight}
                 scrollTop={scrollTop}
@@ -237,7 +238,13 @@ export function MapPane({ store, run }) {
                   format={layer.format}
                   ends={layer.rowScales ? ["low", "high of each row"] : undefined}
                   hatched={layer.anyTrouble}
-                />
+                >
+                  <FoundLegend
+                    found={difference ? NOT_MARKED : found}
+                    tensors={tensors}
+                    kind={layer.kind}
+                  />
+                </ColourBar>
               </div>
             ))}
           </div>
