@@ -21,6 +21,11 @@ const OWN = /** @type {Record<string, string>} */ ({
 /** What the panel calls a rule whose name says too little. */
 const RULES = /** @type {Record<string, string>} */ ({ non_finite: "NaN or inf" });
 
+const THRESHOLDS = /** @type {Record<string, string>} */ ({
+  patience: "logged steps in a row",
+  least: "logged steps before",
+});
+
 /** @param {string} name of a rule */
 export function ruleInWords(name) {
   return RULES[name] ?? name.replaceAll("_", " ");
@@ -28,7 +33,7 @@ export function ruleInWords(name) {
 
 /** @param {string} name of a rule's threshold */
 export function thresholdInWords(name) {
-  return name === "patience" ? "logged steps in a row" : name.replaceAll("_", " ");
+  return THRESHOLDS[name] ?? name.replaceAll("_", " ");
 }
 
 /**

@@ -119,6 +119,7 @@ export function CoursePlot({ store, course, finding }) {
         <span>
           <i class="lv-course-swatch" /> the rule holds
         </span>
+        {heights.spacing === "log" && course.values.includes(0) && <span>0 lies at the foot</span>}
       </figcaption>
       <WordsTable
         caption={words}

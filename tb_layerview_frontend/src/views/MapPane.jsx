@@ -118,14 +118,17 @@ export function MapPane({ store, run }) {
       store.selectTensor(found);
       break;
     }
+  };
+  // Whatever has selected it, its row is seen.
+  useEffect(() => {
     const element = ref.current;
-    if (!element) return;
-    const top = index * rowHeight;
+    if (!element || selectedRow < 0) return;
+    const top = selectedRow * rowHeight;
     if (top < element.scrollTop) element.scrollTop = top;
     else if (top + rowHeight > element.scrollTop + bodyHeight) {
       element.scrollTop = top + rowHeight - bodyHeight;
     }
-  };
+  }, [run.name, tensor.value, kinds.value.join()]);
   /** @param {Row} row */
   const toggle = (row) => {
     opened.value = new Map(opened.value).set(row.node.key, !row.open);
@@ -170,7 +173,9 @@ export function MapPane({ store, run }) {
             role={rows.length ? "tree" : undefined}
             aria-label="Layers"
             tabIndex={rows.length ? 0 : undefined}
-            aria-activedescendant={selectedRow >= 0 ? `lv-row-${selectedRow}` : undefined}
+            aria-activedescendant={
+              shown.includes(rows[selectedRow]) ? `lv-row-${selectedRow}` : undefined
+            }
           >
             {shown.map((row, i) => (
               <RowLabel

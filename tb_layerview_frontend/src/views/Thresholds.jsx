@@ -115,6 +115,8 @@ function Threshold({ store, name, label, value, usual }) {
         aria-valuetext={formatValue(shown)}
         data-testid={`slider-${name}`}
         style={{ "--lv-filled": `${(100 * placeOf(threshold, usual, shown)) / PLACES}%` }}
+        // Arrows, Home and End move this slider, and not the step.
+        onKeyDown={(event) => event.key.length > 1 && event.stopPropagation()}
         onInput={(event) => {
           const to = valueAt(threshold, usual, Number(event.currentTarget.value));
           pending.value = to;
@@ -135,7 +137,7 @@ function Threshold({ store, name, label, value, usual }) {
         type="button"
         class="lv-link"
         disabled={!isMoved}
-        aria-label={`Put ${label} back to ${formatValue(usual)}`}
+        aria-label={`usual ${formatValue(usual)}: put ${label} back`}
         data-testid={`reset-${name}`}
         onClick={() => move("")}
       >
