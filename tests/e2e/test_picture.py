@@ -272,6 +272,7 @@ def test_heads_look_at_as_many_positions_as_their_scores_say(
         cell = frame.get_by_test_id("head-reach").locator(f"[data-head='{head}']")
         assert float(cell.get_attribute("data-reach") or "nan") == pytest.approx(expected[head], rel=1e-5)
     uniform = frame.get_by_test_id("uniform-reach").get_attribute("data-uniform")
+    expect(frame.get_by_test_id("uniform-reach")).to_contain_text("under the mask (inferred from scores of 0)")
     assert float(uniform or "nan") == pytest.approx(5 / sum(1 / n for n in range(1, 6)), rel=1e-6)
 
 

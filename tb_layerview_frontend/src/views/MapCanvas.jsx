@@ -160,9 +160,13 @@ function findingsOf(row, { kind }, { info }, found) {
 /**
  * @param {CanvasRenderingContext2D} context
  * @param {number} ratio
- * @param {Parameters<typeof MapCanvas>[0]} what
+ * @param {Pick<Parameters<typeof MapCanvas>[0], "run" | "layer" | "rows" | "axis" | "found" | "rowHeight" | "scrollTop" | "height">} what
  */
-function drawMap(context, ratio, { run, layer, rows, axis, found, rowHeight, scrollTop, height }) {
+export function drawMap(
+  context,
+  ratio,
+  { run, layer, rows, axis, found, rowHeight, scrollTop, height },
+) {
   const { width } = context.canvas;
   const first = Math.floor(scrollTop / rowHeight);
   const last = Math.min(rows.length, Math.ceil((scrollTop + height) / rowHeight));
