@@ -103,9 +103,12 @@ class LayerViewPlugin(base_plugin.TBPlugin):
             raise _RequestError(f"statistic={UPDATE_RATIO!r} is of updates alone: ask for it with kind=update.")
         since = _number(request, "since", default=0)
         in_groups = _one_of(request, "groups", ("0", "1"), default="0") == "1"
+        tensor = _number(request, "tensor") if "tensor" in request.args else None
+        if in_groups and tensor is not None:
+            raise _RequestError("tensor and groups=1 do not go together: groups are of all tensors of a kind.")
         run = self._run(request)
         if not in_groups:
-            return _bytes(request, answers.statistics(run, kind, names, since), run)
+            return _bytes(request, answers.statistics(run, kind, names, since, tensor), run)
         data, groups = answers.grouped_statistics(run, kind, names, since)
         return _bytes(request, data, run, Groups=groups)
 
