@@ -1,8 +1,8 @@
 """Every parser of bytes from disk on mutated inputs: `make fuzz`.
 
 `python fuzz.py COUNT` mutates real bytes COUNT times for each parser, and `python fuzz.py coverage PARSER RUNS` lets
-atheris look for inputs that reach new lines. Both end with an error at the first crash, and at the first input that takes more
-than a second of this process's time, which they leave in a file.
+atheris look for inputs that reach new lines. Both end with an error at the first crash, and at the first input that
+takes more than a second of this process's time, which they leave in a file.
 """
 
 from __future__ import annotations

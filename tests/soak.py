@@ -70,7 +70,8 @@ def clients() -> None:
     with tempfile.TemporaryDirectory() as folder:
         early, late = clients_while_a_writer_appends(Path(folder), 16, 2000)
     print(
-        f"16 clients, 4 runs of 2,000 steps: {early / 1e6:.1f} MB of Python's memory at 500, {late / 1e6:.1f} MB at the end"
+        f"16 clients, 4 runs of 2,000 steps: {early / 1e6:.1f} MB of Python's memory at 500, "
+        f"{late / 1e6:.1f} MB at the end"
     )
     assert late < early + (32 << 20)
 
