@@ -195,6 +195,7 @@ def test_run_tells_what_is_logged(client: Client, logdir: Path) -> None:
         "shape": [3, 3],
         "dtype": "int64",
         "axes": run["tensors"][2]["axes"],
+        "function": "",
     }
     assert len(run["tensors"]) == 3
     assert run["folder"] == str(logdir / "run1")
