@@ -5,11 +5,12 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
-from tb_layerview.options import Keep, Schedule, Select
+from tb_layerview.options import Check, Keep, Schedule, Select
 from tb_layerview.version import __version__
 
 if TYPE_CHECKING:
     from tb_layerview.callback import LayerViewCallback
+    from tb_layerview.diagnosis import Finding
     from tb_layerview.hook import LayerViewHook
     from tb_layerview.logged import NotLoggedError
     from tb_layerview.payload_file import PayloadError
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from tb_layerview.writer import LayerWriter
 
 __all__ = [
+    "Check",
+    "Finding",
     "Keep",
     "LayerReader",
     "LayerRecorder",
@@ -36,6 +39,7 @@ _LAZY = {
     "LayerViewCallback": "tb_layerview.callback",
     "LayerViewHook": "tb_layerview.hook",
     "LayerRecorder": "tb_layerview.recorder",
+    "Finding": "tb_layerview.diagnosis",
     "LayerReader": "tb_layerview.reader",
     "LayerWriter": "tb_layerview.writer",
     "NotLoggedError": "tb_layerview.logged",

@@ -16,7 +16,7 @@ from tb_layerview.keras_probe import Batch
 from tb_layerview.keras_steps import StepCounter
 from tb_layerview.keras_versions import CallbackOfEitherKeras, require_tensorflow
 from tb_layerview.model import Kind, Mode
-from tb_layerview.options import Keep, Schedule, Select, as_schedule
+from tb_layerview.options import Check, Keep, Schedule, Select, as_schedule
 from tb_layerview.recorder import Recording, check_options, floats
 from tb_layerview.session import logger
 
@@ -49,6 +49,7 @@ class LayerViewCallback(CallbackOfEitherKeras, tf.keras.callbacks.Callback):
         select: Select = Select(),
         schedule: Schedule | int = Schedule(),
         keep: Keep = Keep(),
+        check: Check = Check(),
     ) -> None:
         """Makes the callback; nothing is opened yet.
 
@@ -60,6 +61,7 @@ class LayerViewCallback(CallbackOfEitherKeras, tf.keras.callbacks.Callback):
           select: Which layers and kinds to log.
           schedule: When to log while training: a `Schedule`, or N for every N steps.
           keep: How much to keep of each tensor.
+          check: What to look for, and what to do about it.
 
         Raises:
           TypeError: An option is not of its type.
@@ -69,9 +71,9 @@ class LayerViewCallback(CallbackOfEitherKeras, tf.keras.callbacks.Callback):
         super().__init__()
         # Keras 2 else reads all logs on the host at each batch, and lets no callback near a ParameterServerStrategy.
         self._supports_tf_logs = True
-        check_options(select, keep)
+        check_options(select, keep, check)
         self._logdir, self._probe_data = os.fspath(logdir), probe
-        self._select, self._schedule, self._keep = select, as_schedule(schedule), keep
+        self._select, self._schedule, self._keep, self._check = select, as_schedule(schedule), keep, check
         self._training: Recording | None = None
         self._inference: _Inference | None = None  # the evaluation or prediction that is under way
         self._deputies: dict[str, Deputy] = {}
@@ -129,7 +131,7 @@ class LayerViewCallback(CallbackOfEitherKeras, tf.keras.callbacks.Callback):
                 f"steps_per_execution={steps_per_call}: the change over exactly one step cannot be had, updates "
                 "are left out"
             )
-        training = self._training = Recording(self.model, self._logdir, select, self._schedule, self._keep)
+        training = self._training = Recording(self.model, self._logdir, select, self._schedule, self._keep, self._check)
         self._counter.begin(self.model)
         self._metrics, self._epoch_is_over = {}, True
         training.session.begin(self._counter.step)
@@ -161,6 +163,17 @@ class LayerViewCallback(CallbackOfEitherKeras, tf.keras.callbacks.Callback):
         self._counter.batch(batch)
         if self._training is not None:
             self._training.step(self._counter.step, lambda: self._scalars(batch), self._is_last_batch(batch))
+            self._stop_if_asked(self._training)
+
+    def _stop_if_asked(self, training: Recording) -> None:
+        if not training.session.should_stop or self.model.stop_training:
+            return
+        if has_other_processes(self.model.distribute_strategy):
+            training.session.report(
+                "Check(stop_on=...)", "one of several processes cannot stop by itself. The training goes on"
+            )
+        else:
+            self.model.stop_training = True
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Counts the epoch's steps, and keeps its metrics for the step that ends it."""
@@ -267,7 +280,9 @@ class LayerViewCallback(CallbackOfEitherKeras, tf.keras.callbacks.Callback):
                     ", ".join(self._select.kinds),
                 )
             return
-        recording = Recording(self.model, os.path.join(self._logdir, mode), select, Schedule(every=1), self._keep, mode)
+        recording = Recording(
+            self.model, os.path.join(self._logdir, mode), select, Schedule(every=1), self._keep, self._check, mode
+        )
         self._inference = _Inference(recording)
 
     def _first_call_of_inference(self, function: Any, iterator: Any) -> Any:

@@ -6,22 +6,25 @@ import dataclasses
 import json
 import math
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from tb_layerview.diagnosis import Finding, counted, diagnose, since
 from tb_layerview.evidence import Evidence
 from tb_layerview.reader import LayerReader
+from tb_layerview.rules import RULES, Rule
 from tb_layerview.run import Run
 
 
-def check(logdir: str, as_json: bool, with_all: bool) -> int:
+def check(logdir: str, as_json: bool, with_all: bool, rules: Sequence[Rule] = RULES) -> int:
     """Prints the findings of all runs below a folder.
 
     Args:
       logdir: The folder.
       as_json: Whether to print JSON.
       with_all: Whether to print in words also what follows from what is printed.
+      rules: What to look for.
 
     Returns:
       0 if nothing was found, 1 if something was, 2 if there is no run.
@@ -30,7 +33,7 @@ def check(logdir: str, as_json: bool, with_all: bool) -> int:
     if not runs:
         print(f"tb-layerview check: there is no run with layers below {logdir!r}.", file=sys.stderr)
         return 2
-    found = {run.name: diagnose(Evidence.of(run)) for run in runs}
+    found = {run.name: diagnose(Evidence.of(run), rules) for run in runs}
     if as_json:
         print(json.dumps([_as_data(name, finding) for name in found for finding in found[name]], indent=1))
     else:

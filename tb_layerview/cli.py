@@ -30,12 +30,33 @@ def main(argv: Sequence[str] | None = None) -> int:
     checked.add_argument("logdir", help="a folder with runs, as TensorBoard takes it")
     checked.add_argument("--json", action="store_true", help="print JSON, a list of all findings")
     checked.add_argument("--all", action="store_true", help="print also what follows from what went wrong first")
+    checked.add_argument(
+        "--threshold",
+        action="append",
+        default=[],
+        type=_threshold,
+        metavar="RULE.NAME=VALUE",
+        help="another threshold than a rule's own, as silent_units.share=0.99; may be repeated",
+    )
     arguments = parser.parse_args(argv)
     if arguments.command == "check":
         from tb_layerview.check import check
+        from tb_layerview.rules import with_thresholds
 
-        return check(arguments.logdir, arguments.json, arguments.all)
+        try:
+            rules = with_thresholds(dict(arguments.threshold))
+        except ValueError as error:
+            parser.error(str(error))
+        return check(arguments.logdir, arguments.json, arguments.all, rules)
     return _demo(arguments)
+
+
+def _threshold(text: str) -> tuple[str, float]:
+    name, _, value = text.partition("=")
+    try:
+        return name, float(value)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"a threshold is RULE.NAME=NUMBER, not {text!r}") from None
 
 
 def _demo(arguments: argparse.Namespace) -> int:

@@ -211,6 +211,11 @@ class GraphLogging:
         self._times.add(pending.kind, pending.is_due, seconds)
         self._times.charge(self._session)
 
+    def heed(self) -> bool:
+        """Does what is to be done about what was found; returns whether the training is to stop."""
+        self._session.heed()
+        return self._session.should_stop
+
     def _write(self, pending: _Pending, results: Mapping[str, Any], after: Mapping[str, Any]) -> None:
         step = self._step
         is_new = step != self._recorded

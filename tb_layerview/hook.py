@@ -15,7 +15,7 @@ from tb_layerview.graph_logging import GraphLogging
 from tb_layerview.graph_search import GraphTaps, find_layers
 from tb_layerview.graph_select import narrow
 from tb_layerview.model import Mode
-from tb_layerview.options import Keep, Schedule, Select, as_schedule
+from tb_layerview.options import Check, Keep, Schedule, Select, as_schedule
 from tb_layerview.session import Session, logger
 
 _KEYS = tf.compat.v1.GraphKeys
@@ -47,6 +47,7 @@ class LayerViewHook(tf.compat.v1.train.SessionRunHook):
         select: Select = Select(),
         schedule: Schedule | int = Schedule(),
         keep: Keep = Keep(),
+        check: Check = Check(),
     ) -> None:
         """Takes the options; the graph is searched, and the log opened, when a session begins.
 
@@ -57,16 +58,17 @@ class LayerViewHook(tf.compat.v1.train.SessionRunHook):
           schedule: When to log while training, or a number: every so many steps. Evaluation and prediction are always
             logged, unless the schedule gives steps.
           keep: How much to keep of each tensor.
+          check: What to look for, and what to do about it. In a cluster the chief alone stops.
 
         Raises:
           TypeError: An option is not of its type.
           ValueError: The schedule's interval is not at least 1.
         """
-        for name, value, kind in (("select", select, Select), ("keep", keep, Keep)):
+        for name, value, kind in (("select", select, Select), ("keep", keep, Keep), ("check", check, Check)):
             if not isinstance(value, kind):
                 raise TypeError(f"{name} must be a {kind.__name__}(...), not {value!r}")
         self._logdir = os.fspath(logdir)
-        self._select, self._schedule, self._keep = select, as_schedule(schedule), keep
+        self._select, self._schedule, self._keep, self._check = select, as_schedule(schedule), keep, check
         self._logging: GraphLogging | None = None
         self._finalizer: weakref.finalize[Any, Any] | None = None
 
@@ -90,7 +92,7 @@ class LayerViewHook(tf.compat.v1.train.SessionRunHook):
             self._select.check([(layer.path, layer.class_name) for layer in found.layers])
         found, selected = narrow(index, found, self._select)
         mode = _mode(index, found)
-        session = Session(self._logdir, self._schedule, self._keep, mode)
+        session = Session(self._logdir, self._schedule, self._keep, mode, self._check)
         # A process that ends on an error does not call `end`: what is still in the queue is written all the same.
         self._finalizer = weakref.finalize(self, session.close)
         session.budget.set_up += time.perf_counter() - began
@@ -112,6 +114,8 @@ class LayerViewHook(tf.compat.v1.train.SessionRunHook):
         """Logs what was fetched."""
         if self._logging:
             self._logging.after_run(run_context.session, run_values.results)
+            if self._logging.heed():
+                run_context.request_stop()
 
     def end(self, session: Any) -> None:
         """Closes the log and says what was logged."""

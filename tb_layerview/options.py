@@ -5,13 +5,15 @@ from __future__ import annotations
 import dataclasses
 import fnmatch
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tb_layerview.model import KINDS, Kind
+from tb_layerview.model import KINDS, MOST_VALUES, Kind
 
 if TYPE_CHECKING:  # numpy is not imported before someone needs it
     from tb_layerview.arrays import Precision
+    from tb_layerview.diagnosis import Finding
+    from tb_layerview.rules import Rule, Severity
 
 
 @dataclasses.dataclass(frozen=True)
@@ -200,7 +202,7 @@ class Keep:
     """How much to keep of what is logged. Statistics are always of the whole tensor.
 
     Attributes:
-      activations: The most values to keep of an activation, for pictures; 0 keeps none.
+      activations: The most values to keep of an activation, for pictures; 0 keeps none, and 2**26 is the most.
       weights: The most values to keep of a weight.
       gradients: The most values to keep of a gradient or an update.
       examples: Down to how many examples of an activation before anything else is left out.
@@ -227,9 +229,53 @@ class Keep:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise ValueError(f"Keep({name}=...) must be a whole number of at least {least}, not {value!r}")
+            if name in ("activations", "weights", "gradients") and value > MOST_VALUES:
+                raise ValueError(f"Keep({name}=...) must be at most {MOST_VALUES:,}, not {value!r}")
         if self.precision not in ("float16", "float32", "float64"):
             raise ValueError(f"Keep(precision=...) must be float16, float32 or float64, not {self.precision!r}")
 
     def budget(self, kind: Kind) -> int:
         """The most values to keep of a tensor of this kind."""
         return {"activation": self.activations, "weight": self.weights}.get(kind, self.gradients)
+
+
+@dataclasses.dataclass(frozen=True)
+class Check:
+    """What to look for while a training goes on, and what to do about it. Findings are said in any case.
+
+    The statistics are looked at on a thread of its own while the training goes on, so that what was found at one step
+    is acted on a little later, at the end of the training at the latest.
+
+    Attributes:
+      thresholds: Other thresholds than the rules' own, by `rule.threshold`: `{"silent_units.share": 0.99}`.
+      on_finding: Is called with each `Finding` that does not follow from another, on the thread that trains, between
+        two steps. An error in it is reported once, and the training goes on.
+      stop_on: `error` stops the training when an error was found, `warning` when anything was; None never does.
+
+    Raises:
+      TypeError: `on_finding` cannot be called, or `thresholds` has no names.
+      ValueError: There is no such threshold or severity, or a threshold is out of its range.
+    """
+
+    thresholds: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    on_finding: Callable[[Finding], object] | None = None
+    stop_on: Severity | None = None
+
+    def __post_init__(self) -> None:
+        if self.on_finding is not None and not callable(self.on_finding):
+            raise TypeError(f"Check(on_finding=...) must be a function of a finding, not {self.on_finding!r}")
+        if self.stop_on not in (None, "error", "warning"):
+            raise ValueError(f"Check(stop_on=...) must be 'error', 'warning' or None, not {self.stop_on!r}")
+        if not isinstance(self.thresholds, Mapping):
+            raise TypeError(f"Check(thresholds=...) must map names to numbers, not {self.thresholds!r}")
+        self.rules()
+
+    def rules(self) -> tuple[Rule, ...]:
+        """The rules with these thresholds."""
+        from tb_layerview.rules import with_thresholds  # numpy is not imported before someone needs it
+
+        return with_thresholds(self.thresholds)
+
+    def stops(self, finding: Finding) -> bool:
+        """Whether the training is to stop because of this."""
+        return self.stop_on == "warning" or self.stop_on == finding.severity

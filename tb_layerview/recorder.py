@@ -18,7 +18,7 @@ from tb_layerview.keras_probe import Batch, ProbePass
 from tb_layerview.keras_updates import WeightUpdates
 from tb_layerview.keras_versions import require_tensorflow
 from tb_layerview.model import Mode
-from tb_layerview.options import Keep, Schedule, Select, as_schedule
+from tb_layerview.options import Check, Keep, Schedule, Select, as_schedule
 from tb_layerview.session import Session, in_words
 
 Scalars = Callable[[], Mapping[str, float]]
@@ -53,6 +53,7 @@ class LayerRecorder:
         select: Select = Select(),
         schedule: Schedule | int = Schedule(),
         keep: Keep = Keep(),
+        check: Check = Check(),
     ) -> None:
         """Opens the log and traces the probe's pass.
 
@@ -67,13 +68,14 @@ class LayerRecorder:
           select: Which layers and kinds to log.
           schedule: When to log: a `Schedule`, or N for every N steps.
           keep: How much to keep of each tensor.
+          check: What to look for, and what to do about it: `should_stop` tells what `Check(stop_on=...)` asks for.
 
         Raises:
           TypeError: An option is not of its type.
           ValueError: An option is out of its range, the folder cannot be written to, TensorFlow does not compute the
             model, it cannot be run on the probe, or a pattern matches no layer.
         """
-        check_options(select, keep)
+        check_options(select, keep, check)
         require_tensorflow(model)
         schedule = as_schedule(schedule)
         self._batch: Batch | None = given_batch(probe)
@@ -81,9 +83,14 @@ class LayerRecorder:
         self._model: Any = model if logs_model(model) else None
         if self._model is None:
             return
-        self._recording = Recording(model, logdir, select, schedule, keep)
+        self._recording = Recording(model, logdir, select, schedule, keep, check)
         if model.built:
             self._set_up(is_fatal=True)
+
+    @property
+    def should_stop(self) -> bool:
+        """Whether something was found at which the training is to stop."""
+        return self._model is not None and self._recording.session.should_stop
 
     def record(self, step: int, scalars: Mapping[str, Any] | None = None) -> None:
         """Logs the model as it is now, if the schedule wants this step. Call it after every training step.
@@ -159,6 +166,7 @@ class Recording:
         select: Select,
         schedule: Schedule,
         keep: Keep,
+        check: Check,
         mode: Mode = "train",
     ) -> None:
         """Opens the log.
@@ -168,7 +176,7 @@ class Recording:
         """
         self._model: Any = model
         self._select, self._schedule, self._keep = select, schedule, keep
-        self.session = Session(logdir, schedule, keep, mode)
+        self.session = Session(logdir, schedule, keep, mode, check)
         # Who never closes it, because the training ended on an error, has what was handed over all the same.
         self._finalizer = weakref.finalize(self, self.session.close)
         self._probe: ProbePass | None = None
@@ -233,6 +241,7 @@ class Recording:
         if updates is None or step == self._seen:
             return
         self._seen = step
+        session.heed()
         if session.due(step):
             self._log(step, session.values_due(step), scalars)
         if updates.is_wanted and session.is_open and (session.due(step + 1) or next_is_last):
@@ -269,14 +278,14 @@ class Recording:
             )
 
 
-def check_options(select: Any, keep: Any) -> None:
+def check_options(select: Any, keep: Any, check: Any) -> None:
     """Makes sure that the options are of their types.
 
     Raises:
       TypeError: One is not.
       ValueError: `select` names tensors of a graph.
     """
-    for name, value, kind in (("select", select, Select), ("keep", keep, Keep)):
+    for name, value, kind in (("select", select, Select), ("keep", keep, Keep), ("check", check, Check)):
         if not isinstance(value, kind):
             raise TypeError(f"{name} must be a {kind.__name__}(...), not {value!r}")
     select.refuse_tensors()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import dataclasses
 import logging
@@ -18,7 +19,7 @@ from tb_layerview.diagnosis import Finding, counted, since
 from tb_layerview.digest import Measurement
 from tb_layerview.log import Log
 from tb_layerview.model import Mode, Model
-from tb_layerview.options import Keep, Schedule
+from tb_layerview.options import Check, Keep, Schedule
 from tb_layerview.plan import Plan
 from tb_layerview.summary import summarise
 from tb_layerview.watch import Watch
@@ -45,6 +46,7 @@ class Session:
       mode: What the model is doing.
       is_open: Whether logging still works.
       budget: What logging has cost.
+      should_stop: Whether something was found at which the training is to stop.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class Session:
         schedule: Schedule,
         keep: Keep,
         mode: Mode = "train",
+        check: Check = Check(),
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         """Opens the log.
@@ -62,6 +65,7 @@ class Session:
           schedule: When to log.
           keep: How much to keep.
           mode: What the model is doing.
+          check: What to look for, and what to do about it.
           clock: Seconds, from anywhere.
 
         Raises:
@@ -69,8 +73,9 @@ class Session:
         """
         self.mode: Mode = mode
         self.is_open = True
+        self.should_stop = False
         self._logdir = os.fspath(logdir)
-        self._schedule, self._keep, self._clock = schedule, keep, clock
+        self._schedule, self._keep, self._check, self._clock = schedule, keep, check, clock
         self.budget = Budget(schedule.budget, clock)
         self._log = Log(logdir)
         self._queue: queue.Queue[Callable[[], None] | None] = queue.Queue(_MOST_PENDING)
@@ -80,6 +85,7 @@ class Session:
         self._plan = Plan(schedule, keep)
         self._watch: Watch | None = None  # once it is known what is logged; of the writing thread
         self._findings: list[Finding] = []
+        self._unheeded: collections.deque[Finding] = collections.deque()  # from the writing thread to the training's
         self._is_full = False
         self._last: int | None = None
         self._decided: tuple[int, bool] | None = None
@@ -169,7 +175,7 @@ class Session:
         def begin() -> None:
             self._log.describe(described)
             if self._watch is None:
-                self._watch = Watch(described)
+                self._watch = Watch(described, self._check.rules())
             else:
                 self._watch.describe(described)
 
@@ -224,7 +230,28 @@ class Session:
                 following = sum(other.follows == i for other in found)
                 more = f" ({following:,} more follow from it)" if following else ""
                 logger.warning("tb_layerview: %s.", f"{since(finding)}, {finding.words}{more}")
+                self._unheeded.append(finding)
         self._findings += found
+
+    def heed(self) -> list[Finding]:
+        """Does what is to be done about what was found since the last call; on the thread that trains.
+
+        Returns:
+          What was found since then and does not follow from anything else.
+        """
+        found = []
+        while self._unheeded:
+            finding = self._unheeded.popleft()
+            found.append(finding)
+            if self._check.on_finding is not None:
+                with self.guard("Check(on_finding=...)"):
+                    self._check.on_finding(finding)
+            if self._check.stops(finding) and self.mode == "train" and self.is_open and not self.should_stop:
+                self.should_stop = True
+                logger.warning(
+                    "tb_layerview: Check(stop_on=%r) stops the training: %s.", self._check.stop_on, finding.words
+                )
+        return found
 
     def _put(self, what: str, action: Callable[[], None]) -> None:
         if self._thread is None:
@@ -262,9 +289,10 @@ class Session:
             self._queue.put(None)
             self._thread.join()
             self._thread = None
-        with self.guard("closing the log"):
+        with self.guard("the log"):  # by the name under which it has perhaps failed already
             self._log.close()
         was_open, self.is_open = self.is_open, False
+        self.heed()
         budget, training = self.budget, max(self.budget.training, 1e-9)
         skipped = f", {self._skipped:,} left out to stay within the budget" if self._skipped else ""
         return (

@@ -89,6 +89,16 @@ def test_the_options_are_options(folder: Path) -> None:
     assert {tensor.kind for tensor in run.tensors} == {"activation", "gradient"}
 
 
+def test_the_option_that_acts_on_findings_acts(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = keras_names()
+    callback = eval(block_with("stop_on="), {"lv": lv})
+    x = names["x"] * np.nan
+    names["model"].fit(x, names["y"], epochs=200, batch_size=8, callbacks=[callback], verbose=0)
+    (run,) = lv.LayerReader("logs").runs()
+    assert run.steps[-1] < 200
+    assert "NaN" in capsys.readouterr().out
+
+
 def test_arrays_are_written_and_read(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     exec(block_with("LayerWriter("), {"lv": lv, "numpy": np})
     exec(block_with("LayerReader("), {"lv": lv})
@@ -96,7 +106,8 @@ def test_arrays_are_written_and_read(folder: Path, capsys: pytest.CaptureFixture
 
 
 def test_each_block_of_python_is_run_by_a_test_above() -> None:
-    run = {block_with(words) for words in ("model.fit(", "estimator.train(", "select=", "LayerWriter(", "LayerReader(")}
+    shown = ("model.fit(", "estimator.train(", "select=", "stop_on=", "LayerWriter(", "LayerReader(")
+    run = {block_with(words) for words in shown}
     assert set(BLOCKS) == run
 
 
