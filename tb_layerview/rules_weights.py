@@ -33,7 +33,7 @@ class UnmovedWeight(Rule):
         return np.asarray(updates & (rms == 0) & (updates & (rms > 0)).any(axis=0))
 
     def measure(self, evidence: Evidence, tensor: int, position: int) -> dict[str, float]:
-        return {"size": float(evidence.statistic("size")[tensor, position])}
+        return {name: float(evidence.statistic(name)[tensor, position]) for name in ("rms", "size")}
 
     def in_words(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
         return "is zero: the optimizer does not change this weight, while it changes others"

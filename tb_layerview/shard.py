@@ -258,9 +258,7 @@ def _read_record(data: bytes, tensors: int) -> _Record:
       ValueError: Its columns do not fit together.
     """
     record.check(data)
-    for number, content in wire.fields(data, _MOST_PARTS):
-        if number == pb.StepRecord.COLUMNS_FIELD_NUMBER:
-            wire.count(content, _MOST_PARTS)
+    wire.count(data, _MOST_PARTS)
     message = pb.StepRecord.FromString(data)
     if message.mode not in _MODES:
         raise ValueError(f"it has the unknown mode {message.mode}")
@@ -305,6 +303,14 @@ def _read_record(data: bytes, tensors: int) -> _Record:
     )
 
 
+def _check_lengths(columns: pb.Columns) -> None:
+    count = len(columns.tensor)
+    for name in (*STATISTICS, *DENSE):
+        column = getattr(columns, name)
+        if len(column) != count and not (name in DENSE and not column):  # an older writer has none of these
+            raise ValueError(f"it has {len(column)} entries of {name} for {count} tensors")
+
+
 def _read_sparse(entry: pb.Sparse, tensors: int) -> _Entries:
     index, value = np.array(entry.tensor, np.int64), np.array(entry.value, np.float32)
     if len(index) != len(value):
@@ -312,14 +318,6 @@ def _read_sparse(entry: pb.Sparse, tensors: int) -> _Entries:
     if len(index) and index.max() >= tensors:
         raise ValueError(f"it has {entry.name} of tensor {index.max()}, but the model has {tensors}")
     return index, value
-
-
-def _check_lengths(columns: pb.Columns) -> None:
-    count = len(columns.tensor)
-    for name in (*STATISTICS, *DENSE):
-        column = getattr(columns, name)
-        if len(column) != count and not (name in DENSE and not column):  # an older writer has no summaries
-            raise ValueError(f"it has {len(column)} entries of {name} for {count} tensors")
 
 
 def _read_section(name: Section, section: pb.Section, count: int) -> npt.NDArray[np.void]:

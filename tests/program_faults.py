@@ -2,8 +2,8 @@
 
 `python program_faults.py keras|hook|writer FOLDER STEPS [OPTION...]` prints `wrote STEP` each time that a step's write
 has returned (or failed), and at the end `losses` and `weights`, exactly. Options: `bare` does not log; `limit=BYTES` is
-the most that a file may have; `slow=SECONDS` is how long each flush takes; `remove=STEP` removes the folder `layers` after
-that step, `rename=STEP` gives the run's folder another name; `from=STEP` is the first step (writer).
+the most that a file may have; `slow=SECONDS` is how long each flush takes; `remove=STEP` removes the folder `layers`
+after that step, `rename=STEP` gives the run's folder another name; `from=STEP` is the first step (writer).
 """
 
 from __future__ import annotations

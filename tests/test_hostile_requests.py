@@ -26,9 +26,48 @@ NAMES = st.sampled_from(
     ["run", "kind", "statistic", "since", "groups", "tensor", "step", "section", "threshold", "RUN", "", "run[]"]
 )
 PLAUSIBLE = st.sampled_from(
-    ["mine", "weight", "activation", "update", "rms", "mean", "values", "units", "histogram", "0", "1", "2", "6", "-1"]
-    + ["non_finite.patience:2", "999999999999999999", "1" * 40, "1e3", "0x1", "nan", "inf", "../other", "other/../mine"]
-    + ["mine/layers", "/etc/passwd", ".", "..", "", " ", "\x00", "١", "<script>", "mine\r\nX-Injected: 1", "a" * 5000]
+    [
+        *(
+            "mine",
+            "weight",
+            "activation",
+            "update",
+            "rms",
+            "mean",
+            "values",
+            "units",
+            "histogram",
+            "0",
+            "1",
+            "2",
+            "6",
+            "-1",
+        ),
+        *(
+            "non_finite.patience:2",
+            "999999999999999999",
+            "1" * 40,
+            "1e3",
+            "0x1",
+            "nan",
+            "inf",
+            "../other",
+            "other/../mine",
+        ),
+        *(
+            "mine/layers",
+            "/etc/passwd",
+            ".",
+            "..",
+            "",
+            " ",
+            "\x00",
+            "١",
+            "<script>",
+            "mine\r\nX-Injected: 1",
+            "a" * 5000,
+        ),
+    ]
 )
 VALUES = st.one_of(PLAUSIBLE.map(str.encode), st.binary(max_size=30))
 QUERIES = st.lists(st.tuples(NAMES, VALUES), max_size=7)
@@ -58,7 +97,7 @@ def test_any_request_is_answered_or_refused_in_a_sentence(
         response = board.client.get(path, method=method)
     assert [r.getMessage() for r in caplog.records] == [], "TensorBoard's validator of headers warns"
     assert response.status_code in (200, 400, 404, 405), path
-    assert not any(name.startswith("X-Injected") for name in response.headers.keys())
+    assert not any(name.startswith("X-Injected") for name in response.headers)
     assert response.headers["X-Content-Type-Options"] == "nosniff"
     if response.status_code != 200 and method != "HEAD":
         error = json.loads(response.data)["error"]

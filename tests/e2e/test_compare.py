@@ -253,3 +253,10 @@ def test_a_run_that_is_missing_is_said_and_compared_when_it_appears(page: Page, 
         shutil.rmtree(tmp_path / "b")
         expect(frame.get_by_test_id("compare-bar")).to_contain_text("TensorBoard no longer has the run", timeout=40_000)
         expect(frame.get_by_test_id("layer-row").first).to_contain_text(f"from {SECOND_PARTS}")
+
+
+def test_pictures_and_charts_of_both_runs_fit_a_small_laptops_screen(page: Page, server: TensorBoardServer) -> None:
+    page.set_viewport_size({"width": 1280, "height": 736})
+    frame = _open(page, server, "a", against="b", layer="third", kind="weight", name="kernel", step=30)
+    expect(frame.get_by_test_id("compare-picture-a")).to_be_visible()
+    expect(frame.get_by_test_id("compare-histograms")).to_be_in_viewport(ratio=1)

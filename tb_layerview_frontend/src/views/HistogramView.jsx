@@ -120,7 +120,7 @@ export function HistogramView(props) {
         {ghostLabel && ghostLabel !== label && (
           <span data-testid="ghost-step">
             <i class="lv-key-ghost" />
-            {ghostLabel === label ? "the same step" : ghostLabel}
+            {ghostLabel}
           </span>
         )}
       </p>
