@@ -260,7 +260,7 @@ class DepthScale(Rule):
         without normalisation grow by up to 2.
       shrinks: 0.1. It is lower than 1 / grows: stacked LSTMs start at about a quarter a layer.
       layers: 3, so that a small last layer, or one that is gated by a small factor on purpose, is no finding.
-      patience: Three logged steps.
+      patience: One logged step: under Adam the biases hide weights that start too small after a step or two.
     """
 
     name: ClassVar[str] = "depth_scale"
@@ -273,7 +273,7 @@ class DepthScale(Rule):
     grows: float = 10**0.5
     shrinks: float = 0.1
     layers: int = 3
-    patience: int = 3
+    patience: int = 1
 
     def holds(self, evidence: Evidence) -> Mask:
         ratio, before = self._ratio(evidence), evidence.kernel_before
