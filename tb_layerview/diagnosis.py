@@ -56,6 +56,7 @@ class Finding:
     replay: Replay | None = None
 
 
+@np.errstate(over="ignore", invalid="ignore")  # what runs away is too large to be squared: infinite will do
 def diagnose(evidence: Evidence, rules: Sequence[Rule] = RULES) -> tuple[Finding, ...]:
     """All findings: those that came first before those that follow from them, errors before warnings."""
     found: list[tuple[tuple[int, ...], Finding]] = []
@@ -63,6 +64,8 @@ def diagnose(evidence: Evidence, rules: Sequence[Rule] = RULES) -> tuple[Finding
         if not len(evidence.steps) or not evidence.tensors:
             break
         held = rule.holds(evidence)
+        if not held.any():
+            continue
         for tensor, position in _onsets(held, rule.patience):
             order = (rule.severity != "error", position, int(evidence.depth[tensor]), tensor)
             found.append((order, _finding(evidence, rule, held, tensor, position)))
@@ -185,8 +188,9 @@ def _is_fed_by(evidence: Evidence, tensor: int, paths: set[str]) -> bool:
 
 
 def _what_it_takes(evidence: Evidence, fed: np.ndarray, position: int) -> str:
+    fed = fed[~np.isnan(evidence.statistic("min")[fed, position])]
     if not len(fed):
-        return ""
+        return ""  # none of it was logged at this step, or it has no elements
     zero = evidence.share("zero")[fed, position]
     low, high = evidence.statistic("min")[fed, position], evidence.statistic("max")[fed, position]
     names = ", ".join(dict.fromkeys(repr(evidence.tensors[i].layer) for i in fed))

@@ -63,7 +63,7 @@ class ModelState:
             held.clear()
 
         copy = least_seconds(lambda: train(True)) - least_seconds(lambda: train(False))
-        return least_seconds(self.read) + max(0.0, copy) * self.bytes / (4 * sample)
+        return least_seconds(self.read) + max(0.0, copy) * float(self.bytes) / (4 * sample)
 
     def _read_all(self) -> list[tf.Tensor]:
         return [tf.raw_ops.ReadVariableOp(resource=v.handle, dtype=v.dtype) for v in self._variables]
