@@ -22,8 +22,8 @@ class Finding:
       severity: The rule's severity.
       tensor: Where, or None where no tensor can be named.
       first: The first logged step at which it held.
-      before: The last logged step before at which it did not; None if it held from the first step on. It began after
-        `before` and not later than `first`.
+      before: The last step before at which the tensor was logged and it did not hold; None if it held from the first
+        on. It began after `before` and not later than `first`.
       last: The last logged step at which it held.
       measured: The numbers behind it at `first`, by name.
       words: What was found, in a sentence.
@@ -86,12 +86,13 @@ def _onsets(held: Mask, patience: int) -> Iterator[tuple[int, int]]:
 def _finding(evidence: Evidence, rule: Rule, held: Mask, tensor: int, position: int) -> Finding:
     steps, where = evidence.steps, evidence.tensors[tensor]
     measured = rule.measure(evidence, tensor, position)
+    known = np.flatnonzero(~np.isnan(evidence.statistic("size")[tensor, :position]))
     return Finding(
         rule.name,
         rule.severity,
         where,
         int(steps[position]),
-        int(steps[position - 1]) if position else None,
+        int(steps[known[-1]]) if len(known) else None,
         int(steps[np.flatnonzero(held[tensor])[-1]]),
         measured,
         f"{where} {rule.in_words(evidence, tensor, measured)}",

@@ -101,6 +101,10 @@ class Evidence:
         """Which tensors are of these kinds, bool [tensors]."""
         return np.array([tensor.kind in kinds for tensor in self.tensors], bool)
 
+    def of_dtype(self, dtype: str) -> Mask:
+        """Which tensors' elements are of this type, bool [tensors]."""
+        return np.array([tensor.dtype == dtype for tensor in self.tensors], bool)
+
     def of_rank(self, least: int) -> Mask:
         """Which tensors have at least so many axes, bool [tensors]."""
         return np.array([len(tensor.shape) >= least for tensor in self.tensors], bool)

@@ -58,9 +58,10 @@ class Rule(abc.ABC):
 class NonFinite(Rule):
     """NaN or infinities: (NaN + inf + -inf) / size > 0.
 
-    There is no threshold to choose: none of them is wanted in a training. The one exception is a gradient under a loss
-    scale that is too large for float16, whose step the optimizer skips; the callback logs that gradient divided by the
-    scale in float32, where it is finite.
+    There is no threshold to choose: none of them is wanted in a training. The one exception are gradients under a loss
+    scale that is still too large for float16: the optimizer skips the step and halves the scale. So where a layer
+    computes in float16 and all activations are finite, a step whose gradients hold infinities is left out. One that
+    is skipped for ever shows as weights that do not move.
     """
 
     name: ClassVar[str] = "non_finite"
@@ -72,7 +73,12 @@ class NonFinite(Rule):
     )
 
     def holds(self, evidence: Evidence) -> Mask:
-        return evidence.share("nan", "pos_inf", "neg_inf") > 0
+        held = evidence.share("nan", "pos_inf", "neg_inf") > 0
+        gradients, activations = evidence.of_kind("gradient"), evidence.of_kind("activation")
+        if (activations & evidence.of_dtype("float16")).any():
+            overflows = (evidence.share("pos_inf", "neg_inf")[gradients] > 0).any(axis=0)
+            held[gradients] &= ~(overflows & ~held[activations].any(axis=0))
+        return np.asarray(held)
 
     def measure(self, evidence: Evidence, tensor: int, position: int) -> dict[str, float]:
         counts = ("nan", "pos_inf", "neg_inf", "size")
@@ -295,7 +301,10 @@ class GradientSpike(Rule):
 
 @dataclasses.dataclass(frozen=True)
 class UnmovedWeight(Rule):
-    """A weight that the training does not change: rms(update) = 0, while other weights change at that step.
+    """A weight that the training does not change: rms(update) = 0, while there is something to change weights by.
+
+    That is, while other weights change at that step, or a gradient is not zero: then the learning rate is zero, or a
+    clip leaves nothing. Where all gradients are zero there is nothing left to learn.
 
     Attributes:
       patience: Ten logged steps.
@@ -311,14 +320,17 @@ class UnmovedWeight(Rule):
 
     def holds(self, evidence: Evidence) -> Mask:
         rms = evidence.statistic("rms")
-        updates = evidence.of_kind("update")[:, None]
-        return np.asarray(updates & (rms == 0) & (updates & (rms > 0)).any(axis=0))
+        updates, moving = evidence.of_kind("update")[:, None], evidence.of_kind("update", "gradient")[:, None]
+        return np.asarray(updates & (rms == 0) & (moving & (rms > 0)).any(axis=0))
 
     def measure(self, evidence: Evidence, tensor: int, position: int) -> dict[str, float]:
-        return {"size": float(evidence.statistic("size")[tensor, position])}
+        moved = evidence.statistic("rms")[evidence.of_kind("update"), position] > 0
+        size = float(evidence.statistic("size")[tensor, position])
+        return {"size": size, "moved": float(np.count_nonzero(moved))}
 
     def in_words(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
-        return "is zero: the optimizer does not change this weight, while it changes others"
+        others = "while it changes others" if measured["moved"] else "nor any other, though there are gradients"
+        return f"is zero: the optimizer does not change this weight, {others}"
 
 
 @dataclasses.dataclass(frozen=True)
