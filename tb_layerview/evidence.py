@@ -27,6 +27,8 @@ class Evidence:
       scalars: Loss and metrics by name, for each step.
       place: int64 [tensors]: the index of each tensor's layer in `layers`.
       steps_before: How many logged steps came before these.
+      weights_come_after: Whether the weights of a step are those that it made, as a hook logs them, and its activations
+        come from those of the step before. A probe's come from the weights that are logged with them.
     """
 
     def __init__(
@@ -52,12 +54,15 @@ class Evidence:
         self.place = np.array([by_path[tensor.layer] for tensor in self.tensors], np.int64)
         self._statistic = functools.cache(statistic)
         self.steps_before = 0
+        self.weights_come_after = False
         self._earlier: Mapping[str, Floats] = {}
 
     @classmethod
     def of(cls, run: Run) -> Evidence:
         """Of all that a run has logged."""
-        return cls(run.layers, run.tensors, run.steps, run.statistics, run.scalars_by_step)
+        evidence = cls(run.layers, run.tensors, run.steps, run.statistics, run.scalars_by_step)
+        evidence.weights_come_after = run.model.logs_batches
+        return evidence
 
     def at(
         self,

@@ -28,12 +28,14 @@ class Rule(abc.ABC):
       name: As in `tb-layerview check`.
       severity: `error` where the training cannot be what is wanted, `warning` where it may be.
       advice: What it usually means, and what people usually do about it.
+      leads_to: The names of rules that hold further on because this one does. An error leads to whatever does.
       patience: At how many logged steps in a row it has to hold.
     """
 
     name: ClassVar[str]
     severity: ClassVar[Severity]
     advice: ClassVar[str]
+    leads_to: ClassVar[tuple[str, ...]] = ()
     patience: int = 1
 
     @property
@@ -161,6 +163,8 @@ class SilentUnits(Rule):
 class ConstantOutput(Rule):
     """An activation that is the same everywhere: std <= tolerance * |mean|, with a mean that is not zero.
 
+    Not attention scores, which are even where queries and keys say nothing.
+
     Attributes:
       tolerance: 1e-6, a few units in the last place of float32.
       patience: Five logged steps.
@@ -178,7 +182,7 @@ class ConstantOutput(Rule):
 
     def holds(self, evidence: Evidence) -> Mask:
         mean, std, size = (evidence.statistic(name) for name in ("mean", "std", "size"))
-        wanted = evidence.of_kind("activation") & evidence.of_rank(2) & ~evidence.is_input
+        wanted = evidence.of_kind("activation") & evidence.of_rank(2) & ~evidence.is_input & ~evidence.named("scores")
         return np.asarray(wanted[:, None] & (size > 1) & (mean != 0) & (std <= self.tolerance * np.abs(mean)))
 
     def measure(self, evidence: Evidence, tensor: int, position: int) -> dict[str, float]:
@@ -275,6 +279,7 @@ class GradientSpike(Rule):
 
     name: ClassVar[str] = "gradient_spike"
     severity: ClassVar[Severity] = "warning"
+    leads_to: ClassVar[tuple[str, ...]] = ("silent_layer", "constant_output", "zero_gradient")
     advice: ClassVar[str] = (
         "A batch that is unlike the others, or a learning rate at the edge of what is stable. Clip the gradients' "
         "norm, lower the rate, or look at that batch."
@@ -347,6 +352,7 @@ class UpdateRatio(Rule):
 
     name: ClassVar[str] = "update_ratio"
     severity: ClassVar[Severity] = "warning"
+    leads_to: ClassVar[tuple[str, ...]] = ("silent_layer", "constant_output", "zero_gradient")
     advice: ClassVar[str] = (
         "The learning rate is too high for this weight, or the weight is still close to zero. About a "
         "thousandth of the weight in each step is usual."

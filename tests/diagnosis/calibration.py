@@ -1,4 +1,4 @@
-"""How far the thresholds are from where they would cry wolf: from which value on a rule finds something in the healthy."""
+"""How far thresholds are from where they would cry wolf: from which value on a rule finds something in the healthy."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from bed import BATCH, STEPS, Planted, batch_number, dense, fault, fit, keras, layers, problem, stack
+from bed import BATCH, STEPS, FirstNonFinite, Planted, batch_number, dense, fault, fit, keras, layers, problem, stack
 
 from tb_layerview.demo import digits
 
@@ -20,22 +20,25 @@ def sigmoids_twenty_deep(folder: Path) -> Planted:
     x, y = problem()
     model = stack(8, *(dense(8, f"dense_{i}", "sigmoid") for i in range(20)), dense(1, "score", None))
     fit(folder, model, x, y)
-    return Planted(("vanishing_gradient", "collapsed_representation"), ("dense_*",), ("gradient", "activation"), first=0)
+    return Planted(
+        ("vanishing_gradient", "collapsed_representation"), ("dense_*",), ("gradient", "activation"), first=0
+    )
 
 
 @fault()
 def gradient_explodes_through_time(folder: Path) -> Planted:
-    """A recurrence over 50 timesteps whose recurrent weights are ten times too large: its gradient grows at each."""
+    """A recurrence over 50 timesteps whose recurrent weights are 1.6 times too large: its gradient grows at each."""
     x = np.random.default_rng(0).normal(size=(STEPS * BATCH, 50, 2)).astype(np.float32)
+    orthogonal = initializers.Orthogonal(1.6)
     model = stack(
         (50, 2),
-        lambda: layers.SimpleRNN(
-            8, activation="linear", recurrent_initializer=initializers.Orthogonal(1.6), name="rnn"
-        ),
+        lambda: layers.SimpleRNN(8, activation="linear", recurrent_initializer=orthogonal, name="rnn"),
         dense(1, "score", None),
     )
-    fit(folder, model, x, x[:, -1, :1], keras.optimizers.SGD(1e-22))
-    return Planted(("exploding_gradient", "depth_scale"), ("rnn",), first=0)
+    truth = FirstNonFinite()
+    fit(folder, model, x, x[:, -1, :1], keras.optimizers.SGD(0.01), callbacks=[truth])
+    assert truth.step is not None
+    return Planted(("non_finite", "exploding_gradient", "gradient_spike"), ("rnn", "score"), first=(0, truth.step))
 
 
 @fault()

@@ -240,7 +240,9 @@ def embedding_classifier(folder: Path) -> Losses:
 def autoencoder(folder: Path) -> Losses:
     """Digits, through eight numbers and back, Adam."""
     images = digits()[0][: STEPS * BATCH].reshape(STEPS * BATCH, 64)
-    model = stack(64, dense(32, "encoder"), dense(8, "code", None), dense(32, "decoder"), dense(64, "pixels", "sigmoid"))
+    model = stack(
+        64, dense(32, "encoder"), dense(8, "code", None), dense(32, "decoder"), dense(64, "pixels", "sigmoid")
+    )
     return _losses(folder, model, images, images, keras.optimizers.Adam(0.003), "mse", epochs=2)
 
 

@@ -1,4 +1,4 @@
-"""Each planted fault is found: by the right rule, in the right layer, from the right step on, and it leads the report."""
+"""Each planted fault is found: by the right rule, in the right layer, from the right step on; and it leads."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import pytest
 
 pytest.importorskip("tensorflow")
 
-import faults_of_attention  # noqa: E402, F401
-import faults_of_graphs  # noqa: E402, F401
-import faults_of_layers  # noqa: E402, F401
-import faults_of_numbers  # noqa: E402, F401
-import faults_of_training  # noqa: E402, F401
-from bed import FAULTS, Fault, Planted, findings  # noqa: E402
+import faults_of_attention  # noqa: F401
+import faults_of_graphs  # noqa: F401
+import faults_of_layers  # noqa: F401
+import faults_of_numbers  # noqa: F401
+import faults_of_training  # noqa: F401
+from bed import FAULTS, Fault, Planted, findings
 
-from tb_layerview.diagnosis import Finding, since  # noqa: E402
-from tb_layerview.logged import LoggedTensor  # noqa: E402
+from tb_layerview.diagnosis import Finding, since
+from tb_layerview.logged import LoggedTensor
 
 
 def _as_parameter(fault: Fault) -> Any:
@@ -46,13 +46,21 @@ def _as_data(fault: Fault, planted: Planted, found: tuple[Finding, ...], right: 
     """What the document's row is made of."""
     return {
         "name": fault.name,
+        "what": fault.what,
+        "missed": fault.missed,
+        "behind": fault.behind,
         "layers": planted.layers,
         "first": planted.first,
         "is_fault": bool(planted.rules),
         "leads": bool(right) and right[0] is found[0],
         "count": len(found),
         "right": [
-            {"rule": f.rule, "kind": f.tensor and f.tensor.kind, "layer": f.tensor and f.tensor.layer, "since": since(f)}
+            {
+                "rule": f.rule,
+                "kind": f.tensor and f.tensor.kind,
+                "layer": f.tensor and f.tensor.layer,
+                "since": since(f),
+            }
             for f in right[:1]
         ],
     }
