@@ -56,6 +56,7 @@ def run(found: Run) -> dict[str, Any]:
                 "shape": tensor.shape,
                 "dtype": tensor.dtype,
                 "axes": tensor.axes,
+                "function": tensor.function,
             }
             for tensor in found.tensors
         ],

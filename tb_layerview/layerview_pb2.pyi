@@ -48,7 +48,7 @@ class Layer(_message.Message):
     def __init__(self, path: _Optional[str] = ..., class_name: _Optional[str] = ..., inputs: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Tensor(_message.Message):
-    __slots__ = ("layer", "call", "kind", "name", "shape", "dtype", "axes")
+    __slots__ = ("layer", "call", "kind", "name", "shape", "dtype", "axes", "function")
     LAYER_FIELD_NUMBER: _ClassVar[int]
     CALL_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
@@ -56,6 +56,7 @@ class Tensor(_message.Message):
     SHAPE_FIELD_NUMBER: _ClassVar[int]
     DTYPE_FIELD_NUMBER: _ClassVar[int]
     AXES_FIELD_NUMBER: _ClassVar[int]
+    FUNCTION_FIELD_NUMBER: _ClassVar[int]
     layer: int
     call: int
     kind: str
@@ -63,7 +64,8 @@ class Tensor(_message.Message):
     shape: _containers.RepeatedScalarFieldContainer[int]
     dtype: str
     axes: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, layer: _Optional[int] = ..., call: _Optional[int] = ..., kind: _Optional[str] = ..., name: _Optional[str] = ..., shape: _Optional[_Iterable[int]] = ..., dtype: _Optional[str] = ..., axes: _Optional[_Iterable[str]] = ...) -> None: ...
+    function: str
+    def __init__(self, layer: _Optional[int] = ..., call: _Optional[int] = ..., kind: _Optional[str] = ..., name: _Optional[str] = ..., shape: _Optional[_Iterable[int]] = ..., dtype: _Optional[str] = ..., axes: _Optional[_Iterable[str]] = ..., function: _Optional[str] = ...) -> None: ...
 
 class Probe(_message.Message):
     __slots__ = ("hash", "examples", "training", "source")
@@ -99,7 +101,7 @@ class StepRecord(_message.Message):
     def __init__(self, step: _Optional[int] = ..., mode: _Optional[_Union[Mode, str]] = ..., columns: _Optional[_Iterable[_Union[Columns, _Mapping]]] = ..., scalars: _Optional[_Mapping[str, float]] = ..., cost: _Optional[_Union[Cost, _Mapping]] = ...) -> None: ...
 
 class Columns(_message.Message):
-    __slots__ = ("tensor", "size", "nan", "pos_inf", "neg_inf", "zero", "negative", "min", "max", "mean", "std", "rms", "histograms", "units", "values", "p1", "p5", "p25", "p50", "p75", "p95", "p99", "silent")
+    __slots__ = ("tensor", "size", "nan", "pos_inf", "neg_inf", "zero", "negative", "min", "max", "mean", "std", "rms", "histograms", "units", "values", "p1", "p5", "p25", "p50", "p75", "p95", "p99", "silent", "sparse")
     TENSOR_FIELD_NUMBER: _ClassVar[int]
     SIZE_FIELD_NUMBER: _ClassVar[int]
     NAN_FIELD_NUMBER: _ClassVar[int]
@@ -123,6 +125,7 @@ class Columns(_message.Message):
     P95_FIELD_NUMBER: _ClassVar[int]
     P99_FIELD_NUMBER: _ClassVar[int]
     SILENT_FIELD_NUMBER: _ClassVar[int]
+    SPARSE_FIELD_NUMBER: _ClassVar[int]
     tensor: _containers.RepeatedScalarFieldContainer[int]
     size: _containers.RepeatedScalarFieldContainer[int]
     nan: _containers.RepeatedScalarFieldContainer[int]
@@ -146,7 +149,18 @@ class Columns(_message.Message):
     p95: _containers.RepeatedScalarFieldContainer[float]
     p99: _containers.RepeatedScalarFieldContainer[float]
     silent: _containers.RepeatedScalarFieldContainer[float]
-    def __init__(self, tensor: _Optional[_Iterable[int]] = ..., size: _Optional[_Iterable[int]] = ..., nan: _Optional[_Iterable[int]] = ..., pos_inf: _Optional[_Iterable[int]] = ..., neg_inf: _Optional[_Iterable[int]] = ..., zero: _Optional[_Iterable[int]] = ..., negative: _Optional[_Iterable[int]] = ..., min: _Optional[_Iterable[float]] = ..., max: _Optional[_Iterable[float]] = ..., mean: _Optional[_Iterable[float]] = ..., std: _Optional[_Iterable[float]] = ..., rms: _Optional[_Iterable[float]] = ..., histograms: _Optional[_Union[Section, _Mapping]] = ..., units: _Optional[_Union[Section, _Mapping]] = ..., values: _Optional[_Union[Section, _Mapping]] = ..., p1: _Optional[_Iterable[float]] = ..., p5: _Optional[_Iterable[float]] = ..., p25: _Optional[_Iterable[float]] = ..., p50: _Optional[_Iterable[float]] = ..., p75: _Optional[_Iterable[float]] = ..., p95: _Optional[_Iterable[float]] = ..., p99: _Optional[_Iterable[float]] = ..., silent: _Optional[_Iterable[float]] = ...) -> None: ...
+    sparse: _containers.RepeatedCompositeFieldContainer[Sparse]
+    def __init__(self, tensor: _Optional[_Iterable[int]] = ..., size: _Optional[_Iterable[int]] = ..., nan: _Optional[_Iterable[int]] = ..., pos_inf: _Optional[_Iterable[int]] = ..., neg_inf: _Optional[_Iterable[int]] = ..., zero: _Optional[_Iterable[int]] = ..., negative: _Optional[_Iterable[int]] = ..., min: _Optional[_Iterable[float]] = ..., max: _Optional[_Iterable[float]] = ..., mean: _Optional[_Iterable[float]] = ..., std: _Optional[_Iterable[float]] = ..., rms: _Optional[_Iterable[float]] = ..., histograms: _Optional[_Union[Section, _Mapping]] = ..., units: _Optional[_Union[Section, _Mapping]] = ..., values: _Optional[_Union[Section, _Mapping]] = ..., p1: _Optional[_Iterable[float]] = ..., p5: _Optional[_Iterable[float]] = ..., p25: _Optional[_Iterable[float]] = ..., p50: _Optional[_Iterable[float]] = ..., p75: _Optional[_Iterable[float]] = ..., p95: _Optional[_Iterable[float]] = ..., p99: _Optional[_Iterable[float]] = ..., silent: _Optional[_Iterable[float]] = ..., sparse: _Optional[_Iterable[_Union[Sparse, _Mapping]]] = ...) -> None: ...
+
+class Sparse(_message.Message):
+    __slots__ = ("name", "tensor", "value")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    TENSOR_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    tensor: _containers.RepeatedScalarFieldContainer[int]
+    value: _containers.RepeatedScalarFieldContainer[float]
+    def __init__(self, name: _Optional[str] = ..., tensor: _Optional[_Iterable[int]] = ..., value: _Optional[_Iterable[float]] = ...) -> None: ...
 
 class Section(_message.Message):
     __slots__ = ("offset", "length", "crc32")

@@ -120,8 +120,14 @@ class Log:
             self._shard_steps += 1
         self._last.mode = _MODES[mode]
         columns = self._columns(measurements, precision)
-        for name, column in zip(record.SUMMARIES, summarise(measurements) if summaries is None else summaries):
-            getattr(columns, name).extend(column.tolist())
+        summaries = summarise(measurements) if summaries is None else summaries
+        for name, column in zip(record.SUMMARIES, summaries):
+            if name in record.DENSE:
+                getattr(columns, name).extend(column.tolist())
+                continue
+            has = np.flatnonzero(~np.isnan(column))
+            if len(has):
+                columns.sparse.add(name=name, tensor=[columns.tensor[i] for i in has], value=column[has].tolist())
         if self._last.columns and self._last.columns[-1].tensor == columns.tensor:
             del self._last.columns[-1]
         self._last.columns.append(columns)

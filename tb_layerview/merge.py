@@ -148,12 +148,9 @@ def _unify(models: Sequence[Model]) -> tuple[tuple[Layer, ...], tuple[LoggedTens
     for model in reversed(models):
         for layer in model.layers:
             layers.setdefault(layer.path, (layer, model))
-        for t in model.tensors:
+        for own, t in enumerate(model.tensors):
             path = model.layers[t.layer].path
-            tensors.setdefault(
-                _key(path, t.call, t.kind, t.name),
-                LoggedTensor(len(tensors), path, t.call, t.kind, t.name, t.shape, t.dtype, t.axes),
-            )
+            tensors.setdefault(_key(path, t.call, t.kind, t.name), LoggedTensor.of(model, own, len(tensors)))
     place = {path: i for i, path in enumerate(layers)}
     unified = tuple(
         dataclasses.replace(layer, inputs=tuple(place[model.layers[i].path] for i in layer.inputs))

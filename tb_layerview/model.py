@@ -39,6 +39,7 @@ class Tensor:
       shape: Sizes of its axes; -1 where a size differs from step to step.
       dtype: numpy's (or ml_dtypes') name of its element type.
       axes: One name an axis: `example`, `row`, `column`, `channel`, `timestep`, `unit`, ...
+      function: Of an activation, the activation function that made it: `relu`, `tanh`, ...; empty if none is known.
     """
 
     layer: int
@@ -48,6 +49,7 @@ class Tensor:
     dtype: str
     call: int = 0
     axes: tuple[str, ...] = ()
+    function: str = ""
 
 
 @dataclasses.dataclass(frozen=True)

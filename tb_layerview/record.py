@@ -12,8 +12,12 @@ PLUGIN_NAME = "layerview"
 FOLDER = "layers"
 #: The quantiles that are stored as columns, and the fraction of the elements that lies below each.
 QUANTILES = {"p1": 0.01, "p5": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95, "p99": 0.99}
-#: The columns that older writers do not write: quantiles, and the share of units that are silent.
-SUMMARIES = (*QUANTILES, "silent")
+#: Statistics that only some tensors have: of examples, of what an activation function bounds, of attention.
+SPARSE = ("spread", "rank", "saturated", "positions", "evenness", "heads_alike")
+#: The columns that all tensors have but older writers do not write: quantiles, and the share of units that are silent.
+DENSE = (*QUANTILES, "silent")
+#: All that is not in the digest.
+SUMMARIES = (*DENSE, *SPARSE)
 
 
 def payload_name(writer: str) -> str:
@@ -40,7 +44,16 @@ def model_to_proto(value: model.Model) -> pb.Model:
         notes=value.notes,
         layers=[pb.Layer(path=x.path, class_name=x.class_name, inputs=x.inputs) for x in value.layers],
         tensors=[
-            pb.Tensor(layer=t.layer, call=t.call, kind=t.kind, name=t.name, shape=t.shape, dtype=t.dtype, axes=t.axes)
+            pb.Tensor(
+                layer=t.layer,
+                call=t.call,
+                kind=t.kind,
+                name=t.name,
+                shape=t.shape,
+                dtype=t.dtype,
+                axes=t.axes,
+                function=t.function,
+            )
             for t in value.tensors
         ],
         probe=None
@@ -85,6 +98,7 @@ def model_from_proto(message: pb.Model) -> model.Model:
                 shape=tuple(t.shape),
                 dtype=t.dtype,
                 axes=tuple(t.axes),
+                function=t.function,
             )
             for t in message.tensors
         ),

@@ -107,8 +107,10 @@ class Run:
           statistic: `size`, `nan`, `pos_inf`, `neg_inf`, `zero` or `negative`, counts of elements; `min`, `max`,
             `mean`, `std` or `rms` of the finite elements, in the tensor's own unit; their quantiles `p1`, `p5`, `p25`,
             `p50`, `p75`, `p95` or `p99`, which are off by no more than `Histogram.quantiles` says; `silent`, the share
-            (0 to 1) of units whose finite elements are all zero; or `update_ratio`, the rms of an update by the rms of
-            the weight that it changes, which is infinite where that is all zero.
+            (0 to 1) of units whose finite elements are all zero; `update_ratio`, the rms of an update by the rms of
+            the weight that it changes, which is infinite where that is all zero; or what only some tensors have:
+            `spread` and `rank` of activations over their examples, `saturated` of bounded activation functions,
+            `positions`, `evenness` and `heads_alike` of attention scores, as `sparse_statistics` defines them.
 
         Returns:
           float64 [tensors, steps]; NaN where a tensor was not logged, or has nothing to take it of: no finite element,
@@ -198,7 +200,7 @@ class Run:
         """
         digest = self.digest(tensor, step)
         part, row = self._at(self._position(step))
-        summaries = part.shard.summaries[:, row, int(part.own_index[self._index(tensor)])]
+        summaries = part.shard.dense[:, row, int(part.own_index[self._index(tensor)])]
         # The quantiles come first. Rounded to float32 they may lie beyond the outermost element.
         stored = dict(zip(QUANTILES, np.clip(summaries.astype(np.float64), digest.min, digest.max).tolist()))
         largest, single = max(abs(digest.min), abs(digest.max)), np.finfo(np.float32)

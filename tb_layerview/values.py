@@ -60,8 +60,9 @@ class Values:
 
 
 def assume(shape: Sequence[int], axes: Sequence[str]) -> tuple[int, ...]:
-    """A tensor's shape, with sizes in place of those that are not known (-1)."""
-    return tuple(_ASSUMED.get(axis, _ASSUMED_ELSE) if size < 0 else size for size, axis in zip(shape, axes))
+    """A tensor's shape, with sizes in place of those that are not known (-1); `axes` may be empty: no names."""
+    names = axes or [""] * len(shape)
+    return tuple(_ASSUMED.get(axis, _ASSUMED_ELSE) if size < 0 else size for size, axis in zip(shape, names))
 
 
 def choose(shape: Sequence[int], axes: Sequence[str], budget: int, examples: int) -> tuple[Axis, ...]:
