@@ -48,6 +48,8 @@ def diagnose(evidence: Evidence, rules: Sequence[Rule] = RULES) -> tuple[Finding
         if not len(evidence.steps) or not evidence.tensors:
             break
         held = rule.holds(evidence)
+        if not held.any():
+            continue
         for tensor, position in _onsets(held, rule.patience):
             order = (position, int(evidence.depth[tensor]), tensor)
             found.append((order, _finding(evidence, rule, held, tensor, position)))

@@ -17,37 +17,40 @@ from diagnosis_table import DOCUMENT, NOT_FOUND, Shown, document, fault_cell, ru
 
 from tb_layerview.rules import RULES
 
-LINES = DOCUMENT.read_text().splitlines()
+
+@pytest.fixture(scope="module")
+def lines() -> list[str]:
+    return DOCUMENT.read_text().splitlines()
 
 
-def rows_of(section: str) -> dict[str, list[str]]:
+def rows_of(lines: list[str], section: str) -> dict[str, list[str]]:
     """The cells of a section's rows, by the name in the first."""
-    start = LINES.index(f"## {section}") + 1
-    end = next((i for i in range(start, len(LINES)) if LINES[i].startswith("## ")), len(LINES))
-    rows = [line.strip("| ").split(" | ") for line in LINES[start:end] if line.startswith("| `")]
+    start = lines.index(f"## {section}") + 1
+    end = next((i for i in range(start, len(lines)) if lines[i].startswith("## ")), len(lines))
+    rows = [line.strip("| ").split(" | ") for line in lines[start:end] if line.startswith("| `")]
     return {cells[0].strip("`"): cells[1:] for cells in rows}
 
 
-def test_it_lists_all_faults_and_no_other_and_says_of_none_that_it_is_missed_that_a_test_says_is_found() -> None:
-    rows = rows_of("Planted faults")
+def test_it_lists_all_faults_and_says_which_of_them_are_missed(lines: list[str]) -> None:
+    rows = rows_of(lines, "Planted faults")
     assert {name: cells[0] for name, cells in rows.items()} == {f.name: f.what for f in FAULTS.values()}
     missed = {name for name, cells in rows.items() if NOT_FOUND in " ".join(cells)}
     assert missed == {fault.name for fault in FAULTS.values() if fault.missed}
 
 
-def test_it_lists_all_healthy_trainings_and_no_other() -> None:
-    rows = rows_of("Healthy trainings")
+def test_it_lists_all_healthy_trainings_and_no_other(lines: list[str]) -> None:
+    rows = rows_of(lines, "Healthy trainings")
     assert {name: cells[0] for name, cells in rows.items()} == {t.name: t.what for t in HEALTHY.values()}
 
 
-def test_it_has_each_rule_with_its_formula_and_its_thresholds() -> None:
-    headings = [line for line in LINES if line.startswith("### ")]
+def test_it_has_each_rule_with_its_formula_and_its_thresholds(lines: list[str]) -> None:
+    headings = [line for line in lines if line.startswith("### ")]
     assert headings == [rule_in_words(rule)[0] for rule in RULES]
     for rule in RULES:
         words = rule_in_words(rule)
-        start = LINES.index(words[0])
-        assert LINES[start : start + len(words)] == words
-        rows = [line.strip("| ").split(" | ")[:2] for line in LINES[start + len(words) :]]
+        start = lines.index(words[0])
+        assert lines[start : start + len(words)] == words
+        rows = [line.strip("| ").split(" | ")[:2] for line in lines[start + len(words) :]]
         assert rows[3 : 3 + len(threshold_rows(rule))] == threshold_rows(rule)
 
 
