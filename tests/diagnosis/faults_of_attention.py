@@ -19,7 +19,8 @@ def _train(folder: Path, spoil: Callable[[list[np.ndarray]], None]) -> None:
     [heads, size, units] and bias.
     """
     keras.utils.set_random_seed(3)
-    tokens = np.random.default_rng(0).integers(0, 20, (STEPS * BATCH, TOKENS)).astype(np.int32)
+    # No token twice in an example: what is equal, attention cannot choose from.
+    tokens = np.random.default_rng(0).permuted(np.tile(np.arange(20), (STEPS * BATCH, 1)), axis=1)[:, :TOKENS]
     inputs = keras.Input((TOKENS,), dtype="int32", name="tokens")
     hidden = layers.LayerNormalization(name="norm")(layers.Embedding(20, WIDTH, name="embedding")(inputs))
     attention = layers.MultiHeadAttention(HEADS, WIDTH // HEADS, name="attention")
@@ -29,7 +30,13 @@ def _train(folder: Path, spoil: Callable[[list[np.ndarray]], None]) -> None:
     weights: list[Any] = attention.get_weights()
     spoil(weights)
     attention.set_weights(weights)
-    fit(folder, model, tokens, (tokens == 3).any(axis=1, keepdims=True).astype(np.float32), keras.optimizers.Adam(1e-3))
+    fit(
+        folder,
+        model,
+        tokens.astype(np.int32),
+        (tokens == 3).any(axis=1, keepdims=True).astype(np.float32),
+        keras.optimizers.Adam(1e-3),
+    )
 
 
 @fault()

@@ -58,7 +58,7 @@ def gradient_spike_from_one_batch(folder: Path) -> Planted:
     y[batch_number(15)] = 1000
     model = stack(8, dense(16, "hidden", "tanh"), dense(1, "score", None))
     fit(folder, model, x, y, keras.optimizers.SGD(0.1))
-    return Planted(("gradient_spike",), ("hidden", "score"), ("gradient",), first=16)
+    return Planted(("gradient_spike", "exploding_gradient"), ("hidden", "score"), ("gradient",), first=16)
 
 
 @fault()
