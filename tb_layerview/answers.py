@@ -15,6 +15,7 @@ from tb_layerview import units as unit_statistics
 from tb_layerview.diagnosis import diagnose
 from tb_layerview.diagnosis import since as since_when
 from tb_layerview.evidence import Evidence
+from tb_layerview.logged import NotLoggedError
 from tb_layerview.model import Kind
 from tb_layerview.payload_file import PayloadError
 from tb_layerview.rules import Rule, thresholds
@@ -82,9 +83,17 @@ def steps(found: Run) -> dict[str, Any]:
     }
 
 
-def statistics(found: Run, kind: Kind, names: Sequence[str], since: int) -> bytes:
-    """`/statistics`: float32 [statistics, tensors of that kind, steps from `since` on]."""
+def statistics(found: Run, kind: Kind, names: Sequence[str], since: int, tensor: int | None = None) -> bytes:
+    """`/statistics`: float32 [statistics, tensors of that kind or the one that is asked for, steps from `since` on].
+
+    Raises:
+      NotLoggedError: There is no such tensor of that kind.
+    """
     tensors = _of_kind(found, kind)
+    if tensor is not None:
+        if tensor not in tensors:
+            raise NotLoggedError(f"tensor {tensor} is none of this run's of kind {kind!r}.")
+        tensors = np.array([tensor], np.int64)
     return b"".join(columns.by_step(found, name, tensors, since).tobytes() for name in names)
 
 

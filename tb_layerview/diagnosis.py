@@ -41,6 +41,7 @@ class Finding:
     follows: int | None = None
 
 
+@np.errstate(over="ignore", invalid="ignore")  # what runs away is too large to be squared: infinite will do
 def diagnose(evidence: Evidence, rules: Sequence[Rule] = RULES) -> tuple[Finding, ...]:
     """All findings, causes before what follows from them; what an error belongs to before what is a warning alone."""
     found: list[tuple[tuple[int, ...], Finding]] = []
@@ -177,8 +178,9 @@ def _is_fed_by(evidence: Evidence, tensor: int, paths: set[str]) -> bool:
 
 
 def _what_it_takes(evidence: Evidence, fed: np.ndarray, position: int) -> str:
+    fed = fed[~np.isnan(evidence.statistic("min")[fed, position])]
     if not len(fed):
-        return ""
+        return ""  # none of it was logged at this step, or it has no elements
     zero = evidence.share("zero")[fed, position]
     low, high = evidence.statistic("min")[fed, position], evidence.statistic("max")[fed, position]
     names = ", ".join(dict.fromkeys(repr(evidence.tensors[i].layer) for i in fed))

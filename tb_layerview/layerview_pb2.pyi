@@ -20,7 +20,7 @@ PREDICT: Mode
 REPLAY: Mode
 
 class Model(_message.Message):
-    __slots__ = ("format", "software", "layers", "tensors", "probe", "notes", "schedule")
+    __slots__ = ("format", "software", "layers", "tensors", "probe", "notes", "schedule", "crc32")
     FORMAT_FIELD_NUMBER: _ClassVar[int]
     SOFTWARE_FIELD_NUMBER: _ClassVar[int]
     LAYERS_FIELD_NUMBER: _ClassVar[int]
@@ -28,6 +28,7 @@ class Model(_message.Message):
     PROBE_FIELD_NUMBER: _ClassVar[int]
     NOTES_FIELD_NUMBER: _ClassVar[int]
     SCHEDULE_FIELD_NUMBER: _ClassVar[int]
+    CRC32_FIELD_NUMBER: _ClassVar[int]
     format: int
     software: str
     layers: _containers.RepeatedCompositeFieldContainer[Layer]
@@ -35,7 +36,8 @@ class Model(_message.Message):
     probe: Probe
     notes: _containers.RepeatedScalarFieldContainer[str]
     schedule: str
-    def __init__(self, format: _Optional[int] = ..., software: _Optional[str] = ..., layers: _Optional[_Iterable[_Union[Layer, _Mapping]]] = ..., tensors: _Optional[_Iterable[_Union[Tensor, _Mapping]]] = ..., probe: _Optional[_Union[Probe, _Mapping]] = ..., notes: _Optional[_Iterable[str]] = ..., schedule: _Optional[str] = ...) -> None: ...
+    crc32: int
+    def __init__(self, format: _Optional[int] = ..., software: _Optional[str] = ..., layers: _Optional[_Iterable[_Union[Layer, _Mapping]]] = ..., tensors: _Optional[_Iterable[_Union[Tensor, _Mapping]]] = ..., probe: _Optional[_Union[Probe, _Mapping]] = ..., notes: _Optional[_Iterable[str]] = ..., schedule: _Optional[str] = ..., crc32: _Optional[int] = ...) -> None: ...
 
 class Layer(_message.Message):
     __slots__ = ("path", "class_name", "inputs")
@@ -80,7 +82,7 @@ class Probe(_message.Message):
     def __init__(self, hash: _Optional[str] = ..., examples: _Optional[int] = ..., training: bool = ..., source: _Optional[str] = ...) -> None: ...
 
 class StepRecord(_message.Message):
-    __slots__ = ("step", "mode", "columns", "scalars", "cost")
+    __slots__ = ("step", "mode", "columns", "scalars", "cost", "crc32")
     class ScalarsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -93,12 +95,14 @@ class StepRecord(_message.Message):
     COLUMNS_FIELD_NUMBER: _ClassVar[int]
     SCALARS_FIELD_NUMBER: _ClassVar[int]
     COST_FIELD_NUMBER: _ClassVar[int]
+    CRC32_FIELD_NUMBER: _ClassVar[int]
     step: int
     mode: Mode
     columns: _containers.RepeatedCompositeFieldContainer[Columns]
     scalars: _containers.ScalarMap[str, float]
     cost: Cost
-    def __init__(self, step: _Optional[int] = ..., mode: _Optional[_Union[Mode, str]] = ..., columns: _Optional[_Iterable[_Union[Columns, _Mapping]]] = ..., scalars: _Optional[_Mapping[str, float]] = ..., cost: _Optional[_Union[Cost, _Mapping]] = ...) -> None: ...
+    crc32: int
+    def __init__(self, step: _Optional[int] = ..., mode: _Optional[_Union[Mode, str]] = ..., columns: _Optional[_Iterable[_Union[Columns, _Mapping]]] = ..., scalars: _Optional[_Mapping[str, float]] = ..., cost: _Optional[_Union[Cost, _Mapping]] = ..., crc32: _Optional[int] = ...) -> None: ...
 
 class Columns(_message.Message):
     __slots__ = ("tensor", "size", "nan", "pos_inf", "neg_inf", "zero", "negative", "min", "max", "mean", "std", "rms", "histograms", "units", "values", "p1", "p5", "p25", "p50", "p75", "p95", "p99", "silent", "sparse")

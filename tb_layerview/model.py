@@ -11,6 +11,14 @@ Mode = Literal["train", "evaluate", "predict", "replay"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 MODES: tuple[Mode, ...] = get_args(Mode)
 
+# What a log says beyond these is damaged or hostile: so much is allocated for it at most.
+#: The most layers of a model, and the most tensors.
+MOST_TENSORS = 1 << 16
+#: The most values that are kept of a tensor at a step.
+MOST_VALUES = 1 << 26
+#: The most axes of a tensor: as many as every version of numpy has.
+MOST_AXES = 32
+
 
 @dataclasses.dataclass(frozen=True)
 class Layer:

@@ -97,13 +97,18 @@ class LayerViewPlugin(base_plugin.TBPlugin):
             raise _RequestError(f"statistic is missing; it is one or more of {', '.join(COLUMNS)}.")
         for name in names:
             _check("statistic", name, COLUMNS)
+        if len(set(names)) < len(names):
+            raise _RequestError("a statistic is asked for more than once; its columns are the same each time.")
         if UPDATE_RATIO in names and kind != "update":
             raise _RequestError(f"statistic={UPDATE_RATIO!r} is of updates alone: ask for it with kind=update.")
         since = _number(request, "since", default=0)
         in_groups = _one_of(request, "groups", ("0", "1"), default="0") == "1"
+        tensor = _number(request, "tensor") if "tensor" in request.args else None
+        if in_groups and tensor is not None:
+            raise _RequestError("tensor and groups=1 do not go together: groups are of all tensors of a kind.")
         run = self._run(request)
         if not in_groups:
-            return _bytes(request, answers.statistics(run, kind, names, since), run)
+            return _bytes(request, answers.statistics(run, kind, names, since, tensor), run)
         data, groups = answers.grouped_statistics(run, kind, names, since)
         return _bytes(request, data, run, Groups=groups)
 
@@ -235,10 +240,12 @@ def _respond(
 
 
 def _text(request: wrappers.Request, name: str) -> str:
-    given = request.args.get(name)
-    if given is None:
+    given = request.args.getlist(name)
+    if not given:
         raise _RequestError(f"{name} is missing: add {name}=... to the address.")
-    return str(given)
+    if len(given) > 1:
+        raise _RequestError(f"{name} is given {len(given)} times; which one is meant cannot be told.")
+    return str(given[0])
 
 
 def _number(request: wrappers.Request, name: str, *, default: int | None = None, least: int | None = 0) -> int:

@@ -7,6 +7,7 @@ import functools
 import math
 import operator
 from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import SupportsIndex, TypeVar
 
@@ -27,6 +28,8 @@ from tb_layerview.values import Values
 
 #: The one statistic that is not stored: that of an update and a weight.
 UPDATE_RATIO = "update_ratio"
+#: How many scalars a run has: each has a place at every step, logged or not.
+MOST_SCALARS = 1024
 #: All that `Run.statistics` gives.
 NAMES = (*STATISTICS, *SUMMARIES, UPDATE_RATIO)
 
@@ -160,11 +163,18 @@ class Run:
 
     @functools.cached_property
     def scalars_by_step(self) -> tuple[Mapping[str, float], ...]:
-        """For each step what was logged beside the layers; unlike in `scalars`, what is missing is not there."""
+        """For each step what was logged beside the layers; unlike in `scalars`, what is missing is not there.
+
+        If there are more than `MOST_SCALARS` names, those that came first.
+        """
         found: list[Mapping[str, float]] = [{}] * len(self.steps)
         for part in self.parts:
             for position, row in zip(part.positions, part.rows):
                 found[position] = part.shard.scalars[row]
+        names = dict.fromkeys(name for scalars in found for name in scalars)
+        if len(names) > MOST_SCALARS:
+            first = dict.fromkeys(islice(names, MOST_SCALARS))
+            found = [{name: scalars[name] for name in scalars if name in first} for scalars in found]
         return tuple(found)
 
     @functools.cached_property
@@ -291,7 +301,7 @@ class Run:
         """
         found: list[_T | PayloadError | None] = []
         pieces = self.pieces(section, tensor, since)
-        read = iter(payload_file.read_all(self.payload_folder, filter(None, pieces)))
+        read = payload_file.read_all(self.payload_folder, filter(None, pieces))
         for piece in pieces:
             data = None if piece is None else next(read)
             if isinstance(data, bytes):

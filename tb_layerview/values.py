@@ -132,6 +132,11 @@ def decode(data: bytes) -> Values:
     if array.ndim != rank:
         raise ValueError(f"values say rank {rank} but hold an array of rank {array.ndim}")
     heads = [_AXIS.unpack_from(data, 1 + i * _AXIS.size) for i in range(rank)]
-    return Values(
-        array, tuple(Axis(start, step, n, size) for (start, step, size), n in zip(heads, array.shape)), precision
-    )
+    axes = tuple(Axis(start, step, n, size) for (start, step, size), n in zip(heads, array.shape))
+    for axis in axes:
+        if axis.step < 1 or axis.start + axis.step * (axis.count - 1) >= max(axis.size, 1):
+            raise ValueError(
+                f"values say that {axis.count} indices from {axis.start} on, every {axis.step}th, are kept of "
+                f"{axis.size}"
+            )
+    return Values(array, axes, precision)

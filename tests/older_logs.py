@@ -1,4 +1,4 @@
-"""Logs as writers before the columns of quantiles and silent units have made them."""
+"""Logs as writers before the columns of quantiles and silent units have made them, and before checksums of messages."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ def _without_summaries(data: bytes) -> bytes:
             for columns in step.columns:
                 for name in (*record.DENSE, "sparse"):
                     columns.ClearField(name)
+            step.ClearField("crc32")
             value.tensor.string_val[0] = step.SerializeToString()
     return event.SerializeToString()
 

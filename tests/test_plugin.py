@@ -195,6 +195,7 @@ def test_run_tells_what_is_logged(client: Client, logdir: Path) -> None:
         "shape": [3, 3],
         "dtype": "int64",
         "axes": run["tensors"][2]["axes"],
+        "function": "",
     }
     assert len(run["tensors"]) == 3
     assert run["folder"] == str(logdir / "run1")
@@ -259,6 +260,23 @@ def test_each_statistic_is_what_numpy_says(client: Client, statistic: str, expec
     data = client.bytes(f"/statistics?run=run1&kind=activation&statistic={statistic}")
     column = np.frombuffer(data, "<f4").reshape(2, 7)[0]
     np.testing.assert_allclose(column, [expected(array_of(step, "conv")) for step in range(7)], rtol=1e-6)
+
+
+def test_of_one_tensor_come_its_own_columns_alone(client: Client) -> None:
+    asked = "/statistics?run=run1&kind=activation&statistic=min&statistic=max&since=2"
+    both = np.frombuffer(client.bytes(asked), "<f4").reshape(2, 2, 5)
+    columns = np.frombuffer(client.bytes(f"{asked}&tensor=1"), "<f4").reshape(2, 5)
+    np.testing.assert_array_equal(columns, both[:, 1])
+    arrays = [array_of(step, "dense") for step in range(2, 7)]
+    for column, extreme in zip(columns, (np.min, np.max), strict=True):
+        np.testing.assert_allclose(column, [extreme(array[np.isfinite(array)]) for array in arrays], rtol=1e-6)
+    # Neither one that there is not, nor one of another kind.
+    assert client.error(f"{asked}&tensor=99") == (404, "tensor 99 is none of this run's of kind 'activation'.")
+    assert client.error("/statistics?run=run1&kind=weight&statistic=min&tensor=1")[0] == 404
+    assert client.error(f"{asked}&tensor=1&groups=1") == (
+        400,
+        "tensor and groups=1 do not go together: groups are of all tensors of a kind.",
+    )
 
 
 def test_a_tensor_that_is_not_logged_at_a_step_is_nan_in_its_column(client: Client) -> None:

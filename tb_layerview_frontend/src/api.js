@@ -264,9 +264,10 @@ export async function fetchHistory(run, signal) {
  * @param {string[]} statistics
  * @param {number} since index of the first step that is wanted
  * @param {AbortSignal} signal
+ * @param {number} [tensor] the one that is wanted; all of the kind if it is left out
  * @returns {Promise<Columnar>} see `splitColumns`
  */
-export async function fetchStatistics(run, kind, statistics, since, signal) {
+export async function fetchStatistics(run, kind, statistics, since, signal, tensor) {
   const response = await request(
     "statistics",
     [
@@ -274,6 +275,7 @@ export async function fetchStatistics(run, kind, statistics, since, signal) {
       ["kind", kind],
       ...statistics.map((name) => /** @type {[string, string]} */ (["statistic", name])),
       ["since", since],
+      .../** @type {[string, number][]} */ (tensor === undefined ? [] : [["tensor", tensor]]),
     ],
     signal,
   );

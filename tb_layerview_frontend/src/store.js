@@ -136,6 +136,7 @@ export function createStore(initial, end) {
     data,
     selected,
     sort: () => view.sort.value,
+    openedUnit: initial.unit,
     retries,
     tasks,
   });

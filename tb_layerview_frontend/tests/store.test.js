@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { createStore } from "../src/store.js";
 import { readViewState } from "../src/view_state.js";
 import { bytesOf, fixtures } from "./fixtures.js";
+import { makeInfo } from "./make_info.js";
 
 /**
  * A log as the server knows it; a test changes it as a training would. What is asked stands in `asked`, and `hold` keeps
@@ -44,24 +45,13 @@ function makeServer() {
         };
       case "/run":
         return {
+          ...makeInfo({
+            dense: [
+              ["activation", "output", [3, 8]],
+              ["weight", "kernel", [3, 8]],
+            ],
+          }),
           run: query.get("run"),
-          layers: [{ path: "dense", class_name: "Dense", inputs: [] }],
-          tensors: ["activation", "weight"].map((kind) => ({
-            layer: 0,
-            call: 0,
-            kind,
-            name: kind === "weight" ? "kernel" : "output",
-            shape: [3, 8],
-            dtype: "float32",
-            axes: [],
-          })),
-          probe: null,
-          notes: [],
-          schedule: "",
-          software: "",
-          folder: "",
-          hidden: "",
-          cost: null,
         };
       case "/steps":
         return {
@@ -333,6 +323,22 @@ test("scalars tell a value that is missing from one that is not a number", async
   expect([...(history?.absent.loss ?? [])]).toEqual([0, 1, 0]);
 });
 
+test("the extremes of the selected tensor are those of all its steps, and of later ones", async () => {
+  const store = await open("");
+  const extremes = () => {
+    const { value } = store.histograms;
+    return value.status === "ready" ? value.value.extremes : null;
+  };
+  // The server's smallest and largest element at a step are the step's number.
+  await vi.waitFor(() => expect(extremes()).toEqual([server.steps[0], server.steps.at(-1)]));
+  server.steps = [...server.steps, 1000];
+  await store.poll();
+  await vi.waitFor(() => expect(extremes()).toEqual([server.steps[0], 1000]));
+  expect(server.asked.some((url) => url.includes("tensor=") && !url.includes("since=0"))).toBe(
+    true,
+  );
+});
+
 test("neighbouring steps are fetched ahead", async () => {
   await open("#p.layerview.step=10");
   await vi.waitFor(() => {
@@ -458,7 +464,9 @@ test("all that the first map needs is asked for at once", async () => {
   });
   server.hold = (url) => (url.pathname === "/statistics" ? held : undefined);
   const store = createStore(readViewState(""), end.signal);
-  const asked = () => server.asked.filter((url) => url.startsWith("/statistics"));
+  // Those of the selected tensor alone are its picture's.
+  const asked = () =>
+    server.asked.filter((url) => url.startsWith("/statistics") && !url.includes("tensor="));
   await vi.waitFor(() => expect(asked().length).toBe(3));
   letGo();
   await vi.waitFor(() => expect(store.run.value.status).toBe("ready"));

@@ -75,12 +75,7 @@ export function ColourBar({
           ))}
         </div>
       </div>
-      {hatched && (
-        <span class="lv-mark">
-          <i class="lv-swatch lv-swatch-hatched" />
-          NaN or inf
-        </span>
-      )}
+      {hatched && <HatchedMark />}
       {counts && counts.low + counts.high > 0 && (
         <span
           class="lv-mark"
@@ -155,4 +150,14 @@ function fitting(ticks, scale, format, width) {
       placed.push({ value, from, to });
   }
   return placed.map(({ value }) => value).sort((a, b) => a - b);
+}
+
+/** What hatching means on a map over the steps. */
+export function HatchedMark() {
+  return (
+    <span class="lv-mark">
+      <i class="lv-swatch lv-swatch-hatched" style={{ "--lv-swatch": TROUBLE[theme.value].nan }} />
+      NaN or inf
+    </span>
+  );
 }

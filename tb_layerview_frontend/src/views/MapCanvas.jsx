@@ -133,9 +133,9 @@ export function MapCanvas(props) {
 /**
  * @param {CanvasRenderingContext2D} context
  * @param {number} ratio
- * @param {Parameters<typeof MapCanvas>[0]} what
+ * @param {Pick<Parameters<typeof MapCanvas>[0], "layer" | "rows" | "axis" | "rowHeight" | "scrollTop" | "height">} what
  */
-function drawMap(context, ratio, { layer, rows, axis, rowHeight, scrollTop, height }) {
+export function drawMap(context, ratio, { layer, rows, axis, rowHeight, scrollTop, height }) {
   const { width } = context.canvas;
   const first = Math.floor(scrollTop / rowHeight);
   const last = Math.min(rows.length, Math.ceil((scrollTop + height) / rowHeight));

@@ -3,14 +3,15 @@ import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/ho
 
 import { makeStepAxis } from "../axis.js";
 import { byTensor, causes, findingSteps } from "../findings.js";
-import { makeMapLayer } from "../map_layer.js";
+import { layerLabel, makeMapLayer } from "../map_layer.js";
 import { keyOfTensors, rankByWorst } from "../order.js";
-import { KINDS, tensorForRow } from "../selection.js";
+import { tensorForRow } from "../selection.js";
 import { statisticOf, worstInWords } from "../statistics.js";
 import { curvesOf } from "../strip_scales.js";
 import { findTensors, rowOf, visibleRows } from "../tree.js";
 import { ColourBar } from "./ColourBar.jsx";
 import { MapCanvas } from "./MapCanvas.jsx";
+import { MapDownload } from "./MapDownload.jsx";
 import { MapToolbar } from "./MapToolbar.jsx";
 import { PROFILE_WIDTH, ProfileAxis } from "./Profile.jsx";
 import { RowLabel } from "./RowLabel.jsx";
@@ -135,7 +136,19 @@ export function MapPane({ store, run }) {
   const mapWidth = useMapWidth(size.width, layers.length);
   return (
     <section class="lv-map-pane" aria-label="Layers over the steps">
-      <MapToolbar store={store} run={run} matches={matches} />
+      <MapToolbar store={store} run={run} matches={matches}>
+        <MapDownload
+          store={store}
+          run={run}
+          layers={layers}
+          rows={rows}
+          axis={axis}
+          curves={curves}
+          place={ref}
+          rowHeight={rowHeight}
+          width={mapWidth}
+        />
+      </MapToolbar>
       <div
         class="lv-map"
         ref={ref}
@@ -233,7 +246,7 @@ export function MapPane({ store, run }) {
                 <ProfileAxis layer={layer} step={run.history.steps[stepIndex.value]} />
                 <ColourBar
                   scale={layer.scale}
-                  label={labelOf(layer)}
+                  label={layerLabel(layer)}
                   format={layer.format}
                   ends={layer.rowScales ? ["low", "high of each row"] : undefined}
                   hatched={layer.anyTrouble}
@@ -245,15 +258,6 @@ export function MapPane({ store, run }) {
       </div>
     </section>
   );
-}
-
-/**
- * What a map shows: "gradient rms"; a statistic of one kind alone names that kind itself.
- * @param {MapLayer} layer
- */
-function labelOf({ kind, statistic }) {
-  const singular = KINDS.find((known) => known.kind === kind)?.singular;
-  return statistic.kinds ? statistic.label : `${singular} ${statistic.label}`;
 }
 
 /** The labels' width; the style sheet has the same number. */

@@ -1,8 +1,9 @@
 import { useEffect, useMemo, useRef } from "preact/hooks";
 
-import { apart, nearestIndex } from "../axis.js";
+import { apart } from "../axis.js";
 import { causes, findingSteps } from "../findings.js";
 import { formatCount, formatSeconds } from "../format.js";
+import { StepField } from "./StepField.jsx";
 
 /** @typedef {import("../store.js").Store} Store */
 
@@ -19,7 +20,6 @@ export function StepBar({ store }) {
   usePlay(store);
   const count = steps.value.length;
   const index = stepIndex.value;
-  const step = steps.value[index];
   return (
     <div class="lv-steps" role="group" aria-label="Step">
       <StepButton
@@ -55,27 +55,14 @@ export function StepBar({ store }) {
         disabled={index >= count - 1}
         onClick={() => store.selectStep(count - 1)}
       />
-      <label class="lv-step-number">
-        <span class="lv-caption">Step</span>
-        <input
-          data-testid="step-number"
-          type="text"
-          inputMode="numeric"
-          aria-label="Step number; the nearest logged one is taken"
-          disabled={!count}
-          value={step === undefined ? "" : formatCount(step)}
-          onFocus={(event) => event.currentTarget.select()}
-          onChange={(event) => {
-            const wanted = Number(event.currentTarget.value.replace(/[^\d-]/g, ""));
-            if (event.currentTarget.value.trim() && Number.isFinite(wanted)) {
-              store.selectStep(nearestIndex(steps.value, wanted));
-            }
-            // Back to the step that is shown, whatever was typed.
-            const shown = steps.value[stepIndex.value];
-            event.currentTarget.value = shown === undefined ? "" : formatCount(shown);
-          }}
-        />
-      </label>
+      <StepField
+        caption="Step"
+        label="Step number; the nearest logged one is taken"
+        testId="step-number"
+        steps={steps.value}
+        index={() => stepIndex.value}
+        onIndex={store.selectStep}
+      />
       <Slider store={store} />
       <WallTime store={store} />
       <FindingButton store={store} />
