@@ -12,12 +12,11 @@ import numpy.typing as npt
 
 from tb_layerview import columns
 from tb_layerview import units as unit_statistics
-from tb_layerview.diagnosis import diagnose
 from tb_layerview.diagnosis import since as since_when
-from tb_layerview.evidence import Evidence
 from tb_layerview.logged import NotLoggedError
 from tb_layerview.model import Kind
 from tb_layerview.payload_file import PayloadError
+from tb_layerview.replayed import diagnose_run
 from tb_layerview.rules import Rule, thresholds
 from tb_layerview.run import Run
 from tb_layerview.shard import SECTIONS, Section
@@ -108,8 +107,8 @@ def grouped_statistics(found: Run, kind: Kind, names: Sequence[str], since: int)
     return answer, columns.count_groups(len(found.steps))
 
 
-def findings(found: Run, chosen: Sequence[Rule]) -> dict[str, Any]:
-    """`/findings`."""
+def findings(found: Run, replays: Run | None, chosen: Sequence[Rule]) -> dict[str, Any]:
+    """`/findings`, of a run and the one that holds its replays, if there is one."""
     return {
         "generation": found.generation,
         "steps": len(found.steps),
@@ -122,7 +121,7 @@ def findings(found: Run, chosen: Sequence[Rule]) -> dict[str, Any]:
                 "tensor": None if finding.tensor is None else finding.tensor.index,
                 "since": since_when(finding),
             }
-            for finding in diagnose(Evidence.of(found), chosen)
+            for finding in diagnose_run(found, replays, chosen)
         ],
     }
 

@@ -14,6 +14,19 @@ from tb_layerview.rules import RULES, NonFinite, Rule, Severity
 
 
 @dataclasses.dataclass(frozen=True)
+class Replay:
+    """Where a step lies that was run again.
+
+    Attributes:
+      run: The name of the run that holds it.
+      step: The training step that the batch made.
+    """
+
+    run: str
+    step: int
+
+
+@dataclasses.dataclass(frozen=True)
 class Finding:
     """What a rule found.
 
@@ -28,6 +41,7 @@ class Finding:
       measured: The numbers behind it at `first`, by name.
       words: What was found, in a sentence.
       follows: The index of the finding that explains this one, or None.
+      replay: The replay that shows it, or None where the training's own log does.
     """
 
     rule: str
@@ -39,6 +53,7 @@ class Finding:
     measured: Mapping[str, float]
     words: str
     follows: int | None = None
+    replay: Replay | None = None
 
 
 @np.errstate(over="ignore", invalid="ignore")  # what runs away is too large to be squared: infinite will do

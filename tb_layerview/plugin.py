@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import mimetypes
 import re
@@ -20,6 +21,7 @@ from tb_layerview.logged import NotLoggedError
 from tb_layerview.model import KINDS
 from tb_layerview.payload_file import PayloadError
 from tb_layerview.record import PLUGIN_NAME
+from tb_layerview.replayed import replay_name
 from tb_layerview.rules import with_thresholds
 from tb_layerview.run import UPDATE_RATIO, Run
 from tb_layerview.shard import SECTIONS
@@ -124,7 +126,8 @@ class LayerViewPlugin(base_plugin.TBPlugin):
             chosen = with_thresholds(thresholds)
         except ValueError as error:
             raise _RequestError(f"{error}.") from error
-        return _json(request, answers.findings(self._run(request), chosen))
+        run = self._run(request)
+        return _json(request, answers.findings(run, self._replays(request, run.name), chosen))
 
     def _serve_tensor(self, request: wrappers.Request) -> wrappers.Response:
         index, step = _number(request, "tensor"), _number(request, "step", least=None)
@@ -152,6 +155,12 @@ class LayerViewPlugin(base_plugin.TBPlugin):
     def _run(self, request: wrappers.Request) -> Run:
         context, experiment_id = plugin_util.context(request.environ), plugin_util.experiment_id(request.environ)
         return self._source.run(context, experiment_id, _text(request, "run"))
+
+    def _replays(self, request: wrappers.Request, name: str) -> Run | None:
+        context, experiment_id = plugin_util.context(request.environ), plugin_util.experiment_id(request.environ)
+        with contextlib.suppress(NotLoggedError):
+            return self._source.run(context, experiment_id, replay_name(name))
+        return None
 
     def _of_step(self, request: wrappers.Request, answer: Callable[[Run], Any]) -> Any:
         """Answers from the run as it is known, which spares asking TensorBoard while somebody drags the slider."""

@@ -10,7 +10,7 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from tb_layerview import layerview_pb2 as pb
 from tb_layerview import record
@@ -21,6 +21,7 @@ from tb_layerview.log import Log
 from tb_layerview.model import Mode, Model
 from tb_layerview.options import Check, Keep, Schedule
 from tb_layerview.plan import Plan
+from tb_layerview.replayed import cause
 from tb_layerview.summary import summarise
 from tb_layerview.watch import Watch
 
@@ -39,14 +40,15 @@ class NotSupported(Exception):  # noqa: N818  # it is nobody's error
 class Session:
     """Decides when to log, measures what logging costs, and writes in a thread of its own.
 
-    What goes wrong after the training has begun is reported once, and the training goes on: `set_up`, `logging` and
-    `guard` are the only places where an error in logging is caught.
+    What goes wrong after the training has begun is reported once, and the training goes on: `set_up`, `logging`,
+    `apart` and `guard` are the only places where an error in logging is caught.
 
     Attributes:
       mode: What the model is doing.
       is_open: Whether logging still works.
       budget: What logging has cost.
       should_stop: Whether something was found at which the training is to stop.
+      findings: What was found so far; whole once the session is closed.
     """
 
     def __init__(
@@ -84,10 +86,13 @@ class Session:
         self._logged = self._skipped = 0
         self._plan = Plan(schedule, keep)
         self._watch: Watch | None = None  # once it is known what is logged; of the writing thread
-        self._findings: list[Finding] = []
+        self.findings: list[Finding] = []
         self._unheeded: collections.deque[Finding] = collections.deque()  # from the writing thread to the training's
         self._is_full = False
         self._last: int | None = None
+        self._steps: set[int] = set()  # that were handed over
+        self._closely_until = 0
+        self._described: Model | None = None
         self._decided: tuple[int, bool] | None = None
 
     # When.
@@ -104,13 +109,24 @@ class Session:
             self._decided = step, self._decide(step)
         return self._decided[1]
 
+    def log_closely(self, until: int) -> None:
+        """Logs every step up to this one on the ladder, whatever that costs; steps that are given stay as they are."""
+        if self._schedule.is_ladder:
+            self._closely_until, self._decided = until, None
+
     def _decide(self, step: int) -> bool:
+        if step <= self._closely_until:
+            return True
         if not self._plan.wants(step):
             return False
         if not self._schedule.is_ladder or self.budget.affords(step):
             return True
         self._skipped += 1
         return False
+
+    def is_logged(self, step: int) -> bool:
+        """Whether this step was logged."""
+        return step in self._steps
 
     def is_last(self, step: int) -> bool:
         """Whether this step was the last to be logged."""
@@ -148,6 +164,14 @@ class Session:
             self.budget.charge(self._clock() - began)
 
     @contextlib.contextmanager
+    def apart(self, what: str) -> Iterator[None]:
+        """Counts the time within as set-up, for what is done once in a training; an error in it is reported."""
+        began = self._clock()
+        with self.guard(what):
+            yield
+        self.budget.set_up += self._clock() - began
+
+    @contextlib.contextmanager
     def guard(self, what: str) -> Iterator[None]:
         """For what costs next to nothing: an error within is reported once."""
         try:
@@ -164,11 +188,23 @@ class Session:
 
     # Writing.
 
+    @property
+    def share(self) -> float:
+        """The share of the training time, 0 to 1, that what is done at each step may take."""
+        return self._schedule.budget
+
+    def note(self, sentence: str) -> None:
+        """Adds to the notes what is not logged and why, after `describe`."""
+        assert self._described is not None
+        described = self._described = dataclasses.replace(self._described, notes=(*self._described.notes, sentence))
+        logger.info("tb_layerview: %s.", sentence)
+        self._put("the log", lambda: self._log.describe(described))
+
     def describe(self, model: Model) -> None:
         """Says what is logged, and plans how much of it is kept; before the first `write`."""
         if self.mode == "train":  # the other modes log a few steps, of no ladder
             self._plan = Plan.of(model.tensors, self._schedule, self._keep)
-        described = dataclasses.replace(model, notes=(*model.notes, *self._plan.in_words()))
+        described = self._described = dataclasses.replace(model, notes=(*model.notes, *self._plan.in_words()))
         for sentence in self._plan.in_words():
             logger.info("tb_layerview: %s.", sentence)
 
@@ -190,6 +226,7 @@ class Session:
           scalars: Loss, metrics, learning rate by name.
         """
         is_new, self._last = step != self._last, step
+        self._steps.add(step)
         scalars = dict(scalars)
         cost = pb.Cost(
             set_up_seconds=self.budget.set_up,
@@ -223,15 +260,59 @@ class Session:
 
         self._put("the log", append)
 
+    def write_earlier(self, steps: Mapping[int, tuple[Measure, Mapping[str, float]]]) -> None:
+        """Hands over steps that come before the last one and were not logged. The rules do not look at them.
+
+        Args:
+          steps: For each what makes its measurements, on the writing thread, and its scalars.
+        """
+        self._steps.update(steps)
+
+        def append() -> None:
+            for step, (measure, scalars) in sorted(steps.items()):
+                measured = measure()
+                written = self._log.bytes_written
+                measurements = self._plan.fit(step, measured, written, self._keep.precision)
+                if measurements is None:
+                    return
+                self._log.write(
+                    step,
+                    measurements,
+                    mode=self.mode,
+                    scalars=scalars,
+                    precision=self._keep.precision,
+                    summaries=summarise(measured),
+                )
+                self._logged += 1
+
+        self._put("the log", lambda: self._log.write_earlier(append))
+
+    def explain(self, found: Sequence[Finding], run: str) -> None:
+        """Says what a replay has shown.
+
+        Args:
+          found: What the rules found in it.
+          run: The name of its run.
+        """
+
+        def tell() -> None:
+            if self._watch is not None:
+                shown = cause(found, self._watch.tensors, run)
+                if shown is not None:
+                    self._watch.explain(shown)
+                    self._tell([shown])
+
+        self._put("the replay", tell)
+
     def _tell(self, found: list[Finding]) -> None:
         """Says once what is wrong, and of what follows from it only how much there is."""
         for i, finding in enumerate(found):
-            if finding.follows is None:
+            if finding.follows is None and self.mode != "replay":  # whose findings the training tells
                 following = sum(other.follows == i for other in found)
                 more = f" ({following:,} more follow from it)" if following else ""
                 logger.warning("tb_layerview: %s.", f"{since(finding)}, {finding.words}{more}")
                 self._unheeded.append(finding)
-        self._findings += found
+        self.findings += found
 
     def heed(self) -> list[Finding]:
         """Does what is to be done about what was found since the last call; on the thread that trains.
@@ -296,7 +377,7 @@ class Session:
         budget, training = self.budget, max(self.budget.training, 1e-9)
         skipped = f", {self._skipped:,} left out to stay within the budget" if self._skipped else ""
         return (
-            (f"tb_layerview: {counted(self._findings)}, see above\n" if self._findings else "")
+            (f"tb_layerview: {counted(self.findings)}, see above\n" if self.findings else "")
             + f"tb_layerview: {self._logged:,} steps logged{skipped}; {self._log.bytes_written / 1e6:,.1f} MB in "
             f"{os.path.join(self._logdir, record.FOLDER)}\n"
             f"tb_layerview: logging took {budget.logging:.1f} s, {100 * budget.logging / training:.1f} % of the "

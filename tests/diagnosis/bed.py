@@ -14,9 +14,9 @@ import numpy as np
 import tensorflow as tf
 
 import tb_layerview as lv
-from tb_layerview.diagnosis import Finding, diagnose
-from tb_layerview.evidence import Evidence
+from tb_layerview.diagnosis import Finding
 from tb_layerview.model import KINDS
+from tb_layerview.replayed import diagnose_runs
 
 tf1 = tf.compat.v1
 keras, layers = tf.keras, tf.keras.layers
@@ -116,8 +116,9 @@ def _what(train: Callable[..., Any]) -> str:
 
 
 def findings(folder: Path) -> tuple[Finding, ...]:
-    """What the rules find in all that a training has logged."""
-    return diagnose(Evidence.of(lv.LayerReader(folder).run()))
+    """What the rules find in all that a training has logged, its replays included."""
+    found = {run.name: findings for run, findings in diagnose_runs(lv.LayerReader(folder).runs())}
+    return found["."]
 
 
 # How Keras models are trained here.

@@ -9,8 +9,6 @@ import numpy as np
 import tensorflow as tf
 from bed import STEPS, At, FirstNonFinite, Planted, batch_number, dense, fault, fit, keras, layers, problem, stack
 
-NEEDS_REPLAY = "no batch is replayed yet: of what a batch broke, the layer cannot be told"
-
 
 class UnitLength(layers.Layer):
     """Divides each example by its length: 0/0 for one that is all zeros."""
@@ -38,7 +36,7 @@ def _zeroed_at(step: int, layer: Softened) -> At:
     return At(step, lambda: layer.epsilon.assign(0.0))
 
 
-@fault(missed=NEEDS_REPLAY)
+@fault()
 def one_bad_example_outside_the_probe(folder: Path) -> Planted:
     """One example of the eighth batch is all zeros; a layer in the middle divides by its length."""
     x, y = problem()
@@ -49,7 +47,7 @@ def one_bad_example_outside_the_probe(folder: Path) -> Planted:
     return Planted(("non_finite",), ("unit_length",), ("activation",), first=8)
 
 
-@fault(missed=NEEDS_REPLAY)
+@fault()
 def one_negative_example_before_a_root(folder: Path) -> Planted:
     """One example of the 13th batch is negative, where a layer in the middle takes a root."""
     x, y = problem()
@@ -66,7 +64,7 @@ def one_negative_example_before_a_root(folder: Path) -> Planted:
     return Planted(("non_finite",), ("root",), ("activation",), first=13)
 
 
-@fault(missed=NEEDS_REPLAY)
+@fault()
 def a_bad_label_outside_the_probe(folder: Path) -> Planted:
     """One label of the sixth batch is NaN: the gradient of the last layer is the first that has it."""
     x, y = problem()
@@ -105,7 +103,7 @@ def zero_by_zero_from_a_step_on(folder: Path) -> Planted:
     return Planted(("non_finite",), ("share",), ("activation",), first=14)
 
 
-@fault(missed=NEEDS_REPLAY)
+@fault()
 def log_of_zero_logged_every_fifth_step(folder: Path) -> Planted:
     """The logarithm of zero again, from step 9 on, where only every fifth step is logged: all weights are NaN then."""
     x, y = problem()
