@@ -42,12 +42,14 @@ def one_bad_example_outside_the_probe(folder: Path) -> Planted:
     x, y = problem()
     x[batch_number(7)][5] = 0
     unit_length = UnitLength(name="unit_length")
-    model = stack(8, dense(16, "features", use_bias=False), unit_length, dense(16, "hidden"), dense(1, "score", None))
+    model = stack(
+        8, dense(16, "features", use_bias=False), unit_length, dense(16, "hidden", "tanh"), dense(1, "score", None)
+    )
     fit(folder, model, x, y)
     return Planted(("non_finite",), ("unit_length",), ("activation",), first=8)
 
 
-@fault()
+@fault(missed="a ReLU makes zeros of NaN on a CPU: the loss stays finite, and no batch is replayed")
 def one_negative_example_before_a_root(folder: Path) -> Planted:
     """One example of the 13th batch is negative, where a layer in the middle takes a root."""
     x, y = problem()
@@ -103,7 +105,7 @@ def zero_by_zero_from_a_step_on(folder: Path) -> Planted:
     return Planted(("non_finite",), ("share",), ("activation",), first=14)
 
 
-@fault()
+@fault(missed="the batch is replayed on weights of before a callback changed them")
 def log_of_zero_logged_every_fifth_step(folder: Path) -> Planted:
     """The logarithm of zero again, from step 9 on, where only every fifth step is logged: all weights are NaN then."""
     x, y = problem()
