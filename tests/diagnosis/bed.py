@@ -157,10 +157,11 @@ def fit(
     callbacks: Sequence[Any] = (),
     batch: int = BATCH,
     schedule: int = 1,
+    check: lv.Check = lv.Check(),
 ) -> Any:
     """Trains for one epoch, in the order of the examples; `callbacks` come before ours. Returns Keras' history."""
     model.compile(optimizer, loss)
-    logging = lv.LayerViewCallback(folder, schedule=schedule)
+    logging = lv.LayerViewCallback(folder, schedule=schedule, check=check)
     return model.fit(x, y, batch_size=batch, shuffle=False, verbose=0, callbacks=[*callbacks, logging])
 
 
