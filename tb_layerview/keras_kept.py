@@ -34,7 +34,7 @@ class ModelState:
                 found[id(one.handle)] = one
         self._variables = [WrittenVariable(v.handle, v.dtype) for v in found.values()]
         self._held = list(found.values())  # who holds a handle alone does not hold the variable
-        self.bytes = sum(v.dtype.size * (v.shape.num_elements() or 0) for v in found.values())
+        self.bytes = int(sum(v.dtype.size * (v.shape.num_elements() or 0) for v in found.values()))
         self._read = tf.function(self._read_all, autograph=False).get_concrete_function()
 
     def read(self) -> Values:
