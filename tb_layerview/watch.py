@@ -60,6 +60,7 @@ class Watch:
         self._steps: list[int] = []
         self._scalars: list[Mapping[str, float]] = []
         self._evidence = Evidence(model.layers, tensors, np.array(self._steps, np.int64), self._column, self._scalars)
+        self._evidence.weights_come_after = model.logs_batches
 
     def explain(self, replay: Finding) -> None:
         """Is told what a replay has shown: what is found from its step on follows from it."""
