@@ -219,11 +219,13 @@ class GraphLogging:
             if not pending.is_due:
                 replay.saw(seconds)
             return
-        step = results["step"] if pending.run.tells_step else self._global_step.read(session)
-        step = self._step + 1 if step is None else int(step)
+        now = results["step"] if pending.run.tells_step else self._global_step.read(session)
+        # Where gradients are accumulated, it may be part of a step that is not complete.
+        step = max(self._step + 1, 0 if now is None else int(now))
+        is_complete = now is None or int(now) == step
         with self._session.apart("the step that breaks the training"):
             replay.log(step, failure, self._model)
-            if self._schedule.is_ladder and not pending.is_due:
+            if self._schedule.is_ladder and is_complete and not pending.is_due:
                 weights = session.run(self._weights.wanted(with_values=True))
                 measure = failure.measure
                 self._session.write(step, lambda: {**self._weights.measurements(weights), **measure()}, failure.scalars)

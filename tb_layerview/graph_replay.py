@@ -10,6 +10,7 @@ from tb_layerview.ages import Trial
 from tb_layerview.digest import Measurement
 from tb_layerview.graph_digests import DigestGroup
 from tb_layerview.graph_failing import FailingRun
+from tb_layerview.graph_runs import NEVER
 from tb_layerview.graph_search import GraphTap
 from tb_layerview.model import Model
 from tb_layerview.session import Measure, Session
@@ -58,7 +59,7 @@ class FailureLog:
         """
         self._failing, self._groups, self._session = failing, groups, session
         self._taps = taps
-        self._is_on = True
+        self._is_on, self._wary = True, 0  # for how many more runs the weights themselves are looked at
         cost = _SECONDS + _SECONDS_A_TENSOR * failing.looked_at + failing.bytes / _BYTES_A_SECOND
         self._trial = None if session.replay else Trial(session.share, cost)
 
@@ -90,14 +91,20 @@ class FailureLog:
           scalars: Its loss and others, as tensors by name.
         """
         failed = [int(number) for number, (has_failed, _) in fetched.items() if has_failed]
-        if not failed or not self._is_on:
+        if not self._is_on:
+            return None
+        if not failed:
+            if self._wary:
+                self._wary -= 1
+                self._is_on = self._failing.weights_are_finite(session)
             return None
         self._is_on = False  # what goes wrong from here on goes wrong once
         is_lost = any(loss_has for _, loss_has in fetched.values())
         if not is_lost and self._failing.weights_are_finite(session):
-            # The optimizer has left the step out, as where a loss scale is too large.
+            # The optimizer has left the step out, as where a loss scale is too large. Or it only adds the gradients up:
+            # then a later run breaks the weights, and the one after that, whose loss tells, must not be blamed.
             self._failing.clear(session)
-            self._is_on = True
+            self._is_on, self._wary = True, NEVER
             return None
         kept = self._failing.take(session, failed)
         losses = {n: kept[t.op, t.value_index] for n, t in scalars.items() if (t.op, t.value_index) in kept}

@@ -384,6 +384,53 @@ def test_optimizers_that_take_turns_are_looked_at_each_in_its_own_runs(tmp_path:
     assert (found[0].tensor.layer, found[0].first) == ("odd", BAD + 1)
 
 
+def accumulates(loss: tf.Tensor, step: Any) -> Any:
+    """Adds up the gradients of three runs before it applies them: the global step rises with every third."""
+    optimizer = tf1.train.AdamOptimizer(0.01)
+    variables = tf1.trainable_variables()
+    sums = [
+        tf1.get_variable(f"sum_{i}", initializer=tf.zeros(v.shape), trainable=False) for i, v in enumerate(variables)
+    ]
+    count = tf1.get_variable("count", initializer=np.int32(0), trainable=False, use_resource=True)
+    added = [tf1.assign_add(total, g) for total, g in zip(sums, tf.gradients(loss, variables))]
+    with tf1.control_dependencies([*added, tf1.assign_add(count, 1)]):
+        is_third = tf.equal(count.read_value() % 3, 0)
+
+    def apply() -> Any:
+        applied = optimizer.apply_gradients([(s.read_value(), v) for s, v in zip(sums, variables)], step)
+        with tf1.control_dependencies([applied]):
+            return tf.group([tf1.assign(total, tf.zeros_like(total)) for total in sums])
+
+    return tf.cond(is_third, apply, lambda: tf.group(tf.no_op()))
+
+
+@pytest.mark.parametrize("schedule", [LADDER, TENTH], ids=["ladder", "every tenth step"])
+def test_where_gradients_are_accumulated_the_layer_is_named_at_the_step_that_the_batch_is_part_of(
+    schedule: Schedule, tmp_path: Path
+) -> None:
+    found: list[Finding] = []
+    with model(minimize=accumulates) as t:
+        plain = train(t, [])
+    with model(minimize=accumulates) as t:
+        hooked = train(t, [hook(tmp_path, schedule, on_finding=found.append)])
+    assert_same(plain, hooked)
+    assert found[0].tensor is not None
+    assert (found[0].tensor.layer, found[0].first) == ("middle", (BAD + 2) // 3)
+
+
+def test_a_gradient_that_breaks_the_weights_runs_later_is_blamed_on_no_layer(tmp_path: Path) -> None:
+    found: list[Finding] = []
+    with model(roots, minimize=accumulates) as t:
+        plain = train(t, [])
+    with model(roots, minimize=accumulates) as t:
+        hooked = train(t, [hook(tmp_path, Schedule(every=1), on_finding=found.append)])
+    assert_same(plain, hooked)
+    assert not np.isfinite(plain[1][-1]["first/kernel"]).all()
+    assert not has_replay(tmp_path)
+    assert found
+    assert all(finding.replay is None for finding in found)
+
+
 def test_checkpoints_hold_nothing_of_ours_and_the_training_goes_on_from_them(tmp_path: Path) -> None:
     def names(folder: Path) -> list[Any]:
         return tf.train.list_variables(tf.train.latest_checkpoint(str(folder)))
