@@ -20,7 +20,7 @@ from tb_layerview.digest import Measurement, measure
 from tb_layerview.log import Log
 from tb_layerview.merge import WriterLog, merge
 from tb_layerview.model import Kind, Layer, Model, Tensor
-from tb_layerview.record import SUMMARIES
+from tb_layerview.record import DENSE
 from tb_layerview.run import Run
 from tb_layerview.shard import SECTIONS, STATISTICS, Shard
 from tests.serving import TensorBoardServer, run_tensorboard
@@ -101,7 +101,7 @@ def long_run(steps: int, tensors: int) -> Run:
                 scalars=({},) * rows,
                 costs=(None,) * rows,
                 table=rng.random((len(STATISTICS), rows, tensors)),
-                summaries=rng.random((len(SUMMARIES), rows, tensors), np.float32),
+                dense=rng.random((len(DENSE), rows, tensors), np.float32),
                 kept=np.zeros((len(SECTIONS), rows, tensors), bool),
                 pieces=((None,) * len(SECTIONS),) * rows,
             )

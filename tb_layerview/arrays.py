@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 import zlib
 from typing import Literal
@@ -9,14 +10,14 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from tb_layerview.model import MOST_AXES, MOST_VALUES
+
 Precision = Literal["float16", "float32", "float64"]
 
 _CODES: tuple[Precision, ...] = ("float16", "float32", "float64")
 _HEAD = struct.Struct("<BBh")
 _LENGTH = struct.Struct("<I")
 _LARGEST = 15  # float16 holds magnitudes below 2**16
-#: More elements than any payload keeps: a block that says so is damaged or hostile.
-_MOST_ELEMENTS = 1 << 28
 
 
 def encode(array: npt.NDArray[np.generic], precision: Precision = "float16") -> bytes:
@@ -44,8 +45,13 @@ def encode(array: npt.NDArray[np.generic], precision: Precision = "float16") -> 
     )
 
 
-def decode(data: bytes, offset: int = 0) -> tuple[npt.NDArray[np.floating], Precision, int]:
-    """Decodes the block at `offset`.
+def decode(data: bytes, offset: int = 0, most: int = MOST_VALUES) -> tuple[npt.NDArray[np.floating], Precision, int]:
+    """Decodes the block at `offset`. What it says of itself is checked before anything is allocated for it.
+
+    Args:
+      data: Bytes from anywhere.
+      offset: Where the block begins.
+      most: The most elements that it may have.
 
     Returns:
       The array (float32, or float64 where float64 is stored), its stored precision, and the offset behind the block.
@@ -58,11 +64,16 @@ def decode(data: bytes, offset: int = 0) -> tuple[npt.NDArray[np.floating], Prec
         raise ValueError(f"an array block has the unknown code {code}")
     precision = _CODES[code]
     dtype = np.dtype(precision).newbyteorder("<")
-    count = 1
-    for size in shape:
-        count *= size
-    if count > _MOST_ELEMENTS:
-        raise ValueError(f"an array block says it has the shape {shape}, more than a payload can hold")
+    if len(shape) > MOST_AXES:
+        raise ValueError(f"an array block says it has {len(shape)} axes; {MOST_AXES} are the most that is written")
+    count = math.prod(shape)
+    # An axis of size 0 must not hide sizes that numpy cannot have.
+    if math.prod(size for size in shape if size) > most:
+        raise ValueError(
+            f"an array block says it has the shape {shape}; {most:,} elements are the most that is written"
+        )
+    if length > len(data) - offset:
+        raise ValueError(f"an array block says it takes {length} bytes where {len(data) - offset} are left")
     inflate = zlib.decompressobj()
     try:
         raw = inflate.decompress(data[offset : offset + length], count * dtype.itemsize + 1)
@@ -75,7 +86,7 @@ def decode(data: bytes, offset: int = 0) -> tuple[npt.NDArray[np.floating], Prec
     stored = np.frombuffer(raw, dtype).reshape(shape)
     wide = stored.astype(np.float64 if precision == "float64" else np.float32)
     with np.errstate(all="ignore"):  # a damaged shift leads out of the type's range
-        return np.ldexp(wide, shift), precision, offset + length
+        return np.ldexp(wide, shift, out=wide), precision, offset + length
 
 
 def end(data: bytes, offset: int = 0) -> int:

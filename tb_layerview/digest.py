@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from tb_layerview import histogram
+from tb_layerview import histogram, sparse_statistics
+from tb_layerview.sparse_statistics import Sparse
 from tb_layerview.units import Units
 from tb_layerview.values import Axis
 
@@ -57,6 +58,7 @@ class Measurement:
       units: Statistics per unit, or None.
       kept: The elements at the indices `kept_axes`, or None.
       kept_axes: What is kept of each axis.
+      sparse: Statistics that only some tensors have, by name (`record.SPARSE`).
     """
 
     digest: Digest
@@ -66,6 +68,7 @@ class Measurement:
     units: Units | None = None
     kept: npt.NDArray[np.generic] | None = None
     kept_axes: tuple[Axis, ...] = ()
+    sparse: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
 
 def can_measure(dtype: str) -> bool:
@@ -77,13 +80,20 @@ _SINGLE = ("float16", "bfloat16", "float32", "bool", "int8", "uint8", "int16", "
 _MEASURABLE = (*_SINGLE, "float64", "int32", "uint32", "int64", "uint64")
 
 
-def measure(array: npt.NDArray[np.generic], *, units: bool = False, keep: Sequence[Axis] | None = None) -> Measurement:
+def measure(
+    array: npt.NDArray[np.generic],
+    *,
+    units: bool = False,
+    keep: Sequence[Axis] | None = None,
+    sparse: Sparse | None = None,
+) -> Measurement:
     """Measures an array on the host, all statistics in float64.
 
     Args:
       array: Of a type for which `can_measure` holds, any shape.
       units: Whether to measure each unit (index of the last axis) too; wants rank 2 or more.
       keep: Which elements to keep; None keeps none.
+      sparse: What to measure beside what all tensors have.
 
     Raises:
       TypeError: The array's type is not one that is logged.
@@ -129,6 +139,7 @@ def measure(array: npt.NDArray[np.generic], *, units: bool = False, keep: Sequen
         units=_measure_units(values) if units and array.ndim > 1 and array.size else None,
         kept=kept,
         kept_axes=tuple(keep or ()),
+        sparse={} if sparse is None else sparse_statistics.measure(array, sparse),
     )
 
 
@@ -153,7 +164,8 @@ def merge(first: Measurement, second: Measurement) -> Measurement:
 
     Counts add up, and moments are those of all elements. Histograms add up; where they were counted from different
     centres, an element moves by at most the width of the cell that it was counted in. Units are weighted by their
-    elements, which is exact where all are finite. Values are those of the first.
+    elements, which is exact where all are finite. Values are those of the first. What only some tensors have is the
+    mean of both, weighted by their elements: `spread` and `rank` are then those of examples of one batch.
 
     Args:
       first: Of a tensor.
@@ -181,7 +193,24 @@ def merge(first: Measurement, second: Measurement) -> Measurement:
         units: Units | None = _merge_units(first.units, one.size, second.units, other.size)
     else:
         units = first.units if one.size else second.units  # what is empty has none
-    return dataclasses.replace(first, digest=digest, code_counts=codes, center=center, shift=shift, units=units)
+    return dataclasses.replace(
+        first,
+        digest=digest,
+        code_counts=codes,
+        center=center,
+        shift=shift,
+        units=units,
+        sparse=_merge_sparse(first, second),
+    )
+
+
+def _merge_sparse(first: Measurement, second: Measurement) -> dict[str, float]:
+    sizes = first.digest.size, second.digest.size
+    merged = {**second.sparse, **first.sparse}
+    for name in first.sparse.keys() & second.sparse.keys():
+        weighted = first.sparse[name] * sizes[0] + second.sparse[name] * sizes[1]
+        merged[name] = weighted / sum(sizes) if sum(sizes) else math.nan
+    return merged
 
 
 _COUNTS = ("size", "nan", "pos_inf", "neg_inf", "zero", "negative")

@@ -6,20 +6,28 @@ uint64 length, uint32 masked CRC-32C of the length, that many bytes, uint32 mask
 
 from __future__ import annotations
 
+import io
 import os
 import struct
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from google.protobuf.message import DecodeError
 from tensorboard.compat.proto import event_pb2
 
+from tb_layerview import wire
 from tb_layerview.crc32c import masked_crc32c
 from tb_layerview.record import PLUGIN_NAME
+from tb_layerview.regular_file import open_regular
 from tb_layerview.shard import Message
 
 _HEAD = struct.Struct("<QI")
 _TAIL = struct.Struct("<I")
+# A step of 65,536 tensors takes 8 MB.
+_MOST_BYTES = 32 << 20
+_MOST_VALUES = 1 << 16
+_SUMMARY = 5  # the field of an Event
 
 
 def is_event_file(name: str) -> bool:
@@ -35,12 +43,11 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, list[Message]], list[s
     """
     messages: dict[str, list[Message]] = {}
     problems: list[str] = []
-    for record in _records(Path(path), problems):
-        event = event_pb2.Event()
+    for _, record in _records(path, 0, problems):
         try:
-            event.ParseFromString(record)
-        except DecodeError:
-            problems.append(f"{path} holds a record of {len(record)} bytes that is no event; it is left out")
+            event = _parse(record)
+        except (DecodeError, ValueError) as error:
+            problems.append(f"{path} holds a record of {len(record)} bytes that is no event: {error}")
             continue
         for value in event.summary.value:
             if value.metadata.plugin_data.plugin_name == PLUGIN_NAME and len(value.tensor.string_val) == 1:
@@ -49,24 +56,97 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, list[Message]], list[s
     return messages, problems
 
 
-def _records(path: Path, problems: list[str]) -> Iterator[bytes]:
-    """Yields the records of a file; a last one that is not wholly written yet is none."""
-    with open(path, "rb") as file:
-        left = os.fstat(file.fileno()).st_size
-        while left >= _HEAD.size + _TAIL.size:
-            head = file.read(_HEAD.size)
-            length, length_crc = _HEAD.unpack(head)
-            if masked_crc32c(head[:8]) != length_crc:
-                at = file.tell() - _HEAD.size
-                problems.append(f"{path} is damaged at byte {at}; the {left} bytes from there on are not read")
-                return
-            left -= _HEAD.size + length + _TAIL.size
-            if left < 0:
-                return
-            data = file.read(length)
-            (data_crc,) = _TAIL.unpack(file.read(_TAIL.size))
-            if masked_crc32c(data) == data_crc:
-                yield data
-            else:
-                at = file.tell() - length - _TAIL.size
-                problems.append(f"{path} is damaged in the {length} bytes from byte {at} on; they are left out")
+def read_folder(folder: Path) -> tuple[dict[str, list[Message]], list[str]]:
+    """What `read` gives, of all event files in a folder, those of earlier writers first."""
+    messages: dict[str, list[Message]] = {}
+    problems: list[str] = []
+    for path in _event_files(folder):
+        found, damage = read(path)
+        problems += damage
+        for tag, logged in found.items():
+            messages.setdefault(tag, []).extend(logged)
+    return messages, problems
+
+
+class Check:
+    """Checks the checksums of all event files in a folder, and again what was added to them.
+
+    TensorBoard does not say what it could not read: its Python loader stops at a damaged record, and its Rust loader
+    does not look at the checksums of records at all (TensorBoard 2.21).
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Names the folder; checks nothing yet."""
+        self._folder = folder
+        self._ends: dict[Path, int] = {}
+
+    def finds_damage(self) -> bool:
+        """Whether there is any damage in what was added since it was last asked."""
+        problems: list[str] = []
+        for path in _event_files(self._folder):
+            for end, _ in _records(path, self._ends.get(path, 0), problems):
+                self._ends[path] = end
+        return bool(problems)
+
+
+def sizes(folder: Path) -> dict[str, int]:
+    """How long the event files in a folder are, by their names."""
+    return {path.name: os.stat(path).st_size for path in _event_files(folder) if path.exists()}
+
+
+def _event_files(folder: Path) -> list[Path]:
+    """The event files in a folder; none if it was removed."""
+    try:
+        return sorted(path for path in folder.iterdir() if is_event_file(path.name))
+    except OSError:
+        return []
+
+
+def _parse(record: bytes) -> event_pb2.Event:
+    for number, content in wire.fields(record, _MOST_VALUES):
+        if number == _SUMMARY:
+            wire.count(content, _MOST_VALUES)
+    event = event_pb2.Event()
+    event.ParseFromString(record)
+    return event
+
+
+def _records(path: str | os.PathLike[str], start: int, problems: list[str]) -> Iterator[tuple[int, bytes]]:
+    """Yields for each record the offset behind it and its bytes; a last one that is not wholly written yet is none."""
+    try:
+        with open_regular(path) as raw, io.BufferedReader(raw) as file:
+            yield from _whole_records(file, path, start, problems)
+    except OSError as error:
+        problems.append(f"{path} cannot be read: {error.strerror or error}")
+
+
+def _whole_records(
+    file: io.BufferedReader[Any], path: str | os.PathLike[str], start: int, problems: list[str]
+) -> Iterator[tuple[int, bytes]]:
+    size, at = os.fstat(file.fileno()).st_size, start
+    file.seek(start)
+    while True:
+        head = file.read(_HEAD.size)
+        if len(head) < _HEAD.size:
+            return
+        length, length_crc = _HEAD.unpack(head)
+        if masked_crc32c(head[:8]) != length_crc:
+            problems.append(f"{path} is damaged at byte {at}; the {size - at} bytes from there on are not read")
+            return
+        at += _HEAD.size
+        if at + length + _TAIL.size > size:
+            return
+        if length > _MOST_BYTES:
+            problems.append(
+                f"{path} has a record of {length} bytes at byte {at}, too long to be a step; it is left out"
+            )
+            at = file.seek(at + length + _TAIL.size)
+            continue
+        data, tail = file.read(length), file.read(_TAIL.size)
+        if len(tail) < _TAIL.size:
+            return  # it was cut off while it was read
+        if masked_crc32c(data) == _TAIL.unpack(tail)[0]:
+            yield at + length + _TAIL.size, data
+        else:
+            problems.append(f"{path} is damaged in the {length} bytes from byte {at} on; they are left out")
+        at += length + _TAIL.size

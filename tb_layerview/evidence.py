@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,24 @@ from tb_layerview.run import Run
 
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
+
+#: So many logged steps are the start of a training.
+START = 10
+
+_T = TypeVar("_T")
+
+
+def _once(method: Callable[..., _T]) -> Callable[..., _T]:
+    """Works out what depends on the tensors alone once, for an evidence and all that it is at other steps."""
+
+    @functools.wraps(method)
+    def known(self: Evidence, *args: Any) -> _T:
+        key = (method.__name__, *args)
+        if key not in self._known:
+            self._known[key] = method(self, *args)
+        return cast("_T", self._known[key])
+
+    return known
 
 
 class Evidence:
@@ -27,6 +46,8 @@ class Evidence:
       scalars: Loss and metrics by name, for each step.
       place: int64 [tensors]: the index of each tensor's layer in `layers`.
       steps_before: How many logged steps came before these.
+      weights_come_after: Whether the weights of a step are those that it made, as a hook logs them, and its activations
+        come from those of the step before. A probe's come from the weights that are logged with them.
     """
 
     def __init__(
@@ -51,13 +72,19 @@ class Evidence:
         by_path = {layer.path: i for i, layer in enumerate(self.layers)}
         self.place = np.array([by_path[tensor.layer] for tensor in self.tensors], np.int64)
         self._statistic = functools.cache(statistic)
+        self._largest_before = functools.cache(self._find_largest_before)
+        self._known: dict[tuple[Any, ...], Any] = {}  # of the tensors, whatever the steps
         self.steps_before = 0
+        self.weights_come_after = False
         self._earlier: Mapping[str, Floats] = {}
+        self._start: Floats | None = None
 
     @classmethod
     def of(cls, run: Run) -> Evidence:
         """Of all that a run has logged."""
-        return cls(run.layers, run.tensors, run.steps, run.statistics, run.scalars_by_step)
+        evidence = cls(run.layers, run.tensors, run.steps, run.statistics, run.scalars_by_step)
+        evidence.weights_come_after = run.model.logs_batches
+        return evidence
 
     def at(
         self,
@@ -66,6 +93,7 @@ class Evidence:
         scalars: Sequence[Mapping[str, float]],
         steps_before: int,
         earlier: Mapping[str, Floats],
+        start: Floats,
     ) -> Evidence:
         """Of the same tensors at other steps; what is known of their connections is not worked out anew.
 
@@ -75,17 +103,48 @@ class Evidence:
           scalars: Loss and metrics by name, for each step.
           steps_before: How many logged steps came before these.
           earlier: The largest of some statistics at those, float64 [tensors], NaN where there is none.
+          start: What `largest_at_start` gives.
         """
         other = copy.copy(self)
         other.steps, other.scalars, other._statistic = steps, scalars, functools.cache(statistic)
-        other.steps_before, other._earlier = steps_before, earlier
+        other._largest_before = functools.cache(other._find_largest_before)
+        other.steps_before, other._earlier, other._start = steps_before, earlier, start
         return other
+
+    def windows(self, length: int, positions: Sequence[int]) -> Iterator[Evidence]:
+        """The last `length` steps up to each of these, as they were known then: fewer where fewer had been logged."""
+        largest = self.largest_before("rms")
+        for position in positions:
+            some = slice(max(0, position + 1 - length), position + 1)
+            yield self.at(
+                self.steps[some],
+                lambda name, some=some: self.statistic(name)[:, some],  # type: ignore[misc]
+                self.scalars[some],
+                self.steps_before + some.start,
+                {"rms": largest[:, some.start]},
+                self.largest_at_start,
+            )
 
     def largest_before(self, name: str) -> Floats:
         """The largest of a statistic at all logged steps before each, float64 [tensors, steps]; NaN if none has it."""
+        return self._largest_before(name)
+
+    def _find_largest_before(self, name: str) -> Floats:
         values = self.statistic(name)
         earlier = self._earlier.get(name, np.full(len(values), np.nan))
         return np.fmax.accumulate(np.column_stack([earlier, values])[:, :-1], axis=1)
+
+    @property
+    def largest_at_start(self) -> Floats:
+        """The largest rms at the first `START` logged steps, float64 [tensors]; NaN if there is none."""
+        if self._start is None:
+            self._start = np.fmax.reduce(self.statistic("rms")[:, :START], axis=1)
+        return self._start
+
+    @property
+    def is_past_start(self) -> Mask:
+        """Which steps come after the first `START` logged ones, bool [steps]."""
+        return np.asarray(self.steps_before + np.arange(len(self.steps)) >= START)
 
     def statistic(self, name: str) -> Floats:
         """One of `Run.statistics`, float64 [tensors, steps]."""
@@ -97,35 +156,120 @@ class Evidence:
         total = np.sum([self.statistic(name) for name in counts], axis=0)
         return np.asarray(np.divide(total, size, out=np.full(size.shape, np.nan), where=size > 0))
 
+    @_once
     def of_kind(self, *kinds: Kind) -> Mask:
         """Which tensors are of these kinds, bool [tensors]."""
         return np.array([tensor.kind in kinds for tensor in self.tensors], bool)
 
+    @_once
+    def of_dtype(self, dtype: str) -> Mask:
+        """Which tensors' elements are of this type, bool [tensors]."""
+        return np.array([tensor.dtype == dtype for tensor in self.tensors], bool)
+
+    @_once
     def of_rank(self, least: int) -> Mask:
         """Which tensors have at least so many axes, bool [tensors]."""
         return np.array([len(tensor.shape) >= least for tensor in self.tensors], bool)
 
+    @_once
     def named(self, start: str) -> Mask:
         """Which tensors' names start so, bool [tensors]."""
         return np.array([tensor.name.startswith(start) for tensor in self.tensors], bool)
 
-    @functools.cached_property
+    @_once
+    def of_kernels(self, kind: Kind) -> Mask:
+        """Which tensors are of this kind and of a weight of two axes or more that is no bias, bool [tensors]."""
+        return np.asarray(self.of_kind(kind) & self.of_rank(2) & ~self.named("bias"))
+
+    @property
+    @_once
     def is_input(self) -> Mask:
         """Which tensors are the model's inputs, bool [tensors]."""
         return np.array([self.layers[place].class_name == "Input" for place in self.place], bool)
 
-    @functools.cached_property
+    @property
+    @_once
+    def is_output(self) -> Mask:
+        """Which tensors are of a layer that feeds no other; where none feeds any, of the last. Bool [tensors]."""
+        feeding = {i for layer in self.layers for i in layer.inputs}
+        if not feeding:
+            return np.asarray(self.place == len(self.layers) - 1)
+        return np.array([place not in feeding for place in self.place.tolist()], bool)
+
+    @property
+    @_once
+    def keys(self) -> Floats:
+        """The sizes of the last axes, float64 [tensors]; 0 where there is none or it differs from step to step."""
+        return np.array([max(tensor.shape[-1], 0) if tensor.shape else 0 for tensor in self.tensors], float)
+
+    @property
+    @_once
     def activations_of(self) -> tuple[npt.NDArray[np.int64], ...]:
         """By layer the indices of its activations."""
         is_activation = self.of_kind("activation")
         return tuple(np.flatnonzero(is_activation & (self.place == i)) for i in range(len(self.layers)))
 
+    @_once
     def fed_by(self, layer: int) -> npt.NDArray[np.int64]:
         """The activations that a layer takes, as indices of tensors."""
-        found = [self.activations_of[i] for i in self.layers[layer].inputs]
+        return self._activations(self.layers[layer].inputs)
+
+    @_once
+    def taken_by(self, layer: int) -> npt.NDArray[np.int64]:
+        """The activations of the layers that take a layer's, as indices of tensors."""
+        return self._activations([i for i, other in enumerate(self.layers) if layer in other.inputs])
+
+    def _activations(self, layers: Sequence[int]) -> npt.NDArray[np.int64]:
+        found = [self.activations_of[i] for i in layers]
         return np.concatenate(found) if found else np.zeros(0, np.int64)
 
-    @functools.cached_property
+    @property
+    @_once
+    def kernel_before(self) -> npt.NDArray[np.int64]:
+        """int64 [tensors]: for the activation of a layer with a kernel that of the nearest such layer before it.
+
+        That is the latest of those from which it is computed without another such layer in between; -1 where there is
+        none. Without connections, the one before in the order of the layers.
+        """
+        own = self._first_activations(self.of_kernels("weight"))
+        is_connected = any(layer.inputs for layer in self.layers)
+        nearest: list[int] = []  # by layer: itself if it has a kernel, else the latest that it is computed from
+        found = np.full(len(self.tensors), -1, np.int64)
+        for i, layer in enumerate(self.layers):
+            inputs = layer.inputs if is_connected else range(i)
+            before = max((nearest[j] for j in inputs if j < i), default=-1)
+            if i in own and before >= 0:
+                found[own[i]] = own[before]
+            nearest.append(i if i in own else before)
+        return found
+
+    @property
+    @_once
+    def incoming_updates(self) -> npt.NDArray[np.int64]:
+        """int64 [tensors]: for an activation the update of the kernel whose units are its units; -1 if none is.
+
+        That is of its own layer or, as for a ReLU that is a layer, of the one before it as long as there is only one.
+        """
+        updates = {int(self.place[i]): i for i in np.flatnonzero(self.of_kernels("update"))}
+        found = np.full(len(self.tensors), -1, np.int64)
+        for tensor in np.flatnonzero(self.of_kind("activation") & self.of_rank(2) & ~self.named("scores")):
+            layer, seen = int(self.place[tensor]), set[int]()
+            while layer not in updates and len(self.layers[layer].inputs) == 1 and layer not in seen:
+                seen.add(layer)
+                layer = self.layers[layer].inputs[0]
+            update = updates.get(layer, -1)
+            if update >= 0 and self.tensors[update].shape[-1] == self.tensors[tensor].shape[-1]:
+                found[tensor] = update
+        return found
+
+    def _first_activations(self, of: Mask) -> dict[int, int]:
+        """By layer with any of these tensors its first activation of two axes or more that is no scores."""
+        layers = set(self.place[of].tolist())
+        is_output = self.of_kind("activation") & self.of_rank(2) & ~self.named("scores")
+        return {int(self.place[i]): int(i) for i in np.flatnonzero(is_output)[::-1] if self.place[i] in layers}
+
+    @property
+    @_once
     def depth(self) -> npt.NDArray[np.int64]:
         """int64 [tensors]: the order in which causes act within a step.
 
@@ -138,7 +282,8 @@ class Evidence:
         assert set(order) == set(KINDS)
         return np.array([order[t.kind] * count + w for t, w in zip(self.tensors, within)], np.int64)
 
-    @functools.cached_property
+    @property
+    @_once
     def weights(self) -> npt.NDArray[np.int64]:
         """int64 [tensors]: the weight of the same layer, name and call; -1 where there is none."""
         known = {(t.layer, t.name, t.call): i for i, t in enumerate(self.tensors) if t.kind == "weight"}

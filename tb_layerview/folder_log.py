@@ -8,11 +8,10 @@ from pathlib import Path
 
 from google.protobuf.message import DecodeError
 
-from tb_layerview import layerview_pb2 as pb
 from tb_layerview import shard
 from tb_layerview.merge import WriterLog, merge
 from tb_layerview.model import Model
-from tb_layerview.record import model_from_proto
+from tb_layerview.record import read_model
 from tb_layerview.run import Run
 from tb_layerview.shard import Message, Shard
 
@@ -24,6 +23,7 @@ class FolderLog:
     """Turns messages into a run, and again when there are more of them; what is known already is not read again.
 
     Attributes:
+      payload_folder: Where the payload files lie, or None.
       waiting: Tags whose messages could not be read yet because their writer has not said what it logs.
     """
 
@@ -38,7 +38,7 @@ class FolderLog:
         self.waiting: frozenset[str] = frozenset()
         self._name = name
         self._folder = folder
-        self._payload_folder = payload_folder
+        self.payload_folder = payload_folder
         self._models: dict[str, bytes] = {}
         self._shards: dict[str, dict[int, Shard]] = {}
         self._run: Run | None = None
@@ -58,6 +58,10 @@ class FolderLog:
         """
         found = [*problems, *(f"the tag {tag!r} is none of a layer log" for tag in tags if not _TAG.fullmatch(tag))]
         parts = {tag: (match[1], match[2]) for tag in tags if (match := _TAG.fullmatch(tag))}
+        numbers: dict[str, dict[int, str]] = {writer: {} for writer, _ in parts.values()}
+        for tag, (writer, part) in parts.items():
+            if part != "model":
+                numbers[writer][int(part)] = tag
         self._models = {writer: self._models[writer] for writer, _ in parts.values() if writer in self._models}
         for tag, (writer, part) in parts.items():
             if part == "model" and messages.get(tag):
@@ -65,28 +69,28 @@ class FolderLog:
         self.waiting = frozenset(tag for tag, (writer, _) in parts.items() if writer not in self._models)
         logs = []
         shards: dict[str, dict[int, Shard]] = {}
-        for writer in dict.fromkeys(writer for writer, _ in parts.values()):
+        room = shard.ROOM
+        for writer, tags_of in numbers.items():
             model = self._model(writer, found)
             if model is None:
                 continue
             known = self._shards.get(writer, {})
             own = shards.setdefault(writer, {})
-            for tag, (of, part) in parts.items():
-                if of != writer or part == "model":
-                    continue
-                number = int(part)
-                if tag in messages or number not in known:
-                    own[number] = shard.read(messages.get(tag, ()), len(model.tensors), known.get(number))
-                else:
-                    own[number] = known[number]
-            logs.append(WriterLog(writer, model, tuple(own[number] for number in sorted(own))))
+            for number, tag in sorted(tags_of.items()):
+                own[number] = (
+                    shard.read(messages.get(tag, ()), len(model.tensors), known.get(number), room)
+                    if tag in messages or number not in known
+                    else known[number]
+                )
+                room -= own[number].room
+            logs.append(WriterLog(writer, model, tuple(own.values())))
         self._shards = shards
         self._run = (
             merge(
                 self._name,
                 logs,
                 folder=self._folder,
-                payload_folder=self._payload_folder,
+                payload_folder=self.payload_folder,
                 problems=found,
                 before=self._run,
             )
@@ -101,7 +105,7 @@ class FolderLog:
             problems.append(f"writer {writer} has not said what it logs, so its steps are left out")
             return None
         try:
-            return model_from_proto(pb.Model.FromString(self._models[writer]))
+            return read_model(self._models[writer])
         except (DecodeError, ValueError) as error:
             problems.append(f"what writer {writer} logged is left out: {error}")
             return None

@@ -14,6 +14,7 @@ from tb_layerview.digest import Measurement
 from tb_layerview.graph_index import GraphIndex
 from tb_layerview.graph_search import GraphTap
 from tb_layerview.options import Keep
+from tb_layerview.sparse_statistics import Sparse
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,7 +110,9 @@ def make_group(
     for number, tap in taps.items():
         tensor = tensors[number] if tap.transpose is None else tf.transpose(tensors[number], tap.transpose)
         kept = _plan(tap, keep)
-        digested[number] = device_digest.Tap(tensor, units=keep.units and len(tap.tensor.shape) > 1, keep=kept)
+        digested[number] = device_digest.Tap(
+            tensor, units=keep.units and len(tap.tensor.shape) > 1, keep=kept, sparse=Sparse.of(tap.tensor)
+        )
     return DigestGroup(sources, digested, device_digest.reduce(digested))
 
 

@@ -26,8 +26,6 @@ NONLINEAR = {
     "Softsign": "Activation",
     "Softmax": "Softmax",
 }
-
-
 #: Operations that multiply matrices, or look up in one.
 CONTRACTIONS = re.compile(r"MatMul$|BatchMatMul|SparseMatMul|Einsum$|Conv\dD|DepthwiseConv2d|(Resource)?Gather")
 

@@ -14,6 +14,7 @@ from typing import Any
 import tensorflow as tf
 
 from tb_layerview import graph_between, graph_optimizers, graph_outputs
+from tb_layerview.activation_functions import FUNCTIONS
 from tb_layerview.device_digest import difference_dtype
 from tb_layerview.digest import can_measure
 from tb_layerview.graph_index import HOLDERS, GraphIndex, can_fetch
@@ -236,7 +237,15 @@ def _taps(
 
     for call, tensors in enumerate(layer.calls):
         for i, tensor in enumerate(tensors):
-            add("activation", f"output_{i}" if i else "output", tensor, tensor.dtype, tensor.shape, call=call)
+            add(
+                "activation",
+                f"output_{i}" if i else "output",
+                tensor,
+                tensor.dtype,
+                tensor.shape,
+                call=call,
+                function=FUNCTIONS.get(tensor.op.type, ""),
+            )
     for name, holder in layer.weights.items():
         add("weight", name, holder, holder.get_attr("dtype"), shape_of(holder))
     trained: dict[str, graph_optimizers.Update] = {}

@@ -8,6 +8,7 @@ at most 1/16. Counting them takes one pass whatever the range of the data. Where
 from __future__ import annotations
 
 import dataclasses
+import math
 import struct
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -26,6 +27,8 @@ CENTER_RATIO = 4.0
 
 _NON_FINITE = 4080  # the first code whose exponent says infinity or NaN
 _HALF = CODES // 2
+_LARGEST = float(np.finfo(np.float64).max)
+_MOST_COUNTED = 1 << 53  # elements that float64 tells apart, more than any tensor has
 _FIRST = -_NON_FINITE  # where the first bin's gap is counted from
 _HEADER = struct.Struct("<dhH")
 
@@ -114,7 +117,7 @@ def _quantiles(
         i = np.searchsorted(ends, before + k, side="right")
         within = (before + k - (ends[i] - counts[i]) + 0.5) / counts[i]
         lower, upper = edges(i)
-        return np.asarray(lower + within * (upper - lower))
+        return np.asarray((1 - within) * lower + within * upper)  # their difference may be no float
 
     low, high = element(below), element(np.minimum(below + 1, total - 1))
     found[filled] = low + (position - below) * (high - low)
@@ -149,23 +152,30 @@ def decode(data: bytes) -> Histogram:
     if len(data) < _HEADER.size:
         raise ValueError(f"a histogram of {len(data)} bytes is shorter than its header of {_HEADER.size}")
     center, shift, bins = _HEADER.unpack_from(data)
-    numbers = _decode_varints(data[_HEADER.size :])
-    starts, ends, counts = np.zeros(bins, np.int64), np.zeros(bins, np.int64), np.zeros(bins, np.int64)
+    if not math.isfinite(center):
+        raise ValueError(f"a histogram is centred on {center}")
+    if len(data) > MAX_BYTES:
+        raise ValueError(f"a histogram of {len(data)} bytes is longer than the longest, {MAX_BYTES}")
+    numbers = _decode_varints(data[_HEADER.size :]).tolist()  # whole numbers of Python, which do not overflow
+    edges, counts = [], []
     end, i = _FIRST, 0
     try:
-        for b in range(bins):
+        for _ in range(bins):
             gap, wide = numbers[i] >> 1, numbers[i] & 1
-            starts[b] = end + gap
-            end = starts[b] + (numbers[i + 1] if wide else 1)
-            ends[b] = end
-            counts[b] = numbers[i + 1 + wide]
+            start = end + gap
+            end = start + (numbers[i + 1] if wide else 1)
+            edges.append((start, end))
+            counts.append(numbers[i + 1 + wide])
             i += 2 + wide
     except IndexError:
-        raise ValueError(f"a histogram that says {bins} bins ends after {b}") from None
-    if i != len(numbers) or (bins and end > _NON_FINITE):
-        raise ValueError("a histogram's bins do not fill its bytes, or lie beyond the largest float")
+        raise ValueError(f"a histogram that says {bins} bins ends after {len(counts)}") from None
+    if i != len(numbers) or end > _NON_FINITE or any(not _FIRST < start < stop for start, stop in edges):
+        raise ValueError("a histogram's bins do not fill its bytes, are empty, or lie beyond the largest float")
+    if 0 in counts or sum(counts) > _MOST_COUNTED:
+        raise ValueError(f"a histogram's bins hold {sum(counts)} elements, or one of them none")
+    starts, ends = np.array(edges, np.int64).reshape(-1, 2).T
     lower, upper = _in_own_unit(starts, ends, center, shift)
-    return Histogram(lower, upper, counts)
+    return Histogram(lower, upper, np.array(counts, np.int64))
 
 
 def _in_own_unit(
@@ -179,7 +189,8 @@ def _in_own_unit(
     with np.errstate(over="ignore"):
         lower = center + np.ldexp(np.where(zero, 0.0, _edge(starts)), shift)
         upper = center + np.ldexp(np.where(zero, 0.0, _edge(ends)), shift)
-    return np.asarray(lower), np.asarray(upper)
+    # A cell may reach beyond the largest float.
+    return np.clip(lower, -_LARGEST, _LARGEST), np.clip(upper, -_LARGEST, _LARGEST)
 
 
 def _edge(cell: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:

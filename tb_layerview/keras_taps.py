@@ -12,10 +12,12 @@ from tb_layerview import keras_axes, values
 from tb_layerview.device_digest import Tap, as_difference
 from tb_layerview.digest import can_measure
 from tb_layerview.keras_axes import Layout
+from tb_layerview.keras_functions import activation_function
 from tb_layerview.keras_trace import Call, missing, producers, values_of
 from tb_layerview.keras_updates import Update
 from tb_layerview.model import Kind, Layer, Model, Tensor
 from tb_layerview.options import Keep, Select
+from tb_layerview.sparse_statistics import Sparse
 
 # How many are assumed along an axis whose size is not known before the pass runs, when it is decided what to keep.
 _ASSUMED = 128
@@ -77,7 +79,9 @@ def find_taps(traced: Pass, select: Select, keep: Keep) -> Taps:
         path, class_name = paths[id(call)], type(call.layer).__name__
         for i, tensor in own_outputs[id(call)]:
             name = "output" if len(call.outputs) == 1 else f"output {i}"
-            found.add(path, class_name, "activation", name, tensor, _activation_layout(axes, tensor), call.index)
+            layout = _activation_layout(axes, tensor)
+            function = activation_function(call.layer, tensor)
+            found.add(path, class_name, "activation", name, tensor, layout, call.index, function=function)
         for i, scores in enumerate(call.scores):
             name = f"scores {i}" if i else "scores"
             found.add(path, class_name, "activation", name, scores.tensor, Layout(scores.axes), call.index)
@@ -201,6 +205,7 @@ class _Found:
         layout: Layout,
         call: int = 0,
         assumed: int = _ASSUMED,
+        function: str = "",
     ) -> int | None:
         """Taps a tensor if it is selected and can be measured.
 
@@ -213,6 +218,7 @@ class _Found:
           layout: How it is logged.
           call: Which call of the layer made it.
           assumed: How many there may be along an axis whose size is not known before the pass runs.
+          function: The activation function that made it.
 
         Returns:
           Its index, if it is tapped.
@@ -238,8 +244,10 @@ class _Found:
         if budget and shape and min(sizes) > 0:
             keep = values.choose(sizes, layout.axes, budget, self._keep.examples)
         index = len(self._tensors)
-        self._tensors.append(Tensor(layer, kind, name, shape, dtype, call, layout.axes))
-        self.taps[index] = Tap(tensor, units=self._keep.units and len(shape) > 1, keep=keep)
+        described = Tensor(layer, kind, name, shape, dtype, call, layout.axes, function)
+        self._tensors.append(described)
+        units = self._keep.units and len(shape) > 1
+        self.taps[index] = Tap(tensor, units=units, keep=keep, sparse=Sparse.of(described))
         return index
 
     def model(self, sources: list[tuple[str, tuple[tf.Tensor, ...]]]) -> Model:

@@ -20,7 +20,7 @@ PREDICT: Mode
 REPLAY: Mode
 
 class Model(_message.Message):
-    __slots__ = ("format", "software", "layers", "tensors", "probe", "notes", "schedule")
+    __slots__ = ("format", "software", "layers", "tensors", "probe", "notes", "schedule", "crc32")
     FORMAT_FIELD_NUMBER: _ClassVar[int]
     SOFTWARE_FIELD_NUMBER: _ClassVar[int]
     LAYERS_FIELD_NUMBER: _ClassVar[int]
@@ -28,6 +28,7 @@ class Model(_message.Message):
     PROBE_FIELD_NUMBER: _ClassVar[int]
     NOTES_FIELD_NUMBER: _ClassVar[int]
     SCHEDULE_FIELD_NUMBER: _ClassVar[int]
+    CRC32_FIELD_NUMBER: _ClassVar[int]
     format: int
     software: str
     layers: _containers.RepeatedCompositeFieldContainer[Layer]
@@ -35,7 +36,8 @@ class Model(_message.Message):
     probe: Probe
     notes: _containers.RepeatedScalarFieldContainer[str]
     schedule: str
-    def __init__(self, format: _Optional[int] = ..., software: _Optional[str] = ..., layers: _Optional[_Iterable[_Union[Layer, _Mapping]]] = ..., tensors: _Optional[_Iterable[_Union[Tensor, _Mapping]]] = ..., probe: _Optional[_Union[Probe, _Mapping]] = ..., notes: _Optional[_Iterable[str]] = ..., schedule: _Optional[str] = ...) -> None: ...
+    crc32: int
+    def __init__(self, format: _Optional[int] = ..., software: _Optional[str] = ..., layers: _Optional[_Iterable[_Union[Layer, _Mapping]]] = ..., tensors: _Optional[_Iterable[_Union[Tensor, _Mapping]]] = ..., probe: _Optional[_Union[Probe, _Mapping]] = ..., notes: _Optional[_Iterable[str]] = ..., schedule: _Optional[str] = ..., crc32: _Optional[int] = ...) -> None: ...
 
 class Layer(_message.Message):
     __slots__ = ("path", "class_name", "inputs")
@@ -48,7 +50,7 @@ class Layer(_message.Message):
     def __init__(self, path: _Optional[str] = ..., class_name: _Optional[str] = ..., inputs: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Tensor(_message.Message):
-    __slots__ = ("layer", "call", "kind", "name", "shape", "dtype", "axes")
+    __slots__ = ("layer", "call", "kind", "name", "shape", "dtype", "axes", "function")
     LAYER_FIELD_NUMBER: _ClassVar[int]
     CALL_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
@@ -56,6 +58,7 @@ class Tensor(_message.Message):
     SHAPE_FIELD_NUMBER: _ClassVar[int]
     DTYPE_FIELD_NUMBER: _ClassVar[int]
     AXES_FIELD_NUMBER: _ClassVar[int]
+    FUNCTION_FIELD_NUMBER: _ClassVar[int]
     layer: int
     call: int
     kind: str
@@ -63,7 +66,8 @@ class Tensor(_message.Message):
     shape: _containers.RepeatedScalarFieldContainer[int]
     dtype: str
     axes: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, layer: _Optional[int] = ..., call: _Optional[int] = ..., kind: _Optional[str] = ..., name: _Optional[str] = ..., shape: _Optional[_Iterable[int]] = ..., dtype: _Optional[str] = ..., axes: _Optional[_Iterable[str]] = ...) -> None: ...
+    function: str
+    def __init__(self, layer: _Optional[int] = ..., call: _Optional[int] = ..., kind: _Optional[str] = ..., name: _Optional[str] = ..., shape: _Optional[_Iterable[int]] = ..., dtype: _Optional[str] = ..., axes: _Optional[_Iterable[str]] = ..., function: _Optional[str] = ...) -> None: ...
 
 class Probe(_message.Message):
     __slots__ = ("hash", "examples", "training", "source")
@@ -78,7 +82,7 @@ class Probe(_message.Message):
     def __init__(self, hash: _Optional[str] = ..., examples: _Optional[int] = ..., training: bool = ..., source: _Optional[str] = ...) -> None: ...
 
 class StepRecord(_message.Message):
-    __slots__ = ("step", "mode", "columns", "scalars", "cost")
+    __slots__ = ("step", "mode", "columns", "scalars", "cost", "crc32")
     class ScalarsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -91,15 +95,17 @@ class StepRecord(_message.Message):
     COLUMNS_FIELD_NUMBER: _ClassVar[int]
     SCALARS_FIELD_NUMBER: _ClassVar[int]
     COST_FIELD_NUMBER: _ClassVar[int]
+    CRC32_FIELD_NUMBER: _ClassVar[int]
     step: int
     mode: Mode
     columns: _containers.RepeatedCompositeFieldContainer[Columns]
     scalars: _containers.ScalarMap[str, float]
     cost: Cost
-    def __init__(self, step: _Optional[int] = ..., mode: _Optional[_Union[Mode, str]] = ..., columns: _Optional[_Iterable[_Union[Columns, _Mapping]]] = ..., scalars: _Optional[_Mapping[str, float]] = ..., cost: _Optional[_Union[Cost, _Mapping]] = ...) -> None: ...
+    crc32: int
+    def __init__(self, step: _Optional[int] = ..., mode: _Optional[_Union[Mode, str]] = ..., columns: _Optional[_Iterable[_Union[Columns, _Mapping]]] = ..., scalars: _Optional[_Mapping[str, float]] = ..., cost: _Optional[_Union[Cost, _Mapping]] = ..., crc32: _Optional[int] = ...) -> None: ...
 
 class Columns(_message.Message):
-    __slots__ = ("tensor", "size", "nan", "pos_inf", "neg_inf", "zero", "negative", "min", "max", "mean", "std", "rms", "histograms", "units", "values", "p1", "p5", "p25", "p50", "p75", "p95", "p99", "silent")
+    __slots__ = ("tensor", "size", "nan", "pos_inf", "neg_inf", "zero", "negative", "min", "max", "mean", "std", "rms", "histograms", "units", "values", "p1", "p5", "p25", "p50", "p75", "p95", "p99", "silent", "sparse")
     TENSOR_FIELD_NUMBER: _ClassVar[int]
     SIZE_FIELD_NUMBER: _ClassVar[int]
     NAN_FIELD_NUMBER: _ClassVar[int]
@@ -123,6 +129,7 @@ class Columns(_message.Message):
     P95_FIELD_NUMBER: _ClassVar[int]
     P99_FIELD_NUMBER: _ClassVar[int]
     SILENT_FIELD_NUMBER: _ClassVar[int]
+    SPARSE_FIELD_NUMBER: _ClassVar[int]
     tensor: _containers.RepeatedScalarFieldContainer[int]
     size: _containers.RepeatedScalarFieldContainer[int]
     nan: _containers.RepeatedScalarFieldContainer[int]
@@ -146,7 +153,18 @@ class Columns(_message.Message):
     p95: _containers.RepeatedScalarFieldContainer[float]
     p99: _containers.RepeatedScalarFieldContainer[float]
     silent: _containers.RepeatedScalarFieldContainer[float]
-    def __init__(self, tensor: _Optional[_Iterable[int]] = ..., size: _Optional[_Iterable[int]] = ..., nan: _Optional[_Iterable[int]] = ..., pos_inf: _Optional[_Iterable[int]] = ..., neg_inf: _Optional[_Iterable[int]] = ..., zero: _Optional[_Iterable[int]] = ..., negative: _Optional[_Iterable[int]] = ..., min: _Optional[_Iterable[float]] = ..., max: _Optional[_Iterable[float]] = ..., mean: _Optional[_Iterable[float]] = ..., std: _Optional[_Iterable[float]] = ..., rms: _Optional[_Iterable[float]] = ..., histograms: _Optional[_Union[Section, _Mapping]] = ..., units: _Optional[_Union[Section, _Mapping]] = ..., values: _Optional[_Union[Section, _Mapping]] = ..., p1: _Optional[_Iterable[float]] = ..., p5: _Optional[_Iterable[float]] = ..., p25: _Optional[_Iterable[float]] = ..., p50: _Optional[_Iterable[float]] = ..., p75: _Optional[_Iterable[float]] = ..., p95: _Optional[_Iterable[float]] = ..., p99: _Optional[_Iterable[float]] = ..., silent: _Optional[_Iterable[float]] = ...) -> None: ...
+    sparse: _containers.RepeatedCompositeFieldContainer[Sparse]
+    def __init__(self, tensor: _Optional[_Iterable[int]] = ..., size: _Optional[_Iterable[int]] = ..., nan: _Optional[_Iterable[int]] = ..., pos_inf: _Optional[_Iterable[int]] = ..., neg_inf: _Optional[_Iterable[int]] = ..., zero: _Optional[_Iterable[int]] = ..., negative: _Optional[_Iterable[int]] = ..., min: _Optional[_Iterable[float]] = ..., max: _Optional[_Iterable[float]] = ..., mean: _Optional[_Iterable[float]] = ..., std: _Optional[_Iterable[float]] = ..., rms: _Optional[_Iterable[float]] = ..., histograms: _Optional[_Union[Section, _Mapping]] = ..., units: _Optional[_Union[Section, _Mapping]] = ..., values: _Optional[_Union[Section, _Mapping]] = ..., p1: _Optional[_Iterable[float]] = ..., p5: _Optional[_Iterable[float]] = ..., p25: _Optional[_Iterable[float]] = ..., p50: _Optional[_Iterable[float]] = ..., p75: _Optional[_Iterable[float]] = ..., p95: _Optional[_Iterable[float]] = ..., p99: _Optional[_Iterable[float]] = ..., silent: _Optional[_Iterable[float]] = ..., sparse: _Optional[_Iterable[_Union[Sparse, _Mapping]]] = ...) -> None: ...
+
+class Sparse(_message.Message):
+    __slots__ = ("name", "tensor", "value")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    TENSOR_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    tensor: _containers.RepeatedScalarFieldContainer[int]
+    value: _containers.RepeatedScalarFieldContainer[float]
+    def __init__(self, name: _Optional[str] = ..., tensor: _Optional[_Iterable[int]] = ..., value: _Optional[_Iterable[float]] = ...) -> None: ...
 
 class Section(_message.Message):
     __slots__ = ("offset", "length", "crc32")

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import math
 import os
+import re
 import secrets
 import socket
 import struct
@@ -56,13 +60,16 @@ class Log:
           ValueError: The folder cannot be made or written to.
         """
         self.folder = Path(os.path.expanduser(os.fspath(logdir))) / record.FOLDER
-        now = time.time()
-        self.writer = f"{time.time_ns():019d}-{secrets.token_hex(4)}"
-        event_name = f"events.out.tfevents.{int(now)}.{socket.gethostname()}.{self.writer}.layerview"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._payload = open(self.folder / record.payload_name(self.writer), "xb")
-            self._events = open(self.folder / event_name, "xb")
+            # Clocks are put back. Readers order writers, and TensorBoard event files, by their names.
+            now = max(time.time_ns(), _newest(self.folder) + 1)
+            self.writer = f"{now:019d}-{secrets.token_hex(4)}"
+            event_name = f"events.out.tfevents.{now // 10**9}.{socket.gethostname()}.{self.writer}.layerview"
+            with contextlib.ExitStack() as opened:
+                self._payload = opened.enter_context(open(self.folder / record.payload_name(self.writer), "xb"))
+                self._events = opened.enter_context(open(self.folder / event_name, "xb"))
+                self._files = opened.pop_all()
         except OSError as error:
             raise ValueError(
                 f"cannot log to {os.fspath(logdir)!r}: {error.strerror or error}. "
@@ -72,12 +79,16 @@ class Log:
         self._last: pb.StepRecord | None = None
         self._kept: list[weakref.ref[Any] | None] = []  # the values that the last write kept
         self._shard, self._shard_steps, self._shard_bytes = 0, 0, 0
-        self._append(event_pb2.Event(wall_time=now, file_version="brain.Event:2"))
+        self._is_linked = os.fstat(self._events.fileno()).st_nlink > 0  # not every file system counts
+        self._stamp = 0.0  # when the last event was appended
+        self._append(event_pb2.Event(wall_time=self._now(), file_version="brain.Event:2"))
 
     def describe(self, model: Model) -> None:
         """Says what the records that follow refer to. A later model must begin with the tensors of the one before."""
         step = self._last.step if self._last else 0
-        self._append(self._event(record.model_tag(self.writer), step, record.model_to_proto(model).SerializeToString()))
+        self._append(
+            self._event(record.model_tag(self.writer), step, record.with_checksum(record.model_to_proto(model)))
+        )
 
     def write(
         self,
@@ -120,8 +131,14 @@ class Log:
             self._shard_steps += 1
         self._last.mode = _MODES[mode]
         columns = self._columns(measurements, precision)
-        for name, column in zip(record.SUMMARIES, summarise(measurements) if summaries is None else summaries):
-            getattr(columns, name).extend(column.tolist())
+        summaries = summarise(measurements) if summaries is None else summaries
+        for name, column in zip(record.SUMMARIES, summaries):
+            if name in record.DENSE:
+                getattr(columns, name).extend(column.tolist())
+                continue
+            has = np.flatnonzero(~np.isnan(column))
+            if len(has):
+                columns.sparse.add(name=name, tensor=[columns.tensor[i] for i in has], value=column[has].tolist())
         if self._last.columns and self._last.columns[-1].tensor == columns.tensor:
             del self._last.columns[-1]
         self._last.columns.append(columns)
@@ -129,7 +146,7 @@ class Log:
         if cost is not None:
             self._last.cost.CopyFrom(cost)
             self._last.cost.bytes = self.bytes_written
-        data = self._last.SerializeToString()
+        data = record.with_checksum(self._last)
         self._shard_bytes += len(data)
         self._append(self._event(record.shard_tag(self.writer, self._shard), step, data))
 
@@ -148,9 +165,13 @@ class Log:
             self._next_shard()
 
     def close(self) -> None:
-        """Closes both files."""
-        self._payload.close()
-        self._events.close()
+        """Closes both files, the second one whatever becomes of the first."""
+        self._files.close()
+
+    def _now(self) -> float:
+        """Seconds since 1970, and later than the last event's: by that readers see that a step was added to."""
+        self._stamp = max(time.time(), math.nextafter(self._stamp, math.inf))
+        return self._stamp
 
     def _next_shard_if_full(self) -> None:
         if self._shard_steps >= _SHARD_STEPS or self._shard_bytes >= _SHARD_BYTES:
@@ -166,7 +187,7 @@ class Log:
             getattr(columns, name).extend(getattr(m.digest, name) for m in ordered)
         sections = [
             (columns.histograms, [_histogram(m) for m in ordered]),
-            (columns.units, [units.encode(m.units) if m.units else b"" for m in ordered]),
+            (columns.units, [_units(m) for m in ordered]),
         ]
         if self._is_stored(columns, ordered):
             assert self._last is not None
@@ -201,7 +222,7 @@ class Log:
                 dtype=types_pb2.DT_STRING, tensor_shape=tensor_shape_pb2.TensorShapeProto(), string_val=[data]
             ),
         )
-        return event_pb2.Event(wall_time=time.time(), step=step, summary=summary_pb2.Summary(value=[value]))
+        return event_pb2.Event(wall_time=self._now(), step=step, summary=summary_pb2.Summary(value=[value]))
 
     def _append(self, event: event_pb2.Event) -> None:
         data = event.SerializeToString()
@@ -211,12 +232,25 @@ class Log:
         )
         self.bytes_written += self._events.write(framed)
         self._events.flush()
+        if self._is_linked and not os.fstat(self._events.fileno()).st_nlink:
+            raise FileNotFoundError(errno.ENOENT, "the log's files were removed while it was written", str(self.folder))
+
+
+def _newest(folder: Path) -> int:
+    """When the newest of the writers in a folder began, as its id says: nanoseconds since 1970."""
+    ids = (re.fullmatch(record.payload_name(r"([0-9]{19})-[0-9a-f]{8}"), path.name) for path in folder.iterdir())
+    return max((int(found[1]) for found in ids if found), default=0)
 
 
 def _histogram(measurement: Measurement) -> bytes:
     if measurement.code_counts is None:
         return b""
     return histogram.encode(measurement.code_counts, measurement.center, measurement.shift)
+
+
+def _units(measurement: Measurement) -> bytes:
+    kept = measurement.units
+    return b"" if kept is None or len(kept.mean) > units.MOST else units.encode(kept)
 
 
 assert {*_COUNTS, *_MOMENTS} == set(Digest.__dataclass_fields__)

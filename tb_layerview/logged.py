@@ -6,7 +6,7 @@ import dataclasses
 import difflib
 from collections.abc import Sequence
 
-from tb_layerview.model import Kind
+from tb_layerview.model import Kind, Model
 
 
 class NotLoggedError(LookupError):
@@ -26,6 +26,7 @@ class LoggedTensor:
       shape: Sizes of its axes; -1 where a size differs from step to step.
       dtype: numpy's (or ml_dtypes') name of its element type.
       axes: One name an axis.
+      function: Of an activation, the activation function that made it; empty if none is known.
     """
 
     index: int
@@ -36,6 +37,14 @@ class LoggedTensor:
     shape: tuple[int, ...]
     dtype: str
     axes: tuple[str, ...]
+    function: str = ""
+
+    @classmethod
+    def of(cls, model: Model, own: int, index: int) -> LoggedTensor:
+        """The tensor `own` of a writer's model, as number `index` of a run."""
+        t = model.tensors[own]
+        path = model.layers[t.layer].path
+        return cls(index, path, t.call, t.kind, t.name, t.shape, t.dtype, t.axes, t.function)
 
     def __index__(self) -> int:
         return self.index

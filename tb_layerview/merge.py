@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,11 @@ import numpy.typing as npt
 from tb_layerview.logged import LoggedTensor
 from tb_layerview.model import Layer, Mode, Model
 from tb_layerview.part import Part
-from tb_layerview.run import Run
+from tb_layerview.run import MOST_SCALARS, Run
 from tb_layerview.shard import Shard
+
+_MOST_PROBLEMS = 100
+_LONGEST_PROBLEM = 600  # characters
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -89,7 +93,13 @@ def merge(
         writers=tuple(ids),
         model=logs[-1].model,
         hidden=hidden,
-        problems=(*problems, *(problem for log in logs for shard in log.shards for problem in shard.problems)),
+        problems=_few(
+            chain(
+                problems,
+                _too_many_scalars(logs),
+                (problem for log in logs for shard in log.shards for problem in shard.problems),
+            )
+        ),
         # Not a count: a server that starts anew must not repeat those of the one before.
         generation=secrets.token_hex(8),
         payload_folder=payload_folder,
@@ -98,6 +108,22 @@ def merge(
     if before is not None and _only_adds(run, before):
         return dataclasses.replace(run, generation=before.generation)
     return run
+
+
+def _too_many_scalars(logs: Sequence[WriterLog]) -> Iterator[str]:
+    names = {name for log in logs for shard in log.shards for scalars in shard.scalars for name in scalars}
+    if len(names) > MOST_SCALARS:
+        yield f"the log has {len(names):,} scalars beside the layers; the first {MOST_SCALARS:,} are shown"
+
+
+def _few(problems: Iterator[str]) -> tuple[str, ...]:
+    """The first of them and how many more there are: a file that is damaged everywhere has as many as records."""
+    first = tuple(
+        problem if len(problem) <= _LONGEST_PROBLEM else f"{problem[:_LONGEST_PROBLEM]}…"
+        for problem in islice(problems, _MOST_PROBLEMS)
+    )
+    more = sum(1 for _ in problems)
+    return (*first, f"{more:,} more things cannot be read") if more else first
 
 
 def _visible(logs: Sequence[WriterLog]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], str]:
@@ -148,12 +174,9 @@ def _unify(models: Sequence[Model]) -> tuple[tuple[Layer, ...], tuple[LoggedTens
     for model in reversed(models):
         for layer in model.layers:
             layers.setdefault(layer.path, (layer, model))
-        for t in model.tensors:
+        for own, t in enumerate(model.tensors):
             path = model.layers[t.layer].path
-            tensors.setdefault(
-                _key(path, t.call, t.kind, t.name),
-                LoggedTensor(len(tensors), path, t.call, t.kind, t.name, t.shape, t.dtype, t.axes),
-            )
+            tensors.setdefault(_key(path, t.call, t.kind, t.name), LoggedTensor.of(model, own, len(tensors)))
     place = {path: i for i, path in enumerate(layers)}
     unified = tuple(
         dataclasses.replace(layer, inputs=tuple(place[model.layers[i].path] for i in layer.inputs))

@@ -11,6 +11,14 @@ Mode = Literal["train", "evaluate", "predict", "replay"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 MODES: tuple[Mode, ...] = get_args(Mode)
 
+# What a log says beyond these is damaged or hostile: so much is allocated for it at most.
+#: The most layers of a model, and the most tensors.
+MOST_TENSORS = 1 << 16
+#: The most values that are kept of a tensor at a step.
+MOST_VALUES = 1 << 26
+#: The most axes of a tensor: as many as every version of numpy has.
+MOST_AXES = 32
+
 
 @dataclasses.dataclass(frozen=True)
 class Layer:
@@ -39,6 +47,7 @@ class Tensor:
       shape: Sizes of its axes; -1 where a size differs from step to step.
       dtype: numpy's (or ml_dtypes') name of its element type.
       axes: One name an axis: `example`, `row`, `column`, `channel`, `timestep`, `unit`, ...
+      function: Of an activation, the activation function that made it: `relu`, `tanh`, ...; empty if none is known.
     """
 
     layer: int
@@ -48,6 +57,7 @@ class Tensor:
     dtype: str
     call: int = 0
     axes: tuple[str, ...] = ()
+    function: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,6 +96,14 @@ class Model:
     notes: tuple[str, ...] = ()
     schedule: str = ""
     software: str = ""
+
+    @property
+    def logs_batches(self) -> bool:
+        """Whether activations are those of the batch that was trained on, and the weights those after it, as of a hook.
+
+        What a `LayerWriter` is given has neither a probe nor connections.
+        """
+        return self.probe is None and any(layer.inputs for layer in self.layers)
 
 
 def as_kind(name: str) -> Kind:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tb_layerview.model import KINDS, Kind
+from tb_layerview.model import KINDS, MOST_VALUES, Kind
 
 if TYPE_CHECKING:  # numpy is not imported before someone needs it
     from tb_layerview.arrays import Precision
@@ -202,7 +202,7 @@ class Keep:
     """How much to keep of what is logged. Statistics are always of the whole tensor.
 
     Attributes:
-      activations: The most values to keep of an activation, for pictures; 0 keeps none.
+      activations: The most values to keep of an activation, for pictures; 0 keeps none, and 2**26 is the most.
       weights: The most values to keep of a weight.
       gradients: The most values to keep of a gradient or an update.
       examples: Down to how many examples of an activation before anything else is left out.
@@ -229,6 +229,8 @@ class Keep:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise ValueError(f"Keep({name}=...) must be a whole number of at least {least}, not {value!r}")
+            if name in ("activations", "weights", "gradients") and value > MOST_VALUES:
+                raise ValueError(f"Keep({name}=...) must be at most {MOST_VALUES:,}, not {value!r}")
         if self.precision not in ("float16", "float32", "float64"):
             raise ValueError(f"Keep(precision=...) must be float16, float32 or float64, not {self.precision!r}")
 

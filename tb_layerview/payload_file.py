@@ -8,10 +8,11 @@ import io
 import os
 import re
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from tb_layerview.record import payload_name
+from tb_layerview.regular_file import open_regular
 
 # What the id of a writer may be: part of a file's name and of a tag, and nothing that leads out of a folder.
 _WRITER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -59,17 +60,19 @@ def read(folder: str | os.PathLike[str] | None, piece: Piece) -> bytes:
     return found
 
 
-def read_all(folder: str | os.PathLike[str] | None, pieces: Iterable[Piece]) -> list[bytes | PayloadError]:
-    """Reads pieces and checks them; for each its bytes, or the error that `read` would raise. Opens each file once."""
+def read_all(folder: str | os.PathLike[str] | None, pieces: Iterable[Piece]) -> Iterator[bytes | PayloadError]:
+    """Reads pieces and checks them, one after the other, and opens each file once.
+
+    Yields:
+      For each piece its bytes, or the error that `read` would raise.
+    """
     with contextlib.ExitStack() as stack:
         files: dict[str, _File | PayloadError] = {}
-        found: list[bytes | PayloadError] = []
         for piece in pieces:
             if piece.writer not in files:
                 files[piece.writer] = _open(folder, piece.writer, stack)
             file = files[piece.writer]
-            found.append(file if isinstance(file, PayloadError) else _read(file, piece))
-        return found
+            yield file if isinstance(file, PayloadError) else _read(file, piece)
 
 
 class _File(NamedTuple):
@@ -86,7 +89,7 @@ def _open(folder: str | os.PathLike[str] | None, writer: str, stack: contextlib.
         )
     path = os.path.join(folder, payload_name(writer))
     try:
-        raw = stack.enter_context(open(path, "rb", buffering=0))
+        raw = stack.enter_context(open_regular(path))
         return _File(path, os.fstat(raw.fileno()).st_size, raw)
     except FileNotFoundError:
         return PayloadError(f"{path} is missing: it lies beside the event file and must be copied with it.")

@@ -15,7 +15,7 @@ from tb_layerview.arrays import Precision
 from tb_layerview.digest import Measurement
 from tb_layerview.model import Tensor
 from tb_layerview.options import Keep, Schedule, interval
-from tb_layerview.record import SUMMARIES
+from tb_layerview.record import DENSE
 
 #: The training that is planned for, in steps. What a longer one logs beyond is held by `Plan.fit`.
 PLANNED_STEPS = 100_000
@@ -29,7 +29,8 @@ _END_OF_UNPLANNED = {"values": 0.85, "units": 0.85, "histograms": 0.92}
 _VALUES_THIN_FROM = 0.5
 
 # Bytes, measured on what is written; `tests/test_plan.py` holds them against real runs.
-_SUMMARIES = 4 * len(SUMMARIES)  # a float each
+_SUMMARIES = 4 * len(DENSE)  # a float each
+_SPARSE = 3 * 5  # of an activation: up to three statistics that not all have
 _EVENT = 450  # an event without tensors: tag, plugin, scalars, cost
 _UNITS, _PER_UNIT = 85, 5.2  # four float16 blocks, deflated
 _DEFLATED = 0.93  # deflated floats, of their size; activations behind a ReLU take two thirds of that
@@ -77,7 +78,7 @@ class Sizes:
         for index, tensor in enumerate(tensors):
             shape = values.assume(tensor.shape, tensor.axes)
             elements = math.prod(shape)
-            steps += _digest_bytes(index, elements)
+            steps += _digest_bytes(index, elements) + _SPARSE * (tensor.kind == "activation")
             histograms += float(np.interp(math.log2(max(1, elements)), *_HISTOGRAM))
             if keep.units and len(shape) > 1:
                 units += _UNITS + _PER_UNIT * shape[-1]
@@ -284,6 +285,7 @@ def _most_bytes(measurements: Mapping[int, Measurement], precision: Precision) -
     most = {"steps": 2 * _EVENT, "histograms": 0, "units": 0, "values": 0}
     for index, m in measurements.items():
         most["steps"] += _varint(index) + 6 * _varint(m.digest.size) + 5 * 8 + _SUMMARIES + 3 * (4 + 4)
+        most["steps"] += len(m.sparse) * (_varint(index) + 4)
         if m.code_counts is not None:
             most["histograms"] += min(histogram.MAX_BYTES, 16 + 8 * m.digest.size)
         if m.units is not None:

@@ -22,7 +22,7 @@ from tb_layerview.model import KINDS
 from tb_layerview.payload_file import PayloadError
 from tb_layerview.record import PLUGIN_NAME
 from tb_layerview.replayed import replay_name
-from tb_layerview.rules import with_thresholds
+from tb_layerview.rules import Rule, with_thresholds
 from tb_layerview.run import UPDATE_RATIO, Run
 from tb_layerview.shard import SECTIONS
 from tb_layerview.source import RunSource
@@ -75,6 +75,7 @@ class LayerViewPlugin(base_plugin.TBPlugin):
             "/steps": _answering(self._serve_steps),
             "/statistics": _answering(self._serve_statistics),
             "/findings": _answering(self._serve_findings),
+            "/course": _answering(self._serve_course),
             "/tensor": _answering(self._serve_tensor),
             "/payload": _answering(self._serve_payload),
             "/histograms": _answering(self._serve_histograms),
@@ -99,30 +100,29 @@ class LayerViewPlugin(base_plugin.TBPlugin):
             raise _RequestError(f"statistic is missing; it is one or more of {', '.join(COLUMNS)}.")
         for name in names:
             _check("statistic", name, COLUMNS)
+        if len(set(names)) < len(names):
+            raise _RequestError("a statistic is asked for more than once; its columns are the same each time.")
         if UPDATE_RATIO in names and kind != "update":
             raise _RequestError(f"statistic={UPDATE_RATIO!r} is of updates alone: ask for it with kind=update.")
         since = _number(request, "since", default=0)
         in_groups = _one_of(request, "groups", ("0", "1"), default="0") == "1"
+        tensor = _number(request, "tensor") if "tensor" in request.args else None
+        if in_groups and tensor is not None:
+            raise _RequestError("tensor and groups=1 do not go together: groups are of all tensors of a kind.")
         run = self._run(request)
         if not in_groups:
-            return _bytes(request, answers.statistics(run, kind, names, since), run)
+            return _bytes(request, answers.statistics(run, kind, names, since, tensor), run)
         data, groups = answers.grouped_statistics(run, kind, names, since)
         return _bytes(request, data, run, Groups=groups)
 
     def _serve_findings(self, request: wrappers.Request) -> wrappers.Response:
-        thresholds: dict[str, float] = {}
-        for given in request.args.getlist("threshold"):
-            name, _, value = given.rpartition(":")
-            try:
-                thresholds[name] = float(value)
-            except ValueError:
-                raise _RequestError(f"threshold={given!r} is not rule.threshold:number.") from None
-        try:
-            chosen = with_thresholds(thresholds)
-        except ValueError as error:
-            raise _RequestError(f"{error}.") from error
         run = self._run(request)
-        return _json(request, answers.findings(run, self._replays(request, run.name), chosen))
+        return _json(request, answers.findings(run, self._replays(request, run.name), _rules(request)))
+
+    def _serve_course(self, request: wrappers.Request) -> wrappers.Response:
+        rules = {rule.name: rule for rule in _rules(request)}
+        rule, index = rules[_one_of(request, "rule", rules)], _number(request, "tensor")
+        return _json(request, answers.course(self._run(request), rule, index))
 
     def _serve_tensor(self, request: wrappers.Request) -> wrappers.Response:
         index, step = _number(request, "tensor"), _number(request, "step", least=None)
@@ -243,11 +243,28 @@ def _respond(
     return response
 
 
+def _rules(request: wrappers.Request) -> tuple[Rule, ...]:
+    """The rules with the thresholds that the request moves."""
+    thresholds: dict[str, float] = {}
+    for given in request.args.getlist("threshold"):
+        name, _, value = given.rpartition(":")
+        try:
+            thresholds[name] = float(value)
+        except ValueError:
+            raise _RequestError(f"threshold={given!r} is not rule.threshold:number.") from None
+    try:
+        return with_thresholds(thresholds)
+    except ValueError as error:
+        raise _RequestError(f"{error}.") from error
+
+
 def _text(request: wrappers.Request, name: str) -> str:
-    given = request.args.get(name)
-    if given is None:
+    given = request.args.getlist(name)
+    if not given:
         raise _RequestError(f"{name} is missing: add {name}=... to the address.")
-    return str(given)
+    if len(given) > 1:
+        raise _RequestError(f"{name} is given {len(given)} times; which one is meant cannot be told.")
+    return str(given[0])
 
 
 def _number(request: wrappers.Request, name: str, *, default: int | None = None, least: int | None = 0) -> int:

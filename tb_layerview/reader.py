@@ -11,7 +11,6 @@ from tb_layerview.folder_log import FolderLog
 from tb_layerview.logged import NotLoggedError, nearest
 from tb_layerview.record import FOLDER
 from tb_layerview.run import Run
-from tb_layerview.shard import Message
 
 
 class LayerReader:
@@ -87,13 +86,6 @@ class LayerReader:
 
 def _read(name: str, folder: Path) -> Run | None:
     """Reads the run whose event files lie in `folder`; None if they hold no layers."""
-    messages: dict[str, list[Message]] = {}
-    problems: list[str] = []
-    for path in sorted(folder.iterdir()):
-        if event_file.is_event_file(path.name):
-            found, damage = event_file.read(path)
-            problems += damage
-            for tag, logged in found.items():
-                messages.setdefault(tag, []).extend(logged)
+    messages, problems = event_file.read_folder(folder)
     log = FolderLog(name, folder=folder.parent, payload_folder=folder)
     return log.update(messages, messages.keys(), problems)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
+
 from tb_layerview import layerview_pb2 as pb
-from tb_layerview import model
+from tb_layerview import model, wire
 
 #: Version of the format; a reader refuses a newer one by name.
 FORMAT = 1
@@ -12,8 +15,19 @@ PLUGIN_NAME = "layerview"
 FOLDER = "layers"
 #: The quantiles that are stored as columns, and the fraction of the elements that lies below each.
 QUANTILES = {"p1": 0.01, "p5": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95, "p99": 0.99}
-#: The columns that older writers do not write: quantiles, and the share of units that are silent.
-SUMMARIES = (*QUANTILES, "silent")
+#: Statistics that only some tensors have: of examples, of what an activation function bounds, of attention.
+SPARSE = ("spread", "rank", "saturated", "positions", "evenness", "heads_alike")
+#: The columns that all tensors have but older writers do not write: quantiles, and the share of units that are silent.
+DENSE = (*QUANTILES, "silent")
+#: All that is not in the digest.
+SUMMARIES = (*DENSE, *SPARSE)
+
+# Layers, tensors and notes; and inputs of layers, all together.
+_MOST_PARTS = 4 * model.MOST_TENSORS
+_MOST_CONNECTIONS = 1 << 20
+# The field `crc32` as protobuf has it: its number and that it takes four bytes, then the bytes.
+_CHECKSUM = struct.Struct("<BI")
+_CHECKSUM_KEY = 15 << 3 | 5
 
 
 def payload_name(writer: str) -> str:
@@ -40,7 +54,16 @@ def model_to_proto(value: model.Model) -> pb.Model:
         notes=value.notes,
         layers=[pb.Layer(path=x.path, class_name=x.class_name, inputs=x.inputs) for x in value.layers],
         tensors=[
-            pb.Tensor(layer=t.layer, call=t.call, kind=t.kind, name=t.name, shape=t.shape, dtype=t.dtype, axes=t.axes)
+            pb.Tensor(
+                layer=t.layer,
+                call=t.call,
+                kind=t.kind,
+                name=t.name,
+                shape=t.shape,
+                dtype=t.dtype,
+                axes=t.axes,
+                function=t.function,
+            )
             for t in value.tensors
         ],
         probe=None
@@ -52,6 +75,36 @@ def model_to_proto(value: model.Model) -> pb.Model:
             source=value.probe.source,
         ),
     )
+
+
+def with_checksum(message: pb.Model | pb.StepRecord) -> bytes:
+    """The message's bytes, its checksum at their end."""
+    data = message.SerializeToString()
+    return data + _CHECKSUM.pack(_CHECKSUM_KEY, zlib.crc32(data))
+
+
+def check(data: bytes) -> None:
+    """Checks the bytes of a message that `with_checksum` made; those of older writers have no checksum.
+
+    Raises:
+      ValueError: They are others than were logged.
+    """
+    if len(data) >= _CHECKSUM.size:
+        key, crc32 = _CHECKSUM.unpack_from(data, len(data) - _CHECKSUM.size)
+        if key == _CHECKSUM_KEY and zlib.crc32(data[: -_CHECKSUM.size]) != crc32:
+            raise ValueError("its bytes are damaged: they do not have the checksum that was logged")
+
+
+def read_model(data: bytes) -> model.Model:
+    """What a writer logs, from the bytes of the message.
+
+    Raises:
+      DecodeError: The bytes are no `Model`.
+      ValueError: The message is of a newer format, is larger than any model, or does not fit together.
+    """
+    check(data)
+    wire.count(data, _MOST_PARTS)
+    return model_from_proto(pb.Model.FromString(data))
 
 
 def model_from_proto(message: pb.Model) -> model.Model:
@@ -66,6 +119,17 @@ def model_from_proto(message: pb.Model) -> model.Model:
             f"it was written by {message.software or 'a newer version'}. Upgrade tb_layerview to see it."
         )
     layers = len(message.layers)
+    if max(layers, len(message.tensors)) > model.MOST_TENSORS:
+        raise ValueError(
+            f"the log's model has {layers:,} layers and {len(message.tensors):,} tensors; "
+            f"{model.MOST_TENSORS:,} are the most that is read"
+        )
+    connections = sum(len(layer.inputs) for layer in message.layers)
+    if connections > _MOST_CONNECTIONS:
+        raise ValueError(
+            f"the log's model has {connections:,} connections of layers; "
+            f"{_MOST_CONNECTIONS:,} are the most that is read"
+        )
     if any(i >= layers for layer in message.layers for i in layer.inputs):
         raise ValueError("the log's model names a layer that it does not have")
     for tensor in message.tensors:
@@ -74,6 +138,13 @@ def model_from_proto(message: pb.Model) -> model.Model:
                 f"the log's model has a tensor {tensor.name!r} of the kind {tensor.kind!r} "
                 f"in layer {tensor.layer} of {layers}"
             )
+        if len(tensor.shape) > model.MOST_AXES or len(tensor.axes) not in (0, len(tensor.shape)):
+            raise ValueError(
+                f"the log's model has a tensor {tensor.name!r} of {len(tensor.shape)} axes "
+                f"with {len(tensor.axes)} names"
+            )
+        if any(size < -1 for size in tensor.shape):
+            raise ValueError(f"the log's model has a tensor {tensor.name!r} with an axis of {min(tensor.shape)}")
     return model.Model(
         layers=tuple(model.Layer(x.path, x.class_name, tuple(x.inputs)) for x in message.layers),
         tensors=tuple(
@@ -85,6 +156,7 @@ def model_from_proto(message: pb.Model) -> model.Model:
                 shape=tuple(t.shape),
                 dtype=t.dtype,
                 axes=tuple(t.axes),
+                function=t.function,
             )
             for t in message.tensors
         ),

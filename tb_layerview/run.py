@@ -7,6 +7,7 @@ import functools
 import math
 import operator
 from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import SupportsIndex, TypeVar
 
@@ -27,6 +28,8 @@ from tb_layerview.values import Values
 
 #: The one statistic that is not stored: that of an update and a weight.
 UPDATE_RATIO = "update_ratio"
+#: How many scalars a run has: each has a place at every step, logged or not.
+MOST_SCALARS = 1024
 #: All that `Run.statistics` gives.
 NAMES = (*STATISTICS, *SUMMARIES, UPDATE_RATIO)
 
@@ -107,8 +110,10 @@ class Run:
           statistic: `size`, `nan`, `pos_inf`, `neg_inf`, `zero` or `negative`, counts of elements; `min`, `max`,
             `mean`, `std` or `rms` of the finite elements, in the tensor's own unit; their quantiles `p1`, `p5`, `p25`,
             `p50`, `p75`, `p95` or `p99`, which are off by no more than `Histogram.quantiles` says; `silent`, the share
-            (0 to 1) of units whose finite elements are all zero; or `update_ratio`, the rms of an update by the rms of
-            the weight that it changes, which is infinite where that is all zero.
+            (0 to 1) of units whose finite elements are all zero; `update_ratio`, the rms of an update by the rms of
+            the weight that it changes, which is infinite where that is all zero; or what only some tensors have:
+            `spread` and `rank` of activations over their examples, `saturated` of bounded activation functions,
+            `positions`, `evenness` and `heads_alike` of attention scores, as `sparse_statistics` defines them.
 
         Returns:
           float64 [tensors, steps]; NaN where a tensor was not logged, or has nothing to take it of: no finite element,
@@ -158,11 +163,18 @@ class Run:
 
     @functools.cached_property
     def scalars_by_step(self) -> tuple[Mapping[str, float], ...]:
-        """For each step what was logged beside the layers; unlike in `scalars`, what is missing is not there."""
+        """For each step what was logged beside the layers; unlike in `scalars`, what is missing is not there.
+
+        If there are more than `MOST_SCALARS` names, those that came first.
+        """
         found: list[Mapping[str, float]] = [{}] * len(self.steps)
         for part in self.parts:
             for position, row in zip(part.positions, part.rows):
                 found[position] = part.shard.scalars[row]
+        names = dict.fromkeys(name for scalars in found for name in scalars)
+        if len(names) > MOST_SCALARS:
+            first = dict.fromkeys(islice(names, MOST_SCALARS))
+            found = [{name: scalars[name] for name in scalars if name in first} for scalars in found]
         return tuple(found)
 
     @functools.cached_property
@@ -198,7 +210,7 @@ class Run:
         """
         digest = self.digest(tensor, step)
         part, row = self._at(self._position(step))
-        summaries = part.shard.summaries[:, row, int(part.own_index[self._index(tensor)])]
+        summaries = part.shard.dense[:, row, int(part.own_index[self._index(tensor)])]
         # The quantiles come first. Rounded to float32 they may lie beyond the outermost element.
         stored = dict(zip(QUANTILES, np.clip(summaries.astype(np.float64), digest.min, digest.max).tolist()))
         largest, single = max(abs(digest.min), abs(digest.max)), np.finfo(np.float32)
@@ -289,7 +301,7 @@ class Run:
         """
         found: list[_T | PayloadError | None] = []
         pieces = self.pieces(section, tensor, since)
-        read = iter(payload_file.read_all(self.payload_folder, filter(None, pieces)))
+        read = payload_file.read_all(self.payload_folder, filter(None, pieces))
         for piece in pieces:
             data = None if piece is None else next(read)
             if isinstance(data, bytes):

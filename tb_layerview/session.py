@@ -394,7 +394,7 @@ class Session:
             self._queue.put(None)
             self._thread.join()
             self._thread = None
-        with self.guard("closing the log"):
+        with self.guard("the log"):  # by the name under which it has perhaps failed already
             self._log.close()
         was_open, self.is_open = self.is_open, False
         self.heed()

@@ -11,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 from google.protobuf.message import DecodeError
 
+from tb_layerview import histogram, record, units, wire
 from tb_layerview import layerview_pb2 as pb
-from tb_layerview.model import Mode
+from tb_layerview.model import MOST_VALUES, Mode
 from tb_layerview.payload_file import Piece
-from tb_layerview.record import SUMMARIES
+from tb_layerview.record import DENSE, SPARSE
 
 Section = Literal["histogram", "units", "values"]
 
@@ -23,6 +24,17 @@ STATISTICS = ("size", "nan", "pos_inf", "neg_inf", "zero", "negative", "min", "m
 #: How many of the statistics are counts.
 COUNTS = STATISTICS.index("min")
 SECTIONS: tuple[Section, ...] = get_args(Section)
+
+#: How many places the tables of a run may have however few of them are filled, at 171 bytes each.
+ROOM = 1 << 21
+_SPARSEST = 32
+# The most parts of a message, that is writes and scalars of one step, and the most bytes of a payload.
+_MOST_PARTS = 1 << 16
+_LONGEST: dict[Section, int] = {
+    "histogram": histogram.MAX_BYTES,
+    "units": 16 * units.MOST,
+    "values": 8 * MOST_VALUES + (MOST_VALUES >> 10),
+}
 
 _PIECES = np.dtype([("offset", "<u8"), ("length", "<u4"), ("crc32", "<u4")])
 _MODES: dict[int, Mode] = {pb.TRAIN: "train", pb.EVALUATE: "evaluate", pb.PREDICT: "predict", pb.REPLAY: "replay"}
@@ -61,6 +73,18 @@ class Cost:
     skipped: int = 0
 
 
+class SparseColumn(NamedTuple):
+    """A statistic that only some tensors have.
+
+    Attributes:
+      tensors: int64 [k], ascending: which ones.
+      values: float32 [rows, k]: NaN where a tensor has none at that step.
+    """
+
+    tensors: npt.NDArray[np.int64]
+    values: npt.NDArray[np.float32]
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Shard:
     """The steps of one shard, in the order in which they were logged. Tensors are those of the writer's own model.
@@ -74,8 +98,9 @@ class Shard:
       costs: One a row; None where the writer measures none.
       table: float64 [STATISTICS, rows, tensors]: NaN where a tensor was not logged, and for statistics of the finite
         elements where there are none. A count is exact, up to 2**53.
-      summaries: float32 [SUMMARIES, rows, tensors]: NaN where a tensor was not logged, has none, or comes from an older
+      dense: float32 [DENSE, rows, tensors]: NaN where a tensor was not logged, has none, or comes from an older
         writer, which stores none.
+      sparse: By name those of `SPARSE` that any tensor has.
       kept: bool [SECTIONS, rows, tensors]: whether that section is kept.
       pieces: One a row: for each section where each tensor's piece lies, [tensors]; None if the row keeps none.
       problems: A sentence about each message that could not be read.
@@ -88,15 +113,32 @@ class Shard:
     scalars: tuple[Mapping[str, float], ...]
     costs: tuple[Cost | None, ...]
     table: npt.NDArray[np.float64]
-    summaries: npt.NDArray[np.float32]
+    dense: npt.NDArray[np.float32]
     kept: npt.NDArray[np.bool_]
     pieces: tuple[tuple[npt.NDArray[np.void] | None, ...], ...]
     problems: tuple[str, ...] = ()
+    sparse: Mapping[str, SparseColumn] = dataclasses.field(default_factory=dict)
+
+    def count_filled(self, rows: int) -> int:
+        """How many tensors are logged at the first rows, all together."""
+        return int(np.count_nonzero(~np.isnan(self.table[0, :rows])))
+
+    @property
+    def room(self) -> int:
+        """How much of the room of a run its tables take: see `read`."""
+        rows = len(self.steps)
+        return max(0, rows * int(self.table.shape[2]) - _SPARSEST * self.count_filled(rows))
 
     def column(self, name: str) -> npt.NDArray[np.floating]:
         """One of `STATISTICS` or `SUMMARIES`: [rows, tensors]."""
-        summary = name in SUMMARIES
-        return np.asarray(self.summaries[SUMMARIES.index(name)] if summary else self.table[STATISTICS.index(name)])
+        if name in STATISTICS:
+            return np.asarray(self.table[STATISTICS.index(name)])
+        if name in DENSE:
+            return np.asarray(self.dense[DENSE.index(name)])
+        found = np.full(self.table.shape[1:], np.nan, np.float32)
+        if name in self.sparse:
+            found[:, self.sparse[name].tensors] = self.sparse[name].values
+        return found
 
     def piece(self, writer: str, section: Section, row: int, tensor: int) -> Piece:
         """Where a payload that is kept lies."""
@@ -106,36 +148,45 @@ class Shard:
         return Piece(writer, int(found["offset"]), int(found["length"]), int(found["crc32"]))
 
 
-def read(messages: Sequence[Message], tensors: int, known: Shard | None = None) -> Shard:
+def read(messages: Sequence[Message], tensors: int, known: Shard | None = None, room: int = ROOM) -> Shard:
     """Reads a shard.
+
+    A table has a place for each tensor at each step, logged or not. So that few bytes cannot ask for much memory, steps
+    that leave nearly all of them empty are left out once the run has too many empty places.
 
     Args:
       messages: In the order in which they were logged. Of a step that was added to, the last one is whole.
       tensors: How many tensors the writer's model has.
       known: The shard as it was read before; what it has in common with `messages` is not read again.
+      room: How many places may be there however few of them are filled; beyond it one of `_SPARSEST` must be.
     """
     messages = [m for m, later in zip_longest(messages, messages[1:]) if later is None or later.step != m.step]
     stamps = np.array([message.wall_time for message in messages], np.float64)
     start = _common(known, stamps, tensors)
     rows, problems = [], []
+    places, filled = start * tensors, known.count_filled(start) if known else 0
     for message in messages[start:]:
         try:
-            rows.append((message.wall_time, _read_record(message.data, tensors)))
+            found = _read_record(message.data, tensors)
+            if places + tensors > room + _SPARSEST * (filled + len(found.index)):
+                raise ValueError(f"too few of the {tensors:,} tensors are logged at this step and those before")
+            places, filled = places + tensors, filled + len(found.index)
+            rows.append((message.wall_time, found))
         except (DecodeError, ValueError) as error:
             problems.append(f"step {message.step} cannot be read and is left out: {error}")
     table = np.full((len(STATISTICS), start + len(rows), tensors), np.nan)
-    summaries = np.full((len(SUMMARIES), start + len(rows), tensors), np.nan, np.float32)
+    dense = np.full((len(DENSE), start + len(rows), tensors), np.nan, np.float32)
     kept = np.zeros((len(SECTIONS), start + len(rows), tensors), bool)
     if known is not None and start:
-        for whole, part in ((table, known.table), (summaries, known.summaries), (kept, known.kept)):
+        for whole, part in ((table, known.table), (dense, known.dense), (kept, known.kept)):
             whole[:, :start, : part.shape[2]] = part[:, :start]
-    for row, (_, record) in enumerate(rows, start):
-        table[:, row, record.index] = record.table
-        summaries[:, row, record.index] = record.summaries
-        for mask, pieces in zip(kept, record.pieces):
+    for row, (_, found) in enumerate(rows, start):
+        table[:, row, found.index] = found.table
+        dense[:, row, found.index] = found.dense
+        for mask, pieces in zip(kept, found.pieces):
             if pieces is not None:
                 mask[row] = pieces["length"] > 0
-    added = tuple(record for _, record in rows)
+    added = tuple(found for _, found in rows)
     return Shard(
         stamps=stamps,
         steps=np.array([*(known.steps[:start] if known else ()), *(r.step for r in added)], np.int64),
@@ -144,7 +195,8 @@ def read(messages: Sequence[Message], tensors: int, known: Shard | None = None) 
         scalars=(*(known.scalars[:start] if known else ()), *(r.scalars for r in added)),
         costs=(*(known.costs[:start] if known else ()), *(r.cost for r in added)),
         table=table,
-        summaries=summaries,
+        dense=dense,
+        sparse=_sparse_columns(known.sparse if known else {}, start, added),
         kept=kept,
         pieces=(*(known.pieces[:start] if known else ()), *(r.pieces for r in added)),
         problems=tuple(problems),
@@ -160,6 +212,9 @@ def _common(known: Shard | None, stamps: npt.NDArray[np.float64], tensors: int) 
     return int(differs[0]) if len(differs) else n
 
 
+_Entries = tuple["npt.NDArray[np.int64]", "npt.NDArray[np.float32]"]  # tensors, and their values
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Record:
     """One `StepRecord`: the columns are [names, entries], `index` the tensor of each entry; a later entry replaces."""
@@ -170,8 +225,29 @@ class _Record:
     cost: Cost | None
     index: npt.NDArray[np.int64]
     table: npt.NDArray[np.float64]
-    summaries: npt.NDArray[np.float32]
+    dense: npt.NDArray[np.float32]
+    sparse: Mapping[str, Sequence[_Entries]]
     pieces: tuple[npt.NDArray[np.void] | None, ...]
+
+
+def _sparse_columns(known: Mapping[str, SparseColumn], start: int, added: Sequence[_Record]) -> dict[str, SparseColumn]:
+    """The columns of `start` rows that are known and of those that are added."""
+    found: dict[str, SparseColumn] = {}
+    for name in SPARSE:
+        old = known.get(name) if start else None
+        entries = [record.sparse.get(name, ()) for record in added]
+        indices = [*([] if old is None else [old.tensors]), *(index for row in entries for index, _ in row)]
+        if not indices:
+            continue
+        tensors = np.unique(np.concatenate(indices))
+        values = np.full((start + len(added), len(tensors)), np.nan, np.float32)
+        if old is not None:
+            values[:start, np.searchsorted(tensors, old.tensors)] = old.values[:start]
+        for row, of_row in enumerate(entries, start):
+            for index, value in of_row:
+                values[row, np.searchsorted(tensors, index)] = value
+        found[name] = SparseColumn(tensors, values)
+    return found
 
 
 def _read_record(data: bytes, tensors: int) -> _Record:
@@ -181,27 +257,37 @@ def _read_record(data: bytes, tensors: int) -> _Record:
       DecodeError: The bytes are no `StepRecord`.
       ValueError: Its columns do not fit together.
     """
+    record.check(data)
+    for number, content in wire.fields(data, _MOST_PARTS):
+        if number == pb.StepRecord.COLUMNS_FIELD_NUMBER:
+            wire.count(content, _MOST_PARTS)
     message = pb.StepRecord.FromString(data)
     if message.mode not in _MODES:
         raise ValueError(f"it has the unknown mode {message.mode}")
+    for columns in message.columns:
+        _check_lengths(columns)
     index = np.array([i for columns in message.columns for i in columns.tensor], np.int64)
     if len(index) and index.max() >= tensors:
         raise ValueError(f"it names tensor {index.max()}, but the model has {tensors}")
     table = np.empty((len(STATISTICS), len(index)))
-    summaries = np.full((len(SUMMARIES), len(index)), np.nan, np.float32)
+    dense = np.full((len(DENSE), len(index)), np.nan, np.float32)
+    sparse: dict[str, list[_Entries]] = {}
     pieces = tuple(np.zeros(tensors, _PIECES) for _ in SECTIONS)
     start = 0
     for columns in message.columns:
         end = start + len(columns.tensor)
-        for row, name in zip((*table, *summaries), (*STATISTICS, *SUMMARIES)):
+        for row, name in zip((*table, *dense), (*STATISTICS, *DENSE)):
             column = getattr(columns, name)
-            if name in SUMMARIES and not column:
-                continue  # an older writer
-            if len(column) != end - start:
-                raise ValueError(f"it has {len(column)} entries of {name} for {end - start} tensors")
-            row[start:end] = column
-        for found, section in zip(pieces, (columns.histograms, columns.units, columns.values)):
-            found[index[start:end]] = _read_section(section, end - start)
+            if len(column):  # not those of an older writer
+                row[start:end] = column
+        for of_name in sparse.values():  # what this write has replaces what was there
+            again = np.intersect1d(index[start:end], np.concatenate([before for before, _ in of_name]))
+            of_name.append((again, np.full(len(again), np.nan, np.float32)))
+        for entry in columns.sparse:
+            if entry.name in SPARSE:
+                sparse.setdefault(entry.name, []).append(_read_sparse(entry, tensors))
+        for found, name, section in zip(pieces, SECTIONS, (columns.histograms, columns.units, columns.values)):
+            found[index[start:end]] = _read_section(name, section, end - start)
         start = end
     cost = message.cost
     return _Record(
@@ -213,17 +299,37 @@ def _read_record(data: bytes, tensors: int) -> _Record:
         else None,
         index=index,
         table=table,
-        summaries=summaries,
+        dense=dense,
+        sparse=sparse,
         pieces=tuple(found if found["length"].any() else None for found in pieces),
     )
 
 
-def _read_section(section: pb.Section, count: int) -> npt.NDArray[np.void]:
+def _check_lengths(columns: pb.Columns) -> None:
+    count = len(columns.tensor)
+    for name in (*STATISTICS, *DENSE):
+        column = getattr(columns, name)
+        if len(column) != count and not (name in DENSE and not column):  # an older writer has none of these
+            raise ValueError(f"it has {len(column)} entries of {name} for {count} tensors")
+
+
+def _read_sparse(entry: pb.Sparse, tensors: int) -> _Entries:
+    index, value = np.array(entry.tensor, np.int64), np.array(entry.value, np.float32)
+    if len(index) != len(value):
+        raise ValueError(f"it has {len(value)} entries of {entry.name} for {len(index)} tensors")
+    if len(index) and index.max() >= tensors:
+        raise ValueError(f"it has {entry.name} of tensor {index.max()}, but the model has {tensors}")
+    return index, value
+
+
+def _read_section(name: Section, section: pb.Section, count: int) -> npt.NDArray[np.void]:
     """Where the pieces of one section lie, [count]; of length 0 where there is none."""
     pieces = np.zeros(count, _PIECES)
     if section.length or section.crc32:
         if len(section.length) != count or len(section.crc32) != count:
             raise ValueError(f"it says where {len(section.length)} payloads of {count} tensors lie")
+        if max(section.length) > _LONGEST[name]:
+            raise ValueError(f"it has a payload ({name}) of {max(section.length):,} bytes, more than is ever written")
         pieces["length"] = section.length
         pieces["crc32"] = section.crc32
         ends = np.cumsum(pieces["length"], dtype=np.uint64)

@@ -6,6 +6,7 @@ import dataclasses
 import os
 import threading
 from collections import OrderedDict
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from tensorboard.context import RequestContext
 from tensorboard.data import provider
 from tensorboard.plugins import base_plugin
 
+from tb_layerview import event_file
 from tb_layerview.folder_log import FolderLog
 from tb_layerview.logged import NotLoggedError, nearest
 from tb_layerview.record import FOLDER, PLUGIN_NAME
@@ -35,7 +37,11 @@ class _State:
     log: FolderLog
     lock: threading.Lock = dataclasses.field(default_factory=threading.Lock)
     stamps: dict[str, _Stamp] = dataclasses.field(default_factory=dict)
+    problems: dict[str, list[str]] = dataclasses.field(default_factory=dict)  # by tag
     run: Run | None = None
+    check: event_file.Check | None = None  # of the files, where they are on this machine
+    checking: Future[bool] | None = None
+    is_damaged: bool = False
 
 
 class RunSource:
@@ -49,6 +55,7 @@ class RunSource:
         self._foreign = bool(getattr(context.flags, "grpc_data_provider", ""))
         self._experiments: OrderedDict[str, dict[str, _State]] = OrderedDict()
         self._lock = threading.Lock()
+        self._checks = ThreadPoolExecutor(1, "layerview-checks")
 
     def has_runs(self) -> bool:
         """Whether there is anything of ours to show."""
@@ -96,25 +103,60 @@ class RunSource:
     ) -> Run | None:
         state = self._state(experiment_id, run, name)
         with state.lock:
-            if stamps != state.stamps:
+            if state.is_damaged and state.log.payload_folder is not None:
+                # TensorBoard may have stopped reading there, so its stamps stay as they are.
+                sizes = event_file.sizes(state.log.payload_folder)
+                stamps = {**stamps, **{name: (size, 0.0) for name, size in sizes.items()}}
+            if stamps != state.stamps or self._found_damage(state):
                 # One tag at a time: all at once can pass the 256 MB that gRPC takes. Models last: they must know all
                 # tensors of the steps that were read, and only grow.
                 changed = [tag for tag, stamp in stamps.items() if state.stamps.get(tag) != stamp]
                 changed.sort(key=lambda tag: tag.endswith("/model"))
-                messages = {tag: self._read(context, experiment_id, run, tag) for tag in changed}
-                state.run = state.log.update(messages, stamps.keys())
+                if state.is_damaged and state.log.payload_folder is not None:
+                    messages, problems = event_file.read_folder(state.log.payload_folder)
+                    state.run = state.log.update(messages, messages.keys(), problems)
+                else:
+                    messages = {}
+                    for tag in changed:
+                        messages[tag], state.problems[tag] = self._read(context, experiment_id, run, tag)
+                    problems = [problem for tag in stamps for problem in state.problems.get(tag, ())]
+                    state.run = state.log.update(messages, stamps.keys(), problems)
+                if state.check is not None and state.checking is None:
+                    state.checking = self._checks.submit(state.check.finds_damage)
                 state.stamps = {tag: stamp for tag, stamp in stamps.items() if tag not in state.log.waiting}
             return state.run
 
-    def _read(self, context: RequestContext, experiment_id: str, run: str, tag: str) -> list[Message]:
-        read = self._provider.read_tensors(
-            context,
-            experiment_id=experiment_id,
-            plugin_name=PLUGIN_NAME,
-            downsample=_ALL_STEPS,
-            run_tag_filter=provider.RunTagFilter(runs=[run], tags=[tag]),
-        )
-        return [Message(datum.step, datum.wall_time, datum.numpy.item()) for datum in read.get(run, {}).get(tag, ())]
+    @staticmethod
+    def _found_damage(state: _State) -> bool:
+        """Whether the files turned out to be damaged just now; they are then read here, and not by TensorBoard."""
+        if state.checking is None or not state.checking.done():
+            return False
+        found, state.checking = state.checking.result(), None
+        is_new = found and not state.is_damaged
+        state.is_damaged |= found
+        return is_new
+
+    def _read(self, context: RequestContext, experiment_id: str, run: str, tag: str) -> tuple[list[Message], list[str]]:
+        """The messages of a tag, and a sentence about each that cannot be read."""
+        try:
+            read = self._provider.read_tensors(
+                context,
+                experiment_id=experiment_id,
+                plugin_name=PLUGIN_NAME,
+                downsample=_ALL_STEPS,
+                run_tag_filter=provider.RunTagFilter(runs=[run], tags=[tag]),
+            )
+        except (TypeError, ValueError) as error:  # it makes numpy arrays of what lies in the files
+            return [], [f"TensorBoard cannot read the tag {tag!r}: {error}"]
+        messages: list[Message] = []
+        problems: list[str] = []
+        for datum in read.get(run, {}).get(tag, ()):
+            data = datum.numpy.item() if datum.numpy.size == 1 else None
+            if isinstance(data, bytes):
+                messages.append(Message(datum.step, datum.wall_time, data))
+            else:
+                problems.append(f"the tag {tag!r} has something else than a message at step {datum.step}")
+        return messages, problems
 
     def _state(self, experiment_id: str, run: str, name: str) -> _State:
         with self._lock:
@@ -125,7 +167,8 @@ class RunSource:
             if name not in states:
                 payload_folder = self._folder(run)
                 folder = payload_folder.parent if payload_folder and payload_folder.name == FOLDER else payload_folder
-                states[name] = _State(FolderLog(name, folder=folder, payload_folder=payload_folder))
+                check = event_file.Check(payload_folder) if payload_folder else None
+                states[name] = _State(FolderLog(name, folder=folder, payload_folder=payload_folder), check=check)
             return states[name]
 
     def _folder(self, run: str) -> Path | None:

@@ -25,7 +25,7 @@ def summarise(measurements: Mapping[int, Measurement]) -> npt.NDArray[np.float32
 
     Returns:
       float32 [SUMMARIES, tensors], tensors in ascending order of their index; NaN where a tensor has no finite element,
-      or its elements were not counted or its units not measured.
+      its elements were not counted, its units not measured, or it has no such statistic.
     """
     ordered = [measurements[index] for index in sorted(measurements)]
     found = np.full((len(SUMMARIES), len(ordered)), np.nan)
@@ -41,5 +41,7 @@ def summarise(measurements: Mapping[int, Measurement]) -> npt.NDArray[np.float32
         found[: len(QUANTILES), list(counted)] = np.clip(quantiles.T, low, high)
     for i, m in enumerate(ordered):
         if m.units is not None and len(m.units.peak):
-            found[-1, i] = np.count_nonzero(m.units.peak == 0) / len(m.units.peak)
+            found[len(QUANTILES), i] = np.count_nonzero(m.units.peak == 0) / len(m.units.peak)
+        for name, value in m.sparse.items():
+            found[SUMMARIES.index(name), i] = value
     return np.asarray(np.clip(found, -_LARGEST, _LARGEST), np.float32)

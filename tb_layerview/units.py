@@ -27,6 +27,8 @@ class Units:
     peak: npt.NDArray[np.floating]
 
 
+#: The most units whose statistics are kept: a tensor's that has more of them are not.
+MOST = 1 << 22
 #: What there is of each unit, in the order in which it is stored.
 STATISTICS = tuple(field.name for field in dataclasses.fields(Units))
 
@@ -40,12 +42,14 @@ def decode(data: bytes) -> Units:
     """Decodes what `encode` made.
 
     Raises:
-      ValueError: `data` is not four array blocks.
+      ValueError: `data` is not four columns of equal length.
     """
     columns, offset = [], 0
     for _ in STATISTICS:
-        column, _, offset = arrays.decode(data, offset)
+        column, offset = _column(data, offset)
         columns.append(column)
+    if len({len(column) for column in columns}) > 1:
+        raise ValueError(f"statistics per unit are of {[len(column) for column in columns]} units")
     return Units(*columns)
 
 
@@ -58,7 +62,12 @@ def decode_one(data: bytes, statistic: str) -> npt.NDArray[np.floating]:
     offset = 0
     for _ in range(STATISTICS.index(statistic)):
         offset = arrays.end(data, offset)
-    column, _, _ = arrays.decode(data, offset)
+    return _column(data, offset)[0]
+
+
+def _column(data: bytes, offset: int) -> tuple[npt.NDArray[np.floating], int]:
+    """One statistic of all units, and the offset behind it."""
+    column, _, offset = arrays.decode(data, offset, MOST)
     if column.ndim != 1:
         raise ValueError(f"statistics per unit have {column.ndim} axes instead of one")
-    return column
+    return column, offset

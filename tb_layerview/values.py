@@ -60,8 +60,9 @@ class Values:
 
 
 def assume(shape: Sequence[int], axes: Sequence[str]) -> tuple[int, ...]:
-    """A tensor's shape, with sizes in place of those that are not known (-1)."""
-    return tuple(_ASSUMED.get(axis, _ASSUMED_ELSE) if size < 0 else size for size, axis in zip(shape, axes))
+    """A tensor's shape, with sizes in place of those that are not known (-1); `axes` may be empty: no names."""
+    names = axes or [""] * len(shape)
+    return tuple(_ASSUMED.get(axis, _ASSUMED_ELSE) if size < 0 else size for size, axis in zip(shape, names))
 
 
 def choose(shape: Sequence[int], axes: Sequence[str], budget: int, examples: int) -> tuple[Axis, ...]:
@@ -131,6 +132,11 @@ def decode(data: bytes) -> Values:
     if array.ndim != rank:
         raise ValueError(f"values say rank {rank} but hold an array of rank {array.ndim}")
     heads = [_AXIS.unpack_from(data, 1 + i * _AXIS.size) for i in range(rank)]
-    return Values(
-        array, tuple(Axis(start, step, n, size) for (start, step, size), n in zip(heads, array.shape)), precision
-    )
+    axes = tuple(Axis(start, step, n, size) for (start, step, size), n in zip(heads, array.shape))
+    for axis in axes:
+        if axis.step < 1 or axis.start + axis.step * (axis.count - 1) >= max(axis.size, 1):
+            raise ValueError(
+                f"values say that {axis.count} indices from {axis.start} on, every {axis.step}th, are kept of "
+                f"{axis.size}"
+            )
+    return Values(array, axes, precision)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import operator
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -10,15 +11,18 @@ import numpy.typing as npt
 
 from tb_layerview.diagnosis import Finding, diagnose
 from tb_layerview.digest import Digest
-from tb_layerview.evidence import Evidence, Floats
+from tb_layerview.evidence import START, Evidence, Floats
 from tb_layerview.logged import LoggedTensor
 from tb_layerview.model import Model
 from tb_layerview.record import SUMMARIES
 from tb_layerview.replayed import with_replay
 from tb_layerview.rules import RULES, Rule
+from tb_layerview.run import UPDATE_RATIO
 
 _DIGEST = tuple(field.name for field in dataclasses.fields(Digest))
-_STATISTICS = (*_DIGEST, *SUMMARIES)
+_STATISTICS = (*_DIGEST, *SUMMARIES, UPDATE_RATIO)
+_ROWS = {name: row for row, name in enumerate(_STATISTICS)}
+_digested = operator.attrgetter(*_DIGEST)
 
 
 class Watch:
@@ -38,23 +42,25 @@ class Watch:
           rules: Which rules to look with.
         """
         self._rules = tuple(rules)
-        self._length = max(rule.lookback for rule in rules)
+        self._length = max(START + 1, *(rule.lookback for rule in rules))
         self._seen: set[tuple[str, int | None]] = set()
         self._replay: Finding | None = None
         self.describe(model)
 
     def describe(self, model: Model) -> None:
         """Says what is logged from here on; what was before is forgotten."""
-        self.tensors = tensors = [
-            LoggedTensor(i, model.layers[t.layer].path, t.call, t.kind, t.name, t.shape, t.dtype, t.axes)
-            for i, t in enumerate(model.tensors)
-        ]
-        self._table: Floats = np.full((len(_STATISTICS), len(tensors), self._length), np.nan)
-        self._largest: Floats = np.full(len(tensors), np.nan)  # rms of the steps that are no longer in the table
+        self.tensors = tensors = [LoggedTensor.of(model, i, i) for i in range(len(model.tensors))]
+        # Twice as long as what is looked at, which moves along in it and back to its beginning: nothing else is copied.
+        self._table: Floats = np.full((len(_STATISTICS), len(tensors), 2 * self._length), np.nan)
+        self._first = 0  # where in the table the oldest step is
+        # Of the steps that are no longer in the table.
+        self._largest = {name: np.full(len(tensors), np.nan) for name in ("rms", UPDATE_RATIO)}
+        self._start: Floats = np.full(len(tensors), np.nan)
         self._gone = 0  # how many they are
         self._steps: list[int] = []
         self._scalars: list[Mapping[str, float]] = []
         self._evidence = Evidence(model.layers, tensors, np.array(self._steps, np.int64), self._column, self._scalars)
+        self._evidence.weights_come_after = model.logs_batches
 
     def explain(self, replay: Finding) -> None:
         """Is told what a replay has shown: what is found from its step on follows from it."""
@@ -82,28 +88,46 @@ class Watch:
         """
         if not self._steps or step > self._steps[-1]:
             if len(self._steps) == self._length:
-                self._largest = np.fmax(self._largest, self._column("rms")[:, 0])
-                self._gone += 1
-                self._table = np.roll(self._table, -1, axis=-1)
-                self._table[..., -1] = np.nan
-                del self._steps[0], self._scalars[0]
+                self._forget_oldest()
             self._steps.append(step)
             self._scalars.append({})
         self._scalars[-1] = {**self._scalars[-1], **scalars}
-        last = len(self._steps) - 1
-        for index, digest in digests.items():
-            self._table[: len(_DIGEST), index, last] = [getattr(digest, name) for name in _DIGEST]
-        if summaries is not None:
-            self._table[len(_DIGEST) :, sorted(digests), last] = summaries
+        self._enter(digests, summaries)
+        if self._gone + len(self._steps) <= START:
+            self._start = np.fmax.reduce(self._column("rms"), axis=1)
         steps = np.array(self._steps, np.int64)
-        evidence = self._evidence.at(steps, self._column, self._scalars, self._gone, {"rms": self._largest})
+        evidence = self._evidence.at(steps, self._column, self._scalars, self._gone, self._largest, self._start)
         found = with_replay(diagnose(evidence, self._rules), self._replay)
         new = [finding for finding in found if finding.replay is None and self._key(finding) not in self._seen]
         self._seen.update(map(self._key, new))
         return new
 
+    def _forget_oldest(self) -> None:
+        self._largest = {name: np.fmax(largest, self._column(name)[:, 0]) for name, largest in self._largest.items()}
+        self._gone += 1
+        self._first += 1
+        del self._steps[0], self._scalars[0]
+        if self._first + self._length > self._table.shape[-1]:
+            self._table[..., : len(self._steps)] = self._table[..., self._first :]
+            self._table[..., len(self._steps) :] = np.nan
+            self._first = 0
+
+    def _enter(self, digests: Mapping[int, Digest], summaries: npt.NDArray[np.float32] | None) -> None:
+        """Enters what is measured at the last step."""
+        if not digests:
+            return
+        now = self._table[..., self._first + len(self._steps) - 1]
+        order = sorted(digests)
+        now[: len(_DIGEST), order] = np.array([_digested(digests[index]) for index in order], float).T
+        if summaries is not None:
+            now[len(_DIGEST) : -1, order] = summaries
+        rms, weights = now[_ROWS["rms"]], self._evidence.weights
+        of_weight = np.where(self._evidence.of_kind("update") & (weights >= 0), rms[weights], np.nan)
+        with np.errstate(invalid="ignore", divide="ignore"):  # a weight that is all zero
+            now[-1] = rms / of_weight
+
     def _column(self, statistic: str) -> Floats:
-        return self._table[_STATISTICS.index(statistic), :, : len(self._steps)]
+        return self._table[_ROWS[statistic], :, self._first : self._first + len(self._steps)]
 
     @staticmethod
     def _key(finding: Finding) -> tuple[str, int | None]:

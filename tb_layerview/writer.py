@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Mapping
 from types import TracebackType
@@ -15,6 +16,7 @@ from tb_layerview.digest import measure
 from tb_layerview.log import Log
 from tb_layerview.model import Kind, Layer, Mode, Model, Tensor, as_kind, default_axes
 from tb_layerview.options import Keep
+from tb_layerview.sparse_statistics import Sparse
 from tb_layerview.version import __version__
 
 _WAY_OUT = (
@@ -64,6 +66,7 @@ class LayerWriter:
         name: str | None = None,
         call: int = 0,
         axes: tuple[str, ...] | None = None,
+        function: str = "",
         scalars: Mapping[str, float] | None = None,
     ) -> None:
         """Logs arrays at a step.
@@ -77,6 +80,7 @@ class LayerWriter:
           name: Which one of its kind; `output` for activations and `kernel` for the others if not given.
           call: Which call of the layer made them.
           axes: One name an axis; those of Keras for this kind and rank if not given.
+          function: The activation function that made them, by Keras' name: `tanh`.
           scalars: Loss, metrics and learning rate by name, to show beside the layers.
 
         Raises:
@@ -94,8 +98,10 @@ class LayerWriter:
             names = axes or default_axes(kind, array.ndim)
             budget = self._keep.budget(kind)
             kept = values.choose(array.shape, names, budget, self._keep.examples) if budget and array.ndim else None
-            measured = measure(array, units=self._keep.units, keep=kept)
-            measurements[self._index(path, call, kind, name or _NAMES[kind], array, names)] = measured
+            which = name or _NAMES[kind]
+            index = self._index(path, Tensor(0, kind, which, array.shape, array.dtype.name, call, names, function))
+            sparse = Sparse.of(dataclasses.replace(self._model.tensors[index], shape=array.shape, axes=names))
+            measurements[index] = measure(array, units=self._keep.units, keep=kept, sparse=sparse)
         if len(self._tensors) > known:
             self._log.describe(self._model)
         self._log.write(step, measurements, mode=self._mode, scalars=scalars, precision=self._keep.precision)
@@ -112,17 +118,15 @@ class LayerWriter:
     ) -> None:
         self.close()
 
-    def _index(
-        self, path: str, call: int, kind: Kind, name: str, array: npt.NDArray[np.generic], axes: tuple[str, ...]
-    ) -> int:
-        """The tensor's index in the model, which grows as tensors appear."""
+    def _index(self, path: str, tensor: Tensor) -> int:
+        """The tensor's index in the model, which grows as tensors appear; its layer is still to be given a number."""
         layer = self._layers.setdefault(path, len(self._layers))
-        index = self._tensors.setdefault((layer, call, kind, name), len(self._tensors))
+        index = self._tensors.setdefault((layer, tensor.call, tensor.kind, tensor.name), len(self._tensors))
         layers, tensors = list(self._model.layers), list(self._model.tensors)
         if layer == len(layers):
             layers.append(Layer(path))
         if index == len(tensors):
-            tensors.append(Tensor(layer, kind, name, array.shape, array.dtype.name, call, axes))
+            tensors.append(dataclasses.replace(tensor, layer=layer))
             self._model = Model(tuple(layers), tuple(tensors), software=self._model.software)
         return index
 

@@ -1,4 +1,4 @@
-"""What tests share: a quiet TensorFlow, a real TensorBoard, a real Chromium."""
+"""What tests share: a quiet TensorFlow, a real TensorBoard."""
 
 from __future__ import annotations
 
@@ -6,30 +6,15 @@ import contextlib
 import importlib.metadata
 import os
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
 
 import pytest
-from chromium import find_chromium
 from serving import TensorBoardServer, run_tensorboard
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
 
 # Read when TensorFlow is imported: errors only. Set before any test module imports it.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 # Its option `--coverage-results` and its mark `covers`.
 pytest_plugins = ["coverage_table"]
-
-CHROMIUM_FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -61,26 +46,3 @@ def tensorboard_server() -> Iterator[Callable[..., TensorBoardServer]]:
     """
     with contextlib.ExitStack() as stack:
         yield lambda logdir, *flags: stack.enter_context(run_tensorboard(logdir, *flags))
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """A headless Chromium with an empty profile."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=find_chromium(), args=CHROMIUM_FLAGS, headless=True)
-        yield chromium
-        chromium.close()
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A page as wide as a small laptop's. An error that nobody catches in it fails the test."""
-    context = browser.new_context(viewport={"width": 1280, "height": 800})
-    page = context.new_page()
-    errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(f"{error.name}: {error.message}\n{error.stack}"))
-    yield page
-    context.close()
-    assert not errors, "\n".join(errors)

@@ -1,4 +1,4 @@
-"""Logs as writers before the columns of quantiles and silent units have made them."""
+"""Logs as writers before the columns of quantiles and silent units have made them, and before checksums of messages."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tb_layerview.crc32c import masked_crc32c
 
 
 def without_summaries(run: Path) -> None:
-    """Takes the columns of `record.SUMMARIES` out of a run's event files."""
+    """Takes the columns that are not of the digest out of a run's event files."""
     for path in (run / "layers").iterdir():
         if event_file.is_event_file(path.name):
             data, kept = path.read_bytes(), []
@@ -30,8 +30,9 @@ def _without_summaries(data: bytes) -> bytes:
         if not value.tag.endswith("/model"):
             step = pb.StepRecord.FromString(value.tensor.string_val[0])
             for columns in step.columns:
-                for name in record.SUMMARIES:
+                for name in (*record.DENSE, "sparse"):
                     columns.ClearField(name)
+            step.ClearField("crc32")
             value.tensor.string_val[0] = step.SerializeToString()
     return event.SerializeToString()
 

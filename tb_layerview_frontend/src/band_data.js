@@ -7,6 +7,7 @@ import { BAND_STATISTICS } from "./bands.js";
 import { Columns } from "./columns.js";
 import { splitColumns } from "./payload.js";
 import { isOther } from "./run_data.js";
+import { failIn, makeTensorTasks } from "./tensor_tasks.js";
 
 /**
  * @template T
@@ -33,25 +34,20 @@ const MOST_BYTES = 32e6;
  * @param {import("./tasks.js").Tasks} options.tasks
  */
 export function createBandData({ data, tensor, wanted, retries, tasks }) {
-  const { current, generation, steps } = data;
+  const { current, steps } = data;
   /** @type {import("@preact/signals").Signal<Loadable<TensorBands>>} */
   const bands = signal({ status: "loading" });
   /** @type {{of: string, byKind: Map<api.Kind, Columns>}} of one run alone */
   let known = { of: "", byKind: new Map() };
 
-  tasks.onChange(
-    () => ({
-      wanted: wanted(),
-      name: current.value?.name,
-      generation: generation.value,
-      tensor: tensor.value,
-      count: steps.value.length,
-      retry: retries.value,
-    }),
-    async ({ wanted: looked, name, generation: of, tensor: index, count }, abort) => {
+  const onTensor = makeTensorTasks({ data, tensor, wanted, retries, tasks });
+
+  onTensor(
+    () => ({ count: steps.value.length }),
+    async ({ name, generation: of, tensor: index, count }, abort) => {
       const info = current.value?.info;
       const kind = info?.tensors[index]?.kind;
-      if (!looked || !info || name === undefined || kind === undefined) return;
+      if (!info || kind === undefined) return;
       const key = `${name}\n${of}`;
       if (known.of !== key) known = { of: key, byKind: new Map() };
       const columns = known.byKind.get(kind) ?? new Columns(kind, info.tensors);
@@ -80,9 +76,7 @@ export function createBandData({ data, tensor, wanted, retries, tasks }) {
       );
       bands.value = { status: "ready", value: { tensor: index, bands: own } };
     },
-    (message) => {
-      bands.value = { status: "error", message };
-    },
+    failIn(bands),
   );
   return { bands };
 }

@@ -89,6 +89,11 @@ export function createComparison({
       ? new Int32Array(data.steps.value.length).fill(fixed.value)
       : matchSteps(data.steps.value, steps.value),
   );
+  /** Whether the map shows how far both are apart. */
+  const showsDifference = computed(
+    () =>
+      on.value && view.compareMap.value === "difference" && Boolean(matching.value?.pairs.length),
+  );
   const stepIndexB = computed(() =>
     fixed.value >= 0
       ? fixed.value
@@ -169,6 +174,7 @@ export function createComparison({
     matching,
     matched,
     fixed,
+    showsDifference,
     stepIndex: stepIndexB,
     tensor: tensorB,
     ...selected,

@@ -1,5 +1,7 @@
 /** How far two runs are apart: numbers for the difference map, and where they part first. */
 
+import { statisticScale } from "./colour.js";
+
 /** @typedef {import("./statistics.js").Statistic} Statistic */
 /** @typedef {import("./aggregate.js").Series} Series */
 
@@ -81,10 +83,11 @@ export function thresholdOf(scale, a) {
 export function thresholdInWords(scale) {
   const stay = `there and at ${Math.round(100 * STAYING_SHARE)} % of the later steps`;
   if (measureOf(scale) === "ratio") {
-    return `|log2(B / A)| above ${RATIO_THRESHOLD} (a factor of ${(2 ** RATIO_THRESHOLD).toFixed(2)}) ${stay}`;
+    return `|log2(B / A)| is above ${RATIO_THRESHOLD} (a factor of ${(2 ** RATIO_THRESHOLD).toFixed(2)}) ${stay}`;
   }
-  if (scale === "share") return `|B − A| above ${100 * SHARE_THRESHOLD} % of the elements ${stay}`;
-  return `|B − A| above ${100 * SIGNED_THRESHOLD} % of A's largest magnitude over the steps ${stay}`;
+  if (scale === "share")
+    return `|B − A| is above ${100 * SHARE_THRESHOLD} % of the elements ${stay}`;
+  return `|B − A| is above ${100 * SIGNED_THRESHOLD} % of A's largest magnitude over the steps ${stay}`;
 }
 
 /**
@@ -151,13 +154,23 @@ export function rankPartings(partings) {
 /** Below this range a map of two equal runs would blow up rounding to full colours. */
 const LEAST_RANGE = { ratio: 0.5, difference: 0.01 };
 
+/** How the colours of a difference map are unless somebody asks otherwise: log2 of a ratio is a logarithm already. */
+export const DIFFERENCE_TRANSFORM = "linear";
+
+/** The share of the differences that the colours reach over; the few beyond have the end's colour. */
+const REACH = 0.99;
+
+/** The part of its range within which a logarithmic scale is linear around 0: at least and at most. */
+const [LEAST_KNEE, MOST_KNEE] = [1e-4, 1 / 4];
+
 /**
- * The colours of a difference map: linear, around 0.
+ * The colours of a difference map: around 0, linear or logarithmic to both sides.
  * @param {Measure} measure
  * @param {Float32Array[]} columns
+ * @param {import("./colour.js").MapTransform} [transform]
  * @returns {import("./colour.js").ColourScale}
  */
-export function differenceScale(measure, columns) {
+export function differenceScale(measure, columns, transform = DIFFERENCE_TRANSFORM) {
   const total = columns.reduce((sum, column) => sum + column.length, 0);
   const every = Math.max(1, Math.floor(total / 50_000));
   /** @type {number[]} */
@@ -171,9 +184,21 @@ export function differenceScale(measure, columns) {
     at -= column.length;
   }
   sample.sort((a, b) => a - b);
-  const wanted = sample[Math.floor(0.99 * (sample.length - 1))] ?? 0;
+  const wanted = sample[Math.floor(REACH * (sample.length - 1))] ?? 0;
   const most = roundUp(Math.max(LEAST_RANGE[measure], wanted));
-  return { transform: "linear", diverging: true, low: -most, high: most };
+  const least = sample.find((magnitude) => magnitude > 0) ?? 0;
+  const knee = Math.min(Math.max(least, LEAST_KNEE * most), MOST_KNEE * most);
+  return statisticScale("signed", [transform === "log" ? knee : -most, most], transform);
+}
+
+/**
+ * The colours of a difference map in words, for the screen.
+ * @param {import("./colour.js").MapTransform} transform
+ * @param {boolean} rowScales
+ */
+export function differenceScaleInWords(transform, rowScales) {
+  const how = transform === "log" ? "logarithmic around 0" : "linear around 0";
+  return `Colours ${how}, ${rowScales ? "a range for each row" : "one range"}, ${100 * REACH} % within it.`;
 }
 
 /** @param {number} value above 0 */

@@ -2,6 +2,7 @@
 
 import { firstTrouble } from "./aggregate.js";
 import {
+  DIFFERENCE_TRANSFORM,
   differenceScale,
   differenceSeries,
   measureOf,
@@ -40,12 +41,18 @@ import { tensorTitle } from "./matching.js";
 
 /**
  * @param {Pairing} pairing
- * @param {import("./api.js").Kind} kind
- * @param {Statistic} statistic
- * @param {string | undefined} problem why statistics of either run are missing
+ * @param {object} what
+ * @param {import("./api.js").Kind} what.kind
+ * @param {Statistic} what.statistic
+ * @param {import("./colour.js").MapTransform | ""} what.transform empty for the usual one
+ * @param {boolean} what.rowScales
+ * @param {string} [what.problem] why statistics of either run are missing
  * @returns {DifferenceLayer}
  */
-export function makeDifferenceLayer({ a, b, partner, matched }, kind, statistic, problem) {
+export function makeDifferenceLayer(
+  { a, b, partner, matched },
+  { kind, statistic, transform, rowScales, problem },
+) {
   const measure = measureOf(statistic.scale);
   /** @param {Run} run */
   const columnsOf = (run) => {
@@ -66,8 +73,13 @@ export function makeDifferenceLayer({ a, b, partner, matched }, kind, statistic,
     const parting = partingOf(difference.values, thresholdOf(statistic.scale, series.values));
     pairs.set(tensor, { a: series, b: other, difference, parting });
   }
-  const columns = [...pairs.values()].map(({ difference }) => difference.values);
-  const scale = differenceScale(measure, columns);
+  const scaleFor = (/** @type {Pair[]} */ of) =>
+    differenceScale(
+      measure,
+      of.map(({ difference }) => difference.values),
+      transform || DIFFERENCE_TRANSFORM,
+    );
+  const scale = scaleFor([...pairs.values()]);
   /** @type {WeakMap<Row, Series | null>} */
   const known = new WeakMap();
   /** @param {Row} row */
@@ -86,8 +98,8 @@ export function makeDifferenceLayer({ a, b, partner, matched }, kind, statistic,
     },
     badness: Math.abs,
     scale,
-    rowScales: false,
-    scaleOf: () => scale,
+    rowScales,
+    scaleOf: (row) => (rowScales ? scaleFor(pairsOf(row).map(({ pair }) => pair)) : scale),
     format: formatValue,
     ready: none || Boolean(own && others),
     // Where nothing compares the map is empty, and the bar above says why.
@@ -97,13 +109,11 @@ export function makeDifferenceLayer({ a, b, partner, matched }, kind, statistic,
       ({ difference }) => firstTrouble(difference.nonFinite) >= 0,
     ),
     partings: new Map([...pairs].map(([tensor, { parting }]) => [tensor, parting])),
+    columnOf: (tensor) => pairs.get(tensor)?.difference.values,
     seriesOf: (row) => {
       const found = known.get(row);
       if (found !== undefined) return found;
-      const drawn = furthest(
-        pairsOf(row).map(({ pair }) => pair.difference),
-        scale.high,
-      );
+      const drawn = furthest(pairsOf(row).map(({ pair }) => pair.difference));
       known.set(row, drawn);
       return drawn;
     },
@@ -124,20 +134,22 @@ function seriesAt(columns, statistic, tensor) {
   return values && nonFinite ? { values, nonFinite } : null;
 }
 
+/** A ratio to 0 is infinite: it is drawn beyond the colours' end, not as a fault. */
+const BEYOND = 3e38;
+
 /**
  * Draws several tensors together: at each step the largest difference.
  * @param {Series[]} all
- * @param {number} most the colours' end: a ratio to 0 is infinite, and drawn as that
  * @returns {Series | null}
  */
-function furthest(all, most) {
+function furthest(all) {
   if (!all.length) return null;
   const steps = all[0].values.length;
   const values = new Float32Array(steps).fill(NaN);
   const nonFinite = new Float32Array(steps).fill(NaN);
   for (const series of all) {
     for (let i = 0; i < steps; i++) {
-      const value = Math.max(-2 * most, Math.min(2 * most, series.values[i]));
+      const value = Math.max(-BEYOND, Math.min(BEYOND, series.values[i]));
       if (!(Math.abs(value) <= Math.abs(values[i])) && !Number.isNaN(value)) values[i] = value;
       if (!(series.nonFinite[i] <= nonFinite[i]) && !Number.isNaN(series.nonFinite[i])) {
         nonFinite[i] = series.nonFinite[i];

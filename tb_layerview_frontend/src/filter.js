@@ -17,18 +17,21 @@
  * Reads a filter. Terms between spaces must all hold; of patterns joined by commas one is enough; a minus before a term
  * leaves out what it matches. A term with `*`, `?` or `[` is a pattern of `Select`: it must match the whole path or the
  * whole class name. One without is found anywhere in the path, the class or the tensor's name, in small or capital letters.
- * `class:` and `kind:` look there alone.
+ * `class:` and `kind:` look there alone: `class:conv` finds each class with that in its name, but what is the whole name of a
+ * class, in small or capital letters, finds that class alone.
  * @param {string} text
+ * @param {Iterable<string>} [classNames] those of all layers
  * @returns {Filter | null} null if nothing is asked for
  */
-export function compileFilter(text) {
+export function compileFilter(text, classNames = []) {
+  const classes = new Set([...classNames].map((name) => name.toLowerCase()));
   const terms = text.split(/\s+/).flatMap((term) => {
     const negated = term.startsWith("-");
     const tests = term
       .slice(negated ? 1 : 0)
       .split(",")
       .filter(Boolean)
-      .map(compileTerm);
+      .map((one) => compileTerm(one, classes));
     if (!tests.length) return [];
     const any = (/** @type {Subject} */ subject) => tests.some((test) => test(subject));
     return [negated ? (/** @type {Subject} */ subject) => !any(subject) : any];
@@ -36,24 +39,32 @@ export function compileFilter(text) {
   return terms.length ? (subject) => terms.every((term) => term(subject)) : null;
 }
 
+/** What makes a term a pattern. */
+const WILDCARD = /[*?[]/;
+
 /**
  * @param {string} term
+ * @param {ReadonlySet<string>} classes their whole names, in small letters
  * @returns {Filter}
  */
-function compileTerm(term) {
+function compileTerm(term, classes) {
   const [, field, pattern] = /^(?:(class|kind):)?(.*)$/s.exec(term) ?? [];
+  const word = pattern.toLowerCase();
   if (field === "class") {
-    const matches = globMatcher(pattern, "i");
-    return ({ className }) => !pattern || matches(className);
+    if (WILDCARD.test(pattern)) {
+      const matches = globMatcher(pattern, "i");
+      return ({ className }) => matches(className);
+    }
+    if (classes.has(word)) return ({ className }) => className.toLowerCase() === word;
+    return ({ className }) => className.toLowerCase().includes(word);
   }
   if (field === "kind") {
-    return ({ kinds }) => [...kinds].some((kind) => kind.startsWith(pattern.toLowerCase()));
+    return ({ kinds }) => [...kinds].some((kind) => kind.startsWith(word));
   }
-  if (/[*?[]/.test(pattern)) {
+  if (WILDCARD.test(pattern)) {
     const matches = globMatcher(pattern, "");
     return ({ path, className }) => matches(path) || matches(className);
   }
-  const word = pattern.toLowerCase();
   return ({ path, className, name }) =>
     [path, className, name].some((part) => part.toLowerCase().includes(word));
 }

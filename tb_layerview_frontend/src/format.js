@@ -56,9 +56,10 @@ export function formatTick(value) {
 /**
  * The numbers of one axis: as short as they may be while no two read the same.
  * @param {number[]} values
+ * @param {(value: number) => string} shortest
  */
-export function formatTicks(values) {
-  const brief = values.map(formatTick);
+export function formatTicks(values, shortest = formatTick) {
+  const brief = values.map(shortest);
   if (new Set(brief).size === brief.length) return brief;
   for (const digits of [2, 3, 4, 5]) {
     const texts = values.map(format(`.${digits}~g`)).map(withSign);

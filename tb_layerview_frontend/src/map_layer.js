@@ -3,6 +3,7 @@
 import { findWorst, firstTrouble, scaleRange, worstOf } from "./aggregate.js";
 import { NATURAL, statisticScale } from "./colour.js";
 import { formatCount, formatShare, formatValue } from "./format.js";
+import { KINDS } from "./selection.js";
 import { badnessOf } from "./statistics.js";
 
 /** @typedef {import("./tree.js").Row} Row */
@@ -22,6 +23,7 @@ const LEAST_FACTOR_OF_ROW = 1.1;
  * @property {boolean} rowScales whether each row has a scale of its own
  * @property {(row: Row) => ColourScale} scaleOf the scale of a row's colours
  * @property {(value: number) => string} format
+ * @property {(tensor: number) => Float32Array | undefined} columnOf what is drawn of a tensor, by step; none where it has no such
  * @property {(row: Row) => Series | null} seriesOf null where the row has no tensor of the kind
  * @property {boolean} ready whether its statistics are here
  * @property {string | undefined} problem
@@ -83,12 +85,22 @@ export function makeMapLayer({ columns: all, kind, statistic, transform, rowScal
       return series ? scaleFor([series.values], LEAST_FACTOR_OF_ROW) : scale;
     },
     format: statistic.scale === "share" ? formatShare : formatValue,
+    columnOf: (tensor) => (ready ? columns?.of(statistic.name, [tensor])[0] : undefined),
     seriesOf,
     ready,
     problem,
     unknown: ready && !allBroken && values.every((column) => column.every(Number.isNaN)),
     anyTrouble,
   };
+}
+
+/**
+ * What a map shows: "gradient rms"; a statistic of one kind alone names that kind itself.
+ * @param {MapLayer} layer
+ */
+export function layerLabel({ kind, statistic }) {
+  const singular = KINDS.find((known) => known.kind === kind)?.singular;
+  return statistic.kinds ? statistic.label : `${singular} ${statistic.label}`;
 }
 
 /**

@@ -92,6 +92,8 @@ function evenRound(value) {
   return rest > 0.5 || (rest === 0.5 && floor % 2 === 1) ? floor + 1 : floor;
 }
 
+/** @typedef {{head: string[], rows: Iterable<(string | number)[]>}} Table */
+
 /**
  * A table as comma-separated values (RFC 4180). Numbers that are not finite are written as numpy and pandas read them.
  * @param {string[]} header

@@ -71,9 +71,9 @@ export function exactText(value) {
     return value.toLocaleString("en-US").replace("-", "−");
   }
   // More than nine digits of a float32's statistic are none of its own.
-  return String(Number(value.toPrecision(9)))
-    .replace(/-/g, "−")
-    .replace("e+", "e");
+  const kept = Number(value.toPrecision(9));
+  const text = Math.abs(kept) < 1e-4 ? kept.toExponential() : String(kept);
+  return text.replace(/-/g, "−").replace("e+", "e");
 }
 
 /**

@@ -4,6 +4,7 @@ import { signal } from "@preact/signals";
 
 import * as api from "./api.js";
 import { LruCache } from "./lru.js";
+import { failIn, makeTensorTasks } from "./tensor_tasks.js";
 
 /**
  * @template T
@@ -29,24 +30,19 @@ import { LruCache } from "./lru.js";
  * @param {import("./tasks.js").Tasks} options.tasks
  */
 export function createNumbersData({ data, tensor, stepIndex, wanted, retries, tasks }) {
-  const { current, generation, steps } = data;
+  const { steps } = data;
   /** @type {import("@preact/signals").Signal<Loadable<Others>>} what was there stays until the next is */
   const others = signal({ status: "loading" });
   /** @type {LruCache<api.TensorRecord | null>} */
   const cache = new LruCache(500);
 
-  tasks.onChange(
-    () => ({
-      wanted: wanted(),
-      name: current.value?.name,
-      generation: generation.value,
-      tensor: tensor.value,
-      index: stepIndex.value,
-      retry: retries.value,
-    }),
-    async ({ wanted: looked, name, generation: of, tensor: index, index: at }, abort) => {
+  const onTensor = makeTensorTasks({ data, tensor, wanted, retries, tasks });
+
+  onTensor(
+    () => ({ at: stepIndex.value }),
+    async ({ name, generation: of, tensor: index, at }, abort) => {
       const numbers = steps.value;
-      if (!looked || name === undefined || index < 0 || at < 0) return;
+      if (at < 0) return;
       const [first, previous] = await Promise.all(
         [0, at - 1].map((one) =>
           one < 0 ? undefined : recordOf(name, of, index, numbers[one], abort),
@@ -58,9 +54,7 @@ export function createNumbersData({ data, tensor, stepIndex, wanted, retries, ta
         value: { tensor: index, step: numbers[at], first, previous },
       };
     },
-    (message) => {
-      others.value = { status: "error", message };
-    },
+    failIn(others),
   );
 
   /**

@@ -22,10 +22,11 @@ const PATIENCE_MILLISECONDS = 120;
  * @param {import("./run_data.js").RunData} options.data
  * @param {import("./tensor_data.js").TensorData} options.selected
  * @param {() => string} options.sort reads signals: "change" and "growth" need the values of another step
+ * @param {number | null} options.openedUnit the unit that the address has chosen: beside it stands what is enlarged
  * @param {import("@preact/signals").ReadonlySignal<number>} options.retries
  * @param {import("./tasks.js").Tasks} options.tasks
  */
-export function createPictureData({ data, selected, sort, retries, tasks }) {
+export function createPictureData({ data, selected, sort, openedUnit, retries, tasks }) {
   const { current, steps } = data;
   /** @type {import("@preact/signals").Signal<Companion | null>} the values that the shown ones have changed from */
   const reference = signal(null);
@@ -89,7 +90,7 @@ export function createPictureData({ data, selected, sort, retries, tasks }) {
     if (!abort.aborted) into.value = made;
   }
 
-  return { reference, input, output };
+  return { reference, input, output, broughtUnit: { current: openedUnit } };
 }
 
 /**

@@ -1,6 +1,7 @@
 /** From values to pixels: levels of a palette for each element, and the picture that they make on the screen. */
 
 import { EMPTY, LEVELS, NAN, NEG_INF, POS_INF, toUnit } from "./colour.js";
+import { formatCount } from "./format.js";
 import { offsetOfCell } from "./picture_screen.js";
 
 /** @typedef {import("./colour.js").ColourScale} ColourScale */
@@ -67,6 +68,21 @@ export function countMarks(levels, offsets) {
     else found.high++;
   }
   return found;
+}
+
+/**
+ * What needs a mark, in words and with its sign.
+ * @param {Counts} counts
+ * @returns {string[]} one line, or none
+ */
+export function marksInWords({ nan, posInf, negInf, low, high }) {
+  const words = [
+    low + high ? `${formatCount(low + high)} elements beyond the colours` : "",
+    nan ? `${formatCount(nan)} NaN (×)` : "",
+    posInf ? `${formatCount(posInf)} +inf (+)` : "",
+    negInf ? `${formatCount(negInf)} −inf (−)` : "",
+  ].filter(Boolean);
+  return words.length ? [words.join(", ")] : [];
 }
 
 /**

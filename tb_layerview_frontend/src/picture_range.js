@@ -45,14 +45,18 @@ export function rangesAlong(data, count, stride) {
 
 /**
  * The 1st to 99th percentile over all steps, so that moving through the steps shows growth; the shown values' own range
- * where there is nothing else, or all that matters lies beyond the percentiles (a layer of which 99 % is zero).
+ * where there is nothing else, or all that matters lies beyond the percentiles (a layer of which 99 % is zero). A percentile
+ * lies somewhere in its bin: it goes no further than there are elements.
  * @param {(Histogram | null)[] | null} histograms of all steps, null if there are none
  * @param {Range} own
+ * @param {Range} [extremes] the smallest and the largest element of all steps
  * @returns {Range}
  */
-export function rangeOverAllSteps(histograms, own) {
+export function rangeOverAllSteps(histograms, own, extremes = [-Infinity, Infinity]) {
   const overall = histograms && rangeOverSteps(histograms, 0.01, 0.99);
-  return !overall || overall[0] === overall[1] ? own : overall;
+  if (!overall) return own;
+  const [low, high] = [Math.max(overall[0], extremes[0]), Math.min(overall[1], extremes[1])];
+  return low < high ? [low, high] : own;
 }
 
 /**

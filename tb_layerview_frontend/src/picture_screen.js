@@ -282,6 +282,18 @@ export function unitRects(grid, transform, units, unit) {
 }
 
 /**
+ * Whether all of a rectangle is on the screen, or as much as the screen has room for.
+ * @param {Rect} rect
+ * @param {number} width of the screen
+ * @param {number} height of the screen
+ */
+export function isInside(rect, width, height) {
+  const fits = (/** @type {number} */ at, /** @type {number} */ size, /** @type {number} */ room) =>
+    Math.min(at + size, room) - Math.max(at, 0) >= Math.min(size, room) - 1e-6;
+  return fits(rect.x, rect.width, width) && fits(rect.y, rect.height, height);
+}
+
+/**
  * All cells that are on the screen, column by column of each row.
  * @param {Grid} grid
  * @param {Projection} projection

@@ -59,8 +59,8 @@ export function evidenceInWords(evidence) {
       return "Whether both runs started from the same weights is being read…";
     case "same":
       return (
-        `Same start: at step ${formatCount(evidence.step)} the statistics of all ${formatCount(evidence.count)} weights are equal ` +
-        "to the last digit, so units correspond."
+        `Same start: at step ${formatCount(evidence.step)} the statistics of all ${formatCount(evidence.count)} weights are equal, ` +
+        "so units correspond."
       );
     case "different": {
       const { step, title, statistic, a, b } = evidence;
@@ -122,6 +122,11 @@ export function pictureOffer({ sameRun, kind, sameShape, inputs, evidence }) {
     };
   }
   if (sameRun) return { offered: true, why: "Two steps of one run: units correspond." };
-  if (inputs && kind !== "weight" && kind !== "update") return { offered: false, why: inputs };
+  if (inputs && kind !== "weight" && kind !== "update") {
+    return {
+      offered: false,
+      why: "A and B have seen different inputs, or may have: no element of one belongs to an element of the other.",
+    };
+  }
   return { offered: evidence.status === "same", why: evidenceInWords(evidence) };
 }

@@ -4,8 +4,15 @@ import { batch, signal } from "@preact/signals";
 
 import * as api from "./api.js";
 import { LruCache } from "./lru.js";
-import { decodeHistogram, decodeHistograms, decodeUnits, decodeValues } from "./payload.js";
+import {
+  decodeHistogram,
+  decodeHistograms,
+  decodeUnits,
+  decodeValues,
+  splitColumns,
+} from "./payload.js";
 import { isOther } from "./run_data.js";
+import { failIn, makeTensorTasks } from "./tensor_tasks.js";
 
 /** @typedef {import("./payload.js").Histogram} Histogram */
 /** @typedef {import("./payload.js").Values} Values */
@@ -29,7 +36,12 @@ import { isOther } from "./run_data.js";
 
 /**
  * All histograms of one tensor, and how many more are kept but could not be read.
- * @typedef {{key: string, tensor: number, bySteps: (Histogram | null)[], unreadable: number}} TensorHistory
+ * @typedef {object} TensorHistory
+ * @property {string} key
+ * @property {number} tensor
+ * @property {(Histogram | null)[]} bySteps
+ * @property {number} unreadable
+ * @property {[number, number]} extremes the smallest and the largest finite element of all steps; infinite where there is none
  */
 
 /** @typedef {ReturnType<typeof createTensorData>} TensorData */
@@ -47,6 +59,7 @@ const CACHE_BYTES = 96e6;
  */
 export function createTensorData({ data, tensor, step, wantsUnits, retries, tasks }) {
   const { end, onChange } = tasks;
+  const onTensor = makeTensorTasks({ data, tensor, retries, tasks });
   const { current, generation, steps } = data;
   /** @type {import("@preact/signals").Signal<Loadable<Detail>>} the last that arrived stays until the next is there */
   const detail = signal({ status: "loading" });
@@ -67,16 +80,10 @@ export function createTensorData({ data, tensor, step, wantsUnits, retries, task
   const histories = new LruCache(CACHE_BYTES);
 
   // The selected tensor at the selected step.
-  onChange(
-    () => ({
-      name: current.value?.name,
-      generation: generation.value,
-      tensor: tensor.value,
-      step: step.value,
-      retry: retries.value,
-    }),
+  onTensor(
+    () => ({ step: step.value }),
     async ({ name, generation: of, tensor: index, step: at }, abort) => {
-      if (name === undefined || index < 0 || at === undefined) return;
+      if (at === undefined) return;
       detailPending.value = true;
       try {
         const value = await detailOf(name, of, index, at);
@@ -100,16 +107,9 @@ export function createTensorData({ data, tensor, step, wantsUnits, retries, task
   );
 
   // The distribution of the selected tensor over all steps.
-  onChange(
-    () => ({
-      name: current.value?.name,
-      generation: generation.value,
-      tensor: tensor.value,
-      count: steps.value.length,
-      retry: retries.value,
-    }),
+  onTensor(
+    () => ({ count: steps.value.length }),
     async ({ name, generation: of, tensor: index, count }, abort) => {
-      if (name === undefined || index < 0) return;
       const key = `${name}\n${of}\n${index}`;
       const shown = histograms.value;
       const known = histories.get(key);
@@ -119,21 +119,25 @@ export function createTensorData({ data, tensor, step, wantsUnits, retries, task
       }
       if (known && known.bySteps.length >= count) return;
       const since = known?.bySteps.length ?? 0;
-      const sent = await api.fetchHistograms(name, index, since, abort);
-      if (isOther(sent, of)) {
+      const kind = current.value?.info.tensors[index].kind ?? "activation";
+      const [sent, ends] = await Promise.all([
+        api.fetchHistograms(name, index, since, abort),
+        api.fetchStatistics(name, kind, ["min", "max"], since, abort, index),
+      ]);
+      if (isOther(sent, of) || isOther(ends, of)) {
         await data.load(name, abort);
         return;
       }
       const bySteps = [...(known?.bySteps ?? []), ...decodeHistograms(sent.buffer)];
       const unreadable = (known?.unreadable ?? 0) + sent.unreadable;
-      const value = { key, tensor: index, bySteps, unreadable };
+      const extremes = widen(known?.extremes ?? [Infinity, -Infinity], ends.buffer);
+      /** @type {TensorHistory} */
+      const value = { key, tensor: index, bySteps, unreadable, extremes };
       const bins = bySteps.reduce((sum, one) => sum + (one?.counts.length ?? 0), 0);
       histories.set(key, value, 24 * bins);
       histograms.value = { status: "ready", value };
     },
-    (message) => {
-      histograms.value = { status: "error", message };
-    },
+    failIn(histograms),
   );
 
   // The units, where they are looked at.
@@ -158,9 +162,7 @@ export function createTensorData({ data, tensor, step, wantsUnits, retries, task
       const decoded = await decodeUnits(buffer);
       if (!abort.aborted) units.value = { status: "ready", value: { key, step, units: decoded } };
     },
-    (message) => {
-      units.value = { status: "error", message };
-    },
+    failIn(units),
   );
 
   /**
@@ -301,4 +303,17 @@ export function createTensorData({ data, tensor, step, wantsUnits, retries, task
   }
 
   return { detail, detailPending, detailProblem, histograms, units, valuesAt, detailOf };
+}
+
+/**
+ * A range that also holds what came in since.
+ * @param {[number, number]} range
+ * @param {ArrayBuffer} sent float32: the smallest element at each step, then the largest at each; NaN where none is finite
+ * @returns {[number, number]}
+ */
+function widen([low, high], sent) {
+  const [[lows], [highs]] = splitColumns(sent, 2, 1);
+  for (const value of lows) if (value < low) low = value;
+  for (const value of highs) if (value > high) high = value;
+  return [low, high];
 }

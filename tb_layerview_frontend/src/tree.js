@@ -107,6 +107,10 @@ function joinChain(node) {
   return isChain ? { ...only, label: `${node.label}/${only.label}` } : { ...node, children };
 }
 
+/** @param {Node[]} nodes @returns {string[]} */
+const classNames = (nodes) =>
+  nodes.flatMap(({ className, children }) => [className, ...classNames(children)]);
+
 /**
  * Of each part of the model the tensors that are looked at: of the wanted kinds, and found by the filter.
  * @param {Node[]} roots
@@ -115,7 +119,7 @@ function joinChain(node) {
  *   layers that is, and how many there are without the filter
  */
 export function findTensors(roots, { tensors, kinds, filter }) {
-  const takes = compileFilter(filter);
+  const takes = compileFilter(filter, classNames(roots));
   const shown = new Set(kinds);
   /** @type {Map<string, number[]>} */
   const own = new Map();

@@ -5,6 +5,7 @@ import { signal } from "@preact/signals";
 import * as api from "./api.js";
 import { LruCache } from "./lru.js";
 import { isOther } from "./run_data.js";
+import { failIn, makeTensorTasks } from "./tensor_tasks.js";
 import { partsOf } from "./unit_parts.js";
 import { appendUnits, decodeUnitColumn } from "./units.js";
 
@@ -46,7 +47,7 @@ const CACHE_BYTES = 96e6;
  */
 export function createUnitData(options) {
   const { data, tensor, step, statistic, wanted, wantsParts, detailOf, retries, tasks } = options;
-  const { current, generation, steps } = data;
+  const { current, steps } = data;
   /** @type {import("@preact/signals").Signal<Loadable<UnitHistory>>} */
   const unitHistory = signal({ status: "loading" });
   /** @type {import("@preact/signals").Signal<Loadable<UnitParts>>} what was there stays until the next is */
@@ -54,18 +55,11 @@ export function createUnitData(options) {
   /** @type {LruCache<Known>} */
   const cache = new LruCache(CACHE_BYTES);
 
-  tasks.onChange(
-    () => ({
-      wanted: wanted(),
-      name: current.value?.name,
-      generation: generation.value,
-      tensor: tensor.value,
-      statistic: statistic(),
-      count: steps.value.length,
-      retry: retries.value,
-    }),
-    async ({ wanted: looked, name, generation: of, tensor: index, statistic: shown }, abort) => {
-      if (!looked || name === undefined || index < 0) return;
+  const onUnits = makeTensorTasks({ data, tensor, wanted, retries, tasks });
+
+  onUnits(
+    () => ({ statistic: statistic(), count: steps.value.length }),
+    async ({ name, generation: of, tensor: index, statistic: shown }, abort) => {
       const before = unitHistory.value;
       if (before.status !== "ready" || before.value.tensor !== index) {
         unitHistory.value = { status: "loading" };
@@ -81,9 +75,7 @@ export function createUnitData(options) {
         value: together(index, shown, own, peaks ?? own),
       };
     },
-    (message) => {
-      unitHistory.value = { status: "error", message };
-    },
+    failIn(unitHistory),
   );
 
   /**
@@ -118,18 +110,14 @@ export function createUnitData(options) {
     return made;
   }
 
-  tasks.onChange(
-    () => ({
-      wanted: wanted() && wantsParts(),
-      name: current.value?.name,
-      generation: generation.value,
-      tensor: tensor.value,
-      step: step.value,
-      retry: retries.value,
-    }),
-    async ({ wanted: looked, name, generation: of, tensor: index, step: at }, abort) => {
+  const wantsOne = () => wanted() && wantsParts();
+  const onUnit = makeTensorTasks({ data, tensor, wanted: wantsOne, retries, tasks });
+
+  onUnit(
+    () => ({ step: step.value }),
+    async ({ name, generation: of, tensor: index, step: at }, abort) => {
       const info = current.value?.info;
-      if (!looked || !info || name === undefined || at === undefined || index < 0) return;
+      if (!info || at === undefined) return;
       const parts = partsOf(info, index);
       const [activation, weight] = await Promise.all(
         [parts.activation, parts.weight].map((one) =>
@@ -139,9 +127,7 @@ export function createUnitData(options) {
       if (abort.aborted) return;
       unitParts.value = { status: "ready", value: { activation, weight, step: at } };
     },
-    (message) => {
-      unitParts.value = { status: "error", message };
-    },
+    failIn(unitParts),
   );
   return { unitHistory, unitParts };
 }

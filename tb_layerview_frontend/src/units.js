@@ -192,7 +192,7 @@ export function summary(all, at, plural, name) {
     const start = always === silent ? "all of them" : always ? formatCount(always) : "none of them";
     return `${of} (${formatShare(silent / all.length)}), ${start} since the first step`;
   }
-  return ever ? `${of}; ${formatCount(ever)} at other steps` : `${of}, nor at any other`;
+  return ever ? `${of}; ${formatCount(ever)} at other steps` : `${of}, none at any other`;
 }
 
 /**

@@ -9,16 +9,7 @@ import {
   knownSteps,
   typicalMagnitude,
 } from "../src/bands.js";
-
-/** @param {[number, number, number][]} bins lower, upper, count */
-function histogram(...bins) {
-  return {
-    lower: Float64Array.from(bins, ([lower]) => lower),
-    upper: Float64Array.from(bins, ([, upper]) => upper),
-    counts: Float64Array.from(bins, ([, , count]) => count),
-    total: bins.reduce((sum, [, , count]) => sum + count, 0),
-  };
-}
+import { histogram } from "./fixtures.js";
 
 /** @param {Partial<Record<(typeof BAND_STATISTICS)[number], number[]>>} given @param {number} steps */
 function columns(given, steps) {

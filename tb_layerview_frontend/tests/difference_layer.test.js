@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 
+import { toUnit } from "../src/colour.js";
 import { Columns } from "../src/columns.js";
 import { withCompared } from "../src/compared_curve.js";
 import { makeDifferenceLayer, rowsByParting } from "../src/difference_layer.js";
@@ -49,16 +50,17 @@ function makeRun(rms, steps) {
  * @param {import("../src/run_data.js").Run} a
  * @param {import("../src/run_data.js").Run} b
  * @param {number[]} matched
+ * @param {{transform?: "log" | "linear", rowScales?: boolean}} [how]
  */
-function compare(a, b, matched) {
+function compare(a, b, matched, { transform, rowScales = false } = {}) {
   const { partner } = matchTensors(a.info, b.info);
   const pairing = { a, b, partner, matched: Int32Array.from(matched) };
-  const layer = makeDifferenceLayer(
-    pairing,
-    "activation",
-    statisticOf("rms", "activation"),
-    undefined,
-  );
+  const layer = makeDifferenceLayer(pairing, {
+    kind: "activation",
+    statistic: statisticOf("rms", "activation"),
+    transform: transform ?? "",
+    rowScales,
+  });
   const rows = visibleRows(a.tree, {
     tensors: a.info.tensors,
     kinds: ["activation"],
@@ -80,6 +82,33 @@ test("a row draws the largest difference of its tensors, one to 0 beyond the col
   expect(drawn.slice(0, 2)).toEqual([0, 2]);
   expect(drawn[2]).toBeLessThan(layer.scale.low);
   expect(layer.seriesOf(rows[3])).toBeNull();
+});
+
+test("with a scale for each row, one that hardly differs shows its own course", () => {
+  const wide = makeRun({ one: Array(200).fill(1), two: Array(200).fill(1) }, [
+    ...Array(200).keys(),
+  ]);
+  const course = (/** @type {number} */ most) =>
+    wide.history.steps.map((i) => 2 ** ((most * i) / 199));
+  const other = makeRun({ one: course(16), two: course(0.8) }, wide.history.steps);
+  const shared = compare(wide, other, wide.history.steps);
+  const own = compare(wide, other, wide.history.steps, { rowScales: true });
+  expect(shared.rows.map((row) => shared.layer.scaleOf(row).high)).toEqual([20, 20]);
+  expect(own.rows.map((row) => own.layer.scaleOf(row).high)).toEqual([20, 1]);
+  expect(own.layer.scale.high).toBe(20);
+  // What is drawn does not depend on the scale.
+  expect(own.layer.seriesOf(own.rows[0])).toEqual(shared.layer.seriesOf(shared.rows[0]));
+});
+
+test("logarithmic colours tell small differences apart, to both sides of 0", () => {
+  const log = compare(a, b, [0, 1, 2], { transform: "log" }).layer.scale;
+  expect(log).toMatchObject({ transform: "symlog", diverging: true, low: -log.high });
+  expect(toUnit(log, 0)).toBe(0.5);
+  const linear = compare(a, b, [0, 1, 2]).layer.scale;
+  expect(toUnit(log, log.high / 50) - 0.5).toBeGreaterThan(
+    2 * (toUnit(linear, log.high / 50) - 0.5),
+  );
+  expect(toUnit(log, -log.high)).toBeCloseTo(0);
 });
 
 test("a cell says both values, the ratio's logarithm, B's own step and since when they part", () => {

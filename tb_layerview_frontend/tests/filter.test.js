@@ -20,7 +20,10 @@ const subjects = [
 
 /** @param {string} text */
 const found = (text) => {
-  const filter = compileFilter(text);
+  const filter = compileFilter(
+    text,
+    subjects.map(({ className }) => className),
+  );
   return subjects.flatMap((one, i) => (!filter || filter(one) ? [i] : []));
 };
 
@@ -73,6 +76,13 @@ describe("a filter", () => {
 
   test("finds a class alone, and layers that have a kind", () => {
     expect(found("class:conv2d")).toEqual([0, 1]);
+    expect(found("class:NORM")).toEqual([2]);
+    expect(found("class:conv2")).toEqual([0, 1, 3]);
+    expect(found("class:trans,dens")).toEqual([3, 4]);
+    expect(found("-class:conv")).toEqual([2, 4]);
+    expect(found("class:conv*")).toEqual([0, 1, 3]);
+    expect(found("class:?onv2D")).toEqual([0, 1]);
+    expect(found("class:*nv2")).toEqual([]);
     expect(found("class:Conv2D*")).toEqual([0, 1, 3]);
     expect(found("kind:gradient")).toEqual([0, 1]);
     expect(found("-kind:weight")).toEqual([2, 3, 4]);

@@ -24,3 +24,13 @@ export function numbersOf(listed) {
 export function buffer(bytes) {
   return Uint8Array.from(bytes).buffer;
 }
+
+/** @param {[number, number, number][]} bins lower, upper, count */
+export function histogram(...bins) {
+  return {
+    lower: Float64Array.from(bins, ([lower]) => lower),
+    upper: Float64Array.from(bins, ([, upper]) => upper),
+    counts: Float64Array.from(bins, ([, , count]) => count),
+    total: bins.reduce((sum, [, , count]) => sum + count, 0),
+  };
+}

@@ -23,6 +23,12 @@ test("no two numbers of an axis read the same", () => {
   expect(formatTicks([0.7, 0.75, 0.8])).toEqual(["0.7", "0.75", "0.8"]);
   expect(formatTicks([10, 10.5, 11])).toEqual(["10", "10.5", "11"]);
   expect(formatTicks([0.1, 1, 10])).toEqual(["0.1", "1", "10"]);
+  expect(formatTicks([0.06245, 0.0625, 0.06255], formatValue)).toEqual([
+    "0.06245",
+    "0.0625",
+    "0.06255",
+  ]);
+  expect(formatTicks([0.25, 1.25, 2.25], formatValue)).toEqual(["0.25", "1.25", "2.25"]);
 });
 
 test("exact values have the digits that float16 and float32 keep", () => {

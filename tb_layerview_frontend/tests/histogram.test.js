@@ -10,16 +10,7 @@ import {
   shareBelow,
 } from "../src/histogram.js";
 import { makeValueAxis } from "../src/value_axis.js";
-
-/** @param {[number, number, number][]} bins lower, upper, count */
-function histogram(...bins) {
-  return {
-    lower: Float64Array.from(bins, ([lower]) => lower),
-    upper: Float64Array.from(bins, ([, upper]) => upper),
-    counts: Float64Array.from(bins, ([, , count]) => count),
-    total: bins.reduce((sum, [, , count]) => sum + count, 0),
-  };
-}
+import { histogram } from "./fixtures.js";
 
 const unit = makeValueAxis([0, 10], "linear");
 

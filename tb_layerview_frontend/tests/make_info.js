@@ -1,4 +1,23 @@
-/** What a run logs, for tests of what compares two of them. */
+/** What a run logs, for tests. */
+
+/**
+ * A tensor that a run logs.
+ * @param {number} layer
+ * @param {string} kind
+ * @param {string} name
+ * @param {number[]} shape
+ * @param {number} call
+ * @returns {import("../src/api.js").Tensor}
+ */
+export const makeTensor = (layer, kind, name, shape = [1], call = 0) => ({
+  layer,
+  call,
+  kind: /** @type {import("../src/api.js").Kind} */ (kind),
+  name,
+  shape,
+  dtype: "float32",
+  axes: [],
+});
 
 /**
  * @param {Record<string, [string, string, number[], number?][]>} layers by path, the kind, name, shape and call of each tensor
@@ -10,15 +29,7 @@ export function makeInfo(layers) {
     run: "run",
     layers: paths.map((path) => ({ path, class_name: "", inputs: [] })),
     tensors: paths.flatMap((path, layer) =>
-      layers[path].map(([kind, name, shape, call = 0]) => ({
-        layer,
-        call,
-        kind: /** @type {import("../src/api.js").Kind} */ (kind),
-        name,
-        shape,
-        dtype: "float32",
-        axes: [],
-      })),
+      layers[path].map(([kind, name, shape, call]) => makeTensor(layer, kind, name, shape, call)),
     ),
     probe: null,
     notes: [],

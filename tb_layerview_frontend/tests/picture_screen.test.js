@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 
 import { layOut } from "../src/picture_layout.js";
-import { transformOf, unitRects } from "../src/picture_screen.js";
+import { isInside, transformOf, unitRects } from "../src/picture_screen.js";
 
 const space = { width: 400, height: 400, ratio: 1 };
 const none = { row: null, column: null, panelRow: null, panelColumn: null, choosers: [] };
@@ -42,4 +42,19 @@ test("a unit across or down is a column or a row of each panel", () => {
 test("a unit of a vector is its cell", () => {
   const { found } = rects({ column: 0 }, [7], 4);
   expect(found).toHaveLength(1);
+});
+
+test("what is on the screen as a whole is there, and what is larger than it where it fills it", () => {
+  const rect = (/** @type {number} */ x, /** @type {number} */ width) => ({
+    x,
+    y: 0,
+    width,
+    height: 9,
+  });
+  expect(isInside(rect(90, 10), 100, 100)).toBe(true);
+  expect(isInside(rect(91, 10), 100, 100)).toBe(false);
+  expect(isInside(rect(-1, 10), 100, 100)).toBe(false);
+  expect(isInside(rect(90, 10), 100, 8)).toBe(true);
+  expect(isInside(rect(-200, 400), 100, 100)).toBe(true);
+  expect(isInside(rect(60, 400), 100, 100)).toBe(false);
 });

@@ -41,6 +41,10 @@ describe("the range of the colours", () => {
     expect(high).toBeCloseTo(0.99);
     expect(rangeOverAllSteps([histogram(0, 0)], [5, 6])).toEqual([5, 6]);
     expect(rangeOverAllSteps(null, [5, 6])).toEqual([5, 6]);
+    // A percentile lies somewhere in its bin, which may be wider than what there is.
+    expect(rangeOverAllSteps([histogram(0, 1)], [5, 6], [0.25, 0.75])).toEqual([0.25, 0.75]);
+    expect(rangeOverAllSteps([histogram(0, 1)], [5, 6], [-9, 9])[1]).toBeCloseTo(0.99);
+    expect(rangeOverAllSteps([histogram(0, 1)], [0.5, 0.5], [0.5, 0.5])).toEqual([0.5, 0.5]);
   });
 
   test("by hand is read as typed, or says what is wrong", () => {

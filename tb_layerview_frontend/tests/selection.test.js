@@ -10,18 +10,7 @@ import {
   shownKinds,
   tensorForRow,
 } from "../src/selection.js";
-
-/** @param {number} layer @param {string} kind @param {string} name @param {number[]} shape */
-const tensor = (layer, kind, name, shape = [1]) =>
-  /** @type {import("../src/api.js").Tensor} */ ({
-    layer,
-    call: 0,
-    kind,
-    name,
-    shape,
-    dtype: "float32",
-    axes: [],
-  });
+import { makeTensor as tensor } from "./make_info.js";
 
 const tensors = [
   tensor(0, "activation", "output", [32, 8, 8, 1]),

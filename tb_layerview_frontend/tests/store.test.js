@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { createStore } from "../src/store.js";
 import { readViewState } from "../src/view_state.js";
 import { bytesOf, fixtures } from "./fixtures.js";
+import { makeInfo } from "./make_info.js";
 
 /**
  * A log as the server knows it; a test changes it as a training would. What is asked stands in `asked`, and `hold` keeps
@@ -44,24 +45,13 @@ function makeServer() {
         };
       case "/run":
         return {
+          ...makeInfo({
+            dense: [
+              ["activation", "output", [3, 8]],
+              ["weight", "kernel", [3, 8]],
+            ],
+          }),
           run: query.get("run"),
-          layers: [{ path: "dense", class_name: "Dense", inputs: [] }],
-          tensors: ["activation", "weight"].map((kind) => ({
-            layer: 0,
-            call: 0,
-            kind,
-            name: kind === "weight" ? "kernel" : "output",
-            shape: [3, 8],
-            dtype: "float32",
-            axes: [],
-          })),
-          probe: null,
-          notes: [],
-          schedule: "",
-          software: "",
-          folder: "",
-          hidden: "",
-          cost: null,
         };
       case "/steps":
         return {
@@ -106,6 +96,8 @@ function makeServer() {
               : [],
           ),
         };
+      case "/course":
+        return { steps: server.steps, measure: "rms", values: [], compared: {}, held: [] };
       case "/tensor":
         return {
           step: Number(query.get("step")),
@@ -333,6 +325,22 @@ test("scalars tell a value that is missing from one that is not a number", async
   expect([...(history?.absent.loss ?? [])]).toEqual([0, 1, 0]);
 });
 
+test("the extremes of the selected tensor are those of all its steps, and of later ones", async () => {
+  const store = await open("");
+  const extremes = () => {
+    const { value } = store.histograms;
+    return value.status === "ready" ? value.value.extremes : null;
+  };
+  // The server's smallest and largest element at a step are the step's number.
+  await vi.waitFor(() => expect(extremes()).toEqual([server.steps[0], server.steps.at(-1)]));
+  server.steps = [...server.steps, 1000];
+  await store.poll();
+  await vi.waitFor(() => expect(extremes()).toEqual([server.steps[0], 1000]));
+  expect(server.asked.some((url) => url.includes("tensor=") && !url.includes("since=0"))).toBe(
+    true,
+  );
+});
+
 test("neighbouring steps are fetched ahead", async () => {
   await open("#p.layerview.step=10");
   await vi.waitFor(() => {
@@ -435,9 +443,45 @@ test("findings are known when the run appears, and again when it grows or a thre
   store.view.thresholds.value = ["non_finite.patience:2"];
   await vi.waitFor(() => expect(asked().length).toBe(2));
   expect(asked()[1]).toBe("/findings?run=new&threshold=non_finite.patience%3A2");
+  // What is found with the usual ones is known already, and told beside it.
+  await vi.waitFor(() => expect(store.found.value.usual?.length).toBe(2));
   server.steps = [0, 10, 20, 30];
   await store.poll();
-  await vi.waitFor(() => expect(asked().length).toBe(3));
+  await vi.waitFor(() => expect(asked().length).toBe(4));
+  expect(asked()[3]).toBe("/findings?run=new");
+});
+
+test("a threshold that the server does not take leaves what was found, and says why", async () => {
+  server.brokenFrom = 10;
+  const store = await open("#p.layerview.step=0");
+  server.fail = (url) =>
+    url.searchParams.has("threshold")
+      ? new Response('{"error": "It must be a whole number."}', { status: 400 })
+      : undefined;
+  store.view.thresholds.value = ["non_finite.patience:1.5"];
+  await vi.waitFor(() => expect(store.found.value.problem).toBe("It must be a whole number."));
+  expect(store.found.value.findings.length).toBe(2);
+  store.view.thresholds.value = [];
+  await vi.waitFor(() => expect(store.found.value.problem).toBe(""));
+});
+
+test("a finding is shown where it is, with its course, and its replay is another run", async () => {
+  server.brokenFrom = 10;
+  const store = await open("#p.layerview.step=0&p.layerview.why=lead");
+  await vi.waitFor(() => expect(store.course.value.status).toBe("ready"));
+  expect(server.asked).toContain("/course?run=new&rule=non_finite&tensor=0");
+  const [, second] = store.found.value.findings;
+  store.showFinding(second);
+  expect(store.view.why.value).toBe("non_finite:1");
+  expect(store.kinds.value).toContain(store.current.value?.info.tensors[1].kind);
+  await vi.waitFor(() =>
+    expect(server.asked).toContain("/course?run=new&rule=non_finite&tensor=1"),
+  );
+  const { layer, kind } = store.view;
+  const was = [layer.value, kind.value];
+  store.showReplay({ ...second, replay: { run: "new/replay", step: 7 } });
+  expect([store.view.run.value, store.view.step.value]).toEqual(["new/replay", 7]);
+  expect([layer.value, kind.value]).toEqual(was);
 });
 
 test("findings that cannot be read leave the rest as it is", async () => {
@@ -458,7 +502,9 @@ test("all that the first map needs is asked for at once", async () => {
   });
   server.hold = (url) => (url.pathname === "/statistics" ? held : undefined);
   const store = createStore(readViewState(""), end.signal);
-  const asked = () => server.asked.filter((url) => url.startsWith("/statistics"));
+  // Those of the selected tensor alone are its picture's.
+  const asked = () =>
+    server.asked.filter((url) => url.startsWith("/statistics") && !url.includes("tensor="));
   await vi.waitFor(() => expect(asked().length).toBe(3));
   letGo();
   await vi.waitFor(() => expect(store.run.value.status).toBe("ready"));

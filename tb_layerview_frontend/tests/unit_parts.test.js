@@ -2,17 +2,7 @@ import { describe, expect, test } from "vitest";
 
 import { planPicture } from "../src/picture.js";
 import { partsOf, planUnit, sliceUnit } from "../src/unit_parts.js";
-
-/** @param {number} layer @param {import("../src/api.js").Kind} kind @param {string} name @param {number[]} shape */
-const tensor = (layer, kind, name, shape) => ({
-  layer,
-  call: 0,
-  kind,
-  name,
-  shape,
-  dtype: "float32",
-  axes: [],
-});
+import { makeTensor as tensor } from "./make_info.js";
 
 const info = /** @type {import("../src/api.js").RunInfo} */ (
   /** @type {unknown} */ ({

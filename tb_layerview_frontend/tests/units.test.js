@@ -149,7 +149,7 @@ describe("silence", () => {
       "4 of 5 units silent at this step (80 %), 1 since the first step",
     );
     expect(summary(found.slice(0, 1), 2, "units", "silent")).toBe(
-      "0 of 1 units silent at this step, nor at any other",
+      "0 of 1 units silent at this step, none at any other",
     );
     expect(summary(found.slice(3), 1, "units", "silent")).toBe(
       "0 of 2 units silent at this step; 2 at other steps",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,28 +11,30 @@ import pytest
 pytest.importorskip("playwright")
 pytest.importorskip("tensorflow")
 
-from playwright.sync_api import Browser, Frame, Page, expect
+from layers_tab import ROOT, open_tab, state_of
+from playwright.sync_api import Frame, Page, expect
 from serving import TensorBoardServer, run_tensorboard
 
 from tb_layerview import LayerReader, LayerWriter, demo
 
 pytestmark = pytest.mark.e2e
 
-AXE = Path(__file__).resolve().parents[2] / "tb_layerview_frontend/node_modules/axe-core/axe.min.js"
+AXE = ROOT / "tb_layerview_frontend/node_modules/axe-core/axe.min.js"
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]
 STEPS, FIRST_NAN = 30, 20
 
-# What is in the address, what is waited for, and what is clicked then.
+# What is waited for, what is in the address, and what is clicked then.
 SCREENS = {
-    "picture": ("run=demo", "picture-canvas", ""),
-    "distribution": ("run=demo&p.layerview.panel=distribution", "panel-distribution", ""),
-    "units": ("run=demo&p.layerview.panel=units&p.layerview.unit=1", "unit-side", ""),
-    "numbers": ("run=demo&p.layerview.panel=numbers", "numbers", ""),
-    "findings": ("run=broken", "lead-finding", "all-findings"),
-    "filter without a match": ("run=demo&p.layerview.filter=nothing", "filter-count", ""),
-    "scales": ("run=demo", "picture-canvas", "scales"),
-    "cost": ("run=demo", "picture-canvas", "cost"),
-    "compared": ("run=broken&p.layerview.against=whole", "compare-threshold", ""),
+    "picture": ("picture-canvas", {"run": "demo"}, ""),
+    "distribution": ("panel-distribution", {"run": "demo", "panel": "distribution"}, ""),
+    "units": ("unit-side", {"run": "demo", "panel": "units", "unit": 1}, ""),
+    "numbers": ("numbers", {"run": "demo", "panel": "numbers"}, ""),
+    "findings": ("lead-finding", {"run": "broken"}, "all-findings"),
+    "rules": ("all-rules", {"run": "whole", "why": "rules"}, ""),
+    "filter without a match": ("filter-count", {"run": "demo", "filter": "nothing"}, ""),
+    "scales": ("picture-canvas", {"run": "demo"}, "scales"),
+    "cost": ("picture-canvas", {"run": "demo"}, "cost"),
+    "compared": ("compare-threshold", {"run": "broken", "against": "whole"}, ""),
 }
 
 
@@ -61,32 +62,10 @@ def logdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def server(logdir: Path) -> Iterator[TensorBoardServer]:
-    with run_tensorboard(logdir, "--load_fast=false", "--reload_interval=1") as running:
-        yield running
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A page that fails the test if anything throws in it."""
-    context = browser.new_context(viewport={"width": 1280, "height": 736}, reduced_motion="reduce")
-    page = context.new_page()
-    errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    yield page
-    context.close()
-    assert not errors
-
-
-def _open(page: Page, server: TensorBoardServer, state: str, dark: bool = False) -> Frame:
+def _open(page: Page, server: TensorBoardServer, shown: str, dark: bool = False, **fields: object) -> Frame:
     """Opens the tab anew, with this in the address, and returns its frame."""
     page.goto("about:blank")
-    page.goto(f"{server.url}/?darkMode={'true' if dark else 'false'}#layerview&p.layerview.{state}")
-    handle = page.wait_for_selector("iframe[src*='plugin_entry']", state="attached", timeout=30_000)
-    frame = handle.content_frame()
-    assert frame is not None
-    return frame
+    return open_tab(page, server, shown, dark, **fields)
 
 
 def _violations(frame: Frame, axe: str) -> list[str]:
@@ -109,11 +88,9 @@ def test_axe_finds_nothing_serious_on_any_screen(
     page: Page, server: TensorBoardServer, axe: str, width: int, height: int, dark: bool
 ) -> None:
     page.set_viewport_size({"width": width, "height": height})
-    page.emulate_media(color_scheme="dark" if dark else "light")
     found = {}
-    for name, (state, there, opened) in SCREENS.items():
-        frame = _open(page, server, state, dark)
-        expect(frame.get_by_test_id(there).first).to_be_visible(timeout=30_000)
+    for name, (shown, fields, opened) in SCREENS.items():
+        frame = _open(page, server, shown, dark, **fields)
         if opened:
             frame.get_by_test_id(opened).click()
             expect(frame.get_by_test_id(opened)).to_have_attribute("aria-expanded", "true")
@@ -125,22 +102,15 @@ def test_axe_finds_nothing_serious_on_any_screen(
 
 def test_axe_finds_nothing_serious_where_there_is_no_run(page: Page, axe: str, tmp_path: Path) -> None:
     with run_tensorboard(tmp_path, "--load_fast=false") as server:
-        frame = _open(page, server, "run=")
-        expect(frame.get_by_test_id("empty-state")).to_be_visible(timeout=30_000)
+        frame = _open(page, server, "empty-state")
         assert not _violations(frame, axe)
 
 
 def test_axe_sees_a_fault_where_there_is_one(page: Page, server: TensorBoardServer, axe: str) -> None:
-    frame = _open(page, server, "run=demo")
-    expect(frame.get_by_test_id("picture-canvas")).to_be_visible(timeout=30_000)
+    frame = _open(page, server, "picture-canvas", run="demo")
     frame.get_by_test_id("run-picker").evaluate("select => select.removeAttribute('aria-label')")
     frame.locator(".lv-run").evaluate("label => label.replaceWith(...label.querySelectorAll('select'))")
     assert any("select-name" in violation for violation in _violations(frame, axe))
-
-
-def _state(page: Page) -> dict[str, str]:
-    page.wait_for_timeout(300)  # the address follows a moment later
-    return dict(re.findall(r"p\.layerview\.(\w+)=([^&]*)", page.evaluate("location.hash")))
 
 
 def _tab_to(page: Page, frame: Frame, selector: str) -> None:
@@ -166,14 +136,14 @@ def _tab_to(page: Page, frame: Frame, selector: str) -> None:
 def test_from_opening_to_a_value_and_the_next_finding_by_keyboard(
     page: Page, server: TensorBoardServer, logdir: Path
 ) -> None:
-    frame = _open(page, server, "run=broken&p.layerview.layer=first&p.layerview.step=3")
+    frame = _open(page, server, "tensor-picture", run="broken", layer="first", step=3)
     picture = frame.get_by_test_id("tensor-picture")
     expect(picture).to_have_attribute("data-step", "3", timeout=30_000)
 
     _tab_to(page, frame, "[data-testid=step-slider]")
     page.keyboard.press("ArrowRight")
     expect(picture).to_have_attribute("data-step", "4")
-    assert _state(page)["step"] == "4"
+    assert state_of(page)["step"] == "4"
 
     _tab_to(page, frame, "[data-testid=scales]")
     page.keyboard.press("Enter")
@@ -189,7 +159,7 @@ def test_from_opening_to_a_value_and_the_next_finding_by_keyboard(
 
     page.keyboard.press("n")
     expect(picture).to_have_attribute("data-step", str(FIRST_NAN))
-    state = _state(page)
+    state = state_of(page)
     assert (state["layer"], state["step"]) == ("later", str(FIRST_NAN))
 
     _tab_to(page, frame, "[role=tree]")
@@ -198,8 +168,8 @@ def test_from_opening_to_a_value_and_the_next_finding_by_keyboard(
 
     _tab_to(page, frame, "[data-testid=slice-example]")
     page.keyboard.press("ArrowRight")
-    assert _state(page)["at"] == "example%3A1"
-    assert _state(page)["step"] == str(FIRST_NAN)
+    assert state_of(page)["at"] == "example:1"
+    assert state_of(page)["step"] == str(FIRST_NAN)
 
     _tab_to(page, frame, "[data-testid=picture]")
     expect(picture).not_to_have_class(re.compile("lv-pending"))
@@ -212,7 +182,7 @@ def test_from_opening_to_a_value_and_the_next_finding_by_keyboard(
     run = LayerReader(logdir).run("broken")
     array = run.values(run.tensor("first"), FIRST_NAN).array
     assert float(readout.get_attribute("data-value") or "nan") == float(array[tuple(index)])
-    assert _state(page)["step"] == str(FIRST_NAN)
+    assert state_of(page)["step"] == str(FIRST_NAN)
     page.keyboard.press("Escape")
     expect(readout).not_to_have_attribute("data-index", re.compile("."))
     page.keyboard.press("Escape")
@@ -220,15 +190,15 @@ def test_from_opening_to_a_value_and_the_next_finding_by_keyboard(
 
 
 def test_a_layer_alone_in_the_address_shows_its_first_tensor(page: Page, server: TensorBoardServer) -> None:
-    frame = _open(page, server, "run=demo&p.layerview.layer=hidden")
+    frame = _open(page, server, "layer-row", run="demo", layer="hidden")
     expect(frame.get_by_test_id("tensor-activation-output")).to_have_attribute("aria-pressed", "true", timeout=30_000)
     expect(frame.locator("[data-testid=layer-row][aria-selected=true]")).to_have_attribute("data-path", "hidden")
-    state = _state(page)
+    state = state_of(page)
     assert (state["layer"], state["kind"], state["name"]) == ("hidden", "activation", "output")
 
 
 def test_a_unit_chosen_in_units_is_outlined_in_the_picture(page: Page, server: TensorBoardServer) -> None:
-    frame = _open(page, server, "run=broken&p.layerview.layer=first&p.layerview.unit=2")
+    frame = _open(page, server, "readout", run="broken", layer="first", unit=2)
     expect(frame.get_by_test_id("readout")).to_contain_text("channel 2 is outlined", timeout=30_000)
     # Where the overlay is painted: 4 panels side by side or 2 × 2, of which the third has a frame and nothing else has.
     box = (

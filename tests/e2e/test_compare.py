@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import urllib.parse
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +13,7 @@ import pytest
 pytest.importorskip("playwright")
 pytest.importorskip("tensorflow")
 
+from layers_tab import box_of, number, open_tab, state_of
 from playwright.sync_api import Frame, Page, expect
 from serving import TensorBoardServer, run_tensorboard
 
@@ -53,27 +52,9 @@ def logdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def server(logdir: Path) -> Iterator[TensorBoardServer]:
-    with run_tensorboard(logdir, "--load_fast=false", "--reload_interval=1") as running:
-        yield running
-
-
 def _open(page: Page, server: TensorBoardServer, run: str, **fields: object) -> Frame:
-    """Opens the tab with these fields in the address and returns its frame when the map is there."""
-    state = "".join(f"&p.layerview.{name}={urllib.parse.quote(str(value), safe='')}" for name, value in fields.items())
-    page.goto(f"{server.url}/#layerview&p.layerview.run={run}{state}")
-    handle = page.wait_for_selector("iframe[src*='plugin_entry']", state="attached", timeout=30_000)
-    frame = handle.content_frame()
-    assert frame is not None
-    expect(frame.get_by_test_id("layer-row").first).to_be_visible(timeout=30_000)
-    return frame
-
-
-def _state(page: Page) -> dict[str, str]:
-    """What the address says: the field's name and its value."""
-    found = re.findall(r"p\.layerview\.(\w+)=([^&]*)", page.evaluate("location.hash"))
-    return {name: urllib.parse.unquote(value) for name, value in found}
+    """Opens the tab on a run and returns its frame when the map is there."""
+    return open_tab(page, server, "layer-row", run=run, **fields)
 
 
 def _rms(run: Run, layer: str, kind: str, step: int) -> float:
@@ -84,16 +65,11 @@ def _rms(run: Run, layer: str, kind: str, step: int) -> float:
 
 def _hover_cell(page: Page, frame: Frame, layer: str, step: int) -> str:
     """Points at a layer and a step of the activations' map, and returns what it says there."""
-    layer_map = frame.get_by_test_id("map-activation").bounding_box()
-    row = frame.locator(f"[data-testid=layer-row][data-path='{layer}']").bounding_box()
-    assert layer_map is not None and row is not None
+    layer_map = box_of(frame.get_by_test_id("map-activation"))
+    row = box_of(frame.locator(f"[data-testid=layer-row][data-path='{layer}']"))
     x = layer_map["x"] + (step + 0.5) / STEPS * layer_map["width"]
     page.mouse.move(x, row["y"] + row["height"] / 2)
     return frame.get_by_role("tooltip").inner_text()
-
-
-def _number(text: str) -> float:
-    return float(text.replace("−", "-").replace(",", ""))
 
 
 @pytest.mark.parametrize(("layer", "step"), [("second", 5), ("second", 30), ("third", 30), ("first", 39)])
@@ -101,7 +77,7 @@ def test_a_cell_of_the_difference_map_says_log2_of_the_ratio(
     page: Page, server: TensorBoardServer, logdir: Path, layer: str, step: int
 ) -> None:
     frame = _open(page, server, "a", against="b", spacing="even")
-    expect(frame.get_by_test_id("compare-threshold")).to_contain_text("|log2(B / A)| above 0.25")
+    expect(frame.get_by_test_id("compare-threshold")).to_contain_text("|log2(B / A)| is above 0.25")
     said = _hover_cell(page, frame, layer, step)
     reader = LayerReader(logdir)
     a, b = (_rms(reader.run(name), layer, "activation", step) for name in ("a", "b"))
@@ -109,7 +85,7 @@ def test_a_cell_of_the_difference_map_says_log2_of_the_ratio(
     found = re.search(r"log2\(B / A\) (\S+)", said)
     assert found is not None
     # Values are kept in float16 and three digits stand on the screen.
-    assert _number(found[1]) == pytest.approx(np.log2(b / a), abs=6e-3)
+    assert number(found[1]) == pytest.approx(np.log2(b / a), abs=6e-3)
 
 
 def test_what_parts_first_stands_first_and_says_since_when(page: Page, server: TensorBoardServer) -> None:
@@ -121,7 +97,7 @@ def test_what_parts_first_stands_first_and_says_since_when(page: Page, server: T
     expect(rows.nth(1)).to_contain_text(f"from {THIRD_PARTS}")
     expect(rows.nth(2)).to_contain_text("together")
     page.wait_for_timeout(400)
-    assert _state(page)["order"] == "part"
+    assert state_of(page)["order"] == "part"
     frame.get_by_test_id("order").select_option("model")
     expect(rows.nth(0)).to_contain_text("first")
 
@@ -142,15 +118,15 @@ def test_a_training_and_its_evaluation_pair_by_themselves_with_different_inputs(
     expect(suggested).to_have_text(["demo/evaluate (different inputs: compare distributions)"])
     picker.select_option("demo/evaluate")
     said = frame.get_by_test_id("compare-inputs")
-    expect(said).to_contain_text("different inputs: compare distributions")
     expect(said).to_contain_text("The probes differ")
+    expect(said).to_contain_text("Only distributions compare")
     offer = frame.get_by_test_id("compare-offer")
     expect(offer).to_have_attribute("data-offered", "false")
-    expect(offer).to_contain_text("The probes differ")
+    expect(offer).to_contain_text("different inputs")
     expect(frame.get_by_test_id("compare-histograms")).to_be_visible()
     expect(frame.get_by_test_id("compare-picture-a")).to_have_count(0)
     page.wait_for_timeout(400)
-    assert _state(page)["against"] == "demo/evaluate"
+    assert state_of(page)["against"] == "demo/evaluate"
     frame.get_by_test_id("kind-gradient").click()
     expect(frame.get_by_test_id("map-gradient")).to_contain_text("B logs no gradient to compare with.")
 
@@ -182,8 +158,7 @@ def test_the_difference_picture_holds_b_minus_a(
         np.asarray(run.values(run.tensor("third", kind="weight"), step).array, np.float64)
         for run in (reader.run("a"), reader.run("b"))
     )
-    box = picture.bounding_box()
-    assert box is not None
+    box = box_of(picture)
     readout, seen = frame.get_by_test_id("compare-readout"), {}
     for row in range(6):
         for column in range(5):
@@ -219,7 +194,7 @@ def test_the_statistics_of_both_runs_stand_side_by_side(page: Page, server: Tens
         cell = table.locator(f"[data-side='{side}'] [data-statistic='rms']")
         expect(cell).not_to_be_empty()
         exact = run.digest(run.tensor("third", kind="activation"), 30).rms
-        assert _number(cell.get_attribute("title") or "nan") == pytest.approx(exact, rel=1e-5)
+        assert number(cell.get_attribute("title") or "nan") == pytest.approx(exact, rel=1e-5)
         expect(frame.get_by_test_id("compare-course")).to_contain_text(f"{side} {exact:.3g}")
 
 
@@ -240,7 +215,7 @@ def test_two_steps_of_one_run_compare_and_change_places(page: Page, server: Tens
     expect(frame.get_by_test_id("step-number")).to_have_value("3")
     expect(frame.get_by_test_id("compare-step")).to_have_value("39")
     page.wait_for_timeout(400)
-    assert (_state(page)["step"], _state(page)["againstStep"]) == ("3", "39")
+    assert (state_of(page)["step"], state_of(page)["againstStep"]) == ("3", "39")
     frame.get_by_test_id("compare-end").click()
     expect(frame.get_by_test_id("compare-bar")).to_have_count(0)
 
@@ -278,3 +253,10 @@ def test_a_run_that_is_missing_is_said_and_compared_when_it_appears(page: Page, 
         shutil.rmtree(tmp_path / "b")
         expect(frame.get_by_test_id("compare-bar")).to_contain_text("TensorBoard no longer has the run", timeout=40_000)
         expect(frame.get_by_test_id("layer-row").first).to_contain_text(f"from {SECOND_PARTS}")
+
+
+def test_pictures_and_charts_of_both_runs_fit_a_small_laptops_screen(page: Page, server: TensorBoardServer) -> None:
+    page.set_viewport_size({"width": 1280, "height": 736})
+    frame = _open(page, server, "a", against="b", layer="third", kind="weight", name="kernel", step=30)
+    expect(frame.get_by_test_id("compare-picture-a")).to_be_visible()
+    expect(frame.get_by_test_id("compare-histograms")).to_be_in_viewport(ratio=1)

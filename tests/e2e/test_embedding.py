@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import http.server
-import os
 import re
 import sys
 import threading
@@ -17,6 +16,7 @@ import pytest
 
 pytest.importorskip("playwright")
 
+from layers_tab import OTHER_PYTHON, state_of, tab_within
 from playwright.sync_api import Frame, Page, expect
 from serving import run_tensorboard
 
@@ -24,9 +24,6 @@ from tb_layerview import LayerWriter
 
 pytestmark = pytest.mark.e2e
 
-ROOT = Path(__file__).resolve().parents[2]
-# The other stack's interpreter, for its TensorBoard.
-OTHER_PYTHON = Path(os.environ.get("ESTIMATOR_STACK", ROOT / ".venv-estimator" / "bin" / "python"))
 FLAGS = ("--load_fast=false", "--reload_interval=1")
 
 
@@ -40,18 +37,9 @@ def logdir(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def _tab(frame: Frame | Page) -> Frame:
+def _tab(place: Frame | Page) -> Frame:
     """The tab's own frame within TensorBoard's page, when a picture is painted."""
-    handle = frame.wait_for_selector("iframe[src*='plugin_entry']", state="attached", timeout=30_000)
-    tab = handle.content_frame()
-    assert tab is not None
-    expect(tab.get_by_test_id("picture-canvas")).to_be_visible(timeout=30_000)
-    return tab
-
-
-def _address(frame: Frame | Page) -> dict[str, str]:
-    """What the address of TensorBoard's page says: the field's name and its value."""
-    return dict(re.findall(r"p\.layerview\.(\w+)=([^&]*)", frame.evaluate("location.hash")))
+    return tab_within(place, "picture-canvas")
 
 
 def test_the_tab_recovers_when_the_server_comes_back(page: Page, logdir: Path) -> None:
@@ -96,7 +84,7 @@ def test_the_tab_works_under_a_path_prefix(page: Page, logdir: Path, python: str
         expect(tab.get_by_test_id("step-number")).to_have_value("3")
         page.wait_for_timeout(400)
         assert urllib.parse.urlsplit(page.url).path == "/proxy/6006/"
-        assert _address(page)["step"] == "3"
+        assert state_of(page)["step"] == "3"
         page.reload()
         expect(_tab(page).get_by_test_id("step-number")).to_have_value("3")
 
@@ -139,8 +127,7 @@ def test_the_tab_works_in_a_notebooks_frame(
         tab = _tab(outer)
         tab.get_by_test_id("step-slider").fill("3")
         expect(tab.get_by_test_id("step-number")).to_have_value("3")
-        page.wait_for_timeout(400)
-        assert _address(outer)["step"] == "3"
+        assert state_of(outer)["step"] == "3"
         assert "#" not in page.url, "the notebook's own address is not ours"
         buttons = tab.get_by_role("button", name=re.compile("copy", re.IGNORECASE))
         for button in buttons.all():

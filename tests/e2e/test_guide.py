@@ -6,7 +6,6 @@ import json
 import os
 import re
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +16,14 @@ pytest.importorskip("playwright")
 pytest.importorskip("tensorflow")
 
 import guide_trainings as trainings
-from playwright.sync_api import Browser, Frame, Locator, Page, expect
-from serving import run_tensorboard
+from layers_tab import OTHER_PYTHON, PICTURES, ROOT, box_of, number, open_tab, state_of
+from playwright.sync_api import Frame, Locator, Page, expect
+from serving import TensorBoardServer, run_tensorboard
 
 from tb_layerview import LayerReader
 
 pytestmark = pytest.mark.e2e
 
-ROOT = Path(__file__).resolve().parents[2]
-# `make pictures` has the tests renew those of the documents.
-PICTURES = ROOT / ("docs" if os.environ.get("UPDATE_PICTURES") else "build") / "pictures"
-OTHER_PYTHON = Path(os.environ.get("ESTIMATOR_STACK", ROOT / ".venv-estimator" / "bin" / "python"))
 GUIDE = (ROOT / "docs" / "guide.md").read_text(encoding="utf-8")
 SECTIONS = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", GUIDE, re.MULTILINE | re.DOTALL))
 
@@ -80,25 +76,24 @@ class Walk:
 
     def state(self) -> dict[str, str]:
         """What the address says: the field's name and its value."""
-        self.page.wait_for_timeout(300)
-        return dict(re.findall(r"p\.layerview\.(\w+)=([^&]*)", self.page.evaluate("location.hash")))
+        return state_of(self.page)
 
     def statistic(self, name: str) -> float:
         """What the line of statistics shows under a name."""
         cell = self.frame.get_by_test_id("statistics").locator(f"[data-statistic='{name}'] b")
-        return _number(cell.inner_text().removesuffix(" %"))
+        return number(cell.inner_text().removesuffix(" %"))
 
     def map_says(self, kind: str, layer: str, step: int) -> str:
         """Points at a layer and a step of the map and returns what it says there; steps are from 0 on, each logged."""
         last = int(self.frame.get_by_test_id("step-slider").get_attribute("max") or 0)
-        box, row = _box(self.frame.get_by_test_id(f"map-{kind}")), _box(self.row(layer))
+        box, row = box_of(self.frame.get_by_test_id(f"map-{kind}")), box_of(self.row(layer))
         x = box["x"] + (step + 0.5) / (last + 1) * box["width"]
         self.page.mouse.move(x, row["y"] + row["height"] / 2)
         return self.frame.get_by_role("tooltip").inner_text()
 
     def cell(self, row: int, column: int, shape: tuple[int, int]) -> tuple[tuple[int, ...], float]:
         """Points at a cell of a picture of one matrix; the index and the value that are read there."""
-        box = _box(self.frame.get_by_test_id("picture"))
+        box = box_of(self.frame.get_by_test_id("picture"))
         x = box["x"] + (column + 0.5) / shape[1] * box["width"]
         self.page.mouse.move(x, box["y"] + (row + 0.5) / shape[0] * box["height"])
         readout = self.frame.get_by_test_id("readout")
@@ -125,37 +120,11 @@ class Walk:
             assert re.search(".{1,80}?".join(parts), self._seen), f"the guide says {text!r}, the screen never did"
 
 
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A page that fails the test if anything throws in it."""
-    context = browser.new_context(viewport={"width": 1280, "height": 800}, reduced_motion="reduce")
-    page = context.new_page()
-    errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    yield page
-    context.close()
-    assert not errors
-
-
-def _walk(page: Page, url: str, logdir: Path, section: str) -> Walk:
+def _walk(page: Page, server: TensorBoardServer, logdir: Path, section: str) -> Walk:
     """Opens the tab as one finds it; nothing is chosen by the address."""
-    page.goto(f"{url}/#layerview")
-    handle = page.wait_for_selector("iframe[src*='plugin_entry']", state="attached", timeout=30_000)
-    frame = handle.content_frame()
-    assert frame is not None
-    expect(frame.get_by_test_id("layer-row").first).to_be_visible(timeout=30_000)
+    frame = open_tab(page, server, "layer-row")
     expect(frame.get_by_test_id("statistics")).to_be_visible(timeout=30_000)
     return Walk(page, frame, logdir, section)
-
-
-def _box(place: Locator) -> dict[str, float]:
-    box = place.bounding_box()
-    assert box is not None
-    return dict(box)
-
-
-def _number(text: str) -> float:
-    return float(text.replace("−", "-").replace("+", "").replace(",", ""))
 
 
 def _rms(array: Any) -> float:
@@ -166,7 +135,7 @@ def _log2(said: str) -> float:
     """The log2(B / A) that a cell of the difference map says."""
     found = re.search(r"log2\(B / A\) (\S+)", said)
     assert found is not None, said
-    return _number(found[1])
+    return number(found[1])
 
 
 def test_my_loss_is_nan(page: Page, tmp_path: Path) -> None:
@@ -175,7 +144,7 @@ def test_my_loss_is_nan(page: Page, tmp_path: Path) -> None:
     step = next(i for i, outputs in enumerate(features) if (outputs == 0).any())
     zeros = np.argwhere(features[step] == 0)
     with run_tensorboard(tmp_path, "--load_fast=false") as server:
-        walk = _walk(page, server.url, tmp_path, "My loss is NaN")
+        walk = _walk(page, server, tmp_path, "My loss is NaN")
         lead = walk.frame.get_by_test_id("lead-finding")
         expect(lead).to_contain_text(f"Error since step {step}")
         expect(lead).to_contain_text(f"layer 'log' holds {len(zeros)} -inf among its 320 elements")
@@ -206,7 +175,7 @@ def test_accuracy_is_stuck(page: Page, tmp_path: Path) -> None:
     _, model = trainings.accuracy_is_stuck(tmp_path / "training")
     step = trainings.SILENCED_AT
     with run_tensorboard(tmp_path, "--load_fast=false") as server:
-        walk = _walk(page, server.url, tmp_path, "My accuracy is stuck")
+        walk = _walk(page, server, tmp_path, "My accuracy is stuck")
         lead = walk.frame.get_by_test_id("lead-finding")
         expect(lead).to_contain_text(f"Error since step {step}")
         expect(lead).to_contain_text("layer 'hidden_2' is zero in all its 768 elements")
@@ -223,7 +192,7 @@ def test_accuracy_is_stuck(page: Page, tmp_path: Path) -> None:
         expect(walk.frame.get_by_test_id("units-summary")).to_contain_text("24 of 24 units silent on the probe")
         walk.choose("unit-order", "longest silent first")
         canvas = walk.frame.locator("[data-chart=units]")
-        box = _box(canvas)
+        box = box_of(canvas)
         canvas.click(position={"x": (step + 0.5) / len(run.steps) * box["width"], "y": box["height"] - 4})
         expect(walk.frame.get_by_test_id("step-number")).to_have_value(str(step))
         side = walk.frame.get_by_test_id("unit-side")
@@ -257,7 +226,7 @@ def test_run_b_is_worse(page: Page, tmp_path: Path) -> None:
     changed = [layer for layer in kernels["he"] if not np.array_equal(kernels["he"][layer], kernels["normal"][layer])]
     (layer,) = changed
     with run_tensorboard(tmp_path, "--load_fast=false") as server:
-        walk = _walk(page, server.url, tmp_path, "Run B is worse: what differs inside?")
+        walk = _walk(page, server, tmp_path, "Run B is worse: what differs inside?")
         walk.choose("run-picker", "he · 101 steps")
         walk.choose("compare-picker", "normal")
         walk.click(walk.frame.get_by_test_id("kind-weight"))
@@ -276,7 +245,7 @@ def test_run_b_is_worse(page: Page, tmp_path: Path) -> None:
         for side, run in (("A", "he"), ("B", "normal")):
             cell = walk.frame.get_by_test_id("compare-statistics").locator(f"[data-side='{side}']")
             text = cell.locator("[data-statistic='rms']").get_attribute("title") or "nan"
-            assert _number(text) == pytest.approx(_rms(kernels[run][layer]), rel=1e-5)
+            assert number(text) == pytest.approx(_rms(kernels[run][layer]), rel=1e-5)
         offer = walk.frame.get_by_test_id("compare-offer")
         expect(offer).to_contain_text("The runs started from different weights (hidden_3 · weight kernel")
         expect(offer).to_have_attribute("data-offered", "false")
@@ -300,7 +269,7 @@ def test_run_b_is_worse(page: Page, tmp_path: Path) -> None:
         table = walk.frame.get_by_test_id("compare-statistics")
         for side, run in (("A", "he"), ("B", "normal")):
             text = table.locator(f"[data-side='{side}'] [data-statistic='rms']").get_attribute("title") or "nan"
-            assert _number(text) == pytest.approx(rms[run], rel=1e-5)
+            assert number(text) == pytest.approx(rms[run], rel=1e-5)
         page.mouse.move(0, 0)
         walk.picture("compare_gradients")
         walk.end()
@@ -312,7 +281,7 @@ def test_gradients_and_heads_of_a_transformer(page: Page, tmp_path: Path) -> Non
     rows = gradient[looked_up]
     assert 0 < len(looked_up) < trainings.TOKENS
     with run_tensorboard(tmp_path, "--load_fast=false") as server:
-        walk = _walk(page, server.url, tmp_path, "Do gradients reach the embeddings? Have heads collapsed?")
+        walk = _walk(page, server, tmp_path, "Do gradients reach the embeddings? Have heads collapsed?")
         expect(walk.frame.get_by_test_id("lead-finding")).to_contain_text("'scores' of layer 'block_2_attention'")
         walk.click(walk.frame.get_by_test_id("kind-gradient"))
         walk.click(walk.row("embedding"))
@@ -324,7 +293,7 @@ def test_gradients_and_heads_of_a_transformer(page: Page, tmp_path: Path) -> Non
         assert walk.statistic("rms") == pytest.approx(_rms(rows), rel=6e-3)
         found = re.search(r"gradient rms\s+(\S+)|rms (\S+)", walk.map_says("gradient", "embedding", 0))
         assert found is not None
-        assert _number(found[1] or found[2]) == pytest.approx(_rms(rows), rel=6e-3)
+        assert number(found[1] or found[2]) == pytest.approx(_rms(rows), rel=6e-3)
         expect(walk.frame.get_by_test_id("tensor-shape")).to_have_text(f"{len(looked_up)} × 16")
         for row, unit in ((0, 0), (3, 7), (len(rows) - 1, 15)):
             index, value = walk.cell(row, unit, rows.shape)
@@ -359,7 +328,7 @@ def test_an_estimator_in_train_and_in_eval(page: Page, tmp_path: Path) -> None:
     command = [str(OTHER_PYTHON), str(program), str(tmp_path)]
     subprocess.run(command, check=True, env=environment, cwd=tmp_path, timeout=300)
     with run_tensorboard(tmp_path, "--load_fast=false") as server:
-        walk = _walk(page, server.url, tmp_path, "What do an Estimator's layers do in train and in eval?")
+        walk = _walk(page, server, tmp_path, "What do an Estimator's layers do in train and in eval?")
         suggested = walk.frame.get_by_test_id("compare-picker").locator("optgroup[label='The same model'] option")
         expect(suggested).to_have_text(["estimator/eval (different inputs: compare distributions)"])
         walk.choose("compare-picker", "estimator/eval (different inputs: compare distributions)")
@@ -377,7 +346,7 @@ def test_an_estimator_in_train_and_in_eval(page: Page, tmp_path: Path) -> None:
                 cell = table.locator(f"[data-side='{side}'] [data-statistic='rms']")
                 rms[layer, side] = run.digest(run.tensor(layer, kind="activation"), 120).rms
                 expect(cell).to_have_attribute("title", re.compile("."))
-                assert _number(cell.get_attribute("title") or "nan") == pytest.approx(rms[layer, side], rel=1e-5)
+                assert number(cell.get_attribute("title") or "nan") == pytest.approx(rms[layer, side], rel=1e-5)
         learnt = np.load(tmp_path / "norm.npz")
         for side, run in (("A", a), ("B", b)):
             taken = run.units(run.tensor("conv2", kind="activation"), 120)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import urllib.parse
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +11,9 @@ import pytest
 
 pytest.importorskip("playwright")
 
+from layers_tab import box_of, logdir_of, open_tab, pixels_of, state_of, tab_within
 from playwright.sync_api import Frame, Locator, Page, expect
-from serving import TensorBoardServer, run_tensorboard
+from serving import TensorBoardServer
 
 from tb_layerview import Keep, LayerReader, LayerViewCallback, LayerWriter, Select
 from tb_layerview.digest import Digest, Measurement
@@ -93,38 +92,14 @@ def logdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def server(logdir: Path) -> Iterator[TensorBoardServer]:
-    with run_tensorboard(logdir, "--load_fast=false", "--reload_interval=1") as running:
-        yield running
-
-
 @pytest.fixture
 def plan(logdir: Path) -> Run:
     return LayerReader(logdir).run("plan")
 
 
-def _open(page: Page, server: TensorBoardServer, run: str, **state: object) -> Frame:
+def _open(page: Page, server: TensorBoardServer, run: str, **fields: object) -> Frame:
     """Opens the tab on a run, and returns its frame when its rows are there."""
-    fields = {"run": run, **state}
-    address = "".join(f"&p.layerview.{k}={urllib.parse.quote(str(v), safe='')}" for k, v in fields.items())
-    page.goto(f"{server.url}/#layerview{address}")
-    return _frame(page)
-
-
-def _frame(page: Page) -> Frame:
-    handle = page.wait_for_selector("iframe[src*='plugin_entry']", state="attached", timeout=30_000)
-    frame = handle.content_frame()
-    assert frame is not None
-    expect(frame.get_by_test_id("layer-row").first).to_be_visible(timeout=30_000)
-    return frame
-
-
-def _state(page: Page) -> dict[str, str]:
-    """What the address says: the field's name and its value."""
-    page.wait_for_timeout(300)  # it is written a moment after the last change
-    found = re.findall(r"p\.layerview\.(\w+)=([^&]*)", page.evaluate("location.hash"))
-    return {name: urllib.parse.unquote(value) for name, value in found}
+    return open_tab(page, server, "layer-row", run=run, **fields)
 
 
 def _layers_shown(frame: Frame) -> list[str]:
@@ -136,9 +111,7 @@ def _layers_shown(frame: Frame) -> list[str]:
 
 def _hover(page: Page, frame: Frame, layer: str, inside: Locator, share: float) -> str:
     """Points at a layer's row, at a share of the width of what is beside it, and returns what is said."""
-    row = frame.locator(f"[data-testid='layer-row'][data-path='{layer}']").bounding_box()
-    box = inside.bounding_box()
-    assert row is not None and box is not None
+    row, box = box_of(frame.locator(f"[data-testid='layer-row'][data-path='{layer}']")), box_of(inside)
     page.mouse.move(box["x"] + share * box["width"], row["y"] + row["height"] / 2)
     return frame.get_by_role("tooltip").inner_text()
 
@@ -170,7 +143,7 @@ def test_one_nan_among_ten_thousand_steps_is_on_the_map(page: Page, server: Tens
     assert down.min() >= 7 / 20 and down.max() <= 8 / 20
     frame.get_by_test_id("next-finding").click()
     expect(frame.get_by_test_id("step-number")).to_have_value("6,789")
-    assert _state(page)["layer"] == "layer_07"
+    assert state_of(page)["layer"] == "layer_07"
 
 
 @pytest.mark.parametrize("pattern", ["encoder/*", "*conv*", "*/conv_?", "*conv_[!1]", "head", "nothing*"])
@@ -188,7 +161,7 @@ def test_the_filter_is_reached_by_slash_and_left_by_escape(page: Page, server: T
     page.keyboard.type("dense")
     expect(frame.get_by_test_id("filter")).to_have_value("dense")
     assert _layers_shown(frame) == ["decoder/dense"]
-    assert _state(page)["filter"] == "dense"
+    assert state_of(page)["filter"] == "dense"
     page.keyboard.press("Escape")
     expect(frame.get_by_test_id("filter")).to_have_value("")
     expect(frame.get_by_test_id("filter-count")).to_have_text("")
@@ -221,7 +194,7 @@ def test_worst_first_is_nan_and_inf_by_their_step_and_then_the_largest(
         LAYERS, key=lambda path: (rank([other for other in LAYERS if groups[other] == groups[path]]), rank([path]))
     )
     assert _layers_shown(frame) == expected and expected[0] == "encoder/conv_2"
-    assert _state(page)["order"] == "worst"
+    assert state_of(page)["order"] == "worst"
 
 
 def test_next_finding_walks_through_what_is_found_and_begins_again(page: Page, server: TensorBoardServer) -> None:
@@ -236,33 +209,28 @@ def test_next_finding_walks_through_what_is_found_and_begins_again(page: Page, s
     ):
         page.keyboard.press(key)
         expect(frame.get_by_test_id("step-number")).to_have_value(str(step))
-        assert _state(page)["layer"] == layer
+        assert state_of(page)["layer"] == layer
     lead = frame.get_by_test_id("lead-finding")
     expect(lead).to_contain_text(f"Error since step {NAN_AT:,}: activation 'output' of layer 'encoder/conv_2' holds")
     frame.get_by_test_id("show-finding").click()
     expect(frame.get_by_test_id("step-number")).to_have_value(str(NAN_AT))
-    assert _state(page)["layer"] == "encoder/conv_2"
+    assert state_of(page)["layer"] == "encoder/conv_2"
     # With more patience the one step is not found any more, and a person who moves a threshold sees that.
     frame.get_by_test_id("all-findings").click()
-    frame.get_by_text("Rules and thresholds").click()
     frame.get_by_test_id("threshold-non_finite.patience").fill("2")
     frame.get_by_test_id("threshold-non_finite.patience").press("Enter")
+    expect(frame.get_by_test_id("evidence-words")).to_contain_text("Not found")
+    frame.get_by_test_id("all-findings").click()
     expect(lead).to_contain_text(f"Error since step {INF_AT:,}: activation 'output' of layer 'decoder/dense' holds")
-    assert _state(page)["thresholds"] == "non_finite.patience:2"
+    assert state_of(page)["thresholds"] == "non_finite.patience:2"
 
 
 def test_a_healthy_run_says_what_was_searched(page: Page, server: TensorBoardServer) -> None:
     frame = _open(page, server, "keras")
     found = frame.get_by_test_id("nothing-found")
-    run = LayerReader(_logdir(server)).run("keras")
+    run = LayerReader(logdir_of(server)).run("keras")
     expected = f"{len(run.tensors)} tensors × {len(run.steps)} steps"
     expect(found).to_contain_text(expected)
-
-
-def _logdir(server: TensorBoardServer) -> Path:
-    import json
-
-    return Path(json.loads(server.get("/data/environment").body)["data_location"])
 
 
 def test_first_and_last_step_and_the_time_since_the_start(page: Page, server: TensorBoardServer, plan: Run) -> None:
@@ -283,7 +251,7 @@ def test_the_update_ratio_brings_the_updates_and_is_what_it_should_be(page: Page
     frame.get_by_test_id("statistic").select_option("update_ratio")
     words = _hover(page, frame, "head", frame.get_by_test_id("map-update"), 0.5)
     assert re.search(r"update ratio (0\.001|1e[−-]3)$", words, re.M), words
-    assert _state(page)["maps"] == "update"
+    assert state_of(page)["maps"] == "update"
 
 
 @pytest.mark.parametrize("statistic", ["p50", "p99", "silent", "nan", "pos_inf", "std"])
@@ -312,21 +280,21 @@ def test_colours_linear_and_by_row_stand_in_the_address_and_come_back(page: Page
     frame = _open(page, server, "plan", maps="activation", step=10)
     canvas = frame.get_by_test_id("map-canvas")
     page.wait_for_timeout(500)
-    pictures = [canvas.evaluate("canvas => canvas.toDataURL()")]
+    pictures = [pixels_of(canvas)]
     frame.get_by_test_id("scales").click()
     for choice in ("transform-linear", "rows-own"):
         frame.get_by_test_id(choice).check()
         page.wait_for_timeout(200)
-        pictures.append(canvas.evaluate("canvas => canvas.toDataURL()"))
+        pictures.append(pixels_of(canvas))
     assert len(set(pictures)) == 3
-    state = _state(page)
+    state = state_of(page)
     assert (state["transform"], state["rowScales"]) == ("linear", "1")
     page.keyboard.press("Escape")
     expect(frame.get_by_test_id("scales-panel")).to_have_count(0)
     page.reload()
-    again = _frame(page)
+    again = tab_within(page, "layer-row")
     page.wait_for_timeout(800)
-    assert again.get_by_test_id("map-canvas").evaluate("canvas => canvas.toDataURL()") == pictures[-1]
+    assert pixels_of(again.get_by_test_id("map-canvas")) == pictures[-1]
 
 
 def test_the_profile_says_and_selects_the_layer_at_the_step(page: Page, server: TensorBoardServer, plan: Run) -> None:
@@ -337,7 +305,7 @@ def test_the_profile_says_and_selects_the_layer_at_the_step(page: Page, server: 
     assert float(value[1]) == pytest.approx(_rms(plan, "decoder/conv_1")[40], rel=5e-3)
     page.mouse.down()
     page.mouse.up()
-    state = _state(page)
+    state = state_of(page)
     assert (state["layer"], state["step"]) == ("decoder/conv_1", "40")
 
 
@@ -352,17 +320,17 @@ def test_the_strip_has_the_values_at_the_step_the_evaluation_and_what_is_left_ou
     assert ticks and all(0 <= tick <= 1 for tick in ticks), "accuracy has an axis of its own"
     strip = frame.get_by_test_id("loss-strip").first
     page.wait_for_timeout(300)
-    before = strip.locator("canvas").evaluate("canvas => canvas.toDataURL()")
+    before = pixels_of(strip.locator("canvas"))
     frame.get_by_test_id("curve-accuracy").click()
     expect(frame.get_by_test_id("curve-accuracy")).to_have_attribute("aria-pressed", "false")
     page.wait_for_timeout(300)
-    assert strip.locator("canvas").evaluate("canvas => canvas.toDataURL()") != before
-    assert _state(page)["curvesOff"] == "accuracy"
+    assert pixels_of(strip.locator("canvas")) != before
+    assert state_of(page)["curvesOff"] == "accuracy"
 
 
 def test_what_logging_has_cost_is_told_in_full(page: Page, server: TensorBoardServer) -> None:
     frame = _open(page, server, "keras")
-    run = LayerReader(_logdir(server)).run("keras")
+    run = LayerReader(logdir_of(server)).run("keras")
     assert run.cost is not None
     frame.get_by_test_id("cost").click()
     panel = frame.get_by_test_id("cost-panel")

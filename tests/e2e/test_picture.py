@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import re
-import urllib.parse
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +13,13 @@ import pytest
 pytest.importorskip("playwright")
 pytest.importorskip("tensorflow")
 
-from playwright.sync_api import Browser, Frame, Locator, Page, expect
-from serving import TensorBoardServer, run_tensorboard
+from layers_tab import box_of, download, logdir_of, open_tab, pixels_of, state_of, tab_within
+from playwright.sync_api import Browser, Frame, Page, expect
+from serving import TensorBoardServer
 
 from tb_layerview import Keep, LayerReader, LayerWriter, demo
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("clipboard")]
 
 STEPS = 6
 
@@ -42,8 +40,8 @@ def arrays() -> dict[str, np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, arrays: dict[str, np.ndarray]) -> Iterator[TensorBoardServer]:
-    """TensorBoard over arrays of many ranks, and over the demo."""
+def logdir(tmp_path_factory: pytest.TempPathFactory, arrays: dict[str, np.ndarray]) -> Path:
+    """Logs of arrays of many ranks, and of the demo."""
     folder = tmp_path_factory.mktemp("logs")
     with LayerWriter(folder / "ranks", keep=Keep(precision="float32")) as writer:
         for step in range(STEPS):
@@ -62,31 +60,11 @@ def server(tmp_path_factory: pytest.TempPathFactory, arrays: dict[str, np.ndarra
             # Some are too small for float16 without the power of two under which they are kept.
             writer.write(step, {"small ones": arrays["maps"][step] * 1e-6})
     demo.train(str(folder / "demo"), epochs=2)
-    with run_tensorboard(folder, "--reload_interval=1") as running:
-        yield running
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A page that may read the clipboard and take downloads, and fails the test if anything throws in it."""
-    context = browser.new_context(viewport={"width": 1280, "height": 800}, accept_downloads=True)
-    context.grant_permissions(["clipboard-read", "clipboard-write"])
-    page = context.new_page()
-    errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    yield page
-    context.close()
-    assert not errors
+    return folder
 
 
 def _open(page: Page, server: TensorBoardServer, run: str, **fields: Any) -> Frame:
-    fields = {"kind": "activation", "name": "output", **fields}
-    state = "".join(f"&p.layerview.{name}={urllib.parse.quote(str(value), safe='')}" for name, value in fields.items())
-    page.goto(f"{server.url}/#layerview&p.layerview.run={run}{state}")
-    frame = page.wait_for_selector("iframe[src*='plugin_entry']", state="attached", timeout=30_000).content_frame()
-    assert frame is not None
-    expect(frame.locator(".lv-picture").first).to_be_visible(timeout=30_000)
-    return frame
+    return open_tab(page, server, "kept", **{"run": run, "kind": "activation", "name": "output", **fields})
 
 
 def _picture(page: Page, server: TensorBoardServer, run: str, **fields: Any) -> Frame:
@@ -96,12 +74,6 @@ def _picture(page: Page, server: TensorBoardServer, run: str, **fields: Any) -> 
     return frame
 
 
-def _state(page: Page) -> dict[str, str]:
-    page.wait_for_timeout(300)  # the address is written a moment later
-    found = re.findall(r"p\.layerview\.(\w+)=([^&]*)", page.evaluate("location.hash"))
-    return {name: urllib.parse.unquote(value) for name, value in found}
-
-
 def _read(frame: Frame) -> tuple[tuple[int, ...], float]:
     """The index and the value that the readout says."""
     readout = frame.get_by_test_id("readout")
@@ -109,23 +81,15 @@ def _read(frame: Frame) -> tuple[tuple[int, ...], float]:
     return index, float((readout.get_attribute("data-value") or "").replace("Infinity", "inf"))
 
 
-def _box(place: Locator) -> dict[str, float]:
-    box = place.bounding_box()
-    assert box is not None
-    return dict(box)
-
-
 def _download(page: Page, frame: Frame, kind: str, folder: Path) -> Path:
-    frame.get_by_test_id("take-along-the-picture").click()
-    with page.expect_download() as event:
-        frame.get_by_test_id(f"download-{kind}").click()
-    path = folder / event.value.suggested_filename
-    event.value.save_as(path)
+    taken = download(page, frame, "the-picture", kind)
+    path = folder / taken.suggested_filename
+    taken.save_as(path)
     return path
 
 
 def _pixels(frame: Frame) -> str:
-    return str(frame.get_by_test_id("picture-canvas").evaluate("canvas => canvas.toDataURL()"))
+    return pixels_of(frame.get_by_test_id("picture-canvas"))
 
 
 def test_the_cursor_walks_over_cells_and_says_their_true_values(
@@ -143,7 +107,7 @@ def test_the_cursor_walks_over_cells_and_says_their_true_values(
     assert seen == [(1, 0, 0, 0), (1, 0, 1, 0), (1, 1, 1, 0), (1, 2, 1, 0), (1, 2, 0, 0)]
     assert frame.get_by_test_id("readout").get_attribute("aria-live") == "polite"
     assert frame.get_by_test_id("step-number").input_value() == "2", "arrows in the picture are no steps"
-    assert _state(page)["cell"] == "1,2,0,0"
+    assert state_of(page)["cell"] == "1,2,0,0"
     page.keyboard.press("Escape")
     expect(frame.get_by_test_id("readout")).to_contain_text("Point at an element")
     page.keyboard.press("Escape")
@@ -157,7 +121,7 @@ def test_zoom_leads_to_single_cells_and_the_pointer_reads_true_values(
     frame = _picture(page, server, "ranks", layer="maps", step=1)
     picture = frame.get_by_test_id("picture")
     before = _pixels(frame)
-    box = _box(picture)
+    box = box_of(picture)
     if way == "wheel":
         page.mouse.move(box["x"] + 60, box["y"] + 60)
         for _ in range(12):
@@ -172,7 +136,7 @@ def test_zoom_leads_to_single_cells_and_the_pointer_reads_true_values(
     page.wait_for_timeout(200)
     scale = float(picture.get_attribute("data-scale") or 1)
     assert scale > 2 and _pixels(frame) != before
-    box = _box(picture)
+    box = box_of(picture)
     seen = set()
     # Some of these places are between two panels.
     for right, down in itertools.product((0.2, 0.5, 0.8), repeat=2):
@@ -185,15 +149,15 @@ def test_zoom_leads_to_single_cells_and_the_pointer_reads_true_values(
     assert seen
     # Dragging moves the picture, and the element under the pointer with it.
     page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 0.5 * box["height"])
-    moved_from = _state(page)["zoom"]
+    moved_from = state_of(page)["zoom"]
     page.mouse.down()
     page.mouse.move(box["x"] + 0.5 * box["width"] - 40, box["y"] + 0.5 * box["height"] - 20, steps=4)
     page.mouse.up()
-    assert _state(page)["zoom"] != moved_from
+    assert state_of(page)["zoom"] != moved_from
     picture.focus()
     page.keyboard.press("0")
     expect(picture).to_have_attribute("data-scale", "1")
-    assert "zoom" not in _state(page)
+    assert "zoom" not in state_of(page)
 
 
 def test_a_slider_for_each_axis_of_any_rank(
@@ -211,7 +175,7 @@ def test_a_slider_for_each_axis_of_any_rank(
     index, value = _read(frame)
     assert index == (1, 2, 0, 0, 0)
     assert value == pytest.approx(float(arrays["volume"][3][index]), rel=1e-6)
-    assert _state(page)["at"] == "example:1,timestep:2"
+    assert state_of(page)["at"] == "example:1,timestep:2"
 
 
 def test_a_person_puts_the_axes_where_they_want_them_and_the_address_keeps_it(
@@ -234,13 +198,12 @@ def test_a_person_puts_the_axes_where_they_want_them_and_the_address_keeps_it(
     frame.get_by_test_id("picture-sort").select_option("activity")
     frame.get_by_test_id("picture-range").select_option("step")
     frame.get_by_test_id("zoom-in").click()
-    state, pixels = _state(page), _pixels(frame)
+    state, pixels = state_of(page), _pixels(frame)
     assert state["axes"] == "down=row,across=channel,grid=example" and state["colours"] == "viridis"
     context = browser.new_context(viewport={"width": 1280, "height": 800})
     other = context.new_page()
     other.goto(page.url)
-    again = other.wait_for_selector("iframe[src*='plugin_entry']", state="attached").content_frame()
-    assert again is not None
+    again = tab_within(other, "readout")
     expect(again.get_by_test_id("readout")).to_have_attribute("data-index", "0,0,2,1", timeout=30_000)
     other.wait_for_timeout(500)
     assert _pixels(again) == pixels
@@ -296,9 +259,7 @@ def test_a_vector_and_a_scalar_have_their_numbers(
         assert index == (unit,) and value == pytest.approx(float(arrays["vector"][5][unit]), rel=1e-6)
     frame = _open(page, server, "ranks", layer="scalar", kind="weight", name="scale", step=5)
     page.reload()
-    again = page.wait_for_selector("iframe[src*='plugin_entry']", state="attached").content_frame()
-    assert again is not None
-    expect(again.get_by_test_id("one-value")).to_have_text("0.625", timeout=30_000)
+    expect(tab_within(page, "one-value").get_by_test_id("one-value")).to_have_text("0.625")
 
 
 def test_heads_look_at_as_many_positions_as_their_scores_say(
@@ -311,6 +272,7 @@ def test_heads_look_at_as_many_positions_as_their_scores_say(
         cell = frame.get_by_test_id("head-reach").locator(f"[data-head='{head}']")
         assert float(cell.get_attribute("data-reach") or "nan") == pytest.approx(expected[head], rel=1e-5)
     uniform = frame.get_by_test_id("uniform-reach").get_attribute("data-uniform")
+    expect(frame.get_by_test_id("uniform-reach")).to_contain_text("under the mask (inferred from scores of 0)")
     assert float(uniform or "nan") == pytest.approx(5 / sum(1 / n for n in range(1, 6)), rel=1e-6)
 
 
@@ -322,7 +284,7 @@ def test_the_npy_file_holds_the_values_as_they_are_kept(
 ) -> None:
     frame = _picture(page, server, run, layer=layer, step=4, at="example:2")
     path = _download(page, frame, "npy", tmp_path)
-    logged = LayerReader(_logdir_of(server)).run(run)
+    logged = LayerReader(logdir_of(server)).run(run)
     kept = logged.values(logged.tensor(layer), step=4).array
     assert path.name.startswith(f"{run}_{layer.replace(' ', '-')}_activation_output_") and "step-4" in path.name
     array = np.load(path)
@@ -359,12 +321,12 @@ def test_the_python_lines_read_what_is_shown(page: Page, server: TensorBoardServ
     lines = frame.evaluate("navigator.clipboard.readText()")
     found: dict[str, Any] = {}
     exec(lines, found)  # what a person would do with them
-    run = LayerReader(_logdir_of(server)).run("halves")
+    run = LayerReader(logdir_of(server)).run("halves")
     np.testing.assert_array_equal(found["shown"], run.values(run.tensor("maps"), step=3).array[2])
 
 
 def test_the_example_stands_beside_what_the_layer_makes_of_it(page: Page, server: TensorBoardServer) -> None:
-    run = LayerReader(_logdir_of(server)).run("demo")
+    run = LayerReader(logdir_of(server)).run("demo")
     output = run.tensor("classes", kind="activation")
     step = int(run.kept_steps("values", output)[-1])
     frame = _picture(page, server, "demo", layer="block_2/relu", kind="activation", name="output", step=step)
@@ -376,12 +338,12 @@ def test_the_example_stands_beside_what_the_layer_makes_of_it(page: Page, server
         expect(guess).to_have_attribute("data-class", str(int(np.argmax(scores[example]))))
         score = float(guess.get_attribute("data-score") or "nan")
         assert score == pytest.approx(float(scores[example].max()), rel=1e-6)
-        pictures.add(frame.get_by_test_id("example-picture").evaluate("canvas => canvas.toDataURL()"))
+        pictures.add(pixels_of(frame.get_by_test_id("example-picture")))
     assert len(pictures) == 3, "the input switches with the example"
 
 
 def test_it_is_said_which_part_is_shown_and_of_which_step(page: Page, server: TensorBoardServer) -> None:
-    run = LayerReader(_logdir_of(server)).run("demo")
+    run = LayerReader(logdir_of(server)).run("demo")
     tensor = run.tensor("block_1/relu")
     kept = run.kept_steps("values", tensor)
     step = int(next(step for step in run.steps if step > kept[3] and step not in kept))
@@ -390,7 +352,3 @@ def test_it_is_said_which_part_is_shown_and_of_which_step(page: Page, server: Te
     expect(frame.get_by_test_id("values-step")).to_contain_text(f"values of step {nearest}, the nearest")
     expect(frame.get_by_test_id("kept")).to_contain_text("float16")
     expect(frame.get_by_test_id("kept")).to_contain_text("one example at a time")
-
-
-def _logdir_of(server: TensorBoardServer) -> Path:
-    return Path(json.loads(server.get("/data/environment").body)["data_location"])

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
-import re
-import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +14,8 @@ import pytest
 pytest.importorskip("playwright")
 pytest.importorskip("tensorflow")
 
-from playwright.sync_api import Browser, Frame, Page, expect
+from layers_tab import PICTURES, box_of, logdir_of, open_tab, pixels_of, state_of, tab_within
+from playwright.sync_api import Frame, Page, expect
 from serving import TensorBoardServer, run_tensorboard
 
 from tb_layerview import LayerReader, LayerWriter, demo
@@ -25,11 +23,6 @@ from tb_layerview.model import as_kind
 from tb_layerview.run import LoggedTensor, Run
 
 pytestmark = pytest.mark.e2e
-
-ROOT = Path(__file__).resolve().parents[2]
-# `make pictures` has the tests renew those of the documents.
-PICTURES = ROOT / ("docs" if os.environ.get("UPDATE_PICTURES") else "build") / "pictures"
-SIZE = {"width": 1280, "height": 800}
 
 
 @pytest.fixture(scope="module")
@@ -51,50 +44,19 @@ def logdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module", params=["--load_fast=true", "--load_fast=false"])
-def server(request: pytest.FixtureRequest, logdir: Path) -> Iterator[TensorBoardServer]:
+def either_server(request: pytest.FixtureRequest, logdir: Path) -> Iterator[TensorBoardServer]:
     """TensorBoard over these logs, with each of its two loaders."""
     with run_tensorboard(logdir, request.param, "--reload_interval=1") as running:
         yield running
 
 
-@pytest.fixture(scope="module")
-def slow_server(logdir: Path) -> Iterator[TensorBoardServer]:
-    """TensorBoard with one of its loaders, for what does not depend on it."""
-    with run_tensorboard(logdir, "--load_fast=false", "--reload_interval=1") as running:
-        yield running
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A page that fails the test if anything throws in it."""
-    context = browser.new_context(viewport=SIZE, reduced_motion="reduce")
-    page = context.new_page()
-    errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    yield page
-    context.close()
-    assert not errors
-
-
-def _open(page: Page, server: TensorBoardServer, run: str, state: str = "", dark: bool = False) -> Frame:
+def _open(page: Page, server: TensorBoardServer, run: str, dark: bool = False, **fields: object) -> Frame:
     """Opens the tab on a run and returns its frame when a picture is painted."""
-    page.emulate_media(color_scheme="dark" if dark else "light")
-    page.goto(f"{server.url}/?darkMode={'true' if dark else 'false'}#layerview&p.layerview.run={run}{state}")
-    handle = page.wait_for_selector("iframe[src*='plugin_entry']", state="attached", timeout=30_000)
-    frame = handle.content_frame()
-    assert frame is not None
-    expect(frame.get_by_test_id("picture-canvas")).to_be_visible(timeout=30_000)
-    return frame
+    return open_tab(page, server, "picture-canvas", dark, run=run, **fields)
 
 
-def _state(page: Page) -> dict[str, str]:
-    """What the address says: the field's name and its value."""
-    return dict(re.findall(r"p\.layerview\.(\w+)=([^&]*)", page.evaluate("location.hash")))
-
-
-def _pixels(frame: Frame, testid: str) -> str:
-    """A canvas' content."""
-    return str(frame.get_by_test_id(testid).evaluate("canvas => canvas.toDataURL()"))
+def _pixels(frame: Frame) -> str:
+    return pixels_of(frame.get_by_test_id("picture-canvas"))
 
 
 def _statistic(frame: Frame, name: str) -> str:
@@ -110,58 +72,51 @@ def _go_to(frame: Frame, step: int) -> None:
 
 def _tensor(run: Run, page: Page) -> LoggedTensor:
     """The tensor that the tab has selected."""
-    state = {name: urllib.parse.unquote(value) for name, value in _state(page).items()}
+    state = state_of(page)
     return run.tensor(state["layer"], kind=as_kind(state["kind"]), name=state["name"])
 
 
-def _address(tensor: LoggedTensor, step: int) -> str:
-    """The part of the address that selects a tensor and a step."""
-    fields = {"layer": tensor.layer, "kind": tensor.kind, "name": tensor.name, "step": step}
-    return "".join(f"&p.layerview.{name}={urllib.parse.quote(str(value), safe='')}" for name, value in fields.items())
+def _fields(tensor: LoggedTensor, step: int) -> dict[str, object]:
+    """What selects a tensor and a step in the address."""
+    return {"layer": tensor.layer, "kind": tensor.kind, "name": tensor.name, "step": step}
 
 
-def test_all_of_a_thousand_steps_can_be_looked_at(page: Page, server: TensorBoardServer) -> None:
-    frame = _open(page, server, "thousand")
+def test_all_of_a_thousand_steps_can_be_looked_at(page: Page, either_server: TensorBoardServer) -> None:
+    frame = _open(page, either_server, "thousand")
     expect(frame.get_by_test_id("step-slider")).to_have_attribute("max", "999")
     for step in (0, 1, 499, 998, 999):
         _go_to(frame, step)
         expect(frame.get_by_test_id("step-number")).to_have_value(str(step))
-        run = LayerReader(_logdir_of(server)).run("thousand")
+        run = LayerReader(logdir_of(either_server)).run("thousand")
         rms = run.statistics("rms")[run.tensors[0], step]
         expect(frame.get_by_test_id("statistics")).to_contain_text(f"{rms:.3g}")
 
 
-def _logdir_of(server: TensorBoardServer) -> Path:
-    environment = json.loads(server.get("/data/environment").body)
-    return Path(environment["data_location"])
-
-
-def test_a_click_in_the_map_selects_the_layer_and_the_step(page: Page, slow_server: TensorBoardServer) -> None:
-    frame = _open(page, slow_server, "demo")
+def test_a_click_in_the_map_selects_the_layer_and_the_step(page: Page, server: TensorBoardServer) -> None:
+    frame = _open(page, server, "demo")
     rows = frame.get_by_test_id("layer-row")
     labels = [text.split("\n")[0].strip() for text in rows.all_inner_texts()]
     row, layer_map = labels.index("pool"), frame.get_by_test_id("map-activation")
-    box, target = layer_map.bounding_box(), rows.nth(row).bounding_box()
-    assert box is not None and target is not None
-    before = _state(page)["step"]
+    box, target = box_of(layer_map), box_of(rows.nth(row))
+    before = state_of(page)["step"]
     page.mouse.click(box["x"] + 0.3 * box["width"], target["y"] + target["height"] / 2)
     page.wait_for_timeout(300)
-    run = LayerReader(_logdir_of(slow_server)).run("demo")
+    run = LayerReader(logdir_of(server)).run("demo")
     assert _tensor(run, page).layer == "pool"
-    step = int(_state(page)["step"])
+    step = int(state_of(page)["step"])
     assert str(step) != before and step in run.steps
     assert 0.2 < step / run.steps[-1] < 0.4
 
 
-def test_the_slider_moves_everything_by_mouse_and_by_keyboard(page: Page, slow_server: TensorBoardServer) -> None:
-    frame = _open(page, slow_server, "demo")
-    run = LayerReader(_logdir_of(slow_server)).run("demo")
+def test_the_slider_moves_everything_by_mouse_and_by_keyboard(page: Page, server: TensorBoardServer) -> None:
+    frame = _open(page, server, "demo")
+    run = LayerReader(logdir_of(server)).run("demo")
     pictures, statistics = set(), set()
     for position in (0, len(run.steps) // 2, len(run.steps) - 1):
         frame.get_by_test_id("step-slider").fill(str(position))
         expect(frame.get_by_test_id("step-number")).to_have_value(str(run.steps[position]))
         page.wait_for_timeout(500)
-        pictures.add(_pixels(frame, "picture-canvas"))
+        pictures.add(_pixels(frame))
         statistics.add(frame.get_by_test_id("statistics").inner_text())
     assert len(pictures) == len(statistics) == 3, "the feature maps change with the step"
     page.keyboard.press("ArrowLeft")
@@ -170,8 +125,8 @@ def test_the_slider_moves_everything_by_mouse_and_by_keyboard(page: Page, slow_s
     expect(frame.get_by_test_id("step-number")).to_have_value(str(run.steps[-1]))
 
 
-def test_play_walks_through_the_steps_until_it_is_stopped(page: Page, slow_server: TensorBoardServer) -> None:
-    frame = _open(page, slow_server, "demo")
+def test_play_walks_through_the_steps_until_it_is_stopped(page: Page, server: TensorBoardServer) -> None:
+    frame = _open(page, server, "demo")
     _go_to(frame, 0)
     frame.get_by_test_id("play").click()
     expect(frame.get_by_test_id("step-number")).not_to_have_value("0")
@@ -187,17 +142,16 @@ def test_play_walks_through_the_steps_until_it_is_stopped(page: Page, slow_serve
     [("block_2/conv", "activation", "output"), ("block_2/conv", "weight", "kernel"), ("hidden", "weight", "kernel")],
 )
 def test_what_is_read_under_the_mouse_is_the_value_at_that_index(
-    page: Page, server: TensorBoardServer, layer: str, kind: Any, name: str
+    page: Page, either_server: TensorBoardServer, layer: str, kind: Any, name: str
 ) -> None:
-    run = LayerReader(_logdir_of(server)).run("demo")
+    run = LayerReader(logdir_of(either_server)).run("demo")
     tensor = run.tensor(layer, kind=kind, name=name)
     step = int(run.kept_steps("values", tensor)[5])
-    frame = _open(page, server, "demo", _address(tensor, step))
+    frame = _open(page, either_server, "demo", **_fields(tensor, step))
     assert _tensor(run, page) == tensor
     kept = run.values(tensor, step)
     # Where the picture does not show all of a large tensor at once it is still the kept part that is shown.
-    box = frame.get_by_test_id("picture-canvas").bounding_box()
-    assert box is not None
+    box = box_of(frame.get_by_test_id("picture-canvas"))
     seen = set()
     for right, down in itertools.product((0.11, 0.47, 0.63, 0.83), (0.13, 0.31, 0.55, 0.77)):
         page.mouse.move(box["x"] + right * box["width"], box["y"] + down * box["height"])
@@ -212,48 +166,48 @@ def test_what_is_read_under_the_mouse_is_the_value_at_that_index(
     assert len(seen) >= 2
 
 
-def test_statistics_on_the_screen_are_those_of_the_log(page: Page, slow_server: TensorBoardServer) -> None:
-    run = LayerReader(_logdir_of(slow_server)).run("demo")
+def test_statistics_on_the_screen_are_those_of_the_log(page: Page, server: TensorBoardServer) -> None:
+    run = LayerReader(logdir_of(server)).run("demo")
     tensor = run.tensor("block_1/relu", kind="activation")
     step = int(run.steps[-1])
-    frame = _open(page, slow_server, "demo", _address(tensor, step))
+    frame = _open(page, server, "demo", **_fields(tensor, step))
     digest = run.digest(tensor, step)
     for name, value in (("rms", digest.rms), ("max", digest.max), ("mean", digest.mean)):
         assert float(_statistic(frame, name)) == pytest.approx(value, rel=5e-3)
 
 
-def test_a_run_with_trouble_opens_where_it_began(page: Page, slow_server: TensorBoardServer) -> None:
-    _open(page, slow_server, "trouble")
+def test_a_run_with_trouble_opens_where_it_began(page: Page, server: TensorBoardServer) -> None:
+    _open(page, server, "trouble")
     page.wait_for_timeout(500)
-    state = _state(page)
-    assert (state["layer"], state["step"]) == ("a%2Fconv", "40")
+    state = state_of(page)
+    assert (state["layer"], state["step"]) == ("a/conv", "40")
 
 
-def test_what_is_not_finite_is_drawn_and_said(page: Page, slow_server: TensorBoardServer) -> None:
-    frame = _open(page, slow_server, "trouble", "&p.layerview.layer=a%2Fconv&p.layerview.step=20")
-    healthy = _pixels(frame, "picture-canvas")
+def test_what_is_not_finite_is_drawn_and_said(page: Page, server: TensorBoardServer) -> None:
+    frame = _open(page, server, "trouble", layer="a/conv", step=20)
+    healthy = _pixels(frame)
     assert _statistic(frame, "NaN") == "0"
     _go_to(frame, 45)
     page.wait_for_timeout(500)
     assert _statistic(frame, "NaN") == "1"
-    assert _pixels(frame, "picture-canvas") != healthy
+    assert _pixels(frame) != healthy
     PICTURES.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=str(PICTURES / "not_finite.png"))
 
 
 def test_new_steps_appear_without_a_reload_and_move_nothing(
-    page: Page, slow_server: TensorBoardServer, logdir: Path
+    page: Page, server: TensorBoardServer, logdir: Path
 ) -> None:
     rng = np.random.default_rng(1)
     with LayerWriter(logdir / "live") as writer:
         for step in range(10):
             writer.write(step, {"dense": rng.normal(size=(4, 4))})
-        page.goto(f"{slow_server.url}/#layerview")
+        page.goto(f"{server.url}/#layerview")
         for _ in range(60):
-            if b'"live"' in slow_server.get("/data/plugin/layerview/runs").body:
+            if b'"live"' in server.get("/data/plugin/layerview/runs").body:
                 break
             page.wait_for_timeout(500)
-        frame = _open(page, slow_server, "live", "&p.layerview.step=4")
+        frame = _open(page, server, "live", step=4)
         expect(frame.get_by_test_id("step-slider")).to_have_attribute("max", "9")
         for step in range(10, 20):
             writer.write(step, {"dense": rng.normal(size=(4, 4))})
@@ -261,23 +215,20 @@ def test_new_steps_appear_without_a_reload_and_move_nothing(
         expect(frame.get_by_test_id("step-number")).to_have_value("4")
 
 
-def test_the_address_holds_what_is_shown(page: Page, slow_server: TensorBoardServer, browser: Browser) -> None:
-    frame = _open(page, slow_server, "demo")
+def test_the_address_holds_what_is_shown(page: Page, server: TensorBoardServer) -> None:
+    frame = _open(page, server, "demo")
     frame.get_by_test_id("kind-weight").click()
     frame.get_by_test_id("statistic").select_option("std")
     _go_to(frame, 17)
     page.wait_for_timeout(300)
-    before = _state(page)
+    before = state_of(page)
     page.reload()
-    handle = page.wait_for_selector("iframe[src*='plugin_entry']", state="attached")
-    again = handle.content_frame()
-    assert again is not None
-    expect(again.get_by_test_id("step-number")).to_have_value("17", timeout=30_000)
-    assert _state(page) == before
+    expect(tab_within(page, "step-number").get_by_test_id("step-number")).to_have_value("17", timeout=30_000)
+    assert state_of(page) == before
 
 
-def test_a_filter_that_matches_nothing_says_so(page: Page, slow_server: TensorBoardServer) -> None:
-    frame = _open(page, slow_server, "demo")
+def test_a_filter_that_matches_nothing_says_so(page: Page, server: TensorBoardServer) -> None:
+    frame = _open(page, server, "demo")
     frame.get_by_test_id("filter").fill("norm")
     expect(frame.get_by_test_id("layer-row").filter(has_text="norm")).to_have_count(2)
     frame.get_by_test_id("filter").fill("no such layer")
@@ -301,19 +252,16 @@ def test_a_missing_payload_file_is_said_and_not_shown_as_nothing(page: Page, tmp
     payload.unlink()
     with run_tensorboard(tmp_path, "--load_fast=false") as damaged:
         page.goto(f"{damaged.url}/#layerview")
-        handle = page.wait_for_selector("iframe[src*='plugin_entry']", state="attached", timeout=30_000)
-        frame = handle.content_frame()
-        assert frame is not None
+        frame = tab_within(page, "statistics")
         expect(frame.locator("body")).to_contain_text("is missing", timeout=30_000)
         expect(frame.get_by_test_id("statistics")).to_contain_text("rms")
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-def test_the_picture_of_the_tab_is_made(page: Page, slow_server: TensorBoardServer, dark: bool) -> None:
-    run = LayerReader(_logdir_of(slow_server)).run("demo")
+def test_the_picture_of_the_tab_is_made(page: Page, server: TensorBoardServer, dark: bool) -> None:
+    run = LayerReader(logdir_of(server)).run("demo")
     tensor = run.tensor("block_2/relu", kind="activation")
-    state = _address(tensor, int(run.steps[-1]))
-    frame = _open(page, slow_server, "demo", state, dark)
+    frame = _open(page, server, "demo", dark, **_fields(tensor, int(run.steps[-1])))
     background = frame.evaluate("getComputedStyle(document.documentElement).colorScheme")
     page.wait_for_timeout(1500)
     assert ("dark" in background) == dark

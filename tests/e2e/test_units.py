@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import re
-import urllib.parse
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +14,9 @@ import pytest
 pytest.importorskip("playwright")
 pytest.importorskip("tensorflow")
 
-from playwright.sync_api import Browser, Frame, Locator, Page, expect
-from serving import TensorBoardServer, run_tensorboard
+from layers_tab import box_of, download, number, open_tab, state_of, tab_within
+from playwright.sync_api import Frame, Locator, Page, expect
+from serving import TensorBoardServer
 
 from tb_layerview import LayerReader, LayerWriter, demo
 from tb_layerview.run import Run
@@ -71,48 +70,13 @@ def logdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def server(logdir: Path) -> Iterator[TensorBoardServer]:
-    with run_tensorboard(logdir, "--load_fast=false", "--reload_interval=1") as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def run(logdir: Path) -> Run:
     return LayerReader(logdir).run("planted")
 
 
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A page that fails the test if anything throws in it."""
-    context = browser.new_context(
-        viewport={"width": 1280, "height": 800}, reduced_motion="reduce", accept_downloads=True
-    )
-    page = context.new_page()
-    errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    yield page
-    context.close()
-    assert not errors
-
-
-def _open(page: Page, server: TensorBoardServer, run: str, **state: object) -> Frame:
+def _open(page: Page, server: TensorBoardServer, run: str, **fields: object) -> Frame:
     """Opens the tab on a run and returns its frame when the tensor's panels are there."""
-    fields = "".join(f"&p.layerview.{name}={urllib.parse.quote(str(value), safe='')}" for name, value in state.items())
-    page.goto(f"{server.url}/#layerview&p.layerview.run={run}{fields}")
-    handle = page.wait_for_selector("iframe[src*='plugin_entry']", state="attached", timeout=30_000)
-    frame = handle.content_frame()
-    assert frame is not None
-    expect(frame.get_by_test_id("panel-units")).to_be_visible(timeout=30_000)
-    return frame
-
-
-def _state(page: Page) -> dict[str, str]:
-    page.wait_for_timeout(300)  # the address follows a moment later
-    return dict(re.findall(r"p\.layerview\.(\w+)=([^&]*)", page.evaluate("location.hash")))
-
-
-def _number(text: str) -> float:
-    return float(text.replace("−", "-").replace(",", ""))
+    return open_tab(page, server, "panel-units", run=run, **fields)
 
 
 def _rows(table: Locator) -> list[list[str]]:
@@ -122,16 +86,12 @@ def _rows(table: Locator) -> list[list[str]]:
 
 
 def _point(page: Page, target: Locator, right: float, down: float) -> None:
-    box = target.bounding_box()
-    assert box is not None
+    box = box_of(target)
     page.mouse.move(box["x"] + right * box["width"], box["y"] + down * box["height"])
 
 
 def _download(page: Page, frame: Frame, what: str, kind: str) -> bytes:
-    frame.get_by_test_id(f"take-along-{what}").click()
-    with page.expect_download() as caught:
-        frame.get_by_test_id(f"download-{kind}").click()
-    return Path(caught.value.path()).read_bytes()
+    return Path(download(page, frame, what, kind).path()).read_bytes()
 
 
 @pytest.mark.parametrize("axis", ["linear", "log", "symlog"])
@@ -152,7 +112,7 @@ def test_a_histogram_read_under_the_mouse_has_the_logs_counts(
         found = re.search(r"([−\d.e,]+) to ([−\d.e,]+): ([\d,]+) of ([\d,]+) elements", own)
         if not found:
             continue
-        lower, upper, count, total = map(_number, found.groups())
+        lower, upper, count, total = map(number, found.groups())
         (bin_,) = np.flatnonzero(np.isclose(truth.lower, lower, rtol=1e-5, atol=0))
         assert np.isclose(truth.upper[bin_], upper, rtol=1e-5)
         assert count == truth.counts[bin_]
@@ -173,7 +133,7 @@ def test_quantiles_over_the_steps_are_numpys_of_the_arrays(
     rows = _rows(table)
     assert len(rows) == 12 and rows[0][0] == "0" and rows[-1][0] == "590"
     for cells in rows:
-        step, *shown = map(_number, cells)
+        step, *shown = map(number, cells)
         stored = run.quantiles(run.tensors[0], int(step), list(QUANTILES.values()))
         assert shown == pytest.approx(list(stored), rel=6e-3, abs=1e-6), "what LayerReader says"
         array = planted[int(step) // 10].astype(np.float64)
@@ -190,9 +150,9 @@ def test_bands_read_under_the_mouse_are_the_steps_quantiles(
     expect(chart).to_be_visible()
     _point(page, chart, 0.5, 0.5)
     text = frame.get_by_test_id("distribution-tip").inner_text()
-    step = int(_number(re.search(r"step ([\d,]+)", text)[1]))  # type: ignore[index]
+    step = int(number(re.search(r"step ([\d,]+)", text)[1]))  # type: ignore[index]
     assert 250 <= step <= 340
-    shown = {name: _number(value) for name, value in re.findall(r"(p\d+|min|max) (−?[\d.e−]+)", text)}
+    shown = {name: number(value) for name, value in re.findall(r"(p\d+|min|max) (−?[\d.e−]+)", text)}
     array = planted[step // 10]
     for name, true in (("min", array.min()), ("max", array.max())):
         assert shown[name] == pytest.approx(float(true), rel=6e-3)
@@ -209,16 +169,14 @@ def test_a_click_in_the_history_selects_the_step_and_a_pinned_step_stays_as_ghos
     expect(frame.get_by_test_id("ghost-step")).to_contain_text("step 0")
     frame.get_by_test_id("pin-step").click()
     chart = frame.get_by_test_id("distribution")
-    box = chart.bounding_box()
-    assert box is not None
+    box = box_of(chart)
     page.mouse.click(box["x"] + 0.75 * box["width"], box["y"] + 20)
-    state = _state(page)
+    state = state_of(page)
     assert state["ghost"] == "100" and 400 <= int(state["step"]) <= 490
     expect(frame.get_by_test_id("ghost-step")).to_contain_text("step 100")
     page.reload()
-    again = page.wait_for_selector("iframe[src*='plugin_entry']", state="attached").content_frame()
-    assert again is not None
-    expect(again.get_by_test_id("ghost-step")).to_contain_text("step 100", timeout=30_000)
+    again = tab_within(page, "ghost-step")
+    expect(again.get_by_test_id("ghost-step")).to_contain_text("step 100")
     again.get_by_test_id("unpin-step").click()
     expect(again.get_by_test_id("ghost-step")).to_contain_text("step 0")
 
@@ -268,7 +226,7 @@ def test_units_are_said_to_be_silent_since_the_step_at_which_all_they_gave_was_z
         assert (unit in said) == bool(silent[:, unit].any())
         rms = np.sqrt(np.mean(planted[30, :, unit].astype(np.float64) ** 2))
         # float16 under a common power of two.
-        assert _number(value) == pytest.approx(rms, rel=2e-3)
+        assert number(value) == pytest.approx(rms, rel=2e-3)
 
 
 def test_units_are_ordered_by_silence_activity_and_change(
@@ -295,7 +253,7 @@ def test_units_are_ordered_by_silence_activity_and_change(
         shown = worth[order()]
         # Neighbours may change places by what float16 leaves of them.
         assert np.all(np.diff(shown) <= 4e-3 * worth.max()), name
-    assert _state(page)["unitOrder"] == "previous"
+    assert state_of(page)["unitOrder"] == "previous"
 
 
 def test_a_unit_read_and_clicked_in_the_map_is_that_unit_at_that_step(
@@ -309,23 +267,22 @@ def test_a_unit_read_and_clicked_in_the_map_is_that_unit_at_that_step(
         text = frame.get_by_test_id("units-tip").inner_text()
         found = re.search(r"unit (\d+) · step ([\d,]+)\npeak ([−\d.e,]+)", text)
         assert found is not None, text
-        step = int(_number(found[2]))
+        step = int(number(found[2]))
         assert int(found[1]) == unit and abs(step - right * 590) < 20
         peak = np.abs(planted[step // 10, :, unit]).max()
-        assert _number(found[3]) == pytest.approx(float(peak), rel=2e-3)
+        assert number(found[3]) == pytest.approx(float(peak), rel=2e-3)
         assert ("silent" in text.split("\n")[1]) == (peak == 0)
-    box = layer_map.bounding_box()
-    assert box is not None
+    box = box_of(layer_map)
     page.mouse.click(box["x"] + 0.5 * box["width"], box["y"] + 20.5 / UNITS * box["height"])
-    state = _state(page)
+    state = state_of(page)
     assert state["unit"] == "20" and 280 <= int(state["step"]) <= 310
     facts = frame.get_by_test_id("unit-facts")
     mean = float(planted[int(state["step"]) // 10, :, 20].mean())
     shown = re.search(r"mean ([−\d.e,]+)", facts.inner_text())
-    assert shown is not None and _number(shown[1]) == pytest.approx(mean, rel=2e-3, abs=2e-3)
+    assert shown is not None and number(shown[1]) == pytest.approx(mean, rel=2e-3, abs=2e-3)
     layer_map.focus()
     page.keyboard.press("ArrowDown")
-    assert _state(page)["unit"] == "21"
+    assert state_of(page)["unit"] == "21"
 
 
 def test_a_chosen_unit_shows_its_activation_and_its_incoming_weights(
@@ -396,7 +353,7 @@ def test_numbers_stand_beside_those_of_the_step_before_and_of_the_first(
         }
         for name, value in true.items():
             text = table.locator(f"[data-number={name}] td").nth(column).inner_text()
-            assert _number(text) == pytest.approx(value, rel=1e-5), (name, step)
+            assert number(text) == pytest.approx(value, rel=1e-5), (name, step)
         zeros = table.locator("[data-number=zero] td").nth(column).inner_text()
         assert int(re.match(r"\d+", zeros)[0]) == np.count_nonzero(array == 0)  # type: ignore[index]
     rows = list(csv.DictReader(io.StringIO(_download(page, frame, "the-numbers", "csv").decode())))
@@ -415,10 +372,10 @@ def test_panels_are_walked_through_by_keyboard_and_the_picture_stands_above_wher
     page.keyboard.press("ArrowRight")
     expect(frame.get_by_test_id("distribution")).to_be_visible()
     expect(frame.get_by_test_id("picture-canvas")).to_have_count(0)
-    assert _state(page)["panel"] == "distribution"
+    assert state_of(page)["panel"] == "distribution"
     page.keyboard.press("ArrowRight")
     expect(frame.get_by_test_id("units-map")).to_be_visible()
-    assert _state(page)["step"] == "300", "arrows on the tabs are no steps"
+    assert state_of(page)["step"] == "300", "arrows on the tabs are no steps"
     page.set_viewport_size({"width": 1920, "height": 1080})
     expect(frame.get_by_test_id("picture-canvas")).to_be_visible()
     expect(frame.get_by_test_id("units-map")).to_be_visible()

@@ -15,6 +15,7 @@ import { useCanvas, useSize } from "./hooks.js";
  * @param {[string, string]} [props.ends] what stands at the ends where they are no numbers
  * @param {Counts} [props.counts] of the picture: what lies beyond the ends, and what is no number
  * @param {boolean} [props.hatched] whether troubled cells of a map are
+ * @param {import("preact").ComponentChildren} [props.children] other marks of the map
  */
 export function ColourBar({
   scale,
@@ -24,6 +25,7 @@ export function ColourBar({
   ends,
   counts,
   hatched,
+  children,
 }) {
   const [ref, { width }] = /** @type {ReturnType<typeof useSize<HTMLDivElement>>} */ (useSize());
   const colours = given ?? palette(theme.value, scale.diverging);
@@ -75,12 +77,8 @@ export function ColourBar({
           ))}
         </div>
       </div>
-      {hatched && (
-        <span class="lv-mark">
-          <i class="lv-swatch lv-swatch-hatched" />
-          NaN or inf
-        </span>
-      )}
+      {hatched && <HatchedMark />}
+      {children}
       {counts && counts.low + counts.high > 0 && (
         <span
           class="lv-mark"
@@ -155,4 +153,14 @@ function fitting(ticks, scale, format, width) {
       placed.push({ value, from, to });
   }
   return placed.map(({ value }) => value).sort((a, b) => a - b);
+}
+
+/** What hatching means on a map over the steps. */
+export function HatchedMark() {
+  return (
+    <span class="lv-mark">
+      <i class="lv-swatch lv-swatch-hatched" style={{ "--lv-swatch": TROUBLE[theme.value].nan }} />
+      NaN or inf
+    </span>
+  );
 }

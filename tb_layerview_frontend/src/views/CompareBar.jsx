@@ -1,9 +1,9 @@
-import { nearestIndex } from "../axis.js";
-import { thresholdInWords } from "../difference.js";
+import { DIFFERENCE_TRANSFORM, differenceScaleInWords, thresholdInWords } from "../difference.js";
 import { formatCount } from "../format.js";
-import { isTrainAndEvaluation, partnersOf, tensorTitle } from "../matching.js";
+import { partnersOf, tensorTitle } from "../matching.js";
 import { inputsDiffer } from "../same_start.js";
 import { statisticOf } from "../statistics.js";
+import { StepField } from "./StepField.jsx";
 
 /** @typedef {import("../store.js").Store} Store */
 /** @typedef {import("../run_data.js").Run} Run */
@@ -155,25 +155,16 @@ function Sides({ store }) {
         {comparison.sameRun.value ? "the same run" : runLabel(view.against.value)}
       </span>
       {shown !== undefined && comparison.sameRun.value ? (
-        <label class="lv-step-number">
-          <span class="lv-caption">step</span>
-          <input
-            data-testid="compare-step"
-            type="text"
-            inputMode="numeric"
-            aria-label="Step of B; the nearest logged one is taken"
-            value={formatCount(shown)}
-            onFocus={(event) => event.currentTarget.select()}
-            onChange={(event) => {
-              const wanted = Number(event.currentTarget.value.replace(/[^\d-]/g, ""));
-              if (event.currentTarget.value.trim() && Number.isFinite(wanted)) {
-                view.againstStep.value = steps.value[nearestIndex(steps.value, wanted)] ?? null;
-              }
-              const after = steps.value[comparison.stepIndex.value];
-              event.currentTarget.value = after === undefined ? "" : formatCount(after);
-            }}
-          />
-        </label>
+        <StepField
+          caption="step"
+          label="Step of B; the nearest logged one is taken"
+          testId="compare-step"
+          steps={steps.value}
+          index={() => comparison.stepIndex.value}
+          onIndex={(index) => {
+            view.againstStep.value = steps.value[index] ?? null;
+          }}
+        />
       ) : (
         shown !== undefined && (
           <span class={shown === own ? "lv-caption" : "lv-other-step"} data-testid="compare-step-b">
@@ -212,7 +203,15 @@ function Choices({ store }) {
       </label>
       {isDifference && (
         <span class="lv-caption" data-testid="compare-threshold">
-          Runs part where {thresholdInWords(scale)}.
+          Runs part where {thresholdInWords(scale)}.{" "}
+          <span data-testid="compare-scale">
+            {differenceScaleInWords(
+              /** @type {import("../colour.js").MapTransform} */ (
+                view.transform.value || DIFFERENCE_TRANSFORM
+              ),
+              view.rowScales.value,
+            )}
+          </span>
         </span>
       )}
     </div>
@@ -224,7 +223,7 @@ function Choices({ store }) {
  * @param {{store: Store, a: Run, b: Run}} props
  */
 function Facts({ store, a, b }) {
-  const { view, comparison } = store;
+  const { comparison } = store;
   const matching = comparison.matching.value;
   if (!matching) return null;
   const selected = a.info.tensors[store.tensor.value];
@@ -233,7 +232,6 @@ function Facts({ store, a, b }) {
   const ended =
     comparison.fixed.value < 0 && lastB < lastA && comparison.matched.value.at(-1) === -1;
   const inputs = comparison.sameRun.value ? "" : inputsDiffer(a.info, b.info);
-  const evaluation = isTrainAndEvaluation(view.run.value, view.against.value);
   const lists = /** @type {[string, string[], string][]} */ ([
     ["without a partner in B", matching.onlyA, "only-a"],
     ["only in B", matching.onlyB, "only-b"],
@@ -243,7 +241,6 @@ function Facts({ store, a, b }) {
     <>
       {inputs && (
         <p class="lv-compare-fact" data-testid="compare-inputs">
-          {evaluation && <b>{DIFFERENT_INPUTS}. </b>}
           {inputs}
         </p>
       )}

@@ -6,6 +6,9 @@ import { formatCount, formatShare, formatValue } from "../format.js";
 import { theme } from "../host.js";
 import { statisticOf } from "../statistics.js";
 import { ComparedHistograms } from "./ComparedHistograms.jsx";
+import { TakeAlong } from "./TakeAlong.jsx";
+import { comparedFile } from "./compared_file.js";
+import { drawKey } from "./figure.js";
 import { cssVariable, pointIn, useSize } from "./hooks.js";
 
 /** @typedef {import("../store.js").Store} Store */
@@ -30,7 +33,10 @@ export function CompareCharts({ store, run, other, a, b }) {
 
 /**
  * The statistic of one tensor over its run's steps.
- * @typedef {{steps: number[], values: (number | null)[]}} Course
+ * @typedef {object} Course
+ * @property {number[]} steps
+ * @property {(number | null)[]} values to be drawn: null where none is finite
+ * @property {ArrayLike<number>} exact as they were loaded
  */
 
 /**
@@ -47,8 +53,12 @@ function courseOf(run, tensor, statistic) {
   return {
     steps: run.history.steps.slice(0, values.length),
     values: Array.from(values, (value) => (Number.isFinite(value) ? value : null)),
+    exact: values,
   };
 }
+
+/** @type {Course} */
+const NO_COURSE = { steps: [], values: [], exact: [] };
 
 /** @param {{store: Store, run: Run, other: Run}} props */
 function StatisticOverSteps({ store, run, other }) {
@@ -59,7 +69,7 @@ function StatisticOverSteps({ store, run, other }) {
   const sameRun = comparison.sameRun.value;
   const courses = useMemo(() => {
     const own = courseOf(run, index, statistic.name);
-    const others = sameRun ? { steps: [], values: [] } : courseOf(other, indexB, statistic.name);
+    const others = sameRun ? NO_COURSE : courseOf(other, indexB, statistic.name);
     return own && others ? { own, others } : null;
   }, [run, other, index, indexB, statistic, revision, sameRun]);
   if (!courses) {
@@ -199,20 +209,39 @@ function Courses({ store, own, others, statistic, sameRun }) {
     inWords("A", own, at, show, at),
     sameRun ? inWords("B", own, stepB, show, at) : inWords("B", others, hover ?? stepB, show, at),
   ];
+  /** @type {import("./TakeAlong.jsx").Panel} */
+  const panel = comparedFile(store, statistic.label, {
+    canvases: () => [
+      /** @type {HTMLCanvasElement} */ (ref.current?.querySelector("canvas")),
+      drawKey([
+        { text: "A", colour: "--lv-side-a" },
+        ...(sameRun ? [] : [{ text: "B", colour: "--lv-side-b", dashed: true }]),
+      ]),
+    ],
+    table: () => ({
+      head: ["side", "step", statistic.label],
+      rows: [own, others].flatMap(({ steps, exact }, i) =>
+        steps.map((step, index) => ["AB"[i], step, exact[index]]),
+      ),
+    }),
+  });
   const title = `${statistic.label}${at === undefined ? "" : ` at step ${formatCount(at)}`}`;
   return (
     <div class="lv-compare-chart">
-      <p class="lv-compare-legend" data-testid="compare-course" aria-live="polite">
-        <span class="lv-caption">{title}</span>
-        <span>
-          <i class="lv-key-a" />
-          {words[0]}
-        </span>
-        <span>
-          <i class="lv-key-b" />
-          {words[1]}
-        </span>
-      </p>
+      <div class="lv-compare-legend">
+        <p data-testid="compare-course" aria-live="polite">
+          <span class="lv-caption">{title}</span>
+          <span>
+            <i class="lv-key-a" />
+            {words[0]}
+          </span>
+          <span>
+            <i class="lv-key-b" />
+            {words[1]}
+          </span>
+        </p>
+        <TakeAlong what="the courses" panels={[panel]} small />
+      </div>
       <div
         class="lv-compare-plot"
         ref={ref}

@@ -2,8 +2,11 @@ import { formatCount, formatExact, formatShape, formatShare, formatValue } from 
 import { sameShape } from "../matching.js";
 import { inputsDiffer, pictureOffer } from "../same_start.js";
 import { CompareCharts } from "./CompareCharts.jsx";
+import { comparedFile } from "./compared_file.js";
 import { ComparePictures } from "./ComparePictures.jsx";
-import { Neighbours, TensorChips } from "./DetailPane.jsx";
+import { TakeAlong } from "./TakeAlong.jsx";
+import { ASKED_AGAIN, TensorHead } from "./TensorHead.jsx";
+import { drawTable } from "./figure.js";
 
 /** @typedef {import("../store.js").Store} Store */
 /** @typedef {import("../run_data.js").Run} Run */
@@ -19,34 +22,26 @@ export function CompareDetail({ store, run, other }) {
   const tensor = run.info.tensors[index];
   const partner = other.info.tensors[comparison.tensor.value];
   if (!tensor || !partner) return null;
-  const layer = run.info.layers[tensor.layer];
-  const slash = layer.path.lastIndexOf("/") + 1;
-  const [shape, shapeB] = [tensor.shape, partner.shape].map(formatShape);
+  const [layer, layerB] = [run.info.layers[tensor.layer], other.info.layers[partner.layer]];
   return (
     <section class="lv-detail" aria-label="The selected tensor in both runs">
-      <div class="lv-title">
-        <h2 title={layer.path}>
-          <span class="lv-title-path">{layer.path.slice(0, slash)}</span>
-          {layer.path.slice(slash)}
-        </h2>
-        <p class="lv-title-facts">
-          <span>
-            {tensor.kind} {tensor.name}
-            {tensor.call > 0 && `, call ${tensor.call}`}
-          </span>
-          <span data-testid="tensor-shape">
-            {shape === shapeB ? shape : `A ${shape}, B ${shapeB}`}
-          </span>
-        </p>
-      </div>
-      <div class="lv-links">
-        <TensorChips store={store} run={run} layer={tensor.layer} selected={index} />
-        <Neighbours store={store} run={run} layer={tensor.layer} />
-      </div>
+      <TensorHead
+        store={store}
+        run={run}
+        index={index}
+        className={inBoth(layer.class_name, layerB.class_name)}
+      >
+        <span data-testid="tensor-shape">
+          {inBoth(formatShape(tensor.shape), formatShape(partner.shape))}
+        </span>
+      </TensorHead>
       <Both store={store} run={run} other={other} />
     </section>
   );
 }
+
+/** What is said of both at once where it is the same. @param {string} a @param {string} b */
+const inBoth = (a, b) => (a === b ? a : `A ${a}, B ${b}`);
 
 /** @param {{store: Store, run: Run, other: Run}} props */
 function Both({ store, run, other }) {
@@ -72,11 +67,10 @@ function Both({ store, run, other }) {
     <>
       {failed.map((message) => (
         <p key={message} class="lv-old" role="alert">
-          {message} It is asked for again when TensorBoard answers, or when you choose another step
-          or layer.
+          {message} {ASKED_AGAIN}
         </p>
       ))}
-      <Numbers a={own?.record ?? null} b={others?.record ?? null} />
+      <Numbers store={store} a={own?.record ?? null} b={others?.record ?? null} />
       {(own && !own.record) || (others && !others.record) ? (
         <p class="lv-old" role="status">
           {own && !own.record ? `A did not log this tensor at step ${formatCount(own.step)}. ` : ""}
@@ -131,9 +125,9 @@ const COLUMNS = [
 
 /**
  * The exact statistics of both tensors, and their differences.
- * @param {{a: TensorRecord | null, b: TensorRecord | null}} props
+ * @param {{store: Store, a: TensorRecord | null, b: TensorRecord | null}} props
  */
-function Numbers({ a, b }) {
+function Numbers({ store, a, b }) {
   const cell = (
     /** @type {TensorRecord | null} */ record,
     /** @type {typeof COLUMNS[number]} */ { read, share },
@@ -148,6 +142,28 @@ function Numbers({ a, b }) {
     const sign = value > 0 ? "+" : "";
     return `${sign}${share ? `${formatValue(100 * value)} %` : formatValue(value)}`;
   };
+  /** @type {import("./TakeAlong.jsx").Panel} */
+  const panel = comparedFile(store, "statistics", {
+    canvases: () => [
+      drawTable(
+        ["", ...COLUMNS.map(({ label }) => label)],
+        [
+          ["A", ...COLUMNS.map((column) => cell(a, column))],
+          ["B", ...COLUMNS.map((column) => cell(b, column))],
+          ["B − A", ...COLUMNS.map(change)],
+        ],
+      ),
+    ],
+    table: () => ({
+      head: ["statistic", "A", "B", "B - A"],
+      rows: COLUMNS.map(({ name, read }) => [
+        name,
+        a ? read(a) : "",
+        b ? read(b) : "",
+        a && b ? read(b) - read(a) : "",
+      ]),
+    }),
+  });
   return (
     <table
       class="lv-compare-numbers"
@@ -156,7 +172,9 @@ function Numbers({ a, b }) {
     >
       <thead>
         <tr>
-          <td />
+          <td>
+            <TakeAlong what="the statistics" panels={[panel]} small />
+          </td>
           {COLUMNS.map(({ name, label }) => (
             <th key={name} scope="col">
               {label}

@@ -5,6 +5,8 @@ import { describeKept, offsetOf } from "../picture.js";
 import { ColourBar } from "./ColourBar.jsx";
 import { PictureCanvas } from "./PictureCanvas.jsx";
 import { Slices } from "./Slices.jsx";
+import { TakeAlong } from "./TakeAlong.jsx";
+import { comparedPanels, rankedUnits } from "./compared_file.js";
 import { useComparedPictures } from "./use_compared_pictures.js";
 
 /** @typedef {import("../store.js").Store} Store */
@@ -59,7 +61,7 @@ function Pictures({ store, run, a, b, values, others }) {
   const { view } = store;
   const tensor = run.info.tensors[a.tensor];
   const compared = useComparedPictures(store, tensor, values, others);
-  const { names, unit, isDifference, difference, changes, ranked, scale, pictures } = compared;
+  const { names, unit, isDifference, difference, changes, scale, pictures } = compared;
   const [hover, setHover] = useState(/** @type {number[] | null} */ (null));
   const canvases = [
     useRef(/** @type {HTMLCanvasElement | null} */ (null)),
@@ -90,7 +92,7 @@ function Pictures({ store, run, a, b, values, others }) {
       ];
   return (
     <>
-      <div class="lv-picture-head">
+      <div class="lv-compare-how">
         <div class="lv-tabs" role="tablist" aria-label="How pictures are compared">
           {[
             ["side", "Side by side"],
@@ -116,8 +118,6 @@ function Pictures({ store, run, a, b, values, others }) {
             Other elements are kept in B than in A, so there is no difference picture.
           </span>
         )}
-      </div>
-      <div class="lv-compare-how">
         <span class="lv-caption">
           shown {describeKept(values.axes, names)}, {(difference ?? values).precision}
           {steps[0] !== a.step && `; A's values of step ${formatCount(steps[0])}`}
@@ -147,6 +147,11 @@ function Pictures({ store, run, a, b, values, others }) {
             </select>
           </label>
         )}
+        <TakeAlong
+          what="the pictures"
+          panels={comparedPanels(store, compared, steps, canvases)}
+          small
+        />
       </div>
       <div class="lv-compare-pictures">
         {shown.map(({ side, testid, picture }, i) => (
@@ -178,17 +183,16 @@ function Pictures({ store, run, a, b, values, others }) {
           </figure>
         ))}
       </div>
-      {isDifference && changes && ranked && (
+      {isDifference && changes && (
         <p class="lv-compare-units" data-testid="compare-changes">
           <span class="lv-caption">changed most (rms of B − A)</span>{" "}
-          {Array.from(ranked.subarray(0, MOST_UNITS), (place) => {
-            const { start, step } = values.axes[unit];
-            return (
-              <span key={place} data-unit={start + step * place}>
-                {unitName} {start + step * place}: {formatValue(changes[place])}
+          {rankedUnits(compared)
+            .slice(0, MOST_UNITS)
+            .map(([index, change]) => (
+              <span key={index} data-unit={index}>
+                {unitName} {index}: {formatValue(change)}
               </span>
-            );
-          })}
+            ))}
         </p>
       )}
       <div class="lv-picture-foot">

@@ -5,7 +5,11 @@ import { formatCount, formatShare, formatValue } from "../format.js";
 import { quantiles, rebin } from "../histogram.js";
 import { histogramRange, middleOf } from "../histogram_axis.js";
 import { theme } from "../host.js";
-import { makeValueAxis, VALUE_SPACINGS, valueToPosition } from "../value_axis.js";
+import { makeValueAxis, VALUE_SPACINGS, valueTicks, valueToPosition } from "../value_axis.js";
+import { BIN_COLUMNS, binRows } from "./DistributionDownload.jsx";
+import { TakeAlong } from "./TakeAlong.jsx";
+import { comparedFile } from "./compared_file.js";
+import { withAxes } from "./figure.js";
 import { cssVariable, useCanvas, useSize } from "./hooks.js";
 
 /** @typedef {import("../payload.js").Histogram} Histogram */
@@ -43,6 +47,34 @@ export function ComparedHistograms({ store, a, b }) {
     (context, ratio) => drawHistograms(context, ratio, shares),
     [shares, theme.value],
   );
+  /**
+   * @param {import("../value_axis.js").ValueAxis} on
+   * @returns {import("./TakeAlong.jsx").Panel}
+   */
+  const panel = (on) =>
+    comparedFile(store, "histograms", {
+      lines: ["Bars: A. Outline: B. Each bar is a share of the tensor's finite elements."],
+      canvases: () => [
+        withAxes([
+          {
+            canvas: /** @type {HTMLCanvasElement} */ (canvas.current),
+            bottom: {
+              name: "value",
+              ticks: valueTicks(on, 6).map((value) => ({
+                at: valueToPosition(on, value),
+                text: formatValue(value),
+              })),
+            },
+          },
+        ]),
+      ],
+      table: () => ({
+        head: ["side", "step", ...BIN_COLUMNS],
+        rows: [a, b].flatMap((detail, i) =>
+          binRows(detail?.histogram ?? null).map((bin) => ["AB"[i], detail?.step ?? "", ...bin]),
+        ),
+      }),
+    });
   const words = /** @type {[string, Histogram | null, Detail | null][]} */ ([
     ["A", own, a],
     ["B", others, b],
@@ -79,6 +111,7 @@ export function ComparedHistograms({ store, a, b }) {
             </option>
           ))}
         </select>
+        {axis && <TakeAlong what="the distributions" panels={[panel(axis)]} small />}
       </div>
       <div class="lv-compare-plot" ref={ref}>
         <div style={{ width: `${size.width}px`, height: `${height}px` }}>

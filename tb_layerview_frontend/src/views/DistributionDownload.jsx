@@ -5,8 +5,7 @@ import { shareAxis, shareTicks, shareToPosition } from "../draw_distribution.js"
 import { withAxes } from "./figure.js";
 import { formatCount, formatShare, formatValue } from "../format.js";
 import { rebin } from "../histogram.js";
-import { encodeCsv } from "../npy.js";
-import { captionedPng, fileName } from "./take_along.js";
+import { tensorTitle } from "../matching.js";
 import { valueTicks, valueToPosition } from "../value_axis.js";
 import { BARS } from "./HistogramView.jsx";
 import { TakeAlong } from "./TakeAlong.jsx";
@@ -32,10 +31,9 @@ export function DistributionDownload(props) {
   if (!axis || !kept.length) return null;
   const { steps } = run.history;
   const step = steps[store.stepIndex.value];
-  const title = titleOf(store, run);
-  const facts = [run.name, title];
+  const title = tensorTitle(run.info, run.info.tensors[store.tensor.value]);
 
-  const png = () => {
+  const picture = () => {
     const canvas = (/** @type {string} */ name) =>
       /** @type {HTMLCanvasElement} */ (place.current?.querySelector(`[data-chart=${name}]`));
     const spacing = /** @type {import("../axis.js").Spacing} */ (store.view.spacing.value);
@@ -76,8 +74,9 @@ export function DistributionDownload(props) {
         },
       },
     ]);
-    const outline = ghostStep === undefined ? "" : `; outline: step ${formatCount(ghostStep)}`;
-    return captionedPng({
+    const other = ghostStep === step ? "the same step" : `step ${formatCount(ghostStep ?? 0)}`;
+    const outline = ghostStep === undefined ? "" : `; outline: ${other}`;
+    return {
       title: `${title}, run ${run.name}`,
       lines: [
         bands
@@ -86,49 +85,36 @@ export function DistributionDownload(props) {
         `Right: histogram at step ${formatCount(step)}${outline}.`,
       ],
       canvases: [figure],
-    });
+    };
   };
   // What is drawn over the steps: the quantiles, or all kept bins of all steps.
-  const csv = () =>
+  const table = () =>
     bands
-      ? encodeCsv(
-          ["step", ...BAND_STATISTICS],
-          kept.map((index) => [steps[index], ...BAND_STATISTICS.map((name) => bands[name][index])]),
-        )
-      : encodeCsv(
-          ["step", "lower", "upper", "count"],
-          kept.flatMap((index) => binRows(steps[index], bySteps[index])),
-        );
-  return (
-    <TakeAlong
-      what="the distribution"
-      name={fileName([...facts, bands ? "quantiles" : "histograms", `step-${step}`])}
-      png={png}
-      csv={csv}
-    />
-  );
+      ? {
+          head: ["step", ...BAND_STATISTICS],
+          rows: kept.map((index) => [
+            steps[index],
+            ...BAND_STATISTICS.map((name) => bands[name][index]),
+          ]),
+        }
+      : {
+          head: ["step", ...BIN_COLUMNS],
+          rows: kept.flatMap((index) =>
+            binRows(bySteps[index]).map((bin) => [steps[index], ...bin]),
+          ),
+        };
+  const facts = [run.name, title, bands ? "quantiles" : "histograms", `step-${step}`];
+  return <TakeAlong what="the distribution" panels={[{ facts, picture, table }]} />;
 }
 
+export const BIN_COLUMNS = ["lower", "upper", "count"];
+
 /**
- * @param {number} step
+ * The kept bins, see `BIN_COLUMNS`.
  * @param {Histogram | null} histogram
  */
-function binRows(step, histogram) {
+export function binRows(histogram) {
   if (!histogram) return [];
-  return Array.from(histogram.counts, (count, bin) => [
-    step,
-    histogram.lower[bin],
-    histogram.upper[bin],
-    count,
-  ]);
-}
-
-/**
- * What the selected tensor is called in files and titles.
- * @param {import("../store.js").Store} store
- * @param {import("../run_data.js").Run} run
- */
-export function titleOf(store, run) {
-  const tensor = run.info.tensors[store.tensor.value];
-  return `${run.info.layers[tensor.layer].path} ${tensor.kind} ${tensor.name}${tensor.call ? ` call ${tensor.call}` : ""}`;
+  const { lower, upper, counts } = histogram;
+  return Array.from(counts, (count, bin) => [lower[bin], upper[bin], count]);
 }

@@ -2,12 +2,14 @@ import { useMemo } from "preact/hooks";
 
 import { columnSteps, indexAt, makeStepAxis, positionOfStep, stepTicks } from "../axis.js";
 import { bandsAt } from "../bands.js";
+import { TROUBLE } from "../colour.js";
 import { drawBands, drawHeat } from "../draw_distribution.js";
 import { belowInWords, countAt, spread, TOLD, toldQuantiles } from "../distribution_words.js";
-import { formatCount, formatValue } from "../format.js";
+import { formatCount, formatTicks, formatValue } from "../format.js";
 import { historyShares } from "../histogram.js";
 import { theme } from "../host.js";
 import { positionToValue, valueTicks, valueToPosition } from "../value_axis.js";
+import { HatchedMark } from "./ColourBar.jsx";
 import { WordsTable } from "./WordsTable.jsx";
 import { cssVariable, hatching, pointIn, useCanvas } from "./hooks.js";
 
@@ -105,7 +107,12 @@ export function DistributionHistory(props) {
           )}
         </div>
         <StepTicks axis={stepAxis} width={width} />
-        <Key bands={bands !== null} kept={kept.length} logged={steps.length} />
+        <Key
+          bands={bands !== null}
+          broken={props.broken?.some((share) => share > 0) ?? false}
+          kept={kept.length}
+          logged={steps.length}
+        />
       </div>
       <WordsTable
         testid="distribution-table"
@@ -172,8 +179,8 @@ function useHistoryCanvas({ kept, bySteps, bands, broken, axis, width, stepAxis,
         context.globalAlpha = 1;
       }
       if (!broken) return;
-      const [bad, ground] = [cssVariable("--lv-bad"), cssVariable("--lv-surface")];
-      context.fillStyle = hatching(context, bad, ground, ratio);
+      const { nan } = TROUBLE[theme.value];
+      context.fillStyle = hatching(context, nan, cssVariable("--lv-surface"), ratio);
       kept.forEach((step, i) => {
         if (!(broken[step] > 0)) return;
         const from = stepAxis.edges[i] * across;
@@ -190,15 +197,16 @@ function useHistoryCanvas({ kept, bySteps, bands, broken, axis, width, stepAxis,
 /** @param {{axis: ValueAxis, height: number}} props */
 function ValueTicks({ axis, height }) {
   const ticks = valueTicks(axis, Math.max(2, Math.floor((height - 16) / 26)));
+  const texts = formatTicks(ticks, formatValue);
   return (
     <div class="lv-value-ticks" aria-hidden="true" style={{ height: `${height}px` }}>
       <b>value</b>
-      {ticks.map((value) => {
+      {ticks.map((value, i) => {
         const at = (1 - valueToPosition(axis, value)) * height;
         // Room for the axis' name, at the top.
         return at < 22 ? null : (
           <span key={value} style={{ top: `${at}px` }}>
-            {formatValue(value)}
+            {texts[i]}
           </span>
         );
       })}
@@ -232,8 +240,8 @@ export function ValueLine({ axis, value, height }) {
   );
 }
 
-/** @param {{bands: boolean, kept: number, logged: number}} props */
-function Key({ bands, kept, logged }) {
+/** @param {{bands: boolean, broken: boolean, kept: number, logged: number}} props */
+function Key({ bands, broken, kept, logged }) {
   return (
     <p class="lv-chart-key">
       {bands ? (
@@ -262,6 +270,7 @@ function Key({ bands, kept, logged }) {
       ) : (
         <span>the stronger, the more elements</span>
       )}
+      {broken && <HatchedMark />}
       {kept < logged && (
         <span>
           kept at {formatCount(kept)} of {formatCount(logged)} steps

@@ -15,8 +15,8 @@ export function EmptyState({ store }) {
     <div class="lv-empty" data-testid="empty-state">
       <h1>No layers are logged yet</h1>
       <p>
-        The Layers tab shows what every layer does at every step. Add one line to your training, and
-        let TensorBoard&apos;s <code>--logdir</code> be the folder you log to, or one above it.
+        The Layers tab shows what every layer does at every step. Add these lines to your training,
+        and let TensorBoard&apos;s <code>--logdir</code> be the folder you log to, or one above it.
       </p>
       <h2>Keras</h2>
       <pre>{KERAS}</pre>

@@ -10,7 +10,8 @@ const HELP = [
   "conv,dense        one or the other",
   "conv bias         both",
   "-norm             without",
-  "class:Conv2D      only layers of that class",
+  "class:conv        only layers whose class has that in its name",
+  "class:Conv2D      a whole name: only that class",
   "kind:gradient     only layers that have gradients",
 ].join("\n");
 

@@ -3,6 +3,9 @@ import { useMemo } from "preact/hooks";
 import { headReach } from "../attention.js";
 import { formatValue } from "../format.js";
 
+const INFERRED =
+  "The mask itself is not logged. Taken as masked are the keys before the first and after the last one that any query looks at, and, where no query looks at a later key, the later ones.";
+
 /**
  * How many positions each attention head effectively looks at.
  * @param {{picture: import("./use_picture.js").PictureModel}} props
@@ -43,7 +46,7 @@ export function HeadReach({ picture: { values, names, chosen } }) {
       </table>
       <p class="lv-caption" data-testid="uniform-reach" data-uniform={found[0].uniform}>
         positions, effectively; {formatValue(found[0].uniform)} if all were looked at evenly under
-        the mask
+        the mask <span title={INFERRED}>(inferred from scores of 0)</span>
       </p>
     </div>
   );

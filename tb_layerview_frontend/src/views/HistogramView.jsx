@@ -73,7 +73,13 @@ export function HistogramView(props) {
           aria-label={`Histogram at ${label}${notes.length ? `; ${notes.join(", ")}` : ""}. A table follows.`}
         />
         {!own && <p class="lv-histogram-none">no histogram at this step</p>}
-        {notes.length > 0 && <p class="lv-histogram-note">{notes.join(" · ")}</p>}
+        {notes.length > 0 && (
+          <p class="lv-histogram-note">
+            {notes.map((note) => (
+              <span key={note}>{note}</span>
+            ))}
+          </p>
+        )}
         {pointed && <ValueLine axis={axis} value={pointed.value} height={mapHeight} />}
         {pointed && pointed.index === null && (
           <div
@@ -111,7 +117,7 @@ export function HistogramView(props) {
           <i class="lv-key-bar" />
           {label}
         </span>
-        {ghostLabel && (
+        {ghostLabel && ghostLabel !== label && (
           <span data-testid="ghost-step">
             <i class="lv-key-ghost" />
             {ghostLabel}

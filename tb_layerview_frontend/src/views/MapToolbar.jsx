@@ -1,5 +1,6 @@
 import { SPACINGS } from "../axis.js";
 import { NATURAL } from "../colour.js";
+import { DIFFERENCE_TRANSFORM } from "../difference.js";
 import { ORDERS, PARTING_ORDER } from "../order.js";
 import { counterpart, KINDS, kindsOf } from "../selection.js";
 import { STATISTIC_GROUPS, statisticNamed, statisticOf } from "../statistics.js";
@@ -12,9 +13,13 @@ import { Popover } from "./Popover.jsx";
 
 /**
  * What the map shows: which layers, kinds, statistic, in which order and colours.
- * @param {{store: Store, run: Run, matches: {layers: number, of: number}}} props
+ * @param {object} props
+ * @param {Store} props.store
+ * @param {Run} props.run
+ * @param {{layers: number, of: number}} props.matches
+ * @param {import("preact").ComponentChildren} props.children what stands behind the choices
  */
-export function MapToolbar({ store, run, matches }) {
+export function MapToolbar({ store, run, matches, children }) {
   const orders = store.comparison.on.value ? [PARTING_ORDER, ...ORDERS] : ORDERS;
   return (
     <div class="lv-toolbar">
@@ -49,6 +54,7 @@ export function MapToolbar({ store, run, matches }) {
       >
         <Scales store={store} />
       </Popover>
+      {children}
     </div>
   );
 }
@@ -156,7 +162,8 @@ function Scales({ store }) {
   const { scale } = first
     ? statisticOf(view.statistic.value, first)
     : statisticNamed(view.statistic.value);
-  const transform = view.transform.value || NATURAL[scale];
+  const natural = store.comparison.showsDifference.value ? DIFFERENCE_TRANSFORM : NATURAL[scale];
+  const transform = view.transform.value || natural;
   return (
     <div class="lv-choices">
       <Choice
@@ -166,7 +173,7 @@ function Scales({ store }) {
         options={{ log: "logarithmic", linear: "linear" }}
         // What suits the statistic anyway is not held on to when another one is chosen.
         onChoose={(value) => {
-          view.transform.value = value === NATURAL[scale] ? "" : value;
+          view.transform.value = value === natural ? "" : value;
         }}
       />
       <Choice

@@ -1,9 +1,8 @@
 import { formatCount, formatShare } from "../format.js";
 import { NUMBERS, exactText, numbersText } from "../numbers.js";
-import { encodeCsv } from "../npy.js";
-import { fileName } from "./take_along.js";
-import { titleOf } from "./DistributionDownload.jsx";
+import { tensorTitle } from "../matching.js";
 import { CopyButton, TakeAlong } from "./TakeAlong.jsx";
+import { drawTable } from "./figure.js";
 
 /** @typedef {import("../api.js").TensorRecord} TensorRecord */
 
@@ -26,6 +25,7 @@ export function Numbers({ store, run, record }) {
   }
   if (at > 0) columns.push({ name: "the first step", step: steps[0], record: others?.first });
   const text = () => numbersText(columns);
+  const title = tensorTitle(run.info, run.info.tensors[store.tensor.value]);
   return (
     <section class="lv-numbers" aria-label="Numbers">
       <div class="lv-panel-bar">
@@ -44,11 +44,20 @@ export function Numbers({ store, run, record }) {
         />
         <TakeAlong
           what="the numbers"
-          name={fileName([run.name, titleOf(store, run), "numbers", `step-${steps[index]}`])}
-          csv={() => {
-            const [first, ...rows] = text();
-            return encodeCsv(first.map(String), rows);
-          }}
+          panels={[
+            {
+              facts: [run.name, title, "numbers", `step-${steps[index]}`],
+              picture: () => ({
+                title: `${title}, run ${run.name}`,
+                lines: ["Of the whole tensor, exactly; quantiles are read off its histogram."],
+                canvases: [drawnNumbers(columns)],
+              }),
+              table: () => {
+                const [first, ...rows] = text();
+                return { head: first.map(String), rows };
+              },
+            },
+          ]}
         />
       </div>
       {loaded.status === "error" && (
@@ -87,6 +96,33 @@ export function Numbers({ store, run, record }) {
         </table>
       </div>
     </section>
+  );
+}
+
+/**
+ * The table as it is on the screen.
+ * @param {{name: string, step: number | undefined, record: TensorRecord | null | undefined}[]} columns
+ */
+function drawnNumbers(columns) {
+  const said = (
+    /** @type {TensorRecord | null | undefined} */ record,
+    /** @type {typeof NUMBERS[number]} */ { of, share },
+  ) => {
+    const value = record ? of(record) : undefined;
+    if (!record || value === undefined) return "–";
+    const part = share && record.size > 0 ? ` (${formatShare(value / record.size)})` : "";
+    return `${exactText(value)}${part}`;
+  };
+  const stepOf = (/** @type {number | undefined} */ step) =>
+    step === undefined ? "" : `, step ${formatCount(step)}`;
+  return drawTable(
+    ["statistic", ...columns.map(({ name, step }) => `${name}${stepOf(step)}`), "what it is"],
+    NUMBERS.map((number) => [
+      number.label,
+      ...columns.map(({ record }) => said(record, number)),
+      number.meaning,
+    ]),
+    [columns.length + 1],
   );
 }
 

@@ -15,12 +15,12 @@ import { usePicture } from "./use_picture.js";
 /** @typedef {import("../store.js").Store} Store */
 /** @typedef {import("../run_data.js").Run} Run */
 /** @typedef {import("../tensor_data.js").Detail} Detail */
-/** @typedef {import("../payload.js").Histogram} Histogram */
+/** @typedef {import("../tensor_data.js").TensorHistory} TensorHistory */
 /** @typedef {import("./use_picture.js").PictureModel} PictureModel */
 
 /**
  * What a picture is made of; it appears as a whole.
- * @typedef {{detail: Detail, bySteps: (Histogram | null)[] | null}} Shown
+ * @typedef {{detail: Detail, history: TensorHistory | null}} Shown
  */
 
 /**
@@ -67,7 +67,7 @@ export function Picture({ store, run }) {
       tensor={tensor}
       detail={shown.detail}
       values={values}
-      bySteps={shown.bySteps}
+      history={shown.history}
       pending={pending}
     />
   );
@@ -79,12 +79,12 @@ export function Picture({ store, run }) {
  * @returns {Shown | null} null while something of it is missing
  */
 function complete(store, detail) {
-  if (!detail.values) return { detail, bySteps: null };
+  if (!detail.values) return { detail, history: null };
   const histograms = store.histograms.value;
   if (histograms.status === "ready" && histograms.value.tensor === detail.tensor) {
-    return { detail, bySteps: histograms.value.bySteps };
+    return { detail, history: histograms.value };
   }
-  return histograms.status === "error" ? { detail, bySteps: null } : null;
+  return histograms.status === "error" ? { detail, history: null } : null;
 }
 
 /**
@@ -94,12 +94,12 @@ function complete(store, detail) {
  * @param {import("../api.js").Tensor} props.tensor
  * @param {Detail} props.detail
  * @param {import("../payload.js").Values} props.values
- * @param {(Histogram | null)[] | null} props.bySteps
+ * @param {TensorHistory | null} props.history
  * @param {boolean} props.pending
  */
-function TensorPicture({ store, run, tensor, detail, values, bySteps, pending }) {
+function TensorPicture({ store, run, tensor, detail, values, history, pending }) {
   const { view } = store;
-  const picture = usePicture(store, tensor, detail, values, bySteps);
+  const picture = usePicture(store, tensor, detail, values, history);
   const { names, chosen } = picture;
   const [hover, setHover] = useState(/** @type {number[] | null} */ (null));
   const canvas = useRef(/** @type {HTMLCanvasElement | null} */ (null));
@@ -171,6 +171,7 @@ function TensorPicture({ store, run, tensor, detail, values, bySteps, pending })
           hover={hover}
           onHover={(at) => hover?.join() !== at?.join() && setHover(at)}
           unit={view.unit.value}
+          broughtUnit={store.picture.broughtUnit}
           label={`${describeLayout(picture.plan, names) || "The value"}, as a picture.`}
           canvasRef={canvas}
         />

@@ -1,6 +1,4 @@
 import { useLayoutEffect, useMemo, useRef } from "preact/hooks";
-import { select } from "d3-selection";
-import { zoom as zoomBehaviour, zoomIdentity } from "d3-zoom";
 
 import { theme } from "../host.js";
 import { cellShape, offsetOf, trueIndex } from "../picture.js";
@@ -10,6 +8,7 @@ import {
   cellRect,
   clampTransform,
   enlarged,
+  isInside,
   largestZoom,
   middleCell,
   offsetOfCell,
@@ -18,8 +17,9 @@ import {
   unitRects,
   viewOf,
 } from "../picture_screen.js";
-import { cssVariable, pointIn, useCanvas, useSize } from "./hooks.js";
+import { cssVariable, pointIn, useCanvas, useDevicePixels, useSize } from "./hooks.js";
 import { drawPicture } from "./picture_draw.js";
+import { useZoom } from "./use_zoom.js";
 
 /** @typedef {import("../picture_screen.js").View} View */
 
@@ -36,6 +36,7 @@ const ZOOM_STEP = 1.6;
  * @param {number[] | null} props.hover index of the element under the pointer
  * @param {(index: number[] | null) => void} props.onHover
  * @param {number | null} [props.unit] that is chosen, an index of the tensor's last axis: it is outlined
+ * @param {{current: number | null}} [props.broughtUnit] the one that was chosen when it was last brought into view
  * @param {string} props.label
  * @param {{current: HTMLCanvasElement | null}} props.canvasRef
  */
@@ -48,20 +49,14 @@ export function PictureCanvas({
   hover,
   onHover,
   unit = null,
+  broughtUnit,
   label,
   canvasRef,
 }) {
   const [place, size] = /** @type {ReturnType<typeof useSize<HTMLDivElement>>} */ (useSize());
   const { values, names, plan, chosen, counts, orders, base, levels, palette, marks } = picture;
-  const ratio = window.devicePixelRatio || 1;
-  const space = useMemo(
-    () => ({
-      width: Math.max(1, Math.floor(size.width * ratio)),
-      height: Math.max(1, Math.floor(size.height * ratio)),
-      ratio,
-    }),
-    [size.width, size.height, ratio],
-  );
+  const space = useDevicePixels(size);
+  const { ratio } = space;
   const grid = useMemo(
     () => layOut(plan, counts, orders.byAxis, space, cellShape(values.axes, names, plan)),
     [plan, counts, orders.byAxis, space, names],
@@ -172,9 +167,11 @@ export function PictureCanvas({
     if (!index) return;
     onCell(index);
     const rect = cellRect(grid, transform, column, row);
-    const inside =
-      rect.x >= 0 && rect.y >= 0 && rect.x + rect.width <= width && rect.y + rect.height <= height;
-    if (inside || transform.scale <= 1) return;
+    if (!isInside(rect, width, height)) centre(rect);
+  };
+  /** Moves what is enlarged. @param {import("../picture_screen.js").Rect} rect */
+  const centre = (rect) => {
+    if (transform.scale <= 1) return;
     const moved = {
       scale: transform.scale,
       x: transform.x + space.width / 2 - rect.x - rect.width / 2,
@@ -182,6 +179,14 @@ export function PictureCanvas({
     };
     onView(viewOf(grid, clampTransform(grid, moved, space), space));
   };
+
+  useLayoutEffect(() => {
+    if (!broughtUnit || !visible || broughtUnit.current === unit) return;
+    broughtUnit.current = unit;
+    if (chosenUnit < 0) return;
+    const rects = unitRects(grid, transform, counts[counts.length - 1], chosenUnit);
+    if (rects.length && !rects.some((rect) => isInside(rect, width, height))) centre(rects[0]);
+  }, [unit, visible]);
 
   /** @param {KeyboardEvent} event */
   const onKey = (event) => {
@@ -301,53 +306,4 @@ function keptIndex(axis, index) {
   if (!axis || index === null) return -1;
   const at = (index - axis.start) / axis.step;
   return Number.isInteger(at) && at < axis.count ? at : -1;
-}
-
-/**
- * Wheel, drag and pinch, as d3-zoom understands them.
- * @param {import("preact").RefObject<HTMLDivElement>} place
- * @param {{current: {grid: import("../picture_layout.js").Grid, space: import("../picture_screen.js").Space,
- *   transform: import("../picture_screen.js").Transform, onView: (view: View | null) => void}}} latest
- */
-function useZoom(place, latest) {
-  /** @type {{current: import("d3-zoom").ZoomBehavior<HTMLDivElement, unknown> | null}} */
-  const behaviour = useRef(null);
-  useLayoutEffect(() => {
-    const element = place.current;
-    if (!element) return undefined;
-    /** @param {import("d3-zoom").ZoomTransform} of */
-    const inPixels = ({ k, x, y }) => {
-      const { ratio } = latest.current.space;
-      return { scale: k, x: x * ratio, y: y * ratio };
-    };
-    const made = /** @type {import("d3-zoom").ZoomBehavior<HTMLDivElement, unknown>} */ (
-      zoomBehaviour()
-    )
-      .clickDistance(4)
-      .filter((event) => !event.button)
-      .constrain((asked) => {
-        const { grid, space } = latest.current;
-        const { scale, x, y } = clampTransform(grid, inPixels(asked), space);
-        return zoomIdentity.translate(x / space.ratio, y / space.ratio).scale(scale);
-      })
-      .on("zoom", ({ transform, sourceEvent }) => {
-        const { grid, space, onView } = latest.current;
-        if (sourceEvent) onView(viewOf(grid, inPixels(transform), space));
-      });
-    behaviour.current = made;
-    const selection = select(element);
-    selection.call(made).on("dblclick.zoom", null);
-    return () => void selection.on(".zoom", null);
-  }, []);
-  // What d3 keeps of the element follows what is shown, whoever has changed it.
-  useLayoutEffect(() => {
-    const { grid, space, transform } = latest.current;
-    behaviour.current?.scaleExtent([1, largestZoom(grid, space.ratio)]);
-    select(place.current).property(
-      "__zoom",
-      zoomIdentity
-        .translate(transform.x / space.ratio, transform.y / space.ratio)
-        .scale(transform.scale),
-    );
-  });
 }

@@ -1,11 +1,11 @@
-import { formatCount, formatValue } from "../format.js";
-import { encodeCsv, encodeNpy, losslessPrecision } from "../npy.js";
+import { formatCount } from "../format.js";
+import { encodeNpy, losslessPrecision } from "../npy.js";
 import { describeKept, describeLayout, trueIndex } from "../picture.js";
+import { marksInWords } from "../picture_paint.js";
 import { pythonLines } from "../python_lines.js";
 import { CopyButton, TakeAlong } from "./TakeAlong.jsx";
-import { drawScale } from "./picture_draw.js";
+import { drawScale } from "./figure.js";
 import { rangeInWords } from "./PictureControls.jsx";
-import { captionedPng, fileName } from "./take_along.js";
 
 /** @typedef {import("./use_picture.js").PictureModel} PictureModel */
 
@@ -25,7 +25,7 @@ export function PictureTakeAlong({ run, tensor, step, picture, canvas }) {
   const slices = Object.keys(chosen)
     .map(Number)
     .map((axis) => `${names[axis]} ${trueIndex(values.axes, picture.base)[axis]}`);
-  const name = fileName([
+  const facts = [
     run.name === "." ? "" : run.name,
     path,
     tensor.kind,
@@ -36,21 +36,11 @@ export function PictureTakeAlong({ run, tensor, step, picture, canvas }) {
     perUnit
       ? `range of each ${names[picture.unit]}`
       : `range ${scale.low.toPrecision(3)} to ${scale.high.toPrecision(3)}`,
-  ]);
-  const png = () => {
+  ];
+  const file = () => {
     if (!canvas.current) throw new Error("There is no picture on the screen.");
-    const ratio = window.devicePixelRatio || 1;
-    const ends = perUnit
-      ? [`lowest of each ${names[picture.unit]}`, "highest"]
-      : [formatValue(scale.low), formatValue(scale.high)];
-    const { nan, posInf, negInf, low, high } = picture.marks;
-    const marks = [
-      low + high ? `${formatCount(low + high)} elements beyond the colours` : "",
-      nan ? `${formatCount(nan)} NaN (×)` : "",
-      posInf ? `${formatCount(posInf)} +inf (+)` : "",
-      negInf ? `${formatCount(negInf)} −inf (−)` : "",
-    ].filter(Boolean);
-    return captionedPng({
+    const ends = perUnit ? [`lowest of each ${names[picture.unit]}`, "highest"] : undefined;
+    return {
       title: [
         `${run.name} · ${path} · ${tensor.kind} ${tensor.name}`,
         call,
@@ -62,20 +52,20 @@ export function PictureTakeAlong({ run, tensor, step, picture, canvas }) {
       lines: [
         `${describeLayout(picture.plan, names)}; ${rangeInWords(picture)}`,
         `kept: ${describeKept(values.axes, names)}, ${values.precision}`,
-        ...(marks.length ? [marks.join(", ")] : []),
+        ...marksInWords(picture.marks),
       ],
-      canvases: [canvas.current, drawScale(scale, palette, ends, ratio)],
-    });
+      canvases: [canvas.current, drawScale({ scale, palette, ends })],
+    };
   };
-  const csv = () => {
+  const table = () => {
     const { offsets } = picture.shown;
     /** @returns {Generator<number[]>} */
     function* rows() {
       for (const offset of offsets) yield [...trueIndex(values.axes, offset), values.data[offset]];
     }
-    return encodeCsv([...names, "value"], rows());
+    return { head: [...names, "value"], rows: rows() };
   };
-  const npy = () => {
+  const array = () => {
     const { offsets, shape } = picture.shown;
     const data = Float64Array.from(offsets, (offset) => values.data[offset]);
     return encodeNpy(data, shape, losslessPrecision(data, values.precision));
@@ -99,7 +89,7 @@ export function PictureTakeAlong({ run, tensor, step, picture, canvas }) {
           })
         }
       />
-      <TakeAlong name={name} what="the picture" png={png} csv={csv} npy={npy} />
+      <TakeAlong what="the picture" panels={[{ facts, picture: file, table, array }]} />
     </span>
   );
 }

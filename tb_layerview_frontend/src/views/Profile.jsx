@@ -122,11 +122,11 @@ function inWords(layer, rows, stepIndex) {
 /**
  * @param {CanvasRenderingContext2D} context
  * @param {number} ratio
- * @param {Parameters<typeof Profile>[0]} what
+ * @param {Pick<Parameters<typeof Profile>[0], "layer" | "rows" | "rowHeight" | "scrollTop" | "height">} what
  * @param {number} stepIndex
  * @param {number} hoverRow
  */
-function drawProfile(context, ratio, what, stepIndex, hoverRow) {
+export function drawProfile(context, ratio, what, stepIndex, hoverRow) {
   const { layer, rows, rowHeight, scrollTop, height } = what;
   const { width } = context.canvas;
   const first = Math.floor(scrollTop / rowHeight);

@@ -10,7 +10,7 @@ import { finiteRange } from "../picture_range.js";
 import { offsetOfCell, project, transformOf } from "../picture_screen.js";
 import { planUnit } from "../unit_parts.js";
 import { ColourBar } from "./ColourBar.jsx";
-import { pointIn, useCanvas, useSize } from "./hooks.js";
+import { pointIn, useCanvas, useDevicePixels, useSize } from "./hooks.js";
 import { drawPicture } from "./picture_draw.js";
 
 /**
@@ -24,17 +24,10 @@ import { drawPicture } from "./picture_draw.js";
 export function SmallPicture({ values, names, unit, label }) {
   const [ref, size] = /** @type {ReturnType<typeof useSize<HTMLDivElement>>} */ (useSize());
   const [hover, setHover] = useState(-1);
-  const ratio = window.devicePixelRatio || 1;
   const plan = useMemo(() => planUnit(names, planPicture(names)), [names.join("\n")]);
   const counts = values.axes.map(({ count }) => count);
-  const space = useMemo(
-    () => ({
-      width: Math.max(1, Math.floor(size.width * ratio)),
-      height: Math.max(1, Math.floor(size.height * ratio)),
-      ratio,
-    }),
-    [size.width, size.height, ratio],
-  );
+  const space = useDevicePixels(size);
+  const { ratio } = space;
   const { grid, transform, projection } = useMemo(() => {
     const laid = layOut(plan, counts, {}, space);
     const whole = transformOf(laid, null, space);

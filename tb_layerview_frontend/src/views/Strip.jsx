@@ -14,6 +14,8 @@ import { cssVariable, hatching, pointIn, useSize } from "./hooks.js";
 
 export const STRIP_HEIGHT = 84;
 const [TOP, BOTTOM] = [6, 4];
+/** Of a number beside the curves. */
+const TICK_HEIGHT = 10;
 
 /**
  * Loss, metrics and learning rate over the steps, on the same axis as the map below.
@@ -110,7 +112,7 @@ export function Strip({ store, axis, curves }) {
   const position = axis.positions[index] ?? 0;
   const choose = (/** @type {PointerEvent} */ event) =>
     store.selectStep(indexAt(axis, pointIn(event).x / width));
-  const [left, right] = scales.filter(({ group, known }) => known && group !== "learning rate");
+  const [left, right] = labelledScales(scales);
   return (
     <div
       class="lv-strip"
@@ -142,25 +144,42 @@ export function Strip({ store, axis, curves }) {
   );
 }
 
+/**
+ * The scales that have room for numbers: one at the left, one at the right.
+ * @param {CurveScale[]} scales
+ */
+export function labelledScales(scales) {
+  return scales.filter(({ group, known }) => known && group !== "learning rate").slice(0, 2);
+}
+
+/**
+ * @param {CurveScale} scale
+ * @returns {import("./figure.js").Axis}
+ */
+export function stripAxis(scale) {
+  const { group, log } = scale;
+  const values = curveTicks(scale);
+  const texts = formatTicks(values);
+  return {
+    name: `${group === "share" ? "accuracy and other shares" : group.replaceAll("_", " ")}${log ? ", logarithmic" : ""}`,
+    ticks: values.map((value, i) => ({
+      at: (TOP + (1 - unitOn(scale, value)) * (STRIP_HEIGHT - TOP - BOTTOM)) / STRIP_HEIGHT,
+      text: texts[i],
+    })),
+  };
+}
+
 /** @param {{scale: CurveScale, side: "left" | "right"}} props */
 function Ticks({ scale, side }) {
-  const { group, log } = scale;
-  const ticks = curveTicks(scale);
-  const texts = formatTicks(ticks);
+  const { name, ticks } = stripAxis(scale);
   return (
-    <div
-      class="lv-strip-ticks"
-      data-side={side}
-      title={`${group === "share" ? "accuracy and other shares" : group.replaceAll("_", " ")}${log ? ", logarithmic" : ""}`}
-    >
-      {ticks.map((value, i) => (
+    <div class="lv-strip-ticks" data-side={side} title={name}>
+      {ticks.map(({ at, text }) => (
         <span
-          key={value}
-          style={{
-            top: `${TOP + (1 - unitOn(scale, value)) * (STRIP_HEIGHT - TOP - BOTTOM)}px`,
-          }}
+          key={text}
+          style={{ top: `${Math.min(at * STRIP_HEIGHT, STRIP_HEIGHT - TICK_HEIGHT / 2)}px` }}
         >
-          {texts[i]}
+          {text}
         </span>
       ))}
     </div>

@@ -1,28 +1,34 @@
 import { useEffect, useId, useRef, useState } from "preact/hooks";
 
 import { messageOf } from "../api.js";
-import { copyText, download } from "./take_along.js";
+import { encodeCsv } from "../npy.js";
+import { captionedPng, copyText, download, fileName } from "./take_along.js";
 
 /**
  * What a panel can be taken along as. Each is made when it is asked for.
- * @typedef {object} Formats
- * @property {() => Blob | Promise<Blob>} [png]
- * @property {() => string} [csv]
- * @property {() => Uint8Array<ArrayBuffer>} [npy]
+ * @typedef {object} Panel
+ * @property {string} [label] what it is, in a menu of several panels
+ * @property {(string | number)[]} facts of which its files are named, see `fileName`
+ * @property {() => Parameters<typeof captionedPng>[0]} [picture]
+ * @property {() => import("../npy.js").Table} [table]
+ * @property {() => Uint8Array<ArrayBuffer>} [array]
  */
 
-const FORMATS = /** @type {const} */ ([
-  ["png", "PNG", "the picture as it is on the screen"],
-  ["csv", "CSV", "the numbers as text"],
-  ["npy", "npy", "the numbers for numpy.load"],
-]);
+/** @type {{format: string, form: "picture" | "table" | "array", label: string, meaning: string}[]} */
+const FORMATS = [
+  { format: "png", form: "picture", label: "PNG", meaning: "the picture as it is on the screen" },
+  { format: "csv", form: "table", label: "CSV", meaning: "the numbers as text" },
+  { format: "npy", form: "array", label: "npy", meaning: "the numbers for numpy.load" },
+];
 
 /**
- * A menu of what a panel can be downloaded as.
- * @param {Formats & {name: string, what: string}} props `name` of the files, without an ending (see `fileName`); `what` is
- *   downloaded, for screen readers: "the picture"
+ * A menu of what one or several panels can be downloaded as.
+ * @param {object} props
+ * @param {string} props.what is downloaded, for screen readers: "the picture"
+ * @param {Panel[]} props.panels
+ * @param {boolean} [props.small] whether the button has room for a sign alone
  */
-export function TakeAlong({ name, what, ...formats }) {
+export function TakeAlong({ what, panels, small = false }) {
   const [open, setOpen] = useState(false);
   const [problem, setProblem] = useState("");
   const place = useRef(/** @type {HTMLSpanElement | null} */ (null));
@@ -40,13 +46,13 @@ export function TakeAlong({ name, what, ...formats }) {
     return () => document.removeEventListener("pointerdown", leave);
   }, [open]);
 
-  /** @param {"png" | "csv" | "npy"} format */
-  const take = async (format) => {
+  /** @param {Panel} panel @param {typeof FORMATS[number]} as */
+  const take = async (panel, { form, format }) => {
     setOpen(false);
     button.current?.focus();
     try {
       setProblem("");
-      download(await blobOf(format, formats), `${name}.${format}`);
+      download(await blobOf(panel, form), `${fileName(panel.facts)}.${format}`);
     } catch (error) {
       setProblem(messageOf(error));
     }
@@ -71,9 +77,9 @@ export function TakeAlong({ name, what, ...formats }) {
     <span class="lv-take-along" ref={place} onKeyDown={open ? onKey : undefined}>
       <button
         type="button"
-        class="lv-small-button"
+        class={`lv-small-button${small ? " lv-sign-button" : ""}`}
         ref={button}
-        data-testid={`take-along-${what.replace(/\W+/g, "-")}`}
+        data-testid={`take-along-${inTestId(what)}`}
         aria-haspopup="menu"
         aria-expanded={open}
         aria-controls={open ? id : undefined}
@@ -81,21 +87,34 @@ export function TakeAlong({ name, what, ...formats }) {
         title={`Download ${what}`}
         onClick={() => setOpen(!open)}
       >
-        Download ▾
+        {small ? (
+          <svg viewBox="0 0 12 12" width="12" height="12" aria-hidden="true">
+            <path d="M6 1v6.5M3 5l3 3 3-3M1.5 10.5h9" fill="none" stroke="currentColor" />
+          </svg>
+        ) : (
+          "Download ▾"
+        )}
       </button>
       {open && (
         <span class="lv-menu" role="menu" id={id} aria-label={`Download ${what} as`}>
-          {FORMATS.filter(([format]) => formats[format]).map(([format, label, meaning]) => (
-            <button
-              key={format}
-              type="button"
-              role="menuitem"
-              tabIndex={-1}
-              data-testid={`download-${format}`}
-              onClick={() => void take(format)}
-            >
-              <b>{label}</b> {meaning}
-            </button>
+          {panels.map((panel) => (
+            <span key={panel.label} role="group" aria-label={panel.label}>
+              {panel.label && <span class="lv-menu-head">{panel.label}</span>}
+              {FORMATS.filter(({ form }) => panel[form]).map((as) => (
+                <button
+                  key={as.format}
+                  type="button"
+                  role="menuitem"
+                  tabIndex={-1}
+                  data-testid={["download", panel.label && inTestId(panel.label), as.format]
+                    .filter(Boolean)
+                    .join("-")}
+                  onClick={() => void take(panel, as)}
+                >
+                  <b>{as.label}</b> {as.meaning}
+                </button>
+              ))}
+            </span>
           ))}
         </span>
       )}
@@ -108,15 +127,21 @@ export function TakeAlong({ name, what, ...formats }) {
   );
 }
 
+/** @param {string} words */
+const inTestId = (words) => words.replace(/\W+/g, "-");
+
 /**
- * @param {"png" | "csv" | "npy"} format
- * @param {Formats} formats
+ * @param {Panel} panel
+ * @param {"picture" | "table" | "array"} form one that the panel has
  */
-async function blobOf(format, { png, csv, npy }) {
-  if (format === "png" && png) return png();
-  if (format === "csv" && csv) return new Blob([csv()], { type: "text/csv" });
-  if (format === "npy" && npy) return new Blob([npy()], { type: "application/octet-stream" });
-  throw new Error(`There is no ${format} of this.`);
+async function blobOf({ picture, table, array }, form) {
+  if (form === "picture" && picture) return captionedPng(picture());
+  if (form === "table" && table) {
+    const { head, rows } = table();
+    return new Blob([encodeCsv(head, rows)], { type: "text/csv" });
+  }
+  if (array) return new Blob([array()], { type: "application/octet-stream" });
+  throw new Error(`There is no ${form} of this.`);
 }
 
 /**

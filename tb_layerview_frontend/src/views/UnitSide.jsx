@@ -26,12 +26,16 @@ export function UnitSide({ store, run, shown }) {
   const parts = loaded.status === "ready" ? loaded.value : null;
   return (
     <div class="lv-unit-side" data-testid="unit-side" data-unit={unit}>
-      <p class="lv-unit-head" aria-live="polite">
-        <b>
-          {name} {unit}
-        </b>
-        <Facts store={store} unit={unit} />
-        <span data-testid="unit-silence">{silenceInWords(silence[unit], steps, silent.long)}</span>
+      <div class="lv-unit-head">
+        <p aria-live="polite">
+          <b>
+            {name} {unit}
+          </b>
+          <Facts store={store} unit={unit} />
+          <span data-testid="unit-silence">
+            {silenceInWords(silence[unit], steps, silent.long)}
+          </span>
+        </p>
         <button
           type="button"
           class="lv-link"
@@ -42,7 +46,7 @@ export function UnitSide({ store, run, shown }) {
         >
           close
         </button>
-      </p>
+      </div>
       {loaded.status === "error" ? (
         <p class="lv-error" role="alert">
           {loaded.message}

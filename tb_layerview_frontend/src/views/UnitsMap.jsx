@@ -2,7 +2,7 @@ import { useMemo, useState } from "preact/hooks";
 
 import { scaleRange } from "../aggregate.js";
 import { columnSteps, indexAt, makeStepAxis, positionOfStep, stepTicks } from "../axis.js";
-import { LEVELS, levelOf, palette, statisticScale } from "../colour.js";
+import { LEVELS, levelOf, palette, statisticScale, TROUBLE } from "../colour.js";
 import { formatCount, formatExact, formatShare, formatValue } from "../format.js";
 import { theme } from "../host.js";
 import { BROKEN, PARTLY_SILENT, SILENT, silenceInWords, sizeRange, toPixels } from "../units.js";
@@ -223,8 +223,8 @@ function useUnitsCanvas({ column, peaks, rows }, axis, scale, width, height) {
  */
 function drawBroken(context, marks, across, down, ratio) {
   if (!marks.includes(BROKEN)) return;
-  const [bad, ground] = [cssVariable("--lv-bad"), cssVariable("--lv-surface")];
-  context.fillStyle = hatching(context, bad, ground, ratio);
+  const { nan } = TROUBLE[theme.value];
+  context.fillStyle = hatching(context, nan, cssVariable("--lv-surface"), ratio);
   const tall = Math.max(2 * ratio, context.canvas.height / down);
   for (let y = 0; y < down; y++) {
     for (let x = 0; x < across; x++) {
@@ -266,7 +266,7 @@ function RowLabels({ rows, height, unit }) {
         {unit}
       </b>
       {labelled(rows, height).map(({ row, at }) => (
-        <span key={row} style={{ top: `${at * height}px` }}>
+        <span key={row} style={{ top: `${Math.max(LABEL_HEIGHT / 2, at * height)}px` }}>
           {rows[row]}
         </span>
       ))}

@@ -2,7 +2,8 @@ import { useMemo, useRef } from "preact/hooks";
 
 import { axisNames } from "../picture.js";
 import { formatCount } from "../format.js";
-import { encodeCsv, encodeNpy } from "../npy.js";
+import { tensorTitle } from "../matching.js";
+import { encodeNpy } from "../npy.js";
 import {
   latestKept,
   orderUnits,
@@ -14,11 +15,9 @@ import {
   UNIT_STATISTICS,
 } from "../units.js";
 import { Choice } from "./Distribution.jsx";
-import { titleOf } from "./DistributionDownload.jsx";
 import { TakeAlong } from "./TakeAlong.jsx";
 import { UnitSide } from "./UnitSide.jsx";
 import { UnitsMap, unitsFigure } from "./UnitsMap.jsx";
-import { captionedPng, fileName } from "./take_along.js";
 
 /** @typedef {import("../store.js").Store} Store */
 /** @typedef {import("../run_data.js").Run} Run */
@@ -148,7 +147,8 @@ function StepNote({ store, shown, unreadable: lost }) {
   const notes = [];
   const { units } = shown.column;
   const bad = shown.peaks.subarray(at * units, (at + 1) * units).filter(Number.isNaN).length;
-  if (bad) notes.push(`${formatCount(bad)} have no finite element at this step`);
+  if (bad)
+    notes.push(`${formatCount(bad)} ${bad === 1 ? "has" : "have"} no finite element at this step`);
   if (steps[at] !== all[store.stepIndex.value]) {
     notes.push(`this is step ${formatCount(steps[at])}, the nearest at which units are kept`);
   }
@@ -168,19 +168,19 @@ function StepNote({ store, shown, unreadable: lost }) {
  */
 function Download({ store, run, shown, place }) {
   const { column, statistic, steps, silence, silent, unit } = shown;
-  const title = titleOf(store, run);
-  const name = fileName([run.name, title, "units", statistic.name]);
-  const csv = () =>
-    encodeCsv(
-      [unit, ...steps.map((step) => `step ${step}`), "silence"],
-      silence.map((own, index) => [
+  const title = tensorTitle(run.info, run.info.tensors[store.tensor.value]);
+  /** @type {import("./TakeAlong.jsx").Panel} */
+  const panel = {
+    facts: [run.name, title, "units", statistic.name],
+    table: () => ({
+      head: [unit, ...steps.map((step) => `step ${step}`), "silence"],
+      rows: silence.map((own, index) => [
         index,
         ...steps.map((_, position) => column.values[position * column.units + index]),
         silenceInWords(own, steps, silent.short),
       ]),
-    );
-  const png = () =>
-    captionedPng({
+    }),
+    picture: () => ({
       title: `${title}: ${statistic.label} of each ${unit}, run ${run.name}`,
       lines: [
         `${UNIT_ORDERS[/** @type {keyof typeof UNIT_ORDERS} */ (store.view.unitOrder.value)]}, at step ${formatCount(steps[shown.at])}; ${summary(silence, shown.at, `${unit}s`, silent.long)}.`,
@@ -192,14 +192,8 @@ function Download({ store, run, shown, place }) {
           /** @type {import("../axis.js").Spacing} */ (store.view.spacing.value),
         ),
       ],
-    });
-  return (
-    <TakeAlong
-      what="the units"
-      name={name}
-      png={png}
-      csv={csv}
-      npy={() => encodeNpy(column.values, [steps.length, column.units], "float32")}
-    />
-  );
+    }),
+    array: () => encodeNpy(column.values, [steps.length, column.units], "float32"),
+  };
+  return <TakeAlong what="the units" panels={[panel]} />;
 }

@@ -1,6 +1,6 @@
 /** What several views need: sizes of elements, canvases that fit the screen's pixels. */
 
-import { useLayoutEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 
 /**
  * The size of an element, as it changes.
@@ -48,6 +48,23 @@ export function useCanvas(width, height, draw, inputs) {
     draw(context, ratio);
   }, [width, height, ratio, ...inputs]);
   return ref;
+}
+
+/**
+ * What an element of a size has on the screen, the same object as long as nothing changes.
+ * @param {{width: number, height: number}} size CSS pixels
+ * @returns {{width: number, height: number, ratio: number}} device pixels, and how many there are to a CSS pixel
+ */
+export function useDevicePixels({ width, height }) {
+  const ratio = window.devicePixelRatio || 1;
+  return useMemo(
+    () => ({
+      width: Math.max(1, Math.floor(width * ratio)),
+      height: Math.max(1, Math.floor(height * ratio)),
+      ratio,
+    }),
+    [width, height, ratio],
+  );
 }
 
 /**

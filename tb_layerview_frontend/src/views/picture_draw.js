@@ -1,6 +1,6 @@
 /** What is drawn over a picture's pixels: panels' frames and names, marks, and numbers in cells. */
 
-import { cssColour, LEVELS } from "../colour.js";
+import { LEVELS } from "../colour.js";
 import { formatValue } from "../format.js";
 import { cellRect, panelRect, visibleCells } from "../picture_screen.js";
 import { trueIndex } from "../picture.js";
@@ -245,33 +245,4 @@ function drawMark(context, { x, y, width, height }, level, value, ink, ratio) {
 function isDark(palette, level) {
   const bits = palette[level & (BELOW - 1)];
   return 0.299 * (bits & 255) + 0.587 * ((bits >> 8) & 255) + 0.114 * ((bits >> 16) & 255) < 140;
-}
-
-/**
- * A canvas with a colour scale and its ends, for a file.
- * @param {import("../colour.js").ColourScale} scale
- * @param {Uint32Array} palette
- * @param {string[]} ends what is written below its left and right end
- * @param {number} ratio
- */
-export function drawScale(scale, palette, ends, ratio) {
-  const canvas = document.createElement("canvas");
-  canvas.width = 260 * ratio;
-  canvas.height = 28 * ratio;
-  const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
-  for (let x = 0; x < canvas.width; x++) {
-    context.fillStyle = cssColour(palette, Math.round((x / (canvas.width - 1)) * (LEVELS - 1)));
-    context.fillRect(x, 0, 1, 12 * ratio);
-  }
-  context.fillStyle = cssVariable("--lv-text");
-  context.font = `${11 * ratio}px ${cssVariable("--lv-font")}`;
-  context.textBaseline = "top";
-  context.fillText(ends[0], 0, 14 * ratio);
-  if (scale.diverging) {
-    context.textAlign = "center";
-    context.fillText("0", canvas.width / 2, 14 * ratio);
-  }
-  context.textAlign = "right";
-  context.fillText(ends[1], canvas.width, 14 * ratio);
-  return canvas;
 }

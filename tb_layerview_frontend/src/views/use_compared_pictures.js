@@ -3,20 +3,13 @@
 import { useMemo } from "preact/hooks";
 
 import { theme } from "../host.js";
-import {
-  axisNames,
-  baseOffset,
-  chosenIndices,
-  readPlan,
-  shownElements,
-  stridesOf,
-  unitAxis,
-} from "../picture.js";
+import { stridesOf, unitAxis } from "../picture.js";
 import { picturePalette, scaleFor } from "../picture_colours.js";
 import { subtract } from "../picture_difference.js";
 import { largestFirst, samePart, sizesAlong } from "../picture_order.js";
 import { countMarks, levelsOf } from "../picture_paint.js";
 import { finiteRange } from "../picture_range.js";
+import { useAxisNames, useShownPart } from "./use_shown_part.js";
 
 /** @typedef {import("../store.js").Store} Store */
 /** @typedef {import("../payload.js").Values} Values */
@@ -32,10 +25,7 @@ const DIFFERENCE_COLOURS = "purple-green";
  */
 export function useComparedPictures(store, tensor, a, b) {
   const { view } = store;
-  const names = useMemo(
-    () => axisNames(tensor.axes, a.axes.length, tensor.kind),
-    [tensor, a.axes.length],
-  );
+  const names = useAxisNames(tensor, a);
   const difference = useMemo(() => (samePart(a, b) ? subtract(a, b) : null), [a, b]);
   const isDifference = difference !== null && view.comparePanel.value === "difference";
   const unit = unitAxis(names);
@@ -62,6 +52,8 @@ export function useComparedPictures(store, tensor, a, b) {
   const first = usePictureOf(store, isDifference ? difference : a, shared);
   const second = usePictureOf(store, b, shared);
   return {
+    a,
+    b,
     names,
     unit,
     isDifference,
@@ -81,27 +73,15 @@ export function useComparedPictures(store, tensor, a, b) {
  *   scale: import("../colour.js").ColourScale, perUnit: null, map: string}} shared by all that are compared
  */
 function usePictureOf(store, values, { names, unit, orders, scale, perUnit, map }) {
-  const { view } = store;
-  const plan = useMemo(() => readPlan(view.axes.value, names), [names, view.axes.value]);
-  const key = values.axes.map(({ start, step, count }) => `${start}/${step}/${count}`).join();
-  const chosen = useMemo(
-    () => chosenIndices(values.axes, names, plan.choosers, view.at.value),
-    [names, plan, view.at.value, key],
-  );
-  const counts = useMemo(() => values.axes.map(({ count }) => count), [key]);
+  const part = useShownPart(store.view, values, names);
   const levels = useMemo(() => levelsOf(values.data, [scale], 1), [values, scale]);
-  const shown = useMemo(() => shownElements(counts, chosen), [counts, chosen]);
-  const marks = useMemo(() => countMarks(levels, shown.offsets), [levels, shown]);
+  const marks = useMemo(() => countMarks(levels, part.shown.offsets), [levels, part.shown]);
   return {
     values,
     names,
-    plan,
-    chosen,
-    counts,
+    ...part,
     unit,
     orders,
-    base: baseOffset(counts, chosen),
-    shown,
     marks,
     mode: "step",
     scale,

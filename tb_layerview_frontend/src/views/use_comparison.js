@@ -22,20 +22,23 @@ export function useDifference(store, run) {
   const { comparison, view } = store;
   const b = comparison.current.value;
   const matching = comparison.matching.value;
-  const shown = comparison.on.value && view.compareMap.value === "difference";
+  const shown = comparison.showsDifference.value;
+  const transform = /** @type {import("../colour.js").MapTransform | ""} */ (view.transform.value);
+  const rowScales = view.rowScales.value;
   const statistic = view.statistic.value;
   const problems = [store.columnProblems.value, comparison.columnProblems.value];
   const kinds = store.kinds.value;
   return useMemo(() => {
-    if (!shown || !b || !matching?.pairs.length) return null;
+    if (!shown || !b || !matching) return null;
     const pairing = { a: run, b, partner: matching.partner, matched: comparison.matched.value };
     return kinds.map((kind) =>
-      makeDifferenceLayer(
-        pairing,
+      makeDifferenceLayer(pairing, {
         kind,
-        statisticOf(statistic, kind),
-        problems.find((one) => one[kind])?.[kind],
-      ),
+        statistic: statisticOf(statistic, kind),
+        transform,
+        rowScales,
+        problem: problems.find((one) => one[kind])?.[kind],
+      }),
     );
   }, [
     shown,
@@ -45,6 +48,8 @@ export function useDifference(store, run) {
     comparison.matched.value,
     comparison.revision.value,
     statistic,
+    transform,
+    rowScales,
     ...problems,
     kinds.join(),
   ]);

@@ -2,25 +2,18 @@
 
 import { useMemo, useRef } from "preact/hooks";
 
-import {
-  axisNames,
-  baseOffset,
-  chosenIndices,
-  readPlan,
-  shownElements,
-  stridesOf,
-  unitAxis,
-} from "../picture.js";
+import { stridesOf, unitAxis } from "../picture.js";
 import { picturePalette, scaleFor } from "../picture_colours.js";
 import { largestFirst, samePart, sizesAlong } from "../picture_order.js";
 import { countMarks, levelsOf } from "../picture_paint.js";
 import { finiteRange, rangeByHand, rangeOverAllSteps, rangesAlong } from "../picture_range.js";
 import { theme } from "../host.js";
+import { useAxisNames, useShownPart } from "./use_shown_part.js";
 
 /** @typedef {import("../store.js").Store} Store */
 /** @typedef {import("../tensor_data.js").Detail} Detail */
 /** @typedef {import("../payload.js").Values} Values */
-/** @typedef {import("../payload.js").Histogram} Histogram */
+/** @typedef {import("../tensor_data.js").TensorHistory} TensorHistory */
 /** @typedef {ReturnType<typeof usePicture>} PictureModel */
 
 /**
@@ -28,30 +21,18 @@ import { theme } from "../host.js";
  * @param {import("../api.js").Tensor} tensor
  * @param {Detail} detail
  * @param {Values} values
- * @param {(Histogram | null)[] | null} bySteps the tensor's histograms; null where there are none
+ * @param {TensorHistory | null} history of the tensor; null where there is none
  */
-export function usePicture(store, tensor, detail, values, bySteps) {
-  const { view } = store;
-  const names = useMemo(
-    () => axisNames(tensor.axes, values.axes.length, tensor.kind),
-    [tensor, values.axes.length],
-  );
-  const plan = useMemo(() => readPlan(view.axes.value, names), [names, view.axes.value]);
-  const wanted = view.at.value;
-  const key = values.axes.map(({ start, step, count }) => `${start}/${step}/${count}`).join();
-  const chosen = useMemo(
-    () => chosenIndices(values.axes, names, plan.choosers, wanted),
-    [names, plan, wanted, key],
-  );
-  const counts = useMemo(() => values.axes.map(({ count }) => count), [key]);
+export function usePicture(store, tensor, detail, values, history) {
+  const names = useAxisNames(tensor, values);
+  const part = useShownPart(store.view, values, names);
   const unit = unitAxis(names);
-  const stride = unit < 0 ? 1 : stridesOf(counts)[unit];
+  const stride = unit < 0 ? 1 : stridesOf(part.counts)[unit];
   const orders = useOrders(store, detail, values, unit, stride);
-  const colours = useColours(store, values, bySteps, unit, stride);
-  const base = baseOffset(counts, chosen);
-  const shown = useMemo(() => shownElements(counts, chosen), [counts, chosen]);
-  const marks = useMemo(() => countMarks(colours.levels, shown.offsets), [colours.levels, shown]);
-  return { values, names, plan, chosen, counts, unit, orders, base, shown, marks, ...colours };
+  const colours = useColours(store, values, history, unit, stride);
+  const { levels } = colours;
+  const marks = useMemo(() => countMarks(levels, part.shown.offsets), [levels, part.shown]);
+  return { values, names, ...part, unit, orders, marks, ...colours };
 }
 
 /**
@@ -107,16 +88,19 @@ function useOrders(store, detail, values, unit, stride) {
 /**
  * @param {Store} store
  * @param {Values} values
- * @param {(Histogram | null)[] | null} bySteps
+ * @param {TensorHistory | null} history
  * @param {number} unit the axis
  * @param {number} stride
  */
-function useColours(store, values, bySteps, unit, stride) {
+function useColours(store, values, history, unit, stride) {
   const { view } = store;
   const { data, axes } = values;
   const mode = unit < 0 && view.range.value === "channel" ? "step" : view.range.value;
   const map = view.colours.value;
-  const overall = useMemo(() => rangeOverAllSteps(bySteps, [0, 0]), [bySteps]);
+  const overall = useMemo(
+    () => (history ? rangeOverAllSteps(history.bySteps, [0, 0], history.extremes) : [0, 0]),
+    [history],
+  );
   const own = useMemo(() => finiteRange(data), [data]);
   const byHand = useMemo(
     () => (mode === "hand" ? rangeByHand(view.low.value, view.high.value) : null),

@@ -1,0 +1,321 @@
+"""Rules of activations: silent, dead and saturated units, outputs that tell no examples apart, scales that run away."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import ClassVar
+
+import numpy as np
+
+from tb_layerview.evidence import Evidence, Floats, Mask
+from tb_layerview.rule import Rule, Severity
+
+
+@dataclasses.dataclass(frozen=True)
+class SilentLayer(Rule):
+    """An activation that is zero everywhere: rms = 0, while not all that the layer takes is zero.
+
+    Attributes:
+      patience: Three logged steps: a pass in which a Dropout drops all of a tiny layer is no fault.
+    """
+
+    name: ClassVar[str] = "silent_layer"
+    severity: ClassVar[Severity] = "error"
+    advice: ClassVar[str] = (
+        "ReLU units whose input is negative for every example pass nothing and get no gradient, so they do "
+        "not recover by themselves. Usual causes are biases far below zero, a learning rate that was too high "
+        "for one step, or inputs that are not scaled. Restart with a lower rate, or use a leaky activation."
+    )
+    patience: int = 3
+
+    def holds(self, evidence: Evidence) -> Mask:
+        rms = evidence.statistic("rms")
+        silent = (rms == 0) & (evidence.of_kind("activation") & evidence.of_rank(2) & ~evidence.is_input)[:, None]
+        for tensor in np.flatnonzero(silent.any(axis=1)):
+            fed = evidence.fed_by(int(evidence.place[tensor]))
+            if len(fed):
+                silent[tensor] &= (rms[fed] > 0).any(axis=0)
+        return np.asarray(silent)
+
+    def measure(self, evidence: Evidence, tensor: int, position: int) -> dict[str, float]:
+        return {name: float(evidence.statistic(name)[tensor, position]) for name in ("rms", "size")}
+
+    def in_words(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
+        return f"is zero in all its {measured['size']:,.0f} elements: nothing passes this layer on the probe"
+
+
+@dataclasses.dataclass(frozen=True)
+class SilentUnits(Rule):
+    """An activation most of whose units are zero for all examples: silent units / units > share, but not all of them.
+
+    Healthy networks have many: of dense ReLU layers with 99.7 % accuracy on digits 23 to 33 % of the units were silent
+    on all 1,797 pictures. On a probe of 32 examples it is more: a unit that few examples need is silent there too.
+
+    Attributes:
+      share: 0.9.
+      patience: Ten logged steps.
+    """
+
+    name: ClassVar[str] = "silent_units"
+    severity: ClassVar[Severity] = "warning"
+    advice: ClassVar[str] = (
+        "Most of the layer does nothing on the probe. Whether these units are dead for good shows in their "
+        "incoming weights: those of a dead unit no longer move. A lower learning rate, another initialisation of "
+        "the biases or a leaky activation keep units alive; a layer that is too wide may simply not need them."
+    )
+    share: float = 0.9
+    patience: int = 10
+
+    def holds(self, evidence: Evidence) -> Mask:
+        silent = evidence.statistic("silent")
+        wanted = evidence.of_kind("activation") & ~evidence.is_input & ~evidence.named("scores")
+        return np.asarray(wanted[:, None] & (silent > self.share) & (silent < 1))
+
+    def measure(self, evidence: Evidence, tensor: int, position: int) -> dict[str, float]:
+        return {"silent": float(evidence.statistic("silent")[tensor, position]), "share": self.share}
+
+    def in_words(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
+        return f"has {100 * measured['silent']:.3g} % of its units silent on the probe"
+
+
+@dataclasses.dataclass(frozen=True)
+class DeadUnits(Rule):
+    """Units that are silent on the probe and whose incoming weights no longer move, but not all of a layer's.
+
+    min(silent of the activation, silent of the update of the layer's kernel) > share. The update is of a batch that is
+    not the probe, so both together are more than either: a unit whose incoming weights stay exactly as they are got no
+    gradient from that batch and has no momentum left. Under Adam that takes some hundred steps; under weight decay
+    weights always move, and only `silent_units` can be said. That both shares are of the same units is likely, and not
+    known. A finding whose last step is not the last logged one tells of a revival.
+
+    Attributes:
+      share: 0.5, as SageMaker's rule for layers; a quarter to a third is seen in healthy networks.
+      patience: Ten logged steps.
+    """
+
+    name: ClassVar[str] = "dead_units"
+    severity: ClassVar[Severity] = "warning"
+    advice: ClassVar[str] = (
+        "ReLU units that are below zero for every example get no gradient and cannot come back by themselves: the "
+        "layer is smaller than it looks. Usual causes are a learning rate that was too high for some steps and biases "
+        "far below zero. Use a lower rate, a leaky activation, or a narrower layer if it learns all the same."
+    )
+    share: float = 0.5
+    patience: int = 10
+
+    def holds(self, evidence: Evidence) -> Mask:
+        silent, still = self._shares(evidence)
+        return np.asarray((np.fmin(silent, still) > self.share) & (silent < 1) & ~np.isnan(still))
+
+    def measure(self, evidence: Evidence, tensor: int, position: int) -> dict[str, float]:
+        silent, still = self._shares(evidence)
+        shares = {"silent": float(silent[tensor, position]), "unmoved": float(still[tensor, position])}
+        return {**shares, "share": self.share}
+
+    def in_words(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
+        return (
+            f"has {100 * measured['silent']:.3g} % of its units silent on the probe, and the incoming weights of "
+            f"{100 * measured['unmoved']:.3g} % no longer move: they are dead"
+        )
+
+    def _shares(self, evidence: Evidence) -> tuple[Floats, Floats]:
+        silent, updates = evidence.statistic("silent"), evidence.incoming_updates
+        return silent, np.where((updates >= 0)[:, None], silent[updates], np.nan)
+
+
+@dataclasses.dataclass(frozen=True)
+class ConstantOutput(Rule):
+    """An activation that is the same everywhere: std <= tolerance * |mean|, with a mean that is not zero.
+
+    Not attention scores, which are even where queries and keys say nothing.
+
+    Attributes:
+      tolerance: 1e-6, a few units in the last place of float32.
+      patience: Five logged steps.
+    """
+
+    name: ClassVar[str] = "constant_output"
+    severity: ClassVar[Severity] = "error"
+    advice: ClassVar[str] = (
+        "The layer's activation function is saturated, its weights are zero or its input is constant, so what "
+        "follows learns nothing about single examples. Look at the layers before it, and at how the inputs "
+        "are scaled."
+    )
+    tolerance: float = 1e-6
+    patience: int = 5
+
+    def holds(self, evidence: Evidence) -> Mask:
+        mean, std, size = (evidence.statistic(name) for name in ("mean", "std", "size"))
+        wanted = evidence.of_kind("activation") & evidence.of_rank(2) & ~evidence.is_input & ~evidence.named("scores")
+        return np.asarray(wanted[:, None] & (size > 1) & (mean != 0) & (std <= self.tolerance * np.abs(mean)))
+
+    def measure(self, evidence: Evidence, tensor: int, position: int) -> dict[str, float]:
+        return {name: float(evidence.statistic(name)[tensor, position]) for name in ("std", "mean")}
+
+    def in_words(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
+        return f"is {measured['mean']:.4g} everywhere: it tells no example from another"
+
+    def compared(self, measured: Mapping[str, float]) -> dict[str, float]:
+        return {"threshold": self.tolerance * abs(measured["mean"])}
+
+
+@dataclasses.dataclass(frozen=True)
+class CollapsedRepresentation(Rule):
+    """An activation that is nearly the same for all examples: spread < most, while another's spread is above `apart`.
+
+    It has to be so in all that takes the activation too: an embedding of positions is the same for every example by
+    design, and what it is added to is not. Named is the first: something that it takes still tells examples apart. The
+    rank of the examples is no criterion: in a healthy classifier of two classes it falls to 1.
+
+    Attributes:
+      most: 1e-6, examples that differ by a thousandth of the activation's size.
+      apart: 1e-2, as any input that is worth training on.
+      patience: Five logged steps.
+    """
+
+    name: ClassVar[str] = "collapsed_representation"
+    severity: ClassVar[Severity] = "warning"
+    leads_to: ClassVar[tuple[str, ...]] = ("constant_output", "vanishing_gradient", "zero_gradient")
+    advice: ClassVar[str] = (
+        "What follows sees the same for every example. Usual causes are many saturating layers in a row, weights that "
+        "start too small beside their biases, weight decay that is too strong, or a loss that is least when all are "
+        "mapped to one point. Normalisation layers, residual connections or another initialiser help."
+    )
+    most: float = 1e-6
+    apart: float = 1e-2
+    patience: int = 5
+
+    def holds(self, evidence: Evidence) -> Mask:
+        spread = evidence.statistic("spread")
+        low = (spread < self.most) & ~evidence.is_input[:, None]
+        if low.any():
+            some = (spread > self.apart).any(axis=0)
+            before = low.copy()
+            for tensor in np.flatnonzero(low.any(axis=1)):
+                place = int(evidence.place[tensor])
+                fed, takers = evidence.fed_by(place), evidence.taken_by(place)
+                low[tensor] &= some & ~(spread[takers] >= self.most).any(axis=0)
+                if len(fed):
+                    low[tensor] &= ~before[fed].all(axis=0)
+        return np.asarray(low)
+
+    def measure(self, evidence: Evidence, tensor: int, position: int) -> dict[str, float]:
+        spread = evidence.statistic("spread")[:, position]
+        return {
+            "spread": float(spread[tensor]),
+            "rank": float(evidence.statistic("rank")[tensor, position]),
+            "largest": float(np.fmax.reduce(spread)),
+            "most": self.most,
+        }
+
+    def in_words(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
+        return (
+            f"is the same for all examples but for {measured['spread']:.1g} of its second moment, while elsewhere "
+            f"they differ by {measured['largest']:.2g} of it"
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class SaturatedActivation(Rule):
+    """A bounded activation function that lets no gradient through: saturated > share.
+
+    Not of the model's outputs, where being sure is what is wanted. An element is saturated where the derivative is
+    below a hundredth of its largest; for the sigmoid beyond |x| = 6, for tanh beyond |x| = 3 (`activation_functions`).
+
+    Attributes:
+      share: 0.9: less than a hundredth of the gradient passes in nine of ten elements.
+      patience: Ten logged steps.
+    """
+
+    name: ClassVar[str] = "saturated_activation"
+    severity: ClassVar[Severity] = "warning"
+    leads_to: ClassVar[tuple[str, ...]] = ("constant_output", "vanishing_gradient", "zero_gradient")
+    advice: ClassVar[str] = (
+        "What the activation function takes is too large, so that its output hardly changes and hardly any gradient "
+        "passes. Check how the inputs are scaled and how large the weights are at the start, lower the learning rate, "
+        "put a normalisation layer before it, or use a function that does not saturate."
+    )
+    share: float = 0.9
+    patience: int = 10
+
+    def holds(self, evidence: Evidence) -> Mask:
+        return np.asarray((evidence.statistic("saturated") > self.share) & ~evidence.is_output[:, None])
+
+    def measure(self, evidence: Evidence, tensor: int, position: int) -> dict[str, float]:
+        return {"saturated": float(evidence.statistic("saturated")[tensor, position]), "share": self.share}
+
+    def in_words(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
+        function = evidence.tensors[tensor].function or "its function"
+        return f"has {100 * measured['saturated']:.3g} % of its elements where {function} lets no gradient through"
+
+
+@dataclasses.dataclass(frozen=True)
+class DepthScale(Rule):
+    """A scale that runs away with depth.
+
+    In each of `layers` layers with a kernel, one behind the other, rms(activation) is more than `grows` times, or less
+    than `shrinks` times, that of the one before: of the nearest layer with a kernel that it is computed from, whatever
+    lies between. Normalisation layers, which put every scale right, thus make the next one start anew. What is wrong
+    with gradients that run away with depth is said by `vanishing_gradient`.
+
+    Attributes:
+      grows: The square root of 10, a variance ratio of 10 (SageMaker's rule for poor initialisation). Residual blocks
+        without normalisation grow by up to 2.
+      shrinks: 0.1. It is lower than 1 / grows: stacked LSTMs start at about a quarter a layer.
+      layers: 3, so that a small last layer, or one that is gated by a small factor on purpose, is no finding.
+      patience: One logged step: under Adam the biases hide weights that start too small after a step or two.
+    """
+
+    name: ClassVar[str] = "depth_scale"
+    severity: ClassVar[Severity] = "warning"
+    leads_to: ClassVar[tuple[str, ...]] = (
+        "constant_output",
+        "vanishing_gradient",
+        "zero_gradient",
+        "saturated_activation",
+    )
+    advice: ClassVar[str] = (
+        "The weights start too large or too small for the width of the layers, so that signals, and with them "
+        "gradients, explode or vanish with depth. Use an initialiser that fits the activation function (He for ReLU, "
+        "Glorot for tanh), or normalisation layers."
+    )
+    grows: float = 10**0.5
+    shrinks: float = 0.1
+    layers: int = 3
+    patience: int = 1
+
+    def holds(self, evidence: Evidence) -> Mask:
+        ratio, before = self._ratio(evidence), evidence.kernel_before
+        held = np.zeros(ratio.shape, bool)
+        for one in (ratio > self.grows, (ratio > 0) & (ratio < self.shrinks)):
+            run = one
+            for _ in range(self.layers - 1):
+                if not run.any():
+                    break
+                run = one & (before >= 0)[:, None] & run[before]
+            held |= run
+        return held
+
+    def measure(self, evidence: Evidence, tensor: int, position: int) -> dict[str, float]:
+        rms = evidence.statistic("rms")[:, position]
+        first = tensor
+        for _ in range(self.layers):
+            first = int(evidence.kernel_before[first])
+        return {"rms": float(rms[tensor]), "before": float(rms[first]), "layers": float(self.layers)}
+
+    def in_words(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
+        is_larger = measured["rms"] > measured["before"]
+        factor = measured["rms"] / measured["before"] if is_larger else measured["before"] / measured["rms"]
+        return (
+            f"is {factor:,.3g} times {'larger' if is_larger else 'smaller'} (rms {measured['rms']:.2g}) than what "
+            f"{measured['layers']:.0f} layers before it give, more in each of them"
+        )
+
+    def compared(self, measured: Mapping[str, float]) -> dict[str, float]:
+        return {"before": measured["before"]}
+
+    def _ratio(self, evidence: Evidence) -> Floats:
+        rms, before = evidence.statistic("rms"), evidence.kernel_before
+        smaller = np.where((before >= 0)[:, None], rms[before], np.nan)
+        return np.asarray(np.divide(rms, smaller, out=np.full(rms.shape, np.nan), where=smaller > 0))

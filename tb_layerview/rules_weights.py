@@ -1,0 +1,116 @@
+"""Rules of weights and their updates: what does not move, moves too much, or too little."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar
+
+import numpy as np
+
+from tb_layerview.evidence import Evidence, Mask
+from tb_layerview.rule import Rule, Severity
+
+
+@dataclasses.dataclass(frozen=True)
+class UnmovedWeight(Rule):
+    """A weight that the training does not change: rms(update) = 0, while there is something to change weights by.
+
+    That is, while other weights change at that step, or a gradient is not zero: then the learning rate is zero, or a
+    clip leaves nothing. Where all gradients are zero there is nothing left to learn.
+
+    Attributes:
+      patience: Ten logged steps.
+    """
+
+    name: ClassVar[str] = "unmoved_weight"
+    severity: ClassVar[Severity] = "warning"
+    advice: ClassVar[str] = (
+        "The weight's gradient is zero, its learning rate is zero, or its update is too small for its number "
+        "format and is lost in rounding."
+    )
+    patience: int = 10
+
+    def holds(self, evidence: Evidence) -> Mask:
+        rms = evidence.statistic("rms")
+        updates, moving = evidence.of_kind("update")[:, None], evidence.of_kind("update", "gradient")[:, None]
+        return np.asarray(updates & (rms == 0) & (moving & (rms > 0)).any(axis=0))
+
+    def measure(self, evidence: Evidence, tensor: int, position: int) -> dict[str, float]:
+        moved = evidence.statistic("rms")[evidence.of_kind("update"), position] > 0
+        found = {name: float(evidence.statistic(name)[tensor, position]) for name in ("rms", "size")}
+        return {**found, "moved": float(np.count_nonzero(moved))}
+
+    def in_words(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
+        others = "while it changes others" if measured["moved"] else "nor any other, though there are gradients"
+        return f"is zero: the optimizer does not change this weight, {others}"
+
+
+@dataclasses.dataclass(frozen=True)
+class UpdateRatio(Rule):
+    """Weights that change by too much in one step: rms(update) / rms(weight) > most, for kernels (two axes or more).
+
+    About 1e-3 is what is usually aimed at (DL4J's and Karpathy's rule of thumb); Adam's first steps change a kernel of
+    rms 0.05 by 1e-3, a ratio of 0.02, at its usual rate.
+
+    Attributes:
+      most: 0.2, above what Adam does at ten times its usual rate.
+      patience: Ten logged steps.
+    """
+
+    name: ClassVar[str] = "update_ratio"
+    severity: ClassVar[Severity] = "warning"
+    leads_to: ClassVar[tuple[str, ...]] = ("silent_layer", "constant_output", "zero_gradient")
+    advice: ClassVar[str] = (
+        "The learning rate is too high for this weight, or the weight is still close to zero. About a "
+        "thousandth of the weight in each step is usual."
+    )
+    most: float = 0.2
+    patience: int = 10
+
+    def holds(self, evidence: Evidence) -> Mask:
+        wanted = evidence.of_kernels("update")  # a bias starts at zero
+        return np.asarray(wanted[:, None] & (evidence.statistic("update_ratio") > self.most))
+
+    def measure(self, evidence: Evidence, tensor: int, position: int) -> dict[str, float]:
+        return {"ratio": float(evidence.statistic("update_ratio")[tensor, position]), "most": self.most}
+
+    def in_words(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
+        return f"is {measured['ratio']:.2g} of the weight in one step (rms to rms), more than {self.most:g}"
+
+
+@dataclasses.dataclass(frozen=True)
+class SmallUpdate(Rule):
+    """A weight that hardly moves: 0 < update_ratio < least, while another weight's is above 100 * least, or although it
+    has never been more since the first logged step. Of weights of two axes or more but biases.
+
+    Where a learning rate decays to zero, and where a training has converged, all weights come to rest after they have
+    moved; that is no finding.
+
+    Attributes:
+      least: 1e-7, the resolution of float32, below which most of an update is lost in rounding. (DL4J calls 1e-4
+        suspicious, SageMaker 1e-8.)
+      patience: Twenty logged steps.
+    """
+
+    name: ClassVar[str] = "small_update"
+    severity: ClassVar[Severity] = "warning"
+    advice: ClassVar[str] = (
+        "The weight stays as it was made. Its gradient is tiny beside the others', or its learning rate is: raise the "
+        "rate, use an optimizer that scales each weight's update (Adam), or see why so little gradient arrives."
+    )
+    least: float = 1e-7
+    patience: int = 20
+
+    def holds(self, evidence: Evidence) -> Mask:
+        ratio = evidence.statistic("update_ratio")
+        small = evidence.of_kernels("update")[:, None] & (ratio > 0) & (ratio < self.least)
+        if small.any():
+            others_move = (ratio[evidence.of_kernels("update")] > 100 * self.least).any(axis=0)
+            small &= others_move | ~(evidence.largest_before("update_ratio") >= self.least)
+        return np.asarray(small)
+
+    def measure(self, evidence: Evidence, tensor: int, position: int) -> dict[str, float]:
+        return {"ratio": float(evidence.statistic("update_ratio")[tensor, position]), "least": self.least}
+
+    def in_words(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
+        return f"is {measured['ratio']:.1g} of the weight in one step (rms to rms): it hardly moves"

@@ -1,0 +1,110 @@
+"""Writing processes that are killed at random moments, and what is left of them.
+
+`python kills.py writer|keras|hook COUNT FOLDER` kills COUNT of them and prints what it found as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import select
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import program_faults
+
+from tb_layerview import LayerReader
+from tb_layerview.run import Run
+from tb_layerview.shard import SECTIONS
+
+PROGRAM = Path(program_faults.__file__)
+STEPS = 400
+#: Seconds after the first step within which a process is killed.
+LONGEST = {"writer": 0.15, "keras": 1.0, "hook": 1.0}
+
+
+def started(kind: str, folder: Path, first: int) -> tuple[int, int]:
+    """A process that logs from a step on: its id, and where its words come out."""
+    if kind != "writer":
+        process = subprocess.Popen(
+            [sys.executable, str(PROGRAM), kind, str(folder), str(STEPS)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        assert process.stdout is not None
+        return process.pid, os.dup(process.stdout.fileno())
+    out, into = os.pipe()
+    pid = os.fork()  # nothing of TensorFlow is loaded, and no thread runs
+    if not pid:
+        os.dup2(into, 1)
+        program_faults.write(folder, first + STEPS, {"from": str(first)})
+        os._exit(0)
+    os.close(into)
+    return pid, out
+
+
+def killed(kind: str, folder: Path, first: int, delay: float) -> int:
+    """Kills a process so long after its first step; returns the last step whose write had returned."""
+    pid, out = started(kind, folder, first)
+    said = b""
+    while b"\n" not in said:
+        said += os.read(out, 1 << 16)
+    time.sleep(delay)
+    os.kill(pid, signal.SIGKILL)
+    while select.select([out], [], [], 10)[0] and (more := os.read(out, 1 << 16)):
+        said += more
+    os.waitpid(pid, 0)
+    os.close(out)
+    whole = said[: said.rindex(b"\n")].decode().splitlines()
+    return max(int(line.split()[1]) for line in whole if line.startswith("wrote "))
+
+
+def read_whole(run: Run) -> int:
+    """Reads every payload of a run, each checked by its checksum and decoded; returns how many."""
+    pieces = 0
+    for tensor in run.tensors:
+        for section in SECTIONS:
+            for step in run.kept_steps(section, tensor).tolist():
+                (run.histogram if section == "histogram" else run.units if section == "units" else run.values)(
+                    tensor, step
+                )
+                pieces += 1
+    return pieces
+
+
+def check_arrays(run: Run, first: int) -> None:
+    """Whether what a writer logged from a step on is what it was given."""
+    for step in run.steps[run.steps >= first].tolist():
+        for layer, array in program_faults.arrays_of(step).items():
+            assert run.digest(run.tensor(layer), step).mean == np.mean(array), (layer, step)
+            np.testing.assert_allclose(run.values(run.tensor(layer), step).array, array, rtol=2**-11, atol=1e-8)
+
+
+def kill(kind: str, count: int, folder: Path, seed: int = 0) -> dict[str, int]:
+    """Kills processes that log into one folder, one after the other, and reads everything after each.
+
+    Writers go on where the one before was killed; trainings begin anew, and replace what was there.
+    """
+    chance = random.Random(seed)
+    steps = pieces = returned = first = 0
+    for _ in range(count):
+        last = killed(kind, folder, first, chance.uniform(0, LONGEST[kind]))
+        run = LayerReader(folder).run()
+        assert run.problems == (), run.problems
+        expected = range(last + 1) if kind != "hook" else range(1, last + 1)
+        assert run.steps.tolist()[: len(expected)] == list(expected), (last, run.steps)
+        pieces += read_whole(run)
+        if kind == "writer":
+            check_arrays(run, first)
+            first = int(run.steps[-1]) + 1
+        steps, returned = steps + len(run.steps), returned + last + 1
+    return {"killed": count, "steps_read": steps, "pieces_read": pieces, "writers": len(set(run.writers)), "lost": 0}
+
+
+if __name__ == "__main__":
+    print(json.dumps(kill(sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]))))
