@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-estimator test coverage check pictures bench bench-ui proto frontend browser clean
+.PHONY: help demo demo-estimator test coverage check pictures bench bench-ui fuzz soak proto frontend browser clean
 .DELETE_ON_ERROR:
 # Both environments build the front end in the same place.
 .NOTPARALLEL:
@@ -16,6 +16,8 @@ help:
 	@echo "make pictures        make the documents' pictures anew"
 	@echo "make bench           measure what logging costs and keeps, and how long the server takes"
 	@echo "make bench-ui        measure how quick the tab is, in Chromium"
+	@echo "make fuzz            100,000 mutated inputs for each parser, then coverage-guided ones (atheris, on Linux)"
+	@echo "make soak            100 killed trainings, 100,000 logged steps, 16 clients: memory and disk stay within bounds"
 	@echo "make proto           generate tb_layerview/layerview_pb2.py from layerview.proto"
 	@echo "make clean           remove all that was made, the virtual environments too"
 
@@ -117,6 +119,23 @@ bench: .venv/.ready frontend
 
 bench-ui: .venv/.ready frontend browser
 	@.venv/bin/python -m benchmarks.ui
+
+FUZZ_COUNT = 100000
+SOAK_STEPS = 100000
+
+# Beside the environment, not in it: nothing else needs it, and it is built for some Pythons only.
+build/atheris/.ready: .venv/.ready
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --target build/atheris 'atheris==3.*'
+	@touch $@
+
+fuzz: .venv/.ready build/atheris/.ready
+	@.venv/bin/python tests/fuzz.py $(FUZZ_COUNT)
+	@for parser in StepRecord Model event values histogram units; do echo "Coverage-guided: $$parser"; \
+		PYTHONPATH=build/atheris .venv/bin/python tests/fuzz.py coverage $$parser $(FUZZ_COUNT) 2>&1 | tail -n 2; \
+		test $${PIPESTATUS[0]} = 0 || exit 1; done
+
+soak: .venv/.ready
+	@.venv/bin/python tests/soak.py $(SOAK_STEPS)
 
 proto: .venv-proto/.ready
 	@.venv-proto/bin/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. tb_layerview/layerview.proto

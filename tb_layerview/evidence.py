@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -110,6 +110,20 @@ class Evidence:
         other._largest_before = functools.cache(other._find_largest_before)
         other.steps_before, other._earlier, other._start = steps_before, earlier, start
         return other
+
+    def windows(self, length: int, positions: Sequence[int]) -> Iterator[Evidence]:
+        """The last `length` steps up to each of these, as they were known then: fewer where fewer had been logged."""
+        largest = self.largest_before("rms")
+        for position in positions:
+            some = slice(max(0, position + 1 - length), position + 1)
+            yield self.at(
+                self.steps[some],
+                lambda name, some=some: self.statistic(name)[:, some],  # type: ignore[misc]
+                self.scalars[some],
+                self.steps_before + some.start,
+                {"rms": largest[:, some.start]},
+                self.largest_at_start,
+            )
 
     def largest_before(self, name: str) -> Floats:
         """The largest of a statistic at all logged steps before each, float64 [tensors, steps]; NaN if none has it."""

@@ -15,6 +15,7 @@ from tb_layerview import keras_replicas, replayed
 from tb_layerview.ages import RECENT, Ages, Room, Trial
 from tb_layerview.diagnosis import Finding
 from tb_layerview.keras_kept import ModelState, Values
+from tb_layerview.keras_last_batch import spared_seconds
 from tb_layerview.keras_probe import Batch, ProbePass
 from tb_layerview.options import Check, Keep, Schedule, Select
 from tb_layerview.rules import NonFinite
@@ -74,7 +75,7 @@ class Replayer:
         self._was_replayed = False
         self._is_keeping = check.replay is not False
         if check.replay is None:
-            self._trial = Trial(session.share, self._state.cost())
+            self._trial = Trial(session.share, self._state.cost() - spared_seconds(model))
 
     def before_step(self, step: int) -> None:
         """Keeps the weights: the next training step begins, at so many complete ones."""

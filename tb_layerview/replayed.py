@@ -88,18 +88,18 @@ def diagnose_run(run: Run, replays: Run | None, rules: Sequence[Rule] = RULES) -
     found = diagnose(Evidence.of(run), rules)
     if replays is None:
         return found
-    whole = Evidence.of(replays)
+    name = replays.name
     for position in range(len(replays.steps)):
         if not _belongs(run, replays, position):
             continue
         at = slice(position, position + 1)
 
-        def statistic(name: str, at: slice = at) -> np.ndarray:
-            return whole.statistic(name)[:, at]
+        def statistic(column: str, at: slice = at) -> np.ndarray:
+            return replays.statistics(column)[:, at]
 
-        start = whole.statistic("rms")[:, position]
-        evidence = whole.at(replays.steps[at], statistic, replays.scalars_by_step[at], 0, {}, start)
-        shown = cause(diagnose(evidence, rules), run.tensors, replays.name)
+        steps, scalars = replays.steps[at], replays.scalars_by_step[at]
+        evidence = Evidence(replays.layers, replays.tensors, steps, statistic, scalars)
+        shown = cause(diagnose(evidence, [rule for rule in rules if rule.name == NonFinite.name]), run.tensors, name)
         if shown is not None:
             return with_replay(found, shown)
     return found

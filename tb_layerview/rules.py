@@ -46,8 +46,10 @@ class NonFinite(Rule):
         return np.asarray(held)
 
     def measure(self, evidence: Evidence, tensor: int, position: int) -> dict[str, float]:
-        counts = ("nan", "pos_inf", "neg_inf", "size")
-        return {name: float(evidence.statistic(name)[tensor, position]) for name in counts}
+        parts = ("nan", "pos_inf", "neg_inf")
+        counts = {name: float(evidence.statistic(name)[tensor, position]) for name in (*parts, "size")}
+        share = sum(counts[name] for name in parts) / counts["size"] if counts["size"] else math.nan
+        return {"non_finite": share, **counts}
 
     def in_words(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
         words = {"nan": "NaN", "pos_inf": "+inf", "neg_inf": "-inf"}

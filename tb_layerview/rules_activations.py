@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
@@ -38,7 +39,7 @@ class SilentLayer(Rule):
         return np.asarray(silent)
 
     def measure(self, evidence: Evidence, tensor: int, position: int) -> dict[str, float]:
-        return {"size": float(evidence.statistic("size")[tensor, position])}
+        return {name: float(evidence.statistic(name)[tensor, position]) for name in ("rms", "size")}
 
     def in_words(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
         return f"is zero in all its {measured['size']:,.0f} elements: nothing passes this layer on the probe"
@@ -109,7 +110,8 @@ class DeadUnits(Rule):
 
     def measure(self, evidence: Evidence, tensor: int, position: int) -> dict[str, float]:
         silent, still = self._shares(evidence)
-        return {"silent": float(silent[tensor, position]), "unmoved": float(still[tensor, position])}
+        shares = {"silent": float(silent[tensor, position]), "unmoved": float(still[tensor, position])}
+        return {**shares, "share": self.share}
 
     def in_words(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
         return (
@@ -149,10 +151,13 @@ class ConstantOutput(Rule):
         return np.asarray(wanted[:, None] & (size > 1) & (mean != 0) & (std <= self.tolerance * np.abs(mean)))
 
     def measure(self, evidence: Evidence, tensor: int, position: int) -> dict[str, float]:
-        return {name: float(evidence.statistic(name)[tensor, position]) for name in ("mean", "std")}
+        return {name: float(evidence.statistic(name)[tensor, position]) for name in ("std", "mean")}
 
     def in_words(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
         return f"is {measured['mean']:.4g} everywhere: it tells no example from another"
+
+    def compared(self, measured: Mapping[str, float]) -> dict[str, float]:
+        return {"threshold": self.tolerance * abs(measured["mean"])}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -200,7 +205,8 @@ class CollapsedRepresentation(Rule):
         return {
             "spread": float(spread[tensor]),
             "rank": float(evidence.statistic("rank")[tensor, position]),
-            "largest": float(np.nanmax(spread)),
+            "largest": float(np.fmax.reduce(spread)),
+            "most": self.most,
         }
 
     def in_words(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
@@ -258,7 +264,7 @@ class DepthScale(Rule):
         without normalisation grow by up to 2.
       shrinks: 0.1. It is lower than 1 / grows: stacked LSTMs start at about a quarter a layer.
       layers: 3, so that a small last layer, or one that is gated by a small factor on purpose, is no finding.
-      patience: Three logged steps.
+      patience: One logged step: under Adam the biases hide weights that start too small after a step or two.
     """
 
     name: ClassVar[str] = "depth_scale"
@@ -277,7 +283,7 @@ class DepthScale(Rule):
     grows: float = 10**0.5
     shrinks: float = 0.1
     layers: int = 3
-    patience: int = 3
+    patience: int = 1
 
     def holds(self, evidence: Evidence) -> Mask:
         ratio, before = self._ratio(evidence), evidence.kernel_before
@@ -305,6 +311,9 @@ class DepthScale(Rule):
             f"is {factor:,.3g} times {'larger' if is_larger else 'smaller'} (rms {measured['rms']:.2g}) than what "
             f"{measured['layers']:.0f} layers before it give, more in each of them"
         )
+
+    def compared(self, measured: Mapping[str, float]) -> dict[str, float]:
+        return {"before": measured["before"]}
 
     def _ratio(self, evidence: Evidence) -> Floats:
         rms, before = evidence.statistic("rms"), evidence.kernel_before

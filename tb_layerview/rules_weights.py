@@ -37,8 +37,8 @@ class UnmovedWeight(Rule):
 
     def measure(self, evidence: Evidence, tensor: int, position: int) -> dict[str, float]:
         moved = evidence.statistic("rms")[evidence.of_kind("update"), position] > 0
-        size = float(evidence.statistic("size")[tensor, position])
-        return {"size": size, "moved": float(np.count_nonzero(moved))}
+        found = {name: float(evidence.statistic(name)[tensor, position]) for name in ("rms", "size")}
+        return {**found, "moved": float(np.count_nonzero(moved))}
 
     def in_words(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
         others = "while it changes others" if measured["moved"] else "nor any other, though there are gradients"
@@ -47,7 +47,7 @@ class UnmovedWeight(Rule):
 
 @dataclasses.dataclass(frozen=True)
 class UpdateRatio(Rule):
-    """Weights that change by too much in one step: rms(update) / rms(weight) > most, for weights of two axes or more.
+    """Weights that change by too much in one step: rms(update) / rms(weight) > most, for kernels (two axes or more).
 
     About 1e-3 is what is usually aimed at (DL4J's and Karpathy's rule of thumb); Adam's first steps change a kernel of
     rms 0.05 by 1e-3, a ratio of 0.02, at its usual rate.
@@ -68,7 +68,7 @@ class UpdateRatio(Rule):
     patience: int = 10
 
     def holds(self, evidence: Evidence) -> Mask:
-        wanted = evidence.of_kind("update") & evidence.of_rank(2)
+        wanted = evidence.of_kernels("update")  # a bias starts at zero
         return np.asarray(wanted[:, None] & (evidence.statistic("update_ratio") > self.most))
 
     def measure(self, evidence: Evidence, tensor: int, position: int) -> dict[str, float]:

@@ -21,7 +21,7 @@ from tb_layerview.log import Log
 from tb_layerview.model import Mode, Model
 from tb_layerview.options import Check, Keep, Schedule
 from tb_layerview.plan import Plan
-from tb_layerview.replayed import cause
+from tb_layerview.replayed import FOLDER, cause, replay_name
 from tb_layerview.summary import summarise
 from tb_layerview.watch import Watch
 
@@ -189,6 +189,11 @@ class Session:
     # Writing.
 
     @property
+    def replay(self) -> bool | None:
+        """Whether replays are wanted: see `Check`."""
+        return self._check.replay
+
+    @property
     def share(self) -> float:
         """The share of the training time, 0 to 1, that what is done at each step may take."""
         return self._schedule.budget
@@ -286,6 +291,25 @@ class Session:
                 self._logged += 1
 
         self._put("the log", lambda: self._log.write_earlier(append))
+
+    def log_replay(self, model: Model, step: int, measure: Measure, scalars: Mapping[str, float]) -> None:
+        """Logs a step that was kept or run again into a run below the training's, and says what it shows.
+
+        Args:
+          model: What is logged of it.
+          step: Its number.
+          measure: Makes the measurements by index of tensor.
+          scalars: Loss and metrics by name.
+        """
+        folder = os.path.join(self._logdir, FOLDER)
+        session = Session(folder, Schedule(every=1), self._keep, "replay", Check(thresholds=self._check.thresholds))
+        try:
+            session.describe(model)
+            session.write(step, measure, scalars)
+        finally:
+            session.close()
+        logger.info("tb_layerview: step %s is logged in %s.", f"{step:,}", folder)
+        self.explain(session.findings, replay_name(os.path.basename(os.path.normpath(self._logdir))))
 
     def explain(self, found: Sequence[Finding], run: str) -> None:
         """Says what a replay has shown.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import json
 import logging
+import time
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -383,3 +385,28 @@ def test_a_loop_of_ones_own_hands_over_its_batches(tmp_path: Path) -> None:
             made.optimizer.apply_gradients(zip(gradients, variables))
             recorder.record(batch + 1, {"loss": loss}, batch=(x, y))
     assert_found(tmp_path)
+
+
+@pytest.mark.parametrize("loader", ["--load_fast=true", "--load_fast=false"])
+def test_a_tensorboard_serves_all_steps_and_the_replay(
+    loader: str, tmp_path: Path, tensorboard_server: Callable[..., Any]
+) -> None:
+    made = model()
+    callback = LayerViewCallback(tmp_path / "run1", schedule=Schedule(steps=(0, 20, 30)), check=Check(replay=True))
+    made.fit(BROKEN, Y, batch_size=BATCH, shuffle=False, verbose=0, callbacks=[callback])
+    server = tensorboard_server(tmp_path, loader)
+
+    def ask(route: str, run: str) -> Any:
+        reply = server.get(f"/data/plugin/layerview/{route}?run={run}")
+        return json.loads(reply.body) if reply.status == 200 else {}
+
+    end = time.monotonic() + 60
+    steps: list[int] = []
+    while len(steps) < 9 or not ask("steps", "run1%2Freplay"):
+        assert time.monotonic() < end, steps
+        time.sleep(0.2)
+        steps = ask("steps", "run1").get("steps", [])
+    assert steps == [0, 8, 16, 18, 19, 20, 21, 30, BATCHES]
+    found = ask("findings", "run1")["findings"][0]
+    assert found["replay"] == {"run": "run1/replay", "step": BAD + 1}
+    assert found["words"].startswith("replayed: activation 'output' of layer 'birth'")
