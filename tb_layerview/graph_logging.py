@@ -15,7 +15,7 @@ from tb_layerview.graph_batches import MERGED, Batches
 from tb_layerview.graph_digests import DigestGroup, add_digests, add_weight_digests, find_needs
 from tb_layerview.graph_failing import FailingRun
 from tb_layerview.graph_index import GraphIndex
-from tb_layerview.graph_replay import CLOSELY, FailureLog
+from tb_layerview.graph_replay import FailureLog
 from tb_layerview.graph_runs import KnownRun, KnownRuns
 from tb_layerview.graph_search import GraphTap, GraphTaps, listed
 from tb_layerview.graph_steps import GlobalStep
@@ -236,7 +236,7 @@ class GraphLogging:
         """Does what is to be done about what was found; returns whether the training is to stop."""
         if any(finding.severity == "error" for finding in self._session.heed()) and not self._is_close:
             self._is_close = True
-            self._session.log_closely(self._step + CLOSELY)
+            self._session.log_closely(self._step)
         return self._session.should_stop
 
     def _write(self, pending: _Pending, results: Mapping[str, Any], after: Mapping[str, Any]) -> None:

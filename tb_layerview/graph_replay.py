@@ -15,9 +15,6 @@ from tb_layerview.graph_search import GraphTap
 from tb_layerview.model import Model
 from tb_layerview.session import Measure, Session
 
-#: So many steps after the one that was found are logged closely.
-CLOSELY = 32
-
 # What it takes to notice, at each step, as measured on two cores: one more fetch, an operation a tensor, and one pass
 # over the gradients.
 _SECONDS, _SECONDS_A_TENSOR, _BYTES_A_SECOND = 40e-6, 1.5e-6, 2e10
@@ -145,4 +142,4 @@ class FailureLog:
         self._session.log_replay(
             described, step, lambda: {numbers[n]: m for n, m in failure.measure().items()}, failure.scalars
         )
-        self._session.log_closely(step + CLOSELY)
+        self._session.log_closely(step)

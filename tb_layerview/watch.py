@@ -100,7 +100,7 @@ class Watch:
         found = with_replay(diagnose(evidence, self._rules), self._replay)
         new = [i for i, finding in enumerate(found) if finding.replay is None and self._key(finding) not in self._seen]
         self._seen.update(self._key(found[i]) for i in new)
-        place = {None: None, **{i: n for n, i in enumerate(new)}}
+        place: dict[int | None, int | None] = {None: None, **{i: n for n, i in enumerate(new)}}
         return [dataclasses.replace(found[i], follows=place.get(found[i].follows, -1)) for i in new]
 
     def _forget_oldest(self) -> None:

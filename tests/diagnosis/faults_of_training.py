@@ -91,7 +91,7 @@ class TwoRates(keras.Model):
 
 def keras_3() -> bool:
     """Whether `tf.keras` is Keras 3."""
-    return str(keras.__version__) >= "3"
+    return hasattr(keras, "version") and str(keras.version()) >= "3"
 
 
 @fault()
