@@ -10,8 +10,8 @@ import pytest
 
 pytest.importorskip("tensorflow")
 
-import test_faults  # noqa: F401
 import test_healthy  # noqa: F401
+import test_planted_faults  # noqa: F401
 from bed import FAULTS, HEALTHY
 from diagnosis_table import DOCUMENT, NOT_FOUND, Shown, document, fault_cell, rule_in_words, threshold_rows
 
