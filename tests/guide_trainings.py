@@ -236,7 +236,7 @@ class Share(layers.Layer):
 
 
 def one_batch_breaks_it(folder: Path) -> npt.NDArray[np.float32]:
-    """The picture `EMPTY` is empty, so its sum is 0. Every tenth step is logged, and the probe does not hold that picture.
+    """The picture `EMPTY` is empty, so its sum is 0. Every tenth step is logged, and the probe does not hold it.
 
     Returns:
       The batch that holds it, float32 [BATCH, 64].

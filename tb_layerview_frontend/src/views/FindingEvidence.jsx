@@ -71,7 +71,7 @@ function Plot({ store, finding }) {
     return (
       <>
         <CoursePlot store={store} course={course.value} finding={finding} />
-        {finding?.replay && !course.value.held.includes(true) && (
+        {finding && finding.replay?.step === finding.first && !course.value.held.includes(true) && (
           <p class="lv-caption" data-testid="replay-only">
             The curve is of the probe, which does not show it: the replay does.
           </p>
@@ -100,7 +100,8 @@ function Plot({ store, finding }) {
  * @param {Run} run
  */
 function lastedInWords({ first, last, replay }, { history }) {
-  if (replay) return "Seen when the batch of that step was run again on the weights before it.";
+  if (replay?.step === first)
+    return "Seen when the batch of that step was run again on the weights before it.";
   if (last === history.steps.at(-1)) return "It is so to the last logged step.";
   return first === last ? "Only there." : `Last at step ${formatCount(last)}.`;
 }
