@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import threading
+import time
 from collections import OrderedDict
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -26,6 +28,9 @@ _ALL_STEPS = 1 << 24
 # The local providers serve the same data under any experiment id, so a few are enough to remember.
 _MOST_EXPERIMENTS = 4
 
+# Seconds for which a run's files wait for their check once it is read: it would hold up what is shown first by a third.
+_PATIENCE = 3.0
+
 # When a tag last changed, as TensorBoard knows it: its newest step and wall time.
 _Stamp = tuple[int, float]
 
@@ -40,6 +45,7 @@ class _State:
     problems: dict[str, list[str]] = dataclasses.field(default_factory=dict)  # by tag
     check: event_file.Check | None = None  # of the files, where they are on this machine
     checking: Future[bool] | None = None
+    read_at: float = math.inf  # when it was read first, in seconds of the monotonic clock
     checked: dict[str, int] = dataclasses.field(default_factory=dict)  # how long they were when the check began
     is_damaged: bool = False
 
@@ -142,10 +148,20 @@ class RunSource:
                     problems = [problem for tag in stamps for problem in state.problems.get(tag, ())]
                     state.log.update(messages, stamps.keys(), problems)
                 state.stamps = {tag: stamp for tag, stamp in stamps.items() if tag not in state.log.waiting}
-            if state.check is not None and state.checking is None and not state.is_damaged and sizes != state.checked:
+            if state.log.run is not None:
+                state.read_at = min(state.read_at, time.monotonic())
+            if self._is_check_due(state, sizes):
+                assert state.check is not None
                 state.checked = sizes
                 state.checking = self._checks.submit(state.check.finds_damage)
             return state.log
+
+    @staticmethod
+    def _is_check_due(state: _State, sizes: dict[str, int]) -> bool:
+        """Whether the files should be looked at now: there is nothing to show yet, or it has been shown."""
+        if state.check is None or state.checking is not None or state.is_damaged or sizes == state.checked:
+            return False
+        return state.log.run is None or time.monotonic() >= state.read_at + _PATIENCE
 
     @staticmethod
     def _end_check(state: _State) -> None:
