@@ -286,6 +286,40 @@ def test_a_training_that_does_not_break_is_not_replayed(tmp_path: Path, caplog: 
     assert not [record for record in caplog.records if record.name == "tb_layerview"]
 
 
+def test_what_a_rule_finds_is_replayed_too(tmp_path: Path) -> None:
+    def dead() -> Any:
+        inputs = keras.Input((6,))
+        silent = layers.Dense(5, "relu", bias_initializer=keras.initializers.Constant(-50.0), name="silent")(inputs)
+        made = keras.Model(inputs, layers.Dense(3, name="scores")(layers.Concatenate()([inputs, silent])))
+        made.compile(keras.optimizers.SGD(0.01), "mse")
+        return made
+
+    weights = train(dead, tmp_path, x=X)
+    replay = LayerReader(tmp_path).run("replay")
+    (step,) = replay.steps.tolist()
+    assert replay.modes == ("replay",)
+    batch = X[BATCH * (step - 1) : BATCH * step]
+    kernel, bias = weights.at[step - 1][2:]  # of `scores`, on the weights before that step
+    if kernel.shape != (11, 3):
+        kernel, bias = weights.at[step - 1][:2]
+    scores = np.concatenate([batch, np.zeros((BATCH, 5))], 1) @ kernel + bias
+    tensor = replay.tensor("scores", kind="activation")
+    np.testing.assert_allclose(replay.values(tensor, step).array, scores, rtol=1e-5, atol=1e-5)
+    assert lead(tmp_path).rule == "silent_layer"
+
+
+def test_what_cannot_be_traced_is_left_to_keras_own_function(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(logs: Any) -> Any:
+        raise NotImplementedError("no such logs")
+
+    monkeypatch.setattr("tb_layerview.keras_last_batch.losses_are_finite", fails)
+    train(model, tmp_path, x=X)
+    assert [r.getMessage() for r in caplog.records if "no such logs" in r.getMessage()]
+    assert int(LayerReader(tmp_path).run().steps[-1]) == BATCHES
+
+
 def test_what_the_optimizer_made_is_not_blamed_on_a_layer(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     def make() -> Any:
         made = model()
