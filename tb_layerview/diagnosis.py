@@ -41,7 +41,7 @@ class Finding:
       measured: The numbers behind it at `first`, by name.
       words: What was found, in a sentence.
       follows: The index of the finding that explains this one, or None.
-      replay: The replay that shows it, or None where the training's own log does.
+      replay: The replay that shows it (at step `replay.step`), or None where the training's own log alone does.
     """
 
     rule: str
