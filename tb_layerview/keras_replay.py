@@ -209,7 +209,7 @@ class Replayer:
         name = replayed.replay_name(os.path.basename(os.path.normpath(self._logdir)))
         source = f"the batch of step {taken.step:,} on the weights of step {taken.step - 1:,}"
         batch = _whole(taken.batch, self._model.distribute_strategy)
-        probe = ProbePass(self._model, batch, source, self._select, self._keep)
+        probe = ProbePass(self._model, batch, source, self._select, self._keep, both_modes=False)
         folder = os.path.join(self._logdir, replayed.FOLDER)
         session = Session(folder, Schedule(every=1), self._keep, "replay", Check(thresholds=self._check.thresholds))
         try:

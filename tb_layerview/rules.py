@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from tb_layerview import rules_activations, rules_attention, rules_gradients, rules_weights
+from tb_layerview import rules_activations, rules_attention, rules_gradients, rules_modes, rules_weights
 from tb_layerview.evidence import Evidence, Mask
 from tb_layerview.rule import Rule, Severity
 
@@ -22,8 +22,8 @@ class NonFinite(Rule):
     """NaN or infinities: (NaN + inf + -inf) / size > 0.
 
     There is no threshold to choose: none of them is wanted in a training. The one exception is a gradient under a loss
-    scale that is too large for float16, whose step the optimizer skips; the callback logs that gradient divided by the
-    scale in float32, where it is finite.
+    scale that is too large for float16, whose step the optimizer skips; the callback logs the gradient of the loss
+    itself, under a scale with which it is finite if there is one.
     """
 
     name: ClassVar[str] = "non_finite"
@@ -59,6 +59,7 @@ RULES: tuple[Rule, ...] = (
     rules_activations.CollapsedRepresentation(),
     rules_activations.SaturatedActivation(),
     rules_activations.DepthScale(),
+    rules_modes.TrainInferenceShift(),
     rules_gradients.ZeroGradient(),
     rules_gradients.VanishingGradient(),
     rules_gradients.FadingGradient(),

@@ -8,6 +8,7 @@ import dataclasses
 import logging
 import os
 import queue
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,6 +29,7 @@ from tb_layerview.watch import Watch
 logger = logging.getLogger("tb_layerview")
 
 _RAISE_THE_CAP = "no more steps are logged. Keep(max_bytes=...) raises the cap"
+_KERAS_LIST, _BOLD = "arguments received by", re.compile(r"\x1b\[\d*m")
 _MOST_PENDING = 4  # steps that may wait for the writing thread
 
 Measure = Callable[[], "dict[int, Measurement]"]
@@ -388,8 +390,10 @@ class Session:
 
 
 def in_words(error: BaseException) -> str:
-    """An error in one line: its type, and what it says without the trace that autograph puts before it."""
-    lines = [" ".join(line.split()) for line in str(error).splitlines() if line.strip()]
+    """An error in one line: its type, and what it says without autograph's trace before it and Keras' list behind."""
+    lines = [" ".join(line.split()) for line in _BOLD.sub("", str(error)).splitlines() if line.strip()]
+    ends = (i for i, line in enumerate(lines) if i and line.lower().removeprefix("call ").startswith(_KERAS_LIST))
+    lines = lines[: next(ends, len(lines))]
     text = lines[-1] if lines and lines[0] == "in user code:" else " ".join(lines)
     name = type(error).__name__
     return (text if text.startswith(name) else f"{name}: {text}" if text else name)[:600].rstrip(".")
