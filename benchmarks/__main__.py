@@ -20,6 +20,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 import tensorflow as tf
 
+from benchmarks import rules
 from tb_layerview import Keep, LayerReader, LayerViewCallback, Schedule, Select, __version__
 from tb_layerview.keras_probe import Batch, ProbePass
 from tb_layerview.log import Log
@@ -169,7 +170,7 @@ def rows(folder: str) -> list[Row]:
     found.append(
         Row(f"bytes of 400 steps, {len(run.steps)} of them logged", "the cap of 500 MB", f"{size / 1e6:.0f} MB", "-")
     )
-    return found
+    return [*found, *(Row(*row) for row in rules.rows())]
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ from tb_layerview.device_digest import Tap, as_difference
 from tb_layerview.digest import can_measure
 from tb_layerview.keras_axes import Layout
 from tb_layerview.keras_functions import activation_function
+from tb_layerview.keras_modes import Output, operations
 from tb_layerview.keras_trace import Call, missing, producers, values_of
 from tb_layerview.keras_updates import Update
 from tb_layerview.model import Kind, Layer, Model, Tensor
@@ -53,12 +54,14 @@ class Taps:
       layers: Path and class name of all layers that the model calls, logged or not.
       taps: By index in the description's tensors; all but the updates.
       updates: By index in the description's tensors.
+      outputs: By index in the description's tensors: of activations but inputs and scores, how they come about.
     """
 
     model: Model
     layers: list[tuple[str, str]]
     taps: dict[int, Tap]
     updates: dict[int, Update]
+    outputs: dict[int, Output]
 
 
 def find_taps(traced: Pass, select: Select, keep: Keep) -> Taps:
@@ -75,13 +78,17 @@ def find_taps(traced: Pass, select: Select, keep: Keep) -> Taps:
     own_outputs = _own_outputs(calls, {id(tensor) for _, tensor in inputs})
     weights = _weights_by_call(calls)
     sources: list[tuple[str, tuple[tf.Tensor, ...]]] = []
+    outputs: dict[int, Output] = {}
     for call in calls:
         path, class_name = paths[id(call)], type(call.layer).__name__
         for i, tensor in own_outputs[id(call)]:
             name = "output" if len(call.outputs) == 1 else f"output {i}"
             layout = _activation_layout(axes, tensor)
             function = activation_function(call.layer, tensor)
-            found.add(path, class_name, "activation", name, tensor, layout, call.index, function=function)
+            index = found.add(path, class_name, "activation", name, tensor, layout, call.index, function=function)
+            if index is not None:
+                made = operations(tensor, call.inputs)
+                outputs[index] = Output(call.path, call.index, (i, len(call.outputs)), layout, made)
         for i, scores in enumerate(call.scores):
             name = f"scores {i}" if i else "scores"
             found.add(path, class_name, "activation", name, scores.tensor, Layout(scores.axes), call.index)
@@ -97,6 +104,7 @@ def find_taps(traced: Pass, select: Select, keep: Keep) -> Taps:
         list(dict.fromkeys((paths[id(call)], type(call.layer).__name__) for call in calls)),
         found.taps,
         found.updates,
+        outputs,
     )
 
 
