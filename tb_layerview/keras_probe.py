@@ -1,11 +1,14 @@
-"""The probe: one forward and backward pass of a Keras model that the training does not notice."""
+"""The probe: one forward and backward pass of a Keras model that the training does not notice.
+
+The pass finds what there is to log. Where that is weights alone, it is not run: they are only read.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,7 +18,7 @@ from tb_layerview import cluster, device_digest
 from tb_layerview.device_digest import Tap
 from tb_layerview.digest import Measurement
 from tb_layerview.keras_state import unchanged_by_tracing, written_variables
-from tb_layerview.keras_taps import Pass, find_taps, is_number
+from tb_layerview.keras_taps import Pass, Weight, find_taps, is_number
 from tb_layerview.keras_trace import recording
 from tb_layerview.keras_updates import Update
 from tb_layerview.keras_versions import keras_of
@@ -99,9 +102,12 @@ class ProbePass:
         self._model, self._batch, self._training = model, batch, training
         self._select, self._keep = select, keep
         self._taps: dict[int, Tap] = {}
+        self._weights: dict[int, Weight] = {}
         self._notes: list[str] = []
         with unchanged_by_tracing(model):
-            self._function = tf.function(_with_autograph(self._in_strategy)).get_concrete_function(*self._arguments())
+            self._function = self._traced(self._pass)
+            if self._taps.keys() == self._weights.keys():
+                self._function = self._traced(self._read)
             # Held from here on: a generator that Keras made for unseeded random numbers is forgotten with the tracing.
             self._variables = tuple(self._function.graph.variables)
         self._refuse_to_wait()
@@ -131,7 +137,8 @@ class ProbePass:
           with_values: Whether values are wanted too.
 
         Returns:
-          What to give to `measurements`, and the loss on the probe by the name `probe_loss` if there is one.
+          What to give to `measurements`, and the loss on the probe by the name `probe_loss` if there is one and
+          more than weights is logged.
         """
         before = [(variable, variable.read()) for variable in self._written]
         try:
@@ -163,17 +170,27 @@ class ProbePass:
                     "BatchNormalization does, and the chief alone would wait for ever"
                 )
 
-    def _in_strategy(self, x: Any, y: Any, sample_weight: Any) -> device_digest.Fetches:
-        """The pass within the model's distribution strategy: each replica gets the probe, the first one is logged."""
+    def _traced(self, function: Callable[..., device_digest.Fetches]) -> Any:
+        """A function of the probe, traced in the model's strategy: each replica runs it, the first one is logged."""
         strategy = self._strategy
-        if strategy.num_replicas_in_sync == 1:
-            return self._pass(x, y, sample_weight)
-        # Outside of it, Keras 2 cannot update its metrics, and losses are those of one replica of several.
-        results = strategy.run(_with_autograph(self._pass), (x, y, sample_weight))
-        first: device_digest.Fetches = tf.nest.map_structure(
-            lambda result: strategy.experimental_local_results(result)[0], results
+
+        def of_first(*arguments: Any) -> device_digest.Fetches:
+            if strategy.num_replicas_in_sync == 1:
+                return function(*arguments)
+            # Outside of it, Keras 2 cannot update its metrics, and losses are those of one replica of several.
+            results = strategy.run(_with_autograph(function), arguments)
+            first: device_digest.Fetches = tf.nest.map_structure(
+                lambda result: strategy.experimental_local_results(result)[0], results
+            )
+            return first
+
+        return tf.function(_with_autograph(of_first)).get_concrete_function(*self._arguments())
+
+    def _read(self, *_: Any) -> device_digest.Fetches:
+        """The weights alone."""
+        return device_digest.reduce(
+            {i: dataclasses.replace(self._taps[i], tensor=weight.read()) for i, weight in self._weights.items()}
         )
-        return first
 
     def _pass(self, x: Any, y: Any, sample_weight: Any) -> device_digest.Fetches:
         model = self._model
@@ -197,6 +214,7 @@ class ProbePass:
         of_pass = Pass(model, x, calls, weights, gradients, trained if self._training else {})
         taps = find_taps(of_pass, self._select, self._keep)
         self.model, self.layers, self._taps, self.updates = taps.model, taps.layers, taps.taps, taps.updates
+        self._weights = taps.weights
         fetches = device_digest.reduce(self._taps)
         if loss is not None:
             fetches["loss"] = tf.cast(loss, tf.float32)
