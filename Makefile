@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-estimator test coverage check pictures bench bench-ui proto frontend browser clean
+.PHONY: help demo demo-estimator test coverage check pictures bench bench-ui fuzz soak proto frontend browser clean
 .DELETE_ON_ERROR:
 # Both environments build the front end in the same place.
 .NOTPARALLEL:
@@ -11,11 +11,13 @@ help:
 	@echo "make demo            train a small Keras model on real digits, and look at it in the Layers tab"
 	@echo "make demo-estimator  the same with a tf.estimator.Estimator (Python 3.9 to 3.11)"
 	@echo "make test            all tests: both TensorFlow stacks, the front end, end to end in Chromium"
-	@echo "make coverage        write docs/coverage.md from what the last \`make test\` has shown"
+	@echo "make coverage        write docs/coverage.md and docs/diagnosis.md from what the last \`make test\` has shown"
 	@echo "make check           format, lint and types of both languages"
 	@echo "make pictures        make the documents' pictures anew"
 	@echo "make bench           measure what logging costs and keeps, and how long the server takes"
 	@echo "make bench-ui        measure how quick the tab is, in Chromium"
+	@echo "make fuzz            100,000 mutated inputs for each parser, then coverage-guided ones (atheris, on Linux)"
+	@echo "make soak            100 killed trainings, 100,000 logged steps, 16 clients: memory and disk stay within bounds"
 	@echo "make proto           generate tb_layerview/layerview_pb2.py from layerview.proto"
 	@echo "make clean           remove all that was made, the virtual environments too"
 
@@ -99,6 +101,7 @@ test: .venv/.ready .venv-estimator/.ready frontend browser
 
 coverage: .venv/.ready
 	@.venv/bin/python tests/coverage_table.py
+	@.venv/bin/python tests/diagnosis_table.py
 
 check: .venv/.ready
 	@.venv/bin/ruff format --check .
@@ -117,6 +120,23 @@ bench: .venv/.ready frontend
 
 bench-ui: .venv/.ready frontend browser
 	@.venv/bin/python -m benchmarks.ui
+
+FUZZ_COUNT = 100000
+SOAK_STEPS = 100000
+
+# Beside the environment, not in it: nothing else needs it, and it is built for some Pythons only.
+build/atheris/.ready: .venv/.ready
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --target build/atheris 'atheris==3.*'
+	@touch $@
+
+fuzz: .venv/.ready build/atheris/.ready
+	@.venv/bin/python tests/fuzz.py $(FUZZ_COUNT)
+	@for parser in StepRecord Model event values histogram units; do echo "Coverage-guided: $$parser"; \
+		PYTHONPATH=build/atheris .venv/bin/python tests/fuzz.py coverage $$parser $(FUZZ_COUNT) 2>&1 | tail -n 2; \
+		test $${PIPESTATUS[0]} = 0 || exit 1; done
+
+soak: .venv/.ready
+	@.venv/bin/python tests/soak.py $(SOAK_STEPS)
 
 proto: .venv-proto/.ready
 	@.venv-proto/bin/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. tb_layerview/layerview.proto

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -40,8 +41,8 @@ def default_runs(options: Options) -> list[Row]:
             )
             written = folder_bytes(folder)
             run = LayerReader(folder).run()
-            planned = planned_bytes(run.model, stretch + 1)
-            whole = planned_bytes(run.model, steps)
+            planned = planned_bytes(run.model, run.steps)
+            whole = planned_bytes(run.model, range(steps))
         against = (
             f"the cap of {Keep().max_bytes / 1e6:g} MB; a real stretch of {stretch:,} steps took {written / 1e6:.3g} MB"
         )
@@ -50,10 +51,10 @@ def default_runs(options: Options) -> list[Row]:
     return found
 
 
-def planned_bytes(model: Model, steps: int) -> float:
-    """What the default plan of 100,000 steps expects its first steps to write, each rung being logged."""
+def planned_bytes(model: Model, steps: Iterable[int]) -> float:
+    """What the default plan of 100,000 steps expects to be written at those of these steps that are rungs."""
     plan = Plan.of(model.tensors, ALL, Keep())
-    logged = [step for step in range(steps) if plan.wants(step)]
+    logged = [step for step in steps if plan.wants(step)]
     parts = ("histograms", "units", "values")
     return sum(
         plan.sizes.steps + sum(getattr(plan.sizes, part) for part in parts if plan._keeps(part, step))
@@ -72,10 +73,10 @@ def per_tensor(options: Options) -> list[Row]:
             model.fit(IMAGES[: 8 * steps], LABELS[: 8 * steps], batch_size=8, verbose=0, callbacks=[callback])
             run = LayerReader(folder).run()
             size = folder_bytes(folder) / (len(run.steps) * len(run.tensors))
-            bare = _without_units(run.model)
+            units = _units_in_words(run.model)
         found.append(
             bytes_row(
-                f"written per tensor and step, histograms and units included, {what}: CNN, {bare}",
+                f"written per tensor and step, histograms and units included, {what}: CNN, {units}",
                 _keras_bytes(model, steps),
                 size,
                 most,
@@ -100,7 +101,7 @@ def _probe(images: Any, labels: Any) -> Any:
     return images[:32], labels[:32]
 
 
-def _without_units(model: Model) -> str:
+def _units_in_words(model: Model) -> str:
     units = sum(tensor.shape[-1] for tensor in model.tensors if len(tensor.shape) > 1) / len(model.tensors)
     return f"{units:.0f} units a tensor"
 

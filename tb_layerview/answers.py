@@ -12,17 +12,18 @@ import numpy.typing as npt
 
 from tb_layerview import columns
 from tb_layerview import units as unit_statistics
-from tb_layerview.diagnosis import diagnose
 from tb_layerview.diagnosis import since as since_when
 from tb_layerview.evidence import Evidence
 from tb_layerview.logged import NotLoggedError
 from tb_layerview.model import Kind
 from tb_layerview.payload_file import PayloadError
-from tb_layerview.rules import Rule, thresholds
+from tb_layerview.replayed import diagnose_run
+from tb_layerview.rules import RULES, Rule, thresholds
 from tb_layerview.run import Run
 from tb_layerview.shard import SECTIONS, Section
 
 _T = TypeVar("_T")
+_COURSE_STEPS = 1000
 
 
 def runs(found: Sequence[Run]) -> dict[str, Any]:
@@ -108,13 +109,20 @@ def grouped_statistics(found: Run, kind: Kind, names: Sequence[str], since: int)
     return answer, columns.count_groups(len(found.steps))
 
 
-def findings(found: Run, chosen: Sequence[Rule]) -> dict[str, Any]:
-    """`/findings`."""
+def findings(found: Run, replays: Run | None, chosen: Sequence[Rule]) -> dict[str, Any]:
+    """`/findings`, of a run and the one that holds its replays, if there is one."""
     return {
         "generation": found.generation,
         "steps": len(found.steps),
         "rules": [
-            {"name": r.name, "severity": r.severity, "thresholds": thresholds(r), "advice": r.advice} for r in chosen
+            {
+                "name": rule.name,
+                "severity": rule.severity,
+                "thresholds": thresholds(rule),
+                "defaults": thresholds(usual),
+                "advice": rule.advice,
+            }
+            for rule, usual in zip(chosen, RULES)
         ],
         "findings": [
             {
@@ -122,9 +130,37 @@ def findings(found: Run, chosen: Sequence[Rule]) -> dict[str, Any]:
                 "tensor": None if finding.tensor is None else finding.tensor.index,
                 "since": since_when(finding),
             }
-            for finding in diagnose(Evidence.of(found), chosen)
+            for finding in diagnose_run(found, replays, chosen)
         ],
     }
+
+
+def course(found: Run, rule: Rule, index: int) -> dict[str, Any]:
+    """`/course`.
+
+    Raises:
+      NotLoggedError: There is no such tensor.
+    """
+    found.kept_steps("histogram", index)  # says it if there is no such tensor
+    evidence = Evidence.of(found)
+    held = rule.holds(evidence)[index]
+    shown = _shown(held)
+    went = rule.course(evidence, index, shown.tolist())
+    return {
+        "generation": found.generation,
+        "steps": evidence.steps[shown].tolist(),
+        "measure": went.name,
+        "values": went.values,
+        "compared": went.compared,
+        "held": held[shown].tolist(),
+    }
+
+
+def _shown(held: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    """The positions of a course: all; of many some that lie evenly, and those between which `held` changes."""
+    turns = np.flatnonzero(np.diff(held))
+    some = np.linspace(0, len(held) - 1, min(len(held), _COURSE_STEPS)).round().astype(np.int64)
+    return np.unique(np.concatenate([some, turns, turns + 1]))
 
 
 def tensor(found: Run, index: int, step: int) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from tb_layerview.cluster import has_other_processes, logs_model
 from tb_layerview.keras_batches import Deputy, given_batch, number, steps_per_execution, take_first
+from tb_layerview.keras_last_batch import KeepingBatches, obstacle
 from tb_layerview.keras_probe import Batch
 from tb_layerview.keras_steps import StepCounter
 from tb_layerview.keras_versions import CallbackOfEitherKeras, require_tensorflow
@@ -139,20 +140,22 @@ class LayerViewCallback(CallbackOfEitherKeras, tf.keras.callbacks.Callback):
         def first_call(train_function: Any, iterator: Any) -> Any:
             iterator, batch, source = self._probe_batch(iterator, training)
             is_given = self._probe_data is not None
+            function = self._keeping_batches(train_function, training, notes)
             if batch is not None and not self.model.built:
                 # Only the training itself may create the weights: else they start from other random numbers.
                 if not hasattr(train_function, "get_concrete_function"):
-                    logs = train_function(iterator)
+                    logs = function(iterator)
                     training.set_up(batch, source, is_given, notes)
+                    training.keep_batches()
                     return logs
-                train_function.get_concrete_function(iterator)
+                (function if function is train_function else function.returning).get_concrete_function(iterator)
             if batch is not None:
                 training.set_up(batch, source, is_given, notes)
+                training.keep_batches()
             training.step(self._counter.step, self._rate, self._is_last_batch(0))
-            return train_function(iterator)
+            return function(iterator)
 
-        is_one_of_several = has_other_processes(self.model.distribute_strategy)
-        self._deputies["train"] = Deputy(self.model, "train_function", first_call, stays=is_one_of_several)
+        self._deputies["train"] = Deputy(self.model, "train_function", first_call, stays=True)
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Notes which epoch it is."""
@@ -190,6 +193,15 @@ class LayerViewCallback(CallbackOfEitherKeras, tf.keras.callbacks.Callback):
         self._dismiss()
         self._end_inference()
         print(training.close())
+
+    def _keeping_batches(self, train_function: Any, training: Recording, notes: list[str]) -> Any:
+        """The function to train with, which has the last batches kept for a replay where they can be had."""
+        why_not = obstacle(self.model, train_function)
+        if self._check.replay is not False and why_not is None:
+            self._deputies["train"].function = KeepingBatches(self.model, train_function, training, self._counter)
+        elif self._check.replay is not False:
+            notes.append(f"a batch that breaks the training cannot be run again: {why_not}")
+        return self._deputies["train"].function
 
     def _probe_batch(self, iterator: Any, training: Recording) -> tuple[Any, Batch | None, str]:
         """The iterator to train on, the probe, and where it came from."""

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tb_layerview.diagnosis import Finding, counted, diagnose, since
-from tb_layerview.evidence import Evidence
+from tb_layerview.diagnosis import Finding, counted, since
 from tb_layerview.reader import LayerReader
+from tb_layerview.replayed import diagnose_runs
 from tb_layerview.rules import RULES, Rule
 from tb_layerview.run import Run
 
@@ -33,12 +33,13 @@ def check(logdir: str, as_json: bool, with_all: bool, rules: Sequence[Rule] = RU
     if not runs:
         print(f"tb-layerview check: there is no run with layers below {logdir!r}.", file=sys.stderr)
         return 2
-    found = {run.name: diagnose(Evidence.of(run), rules) for run in runs}
+    found = {run.name: found for run, found in diagnose_runs(runs, rules)}
     if as_json:
         print(json.dumps([_as_data(name, finding) for name in found for finding in found[name]], indent=1))
     else:
         for run in runs:
-            print(_in_words(run, found[run.name], with_all))
+            if run.name in found:
+                print(_in_words(run, found[run.name], with_all))
     return int(any(found.values()))
 
 

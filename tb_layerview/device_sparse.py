@@ -24,11 +24,11 @@ def reduce(tensor: tf.Tensor, wanted: Sparse) -> dict[str, tf.Tensor]:
     """Adds the operations: vectors to fetch, to be given to `statistics` as numpy arrays."""
     found: dict[str, tf.Tensor] = {}
     if wanted.features:
-        examples = tf.shape(tensor)[0]
+        features = tensor.shape[1:].num_elements()
         # A batch without examples still is a matrix.
-        rows = tf.reshape(tensor, tf.stack([examples, tf.reduce_prod(tf.shape(tensor)[1:])]))
-        rows = rows[:: tf.maximum(1, -(-examples // EXAMPLES)), :: wanted.features]
-        found["examples"] = _called("examples", [_single(rows)])
+        sizes = [tf.shape(tensor)[0], tf.reduce_prod(tf.shape(tensor)[1:])] if features is None else [-1, features]
+        # All else is within the function: each operation here is made anew for each tensor.
+        found["examples"] = _called("examples", [tf.reshape(_single(tensor), sizes), tf.constant(wanted.features)])
     if wanted.bounds is not None:
         bounds = [tf.constant(bound, tf.float32) for bound in wanted.bounds]
         found["bounded"] = _called("bounded", [tf.reshape(_single(tensor), [-1]), *bounds])
@@ -57,8 +57,7 @@ _functions: dict[str, Any] = {}
 
 def _called(name: str, args: list[tf.Tensor]) -> tf.Tensor:
     if name not in _functions:
-        function, ranks = _FUNCTIONS[name]
-        signature = [tf.TensorSpec([None] * rank, tf.float32) for rank in ranks]
+        function, signature = _FUNCTIONS[name]
         traced = tf.function(
             function, input_signature=signature, autograph=False, experimental_attributes={"_noinline": True}
         )
@@ -67,8 +66,9 @@ def _called(name: str, args: list[tf.Tensor]) -> tf.Tensor:
     return call(_functions[name], args)[0]
 
 
-def _examples(rows: tf.Tensor) -> tf.Tensor:
+def _examples(rows: tf.Tensor, stride: tf.Tensor) -> tf.Tensor:
     """Spread and rank of [examples, features]."""
+    rows = rows[:: tf.maximum(1, -(-tf.shape(rows)[0] // EXAMPLES)), ::stride]
     rows /= tf.reduce_max(tf.abs(rows))
     centred = rows - tf.reduce_mean(rows, 0)
     gram = tf.linalg.matmul(centred, centred, transpose_b=True)
@@ -102,8 +102,9 @@ def _scores(p: tf.Tensor) -> tf.Tensor:
     return tf.stack([positions, evenness, tf.where(tf.logical_and(heads > 1, evenness <= EVEN), alike, np.nan)])
 
 
-_FUNCTIONS: dict[str, tuple[Callable[..., tf.Tensor], tuple[int, ...]]] = {
-    "examples": (_examples, (2,)),
-    "bounded": (_bounded, (1, 0, 0)),
-    "scores": (_scores, (4,)),
+_NUMBER = tf.TensorSpec([], tf.float32)
+_FUNCTIONS: dict[str, tuple[Callable[..., tf.Tensor], list[tf.TensorSpec]]] = {
+    "examples": (_examples, [tf.TensorSpec([None, None]), tf.TensorSpec([], tf.int32)]),
+    "bounded": (_bounded, [tf.TensorSpec([None]), _NUMBER, _NUMBER]),
+    "scores": (_scores, [tf.TensorSpec([None] * 4)]),
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -46,6 +46,8 @@ class Evidence:
       scalars: Loss and metrics by name, for each step.
       place: int64 [tensors]: the index of each tensor's layer in `layers`.
       steps_before: How many logged steps came before these.
+      weights_come_after: Whether the weights of a step are those that it made, as a hook logs them, and its activations
+        come from those of the step before. A probe's come from the weights that are logged with them.
     """
 
     def __init__(
@@ -73,13 +75,16 @@ class Evidence:
         self._largest_before = functools.cache(self._find_largest_before)
         self._known: dict[tuple[Any, ...], Any] = {}  # of the tensors, whatever the steps
         self.steps_before = 0
+        self.weights_come_after = False
         self._earlier: Mapping[str, Floats] = {}
         self._start: Floats | None = None
 
     @classmethod
     def of(cls, run: Run) -> Evidence:
         """Of all that a run has logged."""
-        return cls(run.layers, run.tensors, run.steps, run.statistics, run.scalars_by_step)
+        evidence = cls(run.layers, run.tensors, run.steps, run.statistics, run.scalars_by_step)
+        evidence.weights_come_after = run.model.logs_batches
+        return evidence
 
     def at(
         self,
@@ -105,6 +110,20 @@ class Evidence:
         other._largest_before = functools.cache(other._find_largest_before)
         other.steps_before, other._earlier, other._start = steps_before, earlier, start
         return other
+
+    def windows(self, length: int, positions: Sequence[int]) -> Iterator[Evidence]:
+        """The last `length` steps up to each of these, as they were known then: fewer where fewer had been logged."""
+        largest = self.largest_before("rms")
+        for position in positions:
+            some = slice(max(0, position + 1 - length), position + 1)
+            yield self.at(
+                self.steps[some],
+                lambda name, some=some: self.statistic(name)[:, some],  # type: ignore[misc]
+                self.scalars[some],
+                self.steps_before + some.start,
+                {"rms": largest[:, some.start]},
+                self.largest_at_start,
+            )
 
     def largest_before(self, name: str) -> Floats:
         """The largest of a statistic at all logged steps before each, float64 [tensors, steps]; NaN if none has it."""
@@ -141,6 +160,11 @@ class Evidence:
     def of_kind(self, *kinds: Kind) -> Mask:
         """Which tensors are of these kinds, bool [tensors]."""
         return np.array([tensor.kind in kinds for tensor in self.tensors], bool)
+
+    @_once
+    def of_dtype(self, dtype: str) -> Mask:
+        """Which tensors' elements are of this type, bool [tensors]."""
+        return np.array([tensor.dtype == dtype for tensor in self.tensors], bool)
 
     @_once
     def of_rank(self, least: int) -> Mask:

@@ -23,7 +23,7 @@ def given_batch(data: Any) -> Batch:
       ValueError: It is none.
     """
     try:
-        batch = Batch.of(tf.nest.map_structure(_as_tensor, data))
+        batch = Batch.of(tf.nest.map_structure(as_tensor, data))
         if batch.examples < 1:
             raise ValueError("it has no examples")
         return batch
@@ -66,7 +66,7 @@ def take_first(iterator: Any, model: Any) -> tuple[Any, Batch | None]:
         )
     if not batches:
         return iterator, None
-    first = tf.nest.map_structure(_as_tensor, batches[0])
+    first = tf.nest.map_structure(as_tensor, batches[0])
     return iterator, Batch.of(first).first(PROBE_EXAMPLES)
 
 
@@ -89,6 +89,7 @@ class Deputy:
     """Stands in for one of a model's functions until it is called or dismissed, and leaves nothing behind.
 
     Attributes:
+      function: What further calls are handed on to, while it stays; the model's own, unless `first_call` replaces it.
       returned: What the last call returned that went through it.
     """
 
@@ -101,36 +102,49 @@ class Deputy:
           first_call: Is called instead of the function the first time, with the function and its argument.
           stays: Whether it hands on all further calls too, until it is dismissed.
         """
-        before = getattr(model, name)
-        if before is None:
+        self._before = _in_place(model, name)
+        if self._before is None:
             getattr(model, f"make_{name}")()
-        function = getattr(model, name)
-        calls = itertools.count()
+        self.function: Callable[[Any], Any] = _in_place(model, name)
         self.returned: Any = None
+        self._model, self._name, self._stays = model, name, stays
+        self._first_call: Callable[[Any, Any], Any] | None = first_call
+        setattr(model, name, self)
 
-        def deputy(iterator: Any) -> Any:
-            # Keras 2 has one loop of `evaluate` call whatever was in place when it began.
-            if next(calls):
-                self.returned = function(iterator)
-                return self.returned
-            if stays:
-                self._before = function
-            else:
-                self._put_back(function)
-            self.returned = first_call(function, iterator)
+    def __call__(self, iterator: Any) -> Any:
+        """Is called by Keras in the function's place."""
+        # Keras 2 has one loop of `evaluate` call whatever was in place when it began.
+        first_call, self._first_call = self._first_call, None
+        if first_call is None:
+            self.returned = self.function(iterator)
             return self.returned
-
-        self._model, self._name, self._before, self._deputy = model, name, before, deputy
-        setattr(model, name, deputy)
+        self._before = function = self.function
+        if not self._stays:
+            self.dismiss()
+        self.returned = first_call(function, iterator)
+        return self.returned
 
     def dismiss(self) -> None:
         """Puts back what was there, or the function that was called."""
-        self._put_back(self._before)
-
-    def _put_back(self, function: Any) -> None:
         model, self._model = self._model, None
-        if model is not None and getattr(model, self._name) is self._deputy:
-            setattr(model, self._name, function)
+        if model is not None and getattr(model, self._name) is self:
+            setattr(model, self._name, _without_dismissed(self._before))
+
+    @property
+    def before(self) -> Any:
+        """What it stands in for, once it was dismissed; itself until then."""
+        return self if self._model is not None else self._before
+
+
+def _in_place(model: Any, name: str) -> Any:
+    return _without_dismissed(getattr(model, name))
+
+
+def _without_dismissed(function: Any) -> Any:
+    """A function without the stand-ins that are not wanted any more: two callbacks may end in any order."""
+    while isinstance(function, Deputy) and function.before is not function:
+        function = function.before
+    return function
 
 
 def _take(iterator: Any, count: int) -> list[Any]:
@@ -142,5 +156,6 @@ def _take(iterator: Any, count: int) -> list[Any]:
     return batches
 
 
-def _as_tensor(leaf: Any) -> Any:
+def as_tensor(leaf: Any) -> Any:
+    """A leaf of a batch as a tensor; what there is not, is None."""
     return leaf if leaf is None or tf.is_tensor(leaf) else tf.convert_to_tensor(leaf)

@@ -13,7 +13,7 @@ import struct
 import time
 import weakref
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +150,20 @@ class Log:
         self._shard_bytes += len(data)
         self._append(self._event(record.shard_tag(self.writer, self._shard), step, data))
 
+    def write_earlier(self, write: Callable[[], None]) -> None:
+        """Appends steps before the last one: `write` appends them, in ascending order.
+
+        They get a shard of their own: within one tag, TensorBoard's loaders drop steps that go back.
+        """
+        last, kept = self._last, self._kept
+        self._last = None
+        self._next_shard()
+        try:
+            write()
+        finally:
+            self._last, self._kept = last, kept
+            self._next_shard()
+
     def close(self) -> None:
         """Closes both files, the second one whatever becomes of the first."""
         self._files.close()
@@ -161,7 +175,10 @@ class Log:
 
     def _next_shard_if_full(self) -> None:
         if self._shard_steps >= _SHARD_STEPS or self._shard_bytes >= _SHARD_BYTES:
-            self._shard, self._shard_steps, self._shard_bytes = self._shard + 1, 0, 0
+            self._next_shard()
+
+    def _next_shard(self) -> None:
+        self._shard, self._shard_steps, self._shard_bytes = self._shard + 1, 0, 0
 
     def _columns(self, measurements: Mapping[int, Measurement], precision: Precision) -> pb.Columns:
         columns = pb.Columns(tensor=sorted(measurements))

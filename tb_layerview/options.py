@@ -251,21 +251,31 @@ class Check:
       on_finding: Is called with each `Finding` that does not follow from another, on the thread that trains, between
         two steps. An error in it is reported once, and the training goes on.
       stop_on: `error` stops the training when an error was found, `warning` when anything was; None never does.
+      replay: Whether the last batches, and the weights before them, are kept, so that a batch that breaks the training
+        can be run again on the weights right before it. The hook, whose batches are gone, keeps what the run that
+        breaks the training has computed. None: where that costs nothing to speak of.
+      memory: The most bytes that what is kept for a replay may take.
 
     Raises:
       TypeError: `on_finding` cannot be called, or `thresholds` has no names.
-      ValueError: There is no such threshold or severity, or a threshold is out of its range.
+      ValueError: There is no such threshold or severity, or a number is out of its range.
     """
 
     thresholds: Mapping[str, float] = dataclasses.field(default_factory=dict)
     on_finding: Callable[[Finding], object] | None = None
     stop_on: Severity | None = None
+    replay: bool | None = None
+    memory: int = 1_000_000_000
 
     def __post_init__(self) -> None:
         if self.on_finding is not None and not callable(self.on_finding):
             raise TypeError(f"Check(on_finding=...) must be a function of a finding, not {self.on_finding!r}")
         if self.stop_on not in (None, "error", "warning"):
             raise ValueError(f"Check(stop_on=...) must be 'error', 'warning' or None, not {self.stop_on!r}")
+        if self.replay not in (None, True, False):
+            raise ValueError(f"Check(replay=...) must be True, False or None, not {self.replay!r}")
+        if isinstance(self.memory, bool) or not isinstance(self.memory, int) or self.memory < 1:
+            raise ValueError(f"Check(memory=...) must be a whole number of bytes of at least 1, not {self.memory!r}")
         if not isinstance(self.thresholds, Mapping):
             raise TypeError(f"Check(thresholds=...) must map names to numbers, not {self.thresholds!r}")
         self.rules()

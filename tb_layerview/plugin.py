@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import mimetypes
 import re
@@ -20,7 +21,8 @@ from tb_layerview.logged import NotLoggedError
 from tb_layerview.model import KINDS
 from tb_layerview.payload_file import PayloadError
 from tb_layerview.record import PLUGIN_NAME
-from tb_layerview.rules import with_thresholds
+from tb_layerview.replayed import replay_name
+from tb_layerview.rules import Rule, with_thresholds
 from tb_layerview.run import UPDATE_RATIO, Run
 from tb_layerview.shard import SECTIONS
 from tb_layerview.source import RunSource
@@ -73,6 +75,7 @@ class LayerViewPlugin(base_plugin.TBPlugin):
             "/steps": _answering(self._serve_steps),
             "/statistics": _answering(self._serve_statistics),
             "/findings": _answering(self._serve_findings),
+            "/course": _answering(self._serve_course),
             "/tensor": _answering(self._serve_tensor),
             "/payload": _answering(self._serve_payload),
             "/histograms": _answering(self._serve_histograms),
@@ -113,18 +116,13 @@ class LayerViewPlugin(base_plugin.TBPlugin):
         return _bytes(request, data, run, Groups=groups)
 
     def _serve_findings(self, request: wrappers.Request) -> wrappers.Response:
-        thresholds: dict[str, float] = {}
-        for given in request.args.getlist("threshold"):
-            name, _, value = given.rpartition(":")
-            try:
-                thresholds[name] = float(value)
-            except ValueError:
-                raise _RequestError(f"threshold={given!r} is not rule.threshold:number.") from None
-        try:
-            chosen = with_thresholds(thresholds)
-        except ValueError as error:
-            raise _RequestError(f"{error}.") from error
-        return _json(request, answers.findings(self._run(request), chosen))
+        run = self._run(request)
+        return _json(request, answers.findings(run, self._replays(request, run.name), _rules(request)))
+
+    def _serve_course(self, request: wrappers.Request) -> wrappers.Response:
+        rules = {rule.name: rule for rule in _rules(request)}
+        rule, index = rules[_one_of(request, "rule", rules)], _number(request, "tensor")
+        return _json(request, answers.course(self._run(request), rule, index))
 
     def _serve_tensor(self, request: wrappers.Request) -> wrappers.Response:
         index, step = _number(request, "tensor"), _number(request, "step", least=None)
@@ -152,6 +150,12 @@ class LayerViewPlugin(base_plugin.TBPlugin):
     def _run(self, request: wrappers.Request) -> Run:
         context, experiment_id = plugin_util.context(request.environ), plugin_util.experiment_id(request.environ)
         return self._source.run(context, experiment_id, _text(request, "run"))
+
+    def _replays(self, request: wrappers.Request, name: str) -> Run | None:
+        context, experiment_id = plugin_util.context(request.environ), plugin_util.experiment_id(request.environ)
+        with contextlib.suppress(NotLoggedError):
+            return self._source.run(context, experiment_id, replay_name(name))
+        return None
 
     def _of_step(self, request: wrappers.Request, answer: Callable[[Run], Any]) -> Any:
         """Answers from the run as it is known, which spares asking TensorBoard while somebody drags the slider."""
@@ -237,6 +241,21 @@ def _respond(
     """TensorBoard's own way to answer: its security headers, and NaN and infinities as strings."""
     response: wrappers.Response = http_util.Respond(request, content, content_type, **more)
     return response
+
+
+def _rules(request: wrappers.Request) -> tuple[Rule, ...]:
+    """The rules with the thresholds that the request moves."""
+    thresholds: dict[str, float] = {}
+    for given in request.args.getlist("threshold"):
+        name, _, value = given.rpartition(":")
+        try:
+            thresholds[name] = float(value)
+        except ValueError:
+            raise _RequestError(f"threshold={given!r} is not rule.threshold:number.") from None
+    try:
+        return with_thresholds(thresholds)
+    except ValueError as error:
+        raise _RequestError(f"{error}.") from error
 
 
 def _text(request: wrappers.Request, name: str) -> str:

@@ -13,8 +13,10 @@ import numpy as np
 import tensorflow as tf
 
 from tb_layerview.cluster import logs_model
-from tb_layerview.keras_batches import given_batch
+from tb_layerview.keras_batches import as_tensor, given_batch
+from tb_layerview.keras_last_batch import losses_are_finite
 from tb_layerview.keras_probe import Batch, ProbePass
+from tb_layerview.keras_replay import Replayer
 from tb_layerview.keras_updates import WeightUpdates
 from tb_layerview.keras_versions import require_tensorflow
 from tb_layerview.model import Mode
@@ -92,12 +94,14 @@ class LayerRecorder:
         """Whether something was found at which the training is to stop."""
         return self._model is not None and self._recording.session.should_stop
 
-    def record(self, step: int, scalars: Mapping[str, Any] | None = None) -> None:
+    def record(self, step: int, scalars: Mapping[str, Any] | None = None, batch: Any = None) -> None:
         """Logs the model as it is now, if the schedule wants this step. Call it after every training step.
 
         Args:
           step: How many training steps are complete; larger than at the call before. 0 is the state before the first.
           scalars: Loss, metrics, learning rate by name; single numbers, of which tensors are read only if logged.
+          batch: What this step was trained on, in the form of the probe: it is kept, and run again if it broke the
+            training, as the scalars tell whose names hold `loss`.
 
         Raises:
           ValueError: The step is negative.
@@ -120,7 +124,19 @@ class LayerRecorder:
             self._set_up(is_fatal=False)
         if told is None:
             recording.session.begin(step)
+        if batch is not None:
+            self._keep(batch, scalars or {})
         recording.step(step, lambda: floats(scalars or {}))
+        if recording.replayer is not None:
+            recording.replayer.before_step(step)
+
+    def _keep(self, batch: Any, scalars: Mapping[str, Any]) -> None:
+        recording = self._recording
+        recording.keep_batches()
+        if recording.replayer is not None:
+            with recording.session.guard("what a replay needs"):
+                kept = tf.nest.map_structure(as_tensor, batch)
+                recording.replayer.after_step(kept, losses_are_finite(scalars))
 
     def close(self) -> None:
         """Logs the step that was recorded last, if it was not, closes the log, and says what it holds."""
@@ -175,12 +191,13 @@ class Recording:
           ValueError: The folder cannot be written to.
         """
         self._model: Any = model
-        self._select, self._schedule, self._keep = select, schedule, keep
+        self._select, self._schedule, self._keep, self._check = select, schedule, keep, check
         self.session = Session(logdir, schedule, keep, mode, check)
         # Who never closes it, because the training ended on an error, has what was handed over all the same.
         self._finalizer = weakref.finalize(self, self.session.close)
         self._probe: ProbePass | None = None
         self._updates: WeightUpdates | None = None
+        self._replayer: Replayer | None = None
         self._seen: int | None = None
         self._is_first = True
 
@@ -229,6 +246,17 @@ class Recording:
             dataclasses.replace(model, schedule=self._schedule.in_words(), notes=(*model.notes, *notes)),
         )
 
+    @property
+    def replayer(self) -> Replayer | None:
+        """What keeps the last batches, once they are wanted."""
+        return self._replayer
+
+    def keep_batches(self) -> None:
+        """Has the last batches kept from here on, to run again the one that breaks the training."""
+        if self._probe is not None and self._check.replay is not False and self._replayer is None:
+            with self.session.apart("what a replay needs"):
+                self._replayer = Replayer(self._model, self.session, self._probe, self._select, self._keep, self._check)
+
     def step(self, step: int, scalars: Scalars, next_is_last: bool = False) -> None:
         """Logs a step if it is due, and keeps the weights if the next one is.
 
@@ -241,7 +269,9 @@ class Recording:
         if updates is None or step == self._seen:
             return
         self._seen = step
-        session.heed()
+        found = session.heed()
+        if self._replayer is not None:
+            self._replayer.look(step, found)
         if session.due(step):
             self._log(step, session.values_due(step), scalars)
         if updates.is_wanted and session.is_open and (session.due(step + 1) or next_is_last):
@@ -252,6 +282,8 @@ class Recording:
 
     def last_step(self, step: int, scalars: Scalars) -> None:
         """Logs the last step, with values, if it was not logged."""
+        if self._replayer is not None:
+            self._replayer.look(step, self.session.heed(), at_once=True)
         if self.is_ready and self.session.is_open and not self.session.is_last(step):
             self._log(step, True, scalars)
 
@@ -259,7 +291,7 @@ class Recording:
         """Closes the log, and returns what to tell the person."""
         self._finalizer.detach()
         message = self.session.close()
-        self._model = self._probe = self._updates = None
+        self._model = self._probe = self._updates = self._replayer = None
         return message
 
     def _log(self, step: int, with_values: bool, scalars: Scalars) -> None:

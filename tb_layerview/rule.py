@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import math
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal
+
+import numpy as np
 
 from tb_layerview.evidence import Evidence, Mask
 
@@ -23,12 +27,14 @@ class Rule(abc.ABC):
       name: As in `tb-layerview check`.
       severity: `error` where the training cannot be what is wanted, `warning` where it may be.
       advice: What it usually means, and what people usually do about it.
+      leads_to: The names of rules that hold further on because this one does. An error leads to whatever does.
       patience: At how many logged steps in a row it has to hold.
     """
 
     name: ClassVar[str]
     severity: ClassVar[Severity]
     advice: ClassVar[str]
+    leads_to: ClassVar[tuple[str, ...]] = ()
     patience: int = 1
 
     @property
@@ -42,8 +48,51 @@ class Rule(abc.ABC):
 
     @abc.abstractmethod
     def measure(self, evidence: Evidence, tensor: int, position: int) -> dict[str, float]:
-        """The numbers behind it at one tensor and step, by name."""
+        """The numbers behind it at one tensor and step, by name.
+
+        The first is what is judged. A threshold of the rule may be among the others under its own name.
+        """
 
     @abc.abstractmethod
     def in_words(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
         """What is wrong, as the end of a sentence that begins with the tensor's name."""
+
+    def compared(self, measured: Mapping[str, float]) -> dict[str, float]:
+        """What the first of the measured numbers is compared with, by name and in its unit.
+
+        `threshold` is where the rule begins to hold. By default that is the threshold that is among the measured
+        numbers, and 0 for a rule that has none to choose; a rule that computes it from several numbers says how.
+        """
+        own = {f.name: float(getattr(self, f.name)) for f in dataclasses.fields(self) if f.name != "patience"}
+        named = [value for name, value in own.items() if name in measured]
+        if named:
+            return {"threshold": named[0]}
+        return {} if own else {"threshold": 0.0}
+
+    def course(self, evidence: Evidence, tensor: int, positions: Sequence[int]) -> Course:
+        """How what it measures went at one tensor, over these of the evidence's steps."""
+        measured = []
+        with np.errstate(all="ignore"):  # Where the tensor was not logged there is nothing to divide.
+            for window in evidence.windows(self.lookback, positions):
+                measured.append(self.measure(window, tensor, len(window.steps) - 1))
+        compared = [self.compared(numbers) for numbers in measured]
+        return Course(
+            next(iter(measured[0]), "") if measured else "",
+            [next(iter(numbers.values()), math.nan) for numbers in measured],
+            {name: [of.get(name, math.nan) for of in compared] for name in (compared[0] if compared else ())},
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Course:
+    """What a rule measured at one tensor, step by step.
+
+    Attributes:
+      name: Of what is judged, as in the rule's `measure`.
+      values: It, by step; NaN where the tensor was not logged or has no such number.
+      compared: What it is compared with, by name and step, in its unit; `threshold` is where the rule begins to hold.
+    """
+
+    name: str
+    values: Sequence[float]
+    compared: Mapping[str, Sequence[float]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
@@ -38,7 +39,7 @@ class SilentLayer(Rule):
         return np.asarray(silent)
 
     def measure(self, evidence: Evidence, tensor: int, position: int) -> dict[str, float]:
-        return {"size": float(evidence.statistic("size")[tensor, position])}
+        return {name: float(evidence.statistic(name)[tensor, position]) for name in ("rms", "size")}
 
     def in_words(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
         return f"is zero in all its {measured['size']:,.0f} elements: nothing passes this layer on the probe"
@@ -109,7 +110,8 @@ class DeadUnits(Rule):
 
     def measure(self, evidence: Evidence, tensor: int, position: int) -> dict[str, float]:
         silent, still = self._shares(evidence)
-        return {"silent": float(silent[tensor, position]), "unmoved": float(still[tensor, position])}
+        shares = {"silent": float(silent[tensor, position]), "unmoved": float(still[tensor, position])}
+        return {**shares, "share": self.share}
 
     def in_words(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
         return (
@@ -125,6 +127,8 @@ class DeadUnits(Rule):
 @dataclasses.dataclass(frozen=True)
 class ConstantOutput(Rule):
     """An activation that is the same everywhere: std <= tolerance * |mean|, with a mean that is not zero.
+
+    Not attention scores, which are even where queries and keys say nothing.
 
     Attributes:
       tolerance: 1e-6, a few units in the last place of float32.
@@ -143,14 +147,17 @@ class ConstantOutput(Rule):
 
     def holds(self, evidence: Evidence) -> Mask:
         mean, std, size = (evidence.statistic(name) for name in ("mean", "std", "size"))
-        wanted = evidence.of_kind("activation") & evidence.of_rank(2) & ~evidence.is_input
+        wanted = evidence.of_kind("activation") & evidence.of_rank(2) & ~evidence.is_input & ~evidence.named("scores")
         return np.asarray(wanted[:, None] & (size > 1) & (mean != 0) & (std <= self.tolerance * np.abs(mean)))
 
     def measure(self, evidence: Evidence, tensor: int, position: int) -> dict[str, float]:
-        return {name: float(evidence.statistic(name)[tensor, position]) for name in ("mean", "std")}
+        return {name: float(evidence.statistic(name)[tensor, position]) for name in ("std", "mean")}
 
     def in_words(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
         return f"is {measured['mean']:.4g} everywhere: it tells no example from another"
+
+    def compared(self, measured: Mapping[str, float]) -> dict[str, float]:
+        return {"threshold": self.tolerance * abs(measured["mean"])}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -169,6 +176,7 @@ class CollapsedRepresentation(Rule):
 
     name: ClassVar[str] = "collapsed_representation"
     severity: ClassVar[Severity] = "warning"
+    leads_to: ClassVar[tuple[str, ...]] = ("constant_output", "vanishing_gradient", "zero_gradient")
     advice: ClassVar[str] = (
         "What follows sees the same for every example. Usual causes are many saturating layers in a row, weights that "
         "start too small beside their biases, weight decay that is too strong, or a loss that is least when all are "
@@ -197,7 +205,8 @@ class CollapsedRepresentation(Rule):
         return {
             "spread": float(spread[tensor]),
             "rank": float(evidence.statistic("rank")[tensor, position]),
-            "largest": float(np.nanmax(spread)),
+            "largest": float(np.fmax.reduce(spread)),
+            "most": self.most,
         }
 
     def in_words(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
@@ -221,6 +230,7 @@ class SaturatedActivation(Rule):
 
     name: ClassVar[str] = "saturated_activation"
     severity: ClassVar[Severity] = "warning"
+    leads_to: ClassVar[tuple[str, ...]] = ("constant_output", "vanishing_gradient", "zero_gradient")
     advice: ClassVar[str] = (
         "What the activation function takes is too large, so that its output hardly changes and hardly any gradient "
         "passes. Check how the inputs are scaled and how large the weights are at the start, lower the learning rate, "
@@ -254,11 +264,17 @@ class DepthScale(Rule):
         without normalisation grow by up to 2.
       shrinks: 0.1. It is lower than 1 / grows: stacked LSTMs start at about a quarter a layer.
       layers: 3, so that a small last layer, or one that is gated by a small factor on purpose, is no finding.
-      patience: Three logged steps.
+      patience: One logged step: under Adam the biases hide weights that start too small after a step or two.
     """
 
     name: ClassVar[str] = "depth_scale"
     severity: ClassVar[Severity] = "warning"
+    leads_to: ClassVar[tuple[str, ...]] = (
+        "constant_output",
+        "vanishing_gradient",
+        "zero_gradient",
+        "saturated_activation",
+    )
     advice: ClassVar[str] = (
         "The weights start too large or too small for the width of the layers, so that signals, and with them "
         "gradients, explode or vanish with depth. Use an initialiser that fits the activation function (He for ReLU, "
@@ -267,7 +283,7 @@ class DepthScale(Rule):
     grows: float = 10**0.5
     shrinks: float = 0.1
     layers: int = 3
-    patience: int = 3
+    patience: int = 1
 
     def holds(self, evidence: Evidence) -> Mask:
         ratio, before = self._ratio(evidence), evidence.kernel_before
@@ -295,6 +311,9 @@ class DepthScale(Rule):
             f"is {factor:,.3g} times {'larger' if is_larger else 'smaller'} (rms {measured['rms']:.2g}) than what "
             f"{measured['layers']:.0f} layers before it give, more in each of them"
         )
+
+    def compared(self, measured: Mapping[str, float]) -> dict[str, float]:
+        return {"before": measured["before"]}
 
     def _ratio(self, evidence: Evidence) -> Floats:
         rms, before = evidence.statistic("rms"), evidence.kernel_before

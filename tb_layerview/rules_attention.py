@@ -36,7 +36,7 @@ class CollapsedAttention(Rule):
 
     def measure(self, evidence: Evidence, tensor: int, position: int) -> dict[str, float]:
         positions = evidence.statistic("positions")[tensor, position]
-        return {"positions": float(positions), "of": float(evidence.keys[tensor])}
+        return {"positions": float(positions), "of": float(evidence.keys[tensor]), "most": self.most}
 
     def in_words(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
         return f"look at {measured['positions']:.3g} of {measured['of']:.0f} positions in the head with the fewest"

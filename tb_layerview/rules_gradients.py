@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
@@ -34,7 +35,7 @@ class ZeroGradient(Rule):
         return np.asarray(gradients & (rms == 0) & some)
 
     def measure(self, evidence: Evidence, tensor: int, position: int) -> dict[str, float]:
-        return {"size": float(evidence.statistic("size")[tensor, position])}
+        return {name: float(evidence.statistic(name)[tensor, position]) for name in ("rms", "size")}
 
     def in_words(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
         return "is exactly zero: no training reaches this weight"
@@ -77,6 +78,9 @@ class VanishingGradient(Rule):
         factor = measured["largest"] / measured["rms"]
         return f"is {factor:.1g} times smaller than the largest layer's (rms {measured['rms']:.2g})"
 
+    def compared(self, measured: Mapping[str, float]) -> dict[str, float]:
+        return {"largest": measured["largest"], "threshold": self.ratio * measured["largest"]}
+
 
 @dataclasses.dataclass(frozen=True)
 class FadingGradient(Rule):
@@ -115,6 +119,9 @@ class FadingGradient(Rule):
         factor = measured["before"] / measured["rms"]
         return f"has become {factor:.1g} times smaller than it was (rms {measured['rms']:.2g}), while others have not"
 
+    def compared(self, measured: Mapping[str, float]) -> dict[str, float]:
+        return {"before": measured["before"], "threshold": self.ratio * measured["before"]}
+
     def _fallen(self, evidence: Evidence) -> Floats:
         rms, largest = evidence.statistic("rms"), evidence.largest_before("rms")
         return np.asarray(np.divide(rms, largest, out=np.full(rms.shape, np.nan), where=largest > 0))
@@ -135,6 +142,7 @@ class ExplodingGradient(Rule):
 
     name: ClassVar[str] = "exploding_gradient"
     severity: ClassVar[Severity] = "warning"
+    leads_to: ClassVar[tuple[str, ...]] = ("silent_layer", "constant_output", "zero_gradient")
     advice: ClassVar[str] = (
         "The training runs away: the learning rate is too high, weights grow without bound, or a recurrent layer "
         "multiplies its gradient at every timestep. Lower the rate, clip the gradients' norm, or normalise."
@@ -156,6 +164,9 @@ class ExplodingGradient(Rule):
         factor = measured["rms"] / measured["start"]
         return f"is {factor:,.0f} times the largest of any layer at the start (rms {measured['rms']:.2g})"
 
+    def compared(self, measured: Mapping[str, float]) -> dict[str, float]:
+        return {"start": measured["start"], "threshold": self.growth * measured["start"]}
+
     def _at_start(self, evidence: Evidence) -> float:
         rms = evidence.largest_at_start[evidence.of_kernels("gradient")]
         return float(np.fmax.reduce(rms, initial=0.0))
@@ -176,6 +187,7 @@ class GradientSpike(Rule):
 
     name: ClassVar[str] = "gradient_spike"
     severity: ClassVar[Severity] = "warning"
+    leads_to: ClassVar[tuple[str, ...]] = ("silent_layer", "constant_output", "zero_gradient")
     advice: ClassVar[str] = (
         "A batch that is unlike the others, or a learning rate at the edge of what is stable. Clip the gradients' "
         "norm, lower the rate, or look at that batch."
@@ -198,6 +210,9 @@ class GradientSpike(Rule):
     def in_words(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
         factor = measured["rms"] / measured["before"]
         return f"jumps to {factor:,.0f} times the largest that it was before"
+
+    def compared(self, measured: Mapping[str, float]) -> dict[str, float]:
+        return {"before": measured["before"], "threshold": self.factor * measured["before"]}
 
 
 def _largest(evidence: Evidence) -> Floats:

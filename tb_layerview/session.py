@@ -7,27 +7,31 @@ import contextlib
 import dataclasses
 import logging
 import os
-import queue
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 
+import numpy as np
+import numpy.typing as npt
+
 from tb_layerview import layerview_pb2 as pb
 from tb_layerview import record
+from tb_layerview.alarms import Alarms
 from tb_layerview.budget import Budget
-from tb_layerview.diagnosis import Finding, counted, since
+from tb_layerview.diagnosis import Finding
 from tb_layerview.digest import Measurement
 from tb_layerview.log import Log
 from tb_layerview.model import Mode, Model
 from tb_layerview.options import Check, Keep, Schedule
 from tb_layerview.plan import Plan
+from tb_layerview.replayed import FOLDER, replay_name
 from tb_layerview.summary import summarise
-from tb_layerview.watch import Watch
+from tb_layerview.writing_thread import WritingThread
 
 logger = logging.getLogger("tb_layerview")
 
 _RAISE_THE_CAP = "no more steps are logged. Keep(max_bytes=...) raises the cap"
-_MOST_PENDING = 4  # steps that may wait for the writing thread
+_CLOSELY = 32  # steps after something was found
+_REMEMBERED = 256  # logged steps: a replay asks for some of the last 64
 
 Measure = Callable[[], "dict[int, Measurement]"]
 
@@ -39,14 +43,13 @@ class NotSupported(Exception):  # noqa: N818  # it is nobody's error
 class Session:
     """Decides when to log, measures what logging costs, and writes in a thread of its own.
 
-    What goes wrong after the training has begun is reported once, and the training goes on: `set_up`, `logging` and
-    `guard` are the only places where an error in logging is caught.
+    What goes wrong after the training has begun is reported once, and the training goes on: `set_up`, `logging`,
+    `apart` and `guard` are the only places where an error in logging is caught.
 
     Attributes:
       mode: What the model is doing.
       is_open: Whether logging still works.
       budget: What logging has cost.
-      should_stop: Whether something was found at which the training is to stop.
     """
 
     def __init__(
@@ -73,21 +76,20 @@ class Session:
         """
         self.mode: Mode = mode
         self.is_open = True
-        self.should_stop = False
         self._logdir = os.fspath(logdir)
         self._schedule, self._keep, self._check, self._clock = schedule, keep, check, clock
         self.budget = Budget(schedule.budget, clock)
         self._log = Log(logdir)
-        self._queue: queue.Queue[Callable[[], None] | None] = queue.Queue(_MOST_PENDING)
-        self._thread: threading.Thread | None = None
+        self._thread = WritingThread()
         self._failures: set[str] = set()
         self._logged = self._skipped = 0
         self._plan = Plan(schedule, keep)
-        self._watch: Watch | None = None  # once it is known what is logged; of the writing thread
-        self._findings: list[Finding] = []
-        self._unheeded: collections.deque[Finding] = collections.deque()  # from the writing thread to the training's
+        self._alarms = Alarms(check, mode, self.guard)
         self._is_full = False
         self._last: int | None = None
+        self._steps: collections.deque[int] = collections.deque(maxlen=_REMEMBERED)  # that were handed over last
+        self._closely_until = 0
+        self._described: Model | None = None
         self._decided: tuple[int, bool] | None = None
 
     # When.
@@ -104,13 +106,24 @@ class Session:
             self._decided = step, self._decide(step)
         return self._decided[1]
 
+    def log_closely(self, after: int) -> None:
+        """Logs every one of the next 32 steps on the ladder, whatever that costs; given steps stay as they are."""
+        if self._schedule.is_ladder:
+            self._closely_until, self._decided = after + _CLOSELY, None
+
     def _decide(self, step: int) -> bool:
+        if step <= self._closely_until:
+            return True
         if not self._plan.wants(step):
             return False
         if not self._schedule.is_ladder or self.budget.affords(step):
             return True
         self._skipped += 1
         return False
+
+    def is_logged(self, step: int) -> bool:
+        """Whether this step was logged."""
+        return step in self._steps
 
     def is_last(self, step: int) -> bool:
         """Whether this step was the last to be logged."""
@@ -148,6 +161,14 @@ class Session:
             self.budget.charge(self._clock() - began)
 
     @contextlib.contextmanager
+    def apart(self, what: str) -> Iterator[None]:
+        """Counts the time within as set-up, for what is done once in a training; an error in it is reported."""
+        began = self._clock()
+        with self.guard(what):
+            yield
+        self.budget.set_up += self._clock() - began
+
+    @contextlib.contextmanager
     def guard(self, what: str) -> Iterator[None]:
         """For what costs next to nothing: an error within is reported once."""
         try:
@@ -164,20 +185,34 @@ class Session:
 
     # Writing.
 
+    @property
+    def replay(self) -> bool | None:
+        """Whether replays are wanted: see `Check`."""
+        return self._check.replay
+
+    @property
+    def share(self) -> float:
+        """The share of the training time, 0 to 1, that what is done at each step may take."""
+        return self._schedule.budget
+
+    def note(self, sentence: str) -> None:
+        """Adds to the notes what is not logged and why, after `describe`."""
+        assert self._described is not None
+        described = self._described = dataclasses.replace(self._described, notes=(*self._described.notes, sentence))
+        logger.info("tb_layerview: %s.", sentence)
+        self._put("the log", lambda: self._log.describe(described))
+
     def describe(self, model: Model) -> None:
         """Says what is logged, and plans how much of it is kept; before the first `write`."""
         if self.mode == "train":  # the other modes log a few steps, of no ladder
             self._plan = Plan.of(model.tensors, self._schedule, self._keep)
-        described = dataclasses.replace(model, notes=(*model.notes, *self._plan.in_words()))
+        described = self._described = dataclasses.replace(model, notes=(*model.notes, *self._plan.in_words()))
         for sentence in self._plan.in_words():
             logger.info("tb_layerview: %s.", sentence)
 
         def begin() -> None:
             self._log.describe(described)
-            if self._watch is None:
-                self._watch = Watch(described, self._check.rules())
-            else:
-                self._watch.describe(described)
+            self._alarms.describe(described)
 
         self._put("the log", begin)
 
@@ -190,6 +225,7 @@ class Session:
           scalars: Loss, metrics, learning rate by name.
         """
         is_new, self._last = step != self._last, step
+        self._steps.append(step)
         scalars = dict(scalars)
         cost = pb.Cost(
             set_up_seconds=self.budget.set_up,
@@ -199,39 +235,79 @@ class Session:
         )
 
         def append() -> None:
-            written = self._log.bytes_written
             measured = measure()
-            summaries = summarise(measured)  # of all that was measured, whatever of it is kept
-            measurements = self._plan.fit(step, measured, written, self._keep.precision)
-            if measurements is None:
-                self._is_full = True
-                self.report("the byte cap", f"{written:,} bytes are written; {_RAISE_THE_CAP}")
-                return
-            self._log.write(
-                step,
-                measurements,
-                mode=self.mode,
-                scalars=scalars,
-                cost=cost,
-                precision=self._keep.precision,
-                summaries=summaries,
-            )
-            self._logged += is_new
-            if self._watch is not None:
-                digests = {index: measurement.digest for index, measurement in measured.items()}
-                self._tell(self._watch.see(step, digests, scalars, summaries))
+            summaries = self._append(step, measured, scalars, cost, is_new)
+            if summaries is not None:
+                self._alarms.see(step, measured, scalars, summaries)
 
         self._put("the log", append)
 
-    def _tell(self, found: list[Finding]) -> None:
-        """Says once what is wrong, and of what follows from it only how much there is."""
-        for i, finding in enumerate(found):
-            if finding.follows is None:
-                following = sum(other.follows == i for other in found)
-                more = f" ({following:,} more follow from it)" if following else ""
-                logger.warning("tb_layerview: %s.", f"{since(finding)}, {finding.words}{more}")
-                self._unheeded.append(finding)
-        self._findings += found
+    def write_earlier(self, steps: Mapping[int, tuple[Measure, Mapping[str, float]]]) -> None:
+        """Hands over steps that come before the last one and were not logged. The rules do not look at them.
+
+        Args:
+          steps: For each what makes its measurements, on the writing thread, and its scalars.
+        """
+        self._steps.extend(sorted(steps))
+
+        def append() -> None:
+            for step, (measure, scalars) in sorted(steps.items()):
+                self._append(step, measure(), scalars, None, is_new=True)
+
+        self._put("the log", lambda: self._log.write_earlier(append))
+
+    def _append(
+        self,
+        step: int,
+        measured: dict[int, Measurement],
+        scalars: Mapping[str, float],
+        cost: pb.Cost | None,
+        is_new: bool,
+    ) -> npt.NDArray[np.float32] | None:
+        """Writes a step and returns its summaries; None if there is no room for it."""
+        written = self._log.bytes_written
+        summaries = summarise(measured)  # of all that was measured, whatever of it is kept
+        measurements = self._plan.fit(step, measured, written, self._keep.precision)
+        if measurements is None:
+            self._is_full = True
+            self.report("the byte cap", f"{written:,} bytes are written; {_RAISE_THE_CAP}")
+            return None
+        self._log.write(
+            step,
+            measurements,
+            mode=self.mode,
+            scalars=scalars,
+            cost=cost,
+            precision=self._keep.precision,
+            summaries=summaries,
+        )
+        self._logged += is_new
+        return summaries
+
+    def log_replay(self, model: Model, step: int, measure: Measure, scalars: Mapping[str, float]) -> list[Finding]:
+        """Logs a step that was kept or run again into a run below the training's, and says what it shows.
+
+        Args:
+          model: What is logged of it.
+          step: Its number.
+          measure: Makes the measurements by index of tensor.
+          scalars: Loss and metrics by name.
+
+        Returns:
+          What the rules find in it.
+        """
+        folder = os.path.join(self._logdir, FOLDER)
+        session = Session(folder, Schedule(every=1), self._keep, "replay", Check(thresholds=self._check.thresholds))
+        try:
+            session.describe(model)
+            session.write(step, measure, scalars)
+        finally:
+            session.close()
+        found = session._alarms.found
+        logger.info("tb_layerview: step %s is logged in %s.", f"{step:,}", folder)
+        name = replay_name(os.path.basename(os.path.normpath(self._logdir)))
+        self._put("the replay", lambda: self._alarms.explain(found, name))
+        return found
 
     def heed(self) -> list[Finding]:
         """Does what is to be done about what was found since the last call; on the thread that trains.
@@ -239,25 +315,14 @@ class Session:
         Returns:
           What was found since then and does not follow from anything else.
         """
-        found = []
-        while self._unheeded:
-            finding = self._unheeded.popleft()
-            found.append(finding)
-            if self._check.on_finding is not None:
-                with self.guard("Check(on_finding=...)"):
-                    self._check.on_finding(finding)
-            if self._check.stops(finding) and self.mode == "train" and self.is_open and not self.should_stop:
-                self.should_stop = True
-                logger.warning(
-                    "tb_layerview: Check(stop_on=%r) stops the training: %s.", self._check.stop_on, finding.words
-                )
-        return found
+        return self._alarms.heed(can_stop=self.is_open)
+
+    @property
+    def should_stop(self) -> bool:
+        """Whether something was found at which the training is to stop."""
+        return self._alarms.should_stop
 
     def _put(self, what: str, action: Callable[[], None]) -> None:
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._work, name="tb_layerview", daemon=True)
-            self._thread.start()
-
         def guarded() -> None:
             if not self.is_open:
                 return
@@ -267,28 +332,15 @@ class Session:
                 self.is_open = False
                 self.report(what, f"{in_words(error)}. Nothing more is logged; the training goes on", error)
 
-        self._queue.put(guarded)
-
-    def _work(self) -> None:
-        while True:
-            action = self._queue.get()
-            try:
-                if action is None:
-                    return
-                action()
-            finally:
-                self._queue.task_done()
+        self._thread.put(guarded)
 
     def flush(self) -> None:
         """Returns when all that was handed over is written."""
-        self._queue.join()
+        self._thread.flush()
 
     def close(self) -> str:
         """Ends the logging, and returns what to tell the person: steps, bytes, cost, and where to look."""
-        if self._thread is not None:
-            self._queue.put(None)
-            self._thread.join()
-            self._thread = None
+        self._thread.stop()
         with self.guard("the log"):  # by the name under which it has perhaps failed already
             self._log.close()
         was_open, self.is_open = self.is_open, False
@@ -296,7 +348,7 @@ class Session:
         budget, training = self.budget, max(self.budget.training, 1e-9)
         skipped = f", {self._skipped:,} left out to stay within the budget" if self._skipped else ""
         return (
-            (f"tb_layerview: {counted(self._findings)}, see above\n" if self._findings else "")
+            self._alarms.in_words()
             + f"tb_layerview: {self._logged:,} steps logged{skipped}; {self._log.bytes_written / 1e6:,.1f} MB in "
             f"{os.path.join(self._logdir, record.FOLDER)}\n"
             f"tb_layerview: logging took {budget.logging:.1f} s, {100 * budget.logging / training:.1f} % of the "

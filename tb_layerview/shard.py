@@ -258,7 +258,9 @@ def _read_record(data: bytes, tensors: int) -> _Record:
       ValueError: Its columns do not fit together.
     """
     record.check(data)
-    wire.count(data, _MOST_PARTS)
+    for number, content in wire.fields(data, _MOST_PARTS):
+        if number == pb.StepRecord.COLUMNS_FIELD_NUMBER:
+            wire.count(content, _MOST_PARTS)
     message = pb.StepRecord.FromString(data)
     if message.mode not in _MODES:
         raise ValueError(f"it has the unknown mode {message.mode}")

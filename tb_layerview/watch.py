@@ -15,6 +15,7 @@ from tb_layerview.evidence import START, Evidence, Floats
 from tb_layerview.logged import LoggedTensor
 from tb_layerview.model import Model
 from tb_layerview.record import SUMMARIES
+from tb_layerview.replayed import with_replay
 from tb_layerview.rules import RULES, Rule
 from tb_layerview.run import UPDATE_RATIO
 
@@ -28,6 +29,9 @@ class Watch:
     """Keeps the last steps' statistics, as many as the rules look back, and says what is new at each.
 
     What it finds is what `diagnose` finds in the whole log, as soon as it can be known.
+
+    Attributes:
+      tensors: What is logged.
     """
 
     def __init__(self, model: Model, rules: Sequence[Rule] = RULES) -> None:
@@ -40,11 +44,12 @@ class Watch:
         self._rules = tuple(rules)
         self._length = max(START + 1, *(rule.lookback for rule in rules))
         self._seen: set[tuple[str, int | None]] = set()
+        self._replay: Finding | None = None
         self.describe(model)
 
     def describe(self, model: Model) -> None:
         """Says what is logged from here on; what was before is forgotten."""
-        tensors = [LoggedTensor.of(model, i, i) for i in range(len(model.tensors))]
+        self.tensors = tensors = [LoggedTensor.of(model, i, i) for i in range(len(model.tensors))]
         # Twice as long as what is looked at, which moves along in it and back to its beginning: nothing else is copied.
         self._table: Floats = np.full((len(_STATISTICS), len(tensors), 2 * self._length), np.nan)
         self._first = 0  # where in the table the oldest step is
@@ -55,6 +60,13 @@ class Watch:
         self._steps: list[int] = []
         self._scalars: list[Mapping[str, float]] = []
         self._evidence = Evidence(model.layers, tensors, np.array(self._steps, np.int64), self._column, self._scalars)
+        self._evidence.weights_come_after = model.logs_batches
+
+    def explain(self, replay: Finding) -> None:
+        """Is told what a replay has shown: what is found from its step on follows from it."""
+        if self._replay is None:
+            self._replay = replay
+        self._seen.add(self._key(replay))
 
     def see(
         self,
@@ -72,7 +84,7 @@ class Watch:
           summaries: float32 [SUMMARIES, digests], the digests in ascending order of their index; None if not known.
 
         Returns:
-          What is found now and was not found before.
+          What is found now and was not found before. What follows from an earlier find has -1 in `follows`.
         """
         if not self._steps or step > self._steps[-1]:
             if len(self._steps) == self._length:
@@ -85,10 +97,11 @@ class Watch:
             self._start = np.fmax.reduce(self._column("rms"), axis=1)
         steps = np.array(self._steps, np.int64)
         evidence = self._evidence.at(steps, self._column, self._scalars, self._gone, self._largest, self._start)
-        found = diagnose(evidence, self._rules)
-        new = [finding for finding in found if self._key(finding) not in self._seen]
-        self._seen.update(map(self._key, new))
-        return new
+        found = with_replay(diagnose(evidence, self._rules), self._replay)
+        new = [i for i, finding in enumerate(found) if finding.replay is None and self._key(finding) not in self._seen]
+        self._seen.update(self._key(found[i]) for i in new)
+        place: dict[int | None, int | None] = {None: None, **{i: n for n, i in enumerate(new)}}
+        return [dataclasses.replace(found[i], follows=place.get(found[i].follows, -1)) for i in new]
 
     def _forget_oldest(self) -> None:
         self._largest = {name: np.fmax(largest, self._column(name)[:, 0]) for name, largest in self._largest.items()}

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tb_layerview import LayerReader, LayerWriter, arrays, event_file, histogram, record, shard, units, values
+from tb_layerview import LayerReader, LayerWriter, event_file, histogram, record, shard, units, values
 from tb_layerview import layerview_pb2 as pb
 from tb_layerview.answers import findings, steps
 from tb_layerview.answers import run as answer_run
@@ -26,6 +26,8 @@ from tb_layerview.run import Run
 from tb_layerview.shard import Message
 
 LAYERS = ("conv", "head/dense")
+#: Parsers that refuse what they cannot read with a ValueError; the others say it among a run's problems.
+DECODERS = ("values", "histogram", "units")
 Parser = Callable[[bytes], object]
 
 
@@ -162,11 +164,6 @@ def parsers() -> dict[str, tuple[Parser, list[bytes]]]:
     }
 
 
-def refused() -> tuple[type[Exception], ...]:
-    """What a payload's decoder may raise; whatever else is read must not raise anything."""
-    return (ValueError,)
-
-
 def block(shape: tuple[int, ...], body: bytes, code: int = 0, length: int | None = None) -> bytes:
     """An array block that says this shape and length."""
     head = struct.pack(f"<BBh{len(shape)}I", code, len(shape), 0, *shape)
@@ -215,8 +212,3 @@ def _varint(number: int) -> bytes:
         digits.append(number & 127 | 128)
         number >>= 7
     return bytes((*digits, number))
-
-
-def blocks_again(data: bytes) -> arrays.Precision:
-    """The precision of a block, to see that a test's own block is a good one."""
-    return arrays.decode(data)[1]

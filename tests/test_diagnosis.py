@@ -110,6 +110,35 @@ def test_a_rule_names_the_layer_and_the_step_from_which_on_it_holds(
     assert (found.before, found.first) == (24, 25)
 
 
+def test_a_course_says_at_every_step_what_diagnose_says_of_the_first(tmp_path: Path) -> None:
+    sizes = np.where(np.arange(40) < 25, 1.0, 1e-8)
+
+    def plant(step: int, arrays: Arrays) -> None:
+        arrays["gradient"]["b"] = sizes[step] * arrays["gradient"]["b"]
+
+    write_dense_layers(tmp_path / "run", 40, plant)
+    run = LayerReader(tmp_path).run("run")
+    evidence = Evidence.of(run)
+    rms = run.statistics("rms")
+    own = [t.index for t in run.tensors if t.kind == "gradient" and len(t.shape) > 1 and not t.name.startswith("bias")]
+    for finding in diagnose(evidence):
+        assert finding.tensor is not None
+        (rule,) = [rule for rule in RULES if rule.name == finding.rule]
+        course = rule.course(evidence, finding.tensor.index, range(40))
+        at = run.steps.tolist().index(finding.first)
+        assert {course.name: course.values[at]}.items() <= dict(finding.measured).items()
+        assert len(course.values) == 40 and set(map(len, course.compared.values())) <= {40}
+    (vanishing,) = [rule for rule in RULES if rule.name == "vanishing_gradient"]
+    tensor = run.tensor("b", kind="gradient").index
+    course = vanishing.course(evidence, tensor, range(40))
+    np.testing.assert_allclose(course.values, rms[tensor])
+    np.testing.assert_allclose(course.compared["largest"], rms[own].max(axis=0))
+    np.testing.assert_allclose(course.compared["threshold"], 1e-6 * rms[own].max(axis=0))
+    (spike,) = [rule for rule in RULES if rule.name == "gradient_spike"]
+    before = spike.course(evidence, tensor, [3, 30]).compared["before"]
+    np.testing.assert_allclose(before, [rms[tensor, :3].max(), rms[tensor, :30].max()])
+
+
 def test_every_rule_has_been_planted() -> None:
     (mark,) = [
         m for m in test_a_rule_names_the_layer_and_the_step_from_which_on_it_holds.pytestmark if m.name == "parametrize"
@@ -339,7 +368,7 @@ def test_a_logarithm_of_zero_is_traced_to_its_layer(tmp_path: Path) -> None:
     assert others and all(f.follows == 0 for f in others)
 
 
-def test_weights_that_a_batch_broke_are_not_blamed_on_a_layer(
+def test_without_a_replay_weights_that_a_batch_broke_are_not_blamed_on_a_layer(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
     dense = keras.layers.Dense
@@ -352,7 +381,8 @@ def test_weights_that_a_batch_broke_are_not_blamed_on_a_layer(
     x = np.random.default_rng(0).normal(size=(256, 2)).astype(np.float32)
     model = keras.Sequential([keras.Input((2,)), dense(8, activation="tanh", name="one"), dense(1, name="two")])
     model.compile("sgd", "mse")
-    model.fit(x, y, batch_size=32, shuffle=False, verbose=0, callbacks=[lv.LayerViewCallback(tmp_path, schedule=1)])
+    callback = lv.LayerViewCallback(tmp_path, schedule=1, check=lv.Check(replay=False))
+    model.fit(x, y, batch_size=32, shuffle=False, verbose=0, callbacks=[callback])
     (told,) = [record.getMessage() for record in caplog.records if "not finite" in record.getMessage()]
     assert "since step 4" in told and "2 of 2 layers" in told
     assert "errors, see above" in capsys.readouterr().out

@@ -32,7 +32,7 @@ from tb_layerview.run import MOST_SCALARS, Run
 from tb_layerview.shard import Message
 
 PARSERS = hostile_bytes.parsers()
-DECODERS = ("values", "histogram", "units")
+DECODERS = hostile_bytes.DECODERS
 MOST_SECONDS = 1.0
 MB = 1 << 20
 

@@ -125,6 +125,7 @@ def test_the_documented_answers_have_the_form_of_real_ones(client: Client) -> No
     }
     queries = {"/runs": "", "/run": "?run=run1", "/steps": "?run=run1", "/findings": "?run=run1"}
     queries["/tensor"] = "?run=run1&tensor=0&step=0"
+    queries["/course"] = "?run=run1&rule=vanishing_gradient&tensor=0"
     assert set(examples) == set(queries)
     for route, query in queries.items():
         assert_same_form(examples[route], client.json(route + query), route)
@@ -132,7 +133,7 @@ def test_the_documented_answers_have_the_form_of_real_ones(client: Client) -> No
 
 def assert_same_form(documented: Any, real: Any, where: str) -> None:
     """The same names in all objects. What may be missing (`null`), names that a person gives and numbers may differ."""
-    if real is None or where.endswith((".scalars", ".thresholds", ".measured")):
+    if real is None or where.endswith((".scalars", ".thresholds", ".defaults", ".measured")):
         return
     if isinstance(documented, dict):
         assert isinstance(real, dict) and list(documented) == list(real), where
@@ -167,7 +168,7 @@ def test_findings_name_what_went_wrong_and_take_thresholds(client: Client) -> No
         None,
         6,
     )
-    assert lead["measured"] == {"nan": 1.0, "pos_inf": 1.0, "neg_inf": 1.0, "size": 10.0}
+    assert lead["measured"] == {"non_finite": 0.3, "nan": 1.0, "pos_inf": 1.0, "neg_inf": 1.0, "size": 10.0}
     assert "1 NaN and 1 +inf and 1 -inf among its 10" in lead["words"] and lead["follows"] is None
     assert {other["follows"] for other in others} == {0}
     assert (sent["steps"], sent["rules"][0]["thresholds"]) == (7, {"patience": 1})
@@ -182,6 +183,27 @@ def test_findings_name_what_went_wrong_and_take_thresholds(client: Client) -> No
     assert client.error("/findings?run=run1&threshold=nonsense")[0] == 400
     assert client.error("/findings?run=run1&threshold=a.b:1")[0] == 400
     assert client.error("/findings?run=nothing")[0] == 404
+    moved = client.json("/findings?run=run1&threshold=vanishing_gradient.ratio:1e-3")["rules"]
+    (rule,) = [rule for rule in moved if rule["name"] == "vanishing_gradient"]
+    assert (rule["thresholds"]["ratio"], rule["defaults"]["ratio"]) == (1e-3, 1e-6)
+
+
+def test_a_course_is_what_a_rule_judges_at_every_step(client: Client, logdir: Path) -> None:
+    run = LayerReader(logdir).run("run1")
+    conv = run.tensor("conv", kind="activation")
+    bad = [int(np.sum(~np.isfinite(run.values(conv, int(step)).array))) for step in run.steps]
+    sent = client.json(f"/course?run=run1&rule=non_finite&tensor={conv.index}")
+    assert (sent["steps"], sent["measure"]) == (run.steps.tolist(), "non_finite")
+    assert sent["values"] == pytest.approx([count / 10 for count in bad])
+    assert sent["compared"] == {"threshold": [0.0] * len(bad)}
+    assert sent["held"] == [count > 0 for count in bad]
+    # A threshold that is moved moves the line that is drawn of it.
+    for share in (0.9, 0.25):
+        of = f"/course?run=run1&rule=silent_units&tensor={conv.index}&threshold=silent_units.share:{share}"
+        assert set(client.json(of)["compared"]["threshold"]) == {share}
+    assert client.error("/course?run=run1&rule=none&tensor=0")[0] == 400
+    assert client.error("/course?run=run1&rule=non_finite&tensor=999")[0] == 404
+    assert client.error("/course?run=run1&rule=non_finite&tensor=0&threshold=a.b:1")[0] == 400
 
 
 def test_run_tells_what_is_logged(client: Client, logdir: Path) -> None:

@@ -196,7 +196,8 @@ export async function fetchRun(run, signal) {
  * @typedef {object} Rule
  * @property {string} name
  * @property {"error" | "warning"} severity
- * @property {Record<string, number>} thresholds
+ * @property {Record<string, number>} thresholds those that it was asked with
+ * @property {Record<string, number>} defaults the usual ones
  * @property {string} advice what it usually means, and what people usually do
  */
 
@@ -213,6 +214,7 @@ export async function fetchRun(run, signal) {
  * @property {string} since in words
  * @property {string} words what is wrong, a sentence without its full stop
  * @property {number | null} follows index of the finding that explains it
+ * @property {{run: string, step: number} | null} [replay] where the batch that broke it was run again
  */
 
 /** @typedef {{generation: string, steps: number, rules: Rule[], findings: Finding[]}} Findings */
@@ -224,12 +226,9 @@ export async function fetchRun(run, signal) {
  * @returns {Promise<Findings>}
  */
 export async function fetchFindings(run, thresholds, signal) {
-  /** @type {[string, string][]} */
-  const query = [
-    ["run", run],
-    ...thresholds.map((t) => /** @type {[string, string]} */ (["threshold", t])),
-  ];
-  const answer = await (await request("findings", query, signal)).json();
+  const answer = await (
+    await request("findings", [["run", run], ...withThresholds(thresholds)], signal)
+  ).json();
   for (const finding of answer.findings) {
     for (const name of Object.keys(finding.measured)) {
       finding.measured[name] = toNumber(finding.measured[name]);
@@ -237,6 +236,42 @@ export async function fetchFindings(run, thresholds, signal) {
   }
   return answer;
 }
+
+/**
+ * How what a rule judges went at one tensor, by step.
+ * @typedef {object} Course
+ * @property {number[]} steps ascending
+ * @property {string} measure what is judged
+ * @property {number[]} values it; NaN where there is none
+ * @property {Record<string, number[]>} compared what it is held against, in its unit; `threshold` is where the rule holds
+ * @property {boolean[]} held whether the rule holds
+ */
+
+/**
+ * @param {{run: string, rule: string, tensor: number, thresholds: string[]}} of
+ * @param {AbortSignal} signal
+ * @returns {Promise<Course>}
+ */
+export async function fetchCourse({ run, rule, tensor, thresholds }, signal) {
+  const answer = await (
+    await request(
+      "course",
+      [["run", run], ["rule", rule], ["tensor", tensor], ...withThresholds(thresholds)],
+      signal,
+    )
+  ).json();
+  answer.values = answer.values.map(toNumber);
+  for (const name of Object.keys(answer.compared)) {
+    answer.compared[name] = answer.compared[name].map(toNumber);
+  }
+  return answer;
+}
+
+/**
+ * @param {string[]} thresholds `rule.name:number`
+ * @returns {[string, string][]}
+ */
+const withThresholds = (thresholds) => thresholds.map((moved) => ["threshold", moved]);
 
 /**
  * @param {string} run

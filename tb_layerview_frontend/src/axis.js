@@ -127,20 +127,6 @@ export function positionOf({ steps, positions }, step) {
 }
 
 /**
- * Those of the places that lie apart, the first of each heap.
- * @param {number[]} places ascending
- * @param {number} least distance
- */
-export function apart(places, least) {
-  /** @type {number[]} */
-  const kept = [];
-  for (const place of places) {
-    if (!kept.length || place - kept[kept.length - 1] >= least) kept.push(place);
-  }
-  return kept;
-}
-
-/**
  * Which steps each of `columns` pixel columns shows. Every step is in at least one column, whatever the widths: that is what
  * keeps one bad step of ten thousand on the screen.
  * @param {StepAxis} axis

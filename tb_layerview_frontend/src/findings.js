@@ -12,12 +12,13 @@ import * as api from "./api.js";
  * @typedef {object} Found
  * @property {Finding[]} findings in the order of their causes
  * @property {import("./api.js").Rule[]} rules
+ * @property {Finding[] | null} usual what is found with the usual thresholds; null while none is moved
  * @property {"none" | "ready" | "error"} status `none`: nothing is known yet
  * @property {string} problem why it could not be read
  */
 
 /** @type {Found} */
-const NOTHING = { findings: [], rules: [], status: "none", problem: "" };
+const NOTHING = { findings: [], rules: [], usual: null, status: "none", problem: "" };
 
 /**
  * Asks for the findings of the shown run, again whenever it grows or a person moves a threshold.
@@ -31,6 +32,10 @@ export function createFindings({ data, thresholds, retries, tasks }) {
   const found = signal(NOTHING);
   /** What was read last: a run that has just been loaded need not be asked for twice. */
   let known = "";
+  /** Of which run. */
+  let of = "";
+  /** What was found last with the usual thresholds: what a moved one changes is told against it. */
+  let usual = { key: "", findings: /** @type {Finding[]} */ ([]) };
 
   /**
    * @param {string} name
@@ -41,13 +46,27 @@ export function createFindings({ data, thresholds, retries, tasks }) {
     const moved = thresholds();
     try {
       const { findings, rules, generation, steps } = await api.fetchFindings(name, moved, abort);
+      const key = keyOfReading({ name, generation, steps, moved: [] });
+      if (usual.key !== key) {
+        const others = moved.length
+          ? (await api.fetchFindings(name, [], abort)).findings
+          : findings;
+        if (!abort.aborted) usual = { key, findings: others };
+      }
       if (abort.aborted) return [];
-      known = keyOf({ name, generation, steps, moved });
-      found.value = { findings, rules, status: "ready", problem: "" };
+      known = keyOfReading({ name, generation, steps, moved });
+      of = name;
+      const base = moved.length ? usual.findings : null;
+      found.value = { findings, rules, usual: base, status: "ready", problem: "" };
       return findings;
     } catch (error) {
       if (!(error instanceof api.RequestError)) throw error;
-      found.value = { ...NOTHING, status: "error", problem: error.message };
+      // A threshold that the server does not take is moved back in the panel, which has to stay for that.
+      found.value =
+        of === name
+          ? { ...found.value, problem: error.message }
+          : { ...NOTHING, status: "error", problem: error.message };
+      known = "";
       return [];
     }
   }
@@ -61,7 +80,7 @@ export function createFindings({ data, thresholds, retries, tasks }) {
       retry: retries.value,
     }),
     async (what, abort) => {
-      if (what.name && keyOf(what) !== known) await load(what.name, abort);
+      if (what.name && keyOfReading(what) !== known) await load(what.name, abort);
     },
     (problem) => {
       found.value = { ...found.value, problem };
@@ -71,7 +90,7 @@ export function createFindings({ data, thresholds, retries, tasks }) {
 }
 
 /** @param {{name: string, generation: string, steps: number, moved: string[]}} of */
-function keyOf({ name, generation, steps, moved }) {
+function keyOfReading({ name, generation, steps, moved }) {
   return JSON.stringify([name, generation, steps, moved]);
 }
 
@@ -84,19 +103,31 @@ export function causes(findings) {
 }
 
 /**
- * What is found first of each tensor.
+ * What is found of each tensor.
  * @param {Finding[]} findings
- * @returns {Map<number, Finding>}
+ * @returns {Map<number, Finding[]>}
  */
 export function byTensor(findings) {
-  /** @type {Map<number, Finding>} */
-  const first = new Map();
+  /** @type {Map<number, Finding[]>} */
+  const found = new Map();
   for (const finding of findings) {
     if (finding.tensor === null) continue;
-    const before = first.get(finding.tensor);
-    if (!before || finding.first < before.first) first.set(finding.tensor, finding);
+    const own = found.get(finding.tensor);
+    if (own) own.push(finding);
+    else found.set(finding.tensor, [finding]);
   }
-  return first;
+  return found;
+}
+
+/**
+ * The worst one: an error before a warning, then the first.
+ * @param {Finding[]} findings at least one
+ */
+export function worstFinding(findings) {
+  return findings.reduce((worst, other) => {
+    if (other.severity !== worst.severity) return other.severity === "error" ? other : worst;
+    return other.first < worst.first ? other : worst;
+  });
 }
 
 /**
@@ -134,4 +165,82 @@ export function nextFinding(findings, step, direction = 1) {
 export function withThreshold(moved, name, value) {
   const others = moved.filter((given) => !given.startsWith(`${name}:`));
   return value === "" ? others : [...others, `${name}:${value}`];
+}
+
+/**
+ * What says which finding it is, with other thresholds too: its rule, and its tensor or the scalar that it is of.
+ * @param {Pick<Finding, "rule" | "tensor" | "measured">} finding
+ */
+export function keyOf({ rule, tensor, measured }) {
+  return `${rule}:${tensor ?? Object.keys(measured)[0]}`;
+}
+
+/**
+ * The rule and the tensor, or the scalar, that a finding's key names.
+ * @param {string} key
+ */
+export function partsOfKey(key) {
+  const at = key.indexOf(":");
+  const place = key.slice(at + 1);
+  const tensor = /^\d+$/.test(place) ? Number(place) : null;
+  return { rule: key.slice(0, at), tensor, scalar: tensor === null ? place : null };
+}
+
+/**
+ * How many findings moved thresholds add, and how many they take away.
+ * @param {Finding[]} usual
+ * @param {Finding[]} findings
+ */
+export function changeOf(usual, findings) {
+  const [before, after] = [usual, findings].map((all) => new Set(all.map(keyOf)));
+  return {
+    more: [...after].filter((key) => !before.has(key)).length,
+    fewer: [...before].filter((key) => !after.has(key)).length,
+  };
+}
+
+/**
+ * Causes in their order, those of one rule together, each with what follows from it.
+ * @typedef {{finding: Finding, following: Finding[]}} Cause
+ */
+
+/**
+ * @param {Finding[]} findings in the order of their causes
+ * @returns {Cause[][]} by severity and rule, in the order of the first of each
+ */
+export function causesByRule(findings) {
+  /** @type {Map<string, Cause[]>} */
+  const groups = new Map();
+  /** @type {Map<number, Cause>} */
+  const known = new Map();
+  findings.forEach((finding, index) => {
+    const cause = { finding, following: [] };
+    if (finding.follows !== null) {
+      known.get(finding.follows)?.following.push(finding);
+      return;
+    }
+    known.set(index, cause);
+    const key = `${finding.severity} ${finding.rule}`;
+    groups.set(key, [...(groups.get(key) ?? []), cause]);
+  });
+  return [...groups.values()];
+}
+
+/** Which panel shows what a rule finds: units where some of them are its matter, the distribution where all elements are. */
+const PANELS = /** @type {Record<string, string>} */ ({
+  silent_units: "units",
+  dead_units: "units",
+  vanishing_gradient: "distribution",
+  exploding_gradient: "distribution",
+  gradient_spike: "distribution",
+  update_ratio: "distribution",
+  small_update: "distribution",
+  unmoved_weight: "distribution",
+  saturated_activation: "distribution",
+  depth_scale: "distribution",
+});
+
+/** @param {Finding} finding */
+export function panelOf({ rule }) {
+  return PANELS[rule] ?? "picture";
 }

@@ -6,8 +6,9 @@ import * as api from "./api.js";
 import { nearestIndex } from "./axis.js";
 import { createBandData } from "./band_data.js";
 import { createComparison } from "./comparison.js";
+import { createCourseData } from "./course_data.js";
 import { createEvaluation } from "./evaluation.js";
-import { causes, createFindings, nextFinding } from "./findings.js";
+import { causes, createFindings, keyOf, nextFinding, panelOf } from "./findings.js";
 import { createNumbersData } from "./numbers_data.js";
 import { createPictureData } from "./picture_data.js";
 import { createRunData } from "./run_data.js";
@@ -120,6 +121,14 @@ export function createStore(initial, end) {
     retries,
     tasks,
   });
+  const evidence = createCourseData({
+    why: view.why,
+    data,
+    found: health.found,
+    thresholds: view.thresholds,
+    retries,
+    tasks,
+  });
   const comparison = createComparison({
     view,
     runs,
@@ -188,7 +197,11 @@ export function createStore(initial, end) {
   function selectRun(name) {
     if (name === view.run.value) return;
     playing.value = false;
-    view.run.value = name;
+    batch(() => {
+      view.run.value = name;
+      // A finding is one of its run: of another one the panel shows what is first there.
+      if (view.why.value) view.why.value = "lead";
+    });
   }
 
   /**
@@ -223,11 +236,46 @@ export function createStore(initial, end) {
     if (next) showFinding(next);
   }
 
-  /** @param {import("./findings.js").Finding} finding */
-  function showFinding({ tensor: of, first }) {
+  /**
+   * Goes to where a finding shows: its tensor, the step at which it begins, and the panel that shows such a thing.
+   * @param {import("./findings.js").Finding} finding
+   */
+  function showFinding(finding) {
+    const { tensor: of, first } = finding;
     batch(() => {
-      if (of !== null) selectTensor(of);
+      if (of !== null) {
+        selectTensor(of);
+        showKind(of);
+        view.panel.value = panelOf(finding);
+      }
       selectStep(nearestIndex(steps.value, first));
+      if (view.why.value) view.why.value = keyOf(finding);
+    });
+  }
+
+  /**
+   * Shows the map of a tensor's kind, too.
+   * @param {number} of
+   */
+  function showKind(of) {
+    const kind = current.value?.info.tensors[of]?.kind;
+    if (!kind || kinds.value.includes(kind)) return;
+    view.maps.value = roomForMaps.value > 1 ? [...kinds.value.slice(1), kind] : [kind];
+  }
+
+  /**
+   * Goes to the replay of the batch that broke a run, at the tensor that the finding names.
+   * @param {import("./findings.js").Finding} finding
+   */
+  function showReplay(finding) {
+    const { replay } = finding;
+    if (!replay) return;
+    batch(() => {
+      showFinding(finding);
+      selectRun(replay.run);
+      view.step.value = replay.step;
+      view.follow.value = false;
+      view.why.value = "";
     });
   }
 
@@ -294,9 +342,12 @@ export function createStore(initial, end) {
     stepIndex,
     tensor,
     found: health.found,
+    chosenFinding: evidence.chosen,
+    course: evidence.course,
     evaluation,
     selectFinding,
     showFinding,
+    showReplay,
     poll,
     selectRun,
     selectStep,

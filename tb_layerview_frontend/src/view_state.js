@@ -22,6 +22,8 @@ import { COLOUR_MAPS } from "./picture_colours.js";
  * @property {string} spacing of the step axis
  * @property {string} filter
  * @property {string[]} thresholds of the rules that are moved, `rule.name:number`
+ * @property {string} why what the findings' panel shows: a finding by its `keyOf`, the "lead",
+ *   the "rules", or nothing while it is closed
  * @property {boolean} follow whether the newest step is shown as it comes
  * @property {string} range of the picture's colours: "all" steps, this "step", each "channel", or by "hand"
  * @property {string} low end of the range by hand, as typed
@@ -96,6 +98,7 @@ export const FIELDS = {
   spacing: choice("linear", "log", "even"),
   filter: text(""),
   thresholds: list,
+  why: text(""),
   follow: flag,
   range: choice("all", "step", "channel", "hand"),
   low: text(""),

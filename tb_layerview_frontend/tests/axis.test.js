@@ -1,7 +1,6 @@
 import { describe, expect, test } from "vitest";
 
 import {
-  apart,
   columnSteps,
   indexAt,
   makeStepAxis,
@@ -102,8 +101,4 @@ test("a step that is not logged lies between its neighbours, and never beyond th
   expect(positionOf(axis, -5)).toBe(first);
   expect(positionOf(axis, 99)).toBe(last);
   expect(positionOf(makeStepAxis([], "linear"), 3)).toBe(0);
-});
-
-test("marks that would lie on each other are one", () => {
-  expect(apart([0, 3, 8, 9, 20], 8)).toEqual([0, 8, 20]);
 });

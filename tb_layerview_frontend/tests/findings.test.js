@@ -1,6 +1,19 @@
 import { describe, expect, test } from "vitest";
 
-import { byTensor, causes, findingSteps, nextFinding, withThreshold } from "../src/findings.js";
+import { marksOf, spansOf } from "../src/finding_marks.js";
+import { causesInWords, changeInWords, numbersOf } from "../src/finding_words.js";
+import {
+  byTensor,
+  causes,
+  causesByRule,
+  changeOf,
+  findingSteps,
+  keyOf,
+  nextFinding,
+  partsOfKey,
+  withThreshold,
+  worstFinding,
+} from "../src/findings.js";
 
 /**
  * @param {number} first
@@ -30,13 +43,121 @@ describe("findings in the order of their causes", () => {
     expect(causes(found)).toEqual([found[0], found[2], found[3]]);
   });
 
-  test("mark each tensor with its first", () => {
+  test("are known by tensor", () => {
     expect(byTensor(found)).toEqual(
       new Map([
-        [2, found[0]],
-        [1, found[1]],
+        [2, [found[0], found[3]]],
+        [1, [found[1]]],
       ]),
     );
+  });
+});
+
+/** @param {Partial<import("../src/api.js").Finding>} given */
+const whole = (given) =>
+  /** @type {import("../src/api.js").Finding} */ ({
+    rule: "silent_layer",
+    severity: "error",
+    tensor: 0,
+    first: 0,
+    before: null,
+    last: 0,
+    measured: { rms: 0 },
+    since: "",
+    words: "",
+    follows: null,
+    ...given,
+  });
+const [error, warning] = [whole({ first: 20 }), whole({ severity: "warning", first: 10 })];
+
+test("an error is worse than a warning that came before it", () => {
+  expect(worstFinding([warning, error])).toBe(error);
+  expect(worstFinding([warning, whole({ severity: "warning", first: 5 })]).first).toBe(5);
+});
+
+test("causes of one rule stand together, each with what follows from it", () => {
+  const found = [
+    whole({ tensor: 4 }),
+    whole({ tensor: 1, follows: 0 }),
+    whole({ tensor: 2, rule: "zero_gradient" }),
+    whole({ tensor: 3, follows: 2 }),
+    whole({ tensor: 5 }),
+  ];
+  expect(causesByRule(found)).toEqual([
+    [
+      { finding: found[0], following: [found[1]] },
+      { finding: found[4], following: [] },
+    ],
+    [{ finding: found[2], following: [found[3]] }],
+  ]);
+  expect(causesInWords(found)).toBe("5 errors, of 3 causes");
+  expect(causesInWords([error, warning])).toBe("1 error and 1 warning, none explained by another");
+});
+
+test("a finding's key names its rule and its tensor, or the scalar that it is of", () => {
+  expect(partsOfKey(keyOf(whole({ tensor: 12 })))).toEqual({
+    rule: "silent_layer",
+    tensor: 12,
+    scalar: null,
+  });
+  const loss = whole({ rule: "non_finite", tensor: null, measured: { "val: loss": NaN } });
+  expect(partsOfKey(keyOf(loss))).toEqual({
+    rule: "non_finite",
+    tensor: null,
+    scalar: "val: loss",
+  });
+});
+
+test("what moved thresholds change is counted by rule and tensor, whatever the steps", () => {
+  const usual = [whole({ tensor: 1 }), whole({ tensor: 2 })];
+  const moved = [whole({ tensor: 2, first: 9 }), whole({ tensor: 3 }), whole({ tensor: 4 })];
+  expect(changeOf(usual, moved)).toEqual({ more: 2, fewer: 1 });
+  expect(changeInWords({ more: 2, fewer: 1 })).toMatch(/^2 more, 1 fewer than/);
+  expect(changeInWords({ more: 0, fewer: 3 })).toMatch(/^3 fewer than/);
+  expect(changeInWords({ more: 0, fewer: 0 })).toMatch(/change nothing/);
+});
+
+test("numbers are called as in the other views, and the threshold is named as one", () => {
+  const measured = { non_finite: 0.384375, nan: 0, neg_inf: 123, size: 320 };
+  const rule = /** @type {import("../src/api.js").Rule} */ ({
+    thresholds: /** @type {Record<string, number>} */ ({ patience: 1 }),
+  });
+  expect(numbersOf(whole({ measured }), rule)).toEqual([
+    { label: "NaN, inf share", text: "38 %" },
+    { label: "−inf", text: "123" },
+    { label: "elements", text: "320" },
+  ]);
+  rule.thresholds = { share: 0.9, patience: 10 };
+  expect(numbersOf(whole({ measured: { silent: 0.953, share: 0.9 } }), rule)).toEqual([
+    { label: "silent units", text: "95 %" },
+    { label: "threshold: share", text: "90 %" },
+  ]);
+});
+
+describe("marks", () => {
+  test("of a row reach from the first to the last step, and an error hides a warning", () => {
+    const steps = [0, 10, 20, 30, 40, 50];
+    const found = [
+      whole({ severity: "warning", first: 10, last: 40 }),
+      whole({ first: 30, last: 30 }),
+    ];
+    expect(spansOf(found, steps)).toEqual([
+      { from: 1, to: 2, severity: "warning" },
+      { from: 3, to: 3, severity: "error" },
+      { from: 4, to: 4, severity: "warning" },
+    ]);
+    expect(spansOf([], steps)).toEqual([]);
+  });
+
+  test("that lie too near are one, the worst of them", () => {
+    const at = (/** @type {number} */ first, severity = "warning") =>
+      whole({ first, severity: /** @type {"error" | "warning"} */ (severity) });
+    const found = [at(20), at(3, "error"), at(0), at(9)];
+    expect(marksOf(found, Number, 8)).toEqual([
+      { at: 0, severity: "error" },
+      { at: 9, severity: "warning" },
+      { at: 20, severity: "warning" },
+    ]);
   });
 });
 

@@ -96,6 +96,8 @@ function makeServer() {
               : [],
           ),
         };
+      case "/course":
+        return { steps: server.steps, measure: "rms", values: [], compared: {}, held: [] };
       case "/tensor":
         return {
           step: Number(query.get("step")),
@@ -441,9 +443,45 @@ test("findings are known when the run appears, and again when it grows or a thre
   store.view.thresholds.value = ["non_finite.patience:2"];
   await vi.waitFor(() => expect(asked().length).toBe(2));
   expect(asked()[1]).toBe("/findings?run=new&threshold=non_finite.patience%3A2");
+  // What is found with the usual ones is known already, and told beside it.
+  await vi.waitFor(() => expect(store.found.value.usual?.length).toBe(2));
   server.steps = [0, 10, 20, 30];
   await store.poll();
-  await vi.waitFor(() => expect(asked().length).toBe(3));
+  await vi.waitFor(() => expect(asked().length).toBe(4));
+  expect(asked()[3]).toBe("/findings?run=new");
+});
+
+test("a threshold that the server does not take leaves what was found, and says why", async () => {
+  server.brokenFrom = 10;
+  const store = await open("#p.layerview.step=0");
+  server.fail = (url) =>
+    url.searchParams.has("threshold")
+      ? new Response('{"error": "It must be a whole number."}', { status: 400 })
+      : undefined;
+  store.view.thresholds.value = ["non_finite.patience:1.5"];
+  await vi.waitFor(() => expect(store.found.value.problem).toBe("It must be a whole number."));
+  expect(store.found.value.findings.length).toBe(2);
+  store.view.thresholds.value = [];
+  await vi.waitFor(() => expect(store.found.value.problem).toBe(""));
+});
+
+test("a finding is shown where it is, with its course, and its replay is another run", async () => {
+  server.brokenFrom = 10;
+  const store = await open("#p.layerview.step=0&p.layerview.why=lead");
+  await vi.waitFor(() => expect(store.course.value.status).toBe("ready"));
+  expect(server.asked).toContain("/course?run=new&rule=non_finite&tensor=0");
+  const [, second] = store.found.value.findings;
+  store.showFinding(second);
+  expect(store.view.why.value).toBe("non_finite:1");
+  expect(store.kinds.value).toContain(store.current.value?.info.tensors[1].kind);
+  await vi.waitFor(() =>
+    expect(server.asked).toContain("/course?run=new&rule=non_finite&tensor=1"),
+  );
+  const { layer, kind } = store.view;
+  const was = [layer.value, kind.value];
+  store.showReplay({ ...second, replay: { run: "new/replay", step: 7 } });
+  expect([store.view.run.value, store.view.step.value]).toEqual(["new/replay", 7]);
+  expect([layer.value, kind.value]).toEqual(was);
 });
 
 test("findings that cannot be read leave the rest as it is", async () => {

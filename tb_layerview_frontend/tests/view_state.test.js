@@ -19,6 +19,7 @@ const everything = {
   spacing: "log",
   filter: "dense é",
   thresholds: ["vanishing_gradient.ratio:0.001"],
+  why: "non_finite:12",
   follow: true,
   range: "hand",
   low: "-0.5",

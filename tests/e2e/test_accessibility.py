@@ -30,6 +30,7 @@ SCREENS = {
     "units": ("unit-side", {"run": "demo", "panel": "units", "unit": 1}, ""),
     "numbers": ("numbers", {"run": "demo", "panel": "numbers"}, ""),
     "findings": ("lead-finding", {"run": "broken"}, "all-findings"),
+    "rules": ("all-rules", {"run": "whole", "why": "rules"}, ""),
     "filter without a match": ("filter-count", {"run": "demo", "filter": "nothing"}, ""),
     "scales": ("picture-canvas", {"run": "demo"}, "scales"),
     "cost": ("picture-canvas", {"run": "demo"}, "cost"),

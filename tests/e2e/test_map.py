@@ -217,9 +217,10 @@ def test_next_finding_walks_through_what_is_found_and_begins_again(page: Page, s
     assert state_of(page)["layer"] == "encoder/conv_2"
     # With more patience the one step is not found any more, and a person who moves a threshold sees that.
     frame.get_by_test_id("all-findings").click()
-    frame.get_by_text("Rules and thresholds").click()
     frame.get_by_test_id("threshold-non_finite.patience").fill("2")
     frame.get_by_test_id("threshold-non_finite.patience").press("Enter")
+    expect(frame.get_by_test_id("evidence-words")).to_contain_text("Not found")
+    frame.get_by_test_id("all-findings").click()
     expect(lead).to_contain_text(f"Error since step {INF_AT:,}: activation 'output' of layer 'decoder/dense' holds")
     assert state_of(page)["thresholds"] == "non_finite.patience:2"
 

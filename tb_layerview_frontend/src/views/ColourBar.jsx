@@ -15,6 +15,7 @@ import { useCanvas, useSize } from "./hooks.js";
  * @param {[string, string]} [props.ends] what stands at the ends where they are no numbers
  * @param {Counts} [props.counts] of the picture: what lies beyond the ends, and what is no number
  * @param {boolean} [props.hatched] whether troubled cells of a map are
+ * @param {import("preact").ComponentChildren} [props.children] other marks of the map
  */
 export function ColourBar({
   scale,
@@ -24,6 +25,7 @@ export function ColourBar({
   ends,
   counts,
   hatched,
+  children,
 }) {
   const [ref, { width }] = /** @type {ReturnType<typeof useSize<HTMLDivElement>>} */ (useSize());
   const colours = given ?? palette(theme.value, scale.diverging);
@@ -76,6 +78,7 @@ export function ColourBar({
         </div>
       </div>
       {hatched && <HatchedMark />}
+      {children}
       {counts && counts.low + counts.high > 0 && (
         <span
           class="lv-mark"

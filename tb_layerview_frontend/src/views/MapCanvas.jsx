@@ -3,6 +3,8 @@ import { useState } from "preact/hooks";
 import { toColumns, troubleRuns } from "../aggregate.js";
 import { columnSteps, indexAt } from "../axis.js";
 import { EMPTY, levelOf, palette, TROUBLE } from "../colour.js";
+import { spansOf } from "../finding_marks.js";
+import { ruleInWords } from "../finding_words.js";
 import { theme } from "../host.js";
 import { describeCell } from "../map_layer.js";
 import { markFirstPaint } from "../timing.js";
@@ -24,6 +26,7 @@ const LEAST_TROUBLE = 6;
  * @param {MapLayer} props.layer
  * @param {Row[]} props.rows
  * @param {import("../axis.js").StepAxis} props.axis
+ * @param {Map<number, import("../findings.js").Finding[]>} props.found what is found, by tensor
  * @param {number} props.selectedRow
  * @param {number} props.rowHeight CSS pixels
  * @param {number} props.scrollTop CSS pixels
@@ -31,7 +34,8 @@ const LEAST_TROUBLE = 6;
  * @param {number} props.height CSS pixels
  */
 export function MapCanvas(props) {
-  const { store, run, layer, rows, axis, selectedRow, rowHeight, scrollTop, width, height } = props;
+  const { store, run, layer, rows, axis, found } = props;
+  const { selectedRow, rowHeight, scrollTop, width, height } = props;
   const [hover, setHover] = useState(
     /** @type {{x: number, y: number, row: number} | null} */ (null),
   );
@@ -39,6 +43,7 @@ export function MapCanvas(props) {
     layer,
     rows,
     axis,
+    found,
     rowHeight,
     scrollTop,
     theme.value,
@@ -73,7 +78,14 @@ export function MapCanvas(props) {
     const column = Math.min(columns - 1, Math.max(0, Math.floor((x / width) * columns)));
     const first = indexAt(axis, column / columns);
     const last = Math.max(first, indexAt(axis, (column + 1) / columns - 1e-12));
-    return describeCell({ run, layer, row: rows[row], first, last });
+    const cell = describeCell({ run, layer, row: rows[row], first, last });
+    const here = findingsOf(rows[row], layer, run, found).filter(
+      (finding) => finding.first <= axis.steps[last] && finding.last >= axis.steps[first],
+    );
+    const words = here.map(
+      ({ rule, severity, since }) => `${severity}: ${ruleInWords(rule)}, ${since}`,
+    );
+    return cell && { ...cell, lines: [...cell.lines, ...new Set(words)].slice(0, 9) };
   };
   /** @param {PointerEvent} event */
   const choose = (event) => {
@@ -131,11 +143,30 @@ export function MapCanvas(props) {
 }
 
 /**
+ * What is found of a row's tensors of the map's kind.
+ * @param {Row} row
+ * @param {MapLayer} layer
+ * @param {import("../run_data.js").Run} run
+ * @param {Map<number, import("../findings.js").Finding[]>} found
+ */
+function findingsOf(row, { kind }, { info }, found) {
+  return found.size
+    ? row.tensors.flatMap((tensor) =>
+        info.tensors[tensor].kind === kind ? (found.get(tensor) ?? []) : [],
+      )
+    : [];
+}
+
+/**
  * @param {CanvasRenderingContext2D} context
  * @param {number} ratio
- * @param {Pick<Parameters<typeof MapCanvas>[0], "layer" | "rows" | "axis" | "rowHeight" | "scrollTop" | "height">} what
+ * @param {Pick<Parameters<typeof MapCanvas>[0], "run" | "layer" | "rows" | "axis" | "found" | "rowHeight" | "scrollTop" | "height">} what
  */
-export function drawMap(context, ratio, { layer, rows, axis, rowHeight, scrollTop, height }) {
+export function drawMap(
+  context,
+  ratio,
+  { run, layer, rows, axis, found, rowHeight, scrollTop, height },
+) {
   const { width } = context.canvas;
   const first = Math.floor(scrollTop / rowHeight);
   const last = Math.min(rows.length, Math.ceil((scrollTop + height) / rowHeight));
@@ -150,7 +181,13 @@ export function drawMap(context, ratio, { layer, rows, axis, rowHeight, scrollTo
   const stripContext = /** @type {CanvasRenderingContext2D} */ (strip.getContext("2d"));
   context.imageSmoothingEnabled = false;
   const { nan } = TROUBLE[theme.value];
-  const hatch = hatching(context, nan, cssVariable("--lv-surface"), ratio);
+  const ground = cssVariable("--lv-surface");
+  const hatch = hatching(context, nan, ground, ratio);
+  // An error's band is twice as high as a warning's: which it is shows without its colour.
+  const bands = {
+    error: { share: 0.5, fill: hatching(context, ground, nan, ratio) },
+    warning: { share: 0.25, fill: hatching(context, ground, cssVariable("--lv-warn"), ratio) },
+  };
   for (let row = first; row < last; row++) {
     const series = layer.seriesOf(rows[row]);
     if (!series) continue;
@@ -166,6 +203,17 @@ export function drawMap(context, ratio, { layer, rows, axis, rowHeight, scrollTo
     context.fillStyle = hatch;
     for (const [from, to] of troubleRuns(trouble, Math.round(LEAST_TROUBLE * ratio))) {
       context.fillRect(from, top, to - from, bottom - top);
+    }
+    // NaN and infinities are hatched where they are, the other findings from their first to their last step.
+    const marked = findingsOf(rows[row], layer, run, found).filter(
+      ({ rule }) => rule !== "non_finite",
+    );
+    for (const { from, to, severity } of spansOf(marked, axis.steps)) {
+      const { share, fill } = bands[severity];
+      const high = Math.max(4 * ratio, Math.round(share * (bottom - top)));
+      const [left, right] = [axis.edges[from] * width, axis.edges[to + 1] * width];
+      context.fillStyle = fill;
+      context.fillRect(left, bottom - high, Math.max(LEAST_TROUBLE * ratio, right - left), high);
     }
   }
   markFirstPaint("map");

@@ -18,6 +18,7 @@ const PROFILE_WIDTH = 240;
  * @param {object} props
  * @param {import("../store.js").Store} props.store
  * @param {import("../run_data.js").Run} props.run
+ * @param {Map<number, import("../findings.js").Finding[]>} props.found what is marked, by tensor
  * @param {import("../map_layer.js").MapLayer[]} props.layers
  * @param {import("../tree.js").Row[]} props.rows
  * @param {import("../axis.js").StepAxis} props.axis
@@ -27,7 +28,7 @@ const PROFILE_WIDTH = 240;
  * @param {number} props.width of a map, CSS pixels
  */
 export function MapDownload(props) {
-  const { store, run, layers, rows, axis, curves, place, rowHeight, width } = props;
+  const { store, run, layers, rows, axis, found, curves, place, rowHeight, width } = props;
   if (!rows.length || !layers.every(({ ready }) => ready)) return null;
   const { steps } = run.history;
   const index = store.stepIndex.value;
@@ -58,6 +59,8 @@ export function MapDownload(props) {
     rows.some(({ expandable, open }) => expandable && !open) &&
       "A row that is folded shows the worst of its tensors.",
     layers.some(({ anyTrouble }) => anyTrouble) && "Hatched: NaN or inf.",
+    found.size > 0 &&
+      "Hatched bands: where a rule finds something, an error's twice as high as a warning's.",
   ].filter((line) => typeof line === "string" && line !== "");
   const lines = said.length ? [said.join(" ")] : [];
 
@@ -73,7 +76,7 @@ export function MapDownload(props) {
           { canvas: drawRowNames(rows, rowHeight) },
           ...layers.map((layer) => ({
             canvas: drawn(width, height, (context, ratio) =>
-              drawMap(context, ratio, { ...scroll, layer, axis }),
+              drawMap(context, ratio, { ...scroll, run, layer, axis, found }),
             ),
             bottom: stepAxis,
           })),

@@ -2,7 +2,7 @@ import { useSignal } from "@preact/signals";
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 
 import { makeStepAxis } from "../axis.js";
-import { byTensor, causes, findingSteps } from "../findings.js";
+import { byTensor, causes } from "../findings.js";
 import { layerLabel, makeMapLayer } from "../map_layer.js";
 import { keyOfTensors, rankByWorst } from "../order.js";
 import { tensorForRow } from "../selection.js";
@@ -10,6 +10,7 @@ import { statisticOf, worstInWords } from "../statistics.js";
 import { curvesOf } from "../strip_scales.js";
 import { findTensors, rowOf, visibleRows } from "../tree.js";
 import { ColourBar } from "./ColourBar.jsx";
+import { FoundLegend } from "./FoundLegend.jsx";
 import { MapCanvas } from "./MapCanvas.jsx";
 import { MapDownload } from "./MapDownload.jsx";
 import { MapToolbar } from "./MapToolbar.jsx";
@@ -29,6 +30,8 @@ import { useComparedCurves, useComparedRows, useDifference } from "./use_compari
 /** @typedef {import("../map_layer.js").MapLayer} MapLayer */
 
 const FOOT_HEIGHT = 58;
+/** A map of differences of two runs does not mark what is found in one of them. */
+const NOT_MARKED = new Map();
 const TWO_MAPS_WIDTH = 900;
 
 /**
@@ -82,10 +85,7 @@ export function MapPane({ store, run }) {
     [run.history.steps, spacing],
   );
   const found = useMemo(() => byTensor(store.found.value.findings), [store.found.value]);
-  const marked = useMemo(
-    () => findingSteps(causes(store.found.value.findings)),
-    [store.found.value],
-  );
+  const marked = useMemo(() => causes(store.found.value.findings), [store.found.value]);
   const evaluation = store.evaluation.value;
   const ownCurves = useMemo(
     () => curvesOf(run.history, evaluation?.history),
@@ -119,14 +119,17 @@ export function MapPane({ store, run }) {
       store.selectTensor(found);
       break;
     }
+  };
+  // Whatever has selected it, its row is seen.
+  useEffect(() => {
     const element = ref.current;
-    if (!element) return;
-    const top = index * rowHeight;
+    if (!element || selectedRow < 0) return;
+    const top = selectedRow * rowHeight;
     if (top < element.scrollTop) element.scrollTop = top;
     else if (top + rowHeight > element.scrollTop + bodyHeight) {
       element.scrollTop = top + rowHeight - bodyHeight;
     }
-  };
+  }, [run.name, tensor.value, kinds.value.join()]);
   /** @param {Row} row */
   const toggle = (row) => {
     opened.value = new Map(opened.value).set(row.node.key, !row.open);
@@ -143,6 +146,7 @@ export function MapPane({ store, run }) {
           layers={layers}
           rows={rows}
           axis={axis}
+          found={difference ? NOT_MARKED : found}
           curves={curves}
           place={ref}
           rowHeight={rowHeight}
@@ -183,7 +187,9 @@ export function MapPane({ store, run }) {
             role={rows.length ? "tree" : undefined}
             aria-label="Layers"
             tabIndex={rows.length ? 0 : undefined}
-            aria-activedescendant={selectedRow >= 0 ? `lv-row-${selectedRow}` : undefined}
+            aria-activedescendant={
+              shown.includes(rows[selectedRow]) ? `lv-row-${selectedRow}` : undefined
+            }
           >
             {shown.map((row, i) => (
               <RowLabel
@@ -220,6 +226,7 @@ export function MapPane({ store, run }) {
                 layer={layer}
                 rows={rows}
                 axis={axis}
+                found={difference ? NOT_MARKED : found}
                 selectedRow={selectedRow}
                 rowHeight={rowHeight}
                 scrollTop={scrollTop}
@@ -250,7 +257,13 @@ export function MapPane({ store, run }) {
                   format={layer.format}
                   ends={layer.rowScales ? ["low", "high of each row"] : undefined}
                   hatched={layer.anyTrouble}
-                />
+                >
+                  <FoundLegend
+                    found={difference ? NOT_MARKED : found}
+                    tensors={tensors}
+                    kind={layer.kind}
+                  />
+                </ColourBar>
               </div>
             ))}
           </div>

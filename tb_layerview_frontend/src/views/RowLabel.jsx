@@ -1,5 +1,7 @@
 import { useMemo } from "preact/hooks";
 
+import { SIGNS } from "../finding_words.js";
+import { worstFinding } from "../findings.js";
 import { formatCount } from "../format.js";
 
 /** @typedef {import("../tree.js").Row} Row */
@@ -12,7 +14,7 @@ import { formatCount } from "../format.js";
  * @param {number} props.index
  * @param {number} props.height CSS pixels
  * @param {boolean} props.selected
- * @param {Map<number, Finding>} props.found what is found first, by tensor
+ * @param {Map<number, Finding[]>} props.found what is found, by tensor
  * @param {() => void} props.onSelect
  * @param {() => void} props.onToggle
  */
@@ -20,10 +22,10 @@ export function RowLabel({ row, index, height, selected, found, onSelect, onTogg
   const { node, depth, expandable, open } = row;
   const trouble = useMemo(() => {
     const own = node.tensors.flatMap((tensor) => found.get(tensor) ?? []);
-    if (!own.length) return "";
-    const first = own.reduce((a, b) => (b.first < a.first ? b : a));
+    if (!own.length) return null;
+    const { severity, since, words } = worstFinding(own);
     const more = own.length > 1 ? ` And ${formatCount(own.length - 1)} more.` : "";
-    return `${first.since}: ${first.words}.${more}`;
+    return { severity, words: `${since}: ${words}.${more}` };
   }, [found, node]);
   return (
     <li
@@ -35,7 +37,7 @@ export function RowLabel({ row, index, height, selected, found, onSelect, onTogg
       aria-level={depth + 1}
       aria-selected={selected}
       aria-expanded={expandable ? open : undefined}
-      title={[node.path, node.className, trouble].filter(Boolean).join("\n")}
+      title={[node.path, node.className, trouble?.words].filter(Boolean).join("\n")}
       style={{
         top: `${index * height}px`,
         height: `${height}px`,
@@ -59,8 +61,12 @@ export function RowLabel({ row, index, height, selected, found, onSelect, onTogg
       <span class="lv-row-name">{node.label}</span>
       <span class="lv-row-class">{node.className}</span>
       {trouble && (
-        <span class="lv-row-trouble" role="img" aria-label={trouble}>
-          ✕
+        <span
+          class={`lv-row-trouble lv-finding-${trouble.severity}`}
+          role="img"
+          aria-label={`${trouble.severity} ${trouble.words}`}
+        >
+          {SIGNS[trouble.severity]}
         </span>
       )}
     </li>

@@ -1,6 +1,8 @@
 import { useMemo } from "preact/hooks";
 
-import { apart, positionOf, stepTicks } from "../axis.js";
+import { positionOf, stepTicks } from "../axis.js";
+import { marksOf } from "../finding_marks.js";
+import { SIGNS } from "../finding_words.js";
 import { formatCount } from "../format.js";
 
 /**
@@ -8,18 +10,15 @@ import { formatCount } from "../format.js";
  * @param {object} props
  * @param {import("../axis.js").StepAxis} props.axis
  * @param {number} props.width CSS pixels
- * @param {number[]} [props.marks] steps
+ * @param {import("../findings.js").Finding[]} [props.marks] what is found, marked where it begins
  */
 export function StepAxis({ axis, width, marks = [] }) {
   const ticks = useMemo(() => stepTicks(axis, Math.floor(width / 64)), [axis, width]);
   return (
     <div class="lv-axis" aria-hidden="true">
-      {apart(
-        marks.map((step) => positionOf(axis, step) * width),
-        8,
-      ).map((x) => (
-        <span key={x} class="lv-axis-mark" style={{ left: `${x}px` }}>
-          ✕
+      {marksOf(marks, (step) => positionOf(axis, step) * width, 8).map(({ at, severity }) => (
+        <span key={at} class={`lv-axis-mark lv-finding-${severity}`} style={{ left: `${at}px` }}>
+          {SIGNS[severity]}
         </span>
       ))}
       {ticks.map(({ step, position }) => (

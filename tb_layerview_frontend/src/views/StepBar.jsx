@@ -1,7 +1,9 @@
 import { useEffect, useMemo, useRef } from "preact/hooks";
 
-import { apart } from "../axis.js";
-import { causes, findingSteps } from "../findings.js";
+import { nearestIndex } from "../axis.js";
+import { marksOf } from "../finding_marks.js";
+import { SIGNS } from "../finding_words.js";
+import { causes, findingSteps, worstFinding } from "../findings.js";
 import { formatCount, formatSeconds } from "../format.js";
 import { StepField } from "./StepField.jsx";
 
@@ -65,7 +67,7 @@ export function StepBar({ store }) {
       />
       <Slider store={store} />
       <WallTime store={store} />
-      <FindingButton store={store} />
+      <FindingButtons store={store} />
       <label
         class="lv-check"
         title="Show the newest step as it comes. Otherwise new steps appear in the map, and nothing you chose moves."
@@ -93,10 +95,9 @@ function Slider({ store }) {
   const step = steps.value[index];
   const marks = useMemo(
     () =>
-      apart(
-        findingSteps(causes(found.value.findings)).map(
-          (at) => steps.value.indexOf(at) / Math.max(1, last),
-        ),
+      marksOf(
+        causes(found.value.findings),
+        (at) => nearestIndex(steps.value, at) / Math.max(1, last),
         LEAST_MARK_DISTANCE,
       ),
     [found.value, steps.value],
@@ -116,15 +117,16 @@ function Slider({ store }) {
         style={{ "--lv-filled": `${last > 0 ? (100 * index) / last : 0}%` }}
         onInput={(event) => store.selectStep(Number(event.currentTarget.value))}
       />
-      {marks.map((share) => (
+      {marks.map(({ at, severity }) => (
         <i
-          key={share}
-          class="lv-slider-mark"
+          key={at}
+          class={`lv-slider-mark lv-finding-${severity}`}
           data-testid="slider-mark"
-          style={{ "--lv-at": share }}
+          data-severity={severity}
+          style={{ "--lv-at": at }}
           aria-hidden="true"
         >
-          ✕
+          {SIGNS[severity]}
         </i>
       ))}
     </span>
@@ -161,30 +163,47 @@ function WallTime({ store }) {
   );
 }
 
-/** @param {{store: Store}} props */
-function FindingButton({ store }) {
+/**
+ * To the step before or after at which something is found.
+ * @param {{store: Store}} props
+ */
+function FindingButtons({ store }) {
   const found = causes(store.found.value.findings);
   const steps = useMemo(() => findingSteps(found), [store.found.value]);
   if (!steps.length) return null;
   const here = steps.indexOf(store.steps.value[store.stepIndex.value]);
+  const { severity } = worstFinding(found);
+  const words = found
+    .slice(0, 5)
+    .map(({ since, words: what }) => `${since}: ${what}`)
+    .join("\n");
+  const more = found.length > 5 ? `\nand ${formatCount(found.length - 5)} more` : "";
   return (
-    <button
-      type="button"
-      class="lv-finding-button"
-      data-testid="next-finding"
-      aria-keyshortcuts="n Shift+N"
-      title={`To the next step at which something is found (n), or back (Shift+N):\n${found
-        .slice(0, 5)
-        .map(({ since, words }) => `${since}: ${words}`)
-        .join("\n")}${found.length > 5 ? `\nand ${formatCount(found.length - 5)} more` : ""}`}
-      onClick={() => store.selectFinding()}
-    >
-      <b aria-hidden="true">✕</b> Next finding
-      <span class="lv-caption">
-        {here >= 0 ? `${here + 1} of ` : ""}
-        {formatCount(steps.length)}
-      </span>
-    </button>
+    <span class={`lv-finding-buttons lv-finding-${severity}`} role="group" aria-label="Findings">
+      <button
+        type="button"
+        data-testid="previous-finding"
+        aria-keyshortcuts="Shift+N"
+        aria-label="Previous finding"
+        title="Back to the step before at which something is found (Shift+N)"
+        onClick={() => store.selectFinding(-1)}
+      >
+        ‹
+      </button>
+      <button
+        type="button"
+        data-testid="next-finding"
+        aria-keyshortcuts="n"
+        title={`To the next step at which something is found (n):\n${words}${more}`}
+        onClick={() => store.selectFinding()}
+      >
+        <b aria-hidden="true">{SIGNS[severity]}</b> Next finding
+        <span class="lv-caption">
+          {here >= 0 ? `${here + 1} of ` : ""}
+          {formatCount(steps.length)}
+        </span>
+      </button>
+    </span>
   );
 }
 

@@ -1,0 +1,79 @@
+"""The weights of a Keras model as values that can be kept and put back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from tb_layerview.keras_state import WrittenVariable
+
+Values = Sequence[tf.Tensor]
+_SAMPLE = 1 << 22  # floats of which a copy is timed
+
+
+class ModelState:
+    """All variables of a model: what is trained, moving statistics, states of random generators; not the optimizer's.
+
+    TensorFlow copies a variable when it is assigned while somebody holds its value: keeping values costs that copy, in
+    time and in device memory, and changes nothing in what is trained.
+
+    Attributes:
+      bytes: What one set of values takes.
+    """
+
+    def __init__(self, model: Any) -> None:
+        """Looks up the variables of a model that is built; with several replicas, of each of them."""
+        strategy = model.distribute_strategy
+        found: dict[int, tf.Variable] = {}
+        for variable in (*model.variables, *model.weights):
+            whole = variable if isinstance(variable, tf.Variable) else variable.value
+            for one in strategy.experimental_local_results(whole):
+                found[id(one.handle)] = one
+        self._variables = [WrittenVariable(v.handle, v.dtype) for v in found.values()]
+        self._held = list(found.values())  # who holds a handle alone does not hold the variable
+        self.bytes = int(sum(v.dtype.size * (v.shape.num_elements() or 0) for v in found.values()))
+        self._read = tf.function(self._read_all, autograph=False).get_concrete_function()
+
+    def read(self) -> Values:
+        """The values as they are now."""
+        return self._read()  # type: ignore[no-any-return]
+
+    def assign(self, values: Values) -> None:
+        """Sets all values, to the last bit."""
+        for variable, value in zip(self._variables, values):
+            variable.assign(value)
+
+    def is_finite(self, values: Values) -> bool:
+        """Whether all of these values are finite."""
+        floats = [value for value in values if value.dtype.is_floating]
+        return all(bool(tf.reduce_all(tf.math.is_finite(value))) for value in floats)
+
+    def cost(self) -> float:
+        """Seconds that keeping one set takes at each step: to read it, and to copy what is held, measured now."""
+        sample = int(min(max(self.bytes // 4, 1), _SAMPLE))
+        variable, nothing = tf.Variable(tf.zeros(sample), trainable=False), tf.zeros(sample)
+
+        def train(is_held: bool) -> None:
+            held = [variable.read_value()] if is_held else []
+            tf.raw_ops.ResourceApplyGradientDescent(var=variable.handle, alpha=0.0, delta=nothing)
+            variable[:1].numpy()  # waits for the device
+            held.clear()
+
+        copy = least_seconds(lambda: train(True)) - least_seconds(lambda: train(False))
+        return least_seconds(self.read) + max(0.0, copy) * self.bytes / (4 * sample)
+
+    def _read_all(self) -> list[tf.Tensor]:
+        return [tf.raw_ops.ReadVariableOp(resource=v.handle, dtype=v.dtype) for v in self._variables]
+
+
+def least_seconds(action: Callable[[], object], times: int = 7) -> float:
+    """The least that something takes: whatever else the machine does only adds to it."""
+    found = []
+    for _ in range(times):
+        began = time.perf_counter()
+        action()
+        found.append(time.perf_counter() - began)
+    return float(min(found))

@@ -1,0 +1,184 @@
+"""What a step of `fit` was given: the training's own function, so that it also returns its batch."""
+
+from __future__ import annotations
+
+import contextlib
+import weakref
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import tensorflow as tf
+
+from tb_layerview.cluster import has_other_processes
+from tb_layerview.keras_batches import steps_per_execution
+from tb_layerview.keras_kept import least_seconds
+
+if TYPE_CHECKING:
+    from tb_layerview.keras_steps import StepCounter
+    from tb_layerview.recorder import Recording
+
+_OURS = "_tb_layerview_returning_batch"
+_ITERATORS = (tf.data.Iterator, tf.distribute.DistributedIterator)
+
+
+class Returned(NamedTuple):
+    """What a training step returned.
+
+    Attributes:
+      logs: What Keras' function returns.
+      batch: What it took from the iterator; for each replica a part, if there are several.
+      is_finite: bool []: whether the loss is, as far as the logs tell.
+    """
+
+    logs: Any
+    batch: Any
+    is_finite: Any
+
+
+class KeepingBatches:
+    """Trains in place of Keras' function, and has what each step was given kept for a replay.
+
+    Attributes:
+      returning: The function that returns its batch.
+    """
+
+    def __init__(self, model: Any, train_function: Any, recording: Recording, counter: StepCounter) -> None:
+        """Makes the function that returns its batch; it is traced when it is called.
+
+        Args:
+          model: The Keras model.
+          train_function: Its function, to which there is no `obstacle`.
+          recording: Whose replayer keeps the batches. What is left of an interrupted `fit` does not hold it.
+          counter: Which step it is.
+        """
+        self._original, self.returning = train_function, returning_batch(model, train_function)
+        self._recording, self._counter = weakref.ref(recording), counter
+        self._is_traced = False
+
+    def __call__(self, iterator: Any) -> Any:
+        """One training step."""
+        recording = self._recording()
+        if recording is None or not isinstance(iterator, _ITERATORS) or not self._can_trace(iterator, recording):
+            return self._original(iterator)
+        replayer = recording.replayer
+        if replayer is not None:
+            replayer.before_step(self._counter.step)
+        returned = self.returning(iterator)
+        if replayer is not None:
+            replayer.after_step(returned.batch, returned.is_finite)
+        return returned.logs
+
+    def _can_trace(self, iterator: Any, recording: Recording) -> bool:
+        """Whether the function can be traced; if not, Keras' own is asked, which says what is wrong if it cannot."""
+        if not self._is_traced and hasattr(self.returning, "get_concrete_function"):
+            with recording.session.guard("what a replay needs"):
+                self.returning.get_concrete_function(iterator)
+                self._is_traced = True
+            return self._is_traced
+        return True
+
+
+def obstacle(model: Any, train_function: Any) -> str | None:
+    """Why the last batch cannot be had; None if it can."""
+    if steps_per_execution(model) > 1:
+        return f"steps_per_execution={steps_per_execution(model)}: the batches of one execution cannot be had"
+    if has_other_processes(model.distribute_strategy):
+        return "several processes train the model, and a batch that is run again would have to be run by all of them"
+    body = getattr(train_function, "python_function", train_function)
+    if getattr(body, "__module__", "").partition(".")[0] not in ("keras", "tf_keras"):
+        return "the function that trains is not Keras' own, as with a make_train_function of one's own"
+    return None
+
+
+def returning_batch(model: Any, train_function: Any) -> Any:
+    """Makes a function of an iterator that does what Keras' own does, and gives back its batch too, as `Returned`.
+
+    Of what Keras' function traces nothing is traced a second time: this is traced instead of it, and is kept with it
+    for the next `fit`. On the host the batch that is returned is no copy.
+
+    Args:
+      model: The Keras model.
+      train_function: Its function, to which there is no `obstacle`.
+    """
+    known = getattr(train_function, _OURS, None)
+    if known is not None:
+        return known
+    if hasattr(train_function, "python_function"):  # of Keras 2, a tf.function
+        # That of autograph's settings which Keras' own function is traced with.
+        convert, settings = tf.__internal__.autograph.tf_convert, tf.__internal__.autograph.control_status_ctx
+        step = _of_tee(lambda tee: convert(train_function.python_function, settings())(tee))
+    elif hasattr(model, "_make_function"):  # of Keras 3, which takes batches from anything that is no iterator of data
+        step = _of_batch(train_function)
+    else:
+        step = _of_tee(train_function)
+
+    def returning(iterator: Any) -> Returned:
+        logs, batch = step(iterator)
+        return Returned(logs, batch, losses_are_finite(logs))
+
+    is_eager = bool(model.run_eagerly)
+    ours = returning if is_eager else tf.function(_unconverted(returning), reduce_retracing=True)
+    with contextlib.suppress(AttributeError):
+        setattr(train_function, _OURS, ours)
+    return ours
+
+
+def spared_seconds(model: Any) -> float:
+    """What a step takes less than with Keras' own function: Keras 3 looks into an optional that holds the logs."""
+    if model.run_eagerly or not hasattr(model, "_make_function"):
+        return 0.0
+    optional = tf.experimental.Optional.from_value({"loss": tf.zeros([])})
+    return least_seconds(lambda: optional.has_value() and optional.get_value())
+
+
+def _of_batch(train_function: Any) -> Callable[[Any], tuple[Any, Any]]:
+    def step(iterator: Any) -> tuple[Any, Any]:
+        batch = iterator.get_next()
+        return train_function([batch]), batch
+
+    return step
+
+
+def _of_tee(train_function: Any) -> Callable[[Any], tuple[Any, Any]]:
+    def step(iterator: Any) -> tuple[Any, Any]:
+        tee = _Tee(iterator)
+        return train_function(tee), tee.batch
+
+    return step
+
+
+class _Tee:
+    """An iterator that remembers what it gave last."""
+
+    def __init__(self, iterator: Any) -> None:
+        self._iterator = iterator
+        self.batch: Any = None
+
+    def __iter__(self) -> _Tee:
+        return self
+
+    def __next__(self) -> Any:
+        self.batch = next(self._iterator)
+        return self.batch
+
+
+def losses_are_finite(logs: Any) -> Any:
+    """Whether the losses are finite, bool []: those called so, else all that is logged. A mean stays NaN."""
+    found = {name: value for name, value in logs.items() if _is_float(value)} if isinstance(logs, Mapping) else {}
+    losses = {name: value for name, value in found.items() if "loss" in name} or found
+    finite = [tf.reduce_all(tf.math.is_finite(value)) for value in losses.values()]
+    return tf.reduce_all(tf.stack(finite)) if finite else tf.constant(True)
+
+
+def _is_float(value: Any) -> bool:
+    return isinstance(value, float) or bool(tf.is_tensor(value) and value.dtype.is_floating)
+
+
+def _unconverted(function: Any) -> Any:
+    """Keeps autograph from this package's code; what it calls is converted if Keras has it converted."""
+
+    def unconverted(*args: Any) -> Any:
+        return function(*args)
+
+    unconverted.autograph_info__ = {}  # type: ignore[attr-defined]  # by which autograph knows what not to convert
+    return lambda *args: unconverted(*args)
