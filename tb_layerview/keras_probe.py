@@ -1,4 +1,7 @@
-"""The probe: one forward and backward pass of a Keras model that the training does not notice."""
+"""The probe: one forward and backward pass of a Keras model that the training does not notice.
+
+The pass finds what there is to log. Where that is weights alone, it is not run: they are only read.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from tb_layerview.device_digest import Tap
 from tb_layerview.digest import Measurement
 from tb_layerview.keras_modes import InferencePass, Output
 from tb_layerview.keras_state import put_back_after, unchanged_by_tracing, written_variables
-from tb_layerview.keras_taps import Pass, find_taps, is_number
+from tb_layerview.keras_taps import Pass, Weight, find_taps, is_number
 from tb_layerview.keras_trace import recording
 from tb_layerview.keras_updates import Update
 from tb_layerview.keras_versions import keras_of
@@ -111,11 +114,14 @@ class ProbePass:
         self._model, self._batch, self._training = model, batch, training
         self._select, self._keep = select, keep
         self._taps: dict[int, Tap] = {}
+        self._weights: dict[int, Weight] = {}
         self._notes: list[str] = []
         self._outputs: dict[int, Output] = {}
         self._inference: InferencePass | None = None
         with unchanged_by_tracing(model):
-            self._function = tf.function(self._in_strategy(self._pass)).get_concrete_function(*self._arguments())
+            self._function = self._traced(self._pass)
+            if self._taps.keys() == self._weights.keys():
+                self._function = self._traced(self._read)
             # Held from here on: a generator that Keras made for unseeded random numbers is forgotten with the tracing.
             self._variables = tuple(self._function.graph.variables)
         self._refuse_to_wait()
@@ -147,7 +153,8 @@ class ProbePass:
           with_values: Whether values are wanted too, and, where it differs, what the model does in inference mode.
 
         Returns:
-          What to give to `measurements`, and the loss on the probe by the name `probe_loss` if there is one.
+          What to give to `measurements`, and the loss on the probe by the name `probe_loss` if there is one and
+          more than weights is logged.
         """
         fetched = self._run_finite()
         loss = fetched.pop("loss", None)
@@ -207,6 +214,16 @@ class ProbePass:
             return
         self._inference = inference if inference.is_needed else None
 
+    def _traced(self, function: Callable[..., device_digest.Fetches]) -> Any:
+        """A function of the probe, traced in the model's strategy."""
+        return tf.function(self._in_strategy(function)).get_concrete_function(*self._arguments())
+
+    def _read(self, *_: Any) -> device_digest.Fetches:
+        """The weights alone."""
+        return device_digest.reduce(
+            {i: dataclasses.replace(self._taps[i], tensor=weight.read()) for i, weight in self._weights.items()}
+        )
+
     def _in_strategy(self, one: Callable[..., device_digest.Fetches]) -> Callable[..., device_digest.Fetches]:
         """A pass within the model's distribution strategy: each replica gets the probe, the first one is logged."""
         strategy = self._strategy
@@ -245,6 +262,7 @@ class ProbePass:
         taps = find_taps(of_pass, self._select, self._keep)
         self.model, self.layers, self._taps, self.updates = taps.model, taps.layers, taps.taps, taps.updates
         self._outputs = {i: output for i, output in taps.outputs.items() if self._has_modes and taps.taps[i].units}
+        self._weights = taps.weights
         fetches = device_digest.reduce(self._taps)
         if loss is not None:
             fetches["loss"] = tf.cast(loss, tf.float32)

@@ -46,6 +46,23 @@ class Pass:
 
 
 @dataclasses.dataclass(frozen=True)
+class Weight:
+    """Where one weight is read.
+
+    Attributes:
+      variable: Keras' variable.
+      layout: How it is logged.
+    """
+
+    variable: Any
+    layout: Layout
+
+    def read(self) -> tf.Tensor:
+        """Its value as it is logged."""
+        return self.layout.apply(tf.convert_to_tensor(self.variable))
+
+
+@dataclasses.dataclass(frozen=True)
 class Taps:
     """What is logged of a pass.
 
@@ -53,6 +70,7 @@ class Taps:
       model: Its description.
       layers: Path and class name of all layers that the model calls, logged or not.
       taps: By index in the description's tensors; all but the updates.
+      weights: Those of the taps that are weights, by index.
       updates: By index in the description's tensors.
       outputs: By index in the description's tensors: of activations but inputs and scores, how they come about.
     """
@@ -60,6 +78,7 @@ class Taps:
     model: Model
     layers: list[tuple[str, str]]
     taps: dict[int, Tap]
+    weights: dict[int, Weight]
     updates: dict[int, Update]
     outputs: dict[int, Output]
 
@@ -103,6 +122,7 @@ def find_taps(traced: Pass, select: Select, keep: Keep) -> Taps:
         found.model(sources),
         list(dict.fromkeys((paths[id(call)], type(call.layer).__name__) for call in calls)),
         found.taps,
+        found.weights,
         found.updates,
         outputs,
     )
@@ -123,7 +143,9 @@ def _add_weight(
     value = tf.convert_to_tensor(variable) if value is None else value
     shape = tuple(int(size) for size in value.shape)
     layout = keras_axes.weight_layout(layer, name, shape, "weight", output)
-    found.add(path, class_name, "weight", name, value, layout)
+    index = found.add(path, class_name, "weight", name, value, layout)
+    if index is not None:
+        found.weights[index] = Weight(variable, layout)
     if id(variable) in traced.trained:
         index = found.add(path, class_name, "update", name, as_difference(value), layout)
         if index is not None:
@@ -192,6 +214,7 @@ class _Found:
 
     def __init__(self, select: Select, keep: Keep) -> None:
         self.taps: dict[int, Tap] = {}
+        self.weights: dict[int, Weight] = {}
         self.updates: dict[int, Update] = {}
         self.notes: list[str] = []
         self._select, self._keep = select, keep
