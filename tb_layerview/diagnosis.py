@@ -172,8 +172,9 @@ def _first_non_finite(evidence: Evidence, findings: Sequence[Finding]) -> Findin
         return dataclasses.replace(
             weights[0],
             tensor=None if len(broken) == logged > 1 else weights[0].tensor,
-            words=f"the weights of {len(broken)} of {logged} layers are not finite: the training step broke "
-            "them, on a batch that is not the probe, and which layer did it first cannot be seen from here",
+            words=f"the weights of {len(broken)} of {logged} layers are not finite: the training step broke them"
+            f"{', on a batch that is not the probe' * (evidence.probe is not None)}, and which layer did it first "
+            "cannot be seen from here",
         )
     return at_first[0]
 
