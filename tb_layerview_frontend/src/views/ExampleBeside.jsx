@@ -33,7 +33,7 @@ export function ExampleBeside({ run, input, output, example, shown }) {
   }, [run, output, example]);
   if (!found && !guess) return null;
   return (
-    <aside class="lv-example" aria-label={`Example ${example}`} data-testid="example">
+    <aside tabIndex={0} class="lv-example" aria-label={`Example ${example}`} data-testid="example">
       <p class="lv-caption">
         {found ? (
           <>
