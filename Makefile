@@ -11,7 +11,7 @@ help:
 	@echo "make demo            train a small Keras model on real digits, and look at it in the Layers tab"
 	@echo "make demo-estimator  the same with a tf.estimator.Estimator (Python 3.9 to 3.11)"
 	@echo "make test            all tests: both TensorFlow stacks, the front end, end to end in Chromium"
-	@echo "make coverage        write docs/coverage.md from what the last \`make test\` has shown"
+	@echo "make coverage        write docs/coverage.md and docs/diagnosis.md from what the last \`make test\` has shown"
 	@echo "make check           format, lint and types of both languages"
 	@echo "make pictures        make the documents' pictures anew"
 	@echo "make bench           measure what logging costs and keeps, and how long the server takes"
@@ -101,6 +101,7 @@ test: .venv/.ready .venv-estimator/.ready frontend browser
 
 coverage: .venv/.ready
 	@.venv/bin/python tests/coverage_table.py
+	@.venv/bin/python tests/diagnosis_table.py
 
 check: .venv/.ready
 	@.venv/bin/ruff format --check .

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -26,8 +26,8 @@ _T = TypeVar("_T")
 _COURSE_STEPS = 1000
 
 
-def runs(found: Sequence[Run]) -> dict[str, Any]:
-    """`/runs`."""
+def runs(found: Sequence[Run], unreadable: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """`/runs`, of the runs that can be read, and what is wrong with the others."""
     return {
         "runs": [
             {
@@ -39,7 +39,8 @@ def runs(found: Sequence[Run]) -> dict[str, Any]:
             }
             for run in found
             if len(run.steps)
-        ]
+        ],
+        "unreadable": [{"run": name, "problems": problems} for name, problems in unreadable.items()],
     }
 
 

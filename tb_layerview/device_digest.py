@@ -11,7 +11,7 @@ in the cache. It is called, not inlined: 120 digests inlined into a ResNet-50's 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,7 @@ from tb_layerview.sparse_statistics import Sparse
 from tb_layerview.values import Axis
 
 #: Tensors of up to so many elements are measured on the host.
-_SMALL = 4096
+SMALL = 4096
 # Larger ones are taken in blocks of so many elements, which bounds what the float64 copies take.
 _BLOCK = 1 << 24
 
@@ -76,8 +76,8 @@ def reduce(taps: Mapping[int, Tap]) -> Fetches:
     small: dict[str, list[int]] = {}
     digests: dict[str, Any] = {}
     for index, tap in sorted(taps.items()):
-        if (tap.tensor.shape.num_elements() or _SMALL + 1) <= _SMALL:
-            small.setdefault(tap.tensor.dtype.base_dtype.name, []).append(index)
+        if _is_small(tap):
+            small.setdefault(_dtype(tap), []).append(index)
         else:
             digests[f"large/{index}"] = _reduce_large(tap)
     for dtype, indices in small.items():
@@ -100,6 +100,32 @@ def wanted(fetches: Fetches, with_values: bool) -> Fetches:
     return fetches if with_values else {"digests": fetches["digests"]}
 
 
+def wanted_of(fetches: Fetches, taps: Mapping[int, Tap], indices: Collection[int]) -> Fetches:
+    """What to fetch of `reduce`'s structure, values and all, where only some taps can be had.
+
+    Args:
+      fetches: What `reduce` returned.
+      taps: What was given to it.
+      indices: Those that can be had. Of the small ones of a type all are fetched, or none.
+    """
+    missing = {_dtype(tap) for i, tap in taps.items() if _is_small(tap) and i not in indices}
+
+    def is_had(name: str) -> bool:
+        where, _, which = name.partition("/")
+        return int(which) in indices if where == "large" else which not in missing
+
+    had = {part: {n: f for n, f in fetches[part].items() if int(n) in indices} for part in ("values", "shapes")}
+    return {"digests": {n: f for n, f in fetches["digests"].items() if is_had(n)}, **had}
+
+
+def _is_small(tap: Tap) -> bool:
+    return (tap.tensor.shape.num_elements() or SMALL + 1) <= SMALL
+
+
+def _dtype(tap: Tap) -> str:
+    return str(tap.tensor.dtype.base_dtype.name)
+
+
 def measurements(taps: Mapping[int, Tap], fetched: Mapping[str, Any]) -> dict[int, host.Measurement]:
     """Makes measurements of what `reduce`'s tensors evaluated to.
 
@@ -115,8 +141,8 @@ def measurements(taps: Mapping[int, Tap], fetched: Mapping[str, Any]) -> dict[in
         else:
             offset = 0
             for index, tap in sorted(taps.items()):
-                size = tap.tensor.shape.num_elements()
-                if tap.tensor.dtype.base_dtype.name == which and size is not None and size <= _SMALL:
+                if _is_small(tap) and _dtype(tap) == which:
+                    size = tap.tensor.shape.num_elements()
                     array = arrays[offset : offset + size].reshape(tap.tensor.shape)
                     measured[index] = host.measure(array, units=tap.units, sparse=tap.sparse)
                     offset += size

@@ -35,13 +35,13 @@ class Finding:
       severity: The rule's severity.
       tensor: Where, or None where no tensor can be named.
       first: The first logged step at which it held.
-      before: The last logged step before at which it did not; None if it held from the first step on. It began after
-        `before` and not later than `first`.
+      before: The last step before at which the tensor was logged and it did not hold; None if it held from the first
+        on. It began after `before` and not later than `first`.
       last: The last logged step at which it held.
       measured: The numbers behind it at `first`, by name.
       words: What was found, in a sentence.
       follows: The index of the finding that explains this one, or None.
-      replay: The replay that shows it, or None where the training's own log does.
+      replay: The replay that shows it (at step `replay.step`), or None where the training's own log alone does.
     """
 
     rule: str
@@ -58,7 +58,7 @@ class Finding:
 
 @np.errstate(over="ignore", invalid="ignore")  # what runs away is too large to be squared: infinite will do
 def diagnose(evidence: Evidence, rules: Sequence[Rule] = RULES) -> tuple[Finding, ...]:
-    """All findings: those that came first before those that follow from them, errors before warnings."""
+    """All findings, causes before what follows from them; what an error belongs to before what is a warning alone."""
     found: list[tuple[tuple[int, ...], Finding]] = []
     for rule in rules:
         if not len(evidence.steps) or not evidence.tensors:
@@ -67,14 +67,14 @@ def diagnose(evidence: Evidence, rules: Sequence[Rule] = RULES) -> tuple[Finding
         if not held.any():
             continue
         for tensor, position in _onsets(held, rule.patience):
-            order = (rule.severity != "error", position, int(evidence.depth[tensor]), tensor)
+            order = (position, int(evidence.depth[tensor]), tensor)
             found.append((order, _finding(evidence, rule, held, tensor, position)))
     found.sort(key=lambda entry: entry[0])
     findings = [*(finding for _, finding in found), *_scalars(evidence)]
     lead = _first_non_finite(evidence, findings)
     if lead is not None:
         findings = [lead, *(f for f in findings if not (f.rule == lead.rule and f.tensor == lead.tensor))]
-    return tuple(_with_causes(evidence, findings))
+    return _with_causes(evidence, findings, {rule.name: rule.leads_to for rule in rules})
 
 
 def since(finding: Finding) -> str:
@@ -104,12 +104,13 @@ def _onsets(held: Mask, patience: int) -> Iterator[tuple[int, int]]:
 def _finding(evidence: Evidence, rule: Rule, held: Mask, tensor: int, position: int) -> Finding:
     steps, where = evidence.steps, evidence.tensors[tensor]
     measured = rule.measure(evidence, tensor, position)
+    known = np.flatnonzero(~np.isnan(evidence.statistic("size")[tensor, :position]))
     return Finding(
         rule.name,
         rule.severity,
         where,
         int(steps[position]),
-        int(steps[position - 1]) if position else None,
+        int(steps[known[-1]]) if len(known) else None,
         int(steps[np.flatnonzero(held[tensor])[-1]]),
         measured,
         f"{where} {rule.in_words(evidence, tensor, measured)}",
@@ -141,7 +142,8 @@ def _first_non_finite(evidence: Evidence, findings: Sequence[Finding]) -> Findin
 
     At the first step that has any: an activation whose layer takes only finite ones, with finite weights, made them. If
     all activations are finite, the gradient that comes last in the model did. If weights have them already, the batch
-    of a step before broke them, and a probe cannot tell in which layer.
+    of a step before broke them, and a probe cannot tell in which layer. Where what is logged is the batch itself, and
+    the step before is logged too, its activations and gradients came from weights that were still finite.
     """
     of_rule = [f for f in findings if f.rule == NonFinite.name and f.tensor is not None]
     if not of_rule:
@@ -149,6 +151,9 @@ def _first_non_finite(evidence: Evidence, findings: Sequence[Finding]) -> Findin
     step = min(f.first for f in of_rule)
     at_first = [f for f in of_rule if f.first == step]
     weights = [f for f in at_first if f.tensor is not None and f.tensor.kind in ("weight", "update")]
+    if evidence.weights_come_after and at_first[0].before == step - 1:
+        made = [f for f in at_first if f not in weights]
+        at_first, weights = (made, []) if made else (at_first, weights)
     broken = {f.tensor.layer for f in weights if f.tensor is not None}
     for finding in at_first:
         assert finding.tensor is not None
@@ -199,20 +204,35 @@ def _what_it_takes(evidence: Evidence, fed: np.ndarray, position: int) -> str:
     return f"; what it takes, from {names}, is finite ({np.nanmin(low):.4g} to {np.nanmax(high):.4g}{zeros})"
 
 
-def _with_causes(evidence: Evidence, findings: Sequence[Finding]) -> Iterator[Finding]:
-    """Says of each finding which earlier one explains it."""
+def _with_causes(
+    evidence: Evidence, findings: Sequence[Finding], leads_to: Mapping[str, Sequence[str]]
+) -> tuple[Finding, ...]:
+    """Says of each finding which earlier one explains it, and puts first what the errors and their causes are."""
+    causes: list[int | None] = []
     for i, finding in enumerate(findings):
-        causes = (j for j in range(i) if _explains(evidence, findings[j], finding))
-        yield dataclasses.replace(finding, follows=next(causes, None))
+        found = (
+            j
+            for j in range(i)
+            if causes[j] is None
+            and (findings[j].severity == "error" or finding.rule in leads_to.get(findings[j].rule, ()))
+            and _explains(evidence, findings[j], finding)
+        )
+        causes.append(next(found, None))
+    roots = [i if cause is None else cause for i, cause in enumerate(causes)]
+    with_errors = {root for root, finding in zip(roots, findings) if finding.severity == "error"}
+    order = sorted(range(len(findings)), key=lambda i: (roots[i] not in with_errors, i))
+    place = {old: new for new, old in enumerate(order)}
+    follows = [None if cause is None else place[cause] for cause in causes]
+    return tuple(dataclasses.replace(findings[i], follows=follows[i]) for i in order)
 
 
 def _explains(evidence: Evidence, cause: Finding, effect: Finding) -> bool:
-    """Whether an error explains what came not before it, while it lasted, and lies on its way.
+    """Whether a cause came not after an effect, while it lasted, and lies on its way.
 
     NaN spread to everything. What else is wrong with an activation reaches the layers that it feeds, their gradients,
     and the gradients and updates of those that feed it.
     """
-    if cause.severity != "error" or cause.first > effect.first or cause.follows is not None:
+    if cause.first > effect.first:
         return False
     if cause.last < (effect.first if effect.before is None else effect.before):
         return False  # it was over before

@@ -18,7 +18,7 @@ from tensorboard.compat.proto import event_pb2
 
 from tb_layerview import wire
 from tb_layerview.crc32c import masked_crc32c
-from tb_layerview.record import PLUGIN_NAME
+from tb_layerview.record import EVENT_SUFFIX, PLUGIN_NAME
 from tb_layerview.regular_file import open_regular
 from tb_layerview.shard import Message
 
@@ -92,6 +92,11 @@ class Check:
 def sizes(folder: Path) -> dict[str, int]:
     """How long the event files in a folder are, by their names."""
     return {path.name: os.stat(path).st_size for path in _event_files(folder) if path.exists()}
+
+
+def holds_layers(folder: Path) -> bool:
+    """Whether one of the event files in a folder has the name of those that are written here."""
+    return any(path.name.endswith(EVENT_SUFFIX) for path in _event_files(folder))
 
 
 def _event_files(folder: Path) -> list[Path]:

@@ -104,6 +104,8 @@ class Evidence:
       steps: int64 [steps], ascending: what their columns are.
       scalars: Loss and metrics by name, for each step.
       place: int64 [tensors]: the index of each tensor's layer in `layers`.
+      weights_come_after: Whether the weights of a step are those that it made, as a hook logs them, and its activations
+        come from those of the step before. A probe's come from the weights that are logged with them.
       probe: What activations and gradients are of; None where they are of the batch that was run.
     """
 
@@ -134,13 +136,16 @@ class Evidence:
         self._largest_before = functools.cache(self._find_largest_before)
         self._history = functools.cache(self._find_history)
         self._known: dict[tuple[Any, ...], Any] = {}  # of the tensors, whatever the steps
+        self.weights_come_after = False
         self._past: Past | None = None
         self._start: Floats | None = None
 
     @classmethod
     def of(cls, run: Run) -> Evidence:
         """Of all that a run has logged."""
-        return cls(run.layers, run.tensors, run.steps, run.statistics, run.scalars_by_step, run.model.probe)
+        evidence = cls(run.layers, run.tensors, run.steps, run.statistics, run.scalars_by_step, run.model.probe)
+        evidence.weights_come_after = run.model.logs_batches
+        return evidence
 
     def at(
         self,
@@ -244,6 +249,11 @@ class Evidence:
     def of_kind(self, *kinds: Kind) -> Mask:
         """Which tensors are of these kinds, bool [tensors]."""
         return np.array([tensor.kind in kinds for tensor in self.tensors], bool)
+
+    @_once
+    def of_dtype(self, dtype: str) -> Mask:
+        """Which tensors' elements are of this type, bool [tensors]."""
+        return np.array([tensor.dtype == dtype for tensor in self.tensors], bool)
 
     @_once
     def of_rank(self, least: int) -> Mask:

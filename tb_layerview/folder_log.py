@@ -9,7 +9,7 @@ from pathlib import Path
 from google.protobuf.message import DecodeError
 
 from tb_layerview import shard
-from tb_layerview.merge import WriterLog, merge
+from tb_layerview.merge import WriterLog, few, merge
 from tb_layerview.model import Model
 from tb_layerview.record import read_model
 from tb_layerview.run import Run
@@ -25,6 +25,8 @@ class FolderLog:
     Attributes:
       payload_folder: Where the payload files lie, or None.
       waiting: Tags whose messages could not be read yet because their writer has not said what it logs.
+      run: The run as it was made at last, or None as long as no writer has said what it logs.
+      problems: What cannot be read, in sentences; none where the writers only have not said yet what they log.
     """
 
     def __init__(self, name: str, *, folder: Path | None, payload_folder: Path | None) -> None:
@@ -36,12 +38,13 @@ class FolderLog:
           payload_folder: Where the payload files lie, or None.
         """
         self.waiting: frozenset[str] = frozenset()
+        self.problems: tuple[str, ...] = ()
         self._name = name
         self._folder = folder
         self.payload_folder = payload_folder
         self._models: dict[str, bytes] = {}
         self._shards: dict[str, dict[int, Shard]] = {}
-        self._run: Run | None = None
+        self.run: Run | None = None
 
     def update(
         self, messages: Mapping[str, Sequence[Message]], tags: Collection[str], problems: Sequence[str] = ()
@@ -85,19 +88,22 @@ class FolderLog:
                 room -= own[number].room
             logs.append(WriterLog(writer, model, tuple(own.values())))
         self._shards = shards
-        self._run = (
+        # A writer that has begun says what it logs a moment later: that alone is no problem.
+        unsaid = sum(writer not in self._models for writer in numbers)
+        self.problems = few(found) if len(found) > unsaid else ()
+        self.run = (
             merge(
                 self._name,
                 logs,
                 folder=self._folder,
                 payload_folder=self.payload_folder,
                 problems=found,
-                before=self._run,
+                before=self.run,
             )
             if logs
             else None
         )
-        return self._run
+        return self.run
 
     def _model(self, writer: str, problems: list[str]) -> Model | None:
         """What a writer says that it logs; if that cannot be read, None and a sentence in `problems`."""
@@ -109,3 +115,8 @@ class FolderLog:
         except (DecodeError, ValueError) as error:
             problems.append(f"what writer {writer} logged is left out: {error}")
             return None
+
+
+def why_unreadable(name: str, problems: Sequence[str]) -> str:
+    """A sentence about a run that `FolderLog` cannot make, and the problems that it has."""
+    return f"the run {name!r} cannot be read: {'; '.join(problems).rstrip('.') or 'it has not said yet what it logs'}."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import tensorflow as tf
@@ -35,13 +35,17 @@ class DigestGroup:
         """What to fetch at a step with or without values."""
         return device_digest.wanted(self.fetches, with_values)
 
+    def wanted_of(self, indices: Collection[int]) -> dict[str, Any]:
+        """What to fetch, values and all, where only the tensors of these indices in the model can be had."""
+        return device_digest.wanted_of(self.fetches, self.taps, indices)
+
     def measurements(self, fetched: Mapping[str, Any]) -> dict[int, Measurement]:
         """Makes measurements, by the tensor's index in the model, of what `wanted` evaluated to."""
         return device_digest.measurements(self.taps, fetched)
 
 
 def add_digests(
-    index: GraphIndex, taps: Mapping[int, GraphTap], keep: Keep, triggers: frozenset[Any]
+    index: GraphIndex, taps: Mapping[int, GraphTap], keep: Keep, needed_by: Mapping[Any, frozenset[Any]]
 ) -> tuple[DigestGroup, ...]:
     """Adds digests of activations and gradients to the graph.
 
@@ -53,9 +57,8 @@ def add_digests(
       index: The graph.
       taps: By the tensor's index in the model.
       keep: How much to keep.
-      triggers: The operations that train; none if the graph is not trained.
+      needed_by: What `find_needs` has found; nothing if the graph is not trained.
     """
-    needed_by = _needed_by(index, triggers)
     grouped: dict[Any, dict[int, GraphTap]] = {}
     for number, tap in taps.items():
         # Where nothing is trained, what a run computes depends on what it fetches, and so does each tensor.
@@ -77,15 +80,16 @@ def add_weight_digests(index: GraphIndex, taps: Mapping[int, GraphTap], keep: Ke
 
 def read_weight(tap: GraphTap) -> Any:
     """A new read of a weight, made in the scope that is open."""
-    holder = tap.source
-    if isinstance(holder, tf.Tensor):
-        tensor = tf.identity(holder)
-    elif holder.type == "VarHandleOp":
-        tensor = tf.raw_ops.ReadVariableOp(resource=holder.outputs[0], dtype=holder.get_attr("dtype"))
-    else:
-        tensor = tf.identity(holder.outputs[0])
+    tensor = tf.identity(tap.source) if isinstance(tap.source, tf.Tensor) else read_variable(tap.source)
     tensor.set_shape(tap.tensor.shape)
     return tensor
+
+
+def read_variable(holder: Any) -> Any:
+    """A new read of the variable that an operation holds, made in the scope that is open."""
+    if holder.type == "VarHandleOp":
+        return tf.raw_ops.ReadVariableOp(resource=holder.outputs[0], dtype=holder.get_attr("dtype"))
+    return tf.identity(holder.outputs[0])
 
 
 def make_group(
@@ -128,8 +132,13 @@ def own_scope(graph: Any) -> Iterator[None]:
         yield
 
 
-def _needed_by(index: GraphIndex, triggers: frozenset[Any]) -> dict[Any, frozenset[Any]]:
-    """For each operation the optimizers that need it, an optimizer being one of the operations that train together."""
+def find_needs(index: GraphIndex, triggers: frozenset[Any]) -> dict[Any, frozenset[Any]]:
+    """For each operation the optimizers that need it, an optimizer being one of the operations that train together.
+
+    Args:
+      index: The graph.
+      triggers: The operations that train.
+    """
     together: dict[Any, Any] = {trigger: trigger for trigger in triggers}
 
     def root(trigger: Any) -> Any:

@@ -12,10 +12,13 @@ import tensorflow as tf
 
 from tb_layerview.digest import Measurement
 from tb_layerview.graph_batches import MERGED, Batches
-from tb_layerview.graph_digests import DigestGroup, add_digests, add_weight_digests
-from tb_layerview.graph_index import GraphIndex, can_run
+from tb_layerview.graph_digests import DigestGroup, add_digests, add_weight_digests, find_needs
+from tb_layerview.graph_failing import FailingRun
+from tb_layerview.graph_index import GraphIndex
+from tb_layerview.graph_replay import FailureLog
 from tb_layerview.graph_runs import KnownRun, KnownRuns
 from tb_layerview.graph_search import GraphTap, GraphTaps, listed
+from tb_layerview.graph_steps import GlobalStep
 from tb_layerview.graph_times import RunTimes
 from tb_layerview.graph_updates import WeightUpdates
 from tb_layerview.model import Model
@@ -34,6 +37,7 @@ class _Pending:
       is_due: Whether it is logged.
       groups: Which digests were fetched, by number.
       with_values: Whether values were fetched too.
+      is_looked_at: Whether it is told whether it fails.
       began: When, in seconds of `time.perf_counter`.
     """
 
@@ -42,12 +46,13 @@ class _Pending:
     is_due: bool
     groups: tuple[int, ...]
     with_values: bool
+    is_looked_at: bool
     began: float
 
     @property
     def kind(self) -> Any:
         """What it fetches."""
-        return id(self.run), self.groups, self.with_values
+        return id(self.run), self.groups, self.with_values, self.is_looked_at
 
 
 class GraphLogging:
@@ -85,8 +90,9 @@ class GraphLogging:
         self._fetched_after: set[tuple[bool, bool]] = set()  # with values, with updates
         self._keeping = 0.0  # seconds, since the last logged step
         self._has_jumped = False
-        self._step_now: Any | None = None
-        self._step_after: Any | None = None
+        self._noted: set[str] = set()
+        self._replay: FailureLog | None = None
+        self._is_close = False
         self._never_logged: dict[int, str] = {}  # by the tensor's index: what was selected by hand
         with session.set_up("adding digests to the graph"):
             self._add(selected, keep)
@@ -98,14 +104,23 @@ class GraphLogging:
         weights = {i: tap for i, tap in taps.items() if tap.tensor.kind == "weight"}
         updates = {i: tap for i, tap in taps.items() if tap.tensor.kind == "update"}
         in_run = {i: tap for i, tap in taps.items() if i not in weights and i not in updates}
-        triggers = self._found.triggers if self._is_training else frozenset()
+        needed_by = find_needs(self._index, self._found.triggers if self._is_training else frozenset())
         notes = list(self._found.notes)
-        self._groups: tuple[DigestGroup, ...] = add_digests(self._index, in_run, keep, triggers)
+        self._groups: tuple[DigestGroup, ...] = add_digests(self._index, in_run, keep, needed_by)
         self._weights: DigestGroup = add_weight_digests(self._index, weights, keep)
         self._updates = WeightUpdates(self._index, updates, keep)
         by_hand = frozenset((t.source.op, t.source.value_index) for t in selected if t.tensor.kind != "weight")
-        raiser = self._add_step(notes)
-        self._runs = KnownRuns(self._index, self._found, self._groups, self._is_training, raiser, by_hand)
+        self._global_step = GlobalStep(self._index)
+        if self._is_training and self._global_step.now is None:
+            notes.append("the graph has no global step, so the steps count the runs that train")
+        failing = None
+        if self._is_training and self._session.replay is not False:
+            sources = (source for group in self._groups for source in group.sources)
+            failing = FailingRun(self._index, self._found, sources, needed_by)
+            self._replay = FailureLog(failing, in_run, self._groups, self._session)
+        self._runs = KnownRuns(
+            self._index, self._found, self._groups, self._is_training, self._global_step.raiser, failing, by_hand
+        )
         ids = {id(tap) for tap in selected}
         self._never_logged = {i: self._found.layers[t.tensor.layer].path for i, t in taps.items() if id(t) in ids}
         self._model = Model(
@@ -117,35 +132,13 @@ class GraphLogging:
         )
         self._session.describe(self._model)
 
-    def _add_step(self, notes: list[str]) -> Any | None:
-        """Adds reads of the global step: one for any time, one for right after the operation that raises it.
-
-        Returns:
-          That operation, if there is just one and it does not stand in a condition.
-        """
-        graph = self._index.graph
-        variable = tf.compat.v1.train.get_global_step(graph)
-        if variable is None:
-            if self._is_training:
-                notes.append("the graph has no global step, so the steps count the runs that train")
-            return None
-        holder = self._index.by_name.get(variable.name.rsplit(":", 1)[0])
-        assignments = [] if holder is None else self._index.assignments_to(holder)
-        raisers = [op for op in assignments if op.type.startswith("AssignAdd")]
-        with graph.control_dependencies(None), tf.name_scope("layerview"):
-            self._step_now = _read(variable)
-            if len(raisers) != 1 or not can_run(raisers[0]):
-                return None
-            with graph.control_dependencies(raisers):
-                self._step_after = _read(variable)
-        return raisers[0]
-
     def start(self, session: Any) -> None:
         """Takes up the step from which the training goes on."""
         with self._session.set_up("reading the global step"):
-            if self._step_now is not None:
-                self._step = int(session.run(self._step_now))
+            self._step = self._global_step.read(session) or 0
             self._updates.start(session)
+            if self._replay:
+                self._replay.start(session)
             self._session.begin(self._step)
 
     def before_run(self, session: Any, args: Any) -> Any:
@@ -165,14 +158,17 @@ class GraphLogging:
         step = run.next_step(self._step) if self._is_training else self._step
         is_due, groups = self._due(run, step)
         with_values = is_due and self._values_due(step)
-        fetches: dict[str, Any] = {"step": self._step_after} if run.tells_step else {}
+        fetches: dict[str, Any] = {"step": self._global_step.after} if run.tells_step else {}
         if is_due:
             fetches["scalars"] = run.scalars
             fetches["digests"] = {str(i): self._groups[i].wanted(with_values) for i in groups}
+        failed = self._replay.wanted(run.optimizers) if self._replay else {}
+        if failed:
+            fetches["failed"] = failed
         # The step after this one is a step of ours, whether or not this run is the one that completes it.
         if self._updates.is_wanted and run.rise == 1 and self._session.due(self._step + 1):
             self._keep_weights(session)
-        self._pending = _Pending(run, step, is_due, groups, with_values, time.perf_counter())
+        self._pending = _Pending(run, step, is_due, groups, with_values, bool(failed), time.perf_counter())
         return tf.compat.v1.train.SessionRunArgs(fetches) if fetches else None
 
     def after_run(self, session: Any, results: Mapping[str, Any] | None) -> None:
@@ -182,11 +178,14 @@ class GraphLogging:
             return
         results = results or {}
         seconds = time.perf_counter() - pending.began
+        if self._replay and pending.is_looked_at:
+            with self._session.guard("keeping the step that breaks the training"):
+                self._look(session, self._replay, pending, results, seconds)
         if not pending.is_due:
             with self._session.guard("following the global step"):
                 self._times.add(pending.kind, pending.is_due, seconds)
                 if self._is_training:
-                    now = results["step"] if pending.run.tells_step else self._read_step(session)
+                    now = results["step"] if pending.run.tells_step else self._global_step.read(session)
                     self._follow(session, pending.run, now)
             return
         if not self._is_training and self._recorded is not None:
@@ -195,8 +194,8 @@ class GraphLogging:
             return
         updates = self._updates.wanted(pending.with_values)
         fetches: dict[str, Any] = {"weights": self._weights.wanted(pending.with_values), "updates": updates}
-        if self._step_now is not None:
-            fetches["step"] = self._step_now
+        if self._global_step.now is not None:
+            fetches["step"] = self._global_step.now
         # The first time, the session optimises the graph for what is fetched.
         key = pending.with_values, bool(updates)
         is_first = key not in self._fetched_after
@@ -211,9 +210,33 @@ class GraphLogging:
         self._times.add(pending.kind, pending.is_due, seconds)
         self._times.charge(self._session)
 
+    def _look(
+        self, session: Any, replay: FailureLog, pending: _Pending, results: Mapping[str, Any], seconds: float
+    ) -> None:
+        """Logs a run that has broken the training: as a replay and, where the schedule gives no steps, as any other."""
+        failure = replay.take(session, results["failed"], pending.run.scalars)
+        if failure is None:
+            if not pending.is_due:
+                replay.saw(seconds)
+            return
+        now = results["step"] if pending.run.tells_step else self._global_step.read(session)
+        # Where gradients are accumulated, it may be part of a step that is not complete.
+        step = max(self._step + 1, 0 if now is None else int(now))
+        is_complete = now is None or int(now) == step
+        with self._session.apart("the step that breaks the training"):
+            replay.log(step, failure, self._model)
+            if self._schedule.is_ladder and is_complete and not pending.is_due:
+                weights = session.run(self._weights.wanted(with_values=True))
+                measure = failure.measure
+                self._session.write(step, lambda: {**self._weights.measurements(weights), **measure()}, failure.scalars)
+                self._recorded, self._recorded_groups = step, set(pending.run.groups)
+            self._session.flush()  # what is broken may be stopped at once
+
     def heed(self) -> bool:
         """Does what is to be done about what was found; returns whether the training is to stop."""
-        self._session.heed()
+        if any(finding.severity == "error" for finding in self._session.heed()) and not self._is_close:
+            self._is_close = True
+            self._session.log_closely(self._step)
         return self._session.should_stop
 
     def _write(self, pending: _Pending, results: Mapping[str, Any], after: Mapping[str, Any]) -> None:
@@ -304,9 +327,9 @@ class GraphLogging:
 
     def _note(self, sentence: str) -> None:
         """Says what is not logged and why; of what was said before, nothing."""
-        if sentence not in self._model.notes:
-            self._model = dataclasses.replace(self._model, notes=(*self._model.notes, sentence))
-            self._session.describe(self._model)
+        if sentence not in self._noted:
+            self._noted.add(sentence)
+            self._session.note(sentence)
 
     def _keep_weights(self, session: Any) -> None:
         began = time.perf_counter()
@@ -331,11 +354,3 @@ class GraphLogging:
                 f"to {self._step}: the change over exactly one step cannot be had"
             )
         return self._updates.follow(session, self._step)
-
-    def _read_step(self, session: Any) -> Any | None:
-        return None if self._step_now is None else session.run(self._step_now)
-
-
-def _read(variable: Any) -> Any:
-    """A read of a variable of either kind, made here and now."""
-    return variable.read_value() if hasattr(variable, "read_value") else tf.identity(variable)

@@ -9,6 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from tb_layerview.graph_digests import DigestGroup
+from tb_layerview.graph_failing import FailingRun
 from tb_layerview.graph_index import GraphIndex
 from tb_layerview.graph_losses import Losses, RunLosses
 from tb_layerview.graph_search import GraphTaps
@@ -26,6 +27,7 @@ class KnownRun:
       groups: Which digests it may fetch, by number.
       scalars: Loss, learning rate and what the run itself fetches, by name.
       tells_step: Whether the global step after the run can be fetched with it.
+      optimizers: Those, by number, whose runs it is, so that it can be told whether it fails.
       rise: By how much it raised the global step the last time that it did.
       period: How many runs there were from one rise to the next: more than one where gradients are accumulated.
       since: How many runs there were since the last rise.
@@ -36,6 +38,7 @@ class KnownRun:
     groups: tuple[int, ...] = ()
     scalars: dict[str, Any] = dataclasses.field(default_factory=dict)
     tells_step: bool = False
+    optimizers: tuple[int, ...] = ()
     rise: int = 1
     period: int = 1
     since: int = 0
@@ -63,6 +66,7 @@ class KnownRuns:
         groups: Sequence[DigestGroup],
         is_training: bool,
         step_raiser: Any | None,
+        failing: FailingRun | None = None,
         selected: frozenset[tuple[Any, int]] = frozenset(),
     ) -> None:
         """Takes what there is to fetch.
@@ -73,14 +77,15 @@ class KnownRuns:
           groups: The digests of activations and gradients.
           is_training: Whether only runs that train are logged; otherwise those that reach a layer's output.
           step_raiser: The one operation that raises the global step, or None.
+          failing: What notices a run that fails, or None.
           selected: The tensors, as (operation, output index), that were selected by hand: these are also computed for
             a run that does not need them itself, if that takes nothing but what the run has.
         """
         self._selected = selected
         self._index, self._found, self._groups = index, found, groups
-        self._is_training, self._step_raiser = is_training, step_raiser
-        self._outputs = {tap.source.op for tap in found.taps if tap.tensor.kind == "activation"}
+        self._is_training, self._step_raiser, self._failing = is_training, step_raiser, failing
         self._losses = Losses(index, found.losses, is_training)
+        self._outputs = {tap.source.op for tap in found.taps if tap.tensor.kind == "activation"}
         self._runs: dict[Any, KnownRun] = {}
 
     def look_up(self, args: Any) -> KnownRun:
@@ -120,6 +125,7 @@ class KnownRuns:
             groups=groups,
             scalars=self._scalars(fetched, reached, losses),
             remark=losses.remark,
+            optimizers=self._failing.usable(reached, fed) if self._failing else (),
             tells_step=self._step_raiser is not None and self._step_raiser in reached,
         )
 

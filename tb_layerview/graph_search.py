@@ -52,6 +52,8 @@ class GraphTaps:
       layers: In the order in which they run.
       taps: Everything that can be logged of them, layer by layer.
       triggers: The operations that update trainable variables: a run that reaches one trains.
+      trained: The operations that hold the variables that they update.
+      gradients: The gradients' `tf.Tensor`s, whether or not they are to be logged.
       losses: Scalar `tf.Tensor`s that were differentiated, by the scope of their gradients' operations.
       learning_rates: Scalar `tf.Tensor`s by name: `learning_rate`, or one per optimizer with the first layer's path.
       notes: What is not there to be logged and why, a sentence each.
@@ -60,6 +62,8 @@ class GraphTaps:
     layers: tuple[Layer, ...]
     taps: tuple[GraphTap, ...]
     triggers: frozenset[Any]
+    trained: tuple[Any, ...]
+    gradients: tuple[Any, ...]
     losses: dict[str, Any]
     learning_rates: dict[str, Any]
     notes: tuple[str, ...]
@@ -92,6 +96,8 @@ def find_layers(index: GraphIndex) -> GraphTaps:
         ),
         taps=tuple(taps),
         triggers=frozenset(update.trigger for update in updates),
+        trained=tuple(by_holder),
+        gradients=tuple({u.gradient.name: u.gradient for u in updates if u.gradient is not None}.values()),
         losses={
             scope: op.outputs[0]
             for scope, op in index.gradient_scopes.items()

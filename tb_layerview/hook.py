@@ -36,6 +36,10 @@ class LayerViewHook(tf.compat.v1.train.SessionRunHook):
     train are left alone. In evaluation and prediction the first batch is logged at once, and the statistics and scalars
     of the next nine are merged with its own; values stay those of the first.
 
+    A training's runs are looked at one by one: where the loss or the weights become not finite, the activations and
+    gradients of that very step are logged into the run `<logdir>/replay`, whatever the schedule says, and the finding
+    names the layer.
+
     Of a cluster's processes the chief alone logs, and the evaluator. Each may be given the hook.
 
     List it before hooks that may raise an error to stop the training: what comes after them does not see that step.

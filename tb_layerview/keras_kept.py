@@ -34,7 +34,7 @@ class ModelState:
                 found[id(one.handle)] = one
         self._variables = [WrittenVariable(v.handle, v.dtype) for v in found.values()]
         self._held = list(found.values())  # who holds a handle alone does not hold the variable
-        self.bytes = sum(v.dtype.size * (v.shape.num_elements() or 0) for v in found.values())
+        self.bytes = int(sum(v.dtype.size * (v.shape.num_elements() or 0) for v in found.values()))
         self._read = tf.function(self._read_all, autograph=False).get_concrete_function()
 
     def read(self) -> Values:
@@ -53,7 +53,7 @@ class ModelState:
 
     def cost(self) -> float:
         """Seconds that keeping one set takes at each step: to read it, and to copy what is held, measured now."""
-        sample = min(max(self.bytes // 4, 1), _SAMPLE)
+        sample = int(min(max(self.bytes // 4, 1), _SAMPLE))
         variable, nothing = tf.Variable(tf.zeros(sample), trainable=False), tf.zeros(sample)
 
         def train(is_held: bool) -> None:
@@ -63,7 +63,7 @@ class ModelState:
             held.clear()
 
         copy = least_seconds(lambda: train(True)) - least_seconds(lambda: train(False))
-        return least_seconds(self.read) + max(0.0, copy) * float(self.bytes) / (4 * sample)
+        return least_seconds(self.read) + max(0.0, copy) * self.bytes / (4 * sample)
 
     def _read_all(self) -> list[tf.Tensor]:
         return [tf.raw_ops.ReadVariableOp(resource=v.handle, dtype=v.dtype) for v in self._variables]
@@ -76,4 +76,4 @@ def least_seconds(action: Callable[[], object], times: int = 7) -> float:
         began = time.perf_counter()
         action()
         found.append(time.perf_counter() - began)
-    return min(found)
+    return float(min(found))

@@ -53,11 +53,12 @@ class KeepingBatches:
         """
         self._original, self.returning = train_function, returning_batch(model, train_function)
         self._recording, self._counter = weakref.ref(recording), counter
+        self._is_traced = False
 
     def __call__(self, iterator: Any) -> Any:
         """One training step."""
         recording = self._recording()
-        if recording is None or not isinstance(iterator, _ITERATORS):
+        if recording is None or not isinstance(iterator, _ITERATORS) or not self._can_trace(iterator, recording):
             return self._original(iterator)
         replayer = recording.replayer
         if replayer is not None:
@@ -66,6 +67,15 @@ class KeepingBatches:
         if replayer is not None:
             replayer.after_step(returned.batch, returned.is_finite)
         return returned.logs
+
+    def _can_trace(self, iterator: Any, recording: Recording) -> bool:
+        """Whether the function can be traced; if not, Keras' own is asked, which says what is wrong if it cannot."""
+        if not self._is_traced and hasattr(self.returning, "get_concrete_function"):
+            with recording.session.guard("what a replay needs"):
+                self.returning.get_concrete_function(iterator)
+                self._is_traced = True
+            return self._is_traced
+        return True
 
 
 def obstacle(model: Any, train_function: Any) -> str | None:

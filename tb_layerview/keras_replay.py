@@ -5,24 +5,20 @@ from __future__ import annotations
 import collections
 import contextlib
 import dataclasses
-import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import tensorflow as tf
 
-from tb_layerview import keras_replicas, replayed
+from tb_layerview import keras_replicas
 from tb_layerview.ages import RECENT, Ages, Room, Trial
 from tb_layerview.diagnosis import Finding
 from tb_layerview.keras_kept import ModelState, Values
 from tb_layerview.keras_last_batch import spared_seconds
 from tb_layerview.keras_probe import Batch, ProbePass
-from tb_layerview.options import Check, Keep, Schedule, Select
+from tb_layerview.options import Check, Keep, Select
 from tb_layerview.rules import NonFinite
-from tb_layerview.session import Session, logger
-
-#: So many steps after what was found are logged closely.
-CLOSELY = 32
+from tb_layerview.session import Session
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,20 +46,19 @@ class Replayer:
     """
 
     def __init__(
-        self, model: Any, logdir: str, session: Session, probe: ProbePass, select: Select, keep: Keep, check: Check
+        self, model: Any, session: Session, probe: ProbePass, select: Select, keep: Keep, check: Check
     ) -> None:
         """Measures what keeping the weights costs; nothing is kept yet.
 
         Args:
           model: The Keras model, which is built.
-          logdir: The training's folder; the replays go into a run below it.
           session: The training's.
           probe: The training's, which is run on the weights of the steps before.
           select: Which layers and kinds to log.
           keep: How much to keep of each tensor.
           check: Whether to replay, and within how much memory.
         """
-        self._model, self._logdir, self._session, self._probe = model, logdir, session, probe
+        self._model, self._session, self._probe = model, session, probe
         self._select, self._keep, self._check = select, keep, check
         self._state = ModelState(model)
         self._trial = None
@@ -120,7 +115,7 @@ class Replayer:
         self._was_replayed = True
         with session.apart("the replay"):
             self._replay(step, is_broken)
-        session.log_closely(step + CLOSELY)
+        session.log_closely(step)
         if is_broken:  # for good: nothing more can be learned
             self._stop()
 
@@ -206,26 +201,17 @@ class Replayer:
 
     def _run_batch(self, taken: Taken, is_broken: bool) -> None:
         """Runs one batch forward and backward, and logs it into the run of the replays."""
-        name = replayed.replay_name(os.path.basename(os.path.normpath(self._logdir)))
         source = f"the batch of step {taken.step:,} on the weights of step {taken.step - 1:,}"
         batch = _whole(taken.batch, self._model.distribute_strategy)
         probe = ProbePass(self._model, batch, source, self._select, self._keep, both_modes=False)
-        folder = os.path.join(self._logdir, replayed.FOLDER)
-        session = Session(folder, Schedule(every=1), self._keep, "replay", Check(thresholds=self._check.thresholds))
-        try:
-            session.describe(probe.model)
-            fetched, scalars = probe.run(with_values=True)
-            session.write(taken.step, lambda: probe.measurements(fetched), scalars)
-        finally:
-            session.close()
-        logger.info("tb_layerview: %s was run again: %s.", source, folder)
-        if is_broken and not any(finding.rule == NonFinite.name for finding in session.findings):
+        fetched, scalars = probe.run(with_values=True)
+        found = self._session.log_replay(probe.model, taken.step, lambda: probe.measurements(fetched), scalars)
+        if is_broken and not any(finding.rule == NonFinite.name for finding in found):
             self._session.report(
                 "the replay",
                 f"{source} has only finite activations and gradients: what is not finite was made by the optimizer's "
                 "step, or by other random numbers than those of the replay",
             )
-        self._session.explain(session.findings, name)
 
 
 def _whole(batch: Any, strategy: Any) -> Batch:

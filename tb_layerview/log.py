@@ -65,7 +65,7 @@ class Log:
             # Clocks are put back. Readers order writers, and TensorBoard event files, by their names.
             now = max(time.time_ns(), _newest(self.folder) + 1)
             self.writer = f"{now:019d}-{secrets.token_hex(4)}"
-            event_name = f"events.out.tfevents.{now // 10**9}.{socket.gethostname()}.{self.writer}.layerview"
+            event_name = f"events.out.tfevents.{now // 10**9}.{socket.gethostname()}.{self.writer}{record.EVENT_SUFFIX}"
             with contextlib.ExitStack() as opened:
                 self._payload = opened.enter_context(open(self.folder / record.payload_name(self.writer), "xb"))
                 self._events = opened.enter_context(open(self.folder / event_name, "xb"))

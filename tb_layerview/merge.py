@@ -93,7 +93,7 @@ def merge(
         writers=tuple(ids),
         model=logs[-1].model,
         hidden=hidden,
-        problems=_few(
+        problems=few(
             chain(
                 problems,
                 _too_many_scalars(logs),
@@ -116,13 +116,14 @@ def _too_many_scalars(logs: Sequence[WriterLog]) -> Iterator[str]:
         yield f"the log has {len(names):,} scalars beside the layers; the first {MOST_SCALARS:,} are shown"
 
 
-def _few(problems: Iterator[str]) -> tuple[str, ...]:
+def few(problems: Iterable[str]) -> tuple[str, ...]:
     """The first of them and how many more there are: a file that is damaged everywhere has as many as records."""
+    rest = iter(problems)
     first = tuple(
         problem if len(problem) <= _LONGEST_PROBLEM else f"{problem[:_LONGEST_PROBLEM]}…"
-        for problem in islice(problems, _MOST_PROBLEMS)
+        for problem in islice(rest, _MOST_PROBLEMS)
     )
-    more = sum(1 for _ in problems)
+    more = sum(1 for _ in rest)
     return (*first, f"{more:,} more things cannot be read") if more else first
 
 

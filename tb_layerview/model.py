@@ -97,6 +97,14 @@ class Model:
     schedule: str = ""
     software: str = ""
 
+    @property
+    def logs_batches(self) -> bool:
+        """Whether activations are those of the batch that was trained on, and the weights those after it, as of a hook.
+
+        What a `LayerWriter` is given has neither a probe nor connections.
+        """
+        return self.probe is None and any(layer.inputs for layer in self.layers)
+
 
 def as_kind(name: str) -> Kind:
     """The kind of this name.

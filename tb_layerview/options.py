@@ -252,7 +252,8 @@ class Check:
         two steps. An error in it is reported once, and the training goes on.
       stop_on: `error` stops the training when an error was found, `warning` when anything was; None never does.
       replay: Whether the last batches, and the weights before them, are kept, so that a batch that breaks the training
-        can be run again on the weights right before it. None: where that costs nothing to speak of.
+        can be run again on the weights right before it. The hook, whose batches are gone, keeps what the run that
+        breaks the training has computed. None: where that costs nothing to speak of.
       memory: The most bytes that what is kept for a replay may take.
 
     Raises:

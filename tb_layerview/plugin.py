@@ -84,8 +84,8 @@ class LayerViewPlugin(base_plugin.TBPlugin):
         }
 
     def _serve_runs(self, request: wrappers.Request) -> wrappers.Response:
-        found = self._source.runs(plugin_util.context(request.environ), plugin_util.experiment_id(request.environ))
-        return _json(request, answers.runs(found))
+        context, experiment_id = plugin_util.context(request.environ), plugin_util.experiment_id(request.environ)
+        return _json(request, answers.runs(*self._source.runs(context, experiment_id)))
 
     def _serve_run(self, request: wrappers.Request) -> wrappers.Response:
         return _json(request, answers.run(self._run(request)))

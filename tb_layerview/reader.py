@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tb_layerview import event_file
-from tb_layerview.folder_log import FolderLog
+from tb_layerview.folder_log import FolderLog, why_unreadable
 from tb_layerview.logged import NotLoggedError, nearest
 from tb_layerview.record import FOLDER
 from tb_layerview.run import Run
@@ -47,23 +47,28 @@ class LayerReader:
         return sorted(self._folders())
 
     def runs(self) -> Iterator[Run]:
-        """Reads one run after the other, in the order of their names."""
+        """Reads one run after the other, in the order of their names.
+
+        One of which nothing can be read is left out; `run` says why.
+        """
         for name, folder in sorted(self._folders().items()):
-            run = _read(name, folder)
-            if run is not None:
-                yield run
+            log = _read(name, folder)
+            if log.run is not None:
+                yield log.run
 
     def run(self, name: str = ".") -> Run:
         """Reads one run.
 
         Raises:
-          NotLoggedError: There is no run of that name.
+          NotLoggedError: There is no run of that name, or nothing of it can be read; the sentence says why.
         """
         folders = self._folders()
-        run = _read(name, folders[name]) if name in folders else None
-        if run is None:
+        if name not in folders:
             raise NotLoggedError(f"{self._logdir} holds no run {name!r}; {nearest(name, sorted(folders))}.")
-        return run
+        log = _read(name, folders[name])
+        if log.run is None:
+            raise NotLoggedError(why_unreadable(name, log.problems))
+        return log.run
 
     def _folders(self) -> dict[str, Path]:
         """The folders `layers` that hold event files, by the name of their run."""
@@ -84,8 +89,9 @@ class LayerReader:
         return found
 
 
-def _read(name: str, folder: Path) -> Run | None:
-    """Reads the run whose event files lie in `folder`; None if they hold no layers."""
+def _read(name: str, folder: Path) -> FolderLog:
+    """Reads the event files that lie in `folder`."""
     messages, problems = event_file.read_folder(folder)
     log = FolderLog(name, folder=folder.parent, payload_folder=folder)
-    return log.update(messages, messages.keys(), problems)
+    log.update(messages, messages.keys(), problems)
+    return log

@@ -31,6 +31,10 @@ _CHECKSUM = struct.Struct("<BI")
 _CHECKSUM_KEY = 15 << 3 | 5
 
 
+#: How the names of the event files end that are written here.
+EVENT_SUFFIX = ".layerview"
+
+
 def payload_name(writer: str) -> str:
     """The name of the file that holds a writer's payloads."""
     return f"layerview.{writer}.payload"

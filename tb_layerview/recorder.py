@@ -191,7 +191,6 @@ class Recording:
           ValueError: The folder cannot be written to.
         """
         self._model: Any = model
-        self._logdir = os.fspath(logdir)
         self._select, self._schedule, self._keep, self._check = select, schedule, keep, check
         self.session = Session(logdir, schedule, keep, mode, check)
         # Who never closes it, because the training ended on an error, has what was handed over all the same.
@@ -256,9 +255,7 @@ class Recording:
         """Has the last batches kept from here on, to run again the one that breaks the training."""
         if self._probe is not None and self._check.replay is not False and self._replayer is None:
             with self.session.apart("what a replay needs"):
-                self._replayer = Replayer(
-                    self._model, self._logdir, self.session, self._probe, self._select, self._keep, self._check
-                )
+                self._replayer = Replayer(self._model, self.session, self._probe, self._select, self._keep, self._check)
 
     def step(self, step: int, scalars: Scalars, next_is_last: bool = False) -> None:
         """Logs a step if it is due, and keeps the weights if the next one is.

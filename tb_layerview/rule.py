@@ -27,12 +27,14 @@ class Rule(abc.ABC):
       name: As in `tb-layerview check`.
       severity: `error` where the training cannot be what is wanted, `warning` where it may be.
       advice: What it usually means, and what people usually do about it.
+      leads_to: The names of rules that hold further on because this one does. An error leads to whatever does.
       patience: At how many logged steps in a row it has to hold.
     """
 
     name: ClassVar[str]
     severity: ClassVar[Severity]
     advice: ClassVar[str]
+    leads_to: ClassVar[tuple[str, ...]] = ()
     patience: int = 1
 
     @property

@@ -10,6 +10,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+import numpy as np
+
 from tb_layerview import rules_activations, rules_attention, rules_gradients, rules_modes, rules_weights
 from tb_layerview.evidence import Evidence, Mask
 from tb_layerview.rule import Rule, Severity
@@ -21,9 +23,10 @@ __all__ = ["RULES", "NonFinite", "Rule", "Severity", "thresholds", "with_thresho
 class NonFinite(Rule):
     """NaN or infinities: (NaN + inf + -inf) / size > 0.
 
-    There is no threshold to choose: none of them is wanted in a training. The one exception is a gradient under a loss
-    scale that is too large for float16, whose step the optimizer skips; the callback logs the gradient of the loss
-    itself, under a scale with which it is finite if there is one.
+    There is no threshold to choose: none of them is wanted in a training. The one exception are gradients under a loss
+    scale that is still too large for float16: the optimizer skips the step and halves the scale. So where a layer
+    computes in float16 and all activations are finite, a step whose gradients hold infinities is left out. One that
+    is skipped for ever shows as weights that do not move.
     """
 
     name: ClassVar[str] = "non_finite"
@@ -35,7 +38,12 @@ class NonFinite(Rule):
     )
 
     def holds(self, evidence: Evidence) -> Mask:
-        return evidence.share("nan", "pos_inf", "neg_inf") > 0
+        held = evidence.share("nan", "pos_inf", "neg_inf") > 0
+        gradients, activations = evidence.of_kind("gradient"), evidence.of_kind("activation")
+        if (activations & evidence.of_dtype("float16")).any():
+            overflows = (evidence.share("pos_inf", "neg_inf")[gradients] > 0).any(axis=0)
+            held[gradients] &= ~(overflows & ~held[activations].any(axis=0))
+        return np.asarray(held)
 
     def measure(self, evidence: Evidence, tensor: int, position: int) -> dict[str, float]:
         parts = ("nan", "pos_inf", "neg_inf")

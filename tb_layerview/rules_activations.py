@@ -130,6 +130,8 @@ class DeadUnits(Rule):
 class ConstantOutput(Rule):
     """An activation that is the same everywhere: std <= tolerance * |mean|, with a mean that is not zero.
 
+    Not attention scores, which are even where queries and keys say nothing.
+
     Attributes:
       tolerance: 1e-6, a few units in the last place of float32.
       patience: Five logged steps.
@@ -147,7 +149,7 @@ class ConstantOutput(Rule):
 
     def holds(self, evidence: Evidence) -> Mask:
         mean, std, size = (evidence.statistic(name) for name in ("mean", "std", "size"))
-        wanted = evidence.of_kind("activation") & evidence.of_rank(2) & ~evidence.is_input
+        wanted = evidence.of_kind("activation") & evidence.of_rank(2) & ~evidence.is_input & ~evidence.named("scores")
         return np.asarray(wanted[:, None] & (size > 1) & (mean != 0) & (std <= self.tolerance * np.abs(mean)))
 
     def measure(self, evidence: Evidence, tensor: int, position: int) -> dict[str, float]:
@@ -176,6 +178,7 @@ class CollapsedRepresentation(Rule):
 
     name: ClassVar[str] = "collapsed_representation"
     severity: ClassVar[Severity] = "warning"
+    leads_to: ClassVar[tuple[str, ...]] = ("constant_output", "vanishing_gradient", "zero_gradient")
     advice: ClassVar[str] = (
         "What follows sees the same for every example. Usual causes are many saturating layers in a row, weights that "
         "start too small beside their biases, weight decay that is too strong, or a loss that is least when all are "
@@ -229,6 +232,7 @@ class SaturatedActivation(Rule):
 
     name: ClassVar[str] = "saturated_activation"
     severity: ClassVar[Severity] = "warning"
+    leads_to: ClassVar[tuple[str, ...]] = ("constant_output", "vanishing_gradient", "zero_gradient")
     advice: ClassVar[str] = (
         "What the activation function takes is too large, so that its output hardly changes and hardly any gradient "
         "passes. Check how the inputs are scaled and how large the weights are at the start, lower the learning rate, "
@@ -269,6 +273,12 @@ class DepthScale(Rule):
 
     name: ClassVar[str] = "depth_scale"
     severity: ClassVar[Severity] = "warning"
+    leads_to: ClassVar[tuple[str, ...]] = (
+        "constant_output",
+        "vanishing_gradient",
+        "zero_gradient",
+        "saturated_activation",
+    )
     advice: ClassVar[str] = (
         "The weights start too large or too small for the width of the layers, so that signals, and with them "
         "gradients, explode or vanish with depth. Use an initialiser that fits the activation function (He for ReLU, "

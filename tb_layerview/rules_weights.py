@@ -13,7 +13,10 @@ from tb_layerview.rule import Rule, Severity
 
 @dataclasses.dataclass(frozen=True)
 class UnmovedWeight(Rule):
-    """A weight that the training does not change: rms(update) = 0, while other weights change at that step.
+    """A weight that the training does not change: rms(update) = 0, while there is something to change weights by.
+
+    That is, while other weights change at that step, or a gradient is not zero: then the learning rate is zero, or a
+    clip leaves nothing. Where all gradients are zero there is nothing left to learn.
 
     Attributes:
       patience: Ten logged steps.
@@ -29,14 +32,17 @@ class UnmovedWeight(Rule):
 
     def holds(self, evidence: Evidence) -> Mask:
         rms = evidence.statistic("rms")
-        updates = evidence.of_kind("update")[:, None]
-        return np.asarray(updates & (rms == 0) & (updates & (rms > 0)).any(axis=0))
+        updates, moving = evidence.of_kind("update")[:, None], evidence.of_kind("update", "gradient")[:, None]
+        return np.asarray(updates & (rms == 0) & (moving & (rms > 0)).any(axis=0))
 
     def measure(self, evidence: Evidence, tensor: int, position: int) -> dict[str, float]:
-        return {name: float(evidence.statistic(name)[tensor, position]) for name in ("rms", "size")}
+        moved = evidence.statistic("rms")[evidence.of_kind("update"), position] > 0
+        found = {name: float(evidence.statistic(name)[tensor, position]) for name in ("rms", "size")}
+        return {**found, "moved": float(np.count_nonzero(moved))}
 
     def in_words(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
-        return "is zero: the optimizer does not change this weight, while it changes others"
+        others = "while it changes others" if measured["moved"] else "nor any other, though there are gradients"
+        return f"is zero: the optimizer does not change this weight, {others}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +59,7 @@ class UpdateRatio(Rule):
 
     name: ClassVar[str] = "update_ratio"
     severity: ClassVar[Severity] = "warning"
+    leads_to: ClassVar[tuple[str, ...]] = ("silent_layer", "constant_output", "zero_gradient")
     advice: ClassVar[str] = (
         "The learning rate is too high for this weight, or the weight is still close to zero. About a "
         "thousandth of the weight in each step is usual."

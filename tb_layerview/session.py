@@ -7,30 +7,33 @@ import contextlib
 import dataclasses
 import logging
 import os
-import queue
 import re
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
+
+import numpy as np
+import numpy.typing as npt
 
 from tb_layerview import layerview_pb2 as pb
 from tb_layerview import record
+from tb_layerview.alarms import Alarms
 from tb_layerview.budget import Budget
-from tb_layerview.diagnosis import Finding, counted, since
+from tb_layerview.diagnosis import Finding
 from tb_layerview.digest import Measurement
 from tb_layerview.log import Log
 from tb_layerview.model import Mode, Model
 from tb_layerview.options import Check, Keep, Schedule
 from tb_layerview.plan import Plan
-from tb_layerview.replayed import cause
+from tb_layerview.replayed import FOLDER, replay_name
 from tb_layerview.summary import summarise
-from tb_layerview.watch import Watch
+from tb_layerview.writing_thread import WritingThread
 
 logger = logging.getLogger("tb_layerview")
 
 _RAISE_THE_CAP = "no more steps are logged. Keep(max_bytes=...) raises the cap"
+_CLOSELY = 32  # steps after something was found
+_REMEMBERED = 256  # logged steps: a replay asks for some of the last 64
 _KERAS_LIST, _BOLD = "arguments received by", re.compile(r"\x1b\[\d*m")
-_MOST_PENDING = 4  # steps that may wait for the writing thread
 
 Measure = Callable[[], "dict[int, Measurement]"]
 
@@ -49,8 +52,6 @@ class Session:
       mode: What the model is doing.
       is_open: Whether logging still works.
       budget: What logging has cost.
-      should_stop: Whether something was found at which the training is to stop.
-      findings: What was found so far; whole once the session is closed.
     """
 
     def __init__(
@@ -77,22 +78,18 @@ class Session:
         """
         self.mode: Mode = mode
         self.is_open = True
-        self.should_stop = False
         self._logdir = os.fspath(logdir)
         self._schedule, self._keep, self._check, self._clock = schedule, keep, check, clock
         self.budget = Budget(schedule.budget, clock)
         self._log = Log(logdir)
-        self._queue: queue.Queue[Callable[[], None] | None] = queue.Queue(_MOST_PENDING)
-        self._thread: threading.Thread | None = None
+        self._thread = WritingThread()
         self._failures: set[str] = set()
         self._logged = self._skipped = 0
         self._plan = Plan(schedule, keep)
-        self._watch: Watch | None = None  # once it is known what is logged; of the writing thread
-        self.findings: list[Finding] = []
-        self._unheeded: collections.deque[Finding] = collections.deque()  # from the writing thread to the training's
+        self._alarms = Alarms(check, mode, self.guard)
         self._is_full = False
         self._last: int | None = None
-        self._steps: set[int] = set()  # that were handed over
+        self._steps: collections.deque[int] = collections.deque(maxlen=_REMEMBERED)  # that were handed over last
         self._closely_until = 0
         self._described: Model | None = None
         self._decided: tuple[int, bool] | None = None
@@ -111,10 +108,10 @@ class Session:
             self._decided = step, self._decide(step)
         return self._decided[1]
 
-    def log_closely(self, until: int) -> None:
-        """Logs every step up to this one on the ladder, whatever that costs; steps that are given stay as they are."""
+    def log_closely(self, after: int) -> None:
+        """Logs every one of the next 32 steps on the ladder, whatever that costs; given steps stay as they are."""
         if self._schedule.is_ladder:
-            self._closely_until, self._decided = until, None
+            self._closely_until, self._decided = after + _CLOSELY, None
 
     def _decide(self, step: int) -> bool:
         if step <= self._closely_until:
@@ -191,6 +188,11 @@ class Session:
     # Writing.
 
     @property
+    def replay(self) -> bool | None:
+        """Whether replays are wanted: see `Check`."""
+        return self._check.replay
+
+    @property
     def share(self) -> float:
         """The share of the training time, 0 to 1, that what is done at each step may take."""
         return self._schedule.budget
@@ -212,10 +214,7 @@ class Session:
 
         def begin() -> None:
             self._log.describe(described)
-            if self._watch is None:
-                self._watch = Watch(described, self._check.rules())
-            else:
-                self._watch.describe(described)
+            self._alarms.describe(described)
 
         self._put("the log", begin)
 
@@ -228,7 +227,7 @@ class Session:
           scalars: Loss, metrics, learning rate by name.
         """
         is_new, self._last = step != self._last, step
-        self._steps.add(step)
+        self._steps.append(step)
         scalars = dict(scalars)
         cost = pb.Cost(
             set_up_seconds=self.budget.set_up,
@@ -238,27 +237,10 @@ class Session:
         )
 
         def append() -> None:
-            written = self._log.bytes_written
             measured = measure()
-            summaries = summarise(measured)  # of all that was measured, whatever of it is kept
-            measurements = self._plan.fit(step, measured, written, self._keep.precision)
-            if measurements is None:
-                self._is_full = True
-                self.report("the byte cap", f"{written:,} bytes are written; {_RAISE_THE_CAP}")
-                return
-            self._log.write(
-                step,
-                measurements,
-                mode=self.mode,
-                scalars=scalars,
-                cost=cost,
-                precision=self._keep.precision,
-                summaries=summaries,
-            )
-            self._logged += is_new
-            if self._watch is not None:
-                digests = {index: measurement.digest for index, measurement in measured.items()}
-                self._tell(self._watch.see(step, digests, scalars, summaries))
+            summaries = self._append(step, measured, scalars, cost, is_new)
+            if summaries is not None:
+                self._alarms.see(step, measured, scalars, summaries)
 
         self._put("the log", append)
 
@@ -268,53 +250,66 @@ class Session:
         Args:
           steps: For each what makes its measurements, on the writing thread, and its scalars.
         """
-        self._steps.update(steps)
+        self._steps.extend(sorted(steps))
 
         def append() -> None:
             for step, (measure, scalars) in sorted(steps.items()):
-                measured = measure()
-                written = self._log.bytes_written
-                measurements = self._plan.fit(step, measured, written, self._keep.precision)
-                if measurements is None:
-                    return
-                self._log.write(
-                    step,
-                    measurements,
-                    mode=self.mode,
-                    scalars=scalars,
-                    precision=self._keep.precision,
-                    summaries=summarise(measured),
-                )
-                self._logged += 1
+                self._append(step, measure(), scalars, None, is_new=True)
 
         self._put("the log", lambda: self._log.write_earlier(append))
 
-    def explain(self, found: Sequence[Finding], run: str) -> None:
-        """Says what a replay has shown.
+    def _append(
+        self,
+        step: int,
+        measured: dict[int, Measurement],
+        scalars: Mapping[str, float],
+        cost: pb.Cost | None,
+        is_new: bool,
+    ) -> npt.NDArray[np.float32] | None:
+        """Writes a step and returns its summaries; None if there is no room for it."""
+        written = self._log.bytes_written
+        summaries = summarise(measured)  # of all that was measured, whatever of it is kept
+        measurements = self._plan.fit(step, measured, written, self._keep.precision)
+        if measurements is None:
+            self._is_full = True
+            self.report("the byte cap", f"{written:,} bytes are written; {_RAISE_THE_CAP}")
+            return None
+        self._log.write(
+            step,
+            measurements,
+            mode=self.mode,
+            scalars=scalars,
+            cost=cost,
+            precision=self._keep.precision,
+            summaries=summaries,
+        )
+        self._logged += is_new
+        return summaries
+
+    def log_replay(self, model: Model, step: int, measure: Measure, scalars: Mapping[str, float]) -> list[Finding]:
+        """Logs a step that was kept or run again into a run below the training's, and says what it shows.
 
         Args:
-          found: What the rules found in it.
-          run: The name of its run.
+          model: What is logged of it.
+          step: Its number.
+          measure: Makes the measurements by index of tensor.
+          scalars: Loss and metrics by name.
+
+        Returns:
+          What the rules find in it.
         """
-
-        def tell() -> None:
-            if self._watch is not None:
-                shown = cause(found, self._watch.tensors, run)
-                if shown is not None:
-                    self._watch.explain(shown)
-                    self._tell([shown])
-
-        self._put("the replay", tell)
-
-    def _tell(self, found: list[Finding]) -> None:
-        """Says once what is wrong, and of what follows from it only how much there is."""
-        for i, finding in enumerate(found):
-            if finding.follows is None and self.mode != "replay":  # whose findings the training tells
-                following = sum(other.follows == i for other in found)
-                more = f" ({following:,} more follow from it)" if following else ""
-                logger.warning("tb_layerview: %s.", f"{since(finding)}, {finding.words}{more}")
-                self._unheeded.append(finding)
-        self.findings += found
+        folder = os.path.join(self._logdir, FOLDER)
+        session = Session(folder, Schedule(every=1), self._keep, "replay", Check(thresholds=self._check.thresholds))
+        try:
+            session.describe(model)
+            session.write(step, measure, scalars)
+        finally:
+            session.close()
+        found = session._alarms.found
+        logger.info("tb_layerview: step %s is logged in %s.", f"{step:,}", folder)
+        name = replay_name(os.path.basename(os.path.normpath(self._logdir)))
+        self._put("the replay", lambda: self._alarms.explain(found, name))
+        return found
 
     def heed(self) -> list[Finding]:
         """Does what is to be done about what was found since the last call; on the thread that trains.
@@ -322,25 +317,14 @@ class Session:
         Returns:
           What was found since then and does not follow from anything else.
         """
-        found = []
-        while self._unheeded:
-            finding = self._unheeded.popleft()
-            found.append(finding)
-            if self._check.on_finding is not None:
-                with self.guard("Check(on_finding=...)"):
-                    self._check.on_finding(finding)
-            if self._check.stops(finding) and self.mode == "train" and self.is_open and not self.should_stop:
-                self.should_stop = True
-                logger.warning(
-                    "tb_layerview: Check(stop_on=%r) stops the training: %s.", self._check.stop_on, finding.words
-                )
-        return found
+        return self._alarms.heed(can_stop=self.is_open)
+
+    @property
+    def should_stop(self) -> bool:
+        """Whether something was found at which the training is to stop."""
+        return self._alarms.should_stop
 
     def _put(self, what: str, action: Callable[[], None]) -> None:
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._work, name="tb_layerview", daemon=True)
-            self._thread.start()
-
         def guarded() -> None:
             if not self.is_open:
                 return
@@ -350,28 +334,15 @@ class Session:
                 self.is_open = False
                 self.report(what, f"{in_words(error)}. Nothing more is logged; the training goes on", error)
 
-        self._queue.put(guarded)
-
-    def _work(self) -> None:
-        while True:
-            action = self._queue.get()
-            try:
-                if action is None:
-                    return
-                action()
-            finally:
-                self._queue.task_done()
+        self._thread.put(guarded)
 
     def flush(self) -> None:
         """Returns when all that was handed over is written."""
-        self._queue.join()
+        self._thread.flush()
 
     def close(self) -> str:
         """Ends the logging, and returns what to tell the person: steps, bytes, cost, and where to look."""
-        if self._thread is not None:
-            self._queue.put(None)
-            self._thread.join()
-            self._thread = None
+        self._thread.stop()
         with self.guard("the log"):  # by the name under which it has perhaps failed already
             self._log.close()
         was_open, self.is_open = self.is_open, False
@@ -379,7 +350,7 @@ class Session:
         budget, training = self.budget, max(self.budget.training, 1e-9)
         skipped = f", {self._skipped:,} left out to stay within the budget" if self._skipped else ""
         return (
-            (f"tb_layerview: {counted(self.findings)}, see above\n" if self.findings else "")
+            self._alarms.in_words()
             + f"tb_layerview: {self._logged:,} steps logged{skipped}; {self._log.bytes_written / 1e6:,.1f} MB in "
             f"{os.path.join(self._logdir, record.FOLDER)}\n"
             f"tb_layerview: logging took {budget.logging:.1f} s, {100 * budget.logging / training:.1f} % of the "

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import threading
+import time
 from collections import OrderedDict
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -15,7 +17,7 @@ from tensorboard.data import provider
 from tensorboard.plugins import base_plugin
 
 from tb_layerview import event_file
-from tb_layerview.folder_log import FolderLog
+from tb_layerview.folder_log import FolderLog, why_unreadable
 from tb_layerview.logged import NotLoggedError, nearest
 from tb_layerview.record import FOLDER, PLUGIN_NAME
 from tb_layerview.run import Run
@@ -25,6 +27,9 @@ from tb_layerview.shard import Message
 _ALL_STEPS = 1 << 24
 # The local providers serve the same data under any experiment id, so a few are enough to remember.
 _MOST_EXPERIMENTS = 4
+
+# Seconds for which a run's files wait for their check once it is read: it would hold up what is shown first by a third.
+_PATIENCE = 3.0
 
 # When a tag last changed, as TensorBoard knows it: its newest step and wall time.
 _Stamp = tuple[int, float]
@@ -38,9 +43,10 @@ class _State:
     lock: threading.Lock = dataclasses.field(default_factory=threading.Lock)
     stamps: dict[str, _Stamp] = dataclasses.field(default_factory=dict)
     problems: dict[str, list[str]] = dataclasses.field(default_factory=dict)  # by tag
-    run: Run | None = None
     check: event_file.Check | None = None  # of the files, where they are on this machine
     checking: Future[bool] | None = None
+    read_at: float = math.inf  # when it was read first, in seconds of the monotonic clock
+    checked: dict[str, int] = dataclasses.field(default_factory=dict)  # how long they were when the check began
     is_damaged: bool = False
 
 
@@ -59,15 +65,25 @@ class RunSource:
 
     def has_runs(self) -> bool:
         """Whether there is anything of ours to show."""
-        listed = self._provider.list_tensors(RequestContext(), experiment_id="", plugin_name=PLUGIN_NAME)
-        return bool(listed)
+        return bool(self._list(RequestContext(), ""))
 
-    def runs(self, context: RequestContext, experiment_id: str) -> list[Run]:
-        """All runs as they are now, in the order of their names."""
+    def runs(self, context: RequestContext, experiment_id: str) -> tuple[list[Run], dict[str, tuple[str, ...]]]:
+        """All runs as they are now, in the order of their names.
+
+        Returns:
+          Those that can be read; and by name why, in sentences, of those that cannot.
+        """
         listed = self._list(context, experiment_id)
         names = _names(listed)
-        found = (self._update(context, experiment_id, names[name], name, listed[names[name]]) for name in sorted(names))
-        return [run for run in found if run is not None]
+        found: list[Run] = []
+        unreadable: dict[str, tuple[str, ...]] = {}
+        for name in sorted(names):
+            log = self._update(context, experiment_id, names[name], name, listed[names[name]])
+            if (run := log.run) is not None:
+                found.append(run)
+            elif log.problems:
+                unreadable[name] = log.problems
+        return found, unreadable
 
     def run(self, context: RequestContext, experiment_id: str, name: str) -> Run:
         """One run as it is now.
@@ -77,64 +93,82 @@ class RunSource:
         """
         listed = self._list(context, experiment_id)
         names = _names(listed)
-        run = None
-        if name in names:
-            run = self._update(context, experiment_id, names[name], name, listed[names[name]])
-        if run is None:
+        if name not in names:
             raise NotLoggedError(f"there is no run {name!r} that holds layers; {nearest(name, sorted(names))}.")
-        return run
+        log = self._update(context, experiment_id, names[name], name, listed[names[name]])
+        if (found := log.run) is None:
+            raise NotLoggedError(why_unreadable(name, log.problems))
+        return found
 
     def known(self, experiment_id: str, name: str) -> Run | None:
         """A run as it was when it was last read, or None if it was not: enough for what does not change any more."""
         with self._lock:
             state = self._experiments.get(experiment_id, {}).get(name)
-        return state.run if state else None
+        return state.log.run if state else None
 
     def _list(self, context: RequestContext, experiment_id: str) -> dict[str, dict[str, _Stamp]]:
-        """By TensorBoard's name of the run and by tag, when it last changed."""
+        """By TensorBoard's name of the run and by tag, when it last changed.
+
+        Of a run whose first message is damaged, TensorBoard may know no tag: such ones are there by their folder.
+        """
         listed = self._provider.list_tensors(context, experiment_id=experiment_id, plugin_name=PLUGIN_NAME) or {}
-        return {
+        found: dict[str, dict[str, _Stamp]] = {
             run: {tag: (series.max_step, series.max_wall_time) for tag, series in tags.items()}
             for run, tags in listed.items()
         }
+        for run in self._provider.list_runs(context, experiment_id=experiment_id):
+            folder = None if run.run_name in found else self._folder(run.run_name)
+            if folder is not None and folder.name == FOLDER and event_file.holds_layers(folder):
+                found[run.run_name] = {}
+        return found
 
     def _update(
         self, context: RequestContext, experiment_id: str, run: str, name: str, stamps: dict[str, _Stamp]
-    ) -> Run | None:
+    ) -> FolderLog:
         state = self._state(experiment_id, run, name)
         with state.lock:
-            if state.is_damaged and state.log.payload_folder is not None:
-                # TensorBoard may have stopped reading there, so its stamps stay as they are.
-                sizes = event_file.sizes(state.log.payload_folder)
-                stamps = {**stamps, **{name: (size, 0.0) for name, size in sizes.items()}}
-            if stamps != state.stamps or self._found_damage(state):
+            self._end_check(state)
+            # TensorBoard's stamps stay as they are where it stopped reading; the files' sizes do not.
+            folder = state.log.payload_folder
+            sizes = {} if folder is None else event_file.sizes(folder)
+            if state.is_damaged:
+                stamps = {**stamps, **{file: (size, 0.0) for file, size in sizes.items()}}
+            if stamps != state.stamps:
                 # One tag at a time: all at once can pass the 256 MB that gRPC takes. Models last: they must know all
                 # tensors of the steps that were read, and only grow.
                 changed = [tag for tag, stamp in stamps.items() if state.stamps.get(tag) != stamp]
                 changed.sort(key=lambda tag: tag.endswith("/model"))
-                if state.is_damaged and state.log.payload_folder is not None:
-                    messages, problems = event_file.read_folder(state.log.payload_folder)
-                    state.run = state.log.update(messages, messages.keys(), problems)
+                if state.is_damaged and folder is not None:
+                    messages, problems = event_file.read_folder(folder)
+                    state.log.update(messages, messages.keys(), problems)
                 else:
                     messages = {}
                     for tag in changed:
                         messages[tag], state.problems[tag] = self._read(context, experiment_id, run, tag)
                     problems = [problem for tag in stamps for problem in state.problems.get(tag, ())]
-                    state.run = state.log.update(messages, stamps.keys(), problems)
-                if state.check is not None and state.checking is None:
-                    state.checking = self._checks.submit(state.check.finds_damage)
+                    state.log.update(messages, stamps.keys(), problems)
                 state.stamps = {tag: stamp for tag, stamp in stamps.items() if tag not in state.log.waiting}
-            return state.run
+            if state.log.run is not None:
+                state.read_at = min(state.read_at, time.monotonic())
+            if self._is_check_due(state, sizes):
+                assert state.check is not None
+                state.checked = sizes
+                state.checking = self._checks.submit(state.check.finds_damage)
+            return state.log
 
     @staticmethod
-    def _found_damage(state: _State) -> bool:
-        """Whether the files turned out to be damaged just now; they are then read here, and not by TensorBoard."""
-        if state.checking is None or not state.checking.done():
+    def _is_check_due(state: _State, sizes: dict[str, int]) -> bool:
+        """Whether the files should be looked at now: there is nothing to show yet, or it has been shown."""
+        if state.check is None or state.checking is not None or state.is_damaged or sizes == state.checked:
             return False
-        found, state.checking = state.checking.result(), None
-        is_new = found and not state.is_damaged
-        state.is_damaged |= found
-        return is_new
+        return state.log.run is None or time.monotonic() >= state.read_at + _PATIENCE
+
+    @staticmethod
+    def _end_check(state: _State) -> None:
+        """Learns what the files' check has found, if it is done; damaged ones are read here, and not by TensorBoard."""
+        if state.checking is not None and state.checking.done():
+            state.is_damaged |= state.checking.result()
+            state.checking = None
 
     def _read(self, context: RequestContext, experiment_id: str, run: str, tag: str) -> tuple[list[Message], list[str]]:
         """The messages of a tag, and a sentence about each that cannot be read."""

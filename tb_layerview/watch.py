@@ -63,6 +63,7 @@ class Watch:
         self._evidence = Evidence(
             model.layers, tensors, np.array(self._steps, np.int64), self._column, self._scalars, model.probe
         )
+        self._evidence.weights_come_after = model.logs_batches
 
     def explain(self, replay: Finding) -> None:
         """Is told what a replay has shown: what is found from its step on follows from it."""
@@ -86,7 +87,7 @@ class Watch:
           summaries: float32 [SUMMARIES, digests], the digests in ascending order of their index; None if not known.
 
         Returns:
-          What is found now and was not found before.
+          What is found now and was not found before. What follows from an earlier find has -1 in `follows`.
         """
         if not self._steps or step > self._steps[-1]:
             if len(self._steps) == self._length:
@@ -100,9 +101,10 @@ class Watch:
         steps = np.array(self._steps, np.int64)
         evidence = self._evidence.at(steps, self._column, self._scalars, self._past())
         found = with_replay(diagnose(evidence, self._rules), self._replay)
-        new = [finding for finding in found if finding.replay is None and self._key(finding) not in self._seen]
-        self._seen.update(map(self._key, new))
-        return new
+        new = [i for i, finding in enumerate(found) if finding.replay is None and self._key(finding) not in self._seen]
+        self._seen.update(self._key(found[i]) for i in new)
+        place: dict[int | None, int | None] = {None: None, **{i: n for n, i in enumerate(new)}}
+        return [dataclasses.replace(found[i], follows=place.get(found[i].follows, -1)) for i in new]
 
     def _forget_oldest(self) -> None:
         self._largest = {name: np.fmax(largest, self._column(name)[:, 0]) for name, largest in self._largest.items()}

@@ -1,8 +1,9 @@
 """Which test covers what capture has to cover, from the tests' own results.
 
 Two halves that meet in a file. As a plugin of pytest: `pytest --coverage-results=FILE` writes what became of each test
-that is marked `@pytest.mark.covers("section: item")`. As a program: `python tests/coverage_table.py` joins these files
-with the list of all items, and writes docs/coverage.md.
+that is marked `@pytest.mark.covers("section: item")`, and what tests recorded by pytest's `record_property`. As a
+program: `python tests/coverage_table.py` joins these files with the list of all items, and writes docs/coverage.md;
+`diagnosis_table.py` makes docs/diagnosis.md of the same files.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import importlib.metadata
 import json
 import platform
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ def all_items(path: Path = ITEMS) -> list[str]:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--coverage-results", metavar="FILE", help="write what became of the tests marked `covers`")
+    parser.addoption("--coverage-results", metavar="FILE", help="write what the tests have shown")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -57,12 +58,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 class _Collector:
-    """Collects outcomes of marked tests while they run, and writes them at the end."""
+    """Collects outcomes of marked tests, and what tests recorded, while they run, and writes them at the end."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._items: dict[str, list[str]] = {}
         self._outcomes: dict[str, tuple[str, str]] = {}
+        self._recorded: list[dict[str, Any]] = []
 
     def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
         """What is left out by `-m` was not covered: with the reason why it would have been skipped, if it has one."""
@@ -79,6 +81,9 @@ class _Collector:
         self._remember(item)
         if report.nodeid in self._items:
             self._add(report)
+        if report.when == "call":
+            outcome = {"test": report.nodeid, "outcome": report.outcome}
+            self._recorded += [{**outcome, "name": name, "value": value} for name, value in report.user_properties]
         return report
 
     def pytest_sessionfinish(self) -> None:
@@ -90,7 +95,11 @@ class _Collector:
             if test in self._outcomes
         ]
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        result = {"software": {"python": platform.python_version(), **software}, "covered": covered}
+        result = {
+            "software": {"python": platform.python_version(), **software},
+            "covered": covered,
+            "recorded": self._recorded,
+        }
         self._path.write_text(json.dumps(result, indent=1) + "\n")
 
     def _remember(self, item: pytest.Item) -> None:
@@ -153,8 +162,7 @@ class Stack:
 
     def name(self) -> str:
         """What heads its column."""
-        version = self.software.get("tensorflow") or self.software.get("tensorflow-cpu", "")
-        return f"TensorFlow {'.'.join(version.split('.')[:2])}"
+        return stack_name(self.software)
 
     def cell(self, item: str) -> str:
         """What became of the item's tests."""
@@ -168,6 +176,12 @@ class Stack:
         if outcomes == {"skipped"}:
             return f"skipped: {reasons}"
         return f"passed, in part skipped: {reasons}" if reasons else "passed"
+
+
+def stack_name(software: Mapping[str, str]) -> str:
+    """What a stack is called, by the versions of its packages."""
+    version = software.get("tensorflow") or software.get("tensorflow-cpu", "")
+    return f"TensorFlow {'.'.join(version.split('.')[:2])}"
 
 
 def table(items: Sequence[str], stacks: Sequence[Stack]) -> str:

@@ -1,8 +1,8 @@
 """Every parser of bytes from disk on mutated inputs: `make fuzz`.
 
-`python fuzz.py COUNT` mutates real bytes COUNT times for each parser, and `python fuzz.py coverage PARSER RUNS` lets
-atheris look for inputs that reach new lines. Both end with an error at the first crash, and at the first input that
-takes more than a second of this process's time, which they leave in a file.
+`python fuzz.py COUNT [PARSER...]` mutates real bytes COUNT times for each parser or those that are named, and
+`python fuzz.py coverage PARSER RUNS` lets atheris look for inputs that reach new lines. Both end with an error at the
+first crash, and at the first input that takes more than a second of this process's time, which they leave in a file.
 """
 
 from __future__ import annotations
@@ -41,9 +41,11 @@ def _leave(name: str, data: bytes) -> Path:
     return path
 
 
-def mutations(count: int) -> None:
+def mutations(count: int, names: list[str]) -> None:
     print("| parser | inputs | taken | refused in words | longest |\n| --- | --- | --- | --- | --- |")
-    for name, (parse, seeds) in hostile_bytes.parsers().items():
+    parsers = hostile_bytes.parsers()
+    for name in names or parsers:
+        parse, seeds = parsers[name]
         chance = random.Random(name)
         taken, longest = 0, 0.0
         for _ in range(count):
@@ -85,4 +87,4 @@ if __name__ == "__main__":
     if sys.argv[1] == "coverage":
         coverage(sys.argv[2], int(sys.argv[3]))
     else:
-        mutations(int(sys.argv[1]))
+        mutations(int(sys.argv[1]), sys.argv[2:])

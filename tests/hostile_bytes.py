@@ -5,6 +5,7 @@ Shared by the quick tests (`test_hostile_bytes.py`) and by `make fuzz` (`fuzz.py
 
 from __future__ import annotations
 
+import functools
 import random
 import struct
 import tempfile
@@ -85,8 +86,8 @@ def read_event_file(data: bytes) -> None:
 
 
 def read_event(data: bytes) -> None:
-    """One record with good checksums."""
-    read_event_file(framed(data))
+    """One record with good checksums, behind those that say what is logged."""
+    read_event_file(_split_event_file()[0] + framed(data))
 
 
 _SHARED_MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
@@ -104,7 +105,7 @@ def _ask(run: Run | None) -> None:
     """All that a server makes of a run without its payloads."""
     if run is None:
         return
-    answer_run(run), steps(run), findings(run, RULES)
+    answer_run(run), steps(run), findings(run, None, RULES)
     for tensor in run.tensors:
         run.pieces("values", tensor)
 
@@ -136,12 +137,14 @@ def _event_file_bytes() -> bytes:
         return path.read_bytes()
 
 
-def _event_bytes() -> bytes:
+@functools.cache
+def _split_event_file() -> tuple[bytes, bytes]:
+    """The first two records, which are the version and the model, and the content of the third, which is a step."""
     data = _event_file_bytes()
     at = 0
-    for _ in range(2):  # the version, then the model
+    for _ in range(2):
         at += 16 + struct.unpack_from("<Q", data, at)[0]
-    return data[at + 12 : at + 12 + struct.unpack_from("<Q", data, at)[0]]
+    return data[:at], data[at + 12 : at + 12 + struct.unpack_from("<Q", data, at)[0]]
 
 
 def _arrays() -> tuple[np.ndarray, np.ndarray]:
@@ -155,7 +158,7 @@ def parsers() -> dict[str, tuple[Parser, list[bytes]]]:
     axes = (values.Axis(0, 1, 4, 4), values.Axis(0, 2, 5, 10))
     return {
         "event file": (read_event_file, [_event_file_bytes()]),
-        "event": (read_event, [_event_bytes()]),
+        "event": (read_event, [_split_event_file()[1]]),
         "Model": (read_model, [model_bytes()[:-5], model_bytes(1)[:-5]]),
         "StepRecord": (read_step, [step_bytes(), step_bytes() + b"\x1a\x00"]),
         "values": (read_values, [values.encode(array, axes, p) for p in ("float16", "float32", "float64")]),

@@ -10,11 +10,11 @@ import os
 import random
 import select
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
 
+import forks
 import numpy as np
 import program_faults
 
@@ -22,38 +22,31 @@ from tb_layerview import LayerReader
 from tb_layerview.run import Run
 from tb_layerview.shard import SECTIONS
 
-PROGRAM = Path(program_faults.__file__)
 STEPS = 400
-#: Seconds after the first step within which a process is killed.
-LONGEST = {"writer": 0.15, "keras": 1.0, "hook": 1.0}
+#: After how many steps a process is killed at most, and how many seconds later: two or three steps.
+LATEST, LONGEST = 40, 0.02
 
 
 def started(kind: str, folder: Path, first: int) -> tuple[int, int]:
     """A process that logs from a step on: its id, and where its words come out."""
-    if kind != "writer":
-        process = subprocess.Popen(
-            [sys.executable, str(PROGRAM), kind, str(folder), str(STEPS)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
-        assert process.stdout is not None
-        return process.pid, os.dup(process.stdout.fileno())
     out, into = os.pipe()
-    pid = os.fork()  # nothing of TensorFlow is loaded, and no thread runs
-    if not pid:
-        os.dup2(into, 1)
-        program_faults.write(folder, first + STEPS, {"from": str(first)})
-        os._exit(0)
+    options = {"from": str(first)} if kind == "writer" else {}
+    with open(os.devnull, "wb") as nowhere:
+        pid = forks.forked(
+            lambda: program_faults.run(kind, folder, first + STEPS, options), out=into, warnings=nowhere.fileno()
+        )
     os.close(into)
     return pid, out
 
 
-def killed(kind: str, folder: Path, first: int, delay: float) -> int:
-    """Kills a process so long after its first step; returns the last step whose write had returned."""
+def killed(kind: str, folder: Path, first: int, steps: int, delay: float) -> int:
+    """Kills a process so long after so many steps; returns the last step whose write had returned."""
     pid, out = started(kind, folder, first)
     said = b""
-    while b"\n" not in said:
-        said += os.read(out, 1 << 16)
+    while said.count(b"\n") < steps:
+        more = os.read(out, 1 << 16)
+        assert more, f"{kind} ended after {said!r}"
+        said += more
     time.sleep(delay)
     os.kill(pid, signal.SIGKILL)
     while select.select([out], [], [], 10)[0] and (more := os.read(out, 1 << 16)):
@@ -93,7 +86,7 @@ def kill(kind: str, count: int, folder: Path, seed: int = 0) -> dict[str, int]:
     chance = random.Random(seed)
     steps = pieces = returned = first = 0
     for _ in range(count):
-        last = killed(kind, folder, first, chance.uniform(0, LONGEST[kind]))
+        last = killed(kind, folder, first, chance.randint(1, LATEST), chance.uniform(0, LONGEST))
         run = LayerReader(folder).run()
         assert run.problems == (), run.problems
         expected = range(last + 1) if kind != "hook" else range(1, last + 1)
@@ -107,4 +100,6 @@ def kill(kind: str, count: int, folder: Path, seed: int = 0) -> dict[str, int]:
 
 
 if __name__ == "__main__":
+    if sys.argv[1] != "writer":
+        forks.load()
     print(json.dumps(kill(sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]))))

@@ -2,17 +2,21 @@
 
 `python program_faults.py keras|hook|writer FOLDER STEPS [OPTION...]` prints `wrote STEP` each time that a step's write
 has returned (or failed), and at the end `losses` and `weights`, exactly. Options: `bare` does not log; `limit=BYTES` is
-the most that a file may have; `slow=SECONDS` is how long each flush takes; `remove=STEP` removes the folder `layers`
-after that step, `rename=STEP` gives the run's folder another name; `from=STEP` is the first step (writer).
+the most that a file may have; `disk=BYTES` is the most that fits on the disk, whose content is copied to FOLDER-copy at
+the end; `slow=SECONDS` is how long each flush takes; `remove=STEP` removes the folder `layers` after that step,
+`rename=STEP` gives the run's folder another name, `frozen=STEP` has the file system refuse all that is written to the
+log's files; `from=STEP` is the first step (writer).
 """
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import io
 import os
 import resource
 import shutil
+import subprocess
 import sys
 import threading
 import time
@@ -29,6 +33,7 @@ from tb_layerview.log import Log
 X = np.random.default_rng(3).normal(size=(32, 8)).astype(np.float32)
 Y = X.sum(axis=1, keepdims=True)
 WIDTH = 48
+_CLONE_NEWNS, _CLONE_NEWUSER = 0x20000, 0x10000000  # of linux/sched.h
 
 
 def say(text: str) -> None:
@@ -53,6 +58,22 @@ def disturb(folder: Path, options: dict[str, str], step: int) -> None:
         shutil.rmtree(folder / "layers")
     if options.get("rename") == str(step):
         folder.rename(folder.with_name(folder.name + "-renamed"))
+    if options.get("frozen") == str(step):
+        # Permissions are looked at when a file is opened, and a file system with files open for writing cannot be made
+        # read-only; this attribute is looked at by each write.
+        subprocess.run(["chattr", "+i", *(folder / "layers").iterdir()], check=True)
+
+
+def mount_small_disk(folder: Path, size: str) -> None:
+    """A file system of so many bytes in a folder, which this process alone sees."""
+    user, group = os.getuid(), os.getgid()
+    if ctypes.CDLL(None).unshare(_CLONE_NEWNS | _CLONE_NEWUSER):
+        raise OSError("no mount namespace")
+    Path("/proc/self/setgroups").write_text("deny")
+    Path("/proc/self/uid_map").write_text(f"0 {user} 1")
+    Path("/proc/self/gid_map").write_text(f"0 {group} 1")
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "none", folder], check=True)
 
 
 def train_keras(folder: Path, steps: int, options: dict[str, str]) -> tuple[list[float], list[np.ndarray]]:
@@ -118,16 +139,19 @@ def write(folder: Path, steps: int, options: dict[str, str]) -> tuple[list[float
 TRAININGS = {"keras": train_keras, "hook": train_hook, "writer": write}
 
 
-def main() -> None:
-    kind, folder, steps = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
-    options = {name: value for name, _, value in (option.partition("=") for option in sys.argv[4:])}
+def run(kind: str, folder: Path, steps: int, options: dict[str, str]) -> None:
     threading.setprofile(watch(float(options.get("slow", 0))))
     if "limit" in options:
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(options["limit"]),) * 2)
+    if "disk" in options:
+        mount_small_disk(folder, options["disk"])
     losses, weights = TRAININGS[kind](folder, steps, options)
+    if "disk" in options:
+        shutil.copytree(folder, f"{folder}-copy")
     say(f"losses {' '.join(float(loss).hex() for loss in losses)}")
     say(f"weights {hashlib.sha256(b''.join(w.tobytes() for w in weights)).hexdigest()}")
 
 
 if __name__ == "__main__":
-    main()
+    options = {name: value for name, _, value in (option.partition("=") for option in sys.argv[4:])}
+    run(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), options)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import subprocess
 import sys
@@ -27,7 +28,9 @@ def kills() -> None:
     for kind, count in (("writer", 60), ("keras", 20), ("hook", 20)):
         with tempfile.TemporaryDirectory() as folder:
             command = [sys.executable, str(HERE / "kills.py"), kind, str(count), folder]
-            done = subprocess.run(command, capture_output=True, text=True, check=True)
+            # Processes are forked off one that must have no other thread.
+            environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+            done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
             print(f"killed, {kind}: {done.stdout.splitlines()[-1]}", flush=True)
 
 

@@ -6,52 +6,56 @@ Truth is the same program without logging. `make soak` kills 100 of them.
 from __future__ import annotations
 
 import functools
+import json
 import os
 import shutil
 import subprocess
-import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from kills import PROGRAM, read_whole
+from forks import Forks
+from kills import read_whole
 
 from tb_layerview import LayerReader, LayerWriter, event_file, log
 
 HERE = Path(__file__).parent
+PROGRAM = HERE / "program_faults.py"
 STEPS = 12
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE.parent), str(HERE)]), "TF_CPP_MIN_LOG_LEVEL": "3"}
+SECONDS = 230
 
 
-def python(*arguments: object, before: tuple[str, ...] = ()) -> tuple[list[str], str]:
-    """What a program printed, line by line, and its warnings."""
-    command = [*before, sys.executable, *map(str, arguments)]
-    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=230)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.splitlines(), done.stderr
+@pytest.fixture(scope="module")
+def forks() -> Iterator[Forks]:
+    """What starts the processes of these tests."""
+    started = Forks(ENVIRONMENT)
+    yield started
+    started.close()
 
 
-def train(kind: str, folder: Path, *options: str, before: tuple[str, ...] = ()) -> tuple[list[str], list[str]]:
+def train(forks: Forks, kind: str, folder: Path, *options: str) -> tuple[list[str], list[str]]:
     """Losses and weights of a training, exactly, and what was reported as not logged."""
-    printed, warned = python(PROGRAM, kind, folder, STEPS, *options, before=before)
-    outcome = [line for line in printed if line.startswith(("losses", "weights"))]
+    printed, warned = forks.run(PROGRAM, kind, folder, STEPS, *options, seconds=SECONDS)
+    outcome = [line for line in printed.splitlines() if line.startswith(("losses", "weights"))]
     assert len(outcome) == 2
     return outcome, [line for line in warned.splitlines() if "he training goes on" in line]
 
 
 @functools.cache
-def bare(kind: str) -> list[str]:
+def bare(forks: Forks, kind: str) -> list[str]:
     """What the training comes to without logging."""
-    return train(kind, Path("nowhere"), "bare")[0]
+    return train(forks, kind, Path("nowhere"), "bare")[0]
 
 
 # --- Killed ---------------------------------------------------------------------------------------
 
 
-def test_what_twenty_killed_writers_had_written_is_whole_and_the_next_goes_on(tmp_path: Path) -> None:
-    printed, _ = python(HERE / "kills.py", "writer", 20, tmp_path)
-    assert '"killed": 20' in printed[-1] and '"lost": 0' in printed[-1]
+def test_what_twenty_killed_writers_had_written_is_whole_and_the_next_goes_on(forks: Forks, tmp_path: Path) -> None:
+    printed, _ = forks.run(HERE / "kills.py", "writer", 20, tmp_path, seconds=SECONDS)
+    assert json.loads(printed) == {**json.loads(printed), "killed": 20, "writers": 20, "lost": 0}
     with LayerWriter(tmp_path) as writer:
         last = int(LayerReader(tmp_path).run().steps[-1])
         writer.write(last + 1, {"layer0": np.ones((2, 2))})
@@ -59,10 +63,12 @@ def test_what_twenty_killed_writers_had_written_is_whole_and_the_next_goes_on(tm
 
 
 @pytest.mark.parametrize("kind", ["keras", "hook"])
-def test_what_a_killed_training_had_written_is_whole_and_the_next_replaces_it(tmp_path: Path, kind: str) -> None:
-    python(HERE / "kills.py", kind, 1, tmp_path / "killed")
-    train(kind, tmp_path / "killed")
-    train(kind, tmp_path / "alone")
+def test_what_a_killed_training_had_written_is_whole_and_the_next_replaces_it(
+    forks: Forks, tmp_path: Path, kind: str
+) -> None:
+    forks.run(HERE / "kills.py", kind, 1, tmp_path / "killed", seconds=SECONDS)
+    train(forks, kind, tmp_path / "killed")
+    train(forks, kind, tmp_path / "alone")
     (alone, killed) = LayerReader(tmp_path).runs()
     assert killed.problems == () and read_whole(killed) == read_whole(alone)
     assert killed.steps.tolist() == alone.steps.tolist()
@@ -74,9 +80,9 @@ def test_what_a_killed_training_had_written_is_whole_and_the_next_replaces_it(tm
 
 
 @pytest.mark.parametrize("kind", ["keras", "hook"])
-def test_a_file_that_must_not_grow_ends_the_logging_with_one_report(tmp_path: Path, kind: str) -> None:
-    outcome, reported = train(kind, tmp_path, "limit=60000")
-    assert outcome == bare(kind)
+def test_a_file_that_must_not_grow_ends_the_logging_with_one_report(forks: Forks, tmp_path: Path, kind: str) -> None:
+    outcome, reported = train(forks, kind, tmp_path, "limit=60000")
+    assert outcome == bare(forks, kind)
     assert reported == [
         "tb_layerview: the log: OSError: [Errno 27] File too large. Nothing more is logged; the training goes on."
     ]
@@ -85,42 +91,57 @@ def test_a_file_that_must_not_grow_ends_the_logging_with_one_report(tmp_path: Pa
     assert read_whole(run)
 
 
-def test_a_full_disk_ends_the_logging_with_one_report(tmp_path: Path) -> None:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    # A file system of 100 KB in a mount namespace of its own; what is on it is copied before that ends.
-    script = f'mount -t tmpfs -o size=100k none {disk} && "$@" && cp -r {disk}/. {tmp_path}/copy'
-    before = ("unshare", "-rm", "sh", "-c", script, "sh")
-    if not shutil.which("unshare") or subprocess.run([*before, "true"], capture_output=True).returncode:
+def test_a_full_disk_ends_the_logging_with_one_report(forks: Forks, tmp_path: Path) -> None:
+    mount = ("unshare", "-rm", "mount", "-t", "tmpfs", "-o", "size=100k", "none", tmp_path)
+    if not shutil.which("unshare") or subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("this machine lets nobody mount a small file system")
-    outcome, reported = train("keras", disk, before=before)
-    assert outcome == bare("keras")
+    outcome, reported = train(forks, "keras", tmp_path / "disk", "disk=100k")
+    assert outcome == bare(forks, "keras")
     assert reported == [
         "tb_layerview: the log: OSError: [Errno 28] No space left on device. Nothing more is logged; "
         "the training goes on."
     ]
-    run = LayerReader(tmp_path / "copy").run()
+    run = LayerReader(tmp_path / "disk-copy").run()
     assert 1 <= len(run.steps) < STEPS and run.problems == ()
     assert read_whole(run)
 
 
-def test_a_folder_that_is_removed_ends_the_logging_with_one_report(tmp_path: Path) -> None:
-    outcome, reported = train("keras", tmp_path, "remove=5")
-    assert outcome == bare("keras")
+def test_a_folder_that_is_removed_ends_the_logging_with_one_report(forks: Forks, tmp_path: Path) -> None:
+    outcome, reported = train(forks, "keras", tmp_path, "remove=5")
+    assert outcome == bare(forks, "keras")
     assert len(reported) == 1
     assert reported[0].startswith("tb_layerview: the log: FileNotFoundError: [Errno 2] the log's files were removed")
 
 
-def test_a_folder_that_is_renamed_keeps_all_steps(tmp_path: Path) -> None:
-    outcome, reported = train("keras", tmp_path / "run", "rename=5")
-    assert (outcome, reported) == (bare("keras"), [])
+def test_files_that_can_no_longer_be_written_to_end_the_logging_with_one_report(forks: Forks, tmp_path: Path) -> None:
+    probe = tmp_path / "probe"
+    probe.touch()
+    if not shutil.which("chattr") or subprocess.run(["chattr", "+i", probe], capture_output=True).returncode:
+        pytest.skip("only an administrator can have a file system refuse what is written to an open file")
+    try:
+        outcome, reported = train(forks, "keras", tmp_path / "run", "frozen=5")
+    finally:
+        subprocess.run(["chattr", "-i", probe, *tmp_path.glob("run/layers/*")], check=True)
+    assert outcome == bare(forks, "keras")
+    assert reported == [
+        "tb_layerview: the log: PermissionError: [Errno 1] Operation not permitted. Nothing more is logged; "
+        "the training goes on."
+    ]
+    run = LayerReader(tmp_path / "run").run()
+    assert 1 <= len(run.steps) < STEPS and run.problems == ()
+    assert read_whole(run)
+
+
+def test_a_folder_that_is_renamed_keeps_all_steps(forks: Forks, tmp_path: Path) -> None:
+    outcome, reported = train(forks, "keras", tmp_path / "run", "rename=5")
+    assert (outcome, reported) == (bare(forks, "keras"), [])
     run = LayerReader(tmp_path).run("run-renamed")
     assert len(run.steps) == STEPS + 1 and read_whole(run)
 
 
-def test_a_slow_disk_changes_nothing_but_the_time(tmp_path: Path) -> None:
-    outcome, reported = train("keras", tmp_path, "slow=0.02")
-    assert (outcome, reported) == (bare("keras"), [])
+def test_a_slow_disk_changes_nothing_but_the_time(forks: Forks, tmp_path: Path) -> None:
+    outcome, reported = train(forks, "keras", tmp_path, "slow=0.02")
+    assert (outcome, reported) == (bare(forks, "keras"), [])
     assert len(LayerReader(tmp_path).run().steps) == STEPS + 1
 
 

@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 from tensorboard.compat.proto import event_pb2, tensor_pb2, types_pb2
 from test_plugin import Board, write_run
 
-from tb_layerview import LayerWriter
+from tb_layerview import LayerReader, LayerWriter
 from tb_layerview.columns import COLUMNS
 from tb_layerview.log import Log
+from tb_layerview.logged import NotLoggedError
 
 ROUTES = ("/runs", "/run", "/steps", "/statistics", "/findings", "/tensor", "/payload", "/histograms", "/units")
 SECRET = 777.0
@@ -34,6 +35,7 @@ PLAUSIBLE = st.sampled_from(WORDS.split())
 ODD = st.sampled_from(["", " ", "\x00", "1" * 40, "mine\r\nX-Injected: 1", "a" * 5000])
 VALUES = st.one_of(PLAUSIBLE.map(str.encode), ODD.map(str.encode), st.binary(max_size=30))
 QUERIES = st.lists(st.tuples(NAMES, VALUES), max_size=7)
+IN_THE_MODEL = 150  # an offset in an event file
 METHODS = st.sampled_from(["GET"] * 8 + ["HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "NONSENSE"])
 
 
@@ -112,21 +114,123 @@ def test_an_event_of_our_plugin_that_holds_no_message_is_said_and_breaks_nothing
     assert "the tag '../../etc/passwd' is none of a layer log" in notes
 
 
+def ask_until(board: Board, path: str, says: str) -> str:
+    """Asks until an answer says so: the files are checked beside the requests."""
+    end = time.monotonic() + 60
+    while says not in (answer := board.client.get(path).get_data(as_text=True)):
+        assert time.monotonic() < end, f"nothing says {says!r}"
+        time.sleep(0.05)
+    return answer
+
+
+def write_plainly(folder: Path) -> None:
+    """A run whose event file holds a version, a model and three steps, in that order."""
+    with LayerWriter(folder) as writer:
+        for step in range(3):
+            writer.write(step, {"a": np.full((2, 3), float(step))})
+
+
+def damage(folder: Path, at: int) -> None:
+    (path,) = (folder / "layers").glob("*tfevents*")
+    content = bytearray(path.read_bytes())
+    content[at] ^= 8
+    path.write_bytes(content)
+
+
 def test_a_damaged_event_file_is_read_around_and_named(tmp_path: Path) -> None:
     with LayerWriter(tmp_path) as writer:
         for step in range(6):
             writer.write(step, {"a": np.full((2, 3), float(step))})
     (path,) = (tmp_path / "layers").glob("*tfevents*")
-    content = bytearray(path.read_bytes())
-    content[len(content) * 2 // 3] ^= 8
-    path.write_bytes(content)
+    damage(tmp_path, path.stat().st_size * 2 // 3)
     board = Board(tmp_path)
-    end = time.monotonic() + 60
     # TensorBoard's loader stops at the damage; meanwhile the files are checked.
-    while not any("is damaged in the" in note for note in board.client.json("/run?run=.")["notes"]):
-        assert time.monotonic() < end, "the damage is not named"
-        time.sleep(0.05)
+    ask_until(board, "/run?run=.", "is damaged in the")
     assert len(board.client.json("/steps?run=.")["steps"]) == 5
+
+
+def test_a_run_that_does_not_say_what_it_logs_is_named_and_the_others_are_there(tmp_path: Path) -> None:
+    """Its first message is damaged: TensorBoard's loader stops before it, and knows nothing of the run."""
+    for name in ("broken", "good"):
+        write_plainly(tmp_path / name)
+    damage(tmp_path / "broken", IN_THE_MODEL)
+    board = Board(tmp_path)
+    answer = json.loads(ask_until(board, "/runs", "broken"))
+    assert [run["run"] for run in answer["runs"]] == ["good"]
+    ((name, problems),) = [found.values() for found in answer["unreadable"]]
+    assert name == "broken"
+    assert "is damaged in the" in problems[0] and "has not said what it logs" in problems[1]
+    status, sentence = board.client.error("/run?run=broken")
+    assert status == 404 and sentence.startswith("the run 'broken' cannot be read: ") and problems[0] in sentence
+    with pytest.raises(NotLoggedError, match="the run 'broken' cannot be read: .* is damaged in the"):
+        LayerReader(tmp_path).run("broken")
+    assert [run.name for run in LayerReader(tmp_path).runs()] == ["good"]
+
+
+def test_the_tab_is_active_where_the_only_run_cannot_be_read(tmp_path: Path) -> None:
+    assert not Board(tmp_path).plugin.is_active()
+    write_plainly(tmp_path / "broken")
+    damage(tmp_path / "broken", IN_THE_MODEL)
+    assert Board(tmp_path).plugin.is_active()
+
+
+def test_a_run_that_has_only_begun_is_no_problem(tmp_path: Path) -> None:
+    with LayerWriter(tmp_path / "begun"):
+        board = Board(tmp_path)
+        for _ in range(3):
+            assert board.client.json("/runs") == {"runs": [], "unreadable": []}
+            time.sleep(0.1)
+    assert board.client.error("/run?run=begun") == (
+        404,
+        "the run 'begun' cannot be read: it has not said yet what it logs.",
+    )
+
+
+def test_damage_in_what_is_added_is_found_though_tensorboard_stops_there(tmp_path: Path) -> None:
+    with LayerWriter(tmp_path) as writer:
+        for step in range(5):
+            writer.write(step, {"a": np.full((2, 3), float(step))})
+            if step == 2:
+                (path,) = (tmp_path / "layers").glob("*tfevents*")
+                three = path.stat().st_size
+    content = bytearray(path.read_bytes())
+    path.write_bytes(content[:three])
+    board = Board(tmp_path)
+    assert board.client.json("/steps?run=.")["steps"] == [0, 1, 2]
+    content[three + 100] ^= 8
+    with path.open("ab") as file:
+        file.write(content[three:])
+    board.reload()
+    ask_until(board, "/run?run=.", "is damaged in the")
+    assert board.client.json("/steps?run=.")["steps"] == [0, 1, 2, 4]
+
+
+def test_the_payloads_of_another_writer_are_named_as_damaged_and_statistics_stay(tmp_path: Path) -> None:
+    for name in ("one", "other"):
+        write_plainly(tmp_path / name)
+    (mine,), (theirs,) = ((tmp_path / name / "layers").glob("*.payload") for name in ("one", "other"))
+    theirs.write_bytes(bytes(reversed(theirs.read_bytes())))  # as long, and something else
+    theirs.replace(mine)
+    client = Board(tmp_path).client
+    for section in ("values", "histogram", "units"):
+        status, sentence = client.error(f"/payload?run=one&tensor=0&step=1&section={section}")
+        assert status == 410 and mine.name in sentence and "is damaged" in sentence
+    assert client.json("/tensor?run=one&tensor=0&step=1")["mean"] == 1.0
+    status, sentence = client.error("/payload?run=other&tensor=0&step=1&section=values")
+    assert status == 410 and theirs.name in sentence and "is missing" in sentence
+
+
+def test_the_event_file_of_another_run_is_one_more_writer_whose_payloads_are_missing(tmp_path: Path) -> None:
+    for name in ("one", "other"):
+        write_plainly(tmp_path / name)
+    (events,) = (tmp_path / "other" / "layers").glob("*tfevents*")
+    (payload,) = (tmp_path / "other" / "layers").glob("*.payload")
+    events.rename(tmp_path / "one" / "layers" / events.name)
+    client = Board(tmp_path).client
+    assert client.json("/run?run=one")["hidden"] == "3 steps from 0 on, of a writer that a later one replaced"
+    status, sentence = client.error("/payload?run=one&tensor=0&step=1&section=values")
+    assert status == 410 and payload.name in sentence and "is missing" in sentence
+    assert [run["run"] for run in client.json("/runs")["runs"]] == ["one"]
 
 
 def test_a_folder_that_is_removed_while_it_is_open_is_said(tmp_path: Path) -> None:

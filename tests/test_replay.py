@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import json
 import logging
@@ -20,7 +21,9 @@ from two_layers import logged  # noqa: E402
 
 from tb_layerview import Check, Finding, Keep, LayerReader, LayerRecorder, LayerViewCallback, Schedule, Select  # noqa: E402
 from tb_layerview.check import check as check_logs  # noqa: E402
-from tb_layerview.replayed import diagnose_run  # noqa: E402
+from tb_layerview.diagnosis import Replay  # noqa: E402
+from tb_layerview.logged import LoggedTensor  # noqa: E402
+from tb_layerview.replayed import diagnose_run, with_replay  # noqa: E402
 
 keras = tf.keras
 layers = keras.layers
@@ -247,6 +250,26 @@ def test_the_probe_is_run_on_the_weights_of_the_steps_before(tmp_path: Path) -> 
     assert_found(tmp_path)
 
 
+def test_what_the_probe_has_shown_before_is_the_cause_and_has_the_replay() -> None:
+    tensors = [
+        LoggedTensor(i, layer, 0, "activation", "output", (2, 3), "float32", (), "")
+        for i, layer in enumerate(("log", "scores"))
+    ]
+    born, follower, later = (
+        Finding("non_finite", "error", tensor, first, first - 1, 50, {}, "words", follows)
+        for tensor, first, follows in ((tensors[0], 29, None), (tensors[1], 30, 0), (tensors[1], 40, None))
+    )
+    replayed = dataclasses.replace(born, first=32, before=31, replay=Replay("replay", 32))
+    found = with_replay((born, follower, later), replayed)
+    assert [(f.first, f.follows, f.replay) for f in found] == [
+        (29, None, Replay("replay", 32)),
+        (30, 0, None),
+        (40, 0, None),
+    ]
+    elsewhere = dataclasses.replace(replayed, tensor=tensors[1], first=35)
+    assert [f.first for f in with_replay((born, later), elsewhere)] == [29, 35, 40]
+
+
 def test_without_a_replay_no_layer_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     train(model, tmp_path, check=Check(replay=False))
     assert LayerReader(tmp_path).names() == ["."]
@@ -284,6 +307,40 @@ def test_a_training_that_does_not_break_is_not_replayed(tmp_path: Path, caplog: 
         train(model, tmp_path, x=X)
     assert LayerReader(tmp_path).names() == ["."]
     assert not [record for record in caplog.records if record.name == "tb_layerview"]
+
+
+def test_what_a_rule_finds_is_replayed_too(tmp_path: Path) -> None:
+    def dead() -> Any:
+        inputs = keras.Input((6,))
+        silent = layers.Dense(5, "relu", bias_initializer=keras.initializers.Constant(-50.0), name="silent")(inputs)
+        made = keras.Model(inputs, layers.Dense(3, name="scores")(layers.Concatenate()([inputs, silent])))
+        made.compile(keras.optimizers.SGD(0.01), "mse")
+        return made
+
+    weights = train(dead, tmp_path, x=X)
+    replay = LayerReader(tmp_path).run("replay")
+    (step,) = replay.steps.tolist()
+    assert replay.modes == ("replay",)
+    batch = X[BATCH * (step - 1) : BATCH * step]
+    kernel, bias = weights.at[step - 1][2:]  # of `scores`, on the weights before that step
+    if kernel.shape != (11, 3):
+        kernel, bias = weights.at[step - 1][:2]
+    scores = np.concatenate([batch, np.zeros((BATCH, 5))], 1) @ kernel + bias
+    tensor = replay.tensor("scores", kind="activation")
+    np.testing.assert_allclose(replay.values(tensor, step).array, scores, rtol=1e-5, atol=1e-5)
+    assert lead(tmp_path).rule == "silent_layer"
+
+
+def test_what_cannot_be_traced_is_left_to_keras_own_function(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(logs: Any) -> Any:
+        raise NotImplementedError("no such logs")
+
+    monkeypatch.setattr("tb_layerview.keras_last_batch.losses_are_finite", fails)
+    train(model, tmp_path, x=X)
+    assert [r.getMessage() for r in caplog.records if "no such logs" in r.getMessage()]
+    assert int(LayerReader(tmp_path).run().steps[-1]) == BATCHES
 
 
 def test_what_the_optimizer_made_is_not_blamed_on_a_layer(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

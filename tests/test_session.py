@@ -46,6 +46,14 @@ def _train(
     return logged, session
 
 
+def test_steps_after_a_finding_are_logged_closely_on_the_ladder_alone(tmp_path: Path) -> None:
+    for schedule, wanted in ((Schedule(), range(5001, 5033)), (Schedule(every=20), (5020,))):
+        session = Session(tmp_path, schedule, Keep())
+        session.log_closely(5000)
+        assert [step for step in range(5001, 5040) if session.due(step) and step % 64] == list(wanted)
+        session.close()
+
+
 @pytest.mark.parametrize("log_seconds", [0.002, 0.026, 0.2])
 @pytest.mark.covers("What and when: Schedule, the overhead budget")
 def test_the_ladder_stays_within_its_budget_and_uses_it(tmp_path: Path, log_seconds: float) -> None:

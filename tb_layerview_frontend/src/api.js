@@ -16,6 +16,8 @@
 
 /** @typedef {{run: string, steps: number, last_step: number, tensors: number, wall_time: number}} RunSummary */
 
+/** A run that nothing can be read of, and why, in sentences. @typedef {{run: string, problems: string[]}} UnreadableRun */
+
 /**
  * @typedef {object} Cost
  * @property {number} set_up_seconds
@@ -176,10 +178,10 @@ export function toNumber(value) {
 
 /**
  * @param {AbortSignal} signal
- * @returns {Promise<RunSummary[]>}
+ * @returns {Promise<{runs: RunSummary[], unreadable: UnreadableRun[]}>}
  */
 export async function fetchRuns(signal) {
-  return (await (await request("runs", [], signal)).json()).runs;
+  return (await request("runs", [], signal)).json();
 }
 
 /**

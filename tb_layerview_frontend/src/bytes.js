@@ -90,25 +90,40 @@ export function float16Table() {
 }
 
 /**
- * Undoes zlib's compression with the browser's own inflater.
+ * Undoes zlib's compression with the browser's own inflater, and no further than what must come out: a few bytes may say
+ * that they are gigabytes.
  * @param {Uint8Array} bytes
  * @param {number} size how many bytes must come out
  * @returns {Promise<ArrayBuffer>}
  */
 export async function inflate(bytes, size) {
-  const stream = new Blob([/** @type {Uint8Array<ArrayBuffer>} */ (bytes)])
+  const reader = new Blob([/** @type {Uint8Array<ArrayBuffer>} */ (bytes)])
     .stream()
-    .pipeThrough(new DecompressionStream("deflate"));
-  let inflated;
-  try {
-    inflated = await new Response(stream).arrayBuffer();
-  } catch {
-    throw new Error("The payload's compressed bytes are damaged.");
+    .pipeThrough(new DecompressionStream("deflate"))
+    .getReader();
+  /** @type {Uint8Array<ArrayBuffer>[]} */
+  const chunks = [];
+  let length = 0;
+  while (length <= size) {
+    const { done, value } = await reader.read().catch(() => {
+      throw new Error("The payload's compressed bytes are damaged.");
+    });
+    if (done) break;
+    chunks.push(value);
+    length += value.byteLength;
   }
-  if (inflated.byteLength !== size) {
+  if (length !== size) {
+    // What ends the inflater has been said here; that it ends is all that is wanted of it.
+    if (length > size) void reader.cancel().catch(() => {});
     throw new Error(
-      `The payload holds ${inflated.byteLength} bytes of elements where its shape says ${size}.`,
+      `The payload holds ${length > size ? "more than the" : `${length} bytes of elements, not the`} ${size} bytes that its shape says.`,
     );
   }
-  return inflated;
+  const inflated = new Uint8Array(size);
+  let at = 0;
+  for (const chunk of chunks) {
+    inflated.set(chunk, at);
+    at += chunk.byteLength;
+  }
+  return inflated.buffer;
 }

@@ -41,6 +41,10 @@ const LAST_CODE = 4080;
 const LARGEST_FLOAT32 = (2 - 2 ** -23) * 2 ** 127;
 const PRECISIONS = /** @type {const} */ (["float16", "float32", "float64"]);
 const BYTES = { float16: 2, float32: 4, float64: 8 };
+// What no writer exceeds, so that bytes which say more are refused before there is memory for them (docs/reliability.md).
+const MOST_AXES = 32;
+const MOST_ELEMENTS = 2 ** 26;
+const MOST_UNITS = 2 ** 22;
 
 const scratch = new DataView(new ArrayBuffer(4));
 
@@ -66,6 +70,9 @@ export function decodeHistogram(buffer) {
   const center = reader.float64();
   const scale = 2 ** reader.int16();
   const bins = reader.uint16();
+  if (2 * bins > reader.left) {
+    throw new Error(`The histogram says ${bins} bins and has ${reader.left} bytes for them.`);
+  }
   const lower = new Float64Array(bins);
   const upper = new Float64Array(bins);
   const counts = new Float64Array(bins);
@@ -76,6 +83,9 @@ export function decodeHistogram(buffer) {
     const start = end + Math.floor(gapAndWide / 2);
     end = start + (gapAndWide % 2 ? reader.varint() : 1);
     counts[bin] = reader.varint();
+    if (!counts[bin] || start <= FIRST_CELL || end <= start || end > LAST_CODE) {
+      throw new Error("The histogram has a bin that is empty or lies beyond the largest float.");
+    }
     total += counts[bin];
     // Cell 0 stands for exactly the centre.
     const isZero = start === 0 && end === 1;
@@ -104,17 +114,27 @@ export function decodeHistograms(buffer) {
 
 /**
  * @param {Reader} reader
+ * @param {number} most elements
  * @returns {Promise<Block>}
  */
-async function decodeBlock(reader) {
+async function decodeBlock(reader, most) {
   const code = reader.uint8();
   const precision = PRECISIONS[code];
   if (!precision) throw new Error(`The payload has elements of the unknown code ${code}.`);
   const rank = reader.uint8();
+  if (rank > MOST_AXES) {
+    throw new Error(`The payload says ${rank} axes; ${MOST_AXES} are the most that is written.`);
+  }
   const scale = 2 ** reader.int16();
   const shape = Array.from({ length: rank }, () => reader.uint32());
   const compressed = reader.bytes(reader.uint32());
   const count = shape.reduce((product, size) => product * size, 1);
+  // An axis of size 0 must not hide sizes that nothing can have.
+  if (shape.reduce((product, size) => product * (size || 1), 1) > most) {
+    throw new Error(
+      `The payload says the shape ${shape.join(" × ")}; ${most.toLocaleString("en")} elements are the most that is written.`,
+    );
+  }
   const stored = await inflate(compressed, count * BYTES[precision]);
   // A scale far from 1 takes even a float16 out of float32's range.
   const wide = precision === "float64" || scale > 2 ** 100 || scale < 2 ** -100;
@@ -142,11 +162,19 @@ export async function decodeValues(buffer) {
     step: reader.uint32(),
     size: reader.uint32(),
   }));
-  const { shape, data, precision } = await decodeBlock(reader);
+  const { shape, data, precision } = await decodeBlock(reader, MOST_ELEMENTS);
   if (shape.length !== rank) {
     throw new Error(`The payload says rank ${rank} but holds an array of rank ${shape.length}.`);
   }
-  return { axes: heads.map((head, i) => ({ ...head, count: shape[i] })), data, precision };
+  const axes = heads.map((head, i) => ({ ...head, count: shape[i] }));
+  for (const { start, step, count, size } of axes) {
+    if (!step || start + step * (count - 1) >= Math.max(size, 1)) {
+      throw new Error(
+        `The payload says that ${count} indices from ${start} on, every ${step}th, are kept of ${size}.`,
+      );
+    }
+  }
+  return { axes, data, precision };
 }
 
 /**
@@ -155,10 +183,14 @@ export async function decodeValues(buffer) {
  */
 export async function decodeUnits(buffer) {
   const reader = new Reader(buffer);
-  const mean = (await decodeBlock(reader)).data;
-  const rms = (await decodeBlock(reader)).data;
-  const zero = (await decodeBlock(reader)).data;
-  const peak = (await decodeBlock(reader)).data;
+  /** @type {Block[]} */
+  const blocks = [];
+  for (let i = 0; i < 4; i++) blocks.push(await decodeBlock(reader, MOST_UNITS));
+  if (blocks.some(({ shape }) => shape.length !== 1 || shape[0] !== blocks[0].shape[0])) {
+    const shapes = blocks.map(({ shape }) => `[${shape.join(", ")}]`).join(", ");
+    throw new Error(`The statistics per unit have the shapes ${shapes}, which are not one length.`);
+  }
+  const [mean, rms, zero, peak] = blocks.map(({ data }) => data);
   return { mean, rms, zero, peak };
 }
 

@@ -50,6 +50,7 @@ export function createStore(initial, end) {
 
   /** @type {import("@preact/signals").Signal<Loadable<api.RunSummary[]>>} */
   const runs = signal({ status: "loading" });
+  const unreadable = signal(/** @type {api.UnreadableRun[]} */ ([]));
   /** @type {import("@preact/signals").Signal<Connection>} */
   const connection = signal({ status: "live" });
   const playing = signal(false);
@@ -286,13 +287,14 @@ export function createStore(initial, end) {
     if (polling || end.aborted) return;
     polling = true;
     try {
-      const found = await api.fetchRuns(end);
+      const { runs: found, unreadable: damaged } = await api.fetchRuns(end);
       const recovered = connection.value.status === "lost";
       batch(() => {
         connection.value = { status: "live" };
         if (runs.value.status !== "ready" || !sameJson(runs.value.value, found)) {
           runs.value = { status: "ready", value: found };
         }
+        if (!sameJson(unreadable.value, damaged)) unreadable.value = damaged;
         if (!view.run.value && found.length) view.run.value = openedRun(found).run;
         if (recovered) retries.value++;
       });
@@ -324,6 +326,7 @@ export function createStore(initial, end) {
   return {
     view,
     runs,
+    unreadable,
     run,
     current,
     connection,

@@ -1,4 +1,6 @@
-import { describe, expect, test } from "vitest";
+import { deflateSync } from "node:zlib";
+
+import { afterEach, describe, expect, test, vi } from "vitest";
 
 import { float16Table } from "../src/bytes.js";
 import { quantiles } from "../src/histogram.js";
@@ -83,6 +85,16 @@ describe("histograms", () => {
     expect(() => decodeHistogram(buffer([...whole, 0]))).toThrow(/1 bytes too many/);
   });
 
+  test("that say more bins than there are bytes for, or bins of nothing, are an error", () => {
+    const whole = new Uint8Array(bytesOf(fixtures.histograms.normal.bytes));
+    whole.set([255, 255], 10);
+    expect(() => decodeHistogram(whole.buffer)).toThrow(/says 65535 bins and has/);
+    const head = [...new Uint8Array(10), 1, 0];
+    expect(() => decodeHistogram(buffer([...head, 2, 0]))).toThrow(/a bin that is empty/);
+    expect(() => decodeHistogram(buffer([...head, 3, 0, 1]))).toThrow(/a bin that is empty/);
+    expect(() => decodeHistogram(buffer([...head, 3, 255, 255, 127, 1]))).toThrow(/beyond the/);
+  });
+
   test("of several steps come one by one, with gaps where none is kept", () => {
     const one = new Uint8Array(bytesOf(fixtures.histograms.constant.bytes));
     const length = [one.length, 0, 0, 0];
@@ -119,6 +131,127 @@ describe("values", () => {
   test("of an unknown code are an error", async () => {
     await expect(decodeValues(buffer([0, 9, 0, 0, 0]))).rejects.toThrow(/unknown code 9/);
   });
+});
+
+/**
+ * An array block that says this shape.
+ * @param {number[]} shape
+ * @param {Uint8Array} compressed
+ * @returns {number[]}
+ */
+function block(shape, compressed) {
+  const u32 = (/** @type {number} */ n) => [n, n >>> 8, n >>> 16, n >>> 24].map((b) => b & 255);
+  return [0, shape.length, 0, 0, ...shape.flatMap(u32), ...u32(compressed.length), ...compressed];
+}
+
+/**
+ * Values that are all there is of a tensor.
+ * @param {number[]} shape
+ * @param {Uint8Array} compressed
+ */
+function valuesOf(shape, compressed) {
+  const heads = shape.flatMap(() => [0, 0, 0, 0, 1, 0, 0, 0, 255, 255, 255, 255]);
+  return buffer([shape.length, ...heads, ...block(shape, compressed)]);
+}
+
+/** What has been asked of an inflater to inflate, and how much of it has come out. */
+function watchInflater() {
+  let out = 0;
+  const Real = DecompressionStream;
+  vi.stubGlobal(
+    "DecompressionStream",
+    class {
+      /** @param {CompressionFormat} format */
+      constructor(format) {
+        const { readable, writable } = new Real(format);
+        this.writable = writable;
+        this.readable = readable.pipeThrough(
+          new TransformStream({
+            transform(chunk, controller) {
+              out += chunk.byteLength;
+              controller.enqueue(chunk);
+            },
+          }),
+        );
+      }
+    },
+  );
+  return () => out;
+}
+
+describe("values that lie", () => {
+  afterEach(() => void vi.unstubAllGlobals());
+
+  const zeros = (/** @type {number} */ size) => new Uint8Array(deflateSync(Buffer.alloc(size)));
+
+  test("about their size are inflated no further than it", async () => {
+    const inflated = watchInflater();
+    const bomb = valuesOf([2, 3], zeros(32 << 20)); // 32 KB
+    await expect(decodeValues(bomb)).rejects.toThrow(/more than the 12 bytes that its shape says/);
+    expect(inflated()).toBeLessThan(1 << 20);
+  });
+
+  test("about how much there is are an error, without memory for what is not there", async () => {
+    await expect(decodeValues(valuesOf([2 ** 26], zeros(64)))).rejects.toThrow(
+      /64 bytes of elements, not the 134217728/,
+    );
+  });
+
+  test.each([
+    [[2 ** 26 + 1]],
+    [[2 ** 31, 2 ** 31, 2 ** 31]],
+    [[0, 2 ** 31]], // nothing in it, and still a size that no array has
+  ])("by saying the shape %j are refused before they are inflated", async (shape) => {
+    const inflated = watchInflater();
+    await expect(decodeValues(valuesOf(shape, zeros(64)))).rejects.toThrow(
+      /says the shape .* 67,108,864 elements are the most/,
+    );
+    expect(inflated()).toBe(0);
+  });
+
+  test("by saying more axes than any array has are refused", async () => {
+    const shape = Array(33).fill(1);
+    await expect(decodeValues(valuesOf(shape, zeros(2)))).rejects.toThrow(/says 33 axes; 32/);
+  });
+
+  test("about which part of a tensor they are, are refused", async () => {
+    const whole = new Uint8Array(bytesOf(fixtures.values.float16.bytes));
+    for (const [at, value] of [
+      [5, 0], // every 0th
+      [1, 31], // two indices from 31 on, of 32
+      [9, 1], // two indices of one
+    ]) {
+      const bytes = whole.slice();
+      bytes[at] = value;
+      await expect(decodeValues(bytes.buffer)).rejects.toThrow(/indices from .* are kept of/);
+    }
+  });
+
+  test("of any damage are an error in a sentence, or numbers as many as their axes say", async () => {
+    const whole = new Uint8Array(bytesOf(fixtures.values.float16.bytes));
+    let state = 1;
+    const below = (/** @type {number} */ most) => (state = (state * 48271) % (2 ** 31 - 1)) % most;
+    for (let i = 0; i < 500; i++) {
+      const bytes = whole.slice(0, below(4) ? whole.length : below(whole.length));
+      for (let n = below(4); n >= 0; n--) bytes[below(bytes.length || 1)] = below(256);
+      try {
+        const { axes, data } = await decodeValues(bytes.buffer);
+        expect(data.length).toBe(axes.reduce((product, { count }) => product * count, 1));
+      } catch (error) {
+        expect(String(error)).toMatch(/^Error: The payload.*\.$/);
+      }
+    }
+  });
+});
+
+test("units whose columns differ in length are an error", async () => {
+  const one = (/** @type {number} */ units) =>
+    block([units], new Uint8Array(deflateSync(Buffer.alloc(2 * units))));
+  await expect(decodeUnits(buffer([...one(3), ...one(3), ...one(2), ...one(3)]))).rejects.toThrow(
+    /have the shapes \[3\], \[3\], \[2\], \[3\]/,
+  );
+  const many = block([2 ** 22 + 1], new Uint8Array(deflateSync(Buffer.alloc(9))));
+  await expect(decodeUnits(buffer(many))).rejects.toThrow(/4,194,304 elements are the most/);
 });
 
 test("units come as mean, rms, zero share and peak", async () => {

@@ -16,6 +16,8 @@ function makeServer() {
     steps: [0, 10, 20],
     generation: "one",
     down: false,
+    /** @type {import("../src/api.js").UnreadableRun[]} */
+    unreadable: [],
     /** From which step on half of each tensor is NaN. */
     brokenFrom: Infinity,
     /** @type {string[]} */
@@ -42,6 +44,7 @@ function makeServer() {
               wall_time: 2,
             },
           ],
+          unreadable: server.unreadable,
         };
       case "/run":
         return {
@@ -228,6 +231,21 @@ test("new steps come in, and nothing that was chosen moves", async () => {
   expect(server.asked).toContainEqual(expect.stringMatching(/statistics.*since=3/));
   const columns = store.current.value?.columns.get("activation");
   expect(columns?.of("rms", [0]).map((column) => [...column])).toEqual([[0, 10, 20, 30, 40]]);
+});
+
+test("runs that cannot be read are told of, whether there are others or not", async () => {
+  const store = await open("#p.layerview.step=10");
+  expect(store.unreadable.value).toEqual([]);
+  server.unreadable = [{ run: "broken", problems: ["its file is damaged"] }];
+  await store.poll();
+  const found = store.unreadable.value;
+  expect(found).toEqual([{ run: "broken", problems: ["its file is damaged"] }]);
+  await store.poll();
+  expect(store.unreadable.value).toBe(found); // nothing is drawn anew
+  server.unreadable = [];
+  await store.poll();
+  expect(store.unreadable.value).toEqual([]);
+  expect(store.view.run.value).toBe("new");
 });
 
 test("the newest step is shown as it comes when that is wanted", async () => {

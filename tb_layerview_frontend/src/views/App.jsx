@@ -7,6 +7,7 @@ import { EmptyState } from "./EmptyState.jsx";
 import { FindingsBar } from "./FindingsBar.jsx";
 import { MapPane } from "./MapPane.jsx";
 import { TopBar } from "./TopBar.jsx";
+import { UnreadableRuns } from "./UnreadableRuns.jsx";
 import { isEditing } from "./hooks.js";
 
 /** @typedef {import("../store.js").Store} Store */
@@ -25,7 +26,14 @@ export function App({ store }) {
       </Message>
     );
   }
-  if (!runs.value.length) return <EmptyState store={store} />;
+  if (!runs.value.length) {
+    return (
+      <div class="lv-app">
+        <UnreadableRuns store={store} />
+        <EmptyState store={store} />
+      </div>
+    );
+  }
   return (
     <div class="lv-app">
       <TopBar store={store} />
@@ -94,6 +102,7 @@ function Notices({ store }) {
           TensorBoard no longer has the run “{name}”. What you see is what was read before.
         </p>
       )}
+      <UnreadableRuns store={store} />
     </div>
   );
 }

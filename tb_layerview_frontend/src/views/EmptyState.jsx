@@ -13,7 +13,7 @@ estimator.train(input_fn, hooks=[tb_layerview.LayerViewHook(estimator.model_dir)
 export function EmptyState({ store }) {
   return (
     <div class="lv-empty" data-testid="empty-state">
-      <h1>No layers are logged yet</h1>
+      <h1>{store.unreadable.value.length ? "No run can be read" : "No layers are logged yet"}</h1>
       <p>
         The Layers tab shows what every layer does at every step. Add these lines to your training,
         and let TensorBoard&apos;s <code>--logdir</code> be the folder you log to, or one above it.

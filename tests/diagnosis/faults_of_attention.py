@@ -1,0 +1,75 @@
+"""Faults of attention: on one position, on all evenly, all heads alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from bed import BATCH, STEPS, Planted, fault, fit, keras, layers
+
+TOKENS, WIDTH, HEADS = 8, 16, 4
+
+
+def _train(folder: Path, spoil: Callable[[list[np.ndarray]], None]) -> None:
+    """An encoder of one block that has to find where a token is; `spoil` changes the attention's weights.
+
+      They are the query's kernel [units, heads, size] and bias, the key's, the value's, and the output's kernel
+    [heads, size, units] and bias.
+    """
+    keras.utils.set_random_seed(3)
+    # No token twice in an example: what is equal, attention cannot choose from.
+    tokens = np.random.default_rng(0).permuted(np.tile(np.arange(20), (STEPS * BATCH, 1)), axis=1)[:, :TOKENS]
+    inputs = keras.Input((TOKENS,), dtype="int32", name="tokens")
+    hidden = layers.LayerNormalization(name="norm")(layers.Embedding(20, WIDTH, name="embedding")(inputs))
+    attention = layers.MultiHeadAttention(HEADS, WIDTH // HEADS, name="attention")
+    hidden = layers.Add(name="add")([hidden, attention(hidden, hidden)])
+    hidden = layers.GlobalAveragePooling1D(name="pool")(hidden)
+    model = keras.Model(inputs, layers.Dense(1, name="score")(hidden))
+    weights: list[Any] = attention.get_weights()
+    spoil(weights)
+    attention.set_weights(weights)
+    fit(
+        folder,
+        model,
+        tokens.astype(np.int32),
+        (tokens == 3).any(axis=1, keepdims=True).astype(np.float32),
+        keras.optimizers.Adam(1e-3),
+    )
+
+
+@fault()
+def attention_on_one_position(folder: Path) -> Planted:
+    """The queries' kernel starts 1,000 times too large: every query looks at one position."""
+
+    def spoil(weights: list[np.ndarray]) -> None:
+        weights[0] *= 1000
+
+    _train(folder, spoil)
+    return Planted(("collapsed_attention",), ("attention*",), ("activation",), first=0)
+
+
+@fault()
+def attention_on_all_positions(folder: Path) -> Planted:
+    """The kernels of queries and keys start at zero: every query looks at all positions evenly, and it stays so."""
+
+    def spoil(weights: list[np.ndarray]) -> None:
+        weights[0] *= 0
+        weights[2] *= 0
+
+    _train(folder, spoil)
+    return Planted(("uniform_attention", "silent_layer", "zero_gradient"), ("attention*",), first=0)
+
+
+@fault()
+def attention_whose_heads_are_alike(folder: Path) -> Planted:
+    """All heads start from the same numbers, and so they stay alike."""
+
+    def spoil(weights: list[np.ndarray]) -> None:
+        for i in (0, 2, 4):
+            weights[i][:] = 2 * weights[i][:, :1]
+        weights[6][:] = weights[6][:1]
+
+    _train(folder, spoil)
+    return Planted(("alike_heads",), ("attention*",), ("activation",), first=0)

@@ -1,0 +1,101 @@
+"""Each planted fault is found: by the right rule, in the right layer, from the right step on; and it leads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("tensorflow")
+
+import faults_of_attention  # noqa: F401
+import faults_of_graphs  # noqa: F401
+import faults_of_layers  # noqa: F401
+import faults_of_numbers  # noqa: F401
+import faults_of_training  # noqa: F401
+from bed import FAULTS, Fault, Planted, findings
+
+from tb_layerview.diagnosis import Finding, since
+from tb_layerview.logged import LoggedTensor
+
+
+def _as_parameter(fault: Fault) -> Any:
+    marks = [pytest.mark.xfail(strict=True, reason=fault.missed)] if fault.missed else []
+    if fault.needs_estimator:
+        marks.append(pytest.mark.estimator)
+    return pytest.param(fault, id=fault.name, marks=marks)
+
+
+@pytest.mark.parametrize("fault", [_as_parameter(fault) for fault in FAULTS.values()])
+def test_a_planted_fault_is_found(fault: Fault, tmp_path: Path, record_property: Any) -> None:
+    planted = fault.train(tmp_path)
+    found = findings(tmp_path)
+    right = [finding for finding in found if finding.follows is None and planted.is_found_by(finding)]
+    record_property("fault", _as_data(fault, planted, found, right))
+    report = "\n".join(f"{since(f)}: {f.rule}: {f.words} [follows {f.follows}]" for f in found[:12])
+    if not planted.rules:
+        assert not found, f"nothing is wrong in the layers, but:\n{report}"
+        return
+    assert right, f"expected {planted}, found {len(found)}:\n{report}"
+    if not fault.behind:
+        assert right[0] is found[0], f"expected {planted} to lead:\n{report}"
+
+
+def _as_data(fault: Fault, planted: Planted, found: tuple[Finding, ...], right: list[Finding]) -> dict[str, Any]:
+    """What the document's row is made of."""
+    return {
+        "name": fault.name,
+        "what": fault.what,
+        "missed": fault.missed,
+        "behind": fault.behind,
+        "layers": planted.layers,
+        "first": planted.first,
+        "is_fault": bool(planted.rules),
+        "leads": bool(right) and right[0] is found[0],
+        "count": len(found),
+        "right": [
+            {
+                "rule": f.rule,
+                "kind": f.tensor and f.tensor.kind,
+                "layer": f.tensor and f.tensor.layer,
+                "since": since(f),
+            }
+            for f in right[:1]
+        ],
+    }
+
+
+def test_there_are_thirty_faults_and_at_least_28_have_to_be_found() -> None:
+    with_layers = [fault for fault in FAULTS.values() if not fault.needs_estimator]
+    assert len(with_layers) >= 30
+    assert sum(not fault.missed for fault in with_layers) >= 28
+
+
+def _finding(rule: str, layer: str, kind: str, before: int | None, first: int) -> Finding:
+    tensor = LoggedTensor(0, layer, 0, kind, "output", (2, 2), "float32", ("example", "unit"))  # type: ignore[arg-type]
+    return Finding(rule, "error", tensor, first, before, first, {}, "")
+
+
+@pytest.mark.parametrize(
+    ("rule", "layer", "kind", "before", "first", "is_right"),
+    [
+        ("non_finite", "log", "activation", 8, 9, True),
+        ("non_finite", "log", "activation", 5, 10, True),  # every fifth step is logged
+        ("non_finite", "log", "activation", 9, 10, False),
+        ("non_finite", "log", "activation", 7, 8, False),
+        ("non_finite", "log", "activation", None, 0, False),
+        ("non_finite", "log", "gradient", 8, 9, False),
+        ("non_finite", "logits", "activation", 8, 9, False),
+        ("silent_layer", "log", "activation", 8, 9, False),
+    ],
+)
+def test_what_counts_as_found(rule: str, layer: str, kind: str, before: Any, first: int, is_right: bool) -> None:
+    planted = Planted(("non_finite",), ("log",), ("activation",), first=9)
+    assert planted.is_found_by(_finding(rule, layer, kind, before, first)) == is_right
+
+
+def test_a_fault_of_no_layer_is_not_found_in_one() -> None:
+    planted = Planted(("non_finite",), first=9)
+    assert not planted.is_found_by(_finding("non_finite", "log", "activation", 8, 9))
+    assert planted.is_found_by(Finding("non_finite", "error", None, 9, 8, 9, {}, ""))
