@@ -345,6 +345,21 @@ class Evidence:
 
     @property
     @_once
+    def forward_links(self) -> tuple[tuple[int, int], ...]:
+        """Each activation that has a `kernel_before`, behind it, in forward order."""
+        after = sorted(np.flatnonzero(self.kernel_before >= 0).tolist(), key=lambda i: self.place[i])
+        return tuple((int(self.kernel_before[i]), i) for i in after)
+
+    @property
+    @_once
+    def backward_links(self) -> tuple[tuple[int, int], ...]:
+        """The same of the gradients of these layers' kernels, in backward order."""
+        of_layer = {int(self.place[i]): int(i) for i in np.flatnonzero(self.of_kernels("gradient"))[::-1]}
+        places = [(int(self.place[before]), int(self.place[after])) for before, after in reversed(self.forward_links)]
+        return tuple((of_layer[j], of_layer[i]) for i, j in places if i in of_layer and j in of_layer)
+
+    @property
+    @_once
     def incoming_updates(self) -> npt.NDArray[np.int64]:
         """int64 [tensors]: for an activation the update of the kernel whose units are its units; -1 if none is.
 

@@ -14,7 +14,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from tb_layerview.evidence import Evidence, Mask
+from tb_layerview.evidence import Evidence, Floats, Mask
 
 Severity = Literal["error", "warning"]
 
@@ -81,6 +81,33 @@ class Rule(abc.ABC):
             [next(iter(numbers.values()), math.nan) for numbers in measured],
             {name: [of.get(name, math.nan) for of in compared] for name in (compared[0] if compared else ())},
         )
+
+
+@np.errstate(all="ignore")  # of what is zero, or was not logged, there is no ratio
+def grown(rms: Floats, links: Sequence[tuple[int, int]], most: float, total: float) -> Mask:
+    """Where a size has grown by more than `total` along links, each of which counts for at most `most`.
+
+    What has fallen in between is made up for first.
+
+    Args:
+      rms: float64 [tensors, steps].
+      links: From which tensor to which, in the order of the way.
+      most: A factor.
+      total: A factor.
+    """
+    held = np.zeros(rms.shape, bool)
+    sizes = rms[sorted({i for link in links for i in link})]
+    sizes = np.where(sizes > 0, sizes, np.nan)
+    if not len(sizes) or not (np.fmax.reduce(sizes) > total * np.fmin.reduce(sizes)).any():
+        return held
+    grown: dict[int, Floats] = {}
+    for before, after in links:
+        ratio = np.log(rms[after] / rms[before])
+        so_far = grown.get(before, np.zeros(rms.shape[1]))
+        here = np.maximum(so_far + np.where(np.isfinite(ratio), np.minimum(ratio, np.log(most)), -np.inf), 0)
+        grown[after] = np.maximum(grown.get(after, here), here)
+        held[after] |= here > np.log(total)
+    return held
 
 
 @dataclasses.dataclass(frozen=True)

@@ -236,6 +236,34 @@ def test_a_scale_that_runs_away_with_depth_is_named_where_it_has_done_so_three_t
         assert findings(tmp_path, name) == ()
 
 
+def test_what_grows_a_little_in_each_of_many_layers_is_named_where_it_is_too_much(tmp_path: Path) -> None:
+    def write(folder: Path, forward: float, backward: float, layers: int = 24) -> None:
+        with LayerWriter(folder) as writer:
+            for step in range(5):
+                random = np.random.default_rng(step)
+                for i in range(layers):
+                    name = f"dense_{i:02}"
+                    writer.write(step, {name: forward**i * random.normal(size=(16, 20))})
+                    writer.write(step, {name: random.normal(size=(20, 20))}, kind="weight")
+                    gradient = backward ** (layers - 1 - i) * random.normal(size=(20, 20))
+                    writer.write(step, {name: gradient}, kind="gradient")
+
+    for name, forward, backward, rule, layers, named in (
+        ("sums", 1.8, 1.0, "depth_scale", 24, 1 + int(np.log(1e4) / np.log(1.8))),
+        ("gradients", 1.0, 1.7, "exploding_gradient", 24, 23 - 1 - int(np.log(1e3) / np.log(1.7))),
+    ):
+        write(tmp_path / name, forward, backward, layers)
+        found = findings(tmp_path, name)
+        assert {f.rule for f in found} == {rule} and {f.first for f in found} == {0}
+        places = [int(f.tensor.layer.removeprefix("dense_")) for f in found if f.tensor]
+        # From there on, the worst of them last; the noise of a layer may shift it by one.
+        assert places == (list(range(places[0], 24)) if name == "sums" else list(range(places[0], -1, -1)))
+        assert abs(places[0] - named) <= 1
+        assert set(seen_step_by_step(LayerReader(tmp_path).run(name))) == {f.words for f in found}
+    write(tmp_path / "few", 1.8, 1.7, 12)
+    assert findings(tmp_path, "few") == ()
+
+
 def test_a_gradient_that_grows_little_by_little_is_found_when_it_is_a_hundred_times_what_any_was(
     tmp_path: Path,
 ) -> None:
@@ -422,7 +450,7 @@ def test_nothing_is_found_in_healthy_trainings(activation: str, optimizer: str, 
     assert findings(tmp_path) == ()
 
 
-@pytest.mark.parametrize("initial", [2.0**16, 2.0**32])
+@pytest.mark.parametrize("initial", [2.0**16, 2.0**24])
 def test_a_training_whose_optimizer_skips_steps_has_no_findings(
     initial: float, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -463,7 +491,7 @@ def test_a_training_whose_optimizer_skips_steps_has_no_findings(
     kernel = model.get_layer("one").kernel
     truth = tape.gradient(loss, getattr(kernel, "value", kernel) if not isinstance(kernel, tf.Variable) else kernel)
     logged = run.values(run.tensor("one", kind="gradient", name="kernel"), int(run.steps[-1])).array
-    np.testing.assert_allclose(logged, truth.numpy() / 256, rtol=0.02, atol=1e-5)
+    np.testing.assert_allclose(logged, truth.numpy() / 256, rtol=0.02, atol=1e-4)
 
 
 def test_the_command_prints_what_went_wrong_and_ends_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
