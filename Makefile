@@ -113,9 +113,10 @@ check: .venv/.ready
 pictures: .venv/.ready .venv-estimator/.ready frontend browser
 	@UPDATE_PICTURES=1 .venv/bin/python -m pytest -q tests/e2e -k "picture or not_finite or guide"
 
+# `make bench BENCH='--minutes 3'` adds the trainings on the default schedule, the hook's needs both stacks;
+# `make bench BENCH='--only digest'` measures one group anew; BENCH=--quick sees whether all of it works.
 bench: .venv/.ready frontend
-	@.venv/bin/python -m benchmarks
-	@.venv/bin/python -m benchmarks.serving
+	@.venv/bin/python -m benchmarks $(BENCH)
 
 bench-ui: .venv/.ready frontend browser
 	@.venv/bin/python -m benchmarks.ui

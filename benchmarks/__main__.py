@@ -1,194 +1,145 @@
-"""Measures what logging costs, against bare training and Keras' own histograms, and writes docs/benchmarks.md.
+"""Measures what logging costs and keeps, and how long the server takes: `make bench`, or `python -m benchmarks`.
 
-Every figure is a ratio of medians of runs that alternate in this one process, with the spread of the single ratios.
+Each group is measured in a process of its own, and what it found is kept in build/benchmarks, so that one group can be
+measured anew. The table in docs/benchmarks.md is made of all of them.
 """
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
+import importlib
+import json
 import os
 import platform
-import statistics
-import tempfile
+import subprocess
+import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+from benchmarks.measuring import Options, Row
 
-import numpy as np
-import tensorflow as tf
-
-from tb_layerview import Keep, LayerReader, LayerViewCallback, Schedule, Select, __version__
-from tb_layerview.keras_probe import Batch, ProbePass
-from tb_layerview.log import Log
-
-ROUNDS = 7
-TABLE = Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md"
-RNG = np.random.default_rng(0)
-IMAGES = RNG.normal(size=(640, 28, 28, 1)).astype(np.float32)
-LABELS = RNG.integers(0, 10, 640)
-
-
-@dataclasses.dataclass(frozen=True)
-class Row:
-    """One line of the table.
-
-    Attributes:
-      what: What was measured.
-      against: What it was compared with.
-      result: The figure.
-      goal: What it is to reach.
-    """
-
-    what: str
-    against: str
-    result: str
-    goal: str
-
-
-def cnn() -> Any:
-    """Two 5 x 5 convolutions, dense 1024, dense 10: 3.3 million parameters."""
-    layers = tf.keras.layers
-    model = tf.keras.Sequential(
-        [
-            tf.keras.Input((28, 28, 1)),
-            layers.Conv2D(32, 5, padding="same", activation="relu", name="conv1"),
-            layers.MaxPooling2D(name="pool1"),
-            layers.Conv2D(64, 5, padding="same", activation="relu", name="conv2"),
-            layers.MaxPooling2D(name="pool2"),
-            layers.Flatten(name="flatten"),
-            layers.Dense(1024, activation="relu", name="hidden"),
-            layers.Dense(10, name="classes"),
-        ]
-    )
-    model.compile("adam", tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    return model
-
-
-def seconds(action: Callable[[], Any]) -> float:
-    """How long a call takes."""
-    began = time.perf_counter()
-    action()
-    return time.perf_counter() - began
-
-
-def ratio(one: Callable[[], Any], other: Callable[[], Any], rounds: int = ROUNDS) -> tuple[float, str]:
-    """The ratio of the medians of alternating runs, after one of each, and in words with its spread."""
-    one(), other()
-    pairs = [(seconds(one), seconds(other)) for _ in range(rounds)]
-    ones, others = zip(*pairs)
-    median = statistics.median(ones) / statistics.median(others)
-    singles = sorted(a / b for a, b in pairs)
-    low, high = singles[1], singles[-2]
-    return median, f"{median:.3g} ({low:.3g} to {high:.3g})"
-
-
-def logged_step(model: Any, select: Select, folder: str) -> Callable[[], None]:
-    """One logged step, from the probe's pass to the bytes on disk."""
-    batch = Batch(tf.constant(IMAGES[:32]), tf.constant(LABELS[:32]))
-    probe = ProbePass(model, batch, "", select, Keep())
-    log = Log(folder)
-    log.describe(probe.model)
-    step = iter(range(10**9))
-
-    def run() -> None:
-        fetched, scalars = probe.run(with_values=False)
-        log.write(next(step), probe.measurements(fetched), scalars=scalars)
-
-    return run
-
-
-def keras_histograms(model: Any, folder: str) -> Callable[[], None]:
-    """What Keras' TensorBoard callback does with histogram_freq=1 at the end of an epoch."""
-    callback = tf.keras.callbacks.TensorBoard(folder, histogram_freq=1, update_freq="epoch", write_graph=False)
-    callback.set_model(model)
-    callback.on_train_begin()
-    epoch = iter(range(10**9))
-
-    def run() -> None:
-        callback._log_weights(next(epoch))  # no public name for this part alone
-
-    return run
-
-
-def training(model: Any, callbacks: Callable[[], list[Any]], epochs: int = 1) -> Callable[[], None]:
-    """Some steps of training."""
-
-    def run() -> None:
-        model.fit(IMAGES, LABELS, batch_size=64, epochs=epochs, verbose=0, callbacks=callbacks())
-
-    return run
-
-
-def rows(folder: str) -> list[Row]:
-    """Measures everything."""
-    model = cnn()
-    model.fit(IMAGES[:64], LABELS[:64], verbose=0)
-    keras_cost = keras_histograms(model, f"{folder}/keras")
-    found = []
-    weights = logged_step(model, Select(kinds=("weight",)), f"{folder}/weights")
-    _, words = ratio(weights, keras_cost)
-    found.append(
-        Row("a logged step, weights, no values", "Keras `TensorBoard(histogram_freq=1)`, an epoch", words, "0.02")
-    )
-    everything = logged_step(model, Select(), f"{folder}/all")
-    _, words = ratio(everything, keras_cost)
-    found.append(Row("a logged step, weights, activations of 32 examples, gradients", "the same", words, "0.1"))
-
-    count = iter(range(10**6))
-
-    def logging(schedule: Any) -> Callable[[], list[Any]]:
-        return lambda: [LayerViewCallback(f"{folder}/run{next(count)}", schedule=schedule)]
-
-    # Within one `fit` the set-up is paid once; long epochs keep it small beside the steps.
-    _, words = ratio(training(model, logging(1), 6), training(model, list, 6), 5)
-    found.append(Row("training with every step logged, set-up included", "bare training", words, "2.0"))
-
-    quick = tf.keras.Sequential([tf.keras.Input((28, 28, 1)), tf.keras.layers.Flatten(), tf.keras.layers.Dense(10)])
-    quick.compile("adam", tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    callback = LayerViewCallback(f"{folder}/thousand", schedule=1)
-    quick.fit(IMAGES, LABELS, batch_size=64, epochs=100, verbose=0, callbacks=[callback])
-    steps = len(LayerReader(f"{folder}/thousand").run().steps)
-    found.append(
-        Row("steps that can be looked at, of 1,000 trained", "TensorBoard Histograms: 51", f"{steps - 1}", "1,000")
-    )
-
-    model.fit(
-        IMAGES,
-        LABELS,
-        batch_size=64,
-        epochs=40,
-        verbose=0,
-        callbacks=[LayerViewCallback(f"{folder}/default", schedule=Schedule(budget=1.0))],
-    )
-    size = sum(path.stat().st_size for path in Path(f"{folder}/default/layers").iterdir())
-    run = LayerReader(f"{folder}/default").run()
-    assert run.cost is not None
-    found.append(
-        Row(f"bytes of 400 steps, {len(run.steps)} of them logged", "the cap of 500 MB", f"{size / 1e6:.0f} MB", "-")
-    )
-    return found
+ROOT = Path(__file__).resolve().parent.parent
+TABLE = ROOT / "docs" / "benchmarks.md"
+FOUND = ROOT / "build" / "benchmarks"
+# Each group: the module, its function, and a heading.
+GROUPS = {
+    "digest": ("digests", "rows", "Digests"),
+    "step": ("logged_steps", "rows", "Logged steps"),
+    "every": ("trainings", "every_step", "Every step logged"),
+    "unlogged": ("trainings", "unlogged_step", "Steps that are not logged"),
+    "setup": ("set_up", "rows", "Set-up"),
+    "size": ("sizes", "rows", "Size"),
+    "serving": ("serving", "rows", "Server"),
+    "scale": ("scale", "rows", "Long runs at the server"),
+    "columns": ("columns", "rows", "Columns of a long run"),
+    "rules": ("rules", "rows", "Rules"),
+    "start": ("start_up", "rows", "Start of TensorBoard"),
+    "default": ("trainings", "default_schedule", "The default schedule, callback"),
+    "hook": ("trainings", "hook_on_default_schedule", "The default schedule, hook"),
+}
+LONG = ("default", "hook")  # only where --minutes is given
 
 
 def main() -> None:
-    """Measures, prints the table, and writes it to docs/benchmarks.md."""
-    with tempfile.TemporaryDirectory() as folder:
-        measured = rows(folder)
-    versions = f"tb_layerview {__version__}, TensorFlow {tf.__version__}, Python {platform.python_version()}"
+    arguments = _arguments()
+    if arguments.in_process:
+        _measure(arguments.only[0], _options(arguments), Path(arguments.in_process))
+        return
+    groups = arguments.only or [group for group in GROUPS if group not in LONG or arguments.minutes]
+    FOUND.mkdir(parents=True, exist_ok=True)
+    failed = []
+    for group in groups:
+        began = time.monotonic()
+        name = f"{group}.quick.json" if arguments.quick else f"{group}.json"
+        command = [sys.executable, "-m", "benchmarks", "--only", group, "--in-process", str(FOUND / name)]
+        command += ["--minutes", str(arguments.minutes), "--estimator-python", arguments.estimator_python]
+        if subprocess.run([*command, "--quick"] if arguments.quick else command, cwd=ROOT).returncode:
+            failed.append(group)
+            continue
+        for row in _read(FOUND / name):
+            print(f"{_line(row)}", flush=True)
+        print(f"({group}: {time.monotonic() - began:.0f} s)", flush=True)
+    if not arguments.quick:
+        TABLE.write_text(_document(), encoding="utf-8")
+        print(f"written: {TABLE.relative_to(ROOT)}")
+    if failed:
+        sys.exit(f"not measured, see above: {', '.join(failed)}")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--only", action="append", choices=list(GROUPS), help="measure this group; may be repeated")
+    parser.add_argument("--quick", action="store_true", help="one short round of each; writes no table")
+    parser.add_argument(
+        "--minutes", type=float, default=0, help=f"how long the trainings of {' and '.join(LONG)} last; 0: not at all"
+    )
+    parser.add_argument(
+        "--estimator-python",
+        default=str(ROOT / ".venv-estimator" / "bin" / "python"),
+        help="the Python that has tf.estimator",
+    )
+    parser.add_argument("--in-process", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if set(arguments.only or ()) & set(LONG) and not arguments.minutes:
+        parser.error(f"{' and '.join(LONG)} want --minutes, at least 3 for a figure that means something")
+    return arguments
+
+
+def _options(arguments: argparse.Namespace) -> Options:
+    return Options(arguments.quick, arguments.minutes, arguments.estimator_python)
+
+
+def _measure(group: str, options: Options, path: Path) -> None:
+    module, function, _ = GROUPS[group]
+    rows = getattr(importlib.import_module(f"benchmarks.{module}"), function)(options)
+    found = {"on": _machine(), "rows": [dataclasses.asdict(row) for row in rows]}
+    path.write_text(json.dumps(found, indent=1), encoding="utf-8")
+
+
+def _machine() -> str:
+    import tensorflow as tf
+    from tensorboard import version as tensorboard
+
+    from tb_layerview import __version__
+
+    return (
+        f"{os.cpu_count()} cores ({_processor()}), tb_layerview {__version__}, TensorFlow {tf.__version__}, "
+        f"TensorBoard {tensorboard.VERSION}, Python {platform.python_version()}"
+    )
+
+
+def _processor() -> str:
+    known = Path("/proc/cpuinfo")
+    lines = known.read_text().splitlines() if known.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def _read(path: Path) -> list[Row]:
+    return [Row(**row) for row in json.loads(path.read_text())["rows"]]
+
+
+def _line(row: Row) -> str:
+    reached = "" if row.is_reached is None else ", reached" if row.is_reached else ", **not reached**"
+    return f"| {row.what} | {row.against} | {row.measured} | {row.goal}{reached} |"
+
+
+def _document() -> str:
+    paths = {group: FOUND / f"{group}.json" for group in GROUPS if (FOUND / f"{group}.json").exists()}
+    machines = dict.fromkeys(json.loads(path.read_text())["on"] for path in paths.values())
     lines = [
         "# Benchmarks",
         "",
-        "Written by `make bench`. Ratios of medians of alternating runs, in brackets the spread without the outermost.",
-        f"The model has 3.3 million parameters; {os.cpu_count()} cores, {versions}.",
+        "Written by `make bench`. Ratios of medians of alternating runs, with both medians; in brackets the spread",
+        "without the outermost. Random images; a batch of 64 for the CNN, the probe has 32 examples.",
         "",
-        "| what | against | measured | to reach |",
-        "| --- | --- | --- | --- |",
-        *(f"| {row.what} | {row.against} | {row.result} | {row.goal} |" for row in measured),
+        *(f"Measured on {machine}." for machine in machines),
     ]
-    TABLE.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    print("\n".join(lines))
+    for group, path in paths.items():
+        lines += ["", f"## {GROUPS[group][2]}", "| what | against | measured | to reach |", "| --- | --- | --- | --- |"]
+        lines += [_line(row) for row in _read(path)]
+    return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":

@@ -25,8 +25,9 @@ from tb_layerview.values import Axis
 
 #: Tensors of up to so many elements are measured on the host.
 SMALL = 4096
-# Larger ones are taken in blocks of so many elements, which bounds what the float64 copies take.
-_BLOCK = 1 << 24
+# Larger ones are taken in blocks of so many elements. From some 32 MB on, the C library gives memory back to the system
+# each time, and has every page of the float64 copies made anew; far smaller ones pay for handing work to threads.
+_BLOCK = 1 << 20
 
 Fetches = dict[str, Any]
 
@@ -161,10 +162,8 @@ def _reduce_large(tap: Tap) -> dict[str, Any]:
     single = tap.tensor.dtype.base_dtype.name not in ("float64", "int32", "uint32", "int64", "uint64")
     values = tf.cast(tap.tensor, tf.float32 if single else tf.float64)
     with_units = tap.units and tap.tensor.shape.rank is not None and tap.tensor.shape.rank > 1
-    units = tap.tensor.shape[-1] if with_units else 1
-    if units is None:
-        units = tf.shape(values)[-1]
-    rows = tf.reshape(values, [-1, units])
+    # A slice of a vector is no copy; one of a matrix is none if its rows are 64 bytes or a multiple.
+    rows = tf.reshape(values, [-1, tf.shape(values)[-1]] if with_units else [-1])
     one_block = (tap.tensor.shape.num_elements() or _BLOCK + 1) <= _BLOCK
     fields: dict[str, Any] = dict(zip(_FIELDS, call(_digest_function(_Variant(single, with_units, one_block)), [rows])))
     if tap.sparse is not None:
@@ -210,9 +209,9 @@ class _Variant:
     """What a digest function is made for: each kind of tensor gets only the operations that it needs.
 
     Attributes:
-      single: The matrix is float32, else float64.
+      single: The elements are float32, else float64.
       with_units: Statistics per unit are wanted.
-      one_block: The matrix is small enough to be taken at once.
+      one_block: They are few enough to be taken at once.
     """
 
     single: bool
@@ -224,39 +223,34 @@ _functions: dict[_Variant, Any] = {}
 
 
 def _digest_function(variant: _Variant) -> Any:
-    """The function that digests a matrix [rows, units]."""
+    """The function that digests a matrix [rows, units], or a vector if no units are wanted."""
     if variant not in _functions:
         dtype = tf.float32 if variant.single else tf.float64
 
         @tf.function(
-            input_signature=[tf.TensorSpec([None, None], dtype)],
+            input_signature=[tf.TensorSpec([None, None] if variant.with_units else [None], dtype)],
             autograph=False,
             experimental_attributes={"_noinline": True},
         )
         def digest(rows: tf.Tensor) -> tuple[tf.Tensor, ...]:
-            # A sum that overflows takes the longer way too, which does no harm.
-            fields: tuple[tf.Tensor, ...] = tf.cond(
-                tf.math.is_finite(tf.reduce_sum(rows)),
-                lambda: _digest(rows, variant, all_finite=True),
-                lambda: _digest(rows, variant, all_finite=False),
-            )
-            return fields
+            return _digest(rows, variant)
 
         with tf.init_scope():
             _functions[variant] = digest.get_concrete_function()
     return _functions[variant]
 
 
-def _digest(rows: tf.Tensor, variant: _Variant, all_finite: bool) -> tuple[tf.Tensor, ...]:
-    total, units = tf.shape(rows)[0], tf.shape(rows)[1]
+def _digest(rows: tf.Tensor, variant: _Variant) -> tuple[tf.Tensor, ...]:
+    total = tf.shape(rows)[0]
+    units = tf.shape(rows)[1:]  # none if none are wanted
     if variant.one_block:
-        part, counts, codes, unit_sums, unit_peak = _digest_block(rows, variant, all_finite)
+        part, counts, codes, unit_sums, unit_peak = _digest_block(rows, variant)
     else:
         step = _rows_of_block(rows)
         inf = tf.constant(np.inf, tf.float64)
 
         def body(start: tf.Tensor, part: tf.Tensor, *sums: tf.Tensor) -> tuple[tf.Tensor, ...]:
-            more, *added, peak = _digest_block(rows[start : start + step], variant, all_finite)
+            more, *added, peak = _digest_block(rows[start : start + step], variant)
             low, high = tf.minimum(part[1], more[1]), tf.maximum(part[2], more[2])
             joined = tf.stack([part[0] + more[0], low, high, part[3] + more[3], part[4] + more[4]])
             return (start + step, joined, *(old + new for old, new in zip(sums, added)), tf.maximum(sums[-1], peak))
@@ -269,8 +263,8 @@ def _digest(rows: tf.Tensor, variant: _Variant, all_finite: bool) -> tuple[tf.Te
                 tf.stack([0.0, inf, -inf, 0.0, 0.0]),
                 tf.zeros([5], tf.int32),
                 tf.zeros([histogram.CODES if variant.single else 0], tf.int32),
-                tf.zeros([4, units if variant.with_units else 0], tf.float64),
-                tf.zeros([units if variant.with_units else 0], rows.dtype),
+                tf.zeros(tf.concat([[4], units], 0) if variant.with_units else [4, 0], tf.float64),
+                tf.zeros(units if variant.with_units else [0], rows.dtype),
             ),
             parallel_iterations=1,
         )
@@ -285,63 +279,91 @@ def _digest(rows: tf.Tensor, variant: _Variant, all_finite: bool) -> tuple[tf.Te
         center = tf.cast(tf.cast(center, tf.float32), tf.float64)
         again = tf.cond(
             is_centred,
-            lambda: _look_again(rows, center, shift, variant, all_finite),
+            lambda: _look_again(rows, center, shift, variant),
             lambda: (codes, first, second),
         )
     else:
         largest = tf.maximum(tf.abs(low - center), tf.abs(high - center))
         exponent = tf.cast(tf.floor(tf.math.log(tf.maximum(largest, 1e-300)) / np.log(2.0)), tf.int32) + 1
         shift = tf.where((tf.abs(exponent) > 64) & (largest > 0), exponent, 0)
-        again = _look_again(rows, center, shift, variant, all_finite)
+        again = _look_again(rows, center, shift, variant)
     codes, first, second = again
-    counts = tf.concat([counts, [total * units]], axis=0)
+    counts = tf.concat([counts, [tf.size(rows)]], axis=0)
     return counts, tf.stack([low, high, first, second]), codes, center, shift, unit_sums, unit_peak
 
 
 _HALF = histogram.CODES // 2  # the code of -0, and of negative subnormals below 2**-130
-_NEGATIVE_END = histogram.CODES - 16  # the first code of -inf and NaN
+_END = _HALF - 16  # of a sign's finite codes; then come infinity and NaN
 
 
-def _digest_block(raw: tf.Tensor, variant: _Variant, all_finite: bool) -> tuple[tf.Tensor, ...]:
-    """What one block adds: float64 [5] of count, min, max, sum and sum of squares, and four sums."""
-    codes = _code_counts(raw) if variant.single else tf.zeros([0], tf.int32)
+def _digest_block(raw: tf.Tensor, variant: _Variant) -> tuple[tf.Tensor, ...]:
+    """What one block adds: float64 [5] of count, min, max, sum and sum of squares, and four sums.
+
+    The codes are counted first: they tell what need not be looked for.
+    """
+    zero_like = tf.zeros([], raw.dtype)
+    if variant.single:
+        codes = _code_counts(raw)
+        # Each sign's: zeros, finite ones, others.
+        positive, negative = (
+            [tf.reduce_sum(part) for part in tf.split(codes[half : half + _HALF], [1, _END - 1, 16])]
+            for half in (0, _HALF)
+        )
+        all_finite = tf.equal(positive[2] + negative[2], 0)
+        signs = tf.stack([positive[0] + negative[0], negative[1]])
+    else:
+        codes = tf.zeros([0], tf.int32)
+        # A sum that overflows takes the longer way too, which does no harm.
+        all_finite = tf.math.is_finite(tf.reduce_sum(raw))
+        is_negative = tf.math.is_finite(raw) & tf.less(raw, zero_like)
+        signs = tf.stack([_count(tf.equal(raw, zero_like)), _count(is_negative)])
+    part, not_finite, unit_sums, unit_peak = tf.cond(
+        all_finite, lambda: _moments(raw, signs[0], variant, True), lambda: _moments(raw, signs[0], variant, False)
+    )
+    return part, tf.concat([not_finite, signs], axis=0), codes, unit_sums, unit_peak
+
+
+def _moments(raw: tf.Tensor, zeros: tf.Tensor, variant: _Variant, all_finite: bool) -> tuple[tf.Tensor, ...]:
+    """What the finite elements of one block add, and how many are NaN, +inf and -inf: int32 [3]."""
+    inf = tf.constant(np.inf, raw.dtype)
     if all_finite:
-        block, n = raw, tf.cast(tf.size(raw), tf.float64)
-        not_finite = tf.zeros([3], tf.int32)
-        low, high = tf.reduce_min(raw), tf.reduce_max(raw)
+        block = least = most = raw
+        n, not_finite = tf.cast(tf.size(raw), tf.float64), tf.zeros([3], tf.int32)
     else:
         finite = tf.math.is_finite(raw)
-        block, n = tf.where(finite, raw, tf.zeros_like(raw)), tf.cast(_count(finite), tf.float64)
-        inf = tf.constant(np.inf, raw.dtype)
+        block, least, most = (tf.where(finite, raw, other) for other in (tf.zeros_like(inf), inf, -inf))
+        n = tf.cast(_count(finite), tf.float64)
         not_finite = tf.stack([_count(tf.math.is_nan(raw)), _count(tf.equal(raw, inf)), _count(tf.equal(raw, -inf))])
-        low = tf.reduce_min(tf.where(finite, raw, tf.fill(tf.shape(raw), inf)))
-        high = tf.reduce_max(tf.where(finite, raw, tf.fill(tf.shape(raw), -inf)))
     wide = tf.cast(block, tf.float64)
     if variant.with_units:
-        is_zero = tf.equal(raw, tf.zeros([], raw.dtype))
-        unit_count = tf.fill(tf.shape(raw)[1:], tf.cast(tf.shape(raw)[0], tf.float64))
+        low, high = tf.reduce_min(least, 0), tf.reduce_max(most, 0)
+        unit_peak = tf.maximum(tf.abs(low), tf.abs(high))
+        unit_count = tf.fill(tf.shape(raw)[1:], n / tf.cast(tf.shape(raw)[1], tf.float64))
         if not all_finite:
             unit_count = _sum_per_unit(tf.cast(finite, tf.float64))
         sums, squares = _sum_per_unit(wide), _sum_per_unit(tf.square(wide))
-        # float32 counts exactly up to 2**24, which is the size of a block.
-        unit_zero = tf.cast(_sum_per_unit(tf.cast(is_zero, tf.float32)), tf.float64)
-        unit_sums = tf.stack([unit_count, sums, squares, unit_zero])
-        unit_peak = tf.reduce_max(tf.abs(block), 0)
+        unit_sums = tf.stack([unit_count, sums, squares, _zeros_per_unit(raw, zeros)])
         total, total_squares = tf.reduce_sum(sums), tf.reduce_sum(squares)
     else:
+        low, high = least, most
         unit_sums, unit_peak = tf.zeros([4, 0], tf.float64), tf.zeros([0], raw.dtype)
         total, total_squares = tf.reduce_sum(wide), 2 * tf.nn.l2_loss(wide)
-    if variant.single:
-        zero, negative = codes[0] + codes[_HALF], tf.reduce_sum(codes[_HALF + 1 : _NEGATIVE_END])
-    else:
-        zero, negative = _count(tf.equal(raw, tf.zeros([], raw.dtype))), _count(tf.less(block, tf.zeros([], raw.dtype)))
-    part = tf.stack([n, tf.cast(low, tf.float64), tf.cast(high, tf.float64), total, total_squares])
-    return part, tf.concat([not_finite, [zero, negative]], axis=0), codes, unit_sums, unit_peak
+    ends = [tf.cast(end, tf.float64) for end in (tf.reduce_min(low), tf.reduce_max(high))]
+    return tf.stack([n, *ends, total, total_squares]), not_finite, unit_sums, unit_peak
 
 
-def _look_again(
-    rows: tf.Tensor, center: tf.Tensor, shift: tf.Tensor, variant: _Variant, all_finite: bool
-) -> tuple[tf.Tensor, ...]:
+def _zeros_per_unit(raw: tf.Tensor, zeros: tf.Tensor) -> tf.Tensor:
+    """How many elements of each unit are zero, float64, where it is known how many are in all: most often none."""
+
+    def count() -> tf.Tensor:
+        # float32 counts exactly up to 2**24, which is the size of a block.
+        is_zero = tf.equal(raw, tf.zeros([], raw.dtype))
+        return tf.cast(tf.raw_ops.BiasAddGrad(out_backprop=tf.cast(is_zero, tf.float32)), tf.float64)
+
+    return tf.cond(zeros > 0, count, lambda: tf.zeros(tf.shape(raw)[1:], tf.float64))
+
+
+def _look_again(rows: tf.Tensor, center: tf.Tensor, shift: tf.Tensor, variant: _Variant) -> tuple[tf.Tensor, ...]:
     """Code counts of (rows - center) / 2**shift, and sum and sum of squares of rows - center in float64."""
     by = tf.cast(center, rows.dtype)
     half = shift // 2  # 2**-shift alone may be out of range
@@ -351,8 +373,7 @@ def _look_again(
 
     def look(block: tf.Tensor) -> tuple[tf.Tensor, ...]:
         distance = block - by
-        finite = distance if all_finite else tf.where(tf.math.is_finite(block), distance, tf.zeros_like(distance))
-        wide = tf.cast(finite, tf.float64)
+        wide = tf.cast(tf.where(tf.math.is_finite(block), distance, tf.zeros_like(distance)), tf.float64)
         if not variant.single:
             distance = tf.cast(distance * factors[0] * factors[1], tf.float32)
         return _code_counts(distance), tf.reduce_sum(wide), 2 * tf.nn.l2_loss(wide)
@@ -374,21 +395,19 @@ def _look_again(
 
 
 def _rows_of_block(rows: tf.Tensor) -> tf.Tensor:
-    return tf.maximum(1, _BLOCK // tf.maximum(tf.shape(rows)[1], 1))
+    return tf.maximum(1, _BLOCK // tf.maximum(tf.reduce_prod(tf.shape(rows)[1:]), 1))
 
 
 def _code_counts(block: tf.Tensor) -> tf.Tensor:
     """int32 [histogram.CODES]: how many elements of a float32 tensor have each code."""
     bits = tf.bitcast(tf.reshape(block, [-1]), tf.uint32)
     codes = tf.bitcast(tf.bitwise.right_shift(bits, tf.constant(histogram.CODE_SHIFT, tf.uint32)), tf.int32)
-    return tf.raw_ops.DenseBincount(
-        input=codes, size=histogram.CODES, weights=tf.constant([], tf.int32), binary_output=False
-    )
+    return tf.raw_ops.Bincount(arr=codes, size=histogram.CODES, weights=tf.constant([], tf.int32))
 
 
 def _sum_per_unit(rows: tf.Tensor) -> tf.Tensor:
-    """Sums over all axes but the last: the op for gradients of biases takes a quarter of `reduce_sum`'s time."""
-    return tf.raw_ops.BiasAddGrad(out_backprop=rows)
+    """Sums over all axes but the last of a float64 matrix: a product takes two thirds of `BiasAddGrad`'s time."""
+    return tf.linalg.matmul(tf.ones([1, tf.shape(rows)[0]], tf.float64), rows)[0]
 
 
 def _count(mask: tf.Tensor) -> tf.Tensor:

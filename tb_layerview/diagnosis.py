@@ -41,7 +41,7 @@ class Finding:
       measured: The numbers behind it at `first`, by name.
       words: What was found, in a sentence.
       follows: The index of the finding that explains this one, or None.
-      replay: The replay that shows it, or None where the training's own log does.
+      replay: The replay that shows it (at step `replay.step`), or None where the training's own log alone does.
     """
 
     rule: str
@@ -172,8 +172,9 @@ def _first_non_finite(evidence: Evidence, findings: Sequence[Finding]) -> Findin
         return dataclasses.replace(
             weights[0],
             tensor=None if len(broken) == logged > 1 else weights[0].tensor,
-            words=f"the weights of {len(broken)} of {logged} layers are not finite: the training step broke "
-            "them, on a batch that is not the probe, and which layer did it first cannot be seen from here",
+            words=f"the weights of {len(broken)} of {logged} layers are not finite: the training step broke them"
+            f"{', on a batch that is not the probe' * (evidence.probe is not None)}, and which layer did it first "
+            "cannot be seen from here",
         )
     return at_first[0]
 

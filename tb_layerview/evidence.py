@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar, cast
@@ -11,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tb_layerview.logged import LoggedTensor
-from tb_layerview.model import KINDS, Kind, Layer
+from tb_layerview.model import KINDS, Kind, Layer, Probe
 from tb_layerview.run import Run
 
 Floats = npt.NDArray[np.float64]
@@ -19,6 +20,7 @@ Mask = npt.NDArray[np.bool_]
 
 #: So many logged steps are the start of a training.
 START = 10
+_APART = 17 / 16
 
 _T = TypeVar("_T")
 
@@ -36,6 +38,63 @@ def _once(method: Callable[..., _T]) -> Callable[..., _T]:
     return known
 
 
+@dataclasses.dataclass(frozen=True)
+class History:
+    """A statistic that is not measured at every logged step, from the first one on.
+
+    Attributes:
+      steps: int64 [measured]: at which steps any tensor has it, of many those that lie a sixteenth apart.
+      values: float64 [tensors, measured].
+    """
+
+    steps: npt.NDArray[np.int64]
+    values: Floats
+
+    @classmethod
+    def of(cls, tensors: int) -> History:
+        """An empty one."""
+        return cls(np.zeros(0, np.int64), np.zeros((tensors, 0)))
+
+    def and_then(self, steps: npt.NDArray[np.int64], values: Floats) -> History:
+        """With later steps, int64 [steps], and the statistic there, float64 [tensors, steps]."""
+        chosen: list[int] = []
+        taken = self.steps.tolist()
+        for i in np.flatnonzero(~np.isnan(values).all(axis=0)).tolist():
+            if not taken or steps[i] - taken[0] > (taken[-1] - taken[0]) * _APART:
+                taken.append(int(steps[i]))
+                chosen.append(i)
+        if not chosen:
+            return self
+        return History(np.append(self.steps, steps[chosen]), np.column_stack([self.values, values[:, chosen]]))
+
+    def at_half(self) -> Floats:
+        """For each column the latest of half as many steps or fewer; both are counted from the first."""
+        since = self.since_first
+        return np.asarray(self.values[:, np.searchsorted(since, since // 2, side="right") - 1])
+
+    @property
+    def since_first(self) -> npt.NDArray[np.int64]:
+        """How many training steps each comes after the first, int64 [measured]."""
+        return self.steps - self.steps[:1]
+
+
+@dataclasses.dataclass(frozen=True)
+class Past:
+    """What the steps before those that are looked at leave behind.
+
+    Attributes:
+      count: How many logged steps they are.
+      largest: Gives the largest of a statistic at those, by its name, float64 [tensors], NaN where there is none.
+      start: The largest rms at the first `START` logged steps, whether they are looked at or not, float64 [tensors].
+      history: Gives a statistic that is not measured at every step, by its name.
+    """
+
+    count: int
+    largest: Callable[[str], Floats]
+    start: Floats
+    history: Callable[[str], History]
+
+
 class Evidence:
     """Statistics over steps.
 
@@ -45,9 +104,9 @@ class Evidence:
       steps: int64 [steps], ascending: what their columns are.
       scalars: Loss and metrics by name, for each step.
       place: int64 [tensors]: the index of each tensor's layer in `layers`.
-      steps_before: How many logged steps came before these.
       weights_come_after: Whether the weights of a step are those that it made, as a hook logs them, and its activations
         come from those of the step before. A probe's come from the weights that are logged with them.
+      probe: What activations and gradients are of; None where they are of the batch that was run.
     """
 
     def __init__(
@@ -57,6 +116,7 @@ class Evidence:
         steps: npt.NDArray[np.int64],
         statistic: Callable[[str], Floats],
         scalars: Sequence[Mapping[str, float]],
+        probe: Probe | None = None,
     ) -> None:
         """Takes what was logged.
 
@@ -66,23 +126,24 @@ class Evidence:
           steps: int64 [steps], ascending.
           statistic: Gives a statistic by its name, float64 [tensors, steps], NaN where a tensor has none.
           scalars: Loss and metrics by name, for each step.
+          probe: What activations and gradients are of; None where they are of the batch that was run.
         """
         self.layers, self.tensors, self.steps = tuple(layers), tuple(tensors), steps
-        self.scalars = scalars
+        self.scalars, self.probe = scalars, probe
         by_path = {layer.path: i for i, layer in enumerate(self.layers)}
         self.place = np.array([by_path[tensor.layer] for tensor in self.tensors], np.int64)
         self._statistic = functools.cache(statistic)
         self._largest_before = functools.cache(self._find_largest_before)
+        self._history = functools.cache(self._find_history)
         self._known: dict[tuple[Any, ...], Any] = {}  # of the tensors, whatever the steps
-        self.steps_before = 0
         self.weights_come_after = False
-        self._earlier: Mapping[str, Floats] = {}
+        self._past: Past | None = None
         self._start: Floats | None = None
 
     @classmethod
     def of(cls, run: Run) -> Evidence:
         """Of all that a run has logged."""
-        evidence = cls(run.layers, run.tensors, run.steps, run.statistics, run.scalars_by_step)
+        evidence = cls(run.layers, run.tensors, run.steps, run.statistics, run.scalars_by_step, run.model.probe)
         evidence.weights_come_after = run.model.logs_batches
         return evidence
 
@@ -91,9 +152,7 @@ class Evidence:
         steps: npt.NDArray[np.int64],
         statistic: Callable[[str], Floats],
         scalars: Sequence[Mapping[str, float]],
-        steps_before: int,
-        earlier: Mapping[str, Floats],
-        start: Floats,
+        past: Past,
     ) -> Evidence:
         """Of the same tensors at other steps; what is known of their connections is not worked out anew.
 
@@ -101,29 +160,43 @@ class Evidence:
           steps: int64 [steps], ascending.
           statistic: Gives a statistic by its name, float64 [tensors, steps].
           scalars: Loss and metrics by name, for each step.
-          steps_before: How many logged steps came before these.
-          earlier: The largest of some statistics at those, float64 [tensors], NaN where there is none.
-          start: What `largest_at_start` gives.
+          past: What came before these.
         """
         other = copy.copy(self)
         other.steps, other.scalars, other._statistic = steps, scalars, functools.cache(statistic)
         other._largest_before = functools.cache(other._find_largest_before)
-        other.steps_before, other._earlier, other._start = steps_before, earlier, start
+        other._history = functools.cache(other._find_history)
+        other._past, other._start = past, past.start
         return other
 
     def windows(self, length: int, positions: Sequence[int]) -> Iterator[Evidence]:
         """The last `length` steps up to each of these, as they were known then: fewer where fewer had been logged."""
-        largest = self.largest_before("rms")
         for position in positions:
             some = slice(max(0, position + 1 - length), position + 1)
+            is_whole = self._past is not None or some.stop > START
+            start = self.largest_at_start if is_whole else self._largest_at_start(some.stop)
+            past = Past(
+                self.steps_before + some.start,
+                lambda name, some=some: self.largest_before(name)[:, some.start],  # type: ignore[misc]
+                start,
+                lambda name, some=some: self._history_before(name, some.start),  # type: ignore[misc]
+            )
             yield self.at(
                 self.steps[some],
                 lambda name, some=some: self.statistic(name)[:, some],  # type: ignore[misc]
                 self.scalars[some],
-                self.steps_before + some.start,
-                {"rms": largest[:, some.start]},
-                self.largest_at_start,
+                past,
             )
+
+    @property
+    def steps_before(self) -> int:
+        """How many logged steps came before these."""
+        return self._past.count if self._past else 0
+
+    @property
+    def of_what(self) -> str:
+        """What activations and gradients are of, for a sentence."""
+        return "on this batch" if self.probe is None else "on the probe"
 
     def largest_before(self, name: str) -> Floats:
         """The largest of a statistic at all logged steps before each, float64 [tensors, steps]; NaN if none has it."""
@@ -131,15 +204,31 @@ class Evidence:
 
     def _find_largest_before(self, name: str) -> Floats:
         values = self.statistic(name)
-        earlier = self._earlier.get(name, np.full(len(values), np.nan))
+        earlier = self._past.largest(name) if self._past else np.full(len(values), np.nan)
         return np.fmax.accumulate(np.column_stack([earlier, values])[:, :-1], axis=1)
 
     @property
     def largest_at_start(self) -> Floats:
         """The largest rms at the first `START` logged steps, float64 [tensors]; NaN if there is none."""
         if self._start is None:
-            self._start = np.fmax.reduce(self.statistic("rms")[:, :START], axis=1)
+            self._start = self._largest_at_start(START)
         return self._start
+
+    def _largest_at_start(self, steps: int) -> Floats:
+        return np.asarray(np.fmax.reduce(self.statistic("rms")[:, :steps], axis=1))
+
+    def history(self, name: str) -> History:
+        """A statistic that is not measured at every step, up to the last of these steps."""
+        return self._history(name)
+
+    def _find_history(self, name: str) -> History:
+        before = self._past.history(name) if self._past else History.of(len(self.tensors))
+        return before.and_then(self.steps, self.statistic(name))
+
+    def _history_before(self, name: str, position: int) -> History:
+        whole = self.history(name)
+        count = int(np.searchsorted(whole.steps, self.steps[position]))
+        return History(whole.steps[:count], whole.values[:, :count])
 
     @property
     def is_past_start(self) -> Mask:
@@ -218,6 +307,17 @@ class Evidence:
     def taken_by(self, layer: int) -> npt.NDArray[np.int64]:
         """The activations of the layers that take a layer's, as indices of tensors."""
         return self._activations([i for i, other in enumerate(self.layers) if layer in other.inputs])
+
+    @_once
+    def computed_from(self, layer: int) -> npt.NDArray[np.int64]:
+        """The activations of all layers that a layer is computed from, as indices of tensors."""
+        pending, seen = list(self.layers[layer].inputs), set[int]()
+        while pending:
+            before = pending.pop()
+            if before not in seen:
+                seen.add(before)
+                pending.extend(self.layers[before].inputs)
+        return self._activations(sorted(seen - {layer}))
 
     def _activations(self, layers: Sequence[int]) -> npt.NDArray[np.int64]:
         found = [self.activations_of[i] for i in layers]

@@ -1,11 +1,14 @@
-"""The probe: one forward and backward pass of a Keras model that the training does not notice."""
+"""The probe: one forward and backward pass of a Keras model that the training does not notice.
+
+The pass finds what there is to log. Where that is weights alone, it is not run: they are only read.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,8 +17,9 @@ import tensorflow as tf
 from tb_layerview import cluster, device_digest
 from tb_layerview.device_digest import Tap
 from tb_layerview.digest import Measurement
-from tb_layerview.keras_state import unchanged_by_tracing, written_variables
-from tb_layerview.keras_taps import Pass, find_taps, is_number
+from tb_layerview.keras_modes import InferencePass, Output
+from tb_layerview.keras_state import put_back_after, unchanged_by_tracing, written_variables
+from tb_layerview.keras_taps import Pass, Weight, find_taps, is_number
 from tb_layerview.keras_trace import recording
 from tb_layerview.keras_updates import Update
 from tb_layerview.keras_versions import keras_of
@@ -23,6 +27,9 @@ from tb_layerview.model import Model, Probe
 from tb_layerview.options import Keep, Select
 from tb_layerview.session import NotSupported, in_words
 from tb_layerview.version import __version__
+
+# By how much the loss scale is made smaller where gradients overflow.
+_SMALLER = 16.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +87,14 @@ class ProbePass:
     updates: dict[int, Update]
 
     def __init__(
-        self, model: Any, batch: Batch, source: str, select: Select, keep: Keep, training: bool = True
+        self,
+        model: Any,
+        batch: Batch,
+        source: str,
+        select: Select,
+        keep: Keep,
+        training: bool = True,
+        both_modes: bool = True,
     ) -> None:
         """Traces the pass.
 
@@ -91,6 +105,7 @@ class ProbePass:
           select: Which layers and kinds to log.
           keep: How much to keep of each tensor.
           training: Whether the model runs in training mode; without, there are no gradients and no updates.
+          both_modes: Whether to run it in inference mode too, where its layers differ.
 
         Raises:
           NotSupported: The pass would wait for other processes, which do not run it.
@@ -99,12 +114,19 @@ class ProbePass:
         self._model, self._batch, self._training = model, batch, training
         self._select, self._keep = select, keep
         self._taps: dict[int, Tap] = {}
+        self._weights: dict[int, Weight] = {}
         self._notes: list[str] = []
+        self._outputs: dict[int, Output] = {}
+        self._inference: InferencePass | None = None
         with unchanged_by_tracing(model):
-            self._function = tf.function(_with_autograph(self._in_strategy)).get_concrete_function(*self._arguments())
+            self._function = self._traced(self._pass)
+            if self._taps.keys() == self._weights.keys():
+                self._function = self._traced(self._read)
             # Held from here on: a generator that Keras made for unseeded random numbers is forgotten with the tracing.
             self._variables = tuple(self._function.graph.variables)
         self._refuse_to_wait()
+        if training and both_modes and self._outputs:
+            self._trace_inference()
         keras = getattr(keras_of(model), "__version__", "unknown")
         self.model = dataclasses.replace(
             self.model,
@@ -128,27 +150,48 @@ class ProbePass:
         """Runs the pass; every variable is afterwards as it was before.
 
         Args:
-          with_values: Whether values are wanted too.
+          with_values: Whether values are wanted too, and, where it differs, what the model does in inference mode.
 
         Returns:
-          What to give to `measurements`, and the loss on the probe by the name `probe_loss` if there is one.
+          What to give to `measurements`, and the loss on the probe by the name `probe_loss` if there is one and
+          more than weights is logged.
         """
-        before = [(variable, variable.read()) for variable in self._written]
-        try:
-            fetched = self._function(*self._arguments())
-        finally:
-            for variable, value in before:
-                variable.assign(value)
+        fetched = self._run_finite()
         loss = fetched.pop("loss", None)
         arrays = tf.nest.map_structure(lambda tensor: tensor.numpy(), device_digest.wanted(fetched, with_values))
+        if with_values and self._inference is not None:
+            arrays["inference"] = self._inference.run()
         return arrays, {} if loss is None else {"probe_loss": float(loss)}
+
+    def _run_finite(self) -> device_digest.Fetches:
+        """Runs the pass under a loss scale with which the gradients are finite, if there is any.
+
+        The optimizer's may be too large: then it skips the step and tries a smaller one. The gradients of the loss
+        itself are the same under any.
+        """
+        *given, scale = self._arguments()
+        while True:
+            with put_back_after(self._written):
+                fetched: device_digest.Fetches = self._function(*given, scale)
+            is_finite = fetched.pop("is_finite", None)
+            if scale is None or is_finite is None or bool(is_finite) or not float(scale) > 1:
+                return fetched
+            scale = tf.maximum(scale / _SMALLER, 1.0)
 
     def measurements(self, fetched: Mapping[str, Any]) -> dict[int, Measurement]:
         """Makes measurements, by index in `model.tensors`, of what `run` returned. Needs no device."""
-        return device_digest.measurements(self._taps, fetched)
+        measured = device_digest.measurements(self._taps, fetched)
+        if self._inference is not None and "inference" in fetched:
+            return self._inference.with_shift(measured, fetched["inference"])
+        return measured
 
-    def _arguments(self) -> tuple[Any, Any, Any]:
-        return self._batch.x, self._batch.y, self._batch.sample_weight
+    def _arguments(self) -> tuple[Any, ...]:
+        scale = _loss_scale(getattr(self._model, "optimizer", None)) if self._training else None
+        return self._batch.x, self._batch.y, self._batch.sample_weight, scale
+
+    @property
+    def _has_modes(self) -> bool:
+        return bool(getattr(self._model, "_call_has_training_arg", True))
 
     @property
     def _strategy(self) -> Any:
@@ -163,30 +206,51 @@ class ProbePass:
                     "BatchNormalization does, and the chief alone would wait for ever"
                 )
 
-    def _in_strategy(self, x: Any, y: Any, sample_weight: Any) -> device_digest.Fetches:
-        """The pass within the model's distribution strategy: each replica gets the probe, the first one is logged."""
-        strategy = self._strategy
-        if strategy.num_replicas_in_sync == 1:
-            return self._pass(x, y, sample_weight)
-        # Outside of it, Keras 2 cannot update its metrics, and losses are those of one replica of several.
-        results = strategy.run(_with_autograph(self._pass), (x, y, sample_weight))
-        first: device_digest.Fetches = tf.nest.map_structure(
-            lambda result: strategy.experimental_local_results(result)[0], results
-        )
-        return first
+    def _trace_inference(self) -> None:
+        try:
+            inference = InferencePass(self._model, self._batch.x, self._outputs, self._in_strategy)
+        except Exception as error:  # noqa: BLE001  # whatever a user's model raises; the rest is logged all the same
+            self._notes.append(f"the model cannot be run in inference mode ({in_words(error)}): shift is left out")
+            return
+        self._inference = inference if inference.is_needed else None
 
-    def _pass(self, x: Any, y: Any, sample_weight: Any) -> device_digest.Fetches:
+    def _traced(self, function: Callable[..., device_digest.Fetches]) -> Any:
+        """A function of the probe, traced in the model's strategy."""
+        return tf.function(self._in_strategy(function)).get_concrete_function(*self._arguments())
+
+    def _read(self, *_: Any) -> device_digest.Fetches:
+        """The weights alone."""
+        return device_digest.reduce(
+            {i: dataclasses.replace(self._taps[i], tensor=weight.read()) for i, weight in self._weights.items()}
+        )
+
+    def _in_strategy(self, one: Callable[..., device_digest.Fetches]) -> Callable[..., device_digest.Fetches]:
+        """A pass within the model's distribution strategy: each replica gets the probe, the first one is logged."""
+        strategy = self._strategy
+
+        def all_replicas(*args: Any) -> device_digest.Fetches:
+            # Outside of it, Keras 2 cannot update its metrics, and losses are those of one replica of several.
+            results = strategy.run(_with_autograph(one), args)
+            first: device_digest.Fetches = tf.nest.map_structure(
+                lambda result: strategy.experimental_local_results(result)[0], results
+            )
+            return first
+
+        converted: Callable[..., device_digest.Fetches] = _with_autograph(
+            one if strategy.num_replicas_in_sync == 1 else all_replicas
+        )
+        return converted
+
+    def _pass(self, x: Any, y: Any, sample_weight: Any, scale: Any) -> device_digest.Fetches:
         model = self._model
         trainable = [_tf_variable(v) for v in model.trainable_variables]
         # Before anything runs: the pass itself writes some of them, as moving statistics and spectral norms.
         weights = {id(v): tf.identity(tf.convert_to_tensor(v)) for v in model.weights if is_number(v)}
         with tf.GradientTape() as tape:
             with recording(model) as calls:
-                takes_training = getattr(model, "_call_has_training_arg", True)
-                predictions = model(x, training=self._training) if takes_training else model(x)
+                predictions = model(x, training=self._training) if self._has_modes else model(x)
             loss = self._loss(x, y, predictions, sample_weight) if self._training else None
-            scale = None if loss is None else _loss_scale(model.optimizer)
-            scaled = loss if scale is None else tf.cast(loss, tf.float32) * scale
+            scaled = loss if loss is None or scale is None else tf.cast(loss, tf.float32) * scale
         gradients: dict[int, Any] | None = None
         if loss is not None:
             gradients = {}
@@ -197,9 +261,13 @@ class ProbePass:
         of_pass = Pass(model, x, calls, weights, gradients, trained if self._training else {})
         taps = find_taps(of_pass, self._select, self._keep)
         self.model, self.layers, self._taps, self.updates = taps.model, taps.layers, taps.taps, taps.updates
+        self._outputs = {i: output for i, output in taps.outputs.items() if self._has_modes and taps.taps[i].units}
+        self._weights = taps.weights
         fetches = device_digest.reduce(self._taps)
         if loss is not None:
             fetches["loss"] = tf.cast(loss, tf.float32)
+        if gradients and scale is not None:
+            fetches["is_finite"] = _all_finite(gradients.values())
         return fetches
 
     def _loss(self, x: Any, y: Any, predictions: Any, sample_weight: Any) -> tf.Tensor | None:
@@ -232,14 +300,20 @@ def _tf_variable(variable: Any) -> tf.Variable:
     return variable if isinstance(variable, tf.Variable) else variable.value
 
 
+def _all_finite(gradients: Iterable[Any]) -> tf.Tensor:
+    values = [g.values if isinstance(g, tf.IndexedSlices) else g for g in gradients if g is not None]
+    return tf.reduce_all([tf.reduce_all(tf.math.is_finite(value)) for value in values])
+
+
 def _loss_scale(optimizer: Any) -> Any:
-    """What the optimizer multiplies the loss by, so that float16 gradients do not vanish; None if it does not."""
+    """What the optimizer multiplies the loss by now, so that float16 gradients do not vanish; None if it does not."""
     if hasattr(optimizer, "get_scaled_loss"):  # Keras 2
         return tf.cast(optimizer.loss_scale, tf.float32)
     if not hasattr(optimizer, "scale_loss"):
         return None
     scale = optimizer.scale_loss(tf.constant(1.0))  # Keras 3; optimizers that do not scale leave it
-    return None if tf.get_static_value(scale) == 1.0 else tf.cast(scale, tf.float32)
+    is_fixed = not hasattr(optimizer, "inner_optimizer")
+    return None if is_fixed and float(scale) == 1.0 else tf.cast(scale, tf.float32)
 
 
 def _unscaled(gradient: Any, scale: Any) -> Any:

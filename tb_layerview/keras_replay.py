@@ -203,7 +203,7 @@ class Replayer:
         """Runs one batch forward and backward, and logs it into the run of the replays."""
         source = f"the batch of step {taken.step:,} on the weights of step {taken.step - 1:,}"
         batch = _whole(taken.batch, self._model.distribute_strategy)
-        probe = ProbePass(self._model, batch, source, self._select, self._keep)
+        probe = ProbePass(self._model, batch, source, self._select, self._keep, both_modes=False)
         fetched, scalars = probe.run(with_values=True)
         found = self._session.log_replay(probe.model, taken.step, lambda: probe.measurements(fetched), scalars)
         if is_broken and not any(finding.rule == NonFinite.name for finding in found):

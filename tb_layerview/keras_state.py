@@ -7,7 +7,7 @@ import dataclasses
 import inspect
 import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -37,6 +37,17 @@ class WrittenVariable:
         tf.raw_ops.AssignVariableOp(resource=self.handle, value=value)
 
 
+@contextlib.contextmanager
+def put_back_after(written: Sequence[WrittenVariable]) -> Iterator[None]:
+    """Gives variables the values back that they had."""
+    before = [(variable, variable.read()) for variable in written]
+    try:
+        yield
+    finally:
+        for variable, value in before:
+            variable.assign(value)
+
+
 def written_variables(function: Any) -> list[WrittenVariable]:
     """The variables that a traced function may write, directly or in functions that it calls."""
     handles = {id(inner): outer for outer, inner in function.graph.captures if outer.dtype == tf.resource}
@@ -64,12 +75,14 @@ def written_variables(function: Any) -> list[WrittenVariable]:
 def unchanged_by_tracing(model: Any) -> Iterator[None]:
     """Leaves what tracing a model changes in Python as it was.
 
-    That is: the states of Python's random generators, from which Keras draws seeds; the losses that the layers keep
+    That is: the states of Python's random generators, from which Keras draws seeds; in Keras 2 the next seed of layers
+    that were given one; the losses that the layers keep
     of their last call, tensors that would hold the traced graph; and, in Keras 3, the generator behind unseeded random
     numbers and the counts by which it names new layers.
     """
     with contextlib.ExitStack() as stack:
         stack.enter_context(_random_states(model))
+        stack.enter_context(_seeds_of_layers(model))
         stack.enter_context(_kept_losses(model))
         stack.enter_context(_global_state(model))
         yield
@@ -91,6 +104,18 @@ def _random_states(model: Any) -> Iterator[None]:
         for generator, state in zip(generators, states):
             generator.setstate(state)
         np.random.set_state(numpy_state)
+
+
+@contextlib.contextmanager
+def _seeds_of_layers(model: Any) -> Iterator[None]:
+    layers = model._flatten_layers() if hasattr(model, "_flatten_layers") else ()
+    generators: list[Any] = [getattr(layer, "_random_generator", None) for layer in layers]
+    seeds = [(generator, generator._seed) for generator in generators if hasattr(generator, "_seed")]
+    try:
+        yield
+    finally:
+        for generator, seed in seeds:
+            generator._seed = seed
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ from tb_layerview.device_digest import Tap, as_difference
 from tb_layerview.digest import can_measure
 from tb_layerview.keras_axes import Layout
 from tb_layerview.keras_functions import activation_function
+from tb_layerview.keras_modes import Output, operations
 from tb_layerview.keras_trace import Call, missing, producers, values_of
 from tb_layerview.keras_updates import Update
 from tb_layerview.model import Kind, Layer, Model, Tensor
@@ -45,6 +46,23 @@ class Pass:
 
 
 @dataclasses.dataclass(frozen=True)
+class Weight:
+    """Where one weight is read.
+
+    Attributes:
+      variable: Keras' variable.
+      layout: How it is logged.
+    """
+
+    variable: Any
+    layout: Layout
+
+    def read(self) -> tf.Tensor:
+        """Its value as it is logged."""
+        return self.layout.apply(tf.convert_to_tensor(self.variable))
+
+
+@dataclasses.dataclass(frozen=True)
 class Taps:
     """What is logged of a pass.
 
@@ -52,13 +70,17 @@ class Taps:
       model: Its description.
       layers: Path and class name of all layers that the model calls, logged or not.
       taps: By index in the description's tensors; all but the updates.
+      weights: Those of the taps that are weights, by index.
       updates: By index in the description's tensors.
+      outputs: By index in the description's tensors: of activations but inputs and scores, how they come about.
     """
 
     model: Model
     layers: list[tuple[str, str]]
     taps: dict[int, Tap]
+    weights: dict[int, Weight]
     updates: dict[int, Update]
+    outputs: dict[int, Output]
 
 
 def find_taps(traced: Pass, select: Select, keep: Keep) -> Taps:
@@ -75,13 +97,17 @@ def find_taps(traced: Pass, select: Select, keep: Keep) -> Taps:
     own_outputs = _own_outputs(calls, {id(tensor) for _, tensor in inputs})
     weights = _weights_by_call(calls)
     sources: list[tuple[str, tuple[tf.Tensor, ...]]] = []
+    outputs: dict[int, Output] = {}
     for call in calls:
         path, class_name = paths[id(call)], type(call.layer).__name__
         for i, tensor in own_outputs[id(call)]:
             name = "output" if len(call.outputs) == 1 else f"output {i}"
             layout = _activation_layout(axes, tensor)
             function = activation_function(call.layer, tensor)
-            found.add(path, class_name, "activation", name, tensor, layout, call.index, function=function)
+            index = found.add(path, class_name, "activation", name, tensor, layout, call.index, function=function)
+            if index is not None:
+                made = operations(tensor, call.inputs)
+                outputs[index] = Output(call.path, call.index, (i, len(call.outputs)), layout, made)
         for i, scores in enumerate(call.scores):
             name = f"scores {i}" if i else "scores"
             found.add(path, class_name, "activation", name, scores.tensor, Layout(scores.axes), call.index)
@@ -96,7 +122,9 @@ def find_taps(traced: Pass, select: Select, keep: Keep) -> Taps:
         found.model(sources),
         list(dict.fromkeys((paths[id(call)], type(call.layer).__name__) for call in calls)),
         found.taps,
+        found.weights,
         found.updates,
+        outputs,
     )
 
 
@@ -115,7 +143,9 @@ def _add_weight(
     value = tf.convert_to_tensor(variable) if value is None else value
     shape = tuple(int(size) for size in value.shape)
     layout = keras_axes.weight_layout(layer, name, shape, "weight", output)
-    found.add(path, class_name, "weight", name, value, layout)
+    index = found.add(path, class_name, "weight", name, value, layout)
+    if index is not None:
+        found.weights[index] = Weight(variable, layout)
     if id(variable) in traced.trained:
         index = found.add(path, class_name, "update", name, as_difference(value), layout)
         if index is not None:
@@ -184,6 +214,7 @@ class _Found:
 
     def __init__(self, select: Select, keep: Keep) -> None:
         self.taps: dict[int, Tap] = {}
+        self.weights: dict[int, Weight] = {}
         self.updates: dict[int, Update] = {}
         self.notes: list[str] = []
         self._select, self._keep = select, keep

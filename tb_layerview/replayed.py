@@ -50,6 +50,8 @@ def cause(found: Sequence[Finding], tensors: Iterable[LoggedTensor], run: str) -
 def with_replay(findings: Sequence[Finding], replay: Finding | None) -> tuple[Finding, ...]:
     """The findings with what a replay has shown, before those that follow from it: NaN spread to everything.
 
+    Where the probe has shown the same at an earlier step, that finding is the cause, and has the replay.
+
     Args:
       findings: Of the training, in their order.
       replay: What `cause` made of its first replay that has any, or None.
@@ -57,6 +59,11 @@ def with_replay(findings: Sequence[Finding], replay: Finding | None) -> tuple[Fi
     if replay is None:
         return tuple(findings)
     explained = [f.first >= replay.first for f in findings]
+    for i, known in enumerate(findings):
+        if not explained[i] and known.tensor is not None and (known.rule, known.tensor) == (replay.rule, replay.tensor):
+            root = i if known.follows is None else known.follows
+            others = [dataclasses.replace(f, follows=root) if is_so else f for f, is_so in zip(findings, explained)]
+            return (*others[:i], dataclasses.replace(known, replay=replay.replay), *others[i + 1 :])
     place = next((i for i, f in enumerate(findings) if explained[i] or f.severity != replay.severity), len(findings))
 
     def follows(f: Finding, is_explained: bool) -> int | None:

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from tb_layerview import rules_activations, rules_attention, rules_gradients, rules_weights
+from tb_layerview import rules_activations, rules_attention, rules_gradients, rules_modes, rules_weights
 from tb_layerview.evidence import Evidence, Mask
 from tb_layerview.rule import Rule, Severity
 
@@ -67,6 +67,7 @@ RULES: tuple[Rule, ...] = (
     rules_activations.CollapsedRepresentation(),
     rules_activations.SaturatedActivation(),
     rules_activations.DepthScale(),
+    rules_modes.TrainInferenceShift(),
     rules_gradients.ZeroGradient(),
     rules_gradients.VanishingGradient(),
     rules_gradients.FadingGradient(),

@@ -42,7 +42,7 @@ class SilentLayer(Rule):
         return {name: float(evidence.statistic(name)[tensor, position]) for name in ("rms", "size")}
 
     def in_words(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
-        return f"is zero in all its {measured['size']:,.0f} elements: nothing passes this layer on the probe"
+        return f"is zero in all its {measured['size']:,.0f} elements: nothing passes this layer {evidence.of_what}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,8 +60,8 @@ class SilentUnits(Rule):
     name: ClassVar[str] = "silent_units"
     severity: ClassVar[Severity] = "warning"
     advice: ClassVar[str] = (
-        "Most of the layer does nothing on the probe. Whether these units are dead for good shows in their "
-        "incoming weights: those of a dead unit no longer move. A lower learning rate, another initialisation of "
+        "Most of the layer does nothing on the batch that is logged. Whether these units are dead for good shows in "
+        "their incoming weights: those of a dead unit no longer move. A lower learning rate, another initialisation of "
         "the biases or a leaky activation keep units alive; a layer that is too wide may simply not need them."
     )
     share: float = 0.9
@@ -76,7 +76,7 @@ class SilentUnits(Rule):
         return {"silent": float(evidence.statistic("silent")[tensor, position]), "share": self.share}
 
     def in_words(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
-        return f"has {100 * measured['silent']:.3g} % of its units silent on the probe"
+        return f"has {100 * measured['silent']:.3g} % of its units silent {evidence.of_what}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,9 +85,10 @@ class DeadUnits(Rule):
 
     min(silent of the activation, silent of the update of the layer's kernel) > share. The update is of a batch that is
     not the probe, so both together are more than either: a unit whose incoming weights stay exactly as they are got no
-    gradient from that batch and has no momentum left. Under Adam that takes some hundred steps; under weight decay
-    weights always move, and only `silent_units` can be said. That both shares are of the same units is likely, and not
-    known. A finding whose last step is not the last logged one tells of a revival.
+    gradient from that batch and has no momentum left. Steps that change no weight at all, as those that a loss scale
+    has the optimizer skip, tell nothing. Under Adam it takes some hundred steps until they stay; under weight decay
+    they always move, by decay alone, and only `silent_units` can be said. That both shares are of the same units is
+    likely, and not known. A finding whose last step is not the last logged one tells of a revival.
 
     Attributes:
       share: 0.5, as SageMaker's rule for layers; a quarter to a third is seen in healthy networks.
@@ -115,13 +116,14 @@ class DeadUnits(Rule):
 
     def in_words(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
         return (
-            f"has {100 * measured['silent']:.3g} % of its units silent on the probe, and the incoming weights of "
+            f"has {100 * measured['silent']:.3g} % of its units silent {evidence.of_what}, and the incoming weights of "
             f"{100 * measured['unmoved']:.3g} % no longer move: they are dead"
         )
 
     def _shares(self, evidence: Evidence) -> tuple[Floats, Floats]:
         silent, updates = evidence.statistic("silent"), evidence.incoming_updates
-        return silent, np.where((updates >= 0)[:, None], silent[updates], np.nan)
+        some_move = (evidence.statistic("rms")[evidence.of_kind("update")] > 0).any(axis=0)
+        return silent, np.where((updates >= 0)[:, None] & some_move, silent[updates], np.nan)
 
 
 @dataclasses.dataclass(frozen=True)

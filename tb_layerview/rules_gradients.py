@@ -23,8 +23,8 @@ class ZeroGradient(Rule):
     name: ClassVar[str] = "zero_gradient"
     severity: ClassVar[Severity] = "error"
     advice: ClassVar[str] = (
-        "The loss does not depend on this weight on the probe: a silent layer or a full stop lies between "
-        "them, a clip cuts all of it off, or the layer is not connected to the output."
+        "The loss does not depend on this weight on the batch that is logged: a silent layer or a full stop lies "
+        "between them, a clip cuts all of it off, or the layer is not connected to the output."
     )
     patience: int = 5
 

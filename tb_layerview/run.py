@@ -113,7 +113,8 @@ class Run:
             (0 to 1) of units whose finite elements are all zero; `update_ratio`, the rms of an update by the rms of
             the weight that it changes, which is infinite where that is all zero; or what only some tensors have:
             `spread` and `rank` of activations over their examples, `saturated` of bounded activation functions,
-            `positions`, `evenness` and `heads_alike` of attention scores, as `sparse_statistics` defines them.
+            `positions`, `evenness` and `heads_alike` of attention scores, `shift` of layers that do something else
+            when they train, as `sparse_statistics` defines them.
 
         Returns:
           float64 [tensors, steps]; NaN where a tensor was not logged, or has nothing to take it of: no finite element,

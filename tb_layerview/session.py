@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import logging
 import os
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 
@@ -32,6 +33,7 @@ logger = logging.getLogger("tb_layerview")
 _RAISE_THE_CAP = "no more steps are logged. Keep(max_bytes=...) raises the cap"
 _CLOSELY = 32  # steps after something was found
 _REMEMBERED = 256  # logged steps: a replay asks for some of the last 64
+_KERAS_LIST, _BOLD = "arguments received by", re.compile(r"\x1b\[\d*m")
 
 Measure = Callable[[], "dict[int, Measurement]"]
 
@@ -359,8 +361,10 @@ class Session:
 
 
 def in_words(error: BaseException) -> str:
-    """An error in one line: its type, and what it says without the trace that autograph puts before it."""
-    lines = [" ".join(line.split()) for line in str(error).splitlines() if line.strip()]
+    """An error in one line: its type, and what it says without autograph's trace before it and Keras' list behind."""
+    lines = [" ".join(line.split()) for line in _BOLD.sub("", str(error)).splitlines() if line.strip()]
+    ends = (i for i, line in enumerate(lines) if i and line.lower().removeprefix("call ").startswith(_KERAS_LIST))
+    lines = lines[: next(ends, len(lines))]
     text = lines[-1] if lines and lines[0] == "in user code:" else " ".join(lines)
     name = type(error).__name__
     return (text if text.startswith(name) else f"{name}: {text}" if text else name)[:600].rstrip(".")

@@ -14,6 +14,12 @@ no number.
 - `evenness`: the same by the number of keys that are open to the query, mean over the queries to which more than one
   is; of the least even head: 1 is uniform under the mask. A key is masked for a query where every head gives it exactly
   0.
+- `shift`: how far what a unit gives in training mode is from what it gives in inference mode:
+  sqrt(sum(d_mean^2 + d_std^2) / min(sum(m2), sum(m2'))), over units, where d is the difference of the modes and m2, m2'
+  are the second moments in the one and in the other. This is the 2-Wasserstein distance of normal distributions by the
+  smaller of both sizes. Where a layer is random when it trains, as a Dropout, there is no d_std: its noise is by
+  design. Only of layers that do something else when they train, in trainings with a probe, at steps with values, where
+  units are measured.
 - `heads_alike`: how alike the heads' matrices P_h are after the uniform one is taken off: the mean inner product of two
   different heads by the mean of one with itself. 1 is all heads alike, 0 unrelated; only with more than one head.
 
@@ -33,6 +39,7 @@ import numpy.typing as npt
 from tb_layerview import values
 from tb_layerview.activation_functions import BOUNDS
 from tb_layerview.model import Tensor
+from tb_layerview.units import Units
 
 #: So many examples are looked at.
 EXAMPLES = 32
@@ -122,6 +129,24 @@ def grouped(shape: tuple[int, ...], wanted: Sparse) -> tuple[int, int, int, int]
 def finite(found: dict[str, float]) -> dict[str, float]:
     """Those that are numbers."""
     return {name: value for name, value in found.items() if math.isfinite(value)}
+
+
+def shift(training: Units, inference: Units, is_random: bool) -> dict[str, float]:
+    """How far one layer's outputs in both modes are apart, by name; empty where that is no number.
+
+    Args:
+      training: Of what it gives in training mode.
+      inference: Of what it gives in inference mode.
+      is_random: Whether it draws random numbers in training mode.
+    """
+    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
+        modes = [(np.asarray(u.mean, np.float64), np.asarray(u.rms, np.float64) ** 2) for u in (training, inference)]
+        (mean, square), (other_mean, other_square) = modes
+        std, other_std = (np.sqrt(np.maximum(second - first**2, 0)) for first, second in modes)
+        apart = np.sum((mean - other_mean) ** 2)
+        if not is_random:
+            apart += np.sum((std - other_std) ** 2)
+        return finite({"shift": float(np.sqrt(apart / min(np.sum(square), np.sum(other_square))))})
 
 
 def _examples(rows: npt.NDArray[np.float64]) -> tuple[float, float]:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from tb_layerview.diagnosis import Finding, diagnose
 from tb_layerview.digest import Digest
-from tb_layerview.evidence import START, Evidence, Floats
+from tb_layerview.evidence import START, Evidence, Floats, History, Past
 from tb_layerview.logged import LoggedTensor
 from tb_layerview.model import Model
 from tb_layerview.record import SUMMARIES
@@ -56,10 +56,13 @@ class Watch:
         # Of the steps that are no longer in the table.
         self._largest = {name: np.full(len(tensors), np.nan) for name in ("rms", UPDATE_RATIO)}
         self._start: Floats = np.full(len(tensors), np.nan)
+        self._shift = History.of(len(tensors))
         self._gone = 0  # how many they are
         self._steps: list[int] = []
         self._scalars: list[Mapping[str, float]] = []
-        self._evidence = Evidence(model.layers, tensors, np.array(self._steps, np.int64), self._column, self._scalars)
+        self._evidence = Evidence(
+            model.layers, tensors, np.array(self._steps, np.int64), self._column, self._scalars, model.probe
+        )
         self._evidence.weights_come_after = model.logs_batches
 
     def explain(self, replay: Finding) -> None:
@@ -96,7 +99,7 @@ class Watch:
         if self._gone + len(self._steps) <= START:
             self._start = np.fmax.reduce(self._column("rms"), axis=1)
         steps = np.array(self._steps, np.int64)
-        evidence = self._evidence.at(steps, self._column, self._scalars, self._gone, self._largest, self._start)
+        evidence = self._evidence.at(steps, self._column, self._scalars, self._past())
         found = with_replay(diagnose(evidence, self._rules), self._replay)
         new = [i for i, finding in enumerate(found) if finding.replay is None and self._key(finding) not in self._seen]
         self._seen.update(self._key(found[i]) for i in new)
@@ -105,6 +108,7 @@ class Watch:
 
     def _forget_oldest(self) -> None:
         self._largest = {name: np.fmax(largest, self._column(name)[:, 0]) for name, largest in self._largest.items()}
+        self._shift = self._shift.and_then(np.array(self._steps[:1]), self._column("shift")[:, :1])
         self._gone += 1
         self._first += 1
         del self._steps[0], self._scalars[0]
@@ -112,6 +116,9 @@ class Watch:
             self._table[..., : len(self._steps)] = self._table[..., self._first :]
             self._table[..., len(self._steps) :] = np.nan
             self._first = 0
+
+    def _past(self) -> Past:
+        return Past(self._gone, self._largest.__getitem__, self._start, {"shift": self._shift}.__getitem__)
 
     def _enter(self, digests: Mapping[int, Digest], summaries: npt.NDArray[np.float32] | None) -> None:
         """Enters what is measured at the last step."""

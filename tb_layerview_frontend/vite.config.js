@@ -20,6 +20,10 @@ export default defineConfig({
       // Not library mode: that one leaves an ES module's white space in.
       input: "src/index.jsx",
       preserveEntrySignatures: "strict",
+      treeshake: {
+        // d3-scale-chromatic makes all its schemes when it is loaded: those that nobody asks for are left out.
+        manualPureFunctions: ["colors", "ramp", "interpolateCubehelixLong", "cubehelix"],
+      },
       output: { entryFileNames: "index.js", assetFileNames: "index.[ext]" },
     },
   },

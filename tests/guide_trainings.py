@@ -13,13 +13,15 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from tb_layerview import Keep, LayerViewCallback, Schedule, demo
+from tb_layerview import Check, Keep, LayerViewCallback, Schedule, demo
 
 layers = tf.keras.layers
 
 BATCH = 32
 #: Before which step the biases of `hidden_2` fall far below zero, and how far.
 SILENCED_AT, FAR_BELOW = 40, -20.0
+#: Which picture of `one_batch_breaks_it` is empty; that of batch 36, which makes step 37.
+EMPTY = 36 * BATCH + 5
 TOKENS, LENGTH = 120, 12
 Weights = list[npt.NDArray[np.float32]]
 
@@ -224,3 +226,34 @@ def _positions(inputs: Any, query: Any, query_bias: Any, key: Any, key_bias: Any
     scores = np.exp(logits - logits.max(-1, keepdims=True))
     scores /= scores.sum(-1, keepdims=True)
     return float(1 / (scores.shape[-1] * np.mean(scores**2)))
+
+
+class Share(layers.Layer):
+    """Each pixel's share of its picture's sum."""
+
+    def call(self, inputs: Any) -> Any:
+        return inputs / tf.reduce_sum(inputs, -1, keepdims=True)
+
+
+def one_batch_breaks_it(folder: Path) -> npt.NDArray[np.float32]:
+    """The picture `EMPTY` is empty, so its sum is 0. Every tenth step is logged, and the probe does not hold it.
+
+    Returns:
+      The batch that holds it, float32 [BATCH, 64].
+    """
+    tf.keras.utils.set_random_seed(7)
+    x, y = _digits()
+    x[EMPTY] = 0
+    model = tf.keras.Sequential(
+        [
+            tf.keras.Input((64,), name="pixels"),
+            Share(name="share"),
+            layers.Dense(32, activation="tanh", name="hidden"),
+            layers.Dense(10, name="classes"),
+        ]
+    )
+    _compile(model, 0.5)
+    logging = LayerViewCallback(str(folder), schedule=Schedule(every=10), check=Check(replay=True))
+    model.fit(x[:1600], y[:1600], batch_size=BATCH, shuffle=False, verbose=0, callbacks=[logging])
+    first = EMPTY // BATCH * BATCH
+    return x[first : first + BATCH]

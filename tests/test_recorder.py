@@ -553,3 +553,31 @@ def test_two_fits_by_turns_with_a_callback_each_are_logged_apart(tmp_path: Path)
         assert list(run.steps) == list(range(5))
         assert all(np.array_equal(run.values(kernel, s).array, truth[name][s]) for s in range(5))
     assert not np.array_equal(truth["generator"][4], truth["critic"][4])
+
+
+def test_weights_alone_are_read_without_running_the_model(tmp_path: Path) -> None:
+    runs: list[int] = []
+
+    class Noted(layers.Layer):
+        def call(self, x: Any) -> Any:
+            noted = tf.numpy_function(lambda value: (runs.append(1), value)[1], [x], tf.float32)
+            noted.set_shape(x.shape)
+            return noted
+
+        def compute_output_shape(self, shape: Any) -> Any:
+            return shape
+
+    model = keras.Sequential([keras.Input((6,)), Noted(name="noted"), layers.Dense(WIDE, name="hidden")])
+    model.compile("sgd", "mse")
+    targets = np.zeros((64, WIDE), np.float32)
+    for name, select in (("weights", Select(kinds=("weight", "update"))), ("all", Select())):
+        with LayerRecorder(model, tmp_path / name, probe=(X, targets), select=select, keep=EXACT) as recorder:
+            runs.clear()
+            recorder.record(0)
+            assert bool(runs) == (name == "all")
+    run = _run(tmp_path / "weights")
+    assert "probe_loss" not in run.scalars and "probe_loss" in _run(tmp_path / "all").scalars
+    weights = [tensor for tensor in run.tensors if tensor.kind == "weight"]
+    for tensor, value in zip(weights, model.get_weights()):
+        assert np.array_equal(run.values(tensor, step=0).array, value)
+    assert len(weights) == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import json
 import logging
@@ -20,7 +21,9 @@ from two_layers import logged  # noqa: E402
 
 from tb_layerview import Check, Finding, Keep, LayerReader, LayerRecorder, LayerViewCallback, Schedule, Select  # noqa: E402
 from tb_layerview.check import check as check_logs  # noqa: E402
-from tb_layerview.replayed import diagnose_run  # noqa: E402
+from tb_layerview.diagnosis import Replay  # noqa: E402
+from tb_layerview.logged import LoggedTensor  # noqa: E402
+from tb_layerview.replayed import diagnose_run, with_replay  # noqa: E402
 
 keras = tf.keras
 layers = keras.layers
@@ -245,6 +248,26 @@ def test_the_probe_is_run_on_the_weights_of_the_steps_before(tmp_path: Path) -> 
         hidden = np.tanh(X[:BATCH] @ kernel + weights.at[step][1])
         np.testing.assert_allclose(logged(run, ("hidden", "activation", "output"), step), hidden, rtol=1e-4, atol=1e-5)
     assert_found(tmp_path)
+
+
+def test_what_the_probe_has_shown_before_is_the_cause_and_has_the_replay() -> None:
+    tensors = [
+        LoggedTensor(i, layer, 0, "activation", "output", (2, 3), "float32", (), "")
+        for i, layer in enumerate(("log", "scores"))
+    ]
+    born, follower, later = (
+        Finding("non_finite", "error", tensor, first, first - 1, 50, {}, "words", follows)
+        for tensor, first, follows in ((tensors[0], 29, None), (tensors[1], 30, 0), (tensors[1], 40, None))
+    )
+    replayed = dataclasses.replace(born, first=32, before=31, replay=Replay("replay", 32))
+    found = with_replay((born, follower, later), replayed)
+    assert [(f.first, f.follows, f.replay) for f in found] == [
+        (29, None, Replay("replay", 32)),
+        (30, 0, None),
+        (40, 0, None),
+    ]
+    elsewhere = dataclasses.replace(replayed, tensor=tensors[1], first=35)
+    assert [f.first for f in with_replay((born, later), elsewhere)] == [29, 35, 40]
 
 
 def test_without_a_replay_no_layer_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -21,9 +21,30 @@ const OWN = /** @type {Record<string, string>} */ ({
 /** What the panel calls a rule whose name says too little. */
 const RULES = /** @type {Record<string, string>} */ ({ non_finite: "NaN or inf" });
 
+/** What is held against a threshold, and how: by rule and threshold, or for all rules that have one of that name. */
 const THRESHOLDS = /** @type {Record<string, string>} */ ({
   patience: "logged steps in a row",
-  least: "logged steps before",
+  "silent_units.share": "share of units",
+  "dead_units.share": "share of units",
+  "saturated_activation.share": "share of elements",
+  "constant_output.tolerance": "std / |mean| up to",
+  "collapsed_representation.most": "spread below",
+  "collapsed_representation.apart": "another’s above",
+  "depth_scale.grows": "grows by more than",
+  "depth_scale.shrinks": "shrinks to less than",
+  "depth_scale.layers": "layers in a row",
+  "vanishing_gradient.ratio": "of the largest layer’s",
+  "fading_gradient.ratio": "of its largest before",
+  "fading_gradient.stays": "another’s stays above",
+  "exploding_gradient.growth": "times the start’s",
+  "gradient_spike.factor": "times the largest before",
+  "gradient_spike.least": "logged steps before",
+  "update_ratio.most": "update ratio above",
+  "small_update.least": "update ratio below",
+  "collapsed_attention.most": "positions below",
+  "uniform_attention.least": "evenness above",
+  "uniform_attention.after": "logged steps before",
+  "alike_heads.least": "likeness above",
 });
 
 /** @param {string} name of a rule */
@@ -31,9 +52,12 @@ export function ruleInWords(name) {
   return RULES[name] ?? name.replaceAll("_", " ");
 }
 
-/** @param {string} name of a rule's threshold */
-export function thresholdInWords(name) {
-  return THRESHOLDS[name] ?? name.replaceAll("_", " ");
+/**
+ * @param {string} rule
+ * @param {string} name of its threshold
+ */
+export function thresholdInWords(rule, name) {
+  return THRESHOLDS[`${rule}.${name}`] ?? THRESHOLDS[name] ?? name.replaceAll("_", " ");
 }
 
 /**
@@ -76,7 +100,7 @@ export function numbersOf({ measured }, rule) {
     .map(([name, value]) =>
       name in limits && name !== judged
         ? {
-            label: `threshold: ${thresholdInWords(name)}`,
+            label: `threshold: ${thresholdInWords(rule?.name ?? "", name)}`,
             text: isShare(judged) ? formatShare(value) : formatValue(value),
           }
         : { label: measureInWords(name), text: formatMeasure(name, value) },

@@ -9,7 +9,7 @@ import { axisNames } from "./picture.js";
 
 /**
  * Values of another tensor or step, for the detail with the key `of`; a sentence in `problem` where there are none.
- * @typedef {{of: string, tensor: number, step: number | null, values: Values | null, problem: string}} Companion
+ * @typedef {{of: string, run: string, tensor: number, step: number | null, values: Values | null, problem: string}} Companion
  */
 
 /** While the slider moves, what stands beside the picture waits. */
@@ -40,10 +40,13 @@ export function createPictureData({ data, selected, sort, openedUnit, retries, t
     return loaded.status === "ready" && loaded.value.values ? loaded.value : null;
   };
 
+  /** @param {Detail} of of a run that is no longer shown: it stays until the other run's is there, and needs nothing more */
+  const isLeft = (of) => of.run !== current.value?.name;
+
   tasks.onChange(
     () => ({ of: shown(), by: sort(), retry: retries.value }),
     async ({ of, by }, abort) => {
-      if (!of?.record || (by !== "change" && by !== "growth")) return;
+      if (!of?.record || isLeft(of) || (by !== "change" && by !== "growth")) return;
       const own = of.record.values_step ?? of.step;
       const before = by === "growth" ? steps.value[0] : steps.value[steps.value.indexOf(own) - 1];
       await fill(reference, of, of.tensor, before, abort);
@@ -54,13 +57,15 @@ export function createPictureData({ data, selected, sort, openedUnit, retries, t
   tasks.onChange(
     () => ({ of: shown(), run: current.value?.info, retry: retries.value }),
     async ({ of, run }, abort) => {
+      if (of && isLeft(of)) return;
       const ends = of && run && endsOf(run, current.value?.outputs ?? [], of.tensor);
       if (!of || !run || !ends) {
         input.value = output.value = null;
         return;
       }
       // The probe is the same at all steps; of a batch that was run each step has its own.
-      const same = run.probe !== null && input.value?.tensor === ends.input && input.value.values;
+      const known = input.value?.run === of.run && input.value.tensor === ends.input;
+      const same = run.probe !== null && known && input.value?.values;
       if (!same) await fill(input, of, ends.input, of.step, abort);
       await new Promise((resolve) => setTimeout(resolve, PATIENCE_MILLISECONDS));
       if (!abort.aborted) await fill(output, of, ends.output, of.step, abort);
@@ -77,7 +82,7 @@ export function createPictureData({ data, selected, sort, openedUnit, retries, t
    */
   async function fill(into, of, tensor, step, abort) {
     /** @type {Companion} */
-    const made = { of: of.key, tensor, step: null, values: null, problem: "" };
+    const made = { of: of.key, run: of.run, tensor, step: null, values: null, problem: "" };
     if (tensor >= 0 && step !== undefined) {
       try {
         const found = await selected.valuesAt(tensor, step);

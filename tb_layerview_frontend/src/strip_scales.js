@@ -1,6 +1,6 @@
 /** The curves above the map: which of them share a scale, and the numbers beside it. */
 
-import { scaleLinear } from "d3-scale";
+import { ticks as linearTicks } from "d3-array";
 
 /**
  * @typedef {object} Curve
@@ -129,7 +129,7 @@ export function unitOn({ log, low, high }, value) {
  */
 export function curveTicks(scale) {
   const { log, low, high } = scale;
-  if (!log) return scaleLinear([low, high], [0, 1]).ticks(3);
+  if (!log) return linearTicks(low, high, 3);
   const from = Math.floor(Math.log10(low));
   const to = Math.ceil(Math.log10(high));
   for (const factors of [[1], [1, 3], [1, 2, 5]]) {
@@ -140,5 +140,5 @@ export function curveTicks(scale) {
     const inside = ticks.filter((value) => value >= low && value <= high);
     if (inside.length >= 2) return inside.filter((_, i) => i % Math.ceil(inside.length / 4) === 0);
   }
-  return scaleLinear([low, high], [0, 1]).ticks(2);
+  return linearTicks(low, high, 2);
 }

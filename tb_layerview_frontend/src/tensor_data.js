@@ -26,6 +26,7 @@ import { failIn, makeTensorTasks } from "./tensor_tasks.js";
  * What is known of one tensor at one step.
  * @typedef {object} Detail
  * @property {string} key of the request
+ * @property {string} run its name
  * @property {number} tensor
  * @property {number} step
  * @property {api.TensorRecord | null} record null where the tensor was not logged at that step
@@ -203,6 +204,7 @@ export function createTensorData({ data, tensor, step, wantsUnits, retries, task
     /** @type {Detail} */
     const made = {
       key,
+      run: name,
       tensor: index,
       step,
       record: null,

@@ -75,6 +75,8 @@ test("a threshold's slider leads from its usual value by factors, shares or whol
     ["share", 0.9, 0, 1],
     ["patience", 10, 1, 50],
     ["patience", 1, 1, 50],
+    ["least", 0.999, 0, 0.999999],
+    ["least", 0.999999, 0.999, 0.999999999],
   ])) {
     expect([valueAt(name, usual, 0), valueAt(name, usual, PLACES)]).toEqual([low, high]);
     expect(valueAt(name, usual, placeOf(name, usual, usual))).toBe(usual);

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 
 import { marksOf, spansOf } from "../src/finding_marks.js";
-import { causesInWords, changeInWords, numbersOf } from "../src/finding_words.js";
+import { causesInWords, changeInWords, numbersOf, thresholdInWords } from "../src/finding_words.js";
 import {
   byTensor,
   causes,
@@ -120,6 +120,7 @@ test("what moved thresholds change is counted by rule and tensor, whatever the s
 test("numbers are called as in the other views, and the threshold is named as one", () => {
   const measured = { non_finite: 0.384375, nan: 0, neg_inf: 123, size: 320 };
   const rule = /** @type {import("../src/api.js").Rule} */ ({
+    name: "silent_units",
     thresholds: /** @type {Record<string, number>} */ ({ patience: 1 }),
   });
   expect(numbersOf(whole({ measured }), rule)).toEqual([
@@ -130,7 +131,7 @@ test("numbers are called as in the other views, and the threshold is named as on
   rule.thresholds = { share: 0.9, patience: 10 };
   expect(numbersOf(whole({ measured: { silent: 0.953, share: 0.9 } }), rule)).toEqual([
     { label: "silent units", text: "95 %" },
-    { label: "threshold: share", text: "90 %" },
+    { label: "threshold: share of units", text: "90 %" },
   ]);
 });
 
@@ -166,4 +167,11 @@ test("a threshold is moved, moved again and put back", () => {
   expect(moved).toEqual(["a.b:1", "c.d:2"]);
   expect(withThreshold(moved, "a.b", "0.5")).toEqual(["c.d:2", "a.b:0.5"]);
   expect(withThreshold(moved, "c.d", "")).toEqual(["a.b:1"]);
+});
+
+test("a threshold is named by what is held against it, in its own rule", () => {
+  expect(thresholdInWords("gradient_spike", "least")).toBe("logged steps before");
+  expect(thresholdInWords("small_update", "least")).toBe("update ratio below");
+  expect(thresholdInWords("silent_units", "patience")).toBe("logged steps in a row");
+  expect(thresholdInWords("some_rule", "other_one")).toBe("other one");
 });

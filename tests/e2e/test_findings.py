@@ -303,14 +303,15 @@ def test_map_tree_and_slider_mark_findings_where_they_are(page: Page, server: Te
         places = np.array(coloured[severity])
         own = [f for f in findings if f.severity == severity and f.tensor and f.tensor.kind == "activation"]
         assert own
-        for finding in own:
-            assert finding.tensor is not None
-            row = shown.index(finding.tensor.layer)
-            across = places[(places[:, 1] * len(shown)).astype(int) == row][:, 0]
-            begin, end = (run.steps.tolist().index(step) for step in (finding.first, finding.last))
-            covered = [f for f in findings if f.tensor == finding.tensor and f.severity == "error"]
-            if severity == "warning" and covered:
-                end = run.steps.tolist().index(covered[0].first) - 1
+        for layer in {finding.tensor.layer for finding in own if finding.tensor}:
+            held = np.zeros(len(run.steps), bool)
+            # What is an error is painted over what is a warning.
+            for other in sorted(findings, key=lambda f: f.severity == "error"):
+                if other.tensor and (other.tensor.layer, other.tensor.kind) == (layer, "activation"):
+                    begin, end = (run.steps.tolist().index(step) for step in (other.first, other.last))
+                    held[begin : end + 1] = other.severity == severity
+            across = places[(places[:, 1] * len(shown)).astype(int) == shown.index(layer)][:, 0]
+            begin, end = np.flatnonzero(held)[[0, -1]]
             assert across.min() == pytest.approx(edges[begin], abs=0.012)
             assert across.max() == pytest.approx(edges[end + 1], abs=0.012)
         wanted = {shown.index(f.tensor.layer) for f in own if f.tensor}

@@ -171,6 +171,42 @@ def test_my_loss_is_nan(page: Page, tmp_path: Path) -> None:
         walk.end()
 
 
+def test_one_batch_breaks_my_training(page: Page, tmp_path: Path) -> None:
+    batch = trainings.one_batch_breaks_it(tmp_path / "training")
+    (empty,) = np.flatnonzero(batch.sum(axis=1) == 0)
+    step = trainings.EMPTY // trainings.BATCH + 1
+    assert step not in range(0, 100, 10)
+    with run_tensorboard(tmp_path, "--load_fast=false") as server:
+        walk = _walk(page, server, tmp_path, "One batch breaks my training")
+        expect(walk.frame.get_by_test_id("run-picker")).to_have_value("training")
+        lead = walk.frame.get_by_test_id("lead-finding")
+        expect(lead).to_contain_text(f"Error since step {step}: replayed: activation 'output' of layer 'share'")
+        expect(lead).to_contain_text(f"holds {batch.shape[1]} NaN among its {batch.size:,} elements")
+        walk.click(walk.frame.get_by_role("button", name="Why", exact=True))
+        expect(walk.frame.get_by_test_id("replay-only")).to_be_visible()
+        walk.click(walk.frame.get_by_test_id("show-replay"))
+        state = walk.state()
+        assert (state["run"], state["layer"], state["step"]) == ("training/replay", "share", str(step))
+        expect(walk.frame.get_by_test_id("kept")).to_contain_text(f"batch of step {step} in training mode")
+        assert walk.statistic("NaN") == batch.shape[1]
+        assert walk.cell(empty - 1, 2, batch.shape)[1] == pytest.approx(
+            float(batch[empty - 1, 2] / batch[empty - 1].sum()), rel=1e-3
+        )
+        for column in (0, 31, 63):
+            index, value = walk.cell(empty, column, batch.shape)
+            assert index == (empty, column) and np.isnan(value)
+        assert int(empty) == 5
+        walk.picture("replay")
+        walk.click(walk.frame.get_by_role("button", name="input", exact=True))
+        expect(walk.frame.get_by_test_id("kept")).to_contain_text(f"batch of step {step}")
+        expect(walk.frame.get_by_test_id("tensor-picture")).to_have_attribute("data-tensor", "0")
+        for row in (empty - 1, empty):
+            for column in (2, 10, 60):
+                index, value = walk.cell(row, column, batch.shape)
+                assert (index, value) == ((row, column), pytest.approx(float(batch[row, column]), rel=1e-3))
+        walk.end()
+
+
 def test_accuracy_is_stuck(page: Page, tmp_path: Path) -> None:
     _, model = trainings.accuracy_is_stuck(tmp_path / "training")
     step = trainings.SILENCED_AT

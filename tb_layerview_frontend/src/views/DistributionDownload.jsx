@@ -3,7 +3,7 @@ import { BAND_STATISTICS } from "../bands.js";
 import { perBar } from "../distribution_words.js";
 import { shareAxis, shareTicks, shareToPosition } from "../draw_distribution.js";
 import { withAxes } from "./figure.js";
-import { formatCount, formatShare, formatValue } from "../format.js";
+import { formatCount, formatShare, formatTicks, formatValue } from "../format.js";
 import { rebin } from "../histogram.js";
 import { tensorTitle } from "../matching.js";
 import { valueTicks, valueToPosition } from "../value_axis.js";
@@ -45,14 +45,16 @@ export function DistributionDownload(props) {
       one?.total ? rebin(one, axis, BARS, false).shares : null,
     );
     const counts = shareAxis(both, store.view.counts.value === "log");
+    const values = valueTicks(axis, 10);
+    const texts = formatTicks(values, formatValue);
     const figure = withAxes([
       {
         canvas: canvas("history"),
         left: {
           name: "value",
-          ticks: valueTicks(axis, 10).map((value) => ({
+          ticks: values.map((value, i) => ({
             at: 1 - valueToPosition(axis, value),
-            text: formatValue(value),
+            text: texts[i],
           })),
         },
         bottom: {

@@ -68,7 +68,16 @@ export function FindingEvidence({ store, run }) {
 function Plot({ store, finding }) {
   const course = store.course.value;
   if (course.status === "ready") {
-    return <CoursePlot store={store} course={course.value} finding={finding} />;
+    return (
+      <>
+        <CoursePlot store={store} course={course.value} finding={finding} />
+        {finding && finding.replay?.step === finding.first && !course.value.held.includes(true) && (
+          <p class="lv-caption" data-testid="replay-only">
+            The curve is of the probe, which does not show it: the replay does.
+          </p>
+        )}
+      </>
+    );
   }
   if (course.status === "error") {
     return (
@@ -90,7 +99,9 @@ function Plot({ store, finding }) {
  * @param {Finding} finding
  * @param {Run} run
  */
-function lastedInWords({ first, last }, { history }) {
+function lastedInWords({ first, last, replay }, { history }) {
+  if (replay?.step === first)
+    return "Seen when the batch of that step was run again on the weights before it.";
   if (last === history.steps.at(-1)) return "It is so to the last logged step.";
   return first === last ? "Only there." : `Last at step ${formatCount(last)}.`;
 }

@@ -23,7 +23,13 @@ export function FindingList({ store, run }) {
     <nav class="lv-finding-list" aria-label="Findings by cause" data-testid="finding-list">
       {groups.map(([cause, ...alike], i) => (
         <section key={keyOf(cause.finding)}>
-          {i < 2 && <h3>{i ? "Other causes" : headOf(cause)}</h3>}
+          {i < 2 && <h3>{headOf(cause, i === 0)}</h3>}
+          {i === 1 && hasEarlierWarning(groups) && (
+            <p class="lv-caption" data-testid="why-not-first">
+              What leads to an error stands first. A warning here that began earlier does not
+              explain it.
+            </p>
+          )}
           <ul>
             <CauseItem store={store} run={run} cause={cause} />
             {alike.length > 0 && (
@@ -44,7 +50,6 @@ export function FindingList({ store, run }) {
           </ul>
         </section>
       ))}
-      {!groups.length && <p class="lv-caption">No rule finds anything with these thresholds.</p>}
       <button
         type="button"
         class="lv-finding-row"
@@ -61,9 +66,21 @@ export function FindingList({ store, run }) {
   );
 }
 
-/** @param {Cause} cause */
-function headOf({ finding }) {
-  return finding.severity === "error" ? "First cause" : "First warning";
+/**
+ * @param {Cause} cause
+ * @param {boolean} first
+ */
+function headOf({ finding, following }, first) {
+  const leads = [finding, ...following].some(({ severity }) => severity === "error");
+  if (first) return leads ? "First cause" : "First warning";
+  return leads ? "Other causes" : "Other warnings";
+}
+
+/** @param {Cause[][]} groups by rule, each from its first step on */
+function hasEarlierWarning([[{ finding: lead }], ...others]) {
+  return others.some(
+    ([{ finding }]) => finding.severity === "warning" && finding.first < lead.first,
+  );
 }
 
 /** @param {{store: Store, run: Run, cause: Cause}} props */

@@ -27,6 +27,8 @@ export function FindingsBar({ store }) {
   const [lead] = findings;
   const others = causes(findings).length - 1;
   const open = why.value !== "";
+  // Where nothing is found, the rules have all the room.
+  const isList = findings.length > 0 || store.chosenFinding.value !== null;
   return (
     <section class="lv-findings" aria-label="Findings" data-testid="findings">
       <div class={`lv-findings-line${lead ? ` lv-finding-${lead.severity}` : ""}`}>
@@ -67,8 +69,8 @@ export function FindingsBar({ store }) {
         </p>
       )}
       {open && (
-        <div class="lv-findings-panel">
-          <FindingList store={store} run={run} />
+        <div class={`lv-findings-panel${isList ? " lv-findings-two" : ""}`}>
+          {isList && <FindingList store={store} run={run} />}
           {store.chosenFinding.value ? (
             <FindingEvidence store={store} run={run} />
           ) : (

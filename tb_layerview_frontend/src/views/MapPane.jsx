@@ -120,16 +120,17 @@ export function MapPane({ store, run }) {
       break;
     }
   };
+  const isLaidOut = bodyHeight > 0;
   // Whatever has selected it, its row is seen.
   useEffect(() => {
     const element = ref.current;
-    if (!element || selectedRow < 0) return;
+    if (!element || selectedRow < 0 || !isLaidOut) return;
     const top = selectedRow * rowHeight;
     if (top < element.scrollTop) element.scrollTop = top;
     else if (top + rowHeight > element.scrollTop + bodyHeight) {
       element.scrollTop = top + rowHeight - bodyHeight;
     }
-  }, [run.name, tensor.value, kinds.value.join()]);
+  }, [run.name, tensor.value, kinds.value.join(), isLaidOut]);
   /** @param {Row} row */
   const toggle = (row) => {
     opened.value = new Map(opened.value).set(row.node.key, !row.open);

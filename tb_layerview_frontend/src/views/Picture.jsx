@@ -240,6 +240,7 @@ function Kept({ run, tensor, detail, picture: { values, names, plan, chosen } })
     .filter((axis) => values.axes[axis].count > 1)
     .map((axis) => names[axis]);
   const layout = describeLayout(plan, names);
+  const replayed = run.history.modes[run.history.steps.indexOf(detail.step)] === "replay";
   const { probe } = tensor.kind !== "weight" && tensor.kind !== "update" ? run.info : {};
   return (
     <p class="lv-kept" data-testid="kept">
@@ -261,7 +262,9 @@ function Kept({ run, tensor, detail, picture: { values, names, plan, chosen } })
           <span
             title={`Computed on ${probe.source || `a fixed batch of ${probe.examples} examples`}`}
           >
-            {layout && " · "}probe in {probe.training ? "training" : "inference"} mode
+            {layout && " · "}
+            {replayed ? `batch of step ${formatCount(detail.step)}` : "probe"} in{" "}
+            {probe.training ? "training" : "inference"} mode
           </span>
         )}
       </span>

@@ -45,7 +45,7 @@ export function RuleThresholds({ store, rule }) {
           key={`${rule.name}.${threshold}`}
           store={store}
           name={`${rule.name}.${threshold}`}
-          label={thresholdInWords(threshold)}
+          label={thresholdInWords(rule.name, threshold)}
           value={value}
           usual={rule.defaults[threshold]}
         />
@@ -55,11 +55,13 @@ export function RuleThresholds({ store, rule }) {
 }
 
 /**
- * As a person types it, short enough for its field: 1e-6 and not 0.000001.
+ * As a person types it, short enough for its field: 1e-6 and not 0.000001, 3.162 and not 3.1622776601683795.
  * @param {number} value
  */
-const typedText = (value) =>
-  value > 0 && value < 1e-3 ? value.toExponential().replace("+", "") : String(value);
+const typedText = (value) => {
+  if (value > 0 && value < 1e-3) return value.toExponential();
+  return String(value > 0.99 && value < 1 ? value : Number(value.toPrecision(4)));
+};
 
 /**
  * One threshold: moved by its slider or typed, and put back.

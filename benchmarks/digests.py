@@ -1,0 +1,49 @@
+"""The digest of a large tensor against copying it."""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+
+from benchmarks.measuring import Action, Options, Row, ratio_row, ratios
+from tb_layerview import device_digest
+from tb_layerview.device_digest import Tap
+
+SHAPE = (10_000, 1_000)
+
+
+def rows(options: Options) -> list[Row]:
+    """Digest and histogram of 10 million floats, and what of it no order of operations can save."""
+    # Added to 0: TensorFlow's own memory, aligned as variables and gradients are.
+    values = tf.constant(np.random.default_rng(0).normal(size=SHAPE).astype(np.float32)) + 0.0
+    source = values.numpy()
+    target = np.empty_like(source)
+
+    def digest(units: bool) -> Action:
+        traced = tf.function(lambda: device_digest.reduce({0: Tap(values, units=units)}), autograph=False)
+        function = traced.get_concrete_function()
+        return lambda: function()["digests"]["large/0"]["counts"].numpy()
+
+    codes = tf.bitcast(tf.bitwise.right_shift(tf.bitcast(values, tf.uint32), tf.constant(19, tf.uint32)), tf.int32)
+    flat = tf.reshape(codes, [-1])
+    actions = {
+        "memcpy": lambda: np.copyto(target, source),
+        "digest": digest(units=False),
+        "units": digest(units=True),
+        "count": lambda: tf.raw_ops.Bincount(arr=flat, size=8192, weights=tf.constant([], tf.int32)).numpy(),
+        "cast": lambda: tf.cast(values, tf.float64),
+    }
+    timed = dict(zip(actions, ratios(list(actions.values()), options.rounds(15))))
+    against = "one memcpy of them, into memory that is there"
+    what = "digest and histogram of 10 million float32 on the device, float64 moments"
+    return [
+        ratio_row(what, against, timed["digest"], timed["memcpy"], most=3.5),
+        ratio_row("the same, with statistics of 1,000 units", against, timed["units"], timed["memcpy"]),
+        ratio_row(
+            "of that, TensorFlow's `Bincount` alone, over codes that are there",
+            against,
+            timed["count"],
+            timed["memcpy"],
+        ),
+        ratio_row("of that, TensorFlow's cast to float64 alone", against, timed["cast"], timed["memcpy"]),
+    ]

@@ -1,0 +1,129 @@
+"""What the layers of a Keras model put out when it does not train: a second pass of the probe, in inference mode."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from tb_layerview import cluster, device_digest
+from tb_layerview.device_digest import Tap
+from tb_layerview.digest import Measurement
+from tb_layerview.keras_axes import Layout
+from tb_layerview.keras_state import put_back_after, unchanged_by_tracing, written_variables
+from tb_layerview.keras_trace import recording
+from tb_layerview.sparse_statistics import shift
+
+Operations = Mapping[tuple[str, bool], int]
+
+
+@dataclasses.dataclass(frozen=True)
+class Output:
+    """What a call of a layer gives back.
+
+    Attributes:
+      path: Of the layer, as it is called within the model.
+      call: Which call of it.
+      number: Which of the tensors that it gives back, and of how many.
+      layout: How it is logged.
+      operations: How often each operation stands between it and what the layer takes.
+    """
+
+    path: str
+    call: int
+    number: tuple[int, int]
+    layout: Layout
+    operations: Operations
+
+
+def operations(output: tf.Tensor, inputs: Sequence[tf.Tensor]) -> Operations:
+    """How often each operation stands between a tensor and those that it is computed from.
+
+    That tells whether a layer does something else when it trains. Copies do nothing; a normalisation that is one
+    operation does the one or the other by its attribute.
+    """
+    seen = {id(tensor) for tensor in inputs}
+    pending, found = [output], collections.Counter[tuple[str, bool]]()
+    ops: set[Any] = set()
+    while pending:
+        tensor = pending.pop()
+        if id(tensor) in seen or tensor.op in ops:
+            continue
+        op = tensor.op
+        ops.add(op)
+        if op.type != "Identity":
+            found[op.type, op.type.startswith("FusedBatchNorm") and op.get_attr("is_training")] += 1
+        pending.extend(op.inputs)
+    return dict(found)
+
+
+class InferencePass:
+    """The probe's pass in inference mode: of the outputs that are made in another way than in training.
+
+    Attributes:
+      is_needed: Whether there are any.
+    """
+
+    def __init__(
+        self, model: Any, x: Any, outputs: Mapping[int, Output], in_strategy: Callable[[Callable[..., Any]], Any]
+    ) -> None:
+        """Traces the pass.
+
+        Args:
+          model: The Keras model, which is built.
+          x: The probe's inputs.
+          outputs: What the model's layers give in training mode, by index of the tensor; they have units.
+          in_strategy: Makes of a function one that runs it within the model's distribution strategy.
+
+        Raises:
+          Exception: Whatever the model raises when it cannot be called so.
+        """
+        self._x = x
+        self._taps: dict[int, Tap] = {}
+        self._is_random = {i: any("Random" in name for name, _ in made.operations) for i, made in outputs.items()}
+
+        def infer(x: Any) -> device_digest.Fetches:
+            self._taps = _find_taps(model, x, outputs)
+            return device_digest.wanted(device_digest.reduce(self._taps), with_values=False)
+
+        with unchanged_by_tracing(model):
+            self._function = tf.function(in_strategy(infer)).get_concrete_function(x)
+            self._variables = tuple(self._function.graph.variables)
+        waits = cluster.has_other_processes(model.distribute_strategy) and cluster.asks_other_processes(self._function)
+        self.is_needed = bool(self._taps) and not waits
+        self._written = written_variables(self._function)
+        self._taps = {index: tap.without_tensor() for index, tap in self._taps.items()}
+
+    def run(self) -> Mapping[str, Any]:
+        """Runs the pass; every variable is afterwards as it was before."""
+        with put_back_after(self._written):
+            fetched = self._function(self._x)
+        arrays: Mapping[str, Any] = tf.nest.map_structure(lambda tensor: tensor.numpy(), fetched)
+        return arrays
+
+    def with_shift(self, training: dict[int, Measurement], fetched: Mapping[str, Any]) -> dict[int, Measurement]:
+        """Adds to what was measured in training mode how far it is from what `run` returned. Needs no device."""
+        for index, inference in device_digest.measurements(self._taps, fetched).items():
+            one, other = training[index].units, inference.units
+            if one is not None and other is not None:
+                found = shift(one, other, self._is_random[index])
+                training[index] = dataclasses.replace(training[index], sparse={**training[index].sparse, **found})
+        return training
+
+
+def _find_taps(model: Any, x: Any, outputs: Mapping[int, Output]) -> dict[int, Tap]:
+    with recording(model) as calls:
+        model(x, training=False)
+    by_place = {(call.path, call.index): call for call in calls}
+    taps = {}
+    for index, output in outputs.items():
+        call = by_place.get((output.path, output.call))
+        if call is None or len(call.outputs) != output.number[1]:
+            continue
+        tensor = call.outputs[output.number[0]]
+        if operations(tensor, call.inputs) != output.operations:
+            taps[index] = Tap(output.layout.apply(tensor), units=True)
+    return taps
