@@ -132,8 +132,9 @@ build/atheris/.ready: .venv/.ready
 fuzz: .venv/.ready build/atheris/.ready
 	@.venv/bin/python tests/fuzz.py $(FUZZ_COUNT)
 	@for parser in StepRecord Model event values histogram units; do echo "Coverage-guided: $$parser"; \
-		PYTHONPATH=build/atheris .venv/bin/python tests/fuzz.py coverage $$parser $(FUZZ_COUNT) 2>&1 | tail -n 2; \
-		test $${PIPESTATUS[0]} = 0 || exit 1; done
+		PYTHONPATH=build/atheris .venv/bin/python tests/fuzz.py coverage $$parser $(FUZZ_COUNT) >build/fuzz.log 2>&1 \
+			|| { tail -n 20 build/fuzz.log; exit 1; }; \
+		grep -aE '^stat::(number_of_executed|new)_units' build/fuzz.log; done
 
 soak: .venv/.ready
 	@.venv/bin/python tests/soak.py $(SOAK_STEPS)

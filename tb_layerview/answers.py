@@ -36,6 +36,7 @@ def runs(found: Sequence[Run], unreadable: Mapping[str, Sequence[str]]) -> dict[
                 "last_step": int(run.steps[-1]),
                 "tensors": len(run.tensors),
                 "wall_time": float(run.wall_times[-1]),
+                "notes": len(_notes(run)),
             }
             for run in found
             if len(run.steps)
@@ -64,7 +65,7 @@ def run(found: Run) -> dict[str, Any]:
             for tensor in found.tensors
         ],
         "probe": None if found.model.probe is None else dataclasses.asdict(found.model.probe),
-        "notes": [*found.model.notes, *found.problems],
+        "notes": _notes(found),
         "schedule": found.model.schedule,
         "software": found.model.software,
         "folder": None if found.folder is None else str(found.folder),
@@ -81,6 +82,7 @@ def steps(found: Run) -> dict[str, Any]:
         "wall_times": found.wall_times.tolist(),
         "modes": found.modes,
         "scalars": {name: [scalars.get(name) for scalars in found.scalars_by_step] for name in found.scalars},
+        "notes": _notes(found),
         "cost": _cost(found),
     }
 
@@ -249,6 +251,11 @@ def _each(
 
 def _of_kind(found: Run, kind: Kind) -> npt.NDArray[np.int64]:
     return np.array([tensor.index for tensor in found.tensors if tensor.kind == kind], np.int64)
+
+
+def _notes(found: Run) -> list[str]:
+    """What is left out, and what cannot be read."""
+    return [*found.model.notes, *found.problems]
 
 
 def _cost(found: Run) -> dict[str, Any] | None:

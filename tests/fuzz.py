@@ -69,7 +69,15 @@ def coverage(name: str, runs: int) -> None:
         (folder / f"seed{i}").write_bytes(seed)
     # What else is wrong with a machine that is slow is not the parser's.
     atheris.Setup(
-        [sys.argv[0], str(folder), f"-runs={runs}", "-timeout=10", "-rss_limit_mb=2048", "-verbosity=0"],
+        [
+            sys.argv[0],
+            str(folder),
+            f"-runs={runs}",
+            "-timeout=10",
+            "-rss_limit_mb=2048",
+            "-verbosity=0",
+            "-print_final_stats=1",
+        ],
         lambda data: try_one(name, parse, data) and None,
     )
     atheris.Fuzz()

@@ -154,7 +154,7 @@ def plugin_without_data() -> LayerViewPlugin:
 def test_runs_lists_runs_by_the_folder_that_was_given(client: Client) -> None:
     (run,) = client.json("/runs")["runs"]
     assert abs(run.pop("wall_time") - time.time()) < 600
-    assert run == {"run": "run1", "steps": 7, "last_step": 6, "tensors": 3}
+    assert run == {"run": "run1", "steps": 7, "last_step": 6, "tensors": 3, "notes": 0}
 
 
 def test_findings_name_what_went_wrong_and_take_thresholds(client: Client) -> None:

@@ -14,7 +14,7 @@
  * @property {string[]} axes
  */
 
-/** @typedef {{run: string, steps: number, last_step: number, tensors: number, wall_time: number}} RunSummary */
+/** @typedef {{run: string, steps: number, last_step: number, tensors: number, wall_time: number, notes: number}} RunSummary */
 
 /** A run that nothing can be read of, and why, in sentences. @typedef {{run: string, problems: string[]}} UnreadableRun */
 
@@ -49,6 +49,7 @@
  * @property {string[]} modes
  * @property {Record<string, Float64Array>} scalars NaN and infinities as such; see `absent` for what a step lacks
  * @property {Record<string, Uint8Array>} absent 1 where a step lacks the scalar
+ * @property {string[]} notes as the run's, and as new as the steps
  * @property {Cost | null} cost
  */
 

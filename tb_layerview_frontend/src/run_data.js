@@ -72,6 +72,7 @@ export function createRunData({
     const same =
       summary.steps === history.steps.length &&
       summary.last_step === history.steps.at(-1) &&
+      summary.notes === history.notes.length &&
       summary.tensors === before.info.tensors.length;
     if (same) return;
     const next = await api.fetchHistory(before.name, end);

@@ -38,6 +38,7 @@ function makeRun(rms, steps) {
       modes: [],
       scalars: { loss: none.map((_, i) => 1 / (i + 1)) },
       absent: { loss: new Uint8Array(steps.length) },
+      notes: [],
       cost: null,
     },
     tree: buildTree(info.layers, info.tensors),

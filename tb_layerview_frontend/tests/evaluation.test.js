@@ -4,7 +4,7 @@ import { evaluationOf } from "../src/evaluation.js";
 
 /** @param {string[]} names */
 const runs = (...names) =>
-  names.map((run) => ({ run, steps: 1, last_step: 0, tensors: 1, wall_time: 0 }));
+  names.map((run) => ({ run, steps: 1, last_step: 0, tensors: 1, wall_time: 0, notes: 0 }));
 
 test("the run that evaluates another one lies below it, as Keras or Estimators name it", () => {
   expect(evaluationOf(runs("a", "a/evaluate", "b/eval"), "a")?.run).toBe("a/evaluate");

@@ -81,6 +81,7 @@ test("a curve without a value at a step leaves it empty, and an evaluation has s
     modes: [],
     scalars: { loss: Float64Array.from(loss, (value) => value ?? NaN) },
     absent: { loss: Uint8Array.from(loss, (value) => Number(value === null)) },
+    notes: [],
     cost: null,
   });
   const run = history(STEPS, [0.5, null, NaN]);

@@ -100,6 +100,7 @@ test("partners are suggested before all other runs", () => {
     last_step: 0,
     tensors: 1,
     wall_time: 0,
+    notes: 0,
   }));
   expect(partnersOf(runs, "a")).toEqual({ suggested: ["a/evaluate"], others: ["b", "b/evaluate"] });
 });

@@ -76,6 +76,7 @@ const summary = (run, steps, wall_time) => ({
   wall_time,
   last_step: steps,
   tensors: 1,
+  notes: 0,
 });
 
 test("the newest run is opened, but for an evaluation its training", () => {

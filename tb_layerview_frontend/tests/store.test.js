@@ -16,6 +16,7 @@ function makeServer() {
     steps: [0, 10, 20],
     generation: "one",
     down: false,
+    notes: /** @type {string[]} */ ([]),
     /** @type {import("../src/api.js").UnreadableRun[]} */
     unreadable: [],
     /** From which step on half of each tensor is NaN. */
@@ -35,13 +36,14 @@ function makeServer() {
       case "/runs":
         return {
           runs: [
-            { run: "old", steps: 1, last_step: 0, tensors: 2, wall_time: 1 },
+            { run: "old", steps: 1, last_step: 0, tensors: 2, wall_time: 1, notes: 0 },
             {
               run: "new",
               steps: server.steps.length,
               last_step: server.steps.at(-1),
               tensors: 2,
               wall_time: 2,
+              notes: server.notes.length,
             },
           ],
           unreadable: server.unreadable,
@@ -59,6 +61,7 @@ function makeServer() {
       case "/steps":
         return {
           generation: server.generation,
+          notes: server.notes,
           steps: server.steps,
           wall_times: server.steps,
           modes: server.steps.map(() => "train"),
@@ -231,6 +234,14 @@ test("new steps come in, and nothing that was chosen moves", async () => {
   expect(server.asked).toContainEqual(expect.stringMatching(/statistics.*since=3/));
   const columns = store.current.value?.columns.get("activation");
   expect(columns?.of("rms", [0]).map((column) => [...column])).toEqual([[0, 10, 20, 30, 40]]);
+});
+
+test("what turns out to be damaged is told of, though no step is new", async () => {
+  const store = await open("#p.layerview.step=10");
+  server.notes = ["its file is damaged"];
+  await store.poll();
+  expect(store.current.value?.history.notes).toEqual(["its file is damaged"]);
+  expect(store.view.step.value).toBe(10);
 });
 
 test("runs that cannot be read are told of, whether there are others or not", async () => {

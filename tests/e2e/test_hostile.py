@@ -69,5 +69,6 @@ def test_hostile_names_are_text_and_damage_is_named(page: Page, server: TensorBo
     assert width <= 1, "a name of 10,000 characters makes the page wider"
     page.screenshot(path=tmp_path / "hostile.png")
     frame.get_by_test_id("cost").click()
-    expect(frame.locator("body")).to_contain_text("is damaged in the")
+    # The files are checked once the run is shown.
+    expect(frame.locator("body")).to_contain_text("is damaged in the", timeout=30_000)
     page.screenshot(path=tmp_path / "hostile_trust.png")

@@ -11,7 +11,7 @@ export function Trust({ store }) {
   const run = store.current.value;
   if (!run) return <span class="lv-trust" />;
   const { share, bytes } = costOf(run);
-  const { notes } = run.info;
+  const { notes } = run.history;
   const short = [Number.isFinite(share) && formatShare(share), bytes && formatBytes(bytes)].filter(
     Boolean,
   );
@@ -135,10 +135,10 @@ function Facts({ run }) {
           ) : null,
         )}
       </dl>
-      <h2>{info.notes.length ? "What is left out" : "All that was asked for is logged"}</h2>
-      {info.notes.length > 0 && (
+      <h2>{history.notes.length ? "What is left out" : "All that was asked for is logged"}</h2>
+      {history.notes.length > 0 && (
         <ul>
-          {info.notes.map((note) => (
+          {history.notes.map((note) => (
             <li key={note}>{note}</li>
           ))}
         </ul>
