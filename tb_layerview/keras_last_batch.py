@@ -27,7 +27,8 @@ class Returned(NamedTuple):
     Attributes:
       logs: What Keras' function returns.
       batch: What it took from the iterator; for each replica a part, if there are several.
-      is_finite: bool []: whether the loss is, as far as the logs tell.
+      is_finite: bool []: whether the loss is, as far as the logs tell, and the weights, which are looked at every
+        second step.
     """
 
     logs: Any
@@ -114,7 +115,7 @@ def returning_batch(model: Any, train_function: Any) -> Any:
 
     def returning(iterator: Any) -> Returned:
         logs, batch = step(iterator)
-        return Returned(logs, batch, losses_are_finite(logs))
+        return Returned(logs, batch, tf.logical_and(losses_are_finite(logs), _weights_are_finite(model)))
 
     is_eager = bool(model.run_eagerly)
     ours = returning if is_eager else tf.function(_unconverted(returning), reduce_retracing=True)
@@ -168,6 +169,24 @@ def losses_are_finite(logs: Any) -> Any:
     losses = {name: value for name, value in found.items() if "loss" in name} or found
     finite = [tf.reduce_all(tf.math.is_finite(value)) for value in losses.values()]
     return tf.reduce_all(tf.stack(finite)) if finite else tf.constant(True)
+
+
+def _weights_are_finite(model: Any) -> Any:
+    """Whether the trained weights are finite, bool []; True at every other step, as that pass over them costs.
+
+    The loss alone does not tell: on a CPU TensorFlow's product with a ReLU makes 0 of NaN, and their gradient is NaN.
+    """
+    iterations = getattr(model.optimizer, "iterations", None)
+    if iterations is None:
+        return tf.constant(True)
+
+    def look() -> tf.Tensor:
+        values = [tf.convert_to_tensor(variable) for variable in model.trainable_variables]
+        # float16 would overflow where its elements do not.
+        sums = [tf.reduce_sum(tf.cast(v, tf.float64 if v.dtype == tf.float64 else tf.float32)) for v in values]
+        return tf.reduce_all([tf.math.is_finite(total) for total in sums])
+
+    return tf.cond(tf.equal(tf.convert_to_tensor(iterations) % 2, 0), look, lambda: tf.constant(True))
 
 
 def _is_float(value: Any) -> bool:

@@ -173,6 +173,20 @@ def test_however_the_training_runs(options: dict[str, Any], tmp_path: Path) -> N
     assert_found(tmp_path)
 
 
+def test_a_nan_that_a_relu_hides_from_the_loss(tmp_path: Path) -> None:
+    def hiding() -> Any:
+        inputs = keras.Input((6,), name="features")
+        sums = layers.Lambda(lambda t: tf.reduce_sum(t, -1, keepdims=True), name="sums", output_shape=(1,))(inputs)
+        born = layers.Lambda(tf.math.log, name="birth", output_shape=(1,))(sums)
+        joined = layers.Concatenate(name="joined")([inputs, born])
+        made = keras.Model(inputs, layers.Dense(3, name="scores")(layers.Dense(5, "relu", name="hidden")(joined)))
+        made.compile(keras.optimizers.SGD(0.01), "mse")
+        return made
+
+    train(hiding, tmp_path)
+    assert_found(tmp_path)
+
+
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 def test_whatever_the_types(policy: str, tmp_path: Path) -> None:
     keras.mixed_precision.set_global_policy(policy)
