@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tb_layerview.cluster import logs_model
+from tb_layerview.cluster import has_other_processes, logs_model
 from tb_layerview.keras_batches import as_tensor, given_batch
 from tb_layerview.keras_last_batch import losses_are_finite
 from tb_layerview.keras_probe import Batch, ProbePass
@@ -253,7 +253,9 @@ class Recording:
 
     def keep_batches(self) -> None:
         """Has the last batches kept from here on, to run again the one that breaks the training."""
-        if self._probe is not None and self._check.replay is not False and self._replayer is None:
+        # Several processes would have to run it together; and a variable that one of them makes breaks the others.
+        is_alone = not has_other_processes(self._model.distribute_strategy)
+        if is_alone and self._probe is not None and self._check.replay is not False and self._replayer is None:
             with self.session.apart("what a replay needs"):
                 self._replayer = Replayer(self._model, self.session, self._probe, self._select, self._keep, self._check)
 

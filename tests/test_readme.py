@@ -94,7 +94,7 @@ def test_the_option_that_acts_on_findings_acts(folder: Path, capsys: pytest.Capt
     callback = eval(block_with("stop_on="), {"lv": lv})
     x = names["x"] * np.nan
     names["model"].fit(x, names["y"], epochs=200, batch_size=8, callbacks=[callback], verbose=0)
-    (run,) = lv.LayerReader("logs").runs()
+    run = lv.LayerReader("logs").run("run2")
     assert run.steps[-1] < 200
     assert "NaN" in capsys.readouterr().out
 
