@@ -163,7 +163,7 @@ def test_the_chief_logs_what_is_true_of_its_probe_and_its_weights(
 ) -> None:
     folder = trained("fit").folder
     run = LayerReader(folder).run(name)
-    assert run.model.notes == ()
+    assert ["several processes train the model" in note for note in run.model.notes] == [True]
     assert list(run.steps) == list(range(11))
     x = program.X[:examples]  # of a batch of sixteen the first worker has the first eight
     for step in (0, 4, 10):
