@@ -41,7 +41,7 @@ def default_runs(options: Options) -> list[Row]:
             )
             written = folder_bytes(folder)
             run = LayerReader(folder).run()
-            planned = planned_bytes(run.model, run.steps)
+            planned = planned_bytes(run.model, run.steps.tolist())
             whole = planned_bytes(run.model, range(steps))
         against = (
             f"the cap of {Keep().max_bytes / 1e6:g} MB; a real stretch of {stretch:,} steps took {written / 1e6:.3g} MB"

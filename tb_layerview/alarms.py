@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 import numpy as np
 import numpy.typing as npt
 
-from tb_layerview.diagnosis import Finding, counted, since
+from tb_layerview.diagnosis import Finding, counted, led_to, since
 from tb_layerview.digest import Measurement
 from tb_layerview.model import Mode, Model
 from tb_layerview.options import Check
@@ -76,14 +76,24 @@ class Alarms:
             self._tell([shown])
 
     def _tell(self, found: list[Finding]) -> None:
-        """Says once what is wrong, and of what follows from it only how much there is."""
-        for i, finding in enumerate(found):
-            if finding.follows is None and self._mode != "replay":
-                following = sum(other.follows == i for other in found)
-                more = f" ({following:,} more follow from it)" if following else ""
-                logger.warning("tb_layerview: %s.", f"{since(finding)}, {finding.words}{more}")
-                self._unheeded.append(finding)
+        """Says once what is wrong, and of what follows from it only how much there is, and what a warning led to."""
+        count = len(self.found)
         self.found += found
+        if self._mode == "replay":
+            return
+        for i, finding in enumerate(found, count):
+            cause = finding.follows
+            if cause is not None and (finding.severity != "error" or led_to(self.found, cause) is not finding):
+                continue
+            following = sum(other.follows == i for other in found)
+            more = f" ({following:,} more follow from it)" if following else ""
+            why = (
+                ""
+                if cause is None
+                else f", which follows from this: {since(self.found[cause])}, {self.found[cause].words}"
+            )
+            logger.warning("tb_layerview: %s.", f"{since(finding)}, {finding.words}{more}{why}")
+            self._unheeded.append(finding)
 
     # On the thread that trains.
 
@@ -94,7 +104,7 @@ class Alarms:
           can_stop: Whether the training goes on, so that it can be stopped.
 
         Returns:
-          What was found since then and does not follow from anything else.
+          What was found since then and does not follow from anything else, and the first error that a warning led to.
         """
         found = []
         while self._unheeded:

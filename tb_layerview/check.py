@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tb_layerview.diagnosis import Finding, counted, since
+from tb_layerview.diagnosis import Finding, counted, led_to, since
 from tb_layerview.reader import LayerReader
 from tb_layerview.replayed import diagnose_runs
 from tb_layerview.rules import RULES, Rule
@@ -48,13 +48,20 @@ def _in_words(run: Run, findings: tuple[Finding, ...], with_all: bool) -> str:
         return f"{run.name}: nothing found in {len(run.tensors):,} tensors at {len(run.steps):,} steps"
     lines = [f"{run.name}: {counted(findings)}"]
     for i, finding in enumerate(findings):
-        if finding.follows is not None and not with_all:
+        if finding.follows is not None:
+            if with_all:
+                lines.append(f"    follows: {_line(finding)}")
             continue
-        following = sum(other.follows == i for other in findings)
+        following, led = sum(other.follows == i for other in findings), led_to(findings, i)
         more = f" ({following:,} more follow from it)" if following and not with_all else ""
-        mark = "  " if finding.follows is None else "    follows: "
-        lines.append(f"{mark}{finding.severity}, {since(finding)}: {finding.words}{more} [{finding.rule}]")
+        lines.append(f"  {_line(finding, more)}")
+        if led is not None and not with_all:
+            lines.append(f"    which led to: {_line(led)}")
     return "\n".join(lines)
+
+
+def _line(finding: Finding, more: str = "") -> str:
+    return f"{finding.severity}, {since(finding)}: {finding.words}{more} [{finding.rule}]"
 
 
 def _as_data(run: str, finding: Finding) -> dict[str, Any]:

@@ -73,7 +73,9 @@ def diagnose(evidence: Evidence, rules: Sequence[Rule] = RULES) -> tuple[Finding
     findings = [*(finding for _, finding in found), *_scalars(evidence)]
     lead = _first_non_finite(evidence, findings)
     if lead is not None:
-        findings = [lead, *(f for f in findings if not (f.rule == lead.rule and f.tensor == lead.tensor))]
+        others = [f for f in findings if not (f.rule == lead.rule and f.tensor == lead.tensor)]
+        place = sum(f.first < lead.first for f in others if f.rule != lead.rule)
+        findings = [*others[:place], lead, *others[place:]]
     return _with_causes(evidence, findings, {rule.name: rule.leads_to for rule in rules})
 
 
@@ -84,6 +86,13 @@ def since(finding: Finding) -> str:
     if finding.first - finding.before == 1:
         return f"since step {finding.first:,}"
     return f"between steps {finding.before + 1:,} and {finding.first:,}"
+
+
+def led_to(findings: Sequence[Finding], index: int) -> Finding | None:
+    """The first error that follows from a warning; None where there is none, and of an error."""
+    if findings[index].severity == "error":
+        return None
+    return next((f for f in findings if f.follows == index and f.severity == "error"), None)
 
 
 def counted(findings: Sequence[Finding]) -> str:
@@ -179,6 +188,13 @@ def _first_non_finite(evidence: Evidence, findings: Sequence[Finding]) -> Findin
     return at_first[0]
 
 
+def _is_largest_before(evidence: Evidence, tensor: int, step: int) -> bool:
+    """Whether a tensor was as large as never before when it was logged last before a step."""
+    rms = evidence.statistic("rms")[tensor]
+    known = np.flatnonzero((evidence.steps < step) & ~np.isnan(rms))
+    return bool(len(known)) and not rms[known[-1]] < evidence.largest_before("rms")[tensor, known[-1]]
+
+
 def _is_fed_by(evidence: Evidence, tensor: int, paths: set[str]) -> bool:
     """Whether anything on the way from the inputs to a tensor's layer is one of these layers."""
     pending, seen = list(evidence.layers[evidence.place[tensor]].inputs), set()
@@ -208,29 +224,34 @@ def _with_causes(
     evidence: Evidence, findings: Sequence[Finding], leads_to: Mapping[str, Sequence[str]]
 ) -> tuple[Finding, ...]:
     """Says of each finding which earlier one explains it, and puts first what the errors and their causes are."""
-    causes: list[int | None] = []
+    roots: list[int] = []
     for i, finding in enumerate(findings):
         found = (
-            j
-            for j in range(i)
-            if causes[j] is None
-            and (findings[j].severity == "error" or finding.rule in leads_to.get(findings[j].rule, ()))
-            and _explains(evidence, findings[j], finding)
+            roots[j]
+            for j, cause in enumerate(findings[:i])
+            if _may_lead_to(cause, finding, leads_to) and _explains(evidence, cause, finding)
         )
-        causes.append(next(found, None))
-    roots = [i if cause is None else cause for i, cause in enumerate(causes)]
+        roots.append(next(found, i))
     with_errors = {root for root, finding in zip(roots, findings) if finding.severity == "error"}
     order = sorted(range(len(findings)), key=lambda i: (roots[i] not in with_errors, i))
     place = {old: new for new, old in enumerate(order)}
-    follows = [None if cause is None else place[cause] for cause in causes]
+    follows = [None if root == i else place[root] for i, root in enumerate(roots)]
     return tuple(dataclasses.replace(findings[i], follows=follows[i]) for i in order)
+
+
+def _may_lead_to(cause: Finding, effect: Finding, leads_to: Mapping[str, Sequence[str]]) -> bool:
+    """Whether findings of the one's rule may be why there are such of the other's: errors lead to all but NaN."""
+    if effect.rule in leads_to.get(cause.rule, ()) or cause.rule == NonFinite.name:
+        return True
+    return cause.severity == "error" and effect.rule != NonFinite.name
 
 
 def _explains(evidence: Evidence, cause: Finding, effect: Finding) -> bool:
     """Whether a cause came not after an effect, while it lasted, and lies on its way.
 
     NaN spread to everything. What else is wrong with an activation reaches the layers that it feeds, their gradients,
-    and the gradients and updates of those that feed it.
+    and the gradients and updates of those that feed it. Numbers overflow because of what ran away at earlier steps,
+    and did so still at the last one before.
     """
     if cause.first > effect.first:
         return False
@@ -238,8 +259,14 @@ def _explains(evidence: Evidence, cause: Finding, effect: Finding) -> bool:
         return False  # it was over before
     if cause.rule == NonFinite.name:
         return True
-    if cause.tensor is None or effect.tensor is None or effect.rule == NonFinite.name:
+    if cause.tensor is None:
         return False
+    if effect.rule == NonFinite.name and not (
+        cause.first < effect.first and _is_largest_before(evidence, cause.tensor.index, effect.first)
+    ):
+        return False
+    if effect.tensor is None:
+        return True
     if cause.tensor.layer == effect.tensor.layer:
         return cause.tensor != effect.tensor
     if effect.tensor.kind == "activation":

@@ -287,6 +287,14 @@ class Evidence:
 
     @property
     @_once
+    def has_own_kernel(self) -> Mask:
+        """Which tensors are the output of a layer with a kernel, bool [tensors]."""
+        found = np.zeros(len(self.tensors), bool)
+        found[list(self._first_activations(self.of_kernels("weight")).values())] = True
+        return found
+
+    @property
+    @_once
     def keys(self) -> Floats:
         """The sizes of the last axes, float64 [tensors]; 0 where there is none or it differs from step to step."""
         return np.array([max(tensor.shape[-1], 0) if tensor.shape else 0 for tensor in self.tensors], float)

@@ -31,6 +31,7 @@ _VALUES_THIN_FROM = 0.5
 # Bytes, measured on what is written; `tests/test_plan.py` holds them against real runs.
 _SUMMARIES = 4 * len(DENSE)  # a float each
 _SPARSE = 3 * 5  # of an activation: up to three statistics that not all have
+_ALIKE = 5  # of a tensor that has units
 _EVENT = 450  # an event without tensors: tag, plugin, scalars, cost
 _UNITS, _PER_UNIT = 85, 5.2  # four float16 blocks, deflated
 _DEFLATED = 0.93  # deflated floats, of their size; activations behind a ReLU take two thirds of that
@@ -81,6 +82,7 @@ class Sizes:
             steps += _digest_bytes(index, elements) + _SPARSE * (tensor.kind == "activation")
             histograms += float(np.interp(math.log2(max(1, elements)), *_HISTOGRAM))
             if keep.units and len(shape) > 1:
+                steps += _ALIKE
                 units += _UNITS + _PER_UNIT * shape[-1]
             budget = keep.budget(tensor.kind)
             if budget and shape and elements:

@@ -16,8 +16,8 @@ FOLDER = "layers"
 #: The quantiles that are stored as columns, and the fraction of the elements that lies below each.
 QUANTILES = {"p1": 0.01, "p5": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95, "p99": 0.99}
 #: Statistics that only some tensors have: of examples, of what an activation function bounds, of attention,
-#: and of layers that do something else when they train.
-SPARSE = ("spread", "rank", "saturated", "positions", "evenness", "heads_alike", "shift")
+#: of layers that do something else when they train, and of units that do the same as others.
+SPARSE = ("spread", "rank", "saturated", "positions", "evenness", "heads_alike", "shift", "alike")
 #: The columns that all tensors have but older writers do not write: quantiles, and the share of units that are silent.
 DENSE = (*QUANTILES, "silent")
 #: All that is not in the digest.

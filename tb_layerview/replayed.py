@@ -50,7 +50,8 @@ def cause(found: Sequence[Finding], tensors: Iterable[LoggedTensor], run: str) -
 def with_replay(findings: Sequence[Finding], replay: Finding | None) -> tuple[Finding, ...]:
     """The findings with what a replay has shown, before those that follow from it: NaN spread to everything.
 
-    Where the probe has shown the same at an earlier step, that finding is the cause, and has the replay.
+    What explains the training's NaN explains those of the replay, too: what ran away at earlier steps. Where the probe
+    has shown the same at an earlier step, that finding is the cause, and has the replay.
 
     Args:
       findings: Of the training, in their order.
@@ -64,14 +65,23 @@ def with_replay(findings: Sequence[Finding], replay: Finding | None) -> tuple[Fi
             root = i if known.follows is None else known.follows
             others = [dataclasses.replace(f, follows=root) if is_so else f for f, is_so in zip(findings, explained)]
             return (*others[:i], dataclasses.replace(known, replay=replay.replay), *others[i + 1 :])
-    place = next((i for i, f in enumerate(findings) if explained[i] or f.severity != replay.severity), len(findings))
+    ran_away = (f.follows for i, f in enumerate(findings) if explained[i] and f.rule == replay.rule)
+    earlier = next((i for i in ran_away if i is not None and not explained[i]), None)
+    if earlier is None:
+        place = next(
+            (i for i, f in enumerate(findings) if explained[i] or f.severity != replay.severity), len(findings)
+        )
+    else:
+        place = earlier + 1
 
     def follows(f: Finding, is_explained: bool) -> int | None:
-        return place if is_explained else None if f.follows is None else f.follows + (f.follows >= place)
+        if is_explained:
+            return place if earlier is None else earlier
+        return None if f.follows is None else f.follows + (f.follows >= place)
 
     moved = [dataclasses.replace(f, follows=follows(f, is_so)) for f, is_so in zip(findings, explained)]
     last = max((f.last for i, f in enumerate(findings) if explained[i] and f.rule == replay.rule), default=0)
-    return (*moved[:place], dataclasses.replace(replay, last=max(last, replay.last)), *moved[place:])
+    return (*moved[:place], dataclasses.replace(replay, last=max(last, replay.last), follows=earlier), *moved[place:])
 
 
 def diagnose_runs(runs: Iterable[Run], rules: Sequence[Rule] = RULES) -> Iterator[tuple[Run, tuple[Finding, ...]]]:

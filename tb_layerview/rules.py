@@ -63,6 +63,7 @@ RULES: tuple[Rule, ...] = (
     rules_activations.SilentLayer(),
     rules_activations.SilentUnits(),
     rules_activations.DeadUnits(),
+    rules_activations.AlikeUnits(),
     rules_activations.ConstantOutput(),
     rules_activations.CollapsedRepresentation(),
     rules_activations.SaturatedActivation(),

@@ -127,6 +127,41 @@ class DeadUnits(Rule):
 
 
 @dataclasses.dataclass(frozen=True)
+class AlikeUnits(Rule):
+    """Units that do the same as another of their layer: alike > share.
+
+    Of the output of a layer with a kernel: units of an input may well be the same. Units that start from the same
+    numbers, and are read with the same weights, get the same gradient, and stay alike; a training does not tell them
+    apart.
+
+    Attributes:
+      share: 0.2. In healthy trainings there are none, but by chance in very narrow layers.
+      patience: Five logged steps.
+    """
+
+    name: ClassVar[str] = "alike_units"
+    severity: ClassVar[Severity] = "warning"
+    advice: ClassVar[str] = (
+        "The layer is narrower than it looks. Units that start from the same numbers get the same gradient and stay "
+        "alike: use an initialiser that draws at random (not a constant one), and draw anew for units that are added "
+        "to a trained layer by copying."
+    )
+    share: float = 0.2
+    patience: int = 5
+
+    def holds(self, evidence: Evidence) -> Mask:
+        return np.asarray((evidence.statistic("alike") > self.share) & evidence.has_own_kernel[:, None])
+
+    def measure(self, evidence: Evidence, tensor: int, position: int) -> dict[str, float]:
+        return {"alike": float(evidence.statistic("alike")[tensor, position]), "share": self.share}
+
+    def in_words(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
+        return (
+            f"has {100 * measured['alike']:.3g} % of its units doing {evidence.of_what} what another one does already"
+        )
+
+
+@dataclasses.dataclass(frozen=True)
 class ConstantOutput(Rule):
     """An activation that is the same everywhere: std <= tolerance * |mean|, with a mean that is not zero.
 
@@ -274,6 +309,7 @@ class DepthScale(Rule):
     name: ClassVar[str] = "depth_scale"
     severity: ClassVar[Severity] = "warning"
     leads_to: ClassVar[tuple[str, ...]] = (
+        "non_finite",
         "constant_output",
         "vanishing_gradient",
         "zero_gradient",

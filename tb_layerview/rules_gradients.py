@@ -146,7 +146,7 @@ class ExplodingGradient(Rule):
 
     name: ClassVar[str] = "exploding_gradient"
     severity: ClassVar[Severity] = "warning"
-    leads_to: ClassVar[tuple[str, ...]] = ("silent_layer", "constant_output", "zero_gradient")
+    leads_to: ClassVar[tuple[str, ...]] = ("non_finite", "silent_layer", "constant_output", "zero_gradient")
     advice: ClassVar[str] = (
         "The training runs away: the learning rate is too high, weights grow without bound, or a recurrent layer "
         "multiplies its gradient at every timestep. Lower the rate, clip the gradients' norm, or normalise."
@@ -205,7 +205,7 @@ class GradientSpike(Rule):
 
     name: ClassVar[str] = "gradient_spike"
     severity: ClassVar[Severity] = "warning"
-    leads_to: ClassVar[tuple[str, ...]] = ("silent_layer", "constant_output", "zero_gradient")
+    leads_to: ClassVar[tuple[str, ...]] = ("non_finite", "silent_layer", "constant_output", "zero_gradient")
     advice: ClassVar[str] = (
         "A batch that is unlike the others, or a learning rate at the edge of what is stable. Clip the gradients' "
         "norm, lower the rate, or look at that batch."

@@ -59,7 +59,7 @@ class UpdateRatio(Rule):
 
     name: ClassVar[str] = "update_ratio"
     severity: ClassVar[Severity] = "warning"
-    leads_to: ClassVar[tuple[str, ...]] = ("silent_layer", "constant_output", "zero_gradient")
+    leads_to: ClassVar[tuple[str, ...]] = ("non_finite", "silent_layer", "constant_output", "zero_gradient")
     advice: ClassVar[str] = (
         "The learning rate is too high for this weight, or the weight is still close to zero. About a "
         "thousandth of the weight in each step is usual."

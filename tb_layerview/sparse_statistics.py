@@ -20,6 +20,8 @@ no number.
   smaller of both sizes. Where a layer is random when it trains, as a Dropout, there is no d_std: its noise is by
   design. Only of layers that do something else when they train, in trainings with a probe, at steps with values, where
   units are measured.
+- `alike`: the share of units that give what another unit before them gives, to four digits in mean, rms, largest
+  magnitude and share of zeros. Units that are the same everywhere, as those that are silent, are not compared.
 - `heads_alike`: how alike the heads' matrices P_h are after the uniform one is taken off: the mean inner product of two
   different heads by the mean of one with itself. 1 is all heads alike, 0 unrelated; only with more than one head.
 
@@ -45,6 +47,7 @@ from tb_layerview.units import Units
 EXAMPLES = 32
 _FEATURES = 2048
 _SCORES = 1 << 20  # so many scores are looked at
+_ALIKE = 1e-4  # by so much of their size statistics of units differ at least that are not alike
 #: Scores are even, and no deviation is left by which heads could be told apart, from here on.
 EVEN = 1 - 1e-5
 
@@ -147,6 +150,18 @@ def shift(training: Units, inference: Units, is_random: bool) -> dict[str, float
         if not is_random:
             apart += np.sum((std - other_std) ** 2)
         return finite({"shift": float(np.sqrt(apart / min(np.sum(square), np.sum(other_square))))})
+
+
+def alike(units: Units) -> dict[str, float]:
+    """The share of units that are like another, by name; empty where there are fewer than two."""
+    if len(units.rms) < 2:
+        return {}
+    rms, mean, peak, zero = np.array([units.rms, units.mean, units.peak, units.zero], np.float64)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        features = np.array([np.log(rms), mean / rms, np.log(peak / rms), zero])
+        varies = rms - np.abs(mean) > _ALIKE * rms  # and has finite elements
+    found = np.round(features[:, varies] / _ALIKE).astype(np.int64)
+    return {"alike": (found.shape[1] - len(np.unique(found, axis=1).T)) / len(rms)}
 
 
 def _examples(rows: npt.NDArray[np.float64]) -> tuple[float, float]:

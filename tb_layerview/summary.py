@@ -10,6 +10,7 @@ import numpy.typing as npt
 from tb_layerview import histogram
 from tb_layerview.digest import Measurement
 from tb_layerview.record import QUANTILES, SUMMARIES
+from tb_layerview.sparse_statistics import alike
 
 _LARGEST = float(np.finfo(np.float32).max)
 
@@ -42,6 +43,7 @@ def summarise(measurements: Mapping[int, Measurement]) -> npt.NDArray[np.float32
     for i, m in enumerate(ordered):
         if m.units is not None and len(m.units.peak):
             found[len(QUANTILES), i] = np.count_nonzero(m.units.peak == 0) / len(m.units.peak)
-        for name, value in m.sparse.items():
+        of_units = {} if m.units is None else alike(m.units)
+        for name, value in {**m.sparse, **of_units}.items():
             found[SUMMARIES.index(name), i] = value
     return np.asarray(np.clip(found, -_LARGEST, _LARGEST), np.float32)

@@ -43,7 +43,8 @@ class Watch:
         """
         self._rules = tuple(rules)
         self._length = max(START + 1, *(rule.lookback for rule in rules))
-        self._seen: set[tuple[str, int | None]] = set()
+        self._told: dict[tuple[str, int | None], int] = {}
+        self._count = 0  # how many were told
         self._replay: Finding | None = None
         self.describe(model)
 
@@ -66,10 +67,10 @@ class Watch:
         self._evidence.weights_come_after = model.logs_batches
 
     def explain(self, replay: Finding) -> None:
-        """Is told what a replay has shown: what is found from its step on follows from it."""
+        """Is told what a replay has shown, which is one more find: what is found from its step on follows from it."""
         if self._replay is None:
             self._replay = replay
-        self._seen.add(self._key(replay))
+        self._tell(replay)
 
     def see(
         self,
@@ -87,7 +88,8 @@ class Watch:
           summaries: float32 [SUMMARIES, digests], the digests in ascending order of their index; None if not known.
 
         Returns:
-          What is found now and was not found before. What follows from an earlier find has -1 in `follows`.
+          What is found now and was not found before. `follows` is an index among all finds, those of earlier steps
+          first.
         """
         if not self._steps or step > self._steps[-1]:
             if len(self._steps) == self._length:
@@ -101,10 +103,15 @@ class Watch:
         steps = np.array(self._steps, np.int64)
         evidence = self._evidence.at(steps, self._column, self._scalars, self._past())
         found = with_replay(diagnose(evidence, self._rules), self._replay)
-        new = [i for i, finding in enumerate(found) if finding.replay is None and self._key(finding) not in self._seen]
-        self._seen.update(self._key(found[i]) for i in new)
-        place: dict[int | None, int | None] = {None: None, **{i: n for n, i in enumerate(new)}}
-        return [dataclasses.replace(found[i], follows=place.get(found[i].follows, -1)) for i in new]
+        new = [finding for finding in found if finding.replay is None and self._key(finding) not in self._told]
+        for finding in new:
+            self._tell(finding)
+        place = {i: self._told[self._key(finding)] for i, finding in enumerate(found)}
+        return [f if f.follows is None else dataclasses.replace(f, follows=place[f.follows]) for f in new]
+
+    def _tell(self, finding: Finding) -> None:
+        self._told[self._key(finding)] = self._count
+        self._count += 1
 
     def _forget_oldest(self) -> None:
         self._largest = {name: np.fmax(largest, self._column(name)[:, 0]) for name, largest in self._largest.items()}

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tb_layerview import LayerReader, LayerWriter, cli, log
+from tb_layerview import Check, LayerReader, LayerWriter, cli, log
+from tb_layerview.alarms import Alarms
 from tb_layerview.diagnosis import Finding, diagnose
-from tb_layerview.digest import measure
+from tb_layerview.digest import Digest, Measurement, measure
 from tb_layerview.evidence import Evidence
 from tb_layerview.model import Layer, Model, Tensor
 from tb_layerview.record import SUMMARIES
@@ -54,19 +56,25 @@ def test_nothing_is_found_where_nothing_is_wrong(tmp_path: Path) -> None:
     assert findings(tmp_path) == ()
 
 
-def seen_step_by_step(run: Run) -> list[str]:
-    """What `Watch` finds in a run, in the order in which it finds it."""
+def model_of(run: Run) -> Model:
     place = {layer.path: i for i, layer in enumerate(run.layers)}
     tensors = [
         Tensor(place[t.layer], t.kind, t.name, t.shape, t.dtype, t.call, t.axes, t.function) for t in run.tensors
     ]
-    watch = Watch(Model(run.layers, tuple(tensors)))
-    found = []
-    for step in run.steps.tolist():
-        column = run.steps.tolist().index(step)
+    return Model(run.layers, tuple(tensors))
+
+
+def as_logged(run: Run) -> Iterator[tuple[int, dict[int, Digest], np.ndarray]]:
+    """Each step with its digests and summaries."""
+    for column, step in enumerate(run.steps.tolist()):
         summaries = np.array([run.statistics(name)[:, column] for name in SUMMARIES], np.float32)
-        found += watch.see(step, {t.index: run.digest(t, step) for t in run.tensors}, {}, summaries)
-    return [finding.words for finding in found]
+        yield step, {t.index: run.digest(t, step) for t in run.tensors}, summaries
+
+
+def seen_step_by_step(run: Run) -> list[str]:
+    """What `Watch` finds in a run, in the order in which it finds it."""
+    watch = Watch(model_of(run))
+    return [f.words for step, digests, summaries in as_logged(run) for f in watch.see(step, digests, {}, summaries)]
 
 
 #: What plants a fault of each rule that dense layers can have.
@@ -75,6 +83,7 @@ PLANTED: list[tuple[str, str, Callable[[np.ndarray], np.ndarray], int]] = [
     ("silent_layer", "activation", lambda a: 0 * a, 3),
     ("silent_units", "activation", lambda a: np.where(np.arange(20) == 3, a, 0), 10),
     ("dead_units", "activation update", lambda a: np.where(np.arange(20) < 8, a, 0), 10),
+    ("alike_units", "activation", lambda a: a[..., np.arange(20) % 15], 5),
     ("constant_output", "activation", lambda a: 0 * a + 0.5, 5),
     ("collapsed_representation", "activation", lambda a: a[:1] + 1e-5 * a, 5),
     ("saturated_activation", "activation", lambda a: np.where(a > 0, 1, -1) * (1 - 1e-4 * np.abs(a)), 10),
@@ -510,6 +519,59 @@ def test_the_command_prints_what_went_wrong_and_ends_so(tmp_path: Path, capsys: 
     (data,) = json.loads(capsys.readouterr().out)
     assert (data["run"], data["rule"], data["first"], data["tensor"]["layer"]) == ("bad", "non_finite", 25, "b")
     assert cli.main(["check", str(tmp_path / "nowhere")]) == 2
+
+
+def overflows(grows: Callable[[int], float]) -> Callable[[int, Arrays], None]:
+    """A gradient that is `grows(n)` times larger n steps after step 20, and overflows eight steps after it."""
+
+    def plant(step: int, arrays: Arrays) -> None:
+        if step >= 20:
+            arrays["gradient"]["b"] *= grows(step - 20)
+        if step >= 28:
+            for kind in ("activation", "gradient"):
+                arrays[kind]["b"][:] = np.nan
+
+    return plant
+
+
+def test_what_grows_until_it_overflows_began_before_and_leads(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_dense_layers(tmp_path, 32, overflows(lambda n: 1e3 * 10**n))
+    lead, *others = findings(tmp_path)
+    assert (lead.rule, lead.severity, lead.first, lead.follows) == ("exploding_gradient", "warning", 20, None)
+    overflow = [f for f in others if f.rule == "non_finite"]
+    assert len(overflow) == 2 and all((f.first, f.follows) == (28, 0) for f in overflow)
+    cli.main(["check", str(tmp_path)])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].startswith("  warning, since step 20: gradient") and "more follow from it) [expl" in lines[1]
+    assert lines[2].startswith("    which led to: error, since step 28: activation 'output' of layer 'b' holds 320 NaN")
+
+
+def test_what_is_large_and_grows_no_more_is_not_why_something_overflows(tmp_path: Path) -> None:
+    write_dense_layers(tmp_path, 32, overflows(lambda n: 1e4 * 0.8**n))
+    lead, *others = findings(tmp_path)
+    assert (lead.rule, lead.first, lead.follows) == ("non_finite", 28, None)
+    assert "exploding_gradient" in {f.rule for f in others if f.first == 20 and f.follows is None}
+
+
+def test_a_training_is_told_of_the_overflow_and_of_what_led_to_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_dense_layers(tmp_path, 32, overflows(lambda n: 1e3 * 10**n))
+    run = LayerReader(tmp_path).run()
+    found: list[Finding] = []
+    check = Check(on_finding=found.append, stop_on="error")
+    alarms = Alarms(check, "train", guard=lambda _: contextlib.nullcontext())
+    alarms.describe(model_of(run))
+    for step, digests, summaries in as_logged(run):
+        alarms.see(step, {index: Measurement(digest) for index, digest in digests.items()}, {}, summaries)
+        alarms.heed(can_stop=True)
+        assert alarms.should_stop == (step >= 28)
+    assert [f.rule for f in found if f.severity == "error"] == ["non_finite"]
+    (told,) = [m for m in caplog.messages if "holds 320 NaN" in m and "stops the training" not in m]
+    assert told.startswith("tb_layerview: since step 28, activation 'output' of layer 'b' holds 320 NaN among its 320")
+    assert "which follows from this: since step 20, gradient 'kernel' of layer 'b' is " in told
 
 
 def test_what_is_over_explains_nothing_that_comes_later(tmp_path: Path) -> None:

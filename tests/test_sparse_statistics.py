@@ -15,7 +15,9 @@ from tb_layerview import layerview_pb2 as pb
 from tb_layerview.activation_functions import BOUNDS
 from tb_layerview.digest import Measurement, measure, merge
 from tb_layerview.model import Layer, Model, Tensor
+from tb_layerview.record import SUMMARIES
 from tb_layerview.sparse_statistics import Sparse
+from tb_layerview.summary import summarise
 
 tf = pytest.importorskip("tensorflow")
 
@@ -86,6 +88,28 @@ def test_equal_examples_have_no_spread_and_one_direction_has_rank_one() -> None:
     for one, other in zip(both(equal, described(equal)), both(line, described(line))):
         assert one["spread"] < 1e-12
         assert other["rank"] == pytest.approx(1, rel=1e-4)
+
+
+def test_alike_is_the_share_of_units_that_do_what_another_does() -> None:
+    array = np.maximum(rng.normal(size=(16, 7, 12)), 0).astype(np.float32)
+    assert alike(array) == 0
+    array[..., 5] = array[..., 2] * np.float32(1 + 1e-7)  # the same but for rounding
+    array[..., [7, 9]] = array[..., [2, 2]]
+    assert alike(array) == pytest.approx(3 / 12)
+    array[..., [0, 1, 3]] = 0  # silent units are not compared, and neither are constant ones
+    array[..., [4, 6]] = 0.3
+    assert alike(array) == pytest.approx(3 / 12)
+    array[..., 9] = -array[..., 9]  # not the same: the other way round
+    array[:, :, 7] = array[::-1, ::-1, 7] * 1.001
+    assert alike(array) == pytest.approx(1 / 12)
+    array[0, 0] = np.nan
+    assert alike(array) == pytest.approx(1 / 12)
+    assert alike(np.full((3, 4), np.nan, np.float32)) == 0
+    assert np.isnan(alike(array[..., :1]))
+
+
+def alike(array: np.ndarray) -> float:
+    return float(summarise({0: measure(array, units=True)})[SUMMARIES.index("alike"), 0])
 
 
 @pytest.mark.parametrize("value", [0.0, np.nan, np.inf])

@@ -103,6 +103,33 @@ export function causes(findings) {
 }
 
 /**
+ * Of each warning that led to errors the first of these.
+ * @param {Finding[]} findings
+ * @returns {Map<number, Finding>} by the warning's index
+ */
+export function ledTo(findings) {
+  /** @type {Map<number, Finding>} */
+  const found = new Map();
+  for (const finding of findings) {
+    const cause = finding.follows;
+    if (cause === null || finding.severity !== "error" || found.has(cause)) continue;
+    if (findings[cause].severity === "warning") found.set(cause, finding);
+  }
+  return found;
+}
+
+/**
+ * What a person has to know of: those that do not follow from another, and the first error that a warning led to.
+ * @param {Finding[]} findings
+ */
+export function heads(findings) {
+  const led = ledTo(findings);
+  return findings.filter(
+    (finding) => finding.follows === null || led.get(finding.follows) === finding,
+  );
+}
+
+/**
  * What is found of each tensor.
  * @param {Finding[]} findings
  * @returns {Map<number, Finding[]>}

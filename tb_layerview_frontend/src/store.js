@@ -8,7 +8,7 @@ import { createBandData } from "./band_data.js";
 import { createComparison } from "./comparison.js";
 import { createCourseData } from "./course_data.js";
 import { createEvaluation } from "./evaluation.js";
-import { causes, createFindings, keyOf, nextFinding, panelOf } from "./findings.js";
+import { heads, createFindings, keyOf, nextFinding, panelOf } from "./findings.js";
 import { createNumbersData } from "./numbers_data.js";
 import { createPictureData } from "./picture_data.js";
 import { createRunData } from "./run_data.js";
@@ -232,7 +232,7 @@ export function createStore(initial, end) {
 
   /** @param {1 | -1} [direction] */
   function selectFinding(direction = 1) {
-    const found = causes(health.found.value.findings);
+    const found = heads(health.found.value.findings);
     const next = nextFinding(found, steps.value[stepIndex.value] ?? -1, direction);
     if (next) showFinding(next);
   }

@@ -8,7 +8,9 @@ import {
   causesByRule,
   changeOf,
   findingSteps,
+  heads,
   keyOf,
+  ledTo,
   nextFinding,
   partsOfKey,
   withThreshold,
@@ -41,6 +43,26 @@ describe("findings in the order of their causes", () => {
 
   test("are causes where they follow from nothing", () => {
     expect(causes(found)).toEqual([found[0], found[2], found[3]]);
+  });
+
+  test("have those in front of which a person has to know, errors that a warning led to among them", () => {
+    const of = (
+      /** @type {"error" | "warning"} */ severity,
+      /** @type {number | null} */ follows,
+    ) => ({
+      ...finding(1, 1, follows),
+      severity,
+    });
+    const all = [
+      of("warning", null),
+      of("warning", 0),
+      of("error", 0),
+      of("error", 0),
+      of("error", null),
+      of("error", 4),
+    ];
+    expect(ledTo(all)).toEqual(new Map([[0, all[2]]]));
+    expect(heads(all)).toEqual([all[0], all[2], all[4]]);
   });
 
   test("are known by tensor", () => {

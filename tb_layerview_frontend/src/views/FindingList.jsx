@@ -71,7 +71,7 @@ export function FindingList({ store, run }) {
  * @param {boolean} first
  */
 function headOf({ finding, following }, first) {
-  const leads = [finding, ...following].some(({ severity }) => severity === "error");
+  const leads = [finding, ...following].some(isError);
   if (first) return leads ? "First cause" : "First warning";
   return leads ? "Other causes" : "Other warnings";
 }
@@ -85,27 +85,41 @@ function hasEarlierWarning([[{ finding: lead }], ...others]) {
 
 /** @param {{store: Store, run: Run, cause: Cause}} props */
 function CauseItem({ store, run, cause: { finding, following } }) {
+  const led = finding.severity === "warning" ? following.find(isError) : undefined;
+  const others = following.filter((other) => other !== led);
   return (
     <li>
       <FindingRow store={store} run={run} finding={finding} />
-      {following.length > 0 && (
+      {led && (
+        <div class="lv-finding-led" data-testid="led-to">
+          <p class="lv-caption">which led to</p>
+          <FindingRow store={store} run={run} finding={led} />
+        </div>
+      )}
+      {others.length > 0 && (
         <details>
           <summary data-testid="following">
-            {formatCount(following.length)} follow{following.length === 1 ? "s" : ""} from it:{" "}
-            {countsInWords(following)}
+            {formatCount(others.length)}
+            {led ? " more" : ""} follow{others.length === 1 ? "s" : ""} from it:{" "}
+            {countsInWords(others)}
           </summary>
           <ul>
-            {following.slice(0, MOST).map((other) => (
+            {others.slice(0, MOST).map((other) => (
               <li key={keyOf(other)}>
                 <FindingRow store={store} run={run} finding={other} />
               </li>
             ))}
-            <Rest count={following.length - MOST} />
+            <Rest count={others.length - MOST} />
           </ul>
         </details>
       )}
     </li>
   );
+}
+
+/** @param {Finding} finding */
+function isError({ severity }) {
+  return severity === "error";
 }
 
 /** @param {{count: number}} props */

@@ -1,5 +1,5 @@
 import { causesInWords, changeInWords, SIGNS } from "../finding_words.js";
-import { causes, changeOf, keyOf } from "../findings.js";
+import { causes, changeOf, keyOf, ledTo } from "../findings.js";
 import { formatCount } from "../format.js";
 import { FindingEvidence, ReplayButton } from "./FindingEvidence.jsx";
 import { FindingList } from "./FindingList.jsx";
@@ -25,16 +25,18 @@ export function FindingsBar({ store }) {
     );
   }
   const [lead] = findings;
+  const led = ledTo(findings).get(0);
+  const severity = led ? led.severity : lead?.severity;
   const others = causes(findings).length - 1;
   const open = why.value !== "";
   // Where nothing is found, the rules have all the room.
   const isList = findings.length > 0 || store.chosenFinding.value !== null;
   return (
     <section class="lv-findings" aria-label="Findings" data-testid="findings">
-      <div class={`lv-findings-line${lead ? ` lv-finding-${lead.severity}` : ""}`}>
-        {lead && (
+      <div class={`lv-findings-line${severity ? ` lv-finding-${severity}` : ""}`}>
+        {severity && (
           <b class="lv-finding-sign" aria-hidden="true">
-            {SIGNS[lead.severity]}
+            {SIGNS[severity]}
           </b>
         )}
         <Line store={store} run={run} open={open} />
@@ -49,7 +51,7 @@ export function FindingsBar({ store }) {
             Show
           </button>
         )}
-        {lead && !open && <ReplayButton store={store} finding={lead} />}
+        {lead && !open && <ReplayButton store={store} finding={led?.replay ? led : lead} />}
         <button
           type="button"
           class="lv-button"
@@ -89,6 +91,7 @@ export function FindingsBar({ store }) {
 function Line({ store, run, open }) {
   const { findings } = store.found.value;
   const [lead] = findings;
+  const led = ledTo(findings).get(0);
   const searched = `${formatCount(run.info.tensors.length)} tensors × ${formatCount(run.history.steps.length)} steps`;
   if (!lead) return <p data-testid="nothing-found">Nothing found in {searched}.</p>;
   if (open) {
@@ -104,6 +107,12 @@ function Line({ store, run, open }) {
         {lead.severity === "error" ? "Error" : "Warning"} {lead.since}
       </b>
       : {lead.words}.
+      {led && (
+        <>
+          {" "}
+          <b>It led to an error {led.since}</b>: {led.words}.
+        </>
+      )}
     </p>
   );
 }

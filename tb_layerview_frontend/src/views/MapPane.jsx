@@ -2,7 +2,7 @@ import { useSignal } from "@preact/signals";
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 
 import { makeStepAxis } from "../axis.js";
-import { byTensor, causes } from "../findings.js";
+import { byTensor, heads } from "../findings.js";
 import { layerLabel, makeMapLayer } from "../map_layer.js";
 import { keyOfTensors, rankByWorst } from "../order.js";
 import { tensorForRow } from "../selection.js";
@@ -85,7 +85,7 @@ export function MapPane({ store, run }) {
     [run.history.steps, spacing],
   );
   const found = useMemo(() => byTensor(store.found.value.findings), [store.found.value]);
-  const marked = useMemo(() => causes(store.found.value.findings), [store.found.value]);
+  const marked = useMemo(() => heads(store.found.value.findings), [store.found.value]);
   const evaluation = store.evaluation.value;
   const ownCurves = useMemo(
     () => curvesOf(run.history, evaluation?.history),

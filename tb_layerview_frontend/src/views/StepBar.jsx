@@ -3,7 +3,7 @@ import { useEffect, useMemo, useRef } from "preact/hooks";
 import { nearestIndex } from "../axis.js";
 import { marksOf } from "../finding_marks.js";
 import { SIGNS } from "../finding_words.js";
-import { causes, findingSteps, worstFinding } from "../findings.js";
+import { heads, findingSteps, worstFinding } from "../findings.js";
 import { formatCount, formatSeconds } from "../format.js";
 import { StepField } from "./StepField.jsx";
 
@@ -96,7 +96,7 @@ function Slider({ store }) {
   const marks = useMemo(
     () =>
       marksOf(
-        causes(found.value.findings),
+        heads(found.value.findings),
         (at) => nearestIndex(steps.value, at) / Math.max(1, last),
         LEAST_MARK_DISTANCE,
       ),
@@ -168,7 +168,7 @@ function WallTime({ store }) {
  * @param {{store: Store}} props
  */
 function FindingButtons({ store }) {
-  const found = causes(store.found.value.findings);
+  const found = heads(store.found.value.findings);
   const steps = useMemo(() => findingSteps(found), [store.found.value]);
   if (!steps.length) return null;
   const here = steps.indexOf(store.steps.value[store.stepIndex.value]);
