@@ -53,13 +53,14 @@ class FolderLog:
 
         Args:
           messages: By tag all messages of it, for at least those tags that have new ones and those that are waiting.
+            Each is asked for at most once, models first.
           tags: All tags that there are; what was read of others before is forgotten.
-          problems: What could not be read, in sentences.
+          problems: What could not be read, in sentences; there may be more of them once `messages` are read.
 
         Returns:
           The run, or None as long as no writer has said what it logs.
         """
-        found = [*problems, *(f"the tag {tag!r} is none of a layer log" for tag in tags if not _TAG.fullmatch(tag))]
+        found = [f"the tag {tag!r} is none of a layer log" for tag in tags if not _TAG.fullmatch(tag)]
         parts = {tag: (match[1], match[2]) for tag in tags if (match := _TAG.fullmatch(tag))}
         numbers: dict[str, dict[int, str]] = {writer: {} for writer, _ in parts.values()}
         for tag, (writer, part) in parts.items():
@@ -67,8 +68,8 @@ class FolderLog:
                 numbers[writer][int(part)] = tag
         self._models = {writer: self._models[writer] for writer, _ in parts.values() if writer in self._models}
         for tag, (writer, part) in parts.items():
-            if part == "model" and messages.get(tag):
-                self._models[writer] = messages[tag][-1].data
+            if part == "model" and (logged := messages.get(tag)):
+                self._models[writer] = logged[-1].data
         self.waiting = frozenset(tag for tag, (writer, _) in parts.items() if writer not in self._models)
         logs = []
         shards: dict[str, dict[int, Shard]] = {}
@@ -88,6 +89,7 @@ class FolderLog:
                 room -= own[number].room
             logs.append(WriterLog(writer, model, tuple(own.values())))
         self._shards = shards
+        found = [*problems, *found]
         # A writer that has begun says what it logs a moment later: that alone is no problem.
         unsaid = sum(writer not in self._models for writer in numbers)
         self.problems = few(found) if len(found) > unsaid else ()

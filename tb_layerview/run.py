@@ -193,11 +193,11 @@ class Run:
         index = self._index(tensor)
         part, row = self._at(self._position(step))
         own = int(part.own_index[index])
-        table = part.shard.table[:, row]
-        if not 0 <= own < table.shape[1] or np.isnan(table[0, own]):
+        table = part.shard.table
+        if not 0 <= own < part.shard.tensors or np.isnan(table[0][row, own]):
             raise NotLoggedError(f"{self.tensors[index]} was not logged at step {step}.")
-        counts, moments = table[:COUNTS, own], table[COUNTS:, own]
-        return Digest(*(int(count) for count in counts), *moments.tolist())
+        entries = [float(column[row, own]) for column in table]
+        return Digest(*(int(count) for count in entries[:COUNTS]), *entries[COUNTS:])
 
     def stored_quantiles(self, tensor: SupportsIndex, step: int) -> dict[str, float] | None:
         """The quantiles of `QUANTILES` of a tensor at a step, NaN without finite elements.
@@ -211,9 +211,10 @@ class Run:
         """
         digest = self.digest(tensor, step)
         part, row = self._at(self._position(step))
-        summaries = part.shard.dense[:, row, int(part.own_index[self._index(tensor)])]
+        own = int(part.own_index[self._index(tensor)])
+        summaries = np.array([column[row, own] for column in part.shard.dense], np.float64)
         # The quantiles come first. Rounded to float32 they may lie beyond the outermost element.
-        stored = dict(zip(QUANTILES, np.clip(summaries.astype(np.float64), digest.min, digest.max).tolist()))
+        stored = dict(zip(QUANTILES, np.clip(summaries, digest.min, digest.max).tolist()))
         largest, single = max(abs(digest.min), abs(digest.max)), np.finfo(np.float32)
         is_held = not largest or float(single.tiny) <= largest <= float(single.max)
         if math.isnan(largest) or (is_held and not math.isnan(stored["p50"])):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple, TypeVar, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -18,8 +18,9 @@ from tb_layerview.payload_file import Piece
 from tb_layerview.record import DENSE, SPARSE
 
 Section = Literal["histogram", "units", "values"]
+_Scalar = TypeVar("_Scalar", bound=np.generic)
 
-#: Counts of elements, then statistics of the finite elements: the order of the rows of `Shard.table`.
+#: Counts of elements, then statistics of the finite elements: the order of `Shard.table`.
 STATISTICS = ("size", "nan", "pos_inf", "neg_inf", "zero", "negative", "min", "max", "mean", "std", "rms")
 #: How many of the statistics are counts.
 COUNTS = STATISTICS.index("min")
@@ -96,12 +97,13 @@ class Shard:
       modes: One a row.
       scalars: One a row: loss, metrics and learning rate by name.
       costs: One a row; None where the writer measures none.
-      table: float64 [STATISTICS, rows, tensors]: NaN where a tensor was not logged, and for statistics of the finite
-        elements where there are none. A count is exact, up to 2**53.
-      dense: float32 [DENSE, rows, tensors]: NaN where a tensor was not logged, has none, or comes from an older
-        writer, which stores none.
+      table: For each of `STATISTICS` float32 or float64 [rows, tensors], whichever holds all of it exactly: NaN where a
+        tensor was not logged, and for statistics of the finite elements where there are none. A count is exact, up to
+        2**53.
+      dense: For each of `DENSE` float32 [rows, tensors]: NaN where a tensor was not logged, has none, or comes from an
+        older writer, which stores none.
       sparse: By name those of `SPARSE` that any tensor has.
-      kept: bool [SECTIONS, rows, tensors]: whether that section is kept.
+      kept: For each of `SECTIONS` bool [rows, tensors]: whether it is kept.
       pieces: One a row: for each section where each tensor's piece lies, [tensors]; None if the row keeps none.
       problems: A sentence about each message that could not be read.
     """
@@ -112,30 +114,35 @@ class Shard:
     modes: tuple[Mode, ...]
     scalars: tuple[Mapping[str, float], ...]
     costs: tuple[Cost | None, ...]
-    table: npt.NDArray[np.float64]
-    dense: npt.NDArray[np.float32]
-    kept: npt.NDArray[np.bool_]
+    table: tuple[npt.NDArray[np.floating], ...]
+    dense: tuple[npt.NDArray[np.floating], ...]
+    kept: tuple[npt.NDArray[np.bool_], ...]
     pieces: tuple[tuple[npt.NDArray[np.void] | None, ...], ...]
     problems: tuple[str, ...] = ()
     sparse: Mapping[str, SparseColumn] = dataclasses.field(default_factory=dict)
 
+    @property
+    def tensors(self) -> int:
+        """How many tensors the writer's model had when this was read."""
+        return int(self.table[0].shape[1])
+
     def count_filled(self, rows: int) -> int:
         """How many tensors are logged at the first rows, all together."""
-        return int(np.count_nonzero(~np.isnan(self.table[0, :rows])))
+        return int(np.count_nonzero(~np.isnan(self.table[0][:rows])))
 
     @property
     def room(self) -> int:
         """How much of the room of a run its tables take: see `read`."""
         rows = len(self.steps)
-        return max(0, rows * int(self.table.shape[2]) - _SPARSEST * self.count_filled(rows))
+        return max(0, rows * self.tensors - _SPARSEST * self.count_filled(rows))
 
     def column(self, name: str) -> npt.NDArray[np.floating]:
         """One of `STATISTICS` or `SUMMARIES`: [rows, tensors]."""
         if name in STATISTICS:
-            return np.asarray(self.table[STATISTICS.index(name)])
+            return self.table[STATISTICS.index(name)]
         if name in DENSE:
-            return np.asarray(self.dense[DENSE.index(name)])
-        found = np.full(self.table.shape[1:], np.nan, np.float32)
+            return self.dense[DENSE.index(name)]
+        found = np.full(self.table[0].shape, np.nan, np.float32)
         if name in self.sparse:
             found[:, self.sparse[name].tensors] = self.sparse[name].values
         return found
@@ -178,8 +185,9 @@ def read(messages: Sequence[Message], tensors: int, known: Shard | None = None, 
     dense = np.full((len(DENSE), start + len(rows), tensors), np.nan, np.float32)
     kept = np.zeros((len(SECTIONS), start + len(rows), tensors), bool)
     if known is not None and start:
-        for whole, part in ((table, known.table), (dense, known.dense), (kept, known.kept)):
-            whole[:, :start, : part.shape[2]] = part[:, :start]
+        for whole, parts in ((table, known.table), (dense, known.dense), (kept, known.kept)):
+            for column, part in zip(whole, parts):
+                column[:start, : known.tensors] = part[:start]
     for row, (_, found) in enumerate(rows, start):
         table[:, row, found.index] = found.table
         dense[:, row, found.index] = found.dense
@@ -194,18 +202,32 @@ def read(messages: Sequence[Message], tensors: int, known: Shard | None = None, 
         modes=(*(known.modes[:start] if known else ()), *(r.mode for r in added)),
         scalars=(*(known.scalars[:start] if known else ()), *(r.scalars for r in added)),
         costs=(*(known.costs[:start] if known else ()), *(r.cost for r in added)),
-        table=table,
-        dense=dense,
+        table=tuple(_narrow(column) for column in table),
+        dense=tuple(_narrow(column) for column in dense),
         sparse=_sparse_columns(known.sparse if known else {}, start, added),
-        kept=kept,
+        kept=tuple(_once(column) for column in kept),
         pieces=(*(known.pieces[:start] if known else ()), *(r.pieces for r in added)),
         problems=tuple(problems),
     )
 
 
+def _narrow(column: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+    """The same numbers [rows, tensors] in less memory, where float32 holds all of them."""
+    with np.errstate(over="ignore"):
+        single = column.astype(np.float32)
+    return _once(single if np.array_equal(single, column, equal_nan=True) else column)
+
+
+def _once(column: npt.NDArray[_Scalar]) -> npt.NDArray[_Scalar]:
+    """A column [rows, tensors] in its own memory: one row where all are the same, as sizes are."""
+    if len(column) and np.array_equal(column, np.broadcast_to(column[0], column.shape), equal_nan=column.dtype != bool):
+        return np.broadcast_to(column[0].copy(), column.shape)
+    return column.copy()
+
+
 def _common(known: Shard | None, stamps: npt.NDArray[np.float64], tensors: int) -> int:
     """How many rows of a shard that is known stay as they are."""
-    if known is None or known.problems or known.table.shape[2] > tensors:
+    if known is None or known.problems or known.tensors > tensors:
         return 0
     n = min(len(known.stamps), len(stamps))
     differs = np.flatnonzero(known.stamps[:n] != stamps[:n])
@@ -258,9 +280,10 @@ def _read_record(data: bytes, tensors: int) -> _Record:
       ValueError: Its columns do not fit together.
     """
     record.check(data)
-    for number, content in wire.fields(data, _MOST_PARTS):
-        if number == pb.StepRecord.COLUMNS_FIELD_NUMBER:
-            wire.count(content, _MOST_PARTS)
+    if len(data) > wire.LEAST * _MOST_PARTS:
+        for number, content in wire.fields(data, _MOST_PARTS):
+            if number == pb.StepRecord.COLUMNS_FIELD_NUMBER:
+                wire.count(content, _MOST_PARTS)
     message = pb.StepRecord.FromString(data)
     if message.mode not in _MODES:
         raise ValueError(f"it has the unknown mode {message.mode}")
@@ -272,7 +295,7 @@ def _read_record(data: bytes, tensors: int) -> _Record:
     table = np.empty((len(STATISTICS), len(index)))
     dense = np.full((len(DENSE), len(index)), np.nan, np.float32)
     sparse: dict[str, list[_Entries]] = {}
-    pieces = tuple(np.zeros(tensors, _PIECES) for _ in SECTIONS)
+    pieces: list[npt.NDArray[np.void] | None] = [None] * len(SECTIONS)
     start = 0
     for columns in message.columns:
         end = start + len(columns.tensor)
@@ -286,8 +309,14 @@ def _read_record(data: bytes, tensors: int) -> _Record:
         for entry in columns.sparse:
             if entry.name in SPARSE:
                 sparse.setdefault(entry.name, []).append(_read_sparse(entry, tensors))
-        for found, name, section in zip(pieces, SECTIONS, (columns.histograms, columns.units, columns.values)):
-            found[index[start:end]] = _read_section(name, section, end - start)
+        for i, section in enumerate((columns.histograms, columns.units, columns.values)):
+            found = _read_section(SECTIONS[i], section, end - start)
+            if found is not None:
+                of_all = np.zeros(tensors, _PIECES) if (before := pieces[i]) is None else before
+                of_all[index[start:end]] = found
+                pieces[i] = of_all
+            elif (before := pieces[i]) is not None:
+                before[index[start:end]] = 0
         start = end
     cost = message.cost
     return _Record(
@@ -301,7 +330,7 @@ def _read_record(data: bytes, tensors: int) -> _Record:
         table=table,
         dense=dense,
         sparse=sparse,
-        pieces=tuple(found if found["length"].any() else None for found in pieces),
+        pieces=tuple(pieces),
     )
 
 
@@ -322,16 +351,20 @@ def _read_sparse(entry: pb.Sparse, tensors: int) -> _Entries:
     return index, value
 
 
-def _read_section(name: Section, section: pb.Section, count: int) -> npt.NDArray[np.void]:
-    """Where the pieces of one section lie, [count]; of length 0 where there is none."""
+def _read_section(name: Section, section: pb.Section, count: int) -> npt.NDArray[np.void] | None:
+    """Where the pieces of one section lie, [count], of length 0 where there is none; None if there are none at all."""
+    if not section.length and not section.crc32:
+        return None
+    if len(section.length) != count or len(section.crc32) != count:
+        raise ValueError(f"it says where {len(section.length)} payloads of {count} tensors lie")
+    lengths = np.array(section.length, np.uint32)
+    if not lengths.any():
+        return None
+    if lengths.max() > _LONGEST[name]:
+        raise ValueError(f"it has a payload ({name}) of {lengths.max():,} bytes, more than is ever written")
     pieces = np.zeros(count, _PIECES)
-    if section.length or section.crc32:
-        if len(section.length) != count or len(section.crc32) != count:
-            raise ValueError(f"it says where {len(section.length)} payloads of {count} tensors lie")
-        if max(section.length) > _LONGEST[name]:
-            raise ValueError(f"it has a payload ({name}) of {max(section.length):,} bytes, more than is ever written")
-        pieces["length"] = section.length
-        pieces["crc32"] = section.crc32
-        ends = np.cumsum(pieces["length"], dtype=np.uint64)
-        pieces["offset"] = ends - pieces["length"] + np.uint64(section.offset)
+    pieces["length"] = lengths
+    pieces["crc32"] = section.crc32
+    ends = np.cumsum(lengths, dtype=np.uint64)
+    pieces["offset"] = ends - lengths + np.uint64(section.offset)
     return pieces

@@ -8,6 +8,7 @@ import os
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -134,19 +135,19 @@ class RunSource:
             if state.is_damaged:
                 stamps = {**stamps, **{file: (size, 0.0) for file, size in sizes.items()}}
             if stamps != state.stamps:
-                # One tag at a time: all at once can pass the 256 MB that gRPC takes. Models last: they must know all
-                # tensors of the steps that were read, and only grow.
-                changed = [tag for tag, stamp in stamps.items() if state.stamps.get(tag) != stamp]
-                changed.sort(key=lambda tag: tag.endswith("/model"))
                 if state.is_damaged and folder is not None:
                     messages, problems = event_file.read_folder(folder)
                     state.log.update(messages, messages.keys(), problems)
                 else:
-                    messages = {}
-                    for tag in changed:
-                        messages[tag], state.problems[tag] = self._read(context, experiment_id, run, tag)
-                    problems = [problem for tag in stamps for problem in state.problems.get(tag, ())]
-                    state.log.update(messages, stamps.keys(), problems)
+                    changed = [tag for tag, stamp in stamps.items() if state.stamps.get(tag) != stamp]
+                    problems = [p for tag in stamps if tag not in changed for p in state.problems.get(tag, ())]
+
+                    def read(tag: str) -> list[Message]:
+                        found, state.problems[tag] = self._read(context, experiment_id, run, tag)
+                        problems.extend(state.problems[tag])
+                        return found
+
+                    state.log.update(_AsAsked(changed, read), stamps.keys(), problems)
                 state.stamps = {tag: stamp for tag, stamp in stamps.items() if tag not in state.log.waiting}
             if state.log.run is not None:
                 state.read_at = min(state.read_at, time.monotonic())
@@ -218,6 +219,32 @@ class RunSource:
         else:
             path = None
         return None if path is None or "://" in path else Path(os.path.abspath(path))
+
+
+class _AsAsked(Mapping[str, Sequence[Message]]):
+    """Messages by tag, read when they are asked for and not kept.
+
+    A long run's are larger than what is made of them, and those of all tags can pass the 256 MB that gRPC takes. A
+    model that grows between its reading and that of its steps hides these until they are read again, as they have
+    changed.
+    """
+
+    def __init__(self, tags: Collection[str], read: Callable[[str], Sequence[Message]]) -> None:
+        self._tags, self._read = tags, read
+
+    def __getitem__(self, tag: str) -> Sequence[Message]:
+        if tag not in self._tags:
+            raise KeyError(tag)
+        return self._read(tag)
+
+    def __contains__(self, tag: object) -> bool:
+        return tag in self._tags
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tags)
+
+    def __len__(self) -> int:
+        return len(self._tags)
 
 
 def _names(runs: dict[str, Any]) -> dict[str, str]:
