@@ -19,7 +19,7 @@ from tb_layerview import LayerViewCallback, Schedule
 
 def every_step(options: Options) -> list[Row]:
     """Every step logged, all kinds and values, and Debugger V2 in processes of its own."""
-    model, epochs = cnn(), 1 if options.quick else 3
+    model, epochs = cnn(), 1 if options.quick else 10
 
     def train(callbacks: list[Any]) -> float:
         return training_seconds(model, callbacks, x=IMAGES, y=LABELS, batch_size=BATCH, epochs=epochs)
@@ -30,7 +30,8 @@ def every_step(options: Options) -> list[Row]:
             options.rounds(7),
             clock=lambda action: action(),
         )
-    what = "training the CNN of 3.3 million parameters, every step logged, all kinds, the closing of the log included"
+    what = f"training the CNN of 3.3 million parameters for {10 * epochs} steps, every step logged, all kinds, "
+    what += "set-up and the closing of the log included"
     found = [ratio_row(what, "bare training", *timed, most=2.0)]
     for mode in ("CURT_HEALTH", "FULL_HEALTH"):
         command = [sys.executable, "-m", "benchmarks.debugger", mode, str(options.rounds(5))]

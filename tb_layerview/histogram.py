@@ -269,12 +269,13 @@ def _encode_bins(starts: npt.NDArray[np.int64], widths: npt.NDArray[np.int64], c
 
 
 def _encode_varints(numbers: npt.NDArray[np.int64]) -> bytes:
-    shifts = 7 * np.arange(9)
-    digits = (numbers[:, None] >> shifts) & 127
-    length = np.maximum(1, np.sum((numbers[:, None] >> shifts) > 0, axis=1))
-    position = np.arange(9)
-    digits |= np.where(position < length[:, None] - 1, 128, 0)
-    return bytes(digits.astype(np.uint8)[position < length[:, None]])
+    position = np.arange(max(1, -(-int(numbers.max()).bit_length() // 7)))
+    rest = numbers[:, None] >> (7 * position)
+    is_there = rest > 0
+    is_there[:, 0] = True
+    digits = (rest & 127).astype(np.uint8)
+    digits[:, :-1] |= is_there[:, 1:].astype(np.uint8) << 7
+    return bytes(digits[is_there])
 
 
 def _decode_varints(data: bytes) -> npt.NDArray[np.int64]:
