@@ -32,6 +32,7 @@ GROUPS = {
     "size": ("sizes", "rows", "Size"),
     "serving": ("serving", "rows", "Server"),
     "scale": ("scale", "rows", "Long runs at the server"),
+    "runs": ("many_runs", "rows", "Many runs at the server"),
     "columns": ("columns", "rows", "Columns of a long run"),
     "rules": ("rules", "rows", "Rules"),
     "start": ("start_up", "rows", "Start of TensorBoard"),

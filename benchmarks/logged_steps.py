@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import tempfile
 from typing import Any
 
@@ -16,18 +17,52 @@ from tb_layerview.log import Log
 EXAMPLES = 32
 
 
-def logged_step(model: Any, images: Any, labels: Any, select: Select, folder: str) -> Action:
-    """One logged step without values."""
-    probe = ProbePass(model, Batch(tf.constant(images[:EXAMPLES]), tf.constant(labels[:EXAMPLES])), "", select, Keep())
-    log = Log(folder)
-    log.describe(probe.model)
-    step = iter(range(10**9))
+@dataclasses.dataclass(frozen=True)
+class LoggedStep:
+    """One logged step without values, and its parts.
 
-    def run() -> None:
-        fetched, scalars = probe.run(with_values=False)
-        log.write(next(step), probe.measurements(fetched), scalars=scalars)
+    Attributes:
+      whole: From the pass to the bytes on disk.
+      on_device: The pass and the digests, up to what they leave for the host.
+      on_host: What is made of that, and written; by the writing thread while the training goes on.
+    """
 
-    return run
+    whole: Action
+    on_device: Action
+    on_host: Action
+
+    @classmethod
+    def of(cls, model: Any, images: Any, labels: Any, select: Select, folder: str) -> LoggedStep:
+        """A step of a model that logs what is selected into a folder."""
+        probe = ProbePass(model, _probe(images, labels), "", select, Keep())
+        log = Log(folder)
+        log.describe(probe.model)
+        step = iter(range(10**9))
+
+        def write(fetched: Any, scalars: Any) -> None:
+            log.write(next(step), probe.measurements(fetched), scalars=scalars)
+
+        fetched = probe.run(with_values=False)
+        return cls(
+            lambda: write(*probe.run(with_values=False)), lambda: probe.run(with_values=False), lambda: write(*fetched)
+        )
+
+
+def model_pass(model: Any, images: Any, labels: Any) -> Action:
+    """What the model itself does in a logged step: forward and backward over the probe, and nothing is looked at."""
+    batch = _probe(images, labels)
+
+    @tf.function
+    def run() -> Any:
+        with tf.GradientTape() as tape:
+            loss = model.compute_loss(batch.x, batch.y, model(batch.x, training=True))
+        return tape.gradient(loss, [v.value for v in model.trainable_variables])
+
+    return lambda: run()[0].numpy()
+
+
+def _probe(images: Any, labels: Any) -> Batch:
+    return Batch(tf.constant(images[:EXAMPLES]), tf.constant(labels[:EXAMPLES]))
 
 
 def keras_histograms(model: Any, folder: str) -> Action:
@@ -40,7 +75,7 @@ def keras_histograms(model: Any, folder: str) -> Action:
 
 
 def rows(options: Options) -> list[Row]:
-    """Weights alone, and all kinds that a pass gives, for both models."""
+    """Weights alone, and all kinds that a pass gives, for both models, and what these consist of."""
     found = []
     models = [
         ("CNN, 3.3 million parameters", cnn(), IMAGES, LABELS, 15),
@@ -48,21 +83,29 @@ def rows(options: Options) -> list[Row]:
     ]
     for name, model, images, labels, rounds in models:
         with tempfile.TemporaryDirectory() as folder:
-            actions = [
-                keras_histograms(model, f"{folder}/keras"),
-                logged_step(model, images, labels, Select(kinds=("weight",)), f"{folder}/weights"),
-                logged_step(model, images, labels, Select(kinds=("weight", "activation", "gradient")), f"{folder}/all"),
-            ]
-            keras, weights, everything = ratios(actions, options.rounds(rounds))
+            weights = LoggedStep.of(model, images, labels, Select(kinds=("weight",)), f"{folder}/weights")
+            kinds = Select(kinds=("weight", "activation", "gradient"))
+            everything = LoggedStep.of(model, images, labels, kinds, f"{folder}/all")
+            actions = {
+                "keras": keras_histograms(model, f"{folder}/keras"),
+                "weights": weights.whole,
+                "weights, host": weights.on_host,
+                "all": everything.whole,
+                "all, device": everything.on_device,
+                "all, model": model_pass(model, images, labels),
+                "all, host": everything.on_host,
+            }
+            timed = dict(zip(actions, ratios(list(actions.values()), options.rounds(rounds))))
         against = "Keras `TensorBoard(histogram_freq=1)`, its own cost for an epoch, weights alone"
+        keras, device = timed["keras"], timed["all, device"]
+        digests = [whole - model for whole, model in zip(device, timed["all, model"])]
+        kinds_in_words = f"weights, activations of {EXAMPLES} examples, gradients"
         found += [
-            ratio_row(f"a logged step, weights, no values: {name}", against, weights, keras, most=1 / 50),
-            ratio_row(
-                f"a logged step, weights, activations of {EXAMPLES} examples, gradients, no values: {name}",
-                against,
-                everything,
-                keras,
-                most=1 / 10,
-            ),
+            ratio_row(f"a logged step, weights, no values: {name}", against, timed["weights"], keras, most=1 / 50),
+            ratio_row("of that, what the writing thread does", against, timed["weights, host"], keras),
+            ratio_row(f"a logged step, {kinds_in_words}, no values: {name}", against, timed["all"], keras, most=1 / 10),
+            ratio_row("of that, the model's own pass over these examples", against, timed["all, model"], keras),
+            ratio_row("of that, digests on the device: all of the pass but the model's own", against, digests, keras),
+            ratio_row("of that, what the writing thread does", against, timed["all, host"], keras),
         ]
     return found

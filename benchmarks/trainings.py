@@ -104,10 +104,20 @@ def default_schedule(options: Options) -> list[Row]:
 
 
 def hook_on_default_schedule(options: Options) -> list[Row]:
-    """The same with the hook in an Estimator, on the other stack."""
-    command = [options.estimator_python, "-m", "benchmarks.hook_training", str(60 * options.minutes)]
+    """The same with the hook in an Estimator, on the other stack, and what it costs where nothing is logged."""
+    logged, before, after = _hook(options, "cnn", "default", 60 * options.minutes)
+    found = [_default_row("hook", options.minutes, logged, before, after)]
+    logged, before, after = _hook(options, "digits", "silent", 20 * options.minutes)
+    what = f"a step that is not logged, hook, of a network whose step takes {1e3 * before:.2g} ms"
+    return [*found, ratio_row(what, "bare training before and after it", [logged] * 2, [before, after])]
+
+
+def _hook(options: Options, *arguments: str | float) -> list[float]:
+    """Seconds of a step with the hook, bare before, and bare after."""
+    command = [options.estimator_python, "-m", "benchmarks.hook_training", *map(str, arguments)]
     printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    return [_default_row("hook", options.minutes, *json.loads(printed.splitlines()[-1]))]
+    seconds: list[float] = json.loads(printed.splitlines()[-1])
+    return seconds
 
 
 def _default_row(what: str, minutes: float, logged: float, before: float, after: float) -> Row:

@@ -13,11 +13,12 @@ _RECENT = 9  # logged steps whose median is what the next one is expected to cos
 
 
 class Budget:
-    """Keeps account of the time that a training waits for logging.
+    """Keeps account of the time that a training takes longer for logging.
 
     Attributes:
       set_up: Seconds of tracing and the first pass.
-      logging: Seconds of logging beyond set-up.
+      logging: Seconds of logging beyond set-up: those that the training waits, and its share of what the writing thread
+        takes of the processors.
     """
 
     def __init__(self, share: float, clock: Callable[[], float]) -> None:

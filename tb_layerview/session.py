@@ -83,6 +83,7 @@ class Session:
         self.budget = Budget(schedule.budget, clock)
         self._log = Log(logdir)
         self._thread = WritingThread()
+        self._charged = 0.0  # of what the thread has taken
         self._failures: set[str] = set()
         self._logged = self._skipped = 0
         self._plan = Plan(schedule, keep)
@@ -160,7 +161,8 @@ class Session:
         except Exception as error:  # noqa: BLE001  # logging never stops a training
             self.report(what, f"{in_words(error)}. The training goes on", error)
         finally:
-            self.budget.charge(self._clock() - began)
+            beside, self._charged = self._thread.busy - self._charged, self._thread.busy
+            self.budget.charge(self._clock() - began + beside)
 
     @contextlib.contextmanager
     def apart(self, what: str) -> Iterator[None]:

@@ -61,7 +61,7 @@ class Cost:
 
     Attributes:
       set_up_seconds: Tracing and the first pass.
-      logging_seconds: Time that the training waited for logging, beyond set-up.
+      logging_seconds: Time that the training took longer for logging, beyond set-up.
       training_seconds: Time since the start of the training, logging and set-up included.
       bytes: Written, events and payloads.
       skipped: Steps of the schedule that the budget left out.

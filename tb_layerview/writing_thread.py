@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
+import time
 from collections.abc import Callable
 
 _MOST_PENDING = 4  # actions that may wait
 
 
 class WritingThread:
-    """Does one thing after the other; whoever hands over too much at a time waits. It starts with the first of them."""
+    """Does one thing after the other; whoever hands over too much at a time waits. It starts with the first of them.
+
+    Attributes:
+      busy: Seconds of all processors together that it has taken: its own processor time by how many there are. A
+        training that uses all of them takes so much longer.
+    """
 
     def __init__(self) -> None:
+        self.busy = 0.0
         self._queue: queue.Queue[Callable[[], None] | None] = queue.Queue(_MOST_PENDING)
         self._thread: threading.Thread | None = None
 
@@ -35,11 +43,21 @@ class WritingThread:
             self._thread = None
 
     def _work(self) -> None:
+        processors = _processors()
         while True:
             action = self._queue.get()
+            began = time.thread_time()
             try:
                 if action is None:
                     return
                 action()
             finally:
+                self.busy += (time.thread_time() - began) / processors
                 self._queue.task_done()
+
+
+def _processors() -> int:
+    """How many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

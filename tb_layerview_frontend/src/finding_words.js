@@ -26,6 +26,7 @@ const THRESHOLDS = /** @type {Record<string, string>} */ ({
   patience: "logged steps in a row",
   "silent_units.share": "share of units",
   "dead_units.share": "share of units",
+  "alike_units.share": "share of units",
   "saturated_activation.share": "share of elements",
   "constant_output.tolerance": "std / |mean| up to",
   "collapsed_representation.most": "spread below",

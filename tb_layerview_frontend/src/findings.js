@@ -257,6 +257,7 @@ export function causesByRule(findings) {
 const PANELS = /** @type {Record<string, string>} */ ({
   silent_units: "units",
   dead_units: "units",
+  alike_units: "units",
   vanishing_gradient: "distribution",
   exploding_gradient: "distribution",
   gradient_spike: "distribution",

@@ -106,6 +106,14 @@ export const STATISTICS = [
       "The share of units whose elements are all 0 at this step. A few are normal after a ReLU; units that stay silent have stopped learning.",
   },
   {
+    name: "alike",
+    label: "alike units",
+    group: SHARES,
+    scale: "share",
+    meaning:
+      "The share of units that do what another unit does. Normal is 0; units that start from the same numbers get the same gradient and stay alike.",
+  },
+  {
     name: "non_finite",
     label: "NaN, inf share",
     group: NON_FINITE,

@@ -19,7 +19,7 @@ from layers_tab import ROOT, logdir_of, open_tab, state_of
 from playwright.sync_api import Frame, Page, Route, expect
 from serving import TensorBoardServer
 
-from tb_layerview import LayerReader, LayerViewCallback, demo
+from tb_layerview import Check, LayerReader, LayerViewCallback, demo
 from tb_layerview.diagnosis import Finding, diagnose
 from tb_layerview.evidence import Evidence
 from tb_layerview.rules import with_thresholds
@@ -59,9 +59,24 @@ def _train(folder: Path, name: str, layers: Callable[[Any], list[Any]], silence:
     model.fit(x, y, batch_size=32, verbose=0, callbacks=[planted, log])
 
 
+def _train_until_it_overflows(folder: Path) -> None:
+    """Two linear layers at a learning rate above what is stable: each step is larger than the one before."""
+    import tensorflow as tf
+
+    tf.keras.utils.set_random_seed(3)
+    x = np.random.default_rng(0).normal(size=(400, 8)).astype(np.float32)
+    layers = [tf.keras.layers.Dense(16, name="hidden"), tf.keras.layers.Dense(1, name="score")]
+    model = tf.keras.Sequential([tf.keras.Input((8,)), *layers])
+    model.compile(tf.keras.optimizers.SGD(1.2), "mse")
+    log = LayerViewCallback(folder, schedule=1, check=Check(replay=False))
+    model.fit(x, np.tanh(x[:, :1] * x[:, 1:2]), batch_size=16, verbose=0, callbacks=[log])
+
+
 @pytest.fixture(scope="module")
 def logdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Logs of a layer dead from the start, of units and then a layer that fall silent, and of twenty sigmoids."""
+    """Logs of a layer dead from the start, of units and then a layer that fall silent, of twenty sigmoids, and of a
+    learning rate that is too high.
+    """
     import tensorflow as tf
 
     folder = tmp_path_factory.mktemp("findings")
@@ -74,6 +89,7 @@ def logdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     _train(folder, "sigmoids", lambda dense: [dense(32, "sigmoid", name=f"sigmoid_{i:02}") for i in range(20)])
     _train(folder, "silenced", lambda dense: [dense(64, "relu", name=name) for name in ("one", "two", "three")], True)
     _train(folder, "dead", dead)
+    _train_until_it_overflows(folder / "runaway")
     return folder
 
 
@@ -92,7 +108,14 @@ def _by_cause(findings: Sequence[Finding]) -> list[str]:
         if finding.follows is None:
             groups[finding.severity, finding.rule].append(i)
     causes = [i for group in groups.values() for i in group]
-    return [_key(f) for i in causes for f in [findings[i], *(other for other in findings if other.follows == i)]]
+    return [_key(f) for i in causes for f in [findings[i], *_following(findings, i)]]
+
+
+def _following(findings: Sequence[Finding], cause: int) -> list[Finding]:
+    """What follows from a finding; the first error that a warning led to stands before all else."""
+    found = [finding for finding in findings if finding.follows == cause]
+    led = [f for f in found if f.severity == "error" and findings[cause].severity == "warning"][:1]
+    return [*led, *(f for f in found if f not in led)]
 
 
 def _listed(frame: Frame) -> list[str]:
@@ -104,6 +127,28 @@ def _points(frame: Frame, line: str) -> np.ndarray:
     """The corners of a line in the plot, float64 [steps, (x, y)] in pixels."""
     path = frame.locator(f"[data-testid=course] [data-line={line}]").get_attribute("d") or ""
     return np.array([[float(at) for at in point.split(" ")] for point in re.split("[ML]", path)[1:]])
+
+
+def test_what_a_warning_led_to_is_told_with_it(page: Page, server: TensorBoardServer) -> None:
+    findings = diagnose(Evidence.of(_run(server, "runaway")))
+    lead, led = findings[0], next(f for f in findings if f.severity == "error")
+    assert lead.severity == "warning" and led.rule == "non_finite" and led.follows == 0 and lead.first < led.first
+    frame = open_tab(page, server, "lead-finding", run="runaway")
+    line = frame.get_by_test_id("lead-finding")
+    expect(line).to_contain_text(f"{lead.words}. It led to an error since step {led.first}: {led.words}.")
+    frame.get_by_test_id("all-findings").click()
+    expect(frame.get_by_test_id("finding-list").locator("h3").first).to_have_text("First cause")
+    assert _listed(frame) == _by_cause(findings)
+    row = frame.get_by_test_id("led-to").get_by_test_id("finding").first
+    assert row.get_attribute("data-key") == _key(led)
+    row.click()
+    expect(frame.get_by_test_id("step-slider")).to_have_value(str(led.first))
+    # Both are among those that one walks through.
+    walked = set()
+    for _ in range(20):
+        frame.get_by_test_id("next-finding").click()
+        walked.add(int(frame.get_by_test_id("step-slider").input_value()))
+    assert {lead.first, led.first} <= walked
 
 
 def test_the_panel_lists_what_diagnose_finds_by_cause(page: Page, server: TensorBoardServer) -> None:
