@@ -89,10 +89,11 @@ def since(finding: Finding) -> str:
 
 
 def led_to(findings: Sequence[Finding], index: int) -> Finding | None:
-    """The first error that follows from a warning; None where there is none, and of an error."""
+    """The first error that follows from a warning, of a tensor if any is; None where there is none, and of an error."""
     if findings[index].severity == "error":
         return None
-    return next((f for f in findings if f.follows == index and f.severity == "error"), None)
+    errors = [f for f in findings if f.follows == index and f.severity == "error"]
+    return next((f for f in errors if f.tensor is not None), errors[0] if errors else None)
 
 
 def counted(findings: Sequence[Finding]) -> str:

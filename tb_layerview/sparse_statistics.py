@@ -21,7 +21,8 @@ no number.
   design. Only of layers that do something else when they train, in trainings with a probe, at steps with values, where
   units are measured.
 - `alike`: the share of units that give what another unit before them gives, to four digits in mean, rms, largest
-  magnitude and share of zeros. Units that are the same everywhere, as those that are silent, are not compared.
+  magnitude and share of zeros. Units of one value, as those that are silent, or of two of one size, or of one beside 0,
+  as those that are saturated, are not compared: which examples have which, these statistics do not tell.
 - `heads_alike`: how alike the heads' matrices P_h are after the uniform one is taken off: the mean inner product of two
   different heads by the mean of one with itself. 1 is all heads alike, 0 unrelated; only with more than one head.
 
@@ -48,6 +49,7 @@ EXAMPLES = 32
 _FEATURES = 2048
 _SCORES = 1 << 20  # so many scores are looked at
 _ALIKE = 1e-4  # by so much of their size statistics of units differ at least that are not alike
+_ONE_SIZE = 0.01  # so much at most are elements of one size apart, and what their mean would be if all others were 0
 #: Scores are even, and no deviation is left by which heads could be told apart, from here on.
 EVEN = 1 - 1e-5
 
@@ -160,6 +162,7 @@ def alike(units: Units) -> dict[str, float]:
     with np.errstate(invalid="ignore", divide="ignore"):
         features = np.array([np.log(rms), mean / rms, np.log(peak / rms), zero])
         varies = rms - np.abs(mean) > _ALIKE * rms  # and has finite elements
+        varies &= (rms < (1 - _ONE_SIZE) * peak) & (np.abs(np.abs(mean) * peak / rms**2 - 1) > _ONE_SIZE)
     found = np.round(features[:, varies] / _ALIKE).astype(np.int64)
     # One number for each unit: that two which are not alike get the same is one chance in 2**64.
     numbers = np.sort(found.T @ np.array([1, 0x9E3779B97F4A7C1, 0x3F58476D1CE4E5B, 0x14D049BB133111F]))

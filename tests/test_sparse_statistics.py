@@ -104,6 +104,9 @@ def test_alike_is_the_share_of_units_that_do_what_another_does() -> None:
     assert alike(array) == pytest.approx(1 / 12)
     array[0, 0] = np.nan
     assert alike(array) == pytest.approx(1 / 12)
+    for low in (-1, 0):  # saturated: many have the same share of examples on each side
+        sides = np.where(rng.normal(size=(16, 40)) > 0, 1, low) * (1 - 1e-4 * rng.random((16, 40)))
+        assert alike(sides.astype(np.float32)) == 0
     assert alike(np.full((3, 4), np.nan, np.float32)) == 0
     assert np.isnan(alike(array[..., :1]))
 

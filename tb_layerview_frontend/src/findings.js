@@ -1,6 +1,7 @@
 /** What the rules of health found in a run, and where to look at it. */
 
 import { signal } from "@preact/signals";
+import { group } from "d3-array";
 
 import * as api from "./api.js";
 
@@ -103,6 +104,15 @@ export function causes(findings) {
 }
 
 /**
+ * The first error, of a tensor if any is.
+ * @param {Finding[]} findings
+ */
+export function firstError(findings) {
+  const errors = findings.filter(({ severity }) => severity === "error");
+  return errors.find(({ tensor }) => tensor !== null) ?? errors[0];
+}
+
+/**
  * Of each warning that led to errors the first of these.
  * @param {Finding[]} findings
  * @returns {Map<number, Finding>} by the warning's index
@@ -110,10 +120,9 @@ export function causes(findings) {
 export function ledTo(findings) {
   /** @type {Map<number, Finding>} */
   const found = new Map();
-  for (const finding of findings) {
-    const cause = finding.follows;
-    if (cause === null || finding.severity !== "error" || found.has(cause)) continue;
-    if (findings[cause].severity === "warning") found.set(cause, finding);
+  for (const [cause, following] of group(findings, ({ follows }) => follows)) {
+    const led = firstError(following);
+    if (led && cause !== null && findings[cause].severity === "warning") found.set(cause, led);
   }
   return found;
 }

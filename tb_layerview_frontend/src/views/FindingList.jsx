@@ -1,4 +1,4 @@
-import { causesByRule, keyOf } from "../findings.js";
+import { causesByRule, firstError, keyOf } from "../findings.js";
 import { countsInWords, ruleInWords, SIGNS } from "../finding_words.js";
 import { formatCount } from "../format.js";
 import { KINDS } from "../selection.js";
@@ -71,7 +71,7 @@ export function FindingList({ store, run }) {
  * @param {boolean} first
  */
 function headOf({ finding, following }, first) {
-  const leads = [finding, ...following].some(isError);
+  const leads = firstError([finding, ...following]) !== undefined;
   if (first) return leads ? "First cause" : "First warning";
   return leads ? "Other causes" : "Other warnings";
 }
@@ -85,7 +85,7 @@ function hasEarlierWarning([[{ finding: lead }], ...others]) {
 
 /** @param {{store: Store, run: Run, cause: Cause}} props */
 function CauseItem({ store, run, cause: { finding, following } }) {
-  const led = finding.severity === "warning" ? following.find(isError) : undefined;
+  const led = finding.severity === "warning" ? firstError(following) : undefined;
   const others = following.filter((other) => other !== led);
   return (
     <li>
@@ -115,11 +115,6 @@ function CauseItem({ store, run, cause: { finding, following } }) {
       )}
     </li>
   );
-}
-
-/** @param {Finding} finding */
-function isError({ severity }) {
-  return severity === "error";
 }
 
 /** @param {{count: number}} props */
