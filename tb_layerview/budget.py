@@ -28,7 +28,7 @@ class Budget:
           share: The share of the training time, 0 to 1, that logging may take.
           clock: Seconds, from anywhere.
         """
-        self.set_up = self.logging = 0.0
+        self.set_up = self.logging = self._waited = 0.0
         self._share, self._clock = share, clock
         self._began = clock()
         self._first_step = 0
@@ -48,16 +48,23 @@ class Budget:
 
     @property
     def training(self) -> float:
-        """Seconds that the training itself has taken."""
-        return self.elapsed - self.set_up - self.logging
+        """Seconds that the training itself has taken, slowed down by what ran beside it or not."""
+        return self.elapsed - self.set_up - self._waited
 
-    def charge(self, seconds: float) -> None:
-        """Counts one logged step."""
-        self.logging += seconds
-        self._costs = [*self._costs[1 - _RECENT :], seconds]
+    def charge(self, seconds: float, beside: float = 0.0) -> None:
+        """Counts one logged step.
+
+        Args:
+          seconds: How long the training waited.
+          beside: What else ran meanwhile or since, on processors that the training may use.
+        """
+        self._waited += seconds
+        self.logging += seconds + beside
+        self._costs = [*self._costs[1 - _RECENT :], seconds + beside]
 
     def charge_late(self, seconds: float, steps: int) -> None:
         """Counts what the last logged steps took longer each, where logging is part of the training's own step."""
+        self._waited += seconds * steps
         self.logging += seconds * steps
         self._costs[-steps:] = [cost + seconds for cost in self._costs[-steps:]]
         if self._after_always is not None and steps > 1:

@@ -162,7 +162,7 @@ class Session:
             self.report(what, f"{in_words(error)}. The training goes on", error)
         finally:
             beside, self._charged = self._thread.busy - self._charged, self._thread.busy
-            self.budget.charge(self._clock() - began + beside)
+            self.budget.charge(self._clock() - began, beside)
 
     @contextlib.contextmanager
     def apart(self, what: str) -> Iterator[None]:

@@ -33,7 +33,9 @@ def test_every_layer_is_logged_with_all_its_kinds(trained: tuple[Any, Run]) -> N
         assert {(layer, "activation"), (layer, "weight"), (layer, "gradient")} <= logged
     for layer in ("input", "block_1/relu", "pool", "flatten", "dropout"):
         assert (layer, "activation") in logged
-    assert not run.problems and not run.model.notes
+    assert not run.problems
+    # What a replay costs depends on how busy the machine is.
+    assert not [note for note in run.model.notes if "of the training time" not in note]
 
 
 def test_weights_are_those_of_get_weights(trained: tuple[Any, Run]) -> None:

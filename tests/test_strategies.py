@@ -88,7 +88,8 @@ def test_keras_on_two_replicas_logs_one_copy_of_what_is_true_of_the_probe(
 ) -> None:
     folder = trained("keras")
     run = LayerReader(folder).run(probe)
-    assert run.model.notes == ()
+    # What a replay costs depends on how busy the machine is.
+    assert not [note for note in run.model.notes if "of the training time" not in note]
     assert [(t.layer, t.name) for t in run.tensors if t.kind == "weight"] == [
         (layer, name) for layer in ("hidden", "scores") for name in ("kernel", "bias")
     ]

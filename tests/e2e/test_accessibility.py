@@ -96,6 +96,7 @@ def test_axe_finds_nothing_serious_on_any_screen(
             expect(frame.get_by_test_id(opened)).to_have_attribute("aria-expanded", "true")
         # In the other colours the page is another one.
         assert ("lv-dark" in (frame.locator("html").get_attribute("class") or "")) == dark
+        expect(frame.locator(".lv-pending")).to_have_count(0)  # what is about to be replaced is pale
         found[name] = _violations(frame, axe)
     assert not {name: violations for name, violations in found.items() if violations}
 
