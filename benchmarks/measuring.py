@@ -108,7 +108,7 @@ def folder_bytes(folder: str | os.PathLike[str]) -> int:
 
 
 def _within(value: float, most: float | None) -> bool | None:
-    return None if most is None else value <= most
+    return None if most is None else bool(value <= most)
 
 
 def _duration(value: float) -> str:
