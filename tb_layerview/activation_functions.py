@@ -31,3 +31,6 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "hard_tanh": (-1.0, 1.0),
     "relu6": (-math.inf, 6.0),
 }
+
+#: Those that give zero for whatever is negative.
+RECTIFIERS = ("relu", "relu6")

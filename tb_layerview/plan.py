@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tb_layerview import histogram, values
+from tb_layerview.activation_functions import RECTIFIERS
 from tb_layerview.arrays import Precision
 from tb_layerview.digest import Measurement
 from tb_layerview.model import Tensor
@@ -34,7 +35,7 @@ _SPARSE = 3 * 5  # of an activation: up to three statistics that not all have
 _ALIKE = 5  # of a tensor that has units
 _EVENT = 450  # an event without tensors: tag, plugin, scalars, cost
 _UNITS, _PER_UNIT = 85, 5.2  # four float16 blocks, deflated
-_DEFLATED = 0.93  # deflated floats, of their size; activations behind a ReLU take two thirds of that
+_DEFLATED, _RECTIFIED = 0.92, 0.58  # floats, of their size: any, and a ReLU's, of which every other one is zero
 # log2 of a tensor's elements, and the bytes of its histogram: normally distributed ones'.
 _HISTOGRAM = ((0, 4, 6, 8, 10, 12, 14, 16), (15, 42, 105, 265, 430, 576, 760, 900))
 
@@ -75,7 +76,7 @@ class Sizes:
     @classmethod
     def of(cls, tensors: Sequence[Tensor], keep: Keep) -> Sizes:
         """Estimates them from the tensors' shapes; where a size differs from step to step, one is assumed."""
-        steps, histograms, units, kept = float(_EVENT), 0.0, 0.0, 0
+        steps, histograms, units, kept = float(_EVENT), 0.0, 0.0, 0.0
         for index, tensor in enumerate(tensors):
             shape = values.assume(tensor.shape, tensor.axes)
             elements = math.prod(shape)
@@ -86,8 +87,9 @@ class Sizes:
                 units += _UNITS + _PER_UNIT * shape[-1]
             budget = keep.budget(tensor.kind)
             if budget and shape and elements:
-                kept += math.prod(a.count for a in values.choose(shape, tensor.axes, budget, keep.examples))
-        return cls(steps, histograms, units, kept * np.dtype(keep.precision).itemsize * _DEFLATED)
+                count = math.prod(a.count for a in values.choose(shape, tensor.axes, budget, keep.examples))
+                kept += count * (_RECTIFIED if tensor.function in RECTIFIERS else _DEFLATED)
+        return cls(steps, histograms, units, kept * np.dtype(keep.precision).itemsize)
 
 
 @dataclasses.dataclass(frozen=True)
