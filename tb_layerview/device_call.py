@@ -9,9 +9,10 @@ from tensorflow.core.protobuf import config_pb2
 
 
 def call(function: Any, args: list[tf.Tensor]) -> list[tf.Tensor]:
-    """Calls a traced function in the graph that is being built, without having Grappler optimise each call anew.
+    """Calls a traced function, in the graph that is being built if there is one, without Grappler's optimising it.
 
-    That takes 45 ms a call, which is 3 s for 60 tensors; without, it is 0.3 s, and the calls run no slower.
+    It would do so anew for each call in a graph, in 45 ms: that is 3 s for 60 tensors; without, it is 0.3 s, and the
+    calls run no slower.
 
     Args:
       function: A concrete function.
@@ -22,7 +23,8 @@ def call(function: Any, args: list[tf.Tensor]) -> list[tf.Tensor]:
     """
     config = config_pb2.ConfigProto()
     config.graph_options.rewrite_options.disable_meta_optimizer = True
-    function.add_to_graph(tf.compat.v1.get_default_graph())
+    if not tf.executing_eagerly():
+        function.add_to_graph(tf.compat.v1.get_default_graph())
     outputs = tf.raw_ops.PartitionedCall(
         args=args,
         Tout=[tensor.dtype for tensor in function.outputs],

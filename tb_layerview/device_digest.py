@@ -1,7 +1,7 @@
 """Digests as TensorFlow operations, so that kilobytes leave the device and not tensors.
 
-`reduce` adds the operations, to a `tf.function` that is being traced or to a TF1 graph alike; `measurements` makes
-values of what they return.
+`reduce` adds the operations, to a `tf.function` that is being traced or to a TF1 graph alike, or runs them at once;
+`measurements` makes values of what they return.
 
 Small tensors, which are most of a model's, are joined to one vector per type, copied over, and measured on the host:
 that is one operation for all of them. Each larger one goes through one shared function in a loop over blocks that stay
@@ -11,7 +11,7 @@ in the cache. It is called, not inlined: 120 digests inlined into a ResNet-50's 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -63,16 +63,17 @@ def as_difference(tensor: tf.Tensor) -> tf.Tensor:
     return tf.cast(tensor, difference_dtype(tensor.dtype))
 
 
-def reduce(taps: Mapping[int, Tap]) -> Fetches:
+def reduce(taps: Mapping[int, Tap], with_values: bool = True) -> Fetches:
     """Adds the digests of all taps.
 
     Args:
       taps: By any index.
+      with_values: Whether to add what is kept of the tensors, too.
 
     Returns:
-      Tensors to fetch, as a nested structure: `"digests"`, `"values"`, and `"shapes"`, of those whose values are kept
-      and whose shape is not known. Of these fetch what is `wanted`, and pass what comes back, as numpy arrays, to
-      `measurements`.
+      Tensors to fetch, as a nested structure: `"digests"`, and with values `"values"`, and `"shapes"` of those whose
+      values are kept and whose shape is not known. Of these fetch what is `wanted`, and pass what comes back, as numpy
+      arrays, to `measurements`.
     """
     small: dict[str, list[int]] = {}
     digests: dict[str, Any] = {}
@@ -83,6 +84,8 @@ def reduce(taps: Mapping[int, Tap]) -> Fetches:
             digests[f"large/{index}"] = _reduce_large(tap)
     for dtype, indices in small.items():
         digests[f"small/{dtype}"] = tf.concat([tf.reshape(taps[i].tensor, [-1]) for i in indices], axis=0)
+    if not with_values:
+        return {"digests": digests}
     kept = {
         str(index): tap.tensor[tuple(axis.as_slice() for axis in tap.keep)]
         for index, tap in sorted(taps.items())
@@ -171,7 +174,7 @@ def _reduce_large(tap: Tap) -> dict[str, Any]:
     return fields
 
 
-# counts: non-finite elements (NaN, +inf, -inf), zeros, negative ones, and all. moments: min, max, and sum and sum of
+# counts: non-finite elements (NaN, +inf, -inf), zeros, negative ones, and all. moments: min, -max, and sum and sum of
 # squares of the distances from the centre. unit_sums: how many finite elements each unit has, their sum, the sum of
 # their squares, zeros.
 _FIELDS = ("counts", "moments", "codes", "center", "shift", "unit_sums", "unit_peak")
@@ -180,7 +183,8 @@ _FIELDS = ("counts", "moments", "codes", "center", "shift", "unit_sums", "unit_p
 def _measurement(arrays: Mapping[str, Any], tap: Tap) -> host.Measurement:
     nan, pos_inf, neg_inf, zero, negative, size = (int(n) for n in arrays["counts"])
     finite = size - nan - pos_inf - neg_inf
-    low, high, first, second = (float(x) for x in arrays["moments"])
+    low, minus_high, first, second = (float(x) for x in arrays["moments"])
+    high = -minus_high
     center = float(arrays["center"])
     if finite:
         offset = first / finite
@@ -241,34 +245,27 @@ def _digest_function(variant: _Variant) -> Any:
 
 
 def _digest(rows: tf.Tensor, variant: _Variant) -> tuple[tf.Tensor, ...]:
-    total = tf.shape(rows)[0]
     units = tf.shape(rows)[1:]  # none if none are wanted
     if variant.one_block:
-        part, counts, codes, unit_sums, unit_peak = _digest_block(rows, variant)
+        sums, ends, counts, codes, unit_sums, unit_peak = _digest_block(rows, variant)
     else:
-        step = _rows_of_block(rows)
-        inf = tf.constant(np.inf, tf.float64)
 
-        def body(start: tf.Tensor, part: tf.Tensor, *sums: tf.Tensor) -> tuple[tf.Tensor, ...]:
-            more, *added, peak = _digest_block(rows[start : start + step], variant)
-            low, high = tf.minimum(part[1], more[1]), tf.maximum(part[2], more[2])
-            joined = tf.stack([part[0] + more[0], low, high, part[3] + more[3], part[4] + more[4]])
-            return (start + step, joined, *(old + new for old, new in zip(sums, added)), tf.maximum(sums[-1], peak))
+        def add(block: tf.Tensor, *so_far: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            sums, ends, counts, codes, unit_sums, unit_peak = zip(so_far, _digest_block(block, variant))
+            added = (tf.add(*both) for both in (counts, codes, unit_sums))
+            return (tf.add(*sums), tf.minimum(*ends), *added, tf.maximum(*unit_peak))
 
-        _, part, counts, codes, unit_sums, unit_peak = tf.while_loop(
-            lambda start, *_: start < total,
-            body,
-            (
-                tf.constant(0),
-                tf.stack([0.0, inf, -inf, 0.0, 0.0]),
-                tf.zeros([5], tf.int32),
-                tf.zeros([histogram.CODES if variant.single else 0], tf.int32),
-                tf.zeros(tf.concat([[4], units], 0) if variant.with_units else [4, 0], tf.float64),
-                tf.zeros(units if variant.with_units else [0], rows.dtype),
-            ),
-            parallel_iterations=1,
+        sums, ends, counts, codes, unit_sums, unit_peak = _over_blocks(
+            rows,
+            add,
+            tf.zeros([3], tf.float64),
+            tf.fill([2], tf.constant(np.inf, tf.float64)),
+            tf.zeros([5], tf.int32),
+            tf.zeros([histogram.CODES if variant.single else 0], tf.int32),
+            tf.zeros(tf.concat([[4], units], 0) if variant.with_units else [4, 0], tf.float64),
+            tf.zeros(units if variant.with_units else [0], rows.dtype),
         )
-    n, low, high, first, second = tf.unstack(part)
+    n, first, second = tf.unstack(sums)
     mean = tf.math.divide_no_nan(first, n)
     std = tf.sqrt(tf.maximum(tf.math.divide_no_nan(second, n) - mean * mean, 0.0))
     is_centred = std < tf.abs(mean) / histogram.CENTER_RATIO
@@ -279,17 +276,17 @@ def _digest(rows: tf.Tensor, variant: _Variant) -> tuple[tf.Tensor, ...]:
         center = tf.cast(tf.cast(center, tf.float32), tf.float64)
         again = tf.cond(
             is_centred,
-            lambda: _look_again(rows, center, shift, variant),
-            lambda: (codes, first, second),
+            lambda: _look_again(rows, center, None, variant),
+            lambda: (codes, sums[1:]),
         )
     else:
-        largest = tf.maximum(tf.abs(low - center), tf.abs(high - center))
+        largest = tf.reduce_max(tf.abs(ends - tf.stack([center, -center])))
         exponent = tf.cast(tf.floor(tf.math.log(tf.maximum(largest, 1e-300)) / np.log(2.0)), tf.int32) + 1
         shift = tf.where((tf.abs(exponent) > 64) & (largest > 0), exponent, 0)
         again = _look_again(rows, center, shift, variant)
-    codes, first, second = again
+    codes, about_center = again
     counts = tf.concat([counts, [tf.size(rows)]], axis=0)
-    return counts, tf.stack([low, high, first, second]), codes, center, shift, unit_sums, unit_peak
+    return counts, tf.concat([ends, about_center], axis=0), codes, center, shift, unit_sums, unit_peak
 
 
 _HALF = histogram.CODES // 2  # the code of -0, and of negative subnormals below 2**-130
@@ -297,59 +294,63 @@ _END = _HALF - 16  # of a sign's finite codes; then come infinity and NaN
 
 
 def _digest_block(raw: tf.Tensor, variant: _Variant) -> tuple[tf.Tensor, ...]:
-    """What one block adds: float64 [5] of count, min, max, sum and sum of squares, and four sums.
+    """What one block adds, all of the finite elements.
 
     The codes are counted first: they tell what need not be looked for.
+
+    Returns:
+      float64 [3]: how many they are, their sum and sum of squares; float64 [2]: the smallest and the negative of the
+      largest; int32 [5]: NaN, +inf, -inf, zeros, negative ones; the code counts; and two of `_FIELDS`, of units.
     """
-    zero_like = tf.zeros([], raw.dtype)
+    zero = tf.zeros([], raw.dtype)
     if variant.single:
         codes = _code_counts(raw)
-        # Each sign's: zeros, finite ones, others.
-        positive, negative = (
-            [tf.reduce_sum(part) for part in tf.split(codes[half : half + _HALF], [1, _END - 1, 16])]
-            for half in (0, _HALF)
-        )
-        all_finite = tf.equal(positive[2] + negative[2], 0)
-        signs = tf.stack([positive[0] + negative[0], negative[1]])
+        # Of each sign: zeros, finite ones, others.
+        zeros, finite, others = tf.split(tf.reshape(codes, [2, _HALF]), [1, _END - 1, 16], axis=1)
+        all_finite = tf.equal(tf.reduce_sum(others), 0)
+        signs = tf.stack([tf.reduce_sum(zeros), tf.reduce_sum(finite[1])])
     else:
         codes = tf.zeros([0], tf.int32)
         # A sum that overflows takes the longer way too, which does no harm.
         all_finite = tf.math.is_finite(tf.reduce_sum(raw))
-        is_negative = tf.math.is_finite(raw) & tf.less(raw, zero_like)
-        signs = tf.stack([_count(tf.equal(raw, zero_like)), _count(is_negative)])
-    part, not_finite, unit_sums, unit_peak = tf.cond(
-        all_finite, lambda: _moments(raw, signs[0], variant, True), lambda: _moments(raw, signs[0], variant, False)
+        is_negative = tf.math.is_finite(raw) & tf.less(raw, zero)
+        signs = tf.stack([_count(tf.equal(raw, zero)), _count(is_negative)])
+    block, least, most, not_finite, absent = tf.cond(
+        all_finite,
+        lambda: (raw, raw, raw, tf.zeros([3], tf.int32), tf.zeros(tf.shape(raw)[1:], tf.float64)),
+        lambda: _without_non_finite(raw, variant),
     )
-    return part, tf.concat([not_finite, signs], axis=0), codes, unit_sums, unit_peak
-
-
-def _moments(raw: tf.Tensor, zeros: tf.Tensor, variant: _Variant, all_finite: bool) -> tuple[tf.Tensor, ...]:
-    """What the finite elements of one block add, and how many are NaN, +inf and -inf: int32 [3]."""
-    inf = tf.constant(np.inf, raw.dtype)
-    if all_finite:
-        block = least = most = raw
-        n, not_finite = tf.cast(tf.size(raw), tf.float64), tf.zeros([3], tf.int32)
-    else:
-        finite = tf.math.is_finite(raw)
-        block, least, most = (tf.where(finite, raw, other) for other in (tf.zeros_like(inf), inf, -inf))
-        n = tf.cast(_count(finite), tf.float64)
-        not_finite = tf.stack([_count(tf.math.is_nan(raw)), _count(tf.equal(raw, inf)), _count(tf.equal(raw, -inf))])
+    n = tf.cast(tf.size(raw) - tf.reduce_sum(not_finite), tf.float64)
     wide = tf.cast(block, tf.float64)
     if variant.with_units:
         low, high = tf.reduce_min(least, 0), tf.reduce_max(most, 0)
         unit_peak = tf.maximum(tf.abs(low), tf.abs(high))
-        unit_count = tf.fill(tf.shape(raw)[1:], n / tf.cast(tf.shape(raw)[1], tf.float64))
-        if not all_finite:
-            unit_count = _sum_per_unit(tf.cast(finite, tf.float64))
-        sums, squares = _sum_per_unit(wide), _sum_per_unit(tf.square(wide))
-        unit_sums = tf.stack([unit_count, sums, squares, _zeros_per_unit(raw, zeros)])
-        total, total_squares = tf.reduce_sum(sums), tf.reduce_sum(squares)
+        present = tf.cast(tf.shape(raw)[0], tf.float64) - absent
+        of_units = _sum_per_unit(wide), _sum_per_unit(tf.square(wide))
+        unit_sums = tf.stack([present, *of_units, _zeros_per_unit(raw, signs[0])])
+        total, total_squares = (tf.reduce_sum(of_unit) for of_unit in of_units)
     else:
         low, high = least, most
         unit_sums, unit_peak = tf.zeros([4, 0], tf.float64), tf.zeros([0], raw.dtype)
         total, total_squares = tf.reduce_sum(wide), 2 * tf.nn.l2_loss(wide)
-    ends = [tf.cast(end, tf.float64) for end in (tf.reduce_min(low), tf.reduce_max(high))]
-    return tf.stack([n, *ends, total, total_squares]), not_finite, unit_sums, unit_peak
+    ends = tf.cast(tf.stack([tf.reduce_min(low), -tf.reduce_max(high)]), tf.float64)
+    counts = tf.concat([not_finite, signs], axis=0)
+    return tf.stack([n, total, total_squares]), ends, counts, codes, unit_sums, unit_peak
+
+
+def _without_non_finite(raw: tf.Tensor, variant: _Variant) -> tuple[tf.Tensor, ...]:
+    """One block with what is not finite replaced, and what it was.
+
+    Returns:
+      The block for sums, for minima and for maxima; int32 [3]: how many are NaN, +inf and -inf; float64 [units]: how
+      many of each unit are not finite.
+    """
+    inf = tf.constant(np.inf, raw.dtype)
+    finite = tf.math.is_finite(raw)
+    replaced = (tf.where(finite, raw, other) for other in (tf.zeros_like(inf), inf, -inf))
+    not_finite = tf.stack([_count(tf.math.is_nan(raw)), _count(tf.equal(raw, inf)), _count(tf.equal(raw, -inf))])
+    absent = tf.cast(tf.logical_not(finite), tf.float64)
+    return (*replaced, not_finite, _sum_per_unit(absent) if variant.with_units else tf.reduce_sum(absent))
 
 
 def _zeros_per_unit(raw: tf.Tensor, zeros: tf.Tensor) -> tf.Tensor:
@@ -363,32 +364,43 @@ def _zeros_per_unit(raw: tf.Tensor, zeros: tf.Tensor) -> tf.Tensor:
     return tf.cond(zeros > 0, count, lambda: tf.zeros(tf.shape(raw)[1:], tf.float64))
 
 
-def _look_again(rows: tf.Tensor, center: tf.Tensor, shift: tf.Tensor, variant: _Variant) -> tuple[tf.Tensor, ...]:
-    """Code counts of (rows - center) / 2**shift, and sum and sum of squares of rows - center in float64."""
+def _look_again(
+    rows: tf.Tensor, center: tf.Tensor, shift: tf.Tensor | None, variant: _Variant
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Code counts of (rows - center) / 2**shift, and float64 [2]: sum and sum of squares of rows - center."""
     by = tf.cast(center, rows.dtype)
-    half = shift // 2  # 2**-shift alone may be out of range
-    factors = [
-        tf.cast(tf.pow(tf.constant(2.0, tf.float64), -tf.cast(s, tf.float64)), rows.dtype) for s in (half, shift - half)
-    ]
 
-    def look(block: tf.Tensor) -> tuple[tf.Tensor, ...]:
+    def look(block: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         distance = block - by
         wide = tf.cast(tf.where(tf.math.is_finite(block), distance, tf.zeros_like(distance)), tf.float64)
-        if not variant.single:
-            distance = tf.cast(distance * factors[0] * factors[1], tf.float32)
-        return _code_counts(distance), tf.reduce_sum(wide), 2 * tf.nn.l2_loss(wide)
+        if shift is not None:
+            half = shift // 2  # 2**-shift alone may be out of range
+            for part in (half, shift - half):
+                distance *= tf.pow(tf.constant(2.0, rows.dtype), -tf.cast(part, rows.dtype))
+        codes = _code_counts(tf.cast(distance, tf.float32))
+        return codes, tf.stack([tf.reduce_sum(wide), 2 * tf.nn.l2_loss(wide)])
 
     if variant.one_block:
         return look(rows)
-    step = _rows_of_block(rows)
+    codes, sums = _over_blocks(
+        rows,
+        lambda block, *so_far: tuple(old + new for old, new in zip(so_far, look(block))),
+        tf.zeros([histogram.CODES], tf.int32),
+        tf.zeros([2], tf.float64),
+    )
+    return codes, sums
+
+
+def _over_blocks(
+    rows: tf.Tensor, add: Callable[..., tuple[tf.Tensor, ...]], *initial: tf.Tensor
+) -> tuple[tf.Tensor, ...]:
+    """What `add`, given a block of rows and what was found so far, makes of all blocks, one after the other."""
+    total, step = tf.shape(rows)[0], _rows_of_block(rows)
     return tuple(
         tf.while_loop(
-            lambda start, *_: start < tf.shape(rows)[0],
-            lambda start, *sums: (
-                start + step,
-                *(old + new for old, new in zip(sums, look(rows[start : start + step]))),
-            ),
-            (tf.constant(0), tf.zeros([histogram.CODES], tf.int32), *[tf.constant(0.0, tf.float64)] * 2),
+            lambda start, *_: start < total,
+            lambda start, *so_far: (start + step, *add(rows[start : start + step], *so_far)),
+            (tf.constant(0), *initial),
             parallel_iterations=1,
         )[1:]
     )

@@ -87,7 +87,7 @@ class InferencePass:
 
         def infer(x: Any) -> device_digest.Fetches:
             self._taps = _find_taps(model, x, outputs)
-            return device_digest.wanted(device_digest.reduce(self._taps), with_values=False)
+            return device_digest.reduce(self._taps, with_values=False)
 
         with unchanged_by_tracing(model):
             self._function = tf.function(in_strategy(infer)).get_concrete_function(x)

@@ -48,7 +48,7 @@ class WeightUpdates:
     """
 
     def __init__(self, updates: Mapping[int, Update]) -> None:
-        """Traces the digests.
+        """Has the device do once what it does at each step: the first time is slow.
 
         Args:
           updates: By index in the log's model.
@@ -58,10 +58,7 @@ class WeightUpdates:
         self._taps = {index: update.tap for index, update in updates.items()}
         self._kept: tuple[int, list[tf.Tensor]] | None = None
         if self.is_wanted:
-            specs = [tf.TensorSpec(u.variable.shape, u.variable.dtype) for u in updates.values()]
-            self._function = tf.function(self._digest, autograph=False).get_concrete_function(specs, specs)
-            values = self._values()
-            self._function(values, values)  # the first call is slow
+            self._digests(self._values(), with_values=False)
 
     def keep(self, step: int) -> None:
         """Keeps the weights as they are, at this step."""
@@ -84,10 +81,8 @@ class WeightUpdates:
         kept, self._kept = self._kept, None
         if kept is None or kept[0] != step - 1:
             return None
-        fetched = self._function(kept[1], self._values())
-        arrays: Mapping[str, Any] = tf.nest.map_structure(
-            lambda tensor: tensor.numpy(), device_digest.wanted(fetched, with_values)
-        )
+        fetched = self._digests(kept[1], with_values)
+        arrays: Mapping[str, Any] = tf.nest.map_structure(lambda tensor: tensor.numpy(), fetched)
         return arrays
 
     def measurements(self, fetched: Mapping[str, Any] | None) -> dict[int, Measurement]:
@@ -97,9 +92,13 @@ class WeightUpdates:
     def _values(self) -> list[tf.Tensor]:
         return [update.variable.read_value() for update in self._updates.values()]
 
-    def _digest(self, before: list[tf.Tensor], after: list[tf.Tensor]) -> device_digest.Fetches:
+    def _digests(self, before: list[tf.Tensor], with_values: bool) -> device_digest.Fetches:
+        """The digests of how the weights have changed since.
+
+        They run as they are called: a function of them all takes longer to be traced than it saves.
+        """
         taps = {
             index: dataclasses.replace(update.tap, tensor=update.change(old, new))
-            for (index, update), old, new in zip(self._updates.items(), before, after)
+            for (index, update), old, new in zip(self._updates.items(), before, self._values())
         }
-        return device_digest.reduce(taps)
+        return device_digest.reduce(taps, with_values)
