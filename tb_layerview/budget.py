@@ -10,6 +10,9 @@ from tb_layerview.options import interval
 #: The ladder's first steps are logged whatever they cost.
 ALWAYS = 32
 _RECENT = 9  # logged steps whose median is what the next one is expected to cost
+# Of the share of time that may be spent, what is still spent while the first steps are paid back: at 2 % within three
+# minutes where they took 2.7 seconds.
+_WHILE_OVERDRAWN = 1 / 4
 
 
 class Budget:
@@ -17,8 +20,6 @@ class Budget:
 
     Attributes:
       set_up: Seconds of tracing and the first pass.
-      logging: Seconds of logging beyond set-up: those that the training waits, and its share of what the writing thread
-        takes of the processors.
     """
 
     def __init__(self, share: float, clock: Callable[[], float]) -> None:
@@ -28,7 +29,8 @@ class Budget:
           share: The share of the training time, 0 to 1, that logging may take.
           clock: Seconds, from anywhere.
         """
-        self.set_up = self.logging = self._waited = 0.0
+        self.set_up = self._waited = 0.0
+        self._logged = self._steady = 0.0  # seconds spent on the steps that are logged, and on any
         self._share, self._clock = share, clock
         self._began = clock()
         self._first_step = 0
@@ -40,6 +42,13 @@ class Budget:
     def begin(self, step: int) -> None:
         """Says that the training begins, at this step. What was set up before counts as part of it."""
         self._began, self._first_step = self._clock() - self.set_up, step
+
+    @property
+    def logging(self) -> float:
+        """Seconds beyond set-up: those that the training waits, its share of what the writing thread takes of the
+        processors, and what steps take longer that are not logged.
+        """
+        return self._logged + self._steady
 
     @property
     def elapsed(self) -> float:
@@ -59,13 +68,18 @@ class Budget:
           beside: What else ran meanwhile or since, on processors that the training may use.
         """
         self._waited += seconds
-        self.logging += seconds + beside
+        self._logged += seconds + beside
         self._costs = [*self._costs[1 - _RECENT :], seconds + beside]
+
+    def charge_any(self, seconds: float) -> None:
+        """Counts what a step takes longer whether or not it is logged: the logged ones have so much less."""
+        self._waited += seconds
+        self._steady += seconds
 
     def charge_late(self, seconds: float, steps: int) -> None:
         """Counts what the last logged steps took longer each, where logging is part of the training's own step."""
         self._waited += seconds * steps
-        self.logging += seconds * steps
+        self._logged += seconds * steps
         self._costs[-steps:] = [cost + seconds for cost in self._costs[-steps:]]
         if self._after_always is not None and steps > 1:
             # Steps that are charged together are the first ones, which no account is kept of.
@@ -77,15 +91,15 @@ class Budget:
         """Whether there is room for this rung: rungs are dropped by halves, so that those of two runs nest."""
         if step - self._first_step < ALWAYS:
             return True
-        training, share = self.training, self._share
+        training = self.training
+        share = self._share - self._steady / max(training, 1e-9)
         if self._after_always is None:
-            self._after_always = (training, self.logging)
+            self._after_always = (training, self._logged)
         cost = statistics.median(self._costs) if self._costs else 0.0
-        if self.logging + cost > share * training:
-            # The first steps overdrew the account: it is paid back with half of the income.
-            share /= 2
+        if self._logged + cost > share * training:
+            # The first steps overdrew the account.
             since, spent = self._after_always
-            if self.logging - spent + cost > share * (training - since):
+            if self._logged - spent + cost > _WHILE_OVERDRAWN * share * (training - since):
                 return False
         per_step = training / (step - self._first_step)
         rung = interval(step)

@@ -89,6 +89,7 @@ class GraphLogging:
         self._batches = Batches()
         self._fetched_after: set[tuple[bool, bool]] = set()  # with values, with updates
         self._keeping = 0.0  # seconds, since the last logged step
+        self._asking = 0.0  # seconds, before the run that is under way, keeping apart
         self._has_jumped = False
         self._noted: set[str] = set()
         self._replay: FailureLog | None = None
@@ -147,9 +148,11 @@ class GraphLogging:
         if not self._session.is_open:
             return None
         request = None
+        began, keeping = time.perf_counter(), self._keeping
         with self._session.guard("looking at what a run fetches"):
             request = self._request(session, args)
-        return request  # noqa: RET504 (None where the guard caught an error)
+        self._asking = time.perf_counter() - began - (self._keeping - keeping)
+        return request
 
     def _request(self, session: Any, args: Any) -> Any:
         run = self._runs.look_up(args)
@@ -176,8 +179,9 @@ class GraphLogging:
         pending, self._pending = self._pending, None
         if pending is None:
             return
-        results = results or {}
-        seconds = time.perf_counter() - pending.began
+        results, budget = results or {}, self._session.budget
+        ended, set_up = time.perf_counter(), budget.set_up
+        seconds = ended - pending.began
         if self._replay and pending.is_looked_at:
             with self._session.guard("keeping the step that breaks the training"):
                 self._look(session, self._replay, pending, results, seconds)
@@ -187,6 +191,7 @@ class GraphLogging:
                 if self._is_training:
                     now = results["step"] if pending.run.tells_step else self._global_step.read(session)
                     self._follow(session, pending.run, now)
+            budget.charge_any(self._asking + time.perf_counter() - ended - (budget.set_up - set_up))
             return
         if not self._is_training and self._recorded is not None:
             with self._session.logging("logging a step"):
@@ -205,7 +210,7 @@ class GraphLogging:
             if self._is_training and not self._follow(session, pending.run, after.get("step")):
                 after["updates"] = {}
             self._write(pending, results, after)
-        self._session.budget.charge_late(self._keeping, 1)
+        budget.charge_late(self._keeping, 1)
         self._keeping = 0.0
         self._times.add(pending.kind, pending.is_due, seconds)
         self._times.charge(self._session)

@@ -28,9 +28,9 @@ class Clock:
 
 
 def _train(
-    folder: Path, schedule: Schedule, steps: int, step_seconds: float, log_seconds: float
+    folder: Path, schedule: Schedule, steps: int, step_seconds: float, log_seconds: float, any_seconds: float = 0.0
 ) -> tuple[list[int], Session]:
-    """A training whose steps and whose logging take so long; returns the steps that were logged."""
+    """A training whose steps and whose logging take so long, and what every step pays; returns the logged steps."""
     clock = Clock()
     session = Session(folder, schedule, Keep(), clock=clock)
     session.begin(0)
@@ -42,7 +42,8 @@ def _train(
             with session.logging("a step"):
                 clock.now += log_seconds
                 session.write(step, lambda: {0: measure(np.ones((4, 3), np.float32))}, {"loss": 1.0})
-        clock.now += step_seconds
+        clock.now += step_seconds + any_seconds
+        session.budget.charge_any(any_seconds)
     return logged, session
 
 
@@ -65,6 +66,29 @@ def test_the_ladder_stays_within_its_budget_and_uses_it(tmp_path: Path, log_seco
     assert spent <= 0.02 * training
     affordable = [step for step in range(1024, steps) if Schedule().wants(step)]
     assert set(affordable) <= set(logged) or spent > 0.009 * training
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.03])
+@pytest.mark.covers("What and when: Schedule, the overhead budget")
+def test_what_every_step_pays_is_paid_first(tmp_path: Path, share: float) -> None:
+    steps, step_seconds, log_seconds = 20_000, 0.03, 0.05
+    logged, session = _train(tmp_path, Schedule(), steps, step_seconds, log_seconds, share * step_seconds)
+    session.close()
+    spent = (log_seconds * len(logged) + steps * share * step_seconds) / (steps * step_seconds)
+    # What the writing thread takes beside it is real.
+    assert session.budget.logging == pytest.approx(spent * steps * step_seconds, rel=0.02)
+    if share < 0.02:
+        assert 0.009 <= spent <= 0.02
+    else:
+        assert logged == list(range(32)), "there is nothing left for more"
+
+
+def test_the_first_steps_are_paid_back_within_three_minutes(tmp_path: Path) -> None:
+    # The first 32 take 2.7 s; at 30 ms a step three minutes are 6,000 steps.
+    logged, session = _train(tmp_path, Schedule(), 6_000, 0.03, 2.7 / 32)
+    session.close()
+    assert len(logged) > 40, "meanwhile it goes on"
+    assert 2.7 / 32 * len(logged) <= 0.02 * 6_000 * 0.03
 
 
 def test_the_steps_of_two_runs_of_different_speed_nest(tmp_path: Path) -> None:
