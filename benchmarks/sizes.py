@@ -63,25 +63,23 @@ def planned_bytes(model: Model, steps: Iterable[int]) -> float:
 
 
 def per_tensor(options: Options) -> list[Row]:
-    """Bytes per tensor and step of the CNN: with and without values, and TensorBoard's own."""
+    """Bytes per tensor and step of the CNN: what TensorBoard has too, what it has not, and TensorBoard's own."""
     model, steps = cnn(), 3 if options.quick else 20
+    against = _keras_bytes(model, steps)
     found = []
-    without = Keep(activations=0, weights=0)
-    for what, keep, most in (("without values", without, 1_000.0), ("with the default values", Keep(), None)):
+    cases = [
+        ("digest and histogram", Keep(activations=0, weights=0, units=False), 1_000.0),
+        ("with the statistics of each unit, which TensorBoard has not, {units}", Keep(activations=0, weights=0), None),
+        ("with the default values too", Keep(), None),
+    ]
+    for what, keep, most in cases:
         with tempfile.TemporaryDirectory() as folder:
             callback = LayerViewCallback(folder, schedule=1, keep=keep, select=Select())
             model.fit(IMAGES[: 8 * steps], LABELS[: 8 * steps], batch_size=8, verbose=0, callbacks=[callback])
             run = LayerReader(folder).run()
             size = folder_bytes(folder) / (len(run.steps) * len(run.tensors))
-            units = _units_in_words(run.model)
-        found.append(
-            bytes_row(
-                f"written per tensor and step, histograms and units included, {what}: CNN, {units}",
-                _keras_bytes(model, steps),
-                size,
-                most,
-            )
-        )
+        what = f"written per tensor and step: {what.format(units=_units_in_words(run.model))}: CNN"
+        found.append(bytes_row(what, against, size, most))
     return found
 
 

@@ -6,12 +6,12 @@ import json
 import subprocess
 import sys
 import tempfile
-import time
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from benchmarks.in_turn import Turns, in_turn, turns_row
 from benchmarks.measuring import Options, Row, ratio_row, ratios
 from benchmarks.models import BATCH, IMAGES, LABELS, cnn, one_layer, training_seconds
 from tb_layerview import LayerViewCallback, Schedule
@@ -68,58 +68,25 @@ def unlogged_step(options: Options) -> list[Row]:
     return [ratio_row(what + "the last one logged", "an empty batch callback", *timed, most=1.02)]
 
 
-class _Until(tf.keras.callbacks.Callback):
-    """Ends a training after a time, and says how long a step took from the sixth on, the logging included."""
-
-    def __init__(self, duration: float) -> None:
-        super().__init__()
-        self._duration, self._steps, self._began = duration, 0, 0.0
-
-    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-        self._steps += 1
-        now = time.perf_counter()
-        if self._steps == 6:
-            self._began = now
-        elif self._steps > 6 and now - self._began > self._duration:
-            self.model.stop_training = True
-        self.per_step = (now - self._began) / max(self._steps - 6, 1)
-
-
 def default_schedule(options: Options) -> list[Row]:
-    """The callback on its default schedule between two bare trainings, each as long as was asked."""
-    model, duration = cnn(), 60 * options.minutes
-    data = tf.data.Dataset.from_tensor_slices((IMAGES, LABELS)).repeat().batch(BATCH)
-
-    def train(callbacks: list[Any], share: float) -> float:
-        until = _Until(duration * share)
-        model.fit(data, steps_per_epoch=10**9, epochs=1, verbose=0, callbacks=[*callbacks, until])
-        return until.per_step
-
-    with tempfile.TemporaryDirectory() as folder:
-        train([], 0.02)
-        before = train([], 0.5)
-        logged = train([LayerViewCallback(folder)], 1.0)
-        after = train([], 0.5)
-    return [_default_row("callback", options.minutes, logged, before, after)]
+    """The callback on its default schedule, in turn with a bare training."""
+    command = [sys.executable, "-m", "benchmarks.callback_training"]
+    turns = in_turn([*command, "default"], [*command, "bare"], 60 * options.minutes)
+    return [_default_row("callback", options.minutes, *turns)]
 
 
 def hook_on_default_schedule(options: Options) -> list[Row]:
     """The same with the hook in an Estimator, on the other stack, and what it costs where nothing is logged."""
-    logged, before, after = _hook(options, "cnn", "default", 60 * options.minutes)
-    found = [_default_row("hook", options.minutes, logged, before, after)]
-    logged, before, after = _hook(options, "digits", "silent", 20 * options.minutes)
-    what = f"a step that is not logged, hook, of a network whose step takes {1e3 * before:.2g} ms"
-    return [*found, ratio_row(what, "bare training before and after it", [logged] * 2, [before, after])]
+    command = [options.estimator_python, "-m", "benchmarks.hook_training"]
+    turns = in_turn([*command, "cnn", "default"], [*command, "cnn", "bare"], 60 * options.minutes)
+    silent, bare = in_turn([*command, "digits", "silent"], [*command, "digits", "bare"], 20 * options.minutes)
+    what = f"a step that is not logged, hook, of a network whose step takes {1e3 * bare.per_step():.2g} ms"
+    return [_default_row("hook", options.minutes, *turns), turns_row(what, _BARE, silent, bare)]
 
 
-def _hook(options: Options, *arguments: str | float) -> list[float]:
-    """Seconds of a step with the hook, bare before, and bare after."""
-    command = [options.estimator_python, "-m", "benchmarks.hook_training", *map(str, arguments)]
-    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    seconds: list[float] = json.loads(printed.splitlines()[-1])
-    return seconds
+_BARE = "bare training, in turns of 5 s"
 
 
-def _default_row(what: str, minutes: float, logged: float, before: float, after: float) -> Row:
+def _default_row(what: str, minutes: float, logged: Turns, bare: Turns) -> Row:
     what = f"a step of a training of {minutes:g} minutes on the default schedule, {what}, without set-up"
-    return ratio_row(what, "bare training before and after it", [logged] * 2, [before, after], most=1.02)
+    return turns_row(what, _BARE, logged, bare, most=1.02)

@@ -1,0 +1,129 @@
+"""Two trainings in two processes that take turns of some seconds, so that both meet the same moods of the machine.
+
+Minutes apart, one and the same training differs by more than what is to be measured. While a process waits for its
+turn, its clock goes on: it has half of the time, and so a budget of half the share means what the whole means alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.measuring import Row
+from tb_layerview import Schedule
+
+#: The share of its time, as its clock goes, that a training in turn may spend so that it is the default of what it has.
+SHARE = Schedule().budget / 2
+_FIRST = 5  # steps of which the first are set-up, of TensorFlow's and of ours
+_TURN = 5.0  # seconds
+_STEPS, _SET_UP, _GO, _WAITS = range(4)
+_END = -1.0
+
+
+class Pace:
+    """A training's end of what two processes share: how many steps it took, and whose turn it is."""
+
+    def __init__(self, path: str) -> None:
+        self._shared = np.memmap(path, np.float64, "r+", shape=4)
+
+    def step(self, set_up: float) -> bool:
+        """Says that a step begins, and waits for its turn; returns whether the training goes on.
+
+        Args:
+          set_up: Seconds of our set-up so far.
+        """
+        shared = self._shared
+        shared[_SET_UP] = set_up
+        while shared[_GO] == 0:
+            shared[_WAITS] = 1
+            time.sleep(0.001)
+        shared[_WAITS] = 0
+        shared[_STEPS] += 1
+        return bool(shared[_GO] != _END)
+
+
+@dataclasses.dataclass
+class Turns:
+    """What a training did in its turns.
+
+    Attributes:
+      steps: How many steps it took, turn by turn.
+      seconds: How long, without our set-up.
+    """
+
+    steps: list[float] = dataclasses.field(default_factory=list)
+    seconds: list[float] = dataclasses.field(default_factory=list)
+
+    def per_step(self, part: slice = slice(None)) -> float:
+        """Seconds of a step in some turns."""
+        return sum(self.seconds[part]) / sum(self.steps[part])
+
+
+class _Training:
+    def __init__(self, command: Sequence[str], folder: str) -> None:
+        path = Path(folder) / "pace"
+        self.turns, self._shared = Turns(), np.memmap(path, np.float64, "w+", shape=4)
+        self._said = open(f"{folder}/said", "w+", encoding="utf-8")
+        self._process = subprocess.Popen([*command, str(path)], stdout=self._said, stderr=self._said)
+        self._turn(lambda: self._shared[_STEPS] > _FIRST)
+
+    def turn(self) -> None:
+        steps, set_up, began = self._shared[_STEPS], self._shared[_SET_UP], time.perf_counter()
+        self._turn(lambda: time.perf_counter() - began > _TURN)
+        self.turns.steps.append(float(self._shared[_STEPS] - steps))
+        self.turns.seconds.append(time.perf_counter() - began - float(self._shared[_SET_UP] - set_up))
+
+    def end(self) -> None:
+        self._shared[_GO] = _END
+        self._process.wait(timeout=120)
+        self._said.close()
+
+    def _turn(self, is_over: Callable[[], Any]) -> None:
+        self._shared[_WAITS], self._shared[_GO] = 0, 1
+        while not is_over():
+            self._sleep()
+        self._shared[_GO] = 0
+        while not self._shared[_WAITS]:
+            self._sleep()
+
+    def _sleep(self) -> None:
+        if self._process.poll() is not None:
+            self._said.seek(0)
+            raise RuntimeError(f"a training ended by itself: {self._said.read()[-2000:]}")
+        time.sleep(0.001)
+
+
+def in_turn(one: Sequence[str], other: Sequence[str], seconds: float) -> tuple[Turns, Turns]:
+    """Has two trainings take turns.
+
+    Args:
+      one: The command of one training, to which the path of its `Pace` is added.
+      other: The other's.
+      seconds: How long each trains.
+    """
+    with tempfile.TemporaryDirectory() as first, tempfile.TemporaryDirectory() as second:
+        trainings = [_Training(one, first), _Training(other, second)]
+        for _ in range(max(1, round(seconds / _TURN))):
+            for training in trainings:
+                training.turn()
+        for training in trainings:
+            training.end()
+    return trainings[0].turns, trainings[1].turns
+
+
+def turns_row(what: str, against: str, one: Turns, other: Turns, most: float | None = None) -> Row:
+    """The ratio of a step's time in all turns as a row, with that of each minute's."""
+    ratio, minute = one.per_step() / other.per_step(), round(60 / _TURN)
+    parts = [slice(i, i + minute) for i in range(0, len(one.steps), minute)]
+    by_minute = ", ".join(f"{one.per_step(part) / other.per_step(part):.3g}" for part in parts)
+    measured = f"{ratio:.4g} (minute by minute {by_minute}); "
+    measured += f"{1e3 * one.per_step():.3g} ms to {1e3 * other.per_step():.3g} ms"
+    goal = "" if most is None else f"at most {most:g}"
+    return Row(what, against, measured, goal, None if most is None else bool(ratio <= most))
