@@ -52,12 +52,16 @@ def default_runs(options: Options) -> list[Row]:
 
 
 def planned_bytes(model: Model, steps: Iterable[int]) -> float:
-    """What the default plan of 100,000 steps expects to be written at those of these steps that are rungs."""
+    """What the default plan of 100,000 steps expects to be written at these steps.
+
+    Those of them count that are rungs; the last one is kept whole.
+    """
     plan = Plan.of(model.tensors, ALL, Keep())
     logged = [step for step in steps if plan.wants(step)]
     parts = ("histograms", "units", "values")
     return sum(
-        plan.sizes.steps + sum(getattr(plan.sizes, part) for part in parts if plan._keeps(part, step))
+        plan.sizes.steps
+        + sum(getattr(plan.sizes, part) for part in parts if plan._keeps(part, step) or step == logged[-1])
         for step in logged
     )
 

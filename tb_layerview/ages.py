@@ -78,22 +78,17 @@ class Room:
 
 
 class Trial:
-    """Tells from the first steps whether keeping the weights costs nothing to speak of.
-
-    Attributes:
-      cost: Seconds that it takes at each step.
-    """
+    """Tells from the first steps whether keeping the weights costs nothing to speak of."""
 
     def __init__(self, share: float, cost: float, steps: int = 8) -> None:
         """Begins.
 
         Args:
-          share: The share of a step's time, 0 to 1, that logging may take: half of it may go to this.
+          share: The share of a step's time, 0 to 1, that may be spent.
           cost: Seconds that keeping the weights takes at each step, as measured before.
           steps: How many steps to look at.
         """
-        self.cost = max(0.0, cost)
-        self._share, self._wanted = share / 2, steps
+        self._share, self._cost, self._wanted = share, cost, steps
         self._times: list[float] = []
 
     def saw(self, seconds: float) -> float | None:
@@ -104,5 +99,5 @@ class Trial:
         if len(self._times) < self._wanted:
             return None
         median = sorted(self._times)[self._wanted // 2]
-        share = self.cost / max(median, 1e-9)
+        share = self._cost / max(median, 1e-9)
         return share if share > self._share else None

@@ -72,7 +72,7 @@ class Budget:
         self._costs = [*self._costs[1 - _RECENT :], seconds + beside]
 
     def charge_any(self, seconds: float) -> None:
-        """Counts what a step takes longer whether or not it is logged: the logged ones have so much less."""
+        """Counts what any step takes longer, logged or not: the logged ones have so much less, at least half."""
         self._waited += seconds
         self._steady += seconds
 
@@ -92,7 +92,7 @@ class Budget:
         if step - self._first_step < ALWAYS:
             return True
         training = self.training
-        share = self._share - self._steady / max(training, 1e-9)
+        share = self._share - min(self._steady / max(training, 1e-9), self._share / 2)
         if self._after_always is None:
             self._after_always = (training, self._logged)
         cost = statistics.median(self._costs) if self._costs else 0.0

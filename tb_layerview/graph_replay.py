@@ -71,10 +71,7 @@ class FailureLog:
 
     def saw(self, seconds: float) -> None:
         """Is told how long a run took that was not logged, and gives up if looking at it takes too large a share."""
-        if not self._trial or not self._is_on:
-            return
-        self._session.budget.charge_any(self._trial.cost)
-        share = self._trial.saw(seconds)
+        share = self._trial.saw(seconds) if self._trial and self._is_on else None
         if share is not None:
             self._is_on = False
             self._session.note(

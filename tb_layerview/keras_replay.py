@@ -122,9 +122,7 @@ class Replayer:
     # What is kept.
 
     def _try(self) -> None:
-        """Counts what it costs, and gives up what turns out to cost too much."""
-        if self._trial is not None:
-            self._session.budget.charge_any(self._trial.cost)
+        """Gives up what turns out to cost too much."""
         seconds, self._seconds = self._seconds, self._session.budget.training
         if self._trial is None or seconds is None or not self._taken:
             return

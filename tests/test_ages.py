@@ -47,7 +47,7 @@ def test_the_memory_goes_to_the_last_step_first(memory: int, expected: Room) -> 
     assert Room.of(memory, weights=100, batch=10) == expected
 
 
-def test_what_would_take_more_than_half_of_the_budget_is_told_once() -> None:
-    cheap, dear = Trial(0.04, cost=0.001, steps=3), Trial(0.04, cost=0.001, steps=3)
+def test_what_would_take_more_than_its_share_of_the_steps_is_told_once() -> None:
+    cheap, dear = Trial(0.02, cost=0.001, steps=3), Trial(0.02, cost=0.001, steps=3)
     assert [cheap.saw(seconds) for seconds in (0.1, 0.06, 9.0, 0.001)] == [None] * 4
     assert [dear.saw(seconds) for seconds in (0.01, 0.02, 0.01, 0.01)] == [None, None, pytest.approx(0.1), None]

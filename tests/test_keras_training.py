@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -311,7 +313,7 @@ class Timed(LayerViewCallback):
 
 @pytest.mark.covers("What and when: Schedule, the overhead budget")
 def test_a_training_of_quick_steps_takes_no_longer_than_its_budget_allows(tmp_path: Path) -> None:
-    steps, budget = 3000, 0.05
+    steps, budget = 3000, 0.1
     model = two_layers()
     model.compile("sgd", "mse")
     callback = Timed(tmp_path, schedule=Schedule(budget=budget))
@@ -326,3 +328,17 @@ def test_a_training_of_quick_steps_takes_no_longer_than_its_budget_allows(tmp_pa
     # The last step that is logged may overdraw the account.
     spent = [callback.spent[step] for step in later]
     assert sum(spent) - max(spent) <= budget * elapsed
+
+
+def test_steps_that_are_not_logged_find_their_memory_as_they_would_without() -> None:
+    """In processes of their own: how memory is given back is settled once for all in a process."""
+    program = Path(__file__).with_name("program_page_faults.py")
+    faults = {
+        how: float(
+            subprocess.run([sys.executable, str(program), how], check=True, capture_output=True, text=True)
+            .stdout.strip()
+            .splitlines()[-1]
+        )
+        for how in ("bare", "logged")
+    }
+    assert faults["logged"] < faults["bare"] + 50  # 250 where the C library gives back what each step allocates

@@ -77,10 +77,8 @@ def test_what_every_step_pays_is_paid_first(tmp_path: Path, share: float) -> Non
     spent = (log_seconds * len(logged) + steps * share * step_seconds) / (steps * step_seconds)
     # What the writing thread takes beside it is real.
     assert session.budget.logging == pytest.approx(spent * steps * step_seconds, rel=0.02)
-    if share < 0.02:
-        assert 0.009 <= spent <= 0.02
-    else:
-        assert logged == list(range(32)), "there is nothing left for more"
+    assert 0.009 <= spent <= max(0.02, share + 0.01)
+    assert len(logged) > 40, "half of the budget is left at least"
 
 
 def test_the_first_steps_are_paid_back_within_three_minutes(tmp_path: Path) -> None:
