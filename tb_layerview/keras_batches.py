@@ -160,9 +160,9 @@ def _take(iterator: Any, count: int) -> list[Any]:
 def _data_set(batches: list[Any], spec: Any) -> Any:
     """A data set of these batches that says no more of their shapes than `spec` does: else Keras would trace anew.
 
-    Not one of a Python generator: in TensorFlow 2.21 on Python 3.11 the first of these has the C library give back to the
-    system what each training step allocates (`mallopt` in its GeneratorDataset), which made each step of a CNN of 3.3
-    million parameters take 3 to 7 % longer, for as long as the process lived.
+    Not one of a Python generator: in TensorFlow 2.21 on Python 3.11 the first of these has the C library give back to
+    the system what each training step allocates (`mallopt` in its GeneratorDataset), which made each step of a CNN of
+    3.3 million parameters take 3 to 7 % longer, for as long as the process lived.
     """
     specs = tf.nest.flatten(spec)
 
