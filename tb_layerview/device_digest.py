@@ -77,7 +77,7 @@ def reduce(taps: Mapping[int, Tap], with_values: bool = True) -> Fetches:
     """
     small: dict[str, list[int]] = {}
     digests: dict[str, Any] = {}
-    # A loop over a single block takes 20 µs; another variant of the function takes 200 ms to be made.
+    # A loop over a single block takes nothing that shows; another variant of the function takes 160 ms to be made.
     one_block = all((tap.tensor.shape.num_elements() or _BLOCK + 1) <= _BLOCK for tap in taps.values())
     for index, tap in sorted(taps.items()):
         if _is_small(tap):
