@@ -6,6 +6,7 @@ turn, its clock goes on: it has half of the time, and so a budget of half the sh
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import subprocess
 import tempfile
@@ -82,8 +83,11 @@ class _Training:
 
     def end(self) -> None:
         self._shared[_GO] = _END
-        self._process.wait(timeout=120)
-        self._said.close()
+        try:
+            self._process.wait(timeout=120)
+        finally:
+            self._process.kill()  # of one that has ended, nothing
+            self._said.close()
 
     def _turn(self, is_over: Callable[[], Any]) -> None:
         self._shared[_WAITS], self._shared[_GO] = 0, 1
@@ -108,13 +112,14 @@ def in_turn(one: Sequence[str], other: Sequence[str], seconds: float) -> tuple[T
       other: The other's.
       seconds: How long each trains.
     """
-    with tempfile.TemporaryDirectory() as first, tempfile.TemporaryDirectory() as second:
-        trainings = [_Training(one, first), _Training(other, second)]
+    with contextlib.ExitStack() as stack:
+        trainings = []
+        for command in (one, other):
+            trainings.append(_Training(command, stack.enter_context(tempfile.TemporaryDirectory())))
+            stack.callback(trainings[-1].end)  # if the other one fails, too
         for _ in range(max(1, round(seconds / _TURN))):
             for training in trainings:
                 training.turn()
-        for training in trainings:
-            training.end()
     return trainings[0].turns, trainings[1].turns
 
 

@@ -73,7 +73,11 @@ def per_tensor(options: Options) -> list[Row]:
     found = []
     cases = [
         ("digest and histogram", Keep(activations=0, weights=0, units=False), 1_000.0),
-        ("with the statistics of each unit, which TensorBoard has not, {units}", Keep(activations=0, weights=0), None),
+        (
+            "with the statistics of each unit, which TensorBoard has not, {units}",
+            Keep(activations=0, weights=0),
+            1_000.0,
+        ),
         ("with the default values too", Keep(), None),
     ]
     for what, keep, most in cases:
