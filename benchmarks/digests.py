@@ -20,9 +20,9 @@ def rows(options: Options) -> list[Row]:
     target = np.empty_like(source)
 
     def digest(units: bool) -> Action:
-        traced = tf.function(lambda: device_digest.reduce({0: Tap(values, units=units)}), autograph=False)
-        function = traced.get_concrete_function()
-        return lambda: function()["digests"]["large/0"]["counts"].numpy()
+        taps = {0: Tap(values, units=units)}
+        prepared = device_digest.prepare(taps)
+        return lambda: device_digest.reduce(taps, prepared)["digests"]["0"]["numbers"].numpy()
 
     codes = tf.bitcast(tf.bitwise.right_shift(tf.bitcast(values, tf.uint32), tf.constant(19, tf.uint32)), tf.int32)
     flat = tf.reshape(codes, [-1])

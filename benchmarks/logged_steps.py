@@ -11,6 +11,7 @@ import tensorflow as tf
 from benchmarks.measuring import Action, Options, Row, ratio_row, ratios
 from benchmarks.models import IMAGES, LABELS, RESNET_IMAGES, RESNET_LABELS, cnn, resnet
 from tb_layerview import Keep, Select
+from tb_layerview.digest import Measure
 from tb_layerview.keras_probe import Batch, ProbePass
 from tb_layerview.log import Log
 
@@ -39,12 +40,12 @@ class LoggedStep:
         log.describe(probe.model)
         step = iter(range(10**9))
 
-        def write(fetched: Any, scalars: Any) -> None:
-            log.write(next(step), probe.measurements(fetched), scalars=scalars)
+        def write(measure: Measure, scalars: Any) -> None:
+            log.write(next(step), measure(), scalars=scalars)
 
-        fetched = probe.run(with_values=False)
+        found = probe.run(with_values=False)
         return cls(
-            lambda: write(*probe.run(with_values=False)), lambda: probe.run(with_values=False), lambda: write(*fetched)
+            lambda: write(*probe.run(with_values=False)), lambda: probe.run(with_values=False), lambda: write(*found)
         )
 
 

@@ -1,50 +1,58 @@
-"""The statistics that only some tensors have, as TensorFlow operations; `sparse_statistics` says what they are."""
+"""The statistics that only some tensors have, as TensorFlow operations; `sparse_statistics` says what they are.
+
+Those of examples look at a small part of a tensor, which is copied over and measured on the host.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
 
 from tb_layerview import sparse_statistics
-from tb_layerview.device_call import call
+from tb_layerview.device_loop import Loop, items
 from tb_layerview.sparse_statistics import EVEN, EXAMPLES, Sparse
 
 _NAMES = {
-    "examples": ("spread", "rank"),
     "bounded": ("saturated",),
     "scores": ("positions", "evenness", "heads_alike"),
 }
 
 
-def reduce(tensor: tf.Tensor, wanted: Sparse) -> dict[str, tf.Tensor]:
-    """Adds the operations: vectors to fetch, to be given to `statistics` as numpy arrays."""
-    found: dict[str, tf.Tensor] = {}
-    if wanted.features:
-        features = tensor.shape[1:].num_elements()
-        # A batch without examples still is a matrix.
-        sizes = [tf.shape(tensor)[0], tf.reduce_prod(tf.shape(tensor)[1:])] if features is None else [-1, features]
-        # All else is within the function: each operation here is made anew for each tensor.
-        found["examples"] = _called("examples", [tf.reshape(_single(tensor), sizes), tf.constant(wanted.features)])
-    if wanted.bounds is not None:
-        bounds = [tf.constant(bound, tf.float32) for bound in wanted.bounds]
-        found["bounded"] = _called("bounded", [tf.reshape(_single(tensor), [-1]), *bounds])
-    if wanted.attention is not None:
-        scores = tensor[:: wanted.every]
-        shape, (free, heads, queries, _) = tf.shape(scores), wanted.attention
-        parts = tf.split(shape, [free, heads, queries, scores.shape.rank - free - heads - queries])
-        sizes = tf.stack([tf.reduce_prod(part) for part in parts])
-        found["scores"] = _called("scores", [_single(tf.reshape(scores, sizes))])
-    return found
+def kinds(wanted: Sparse) -> tuple[str, ...]:
+    """What is measured of a tensor, for `reduce`."""
+    is_wanted = {
+        "examples": wanted.features > 0,
+        "bounded": wanted.bounds is not None,
+        "scores": wanted.attention is not None,
+    }
+    return tuple(kind for kind in is_wanted if is_wanted[kind])
 
 
-def statistics(fetched: Mapping[str, npt.NDArray[np.floating]]) -> dict[str, float]:
-    """By name what `reduce`'s vectors evaluated to; what has no number is not there."""
-    named = {name: float(x) for key, vector in fetched.items() for name, x in zip(_NAMES[key], vector)}
-    return sparse_statistics.finite(named)
+def prepare(kind: str, tensor: tf.Tensor, wanted: Sparse) -> tf.Tensor:
+    """A tensor as `reduce` takes it, for one of the `kinds`, float32."""
+    if kind == "examples":
+        return _sample(tensor, wanted)
+    return tf.reshape(_single(tensor), [-1]) if kind == "bounded" else _grouped(tensor, wanted)
+
+
+def reduce(kind: str, prepared: Sequence[tf.Tensor], wanted: Sequence[Sparse]) -> Any:
+    """Adds the operations for one of the `kinds`: what to fetch, to be given to `statistics` as numpy arrays."""
+    if kind == "examples":
+        return list(prepared)
+    if kind == "bounded":
+        return _loop(kind)(prepared, *zip(*(sparse.bounds for sparse in wanted if sparse.bounds is not None)))
+    return _loop(kind)(prepared)
+
+
+def statistics(kind: str, fetched: Any) -> list[dict[str, float]]:
+    """By name, for each tensor, what `reduce`'s tensors evaluated to; what has no number is not there."""
+    if kind == "examples":
+        return [sparse_statistics.of_examples(rows) for rows in fetched]
+    named = ({name: float(x) for name, x in zip(_NAMES[kind], item["found"])} for item in items(fetched))
+    return [sparse_statistics.finite(found) for found in named]
 
 
 def _single(tensor: tf.Tensor) -> tf.Tensor:
@@ -52,29 +60,35 @@ def _single(tensor: tf.Tensor) -> tf.Tensor:
     return tf.cast(tensor, tf.float32)
 
 
-_functions: dict[str, Any] = {}
+def _sample(tensor: tf.Tensor, wanted: Sparse) -> tf.Tensor:
+    """What is looked at, as [examples, features]."""
+    examples, features = tensor.shape[0], tensor.shape[1:].num_elements()
+    if examples is None or features is None:
+        examples, features = tf.shape(tensor)[0], tf.reduce_prod(tf.shape(tensor)[1:])
+        every = tf.maximum(1, -(-examples // EXAMPLES))
+    else:
+        every = max(1, -(-examples // EXAMPLES))
+    return _single(tf.reshape(tensor, tf.stack([examples, features]))[::every, :: wanted.features])
 
 
-def _called(name: str, args: list[tf.Tensor]) -> tf.Tensor:
-    if name not in _functions:
-        function, signature = _FUNCTIONS[name]
-        traced = tf.function(
-            function, input_signature=signature, autograph=False, experimental_attributes={"_noinline": True}
-        )
-        with tf.init_scope():
-            _functions[name] = traced.get_concrete_function()
-    return call(_functions[name], args)[0]
+def _grouped(tensor: tf.Tensor, wanted: Sparse) -> tf.Tensor:
+    """As [examples, heads, queries, keys]."""
+    assert wanted.attention is not None
+    scores = tensor[:: wanted.every]
+    shape, (free, heads, queries, _) = tf.shape(scores), wanted.attention
+    parts = tf.split(shape, [free, heads, queries, scores.shape.rank - free - heads - queries])
+    return _single(tf.reshape(scores, tf.stack([tf.reduce_prod(part) for part in parts])))
 
 
-def _examples(rows: tf.Tensor, stride: tf.Tensor) -> tf.Tensor:
-    """Spread and rank of [examples, features]."""
-    rows = rows[:: tf.maximum(1, -(-tf.shape(rows)[0] // EXAMPLES)), ::stride]
-    rows /= tf.reduce_max(tf.abs(rows))
-    centred = rows - tf.reduce_mean(rows, 0)
-    gram = tf.linalg.matmul(centred, centred, transpose_b=True)
-    differs = tf.linalg.trace(gram)
-    found = tf.stack([differs / tf.reduce_sum(tf.square(rows)), tf.square(differs) / tf.reduce_sum(tf.square(gram))])
-    return tf.where(tf.shape(rows)[0] > 1, found, np.nan)
+_loops: dict[str, Loop] = {}
+
+
+def _loop(kind: str) -> Loop:
+    if kind not in _loops:
+        function, inputs = _FUNCTIONS[kind]
+        outputs = {"found": tf.TensorSpec([len(_NAMES[kind])])}
+        _loops[kind] = Loop(lambda *item: (function(*item),), inputs, outputs)
+    return _loops[kind]
 
 
 def _bounded(values: tf.Tensor, low: tf.Tensor, high: tf.Tensor) -> tf.Tensor:
@@ -104,7 +118,6 @@ def _scores(p: tf.Tensor) -> tf.Tensor:
 
 _NUMBER = tf.TensorSpec([], tf.float32)
 _FUNCTIONS: dict[str, tuple[Callable[..., tf.Tensor], list[tf.TensorSpec]]] = {
-    "examples": (_examples, [tf.TensorSpec([None, None]), tf.TensorSpec([], tf.int32)]),
     "bounded": (_bounded, [tf.TensorSpec([None]), _NUMBER, _NUMBER]),
     "scores": (_scores, [tf.TensorSpec([None] * 4)]),
 }

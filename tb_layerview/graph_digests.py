@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import tensorflow as tf
@@ -34,10 +34,6 @@ class DigestGroup:
     def wanted(self, with_values: bool) -> dict[str, Any]:
         """What to fetch at a step with or without values."""
         return device_digest.wanted(self.fetches, with_values)
-
-    def wanted_of(self, indices: Collection[int]) -> dict[str, Any]:
-        """What to fetch, values and all, where only the tensors of these indices in the model can be had."""
-        return device_digest.wanted_of(self.fetches, self.taps, indices)
 
     def measurements(self, fetched: Mapping[str, Any]) -> dict[int, Measurement]:
         """Makes measurements, by the tensor's index in the model, of what `wanted` evaluated to."""
@@ -113,7 +109,7 @@ def make_group(
         digested[number] = device_digest.Tap(
             tensor, units=keep.units and len(tap.tensor.shape) > 1, keep=kept, sparse=Sparse.of(tap.tensor)
         )
-    return DigestGroup(sources, digested, device_digest.reduce(digested))
+    return DigestGroup(sources, digested, device_digest.reduce(digested, device_digest.prepare(digested)))
 
 
 def _plan(tap: GraphTap, keep: Keep) -> tuple[values.Axis, ...] | None:

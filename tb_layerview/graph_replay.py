@@ -6,14 +6,15 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from tb_layerview import device_digest
 from tb_layerview.ages import Trial
-from tb_layerview.digest import Measurement
+from tb_layerview.digest import Measure, Measurement
 from tb_layerview.graph_digests import DigestGroup
 from tb_layerview.graph_failing import FailingRun
 from tb_layerview.graph_runs import NEVER
 from tb_layerview.graph_search import GraphTap
 from tb_layerview.model import Model
-from tb_layerview.session import Measure, Session
+from tb_layerview.session import Session
 
 # What it takes to notice, at each step, as measured on two cores: one more fetch, an operation a tensor, and one pass
 # over the gradients.
@@ -107,17 +108,12 @@ class FailureLog:
         losses = {n: kept[t.op, t.value_index] for n, t in scalars.items() if (t.op, t.value_index) in kept}
         source = {n: (tap.source.op, tap.source.value_index) for n, tap in self._taps.items()}
         had = {n for n, s in source.items() if s in kept}
-        # The digests are there, and of nothing but what they are fed: none of the training's operations is run.
-        feeds = {self._taps[n].source: kept[source[n]] for n in had}
-        groups = [(group, group.wanted_of(had)) for group in self._groups]
-        groups = [(group, wanted) for group, wanted in groups if wanted["digests"]]
-        digests = session.run([wanted for _, wanted in groups], feeds)
+        taps = {n: tap for group in self._groups for n, tap in group.taps.items() if n in had}
 
         def measure() -> dict[int, Measurement]:
-            measured: dict[int, Measurement] = {}
-            for (group, _), arrays in zip(groups, digests):
-                measured.update(group.measurements(arrays))
-            return measured
+            arrays = {n: kept[source[n]] for n in taps}
+            orders = {n: self._taps[n].transpose or range(arrays[n].ndim) for n in taps}
+            return device_digest.measure(taps, {n: array.transpose(*orders[n]) for n, array in arrays.items()})
 
         return Failure(measure, {name: float(value) for name, value in losses.items()})
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from tb_layerview import cluster, device_digest
 from tb_layerview.device_digest import Tap
-from tb_layerview.digest import Measurement
+from tb_layerview.digest import Measure, Measurement
 from tb_layerview.keras_axes import Layout
 from tb_layerview.keras_state import put_back_after, unchanged_by_tracing, written_variables
 from tb_layerview.keras_trace import recording
@@ -87,7 +87,7 @@ class InferencePass:
 
         def infer(x: Any) -> device_digest.Fetches:
             self._taps = _find_taps(model, x, outputs)
-            return device_digest.reduce(self._taps, with_values=False)
+            return device_digest.prepare(self._taps)
 
         with unchanged_by_tracing(model):
             self._function = tf.function(in_strategy(infer)).get_concrete_function(x)
@@ -97,16 +97,19 @@ class InferencePass:
         self._written = written_variables(self._function)
         self._taps = {index: tap.without_tensor() for index, tap in self._taps.items()}
 
-    def run(self) -> Mapping[str, Any]:
-        """Runs the pass; every variable is afterwards as it was before."""
-        with put_back_after(self._written):
-            fetched = self._function(self._x)
-        arrays: Mapping[str, Any] = tf.nest.map_structure(lambda tensor: tensor.numpy(), fetched)
-        return arrays
+    def run(self) -> Measure:
+        """Runs the pass; every variable is afterwards as it was before.
 
-    def with_shift(self, training: dict[int, Measurement], fetched: Mapping[str, Any]) -> dict[int, Measurement]:
-        """Adds to what was measured in training mode how far it is from what `run` returned. Needs no device."""
-        for index, inference in device_digest.measurements(self._taps, fetched).items():
+        Returns:
+          What makes the measurements, by index of the tensor, and needs no device.
+        """
+        with put_back_after(self._written):
+            prepared = self._function(self._x)
+        return device_digest.digested(self._taps, prepared, with_values=False)
+
+    def with_shift(self, training: dict[int, Measurement], measure: Measure) -> dict[int, Measurement]:
+        """Adds to what was measured in training mode how far it is from what `run` has found. Needs no device."""
+        for index, inference in measure().items():
             one, other = training[index].units, inference.units
             if one is not None and other is not None:
                 found = shift(one, other, self._is_random[index])

@@ -8,15 +8,15 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import inspect
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from tb_layerview import cluster, device_digest
 from tb_layerview.device_digest import Tap
-from tb_layerview.digest import Measurement
+from tb_layerview.digest import Measure
 from tb_layerview.keras_modes import InferencePass, Output
 from tb_layerview.keras_state import put_back_after, unchanged_by_tracing, written_variables
 from tb_layerview.keras_taps import Pass, Weight, find_taps, is_number
@@ -71,6 +71,20 @@ class Batch:
                 digest.update(f"{array.dtype}{array.shape}".encode())
                 digest.update(b"\0".join(array.ravel().tolist()) if array.dtype == object else array.tobytes())
         return digest.hexdigest()
+
+
+class _Found(NamedTuple):
+    """What a pass returns.
+
+    Attributes:
+      prepared: What is logged, ready to be digested.
+      loss: The loss on the probe, float32, or None.
+      is_finite: A bool, whether all gradients are, or None if nothing depends on it.
+    """
+
+    prepared: device_digest.Fetches
+    loss: tf.Tensor | None = None
+    is_finite: tf.Tensor | None = None
 
 
 class ProbePass:
@@ -146,24 +160,25 @@ class ProbePass:
             # One copy of it: a moving statistic as a whole is the mean over all workers, which would be asked for it.
             self._strategy.experimental_local_results(_tf_variable(smallest))[0].numpy()
 
-    def run(self, with_values: bool) -> tuple[Mapping[str, Any], dict[str, float]]:
+    def run(self, with_values: bool) -> tuple[Measure, dict[str, float]]:
         """Runs the pass; every variable is afterwards as it was before.
 
         Args:
           with_values: Whether values are wanted too, and, where it differs, what the model does in inference mode.
 
         Returns:
-          What to give to `measurements`, and the loss on the probe by the name `probe_loss` if there is one and
-          more than weights is logged.
+          What makes the measurements, by index in `model.tensors`, and needs no device; and the loss on the probe by
+          the name `probe_loss` if there is one and more than weights is logged.
         """
-        fetched = self._run_finite()
-        loss = fetched.pop("loss", None)
-        arrays = tf.nest.map_structure(lambda tensor: tensor.numpy(), device_digest.wanted(fetched, with_values))
-        if with_values and self._inference is not None:
-            arrays["inference"] = self._inference.run()
-        return arrays, {} if loss is None else {"probe_loss": float(loss)}
+        found = self._run_finite()
+        loss = {} if found.loss is None else {"probe_loss": float(found.loss)}
+        measure = device_digest.digested(self._taps, found.prepared, with_values)
+        if not with_values or self._inference is None:
+            return measure, loss
+        inference, measure_inference = self._inference, self._inference.run()
+        return lambda: inference.with_shift(measure(), measure_inference), loss
 
-    def _run_finite(self) -> device_digest.Fetches:
+    def _run_finite(self) -> _Found:
         """Runs the pass under a loss scale with which the gradients are finite, if there is any.
 
         The optimizer's may be too large: then it skips the step and tries a smaller one. The gradients of the loss
@@ -172,18 +187,10 @@ class ProbePass:
         *given, scale = self._arguments()
         while True:
             with put_back_after(self._written):
-                fetched: device_digest.Fetches = self._function(*given, scale)
-            is_finite = fetched.pop("is_finite", None)
-            if scale is None or is_finite is None or bool(is_finite) or not float(scale) > 1:
-                return fetched
+                found: _Found = self._function(*given, scale)
+            if scale is None or found.is_finite is None or bool(found.is_finite) or not float(scale) > 1:
+                return found
             scale = tf.maximum(scale / _SMALLER, 1.0)
-
-    def measurements(self, fetched: Mapping[str, Any]) -> dict[int, Measurement]:
-        """Makes measurements, by index in `model.tensors`, of what `run` returned. Needs no device."""
-        measured = device_digest.measurements(self._taps, fetched)
-        if self._inference is not None and "inference" in fetched:
-            return self._inference.with_shift(measured, fetched["inference"])
-        return measured
 
     def _arguments(self) -> tuple[Any, ...]:
         scale = _loss_scale(getattr(self._model, "optimizer", None)) if self._training else None
@@ -214,34 +221,28 @@ class ProbePass:
             return
         self._inference = inference if inference.is_needed else None
 
-    def _traced(self, function: Callable[..., device_digest.Fetches]) -> Any:
+    def _traced(self, function: Callable[..., _Found]) -> Any:
         """A function of the probe, traced in the model's strategy."""
         return tf.function(self._in_strategy(function)).get_concrete_function(*self._arguments())
 
-    def _read(self, *_: Any) -> device_digest.Fetches:
+    def _read(self, *_: Any) -> _Found:
         """The weights alone."""
-        return device_digest.reduce(
-            {i: dataclasses.replace(self._taps[i], tensor=weight.read()) for i, weight in self._weights.items()}
-        )
+        weights = {i: dataclasses.replace(self._taps[i], tensor=weight.read()) for i, weight in self._weights.items()}
+        return _Found(device_digest.prepare(weights))
 
-    def _in_strategy(self, one: Callable[..., device_digest.Fetches]) -> Callable[..., device_digest.Fetches]:
+    def _in_strategy(self, one: Callable[..., Any]) -> Callable[..., Any]:
         """A pass within the model's distribution strategy: each replica gets the probe, the first one is logged."""
         strategy = self._strategy
 
-        def all_replicas(*args: Any) -> device_digest.Fetches:
+        def all_replicas(*args: Any) -> Any:
             # Outside of it, Keras 2 cannot update its metrics, and losses are those of one replica of several.
             results = strategy.run(_with_autograph(one), args)
-            first: device_digest.Fetches = tf.nest.map_structure(
-                lambda result: strategy.experimental_local_results(result)[0], results
-            )
-            return first
+            return tf.nest.map_structure(lambda result: strategy.experimental_local_results(result)[0], results)
 
-        converted: Callable[..., device_digest.Fetches] = _with_autograph(
-            one if strategy.num_replicas_in_sync == 1 else all_replicas
-        )
+        converted: Callable[..., Any] = _with_autograph(one if strategy.num_replicas_in_sync == 1 else all_replicas)
         return converted
 
-    def _pass(self, x: Any, y: Any, sample_weight: Any, scale: Any) -> device_digest.Fetches:
+    def _pass(self, x: Any, y: Any, sample_weight: Any, scale: Any) -> _Found:
         model = self._model
         trainable = [_tf_variable(v) for v in model.trainable_variables]
         # Before anything runs: the pass itself writes some of them, as moving statistics and spectral norms.
@@ -263,12 +264,11 @@ class ProbePass:
         self.model, self.layers, self._taps, self.updates = taps.model, taps.layers, taps.taps, taps.updates
         self._outputs = {i: output for i, output in taps.outputs.items() if self._has_modes and taps.taps[i].units}
         self._weights = taps.weights
-        fetches = device_digest.reduce(self._taps)
-        if loss is not None:
-            fetches["loss"] = tf.cast(loss, tf.float32)
-        if gradients and scale is not None:
-            fetches["is_finite"] = _all_finite(gradients.values())
-        return fetches
+        return _Found(
+            device_digest.prepare(self._taps),
+            None if loss is None else tf.cast(loss, tf.float32),
+            _all_finite(gradients.values()) if gradients and scale is not None else None,
+        )
 
     def _loss(self, x: Any, y: Any, predictions: Any, sample_weight: Any) -> tf.Tensor | None:
         model = self._model

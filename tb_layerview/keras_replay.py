@@ -187,8 +187,7 @@ class Replayer:
                 if session.is_logged(at) or not state.is_finite(values):
                     continue
                 state.assign(values)
-                fetched, scalars = self._probe.run(with_values=True)
-                earlier[at] = (lambda fetched=fetched: self._probe.measurements(fetched)), scalars
+                earlier[at] = self._probe.run(with_values=True)
             session.write_earlier(earlier)
 
     @contextlib.contextmanager
@@ -204,8 +203,8 @@ class Replayer:
         source = f"the batch of step {taken.step:,} on the weights of step {taken.step - 1:,}"
         batch = _whole(taken.batch, self._model.distribute_strategy)
         probe = ProbePass(self._model, batch, source, self._select, self._keep, both_modes=False)
-        fetched, scalars = probe.run(with_values=True)
-        found = self._session.log_replay(probe.model, taken.step, lambda: probe.measurements(fetched), scalars)
+        measure, scalars = probe.run(with_values=True)
+        found = self._session.log_replay(probe.model, taken.step, measure, scalars)
         if is_broken and not any(finding.rule == NonFinite.name for finding in found):
             self._session.report(
                 "the replay",

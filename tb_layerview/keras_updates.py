@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
 
 import tensorflow as tf
 
 from tb_layerview import device_digest
 from tb_layerview.device_digest import Tap, as_difference
-from tb_layerview.digest import Measurement
+from tb_layerview.digest import Measure
 from tb_layerview.keras_axes import Layout
 
 
@@ -55,10 +54,9 @@ class WeightUpdates:
         """
         self.is_wanted = bool(updates)
         self._updates = dict(updates)
-        self._taps = {index: update.tap for index, update in updates.items()}
         self._kept: tuple[int, list[tf.Tensor]] | None = None
         if self.is_wanted:
-            self._digests(self._values(), with_values=False)
+            self._digested(self._values(), with_values=False)
 
     def keep(self, step: int) -> None:
         """Keeps the weights as they are, at this step."""
@@ -68,7 +66,7 @@ class WeightUpdates:
         """Lets go of the weights that are kept."""
         self._kept = None
 
-    def run(self, step: int, with_values: bool) -> Mapping[str, Any] | None:
+    def run(self, step: int, with_values: bool) -> Measure | None:
         """Digests the change since the step before this one.
 
         Args:
@@ -76,29 +74,21 @@ class WeightUpdates:
           with_values: Whether values are wanted too.
 
         Returns:
-          What to give to `measurements`; None if the weights of the step before were not kept.
+          What makes the measurements, by index in the log's model, and needs no device; None if the weights of the
+          step before were not kept.
         """
         kept, self._kept = self._kept, None
-        if kept is None or kept[0] != step - 1:
-            return None
-        fetched = self._digests(kept[1], with_values)
-        arrays: Mapping[str, Any] = tf.nest.map_structure(lambda tensor: tensor.numpy(), fetched)
-        return arrays
-
-    def measurements(self, fetched: Mapping[str, Any] | None) -> dict[int, Measurement]:
-        """Makes measurements, by index in the log's model, of what `run` returned. Needs no device."""
-        return {} if fetched is None else device_digest.measurements(self._taps, fetched)
+        return None if kept is None or kept[0] != step - 1 else self._digested(kept[1], with_values)
 
     def _values(self) -> list[tf.Tensor]:
         return [update.variable.read_value() for update in self._updates.values()]
 
-    def _digests(self, before: list[tf.Tensor], with_values: bool) -> device_digest.Fetches:
-        """The digests of how the weights have changed since.
-
-        They run as they are called: a function of them all takes longer to be traced than it saves.
-        """
+    def _digested(self, before: list[tf.Tensor], with_values: bool) -> Measure:
+        """The digests of how the weights have changed since."""
+        changes = (update.change(*both) for update, *both in zip(self._updates.values(), before, self._values()))
         taps = {
-            index: dataclasses.replace(update.tap, tensor=update.change(old, new))
-            for (index, update), old, new in zip(self._updates.items(), before, self._values())
+            index: dataclasses.replace(update.tap, tensor=change)
+            for (index, update), change in zip(self._updates.items(), changes)
         }
-        return device_digest.reduce(taps, with_values)
+        prepared = device_digest.prepare(taps)
+        return device_digest.digested({i: tap.without_tensor() for i, tap in taps.items()}, prepared, with_values)

@@ -304,12 +304,8 @@ class Recording:
         probe.wait()
         with session.set_up("the first pass") if is_first else session.logging("a step"):
             changed = updates.run(step, with_values)
-            fetched, found = probe.run(with_values)
-            session.write(
-                step,
-                lambda: {**probe.measurements(fetched), **updates.measurements(changed)},
-                {**found, **scalars()},
-            )
+            measure, found = probe.run(with_values)
+            session.write(step, lambda: {**measure(), **(changed() if changed else {})}, {**found, **scalars()})
 
 
 def check_options(select: Any, keep: Any, check: Any) -> None:

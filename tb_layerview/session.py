@@ -19,7 +19,7 @@ from tb_layerview import record
 from tb_layerview.alarms import Alarms
 from tb_layerview.budget import Budget
 from tb_layerview.diagnosis import Finding
-from tb_layerview.digest import Measurement
+from tb_layerview.digest import Measure, Measurement
 from tb_layerview.log import Log
 from tb_layerview.model import Mode, Model
 from tb_layerview.options import Check, Keep, Schedule
@@ -34,8 +34,6 @@ _RAISE_THE_CAP = "no more steps are logged. Keep(max_bytes=...) raises the cap"
 _CLOSELY = 32  # steps after something was found
 _REMEMBERED = 256  # logged steps: a replay asks for some of the last 64
 _KERAS_LIST, _BOLD = "arguments received by", re.compile(r"\x1b\[\d*m")
-
-Measure = Callable[[], "dict[int, Measurement]"]
 
 
 class NotSupported(Exception):  # noqa: N818  # it is nobody's error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -12,13 +13,16 @@ tf = pytest.importorskip("tensorflow")
 from tb_layerview import device_digest, histogram  # noqa: E402
 from tb_layerview.device_digest import Tap  # noqa: E402
 from tb_layerview.digest import Measurement  # noqa: E402
+from tb_layerview.sparse_statistics import Sparse  # noqa: E402
 from tb_layerview.values import Axis  # noqa: E402
 
 rng = np.random.default_rng(2)
 
 
 def _measure(taps: dict[int, Tap], values: bool = True) -> dict[int, Measurement]:
-    fetched: dict[str, Any] = tf.function(lambda: device_digest.reduce(taps), autograph=False)()
+    fetched: dict[str, Any] = tf.function(
+        lambda: device_digest.reduce(taps, device_digest.prepare(taps)), autograph=False
+    )()
     if not values:
         del fetched["values"]
     return device_digest.measurements(taps, tf.nest.map_structure(lambda t: t.numpy(), fetched))
@@ -31,10 +35,10 @@ SHAPES = {"small": (20, 30), "one block": (100, 64), "several blocks": (3000, 10
 @pytest.fixture(autouse=True)
 def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(device_digest, "_BLOCK", 1 << 17)
-    monkeypatch.setattr(device_digest, "_functions", _small_block_functions)
+    monkeypatch.setattr(device_digest, "_loops", _small_block_loops)
 
 
-_small_block_functions: dict[Any, Any] = {}  # blocks are part of what is traced
+_small_block_loops: dict[Any, Any] = {}  # blocks are part of what is traced
 DATA = {
     "normal": lambda shape: rng.normal(size=shape),
     "100 ± 0.5": lambda shape: 100 + 0.5 * rng.normal(size=shape),
@@ -135,6 +139,34 @@ def test_digests_can_be_added_to_a_tf1_graph() -> None:
     array = rng.normal(size=(200, 50)).astype(np.float32)
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         taps = {0: Tap(tf.constant(array), units=True), 1: Tap(tf.constant(array[0]))}
-        measured = device_digest.measurements(taps, session.run(device_digest.reduce(taps)))
+        measured = device_digest.measurements(
+            taps, session.run(device_digest.reduce(taps, device_digest.prepare(taps)))
+        )
     assert measured[0].digest.rms == pytest.approx(np.sqrt(np.mean(array.astype(np.float64) ** 2)))
     assert measured[1].digest.max == array[0].max()
+
+
+def test_what_is_on_the_host_gives_the_same_measurements() -> None:
+    arrays = {i: rng.normal(size=shape).astype(np.float32) for i, shape in enumerate(SHAPES.values())}
+    taps = {
+        i: Tap(
+            tf.constant(array),
+            units=True,
+            keep=(Axis(0, 2, 8, 500), Axis(0, 1, 4, array.shape[1])),  # planned for a batch of another size
+            sparse=Sparse(features=1, bounds=(-1.0, 1.0)),
+        )
+        for i, array in arrays.items()
+    }
+    there, here = _measure(taps), device_digest.measure({i: t.without_tensor() for i, t in taps.items()}, arrays)
+    assert here.keys() == there.keys() == arrays.keys()
+    for i, array in arrays.items():
+        one, other = here[i], there[i]
+        assert dataclasses.astuple(one.digest) == pytest.approx(dataclasses.astuple(other.digest), rel=1e-9)
+        assert one.units is not None and other.units is not None
+        np.testing.assert_allclose(one.units.rms, np.sqrt((array.astype(np.float64) ** 2).mean(axis=0)), rtol=1e-6)
+        np.testing.assert_allclose(one.units.rms, other.units.rms, rtol=1e-6)
+        assert one.kept is not None and np.array_equal(one.kept, array[:16:2, :4])
+        assert one.kept_axes == other.kept_axes
+        assert [axis.size for axis in one.kept_axes] == list(array.shape)
+        assert one.sparse == pytest.approx(dict(other.sparse), rel=1e-5)
+        assert one.sparse.keys() == {"spread", "rank", "saturated"}

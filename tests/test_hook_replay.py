@@ -241,6 +241,23 @@ def test_a_gradient_that_is_born_not_finite_is_found_at_the_step_whose_loss_is_s
     assert sum(run.digest(tensor, BAD).nan for tensor in activations) == 0
 
 
+def turns(x: tf.Tensor, scale: tf.Tensor, use_resource: bool = True) -> tf.Tensor:
+    """A layer whose channels come second; they are logged last."""
+    with tf1.variable_scope("turned"):
+        bias = graphs.weight("bias", [6], use_resource)
+        x = tf.nn.bias_add(tf.reshape(x, [BATCH, 6, 2, 2]), bias, data_format="NCHW")
+    return dense(tf.reshape(x, [BATCH, -1]) / scale, 10, "logits", use_resource)
+
+
+def test_channels_that_come_second_are_logged_last_as_in_the_training(tmp_path: Path) -> None:
+    with model(turns, fed=True) as t:
+        train(t, [hook(tmp_path, Schedule(every=1))])
+    run, training = replay_of(tmp_path), LayerReader(tmp_path).run()
+    there = training.values(training.tensor("turned", kind="activation"), BAD).array
+    assert there.shape == (BATCH, 2, 2, 6)
+    np.testing.assert_array_equal(run.values(run.tensor("turned", kind="activation"), BAD).array, there)
+
+
 def test_what_never_reaches_the_loss_is_found_where_it_broke_the_weights(tmp_path: Path) -> None:
     found: list[Finding] = []
     with model(hides) as t:

@@ -53,8 +53,8 @@ class Logged:
         data = tf.nest.map_structure(tensor, (x, y) if y is not None else (x,))
         self.probe = ProbePass(model, Batch.of(data), "a test", select, keep)
         self.model = self.probe.model
-        fetched, self.scalars = self.probe.run(with_values=True)
-        self._measured = self.probe.measurements(fetched)
+        measure, self.scalars = self.probe.run(with_values=True)
+        self._measured = measure()
         self.paths = [layer.path for layer in self.model.layers]
 
     def _index(self, path: str, kind: str = "activation", name: str = "output", call: int = 0) -> int:

@@ -42,7 +42,8 @@ def both(array: np.ndarray, tensor: Tensor, known: bool = True) -> list[dict[str
         autograph=False, input_signature=[tf.TensorSpec([array.shape[0] if known else None, *array.shape[1:]])]
     )
     def on_device(given: Any) -> Any:
-        return device_digest.reduce({0: device_digest.Tap(given, sparse=wanted)})
+        taps = {0: device_digest.Tap(given, sparse=wanted)}
+        return device_digest.reduce(taps, device_digest.prepare(taps))
 
     fetched = tf.nest.map_structure(lambda t: t.numpy(), on_device(tf.constant(array)))
     spec = tf.TensorSpec(on_device.get_concrete_function().inputs[0].shape, tf.float32)
