@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 from collections.abc import Sequence
 from typing import Generic, TypeVar
+
+from tb_layerview.budget import ALWAYS
 
 #: Of so many of the last steps each is kept: what broke at one may be noticed only two steps later.
 RECENT = 4
@@ -78,7 +81,11 @@ class Room:
 
 
 class Trial:
-    """Tells from the first steps whether keeping the weights costs nothing to speak of."""
+    """Tells from early steps whether keeping the weights costs nothing to speak of.
+
+    It looks twice: at the first steps, to spare the training what is far too dear, and again once those are over that
+    are logged whatever it costs, which may be several times as slow as all that follow.
+    """
 
     def __init__(self, share: float, cost: float, steps: int = 8) -> None:
         """Begins.
@@ -86,18 +93,18 @@ class Trial:
         Args:
           share: The share of a step's time, 0 to 1, that may be spent.
           cost: Seconds that keeping the weights takes at each step, as measured before.
-          steps: How many steps to look at.
+          steps: How many steps to look at each time.
         """
-        self._share, self._cost, self._wanted = share, cost, steps
-        self._times: list[float] = []
+        self._share, self._cost = share, cost
+        self._looks, self._seen = (steps, ALWAYS + steps), 0
+        self._times: collections.deque[float] = collections.deque(maxlen=steps)
 
     def saw(self, seconds: float) -> float | None:
         """Is told how long a training step took; the share that was found, if it is too large, else None."""
-        if len(self._times) >= self._wanted:
-            return None
+        self._seen += 1
         self._times.append(seconds)
-        if len(self._times) < self._wanted:
+        if self._seen not in self._looks:
             return None
-        median = sorted(self._times)[self._wanted // 2]
+        median = sorted(self._times)[len(self._times) // 2]
         share = self._cost / max(median, 1e-9)
         return share if share > self._share else None

@@ -213,7 +213,7 @@ def read(messages: Sequence[Message], tensors: int, known: Shard | None = None, 
 
 def _narrow(column: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
     """The same numbers [rows, tensors] in less memory, where float32 holds all of them."""
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):  # damage can make a NaN that signals
         single = column.astype(np.float32)
     return _once(single if np.array_equal(single, column, equal_nan=True) else column)
 

@@ -47,7 +47,14 @@ def test_the_memory_goes_to_the_last_step_first(memory: int, expected: Room) -> 
     assert Room.of(memory, weights=100, batch=10) == expected
 
 
-def test_what_would_take_more_than_its_share_of_the_steps_is_told_once() -> None:
+def test_what_would_take_more_than_its_share_of_the_steps_is_told() -> None:
     cheap, dear = Trial(0.02, cost=0.001, steps=3), Trial(0.02, cost=0.001, steps=3)
     assert [cheap.saw(seconds) for seconds in (0.1, 0.06, 9.0, 0.001)] == [None] * 4
     assert [dear.saw(seconds) for seconds in (0.01, 0.02, 0.01, 0.01)] == [None, None, pytest.approx(0.1), None]
+
+
+def test_steps_that_are_quick_once_the_first_are_over_are_looked_at_again() -> None:
+    slow_at_first, slow = Trial(0.02, cost=0.001), Trial(0.02, cost=0.001)
+    told = [slow_at_first.saw(0.1 if step < 32 else 0.01) for step in range(100)]
+    assert [(step, share) for step, share in enumerate(told) if share is not None] == [(39, pytest.approx(0.1))]
+    assert not any(slow.saw(0.1) for _ in range(100))

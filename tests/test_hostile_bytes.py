@@ -87,6 +87,15 @@ def test_damaged_bytes_are_read_or_refused_in_words(name: str) -> None:
     assert taken, "mutations that only ever break the first byte test nothing"
 
 
+def test_a_nan_that_signals_is_read_without_a_warning() -> None:
+    good = hostile_bytes.step_bytes()
+    one, signalling = struct.pack("<d", 1.0), struct.pack("<Q", 0xFFF0_2000_0000_0000)
+    assert good.count(one) > 3
+    for column in range(good.count(one)):
+        parts = good.split(one)
+        survive("StepRecord", one.join(parts[: column + 1]) + signalling + one.join(parts[column + 1 :]))
+
+
 # --- Payloads that lie about their size -------------------------------------------------------
 
 
