@@ -395,7 +395,7 @@ def _digest_block(raw: tf.Tensor, variant: _Variant) -> tuple[tf.Tensor, ...]:
         others = tf.reduce_sum(counts[_END:_HALF]) + tf.reduce_sum(counts[_HALF + _END :])
         all_finite, zeros = others < 1, counts[0] + counts[_HALF]
     else:
-        zero = tf.zeros([], raw.dtype)
+        zero = tf.constant(0, raw.dtype)
         # A sum that overflows takes the longer way too, which does no harm.
         all_finite, zeros = tf.math.is_finite(tf.reduce_sum(raw)), _count(tf.equal(raw, zero))
         counts = _count(tf.math.is_finite(raw) & tf.less(raw, zero))[tf.newaxis]

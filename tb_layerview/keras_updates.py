@@ -85,10 +85,9 @@ class WeightUpdates:
 
     def _digested(self, before: list[tf.Tensor], with_values: bool) -> Measure:
         """The digests of how the weights have changed since."""
-        changes = (update.change(*both) for update, *both in zip(self._updates.values(), before, self._values()))
         taps = {
-            index: dataclasses.replace(update.tap, tensor=change)
-            for (index, update), change in zip(self._updates.items(), changes)
+            index: dataclasses.replace(update.tap, tensor=update.change(old, new))
+            for (index, update), old, new in zip(self._updates.items(), before, self._values())
         }
         prepared = device_digest.prepare(taps)
         return device_digest.digested({i: tap.without_tensor() for i, tap in taps.items()}, prepared, with_values)
