@@ -7,6 +7,7 @@ TensorFlow copies a function, and each that it holds, a few times for every call
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,7 @@ class Loop:
           outputs: What they look like, by name. The length of the first axis may be unknown, and another for each item.
         """
         self._inputs, self._outputs = tuple(inputs), dict(outputs)
+        self._is_ready: Future[dict[str, tf.Tensor]] | None = None
         given = [[spec] * WIDTH if spec.shape.rank else tf.TensorSpec([None], spec.dtype) for spec in inputs]
         traced = tf.function(
             lambda count, columns: self._through(function, count, columns),
@@ -47,6 +49,16 @@ class Loop:
         )
         with tf.init_scope():
             self._function = traced.get_concrete_function()
+
+    def make_ready(self) -> None:
+        """Has a thread call it in no graph, of no items: TensorFlow instantiates it then, while others do other things.
+
+        That takes as long as tracing it, most of it on one processor and not in Python.
+        """
+        if self._is_ready is None:
+            thread = ThreadPoolExecutor(1, "tb_layerview-ready")
+            self._is_ready = thread.submit(self._call, [()] * len(self._inputs))
+            thread.shutdown(wait=False)
 
     def __call__(self, *columns: Sequence[Any]) -> dict[str, tf.Tensor]:
         """Goes through items, as an operation of the graph that is being built if there is one.
@@ -60,11 +72,17 @@ class Loop:
         Returns:
           What to give to `items` as numpy arrays.
         """
+        if self._is_ready is not None:
+            self._is_ready.result()
+        return self._call(columns)
+
+    def _call(self, columns: Sequence[Sequence[Any]]) -> dict[str, tf.Tensor]:
         count = len(columns[0])
         args = [tf.constant(count)]
         for spec, column in zip(self._inputs, columns):
             if spec.shape.rank:
-                args += [*column, *[column[0]] * (WIDTH - count)]  # those after the last are not looked at
+                rest = column[0] if column else tf.zeros([size or 0 for size in spec.shape], spec.dtype)
+                args += [*column, *[rest] * (WIDTH - count)]  # those after the last are not looked at
             else:
                 args.append(tf.constant(column, spec.dtype))
         config = config_pb2.ConfigProto()

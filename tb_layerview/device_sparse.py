@@ -47,6 +47,12 @@ def reduce(kind: str, prepared: Sequence[tf.Tensor], wanted: Sequence[Sparse]) -
     return _loop(kind)(prepared)
 
 
+def make_ready(kind: str) -> None:
+    """Has a thread make ready what measures one of the `kinds`, to be called in no graph."""
+    if kind in _FUNCTIONS:
+        _loop(kind).make_ready()
+
+
 def statistics(kind: str, fetched: Any) -> list[dict[str, float]]:
     """By name, for each tensor, what `reduce`'s tensors evaluated to; what has no number is not there."""
     if kind == "examples":

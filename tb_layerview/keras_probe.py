@@ -139,6 +139,7 @@ class ProbePass:
             # Held from here on: a generator that Keras made for unseeded random numbers is forgotten with the tracing.
             self._variables = tuple(self._function.graph.variables)
         self._refuse_to_wait()
+        device_digest.make_ready(self._taps)
         if training and both_modes and self._outputs:
             self._trace_inference()
         keras = getattr(keras_of(model), "__version__", "unknown")

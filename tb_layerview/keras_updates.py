@@ -47,7 +47,7 @@ class WeightUpdates:
     """
 
     def __init__(self, updates: Mapping[int, Update]) -> None:
-        """Has the device do once what it does at each step: the first time is slow.
+        """Makes ready what digests the changes: the first time is slow.
 
         Args:
           updates: By index in the log's model.
@@ -55,8 +55,7 @@ class WeightUpdates:
         self.is_wanted = bool(updates)
         self._updates = dict(updates)
         self._kept: tuple[int, list[tf.Tensor]] | None = None
-        if self.is_wanted:
-            self._digested(self._values(), with_values=False)
+        device_digest.make_ready({index: update.tap for index, update in updates.items()})
 
     def keep(self, step: int) -> None:
         """Keeps the weights as they are, at this step."""

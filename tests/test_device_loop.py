@@ -53,6 +53,26 @@ def test_each_item_has_its_own_outputs_whatever_their_length(loop: Loop, run: An
         np.testing.assert_array_equal(item["ends"], [array.min(), array.max()])
 
 
+def test_what_a_thread_has_made_ready_is_called_as_ever(loop: Loop) -> None:
+    loop.make_ready()
+    loop.make_ready()
+    array = rng.normal(size=(2, 3))
+    (item,) = items(_as_called(loop, [array], [2.0]))
+    np.testing.assert_allclose(item["sums"], array.sum(0) * 2)
+    assert items(_as_called(loop, [], [])) == []
+
+
+def test_what_a_thread_could_not_make_ready_is_an_error_of_the_call() -> None:
+    def refused(rows: Any) -> tuple[Any]:
+        with tf.device("/job:nowhere/task:7"):
+            return (tf.reduce_sum(rows, keepdims=True),)
+
+    loop = Loop(refused, [tf.TensorSpec([None])], {"sums": tf.TensorSpec([1])})
+    loop.make_ready()
+    with pytest.raises(tf.errors.InvalidArgumentError, match="nowhere"):
+        loop([tf.constant([1.0])])
+
+
 def test_a_graph_has_a_call_for_many_tensors() -> None:
     taps = {i: Tap(tf.constant(rng.normal(size=(100, 60 + i)).astype(np.float32)), units=True) for i in range(40)}
     function = tf.function(lambda: device_digest.reduce(taps, device_digest.prepare(taps)), autograph=False)
