@@ -9,6 +9,8 @@ from tb_layerview.options import interval
 
 #: The ladder's first steps are logged whatever they cost.
 ALWAYS = 32
+#: The part of the share of time that may be spent, which what every step pays may take: the logged ones have the rest.
+EVERY_STEP = 1 / 2
 _RECENT = 9  # logged steps whose median is what the next one is expected to cost
 # Of the share of time that may be spent, what is still spent while the first steps are paid back: at 2 % within three
 # minutes where they took 2.7 seconds.
@@ -72,7 +74,7 @@ class Budget:
         self._costs = [*self._costs[1 - _RECENT :], seconds + beside]
 
     def charge_any(self, seconds: float) -> None:
-        """Counts what any step takes longer, logged or not: the logged ones have so much less, at least half."""
+        """Counts what any step takes longer, logged or not: the logged ones have so much less, but for `EVERY_STEP`."""
         self._waited += seconds
         self._steady += seconds
 
@@ -92,7 +94,7 @@ class Budget:
         if step - self._first_step < ALWAYS:
             return True
         training = self.training
-        share = self._share - min(self._steady / max(training, 1e-9), self._share / 2)
+        share = self._share - min(self._steady / max(training, 1e-9), self._share * EVERY_STEP)
         if self._after_always is None:
             self._after_always = (training, self._logged)
         cost = statistics.median(self._costs) if self._costs else 0.0

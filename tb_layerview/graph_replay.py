@@ -58,8 +58,8 @@ class FailureLog:
         self._failing, self._groups, self._session = failing, groups, session
         self._taps = taps
         self._is_on, self._wary = True, 0  # for how many more runs the weights themselves are looked at
-        cost = _SECONDS + _SECONDS_A_TENSOR * failing.looked_at + failing.bytes / _BYTES_A_SECOND
-        self._trial = None if session.replay else Trial(session.share, cost)
+        self._cost = _SECONDS + _SECONDS_A_TENSOR * failing.looked_at + failing.bytes / _BYTES_A_SECOND
+        self._trial = None if session.replay else Trial(session.share, self._cost)
 
     def start(self, session: Any) -> None:
         """Begins with a session. Weights that are broken already are no step's doing."""
@@ -72,6 +72,7 @@ class FailureLog:
 
     def saw(self, seconds: float) -> None:
         """Is told how long a run took that was not logged, and gives up if looking at it takes too large a share."""
+        self._session.budget.charge_any(self._cost)
         share = self._trial.saw(seconds) if self._trial and self._is_on else None
         if share is not None:
             self._is_on = False

@@ -61,7 +61,8 @@ class Replayer:
         self._model, self._session, self._probe = model, session, probe
         self._select, self._keep, self._check = select, keep, check
         self._state = ModelState(model)
-        self._trial = None
+        self._cost = max(0.0, self._state.cost() - spared_seconds(model))
+        self._trial = Trial(session.share, self._cost) if check.replay is None else None
         self._room: Room | None = None  # once there was a batch
         self._ages: Ages[Values] = Ages()
         self._taken: collections.deque[Taken] = collections.deque(maxlen=RECENT)
@@ -69,8 +70,6 @@ class Replayer:
         self._seconds: float | None = None
         self._was_replayed = False
         self._is_keeping = check.replay is not False
-        if check.replay is None:
-            self._trial = Trial(session.share, self._state.cost() - spared_seconds(model))
 
     def before_step(self, step: int) -> None:
         """Keeps the weights: the next training step begins, at so many complete ones."""
@@ -80,6 +79,7 @@ class Replayer:
                 self._try()
                 if self._is_keeping:
                     self._before = step, self._state.read()
+                    self._session.budget.charge_any(self._cost)
 
     def after_step(self, batch: Any, is_finite: Any) -> None:
         """Keeps what the step was given whose weights were kept."""

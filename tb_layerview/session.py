@@ -17,7 +17,7 @@ import numpy.typing as npt
 from tb_layerview import layerview_pb2 as pb
 from tb_layerview import record
 from tb_layerview.alarms import Alarms
-from tb_layerview.budget import Budget
+from tb_layerview.budget import EVERY_STEP, Budget
 from tb_layerview.diagnosis import Finding
 from tb_layerview.digest import Measure, Measurement
 from tb_layerview.log import Log
@@ -195,7 +195,7 @@ class Session:
     @property
     def share(self) -> float:
         """The share of the training time, 0 to 1, that what is done at each step may take."""
-        return self._schedule.budget
+        return self._schedule.budget * EVERY_STEP
 
     def note(self, sentence: str) -> None:
         """Adds to the notes what is not logged and why, after `describe`."""

@@ -18,7 +18,7 @@ import pytest
 import tensorflow as tf
 from graphs import dense
 
-from tb_layerview import Check, Finding, Keep, LayerViewHook, Schedule, Select
+from tb_layerview import Check, Finding, Keep, LayerViewHook, Schedule, Select, graph_replay
 from tb_layerview.reader import LayerReader
 from tb_layerview.run import Run
 
@@ -497,6 +497,15 @@ def test_a_training_that_can_afford_it_is_looked_at_without_being_asked(tmp_path
     with model() as t:
         train(t, [hook(tmp_path, Schedule(every=10, budget=1.0), replay=None)])
     assert list(replay_of(tmp_path).steps) == [BAD]
+
+
+def test_what_looking_takes_is_part_of_what_logging_costs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(graph_replay, "_SECONDS", 10.0)
+    with model() as t:
+        train(t, [hook(tmp_path, Schedule(every=10))], steps=11)
+    cost = LayerReader(tmp_path).run(".").cost
+    assert cost is not None
+    assert 90 <= cost.logging_seconds < 100, "the nine runs before the one that is logged"
 
 
 def test_only_the_run_that_fails_fills_the_staging_areas(tmp_path: Path) -> None:

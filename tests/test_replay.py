@@ -22,6 +22,7 @@ from two_layers import logged  # noqa: E402
 from tb_layerview import Check, Finding, Keep, LayerReader, LayerRecorder, LayerViewCallback, Schedule, Select  # noqa: E402
 from tb_layerview.check import check as check_logs  # noqa: E402
 from tb_layerview.diagnosis import Replay  # noqa: E402
+from tb_layerview.keras_kept import ModelState  # noqa: E402
 from tb_layerview.logged import LoggedTensor  # noqa: E402
 from tb_layerview.replayed import diagnose_run, with_replay  # noqa: E402
 
@@ -374,6 +375,14 @@ def test_weights_that_fit_into_no_memory_are_not_kept(tmp_path: Path) -> None:
     notes = LayerReader(tmp_path).run().model.notes
     assert any("Check(memory=...)" in note for note in notes), notes
     assert LayerReader(tmp_path).names() == ["."]
+
+
+def test_what_keeping_takes_is_part_of_what_logging_costs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ModelState, "cost", lambda _: 10.0)
+    train(model, tmp_path, x=X, schedule=Schedule(steps=(0,)))
+    cost = LayerReader(tmp_path).run().cost
+    assert cost is not None
+    assert 10 * (BATCHES - 1) - 1 <= cost.logging_seconds < 10 * BATCHES + 1
 
 
 def test_a_function_that_hears_of_findings_hears_of_the_replay(tmp_path: Path) -> None:
