@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import tempfile
 from typing import Any
 
 import tensorflow as tf
 
+from benchmarks.digests import codes, count
 from benchmarks.measuring import Action, Options, Row, ratio_row, ratios
 from benchmarks.models import IMAGES, LABELS, RESNET_IMAGES, RESNET_LABELS, cnn, resnet
-from tb_layerview import Keep, Select
+from tb_layerview import Keep, Select, device_digest
 from tb_layerview.digest import Measure
 from tb_layerview.keras_probe import Batch, ProbePass
 from tb_layerview.log import Log
 
 EXAMPLES = 32
+_BLOCK = 1 << 18
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,11 +29,13 @@ class LoggedStep:
       whole: From the pass to the bytes on disk.
       on_device: The pass and the digests, up to what they leave for the host.
       on_host: What is made of that, and written; by the writing thread while the training goes on.
+      least: TensorFlow's count and its cast to float64 alone, over as many elements that lie in the cache.
     """
 
     whole: Action
     on_device: Action
     on_host: Action
+    least: Action
 
     @classmethod
     def of(cls, model: Any, images: Any, labels: Any, select: Select, folder: str) -> LoggedStep:
@@ -44,9 +49,25 @@ class LoggedStep:
             log.write(next(step), measure(), scalars=scalars)
 
         found = probe.run(with_values=False)
+        sizes = [math.prod(tensor.shape) for tensor in probe.model.tensors]
         return cls(
-            lambda: write(*probe.run(with_values=False)), lambda: probe.run(with_values=False), lambda: write(*found)
+            lambda: write(*probe.run(with_values=False)),
+            lambda: probe.run(with_values=False),
+            lambda: write(*found),
+            _least(sum(size for size in sizes if size > device_digest.SMALL)),
         )
+
+
+def _least(elements: int) -> Action:
+    block = tf.random.normal([_BLOCK])
+    counted = codes(block)
+
+    def run() -> None:
+        for _ in range(round(elements / _BLOCK)):
+            count(counted).numpy()
+            tf.cast(block, tf.float64)
+
+    return run
 
 
 def model_pass(model: Any, images: Any, labels: Any) -> Action:
@@ -75,6 +96,9 @@ def keras_histograms(model: Any, folder: str) -> Action:
     return lambda: callback._log_weights(next(epoch))  # no public name for this part alone
 
 
+_LEAST = "TensorFlow's `Bincount` and its cast to float64 alone, over as many elements that lie in the cache"
+
+
 def rows(options: Options) -> list[Row]:
     """Weights alone, and all kinds that a pass gives, for both models, and what these consist of."""
     found = []
@@ -90,10 +114,12 @@ def rows(options: Options) -> list[Row]:
             actions = {
                 "keras": keras_histograms(model, f"{folder}/keras"),
                 "weights": weights.whole,
+                "weights, least": weights.least,
                 "weights, host": weights.on_host,
                 "all": everything.whole,
                 "all, device": everything.on_device,
                 "all, model": model_pass(model, images, labels),
+                "all, least": everything.least,
                 "all, host": everything.on_host,
             }
             timed = dict(zip(actions, ratios(list(actions.values()), options.rounds(rounds))))
@@ -103,10 +129,12 @@ def rows(options: Options) -> list[Row]:
         kinds_in_words = f"weights, activations of {EXAMPLES} examples, gradients"
         found += [
             ratio_row(f"a logged step, weights, no values: {name}", against, timed["weights"], keras, most=1 / 50),
+            ratio_row(f"of that, {_LEAST}", against, timed["weights, least"], keras),
             ratio_row("of that, what the writing thread does", against, timed["weights, host"], keras),
             ratio_row(f"a logged step, {kinds_in_words}, no values: {name}", against, timed["all"], keras, most=1 / 10),
             ratio_row("of that, the model's own pass over these examples", against, timed["all, model"], keras),
             ratio_row("of that, digests on the device: all of the pass but the model's own", against, digests, keras),
+            ratio_row(f"of these, {_LEAST}", against, timed["all, least"], keras),
             ratio_row("of that, what the writing thread does", against, timed["all, host"], keras),
         ]
     return found
