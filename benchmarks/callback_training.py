@@ -11,9 +11,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from benchmarks.in_turn import SHARE, Pace
+from benchmarks.in_turn import Pace
 from benchmarks.models import BATCH, IMAGES, LABELS, cnn
-from tb_layerview import LayerViewCallback, Schedule
+from tb_layerview import LayerViewCallback
 
 
 class Paced(tf.keras.callbacks.Callback):
@@ -24,8 +24,8 @@ class Paced(tf.keras.callbacks.Callback):
         self._pace, self._logging = pace, logging
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-        known = self._logging._training if self._logging else None  # no public name for what set-up took so far
-        if not self._pace.step(known.session.budget.set_up if known else 0.0):
+        known = self._logging._training if self._logging else None  # no public name for its budget
+        if not self._pace.step(known.session.budget if known else None):
             self.model.stop_training = True
 
 
@@ -33,7 +33,7 @@ def main() -> None:
     how, pace = sys.argv[1], Pace(sys.argv[2])
     data = tf.data.Dataset.from_tensor_slices((IMAGES, LABELS)).repeat().batch(BATCH)
     with tempfile.TemporaryDirectory() as folder:
-        logging = None if how == "bare" else LayerViewCallback(folder, schedule=Schedule(budget=SHARE))
+        logging = None if how == "bare" else LayerViewCallback(folder)
         callbacks = [Paced(pace, logging), *([logging] if logging else [])]
         cnn().fit(data, steps_per_epoch=10**9, epochs=1, verbose=0, callbacks=callbacks)
 

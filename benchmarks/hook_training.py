@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from benchmarks.in_turn import SHARE, Pace
+from benchmarks.in_turn import Pace
 from tb_layerview import LayerViewHook, Schedule
 from tb_layerview.demo_estimator import model_fn as digits_model_fn
 
@@ -25,8 +25,8 @@ class Paced(tf.compat.v1.train.SessionRunHook):
         self._pace, self._hook = pace, logging
 
     def before_run(self, run_context: Any) -> None:
-        known = self._hook._logging if self._hook else None  # no public name for what set-up took so far
-        if not self._pace.step(known._session.budget.set_up if known else 0.0):
+        known = self._hook._logging if self._hook else None  # no public name for its budget
+        if not self._pace.step(known._session.budget if known else None):
             run_context.request_stop()
 
 
@@ -46,7 +46,7 @@ def cnn_model_fn(features: Any, labels: Any, mode: str) -> Any:
 
 
 MODELS = {"cnn": (cnn_model_fn, 28), "digits": (digits_model_fn, 8)}
-SCHEDULES = {"default": Schedule(budget=SHARE), "silent": Schedule(steps=(0,))}
+SCHEDULES = {"default": Schedule(), "silent": Schedule(steps=(0,))}
 
 
 def main() -> None:

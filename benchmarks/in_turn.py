@@ -1,7 +1,7 @@
 """Two trainings in two processes that take turns of some seconds, so that both meet the same moods of the machine.
 
-Minutes apart, one and the same training differs by more than what is to be measured. While a process waits for its
-turn, its clock goes on: it has half of the time, and so a budget of half the share means what the whole means alone.
+Minutes apart, one and the same training differs by more than what is to be measured. So does one process from another
+that does the same, by a hundredth: what is to be told more precisely takes several pairs of processes.
 """
 
 from __future__ import annotations
@@ -18,10 +18,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.measuring import Row
-from tb_layerview import Schedule
+from tb_layerview.budget import Budget
 
-#: The share of its time, as its clock goes, that a training in turn may spend so that it is the default of what it has.
-SHARE = Schedule().budget / 2
 _FIRST = 5  # steps of which the first are set-up, of TensorFlow's and of ours
 _TURN = 5.0  # seconds
 _STEPS, _SET_UP, _GO, _WAITS = range(4)
@@ -34,18 +32,20 @@ class Pace:
     def __init__(self, path: str) -> None:
         self._shared = np.memmap(path, np.float64, "r+", shape=4)
 
-    def step(self, set_up: float) -> bool:
+    def step(self, budget: Budget | None) -> bool:
         """Says that a step begins, and waits for its turn; returns whether the training goes on.
 
         Args:
-          set_up: Seconds of our set-up so far.
+          budget: That of the logging, whose clock stands still meanwhile, if there is any.
         """
-        shared = self._shared
-        shared[_SET_UP] = set_up
+        shared, began = self._shared, time.perf_counter()
+        shared[_SET_UP] = budget.set_up if budget else 0.0
         while shared[_GO] == 0:
             shared[_WAITS] = 1
             time.sleep(0.001)
         shared[_WAITS] = 0
+        if budget:
+            budget._began += time.perf_counter() - began
         shared[_STEPS] += 1
         return bool(shared[_GO] != _END)
 
@@ -104,31 +104,50 @@ class _Training:
         time.sleep(0.001)
 
 
-def in_turn(one: Sequence[str], other: Sequence[str], seconds: float) -> tuple[Turns, Turns]:
-    """Has two trainings take turns.
+def in_turn(one: Sequence[str], other: Sequence[str], seconds: float) -> list[tuple[Turns, Turns]]:
+    """Has two trainings take turns, in some pairs of processes.
+
+    The one that is begun first is slower by half a hundredth, so that is one's in one pair and the other's in the next.
 
     Args:
       one: The command of one training, to which the path of its `Pace` is added.
       other: The other's.
       seconds: How long each trains.
+
+    Returns:
+      For each pair what one did, and what the other.
     """
+    pairs = []
+    for order in ((one, other), (other, one)):
+        first, second = _in_turn(order, seconds)
+        pairs.append((first, second) if order[0] is one else (second, first))
+    return pairs
+
+
+def _in_turn(commands: Sequence[Sequence[str]], seconds: float) -> list[Turns]:
     with contextlib.ExitStack() as stack:
         trainings = []
-        for command in (one, other):
+        for command in commands:
             trainings.append(_Training(command, stack.enter_context(tempfile.TemporaryDirectory())))
-            stack.callback(trainings[-1].end)  # if the other one fails, too
+            stack.callback(trainings[-1].end)  # if the next one fails, too
         for _ in range(max(1, round(seconds / _TURN))):
             for training in trainings:
                 training.turn()
-    return trainings[0].turns, trainings[1].turns
+    return [training.turns for training in trainings]
 
 
-def turns_row(what: str, against: str, one: Turns, other: Turns, most: float | None = None) -> Row:
-    """The ratio of a step's time in all turns as a row, with that of each minute's."""
-    ratio, minute = one.per_step() / other.per_step(), round(60 / _TURN)
-    parts = [slice(i, i + minute) for i in range(0, len(one.steps), minute)]
-    by_minute = ", ".join(f"{one.per_step(part) / other.per_step(part):.3g}" for part in parts)
-    measured = f"{ratio:.4g} (minute by minute {by_minute}); "
-    measured += f"{1e3 * one.per_step():.3g} ms to {1e3 * other.per_step():.3g} ms"
+def turns_row(what: str, against: str, pairs: Sequence[tuple[Turns, Turns]], most: float | None = None) -> Row:
+    """The ratio of a step's time as a row: the geometric mean of all pairs, with each pair's, and minute by minute."""
+    minute = round(60 / _TURN)
+    parts = [slice(i, i + minute) for i in range(0, len(pairs[0][0].steps), minute)]
+    ratio, *minutes = (_mean_ratio(pairs, part) for part in (slice(None), *parts))
+    by_pair = ", ".join(f"{_mean_ratio([pair]):.4g}" for pair in pairs)
+    times = (1e3 * float(np.mean([turns.per_step() for turns in side])) for side in zip(*pairs))
+    measured = f"{ratio:.4g} (pairs of processes {by_pair}; minute by minute "
+    measured += ", ".join(f"{each:.3g}" for each in minutes) + "); " + " to ".join(f"{each:.3g} ms" for each in times)
     goal = "" if most is None else f"at most {most:g}"
     return Row(what, against, measured, goal, None if most is None else bool(ratio <= most))
+
+
+def _mean_ratio(pairs: Sequence[tuple[Turns, Turns]], part: slice = slice(None)) -> float:
+    return float(np.exp(np.mean([np.log(one.per_step(part) / other.per_step(part)) for one, other in pairs])))

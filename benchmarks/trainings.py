@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -71,22 +72,22 @@ def unlogged_step(options: Options) -> list[Row]:
 def default_schedule(options: Options) -> list[Row]:
     """The callback on its default schedule, in turn with a bare training."""
     command = [sys.executable, "-m", "benchmarks.callback_training"]
-    turns = in_turn([*command, "default"], [*command, "bare"], 60 * options.minutes)
-    return [_default_row("callback", options.minutes, *turns)]
+    pairs = in_turn([*command, "default"], [*command, "bare"], 60 * options.minutes)
+    return [_default_row("callback", options.minutes, pairs)]
 
 
 def hook_on_default_schedule(options: Options) -> list[Row]:
     """The same with the hook in an Estimator, on the other stack, and what it costs where nothing is logged."""
     command = [options.estimator_python, "-m", "benchmarks.hook_training"]
-    turns = in_turn([*command, "cnn", "default"], [*command, "cnn", "bare"], 60 * options.minutes)
-    silent, bare = in_turn([*command, "digits", "silent"], [*command, "digits", "bare"], 20 * options.minutes)
-    what = f"a step that is not logged, hook, of a network whose step takes {1e3 * bare.per_step():.2g} ms"
-    return [_default_row("hook", options.minutes, *turns), turns_row(what, _BARE, silent, bare)]
+    pairs = in_turn([*command, "cnn", "default"], [*command, "cnn", "bare"], 60 * options.minutes)
+    silent = in_turn([*command, "digits", "silent"], [*command, "digits", "bare"], 20 * options.minutes)
+    what = f"a step that is not logged, hook, of a network whose step takes {1e3 * silent[0][1].per_step():.2g} ms"
+    return [_default_row("hook", options.minutes, pairs), turns_row(what, _BARE, silent)]
 
 
 _BARE = "bare training, in turns of 5 s"
 
 
-def _default_row(what: str, minutes: float, logged: Turns, bare: Turns) -> Row:
+def _default_row(what: str, minutes: float, pairs: Sequence[tuple[Turns, Turns]]) -> Row:
     what = f"a step of a training of {minutes:g} minutes on the default schedule, {what}, without set-up"
-    return turns_row(what, _BARE, logged, bare, most=1.02)
+    return turns_row(what, _BARE, pairs, most=1.02)

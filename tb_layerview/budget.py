@@ -12,9 +12,10 @@ ALWAYS = 32
 #: The part of the share of time that may be spent, which what every step pays may take: the logged ones have the rest.
 EVERY_STEP = 1 / 2
 _RECENT = 9  # logged steps whose median is what the next one is expected to cost
-# Of the share of time that may be spent, what is still spent while the first steps are paid back: at 2 % within three
-# minutes where they took 2.7 seconds.
-_WHILE_OVERDRAWN = 1 / 4
+# Seconds of training by which the first steps are paid back, if that leaves at least so much of the share of time to
+# log with meanwhile.
+_PAID_BACK = 180.0
+_WHILE_OVERDRAWN = 1 / 8
 
 
 class Budget:
@@ -101,7 +102,9 @@ class Budget:
         if self._logged + cost > share * training:
             # The first steps overdrew the account.
             since, spent = self._after_always
-            if self._logged - spent + cost > _WHILE_OVERDRAWN * share * (training - since):
+            owed, income = spent - share * since, share * (_PAID_BACK - since)
+            part = min(1.0, max(_WHILE_OVERDRAWN, 1 - owed / max(income, 1e-9)))
+            if self._logged - spent + cost > part * share * (training - since):
                 return False
         per_step = training / (step - self._first_step)
         rung = interval(step)

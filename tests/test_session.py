@@ -89,6 +89,16 @@ def test_the_first_steps_are_paid_back_within_three_minutes(tmp_path: Path) -> N
     assert 2.7 / 32 * len(logged) <= 0.02 * 6_000 * 0.03
 
 
+@pytest.mark.parametrize("first_seconds", [1.8, 2.4, 3.0])
+def test_what_three_minutes_have_left_after_the_first_steps_is_used(tmp_path: Path, first_seconds: float) -> None:
+    logged, session = _train(tmp_path, Schedule(), 6_000, 0.03, first_seconds / 32)
+    session.close()
+    spent, income = first_seconds / 32 * len(logged), 0.02 * 6_000 * 0.03
+    assert 0.9 * income <= spent <= income
+    gaps = np.diff([*logged, 6_000])[32:]
+    assert max(gaps) * (len(logged) - 32) <= 4 * 6_000, "it goes on all the time, not only once all is paid back"
+
+
 def test_the_steps_of_two_runs_of_different_speed_nest(tmp_path: Path) -> None:
     fast, one = _train(tmp_path / "fast", Schedule(), 20_000, 0.03, 0.01)
     slow, two = _train(tmp_path / "slow", Schedule(), 20_000, 0.03, 0.1)
