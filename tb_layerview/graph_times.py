@@ -7,6 +7,8 @@ from typing import Any
 
 from tb_layerview.session import Session
 
+_ENOUGH = 3  # runs, for a median to be compared with
+
 
 class RunTimes:
     """How much longer runs take because digests are fetched with them.
@@ -33,16 +35,22 @@ class RunTimes:
         if key not in self._first:
             # The session optimises the graph for each set of fetches anew; once it would do so without us.
             self._first[key] = seconds if self._first else 0.0
+            if len(self._seconds[is_logged]) >= _ENOUGH:
+                self._end_first(key, statistics.median(self._seconds[is_logged]))  # its second may be long in coming
             return
+        self._end_first(key, seconds)
+        self._seconds[is_logged] = [*self._seconds[is_logged][-30:], seconds]
+
+    def _end_first(self, key: Any, seconds: float) -> None:
+        """Counts what the first run of a kind took longer than others do."""
         first, self._first[key] = self._first[key], 0.0
         self._set_up += max(0.0, first - seconds)
-        self._seconds[is_logged] = [*self._seconds[is_logged][-30:], seconds]
 
     def charge(self, session: Session) -> None:
         """Counts the difference as the cost of the logged runs, as soon as there is something to compare."""
         session.budget.set_up += self._set_up
         self._set_up = 0.0
-        if min(map(len, self._seconds.values())) >= 3:
+        if min(map(len, self._seconds.values())) >= _ENOUGH:
             extra = statistics.median(self._seconds[True]) - statistics.median(self._seconds[False])
             session.budget.charge_late(max(0.0, extra), self._uncharged)
             self._uncharged = 0
