@@ -124,6 +124,31 @@ def test_a_run_without_its_placeholder_fed_goes_through(tmp_path: Path) -> None:
     assert logged(run, 2, "logits", "activation").shape == (BATCH, 10)
 
 
+def test_of_runs_that_fetch_the_same_and_feed_otherwise_each_is_asked_for_what_it_computes(tmp_path: Path) -> None:
+    """Fed with what the first layer gives, a run computes nothing of that layer, and its placeholder is not there."""
+    graph = tf1.Graph()
+    with graph.as_default():
+        step = tf1.train.get_or_create_global_step()
+        images = tf1.placeholder(tf.float32, [None, 8, 8, 3])
+        labels = tf1.placeholder(tf.int32, [None])
+        hidden = tf.identity(dense(flat(images), 12, "hidden"))
+        loss = tf1.losses.sparse_softmax_cross_entropy(labels, dense(hidden, 10, "logits"))
+        trained = tf1.trainable_variables("logits")
+        train_op = tf1.train.AdamOptimizer(0.01).minimize(loss, step, var_list=trained)
+        with tf1.train.MonitoredTrainingSession(hooks=[LayerViewHook(tmp_path, schedule=1)]) as session:
+            features = session.run(hidden, {images: batch(0)[0]})
+            for number in range(8):
+                x, y = batch(number)
+                session.run(train_op, {images: x, labels: y} if number % 4 <= 1 else {hidden: features, labels: y})
+    run = read(tmp_path)
+    assert list(run.steps) == list(range(1, 9))
+    sizes = run.statistics("size")
+    of_hidden = run.tensor("hidden", kind="activation")
+    assert list(np.isfinite(sizes[of_hidden.index])) == [number % 4 <= 1 for number in range(8)]
+    of_kernel = run.tensor("logits", kind="weight", name="kernel")
+    assert np.isfinite(sizes[of_kernel.index]).all()
+
+
 def test_every_step_is_logged_with_its_own_batch_weights_and_gradients(tmp_path: Path) -> None:
     """Weights and biases are those after the step; activations and gradients those of its batch, worked out by hand."""
     rate = 0.1
