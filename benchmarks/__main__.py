@@ -1,7 +1,7 @@
 """Measures what logging costs and keeps, and how long the server takes: `make bench`, or `python -m benchmarks`.
 
 Each group is measured in a process of its own, and what it found is kept in build/benchmarks, so that one group can be
-measured anew. The table in docs/benchmarks.md is made of all of them.
+measured anew. The table in docs/benchmarks.md is made of all of them; what was not measured here stays in it as it was.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ GROUPS = {
     "hook": ("trainings", "hook_on_default_schedule", "The default schedule, hook"),
 }
 LONG = ("default", "hook")  # only where --minutes is given
+_HEADING, _ON = "\n## ", "Measured on "
 
 
 def main() -> None:
@@ -62,7 +63,7 @@ def main() -> None:
             print(f"{_line(row)}", flush=True)
         print(f"({group}: {time.monotonic() - began:.0f} s)", flush=True)
     if not arguments.quick:
-        TABLE.write_text(_document(), encoding="utf-8")
+        TABLE.write_text(_document(TABLE.read_text(encoding="utf-8")), encoding="utf-8")
         print(f"written: {TABLE.relative_to(ROOT)}")
     if failed:
         sys.exit(f"not measured, see above: {', '.join(failed)}")
@@ -126,21 +127,26 @@ def _line(row: Row) -> str:
     return f"| {row.what} | {row.against} | {row.measured} | {row.goal}{reached} |"
 
 
-def _document() -> str:
-    paths = {group: FOUND / f"{group}.json" for group in GROUPS if (FOUND / f"{group}.json").exists()}
-    machines = dict.fromkeys(json.loads(path.read_text())["on"] for path in paths.values())
+def _document(before: str) -> str:
+    """The table: of each group what was measured here, or else what stood in the table before."""
+    head, *sections = before.split(_HEADING)
+    kept = {section.partition("\n")[0]: section.rstrip("\n") for section in sections}
+    machines = {line: None for line in head.splitlines() if line.startswith(_ON)}
+    for group, (_, _, title) in GROUPS.items():
+        path = FOUND / f"{group}.json"
+        if path.exists():
+            machines[f"{_ON}{json.loads(path.read_text())['on']}."] = None
+            lines = [title, "| what | against | measured | to reach |", "| --- | --- | --- | --- |"]
+            kept[title] = "\n".join([*lines, *map(_line, _read(path))])
     lines = [
         "# Benchmarks",
         "",
         "Written by `make bench`. Ratios of medians of alternating runs, with both medians; in brackets the spread",
         "without the outermost. Random images; a batch of 64 for the CNN, the probe has 32 examples.",
         "",
-        *(f"Measured on {machine}." for machine in machines),
+        *machines,
     ]
-    for group, path in paths.items():
-        lines += ["", f"## {GROUPS[group][2]}", "| what | against | measured | to reach |", "| --- | --- | --- | --- |"]
-        lines += [_line(row) for row in _read(path)]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines) + "".join(f"\n{_HEADING}{kept[t]}" for _, _, t in GROUPS.values() if t in kept) + "\n"
 
 
 if __name__ == "__main__":
