@@ -130,23 +130,23 @@ def _line(row: Row) -> str:
 def _document(before: str) -> str:
     """The table: of each group what was measured here, or else what stood in the table before."""
     head, *sections = before.split(_HEADING)
-    kept = {section.partition("\n")[0]: section.rstrip("\n") for section in sections}
-    machines = {line: None for line in head.splitlines() if line.startswith(_ON)}
-    for group, (_, _, title) in GROUPS.items():
-        path = FOUND / f"{group}.json"
-        if path.exists():
-            machines[f"{_ON}{json.loads(path.read_text())['on']}."] = None
-            lines = [title, "| what | against | measured | to reach |", "| --- | --- | --- | --- |"]
-            kept[title] = "\n".join([*lines, *map(_line, _read(path))])
+    tables = {section.partition("\n")[0]: section.rstrip("\n") for section in sections}
+    paths = {title: FOUND / f"{group}.json" for group, (_, _, title) in GROUPS.items()}
+    here = {title: path for title, path in paths.items() if path.exists()}
+    machines = [line for line in head.splitlines() if line.startswith(_ON)] if tables.keys() - here.keys() else []
+    for title, path in here.items():
+        machines.append(f"{_ON}{json.loads(path.read_text())['on']}.")
+        lines = [title, "| what | against | measured | to reach |", "| --- | --- | --- | --- |"]
+        tables[title] = "\n".join([*lines, *map(_line, _read(path))])
     lines = [
         "# Benchmarks",
         "",
         "Written by `make bench`. Ratios of medians of alternating runs, with both medians; in brackets the spread",
         "without the outermost. Random images; a batch of 64 for the CNN, the probe has 32 examples.",
         "",
-        *machines,
+        *dict.fromkeys(machines),
     ]
-    return "\n".join(lines) + "".join(f"\n{_HEADING}{kept[t]}" for _, _, t in GROUPS.values() if t in kept) + "\n"
+    return "\n".join(lines) + "".join(f"\n{_HEADING}{tables[title]}" for title in paths if title in tables) + "\n"
 
 
 if __name__ == "__main__":
