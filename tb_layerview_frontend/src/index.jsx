@@ -1,6 +1,6 @@
 /** The plugin's entry point: TensorBoard imports this module into a frame of its own and calls `render()`. */
 
-import { effect } from "@preact/signals";
+import { batch, effect } from "@preact/signals";
 import { render as mount } from "preact";
 import "uplot/dist/uPlot.min.css";
 
@@ -28,7 +28,7 @@ import {
   takeFocus,
 } from "./host.js";
 import { createStore } from "./store.js";
-import { FIELDS, hasViewState, readViewState, writeViewState } from "./view_state.js";
+import { FIELDS, ownPart, readViewState, writeViewState } from "./view_state.js";
 import { App } from "./views/App.jsx";
 
 /** Waiting for the last of many quick changes (a slider that is dragged) before the address is written. */
@@ -84,33 +84,43 @@ function keepAddress(store, end) {
     /** @type {import("./view_state.js").ViewState} */ (
       Object.fromEntries(names.map((name) => [name, store.view[name].value]))
     );
-  let timer = 0;
+  /** Our part of the address as it was last read or written. Where it is another one, somebody else has been there. */
+  let known = ownPart(readHash());
   const write = () => {
-    // Another tab may be open by now: its address is not ours to write.
-    if (isOwnHash()) writeHash(writeViewState(readHash(), state()));
+    const hash = writeViewState(readHash(), state());
+    known = ownPart(hash);
+    writeHash(hash);
   };
+  const read = () => {
+    known = ownPart(readHash());
+    const found = readViewState(readHash());
+    batch(() => {
+      for (const name of names) {
+        const field = FIELDS[name];
+        const same =
+          field.write(/** @type {never} */ (found[name])) ===
+          field.write(/** @type {never} */ (store.view[name].peek()));
+        if (!same) store.view[name].value = /** @type {never} */ (found[name]);
+      }
+    });
+  };
+  const reconcile = () => {
+    // Another tab may be open by now: its address is not ours to write.
+    if (!isOwnHash()) return;
+    const there = ownPart(readHash());
+    // An address that somebody went to wins, also when the browser has not told of it yet.
+    if (there && there !== known) read();
+    else write();
+  };
+  let timer = 0;
   const stop = effect(() => {
     state();
     clearTimeout(timer);
-    timer = window.setTimeout(write, WRITE_DELAY_MILLISECONDS);
+    timer = window.setTimeout(reconcile, WRITE_DELAY_MILLISECONDS);
   });
   end.addEventListener("abort", () => {
     stop();
     clearTimeout(timer);
   });
-  onHashChange(() => {
-    if (!isOwnHash()) return;
-    if (!hasViewState(readHash())) {
-      write();
-      return;
-    }
-    const found = readViewState(readHash());
-    for (const name of names) {
-      const field = FIELDS[name];
-      const same =
-        field.write(/** @type {never} */ (found[name])) ===
-        field.write(/** @type {never} */ (store.view[name].peek()));
-      if (!same) store.view[name].value = /** @type {never} */ (found[name]);
-    }
-  }, end);
+  onHashChange(reconcile, end);
 }

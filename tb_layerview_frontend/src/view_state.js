@@ -154,8 +154,7 @@ const PREFIX = "p.layerview.";
 export function readViewState(hash) {
   /** @type {Map<string, string>} */
   const found = new Map();
-  for (const part of hash.replace(/^#/, "").split("&")) {
-    if (!part.startsWith(PREFIX)) continue;
+  for (const part of partsOf(hash).own) {
     const at = part.indexOf("=");
     if (at > 0) found.set(part.slice(PREFIX.length, at), decode(part.slice(at + 1)));
   }
@@ -176,10 +175,7 @@ export function readViewState(hash) {
  * @returns {string} with "#"
  */
 export function writeViewState(hash, state) {
-  const others = hash
-    .replace(/^#/, "")
-    .split("&")
-    .filter((part) => part && !part.startsWith(PREFIX));
+  const { others } = partsOf(hash);
   const own = Object.entries(FIELDS).flatMap(([name, field]) => {
     const value = field.write(/** @type {never} */ (state[/** @type {keyof ViewState} */ (name)]));
     const same = value === field.write(/** @type {never} */ (field.fallback));
@@ -189,9 +185,21 @@ export function writeViewState(hash, state) {
   return `#${[...others, ...own].join("&")}`;
 }
 
+/**
+ * What of a hash is the tab's own, as it stands there; empty where it says nothing of the tab.
+ * @param {string} hash of TensorBoard's page
+ */
+export function ownPart(hash) {
+  return partsOf(hash).own.join("&");
+}
+
 /** @param {string} hash */
-export function hasViewState(hash) {
-  return hash.includes(PREFIX);
+function partsOf(hash) {
+  const parts = hash.replace(/^#/, "").split("&").filter(Boolean);
+  return {
+    own: parts.filter((part) => part.startsWith(PREFIX)),
+    others: parts.filter((part) => !part.startsWith(PREFIX)),
+  };
 }
 
 /** @param {string} value */

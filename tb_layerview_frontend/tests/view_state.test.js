@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 
-import { FIELDS, hasViewState, readViewState, writeViewState } from "../src/view_state.js";
+import { FIELDS, ownPart, readViewState, writeViewState } from "../src/view_state.js";
 
 /** @type {import("../src/view_state.js").ViewState} */
 const everything = {
@@ -84,7 +84,9 @@ describe("the address", () => {
   });
 
   test("tells whether it has anything of ours", () => {
-    expect(hasViewState("#layerview&p.layerview.step=1")).toBe(true);
-    expect(hasViewState("#layerview")).toBe(false);
+    const own = "p.layerview.run=a%20b&p.layerview.step=1";
+    expect(ownPart(`#layerview&${own}&tagFilter=loss`)).toBe(own);
+    expect(ownPart("#layerview&tagFilter=loss")).toBe("");
+    expect(ownPart("")).toBe("");
   });
 });
