@@ -7,8 +7,7 @@ digests are called.
 
 Small tensors, which are most of a model's, are joined to one vector per type, copied over, and measured on the host:
 that is one operation for all of them. The larger ones go through one shared function, some at a call, in a loop over
-blocks that stay in the cache. It is called, not inlined: 120 digests inlined into a ResNet-50's probe took 21.7 s to
-trace.
+blocks that stay in the cache. 120 digests as operations of a ResNet-50's probe, each traced by itself, took 21.7 s.
 """
 
 from __future__ import annotations

@@ -78,3 +78,18 @@ def test_a_graph_has_a_call_for_many_tensors() -> None:
     function = tf.function(lambda: device_digest.reduce(taps, device_digest.prepare(taps)), autograph=False)
     calls = [op for op in function.get_concrete_function().graph.get_operations() if op.type == "PartitionedCall"]
     assert len(calls) == -(-len(taps) // WIDTH)
+
+
+def test_a_session_runs_them_as_operations_of_its_own_graph() -> None:
+    """A function would be instantiated by the threads that run the training, whose memory is scattered by it."""
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        taps = {i: Tap(tf.random.normal([300, 64]), units=True) for i in range(3)}
+        metadata = tf.compat.v1.RunMetadata()
+        session.run(
+            device_digest.reduce(taps, device_digest.prepare(taps)),
+            options=tf.compat.v1.RunOptions(output_partition_graphs=True),
+            run_metadata=metadata,
+        )
+    run = {node.op for graph in metadata.partition_graphs for node in graph.node}
+    assert "Bincount" in run or "DenseBincount" in run
+    assert not run & {"PartitionedCall", "StatefulPartitionedCall", "While", "StatelessWhile", "If", "StatelessIf"}
