@@ -110,6 +110,25 @@ def grown(rms: Floats, links: Sequence[tuple[int, int]], most: float, total: flo
     return held
 
 
+def smallest_before(sizes: Floats, links: Sequence[tuple[int, int]], tensor: int) -> tuple[int, int]:
+    """What a size that has `grown` is compared with: nothing beyond a size that is zero or not finite.
+
+    Args:
+      sizes: float64 [tensors], at one step.
+      links: As for `grown`.
+      tensor: The one that has grown.
+
+    Returns:
+      Which tensor is the smallest on the ways to it, and over how many links, at least, it lies before: 0 for itself.
+    """
+    far = {tensor: 0}
+    for before, after in reversed(links):
+        if after in far and 0 < sizes[before] < math.inf:
+            far[before] = min(far.get(before, len(links)), far[after] + 1)
+    smallest = min(far, key=lambda i: float(sizes[i]))
+    return smallest, far[smallest]
+
+
 @dataclasses.dataclass(frozen=True)
 class Course:
     """What a rule measured at one tensor, step by step.

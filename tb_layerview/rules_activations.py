@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from tb_layerview.evidence import Evidence, Floats, Mask
-from tb_layerview.rule import Rule, Severity, grown
+from tb_layerview.rule import Rule, Severity, grown, smallest_before
 
 
 @dataclasses.dataclass(frozen=True)
@@ -344,13 +344,12 @@ class DepthScale(Rule):
 
     def measure(self, evidence: Evidence, tensor: int, position: int) -> dict[str, float]:
         rms = evidence.statistic("rms")[:, position]
-        way = [tensor]
-        while evidence.kernel_before[way[-1]] >= 0:
-            way.append(int(evidence.kernel_before[way[-1]]))
-        layers = min(self.layers, len(way) - 1)
-        if not self._in_each(evidence)[tensor, position] and not np.isnan(rms[way]).all():
-            layers = int(np.nanargmin(rms[way]))
-        return {"rms": float(rms[tensor]), "before": float(rms[way[layers]]), "layers": float(layers)}
+        before, layers = smallest_before(rms, evidence.forward_links, tensor)
+        if self._in_each(evidence)[tensor, position]:
+            before, layers = tensor, self.layers
+            for _ in range(layers):
+                before = int(evidence.kernel_before[before])
+        return {"rms": float(rms[tensor]), "before": float(rms[before]), "layers": float(layers)}
 
     def in_words(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
         is_larger = measured["rms"] > measured["before"]

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from tb_layerview.evidence import Evidence, Floats, Mask
-from tb_layerview.rule import Rule, Severity, grown
+from tb_layerview.rule import Rule, Severity, grown, smallest_before
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,11 +162,9 @@ class ExplodingGradient(Rule):
         )
 
     def measure(self, evidence: Evidence, tensor: int, position: int) -> dict[str, float]:
-        rms, way = evidence.statistic("rms")[:, position], [tensor]
-        for behind, before in reversed(evidence.backward_links):
-            way += [behind] * (before == way[-1])
-        behind_it = float(np.fmin.reduce(rms[way]))
-        return {"rms": float(rms[tensor]), "start": self._at_start(evidence), "behind": behind_it}
+        rms = evidence.statistic("rms")[:, position]
+        behind, _ = smallest_before(rms, evidence.backward_links, tensor)
+        return {"rms": float(rms[tensor]), "start": self._at_start(evidence), "behind": float(rms[behind])}
 
     def in_words(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
         what = "the largest of any layer at the start"

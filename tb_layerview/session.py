@@ -240,7 +240,8 @@ class Session:
             measured = measure()
             summaries = self._append(step, measured, scalars, cost, is_new)
             if summaries is not None:
-                self._alarms.see(step, measured, scalars, summaries)
+                with self.guard("the rules of health"):
+                    self._alarms.see(step, measured, scalars, summaries)
 
         self._put("the log", append)
 

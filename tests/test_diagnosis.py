@@ -273,6 +273,38 @@ def test_what_grows_a_little_in_each_of_many_layers_is_named_where_it_is_too_muc
     assert findings(tmp_path, "few") == ()
 
 
+@pytest.mark.parametrize("dead", [0.0, np.inf])
+def test_what_grows_behind_a_layer_that_gives_nothing_is_compared_with_what_it_has_grown_from(
+    tmp_path: Path, dead: float
+) -> None:
+    """Such a layer need not break the training: connections lead around it."""
+    layers, begin = 28, 5
+    with LayerWriter(tmp_path) as writer:
+        for step in range(5):
+            random = np.random.default_rng(step)
+            for i in range(layers):
+                name, behind = f"dense_{i:02}", layers - 1 - i
+                forward = dead if i == begin - 1 else 1.8 ** abs(i - begin)
+                backward = dead if behind == begin - 1 else 1.7 ** abs(behind - begin)
+                writer.write(step, {name: np.full((16, 20), forward)})
+                writer.write(step, {name: random.normal(size=(20, 20))}, kind="weight")
+                writer.write(step, {name: np.full((20, 20), backward)}, kind="gradient")
+    found = findings(tmp_path, ".")
+    for rule, first in (("depth_scale", begin + 1 + int(np.log(1e4) / np.log(1.8))), ("exploding_gradient", None)):
+        of_rule = [f for f in found if f.rule == rule and f.tensor]
+        assert of_rule
+        places = [int(f.tensor.layer.removeprefix("dense_")) for f in of_rule if f.tensor]
+        assert first is None or min(places) == first
+        for finding, place in zip(of_rule, places):
+            if rule == "depth_scale":
+                assert finding.measured["before"] == pytest.approx(1.0)
+                assert f"{place - begin} layers before" in finding.words
+            else:
+                assert finding.measured["behind"] == pytest.approx(1.0)
+                assert f"is {1.7 ** (layers - 1 - place - begin):,.0f} times that of a layer behind it" in finding.words
+    assert {f.words for f in found} == set(seen_step_by_step(LayerReader(tmp_path).run(".")))
+
+
 def test_a_gradient_that_grows_little_by_little_is_found_when_it_is_a_hundred_times_what_any_was(
     tmp_path: Path,
 ) -> None:

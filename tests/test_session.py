@@ -11,6 +11,7 @@ import pytest
 from tb_layerview import Keep, LayerReader, Schedule
 from tb_layerview.digest import measure
 from tb_layerview.model import Layer, Model, Tensor
+from tb_layerview.rules import NonFinite
 from tb_layerview.session import Session
 from tb_layerview.values import Axis
 
@@ -157,6 +158,19 @@ def test_a_failure_to_write_ends_the_logging_and_not_the_training(
         message = session.close()
     assert len(caplog.records) == 1 and "No space left on device" in caplog.text
     assert "logging stopped early" in message
+
+
+def test_a_rule_that_fails_is_reported_and_every_step_is_logged_all_the_same(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(NonFinite, "holds", lambda *_: 1 / 0)
+    with caplog.at_level(logging.WARNING):
+        logged, session = _train(tmp_path, Schedule(every=1), 4, 1.0, 0.0)
+        session.close()
+    assert list(LayerReader(tmp_path).run().steps) == logged == [0, 1, 2, 3]
+    assert [r.getMessage() for r in caplog.records] == [
+        "tb_layerview: the rules of health: ZeroDivisionError: division by zero. The training goes on."
+    ]
 
 
 @pytest.mark.covers("What and when: Keep, the byte cap", "What and when: Keep, the order of thinning")
