@@ -344,11 +344,12 @@ class DepthScale(Rule):
 
     def measure(self, evidence: Evidence, tensor: int, position: int) -> dict[str, float]:
         rms = evidence.statistic("rms")[:, position]
-        before, layers = smallest_before(rms, evidence.forward_links, tensor)
         if self._in_each(evidence)[tensor, position]:
             before, layers = tensor, self.layers
             for _ in range(layers):
                 before = int(evidence.kernel_before[before])
+        else:
+            before, layers = smallest_before(rms, evidence.forward_links, tensor)
         return {"rms": float(rms[tensor]), "before": float(rms[before]), "layers": float(layers)}
 
     def in_words(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:

@@ -279,29 +279,33 @@ def test_what_grows_behind_a_layer_that_gives_nothing_is_compared_with_what_it_h
 ) -> None:
     """Such a layer need not break the training: connections lead around it."""
     layers, begin = 28, 5
+
+    def size(place: int, factor: float) -> float:
+        """Smaller before the layer that gives nothing than behind it, where it grows from 1."""
+        return 0.1 if place < begin - 1 else dead if place == begin - 1 else factor ** (place - begin)
+
     with LayerWriter(tmp_path) as writer:
         for step in range(5):
-            random = np.random.default_rng(step)
             for i in range(layers):
-                name, behind = f"dense_{i:02}", layers - 1 - i
-                forward = dead if i == begin - 1 else 1.8 ** abs(i - begin)
-                backward = dead if behind == begin - 1 else 1.7 ** abs(behind - begin)
-                writer.write(step, {name: np.full((16, 20), forward)})
-                writer.write(step, {name: random.normal(size=(20, 20))}, kind="weight")
-                writer.write(step, {name: np.full((20, 20), backward)}, kind="gradient")
-    found = findings(tmp_path, ".")
-    for rule, first in (("depth_scale", begin + 1 + int(np.log(1e4) / np.log(1.8))), ("exploding_gradient", None)):
-        of_rule = [f for f in found if f.rule == rule and f.tensor]
-        assert of_rule
-        places = [int(f.tensor.layer.removeprefix("dense_")) for f in of_rule if f.tensor]
-        assert first is None or min(places) == first
-        for finding, place in zip(of_rule, places):
-            if rule == "depth_scale":
-                assert finding.measured["before"] == pytest.approx(1.0)
-                assert f"{place - begin} layers before" in finding.words
-            else:
-                assert finding.measured["behind"] == pytest.approx(1.0)
-                assert f"is {1.7 ** (layers - 1 - place - begin):,.0f} times that of a layer behind it" in finding.words
+                name = f"dense_{i:02}"
+                kernel = np.random.default_rng(i).normal(size=(20, 20))
+                writer.write(step, {name: np.full((16, 20), size(i, 1.8))})
+                writer.write(step, {name: kernel}, kind="weight")
+                writer.write(step, {name: np.full((20, 20), size(layers - 1 - i, 1.7))}, kind="gradient")
+    found = findings(tmp_path)
+    for rule, number, factor, total in (
+        ("depth_scale", "before", 1.8, 1e4),
+        ("exploding_gradient", "behind", 1.7, 1e3),
+    ):
+        of_rule = {int(f.tensor.layer.removeprefix("dense_")): f for f in found if f.rule == rule and f.tensor}
+        far = {place if number == "before" else layers - 1 - place: f for place, f in of_rule.items()}
+        assert min(far) == begin + 1 + int(np.log(total) / np.log(factor)) and max(far) == layers - 1
+        for place, finding in far.items():
+            assert finding.measured[number] == pytest.approx(1.0)
+            ways = (
+                f"{place - begin} layers before" if number == "before" else f"is {factor ** (place - begin):,.0f} times"
+            )
+            assert ways in finding.words
     assert {f.words for f in found} == set(seen_step_by_step(LayerReader(tmp_path).run(".")))
 
 
