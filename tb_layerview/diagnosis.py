@@ -66,17 +66,19 @@ def diagnose(evidence: Evidence, rules: Sequence[Rule] = RULES) -> tuple[Finding
         held = rule.holds(evidence)
         if not held.any():
             continue
-        for tensor, position in _onsets(held, rule.patience):
-            order = (position, int(evidence.depth[tensor]), tensor)
+        is_first = rule.makes_weights and evidence.probe is not None
+        for tensor, position in _onsets(held, rule, evidence):
+            order = (position, -1 if is_first else int(evidence.depth[tensor]), tensor)
             found.append((order, _finding(evidence, rule, held, tensor, position)))
     found.sort(key=lambda entry: entry[0])
-    findings = [*(finding for _, finding in found), *_scalars(evidence)]
+    by_name = {rule.name: rule for rule in rules}
+    findings = [*_without_what_says_less([finding for _, finding in found], by_name), *_scalars(evidence)]
     lead = _first_non_finite(evidence, findings)
     if lead is not None:
         others = [f for f in findings if not (f.rule == lead.rule and f.tensor == lead.tensor)]
         place = sum(f.first < lead.first for f in others if f.rule != lead.rule)
         findings = [*others[:place], lead, *others[place:]]
-    return _with_causes(evidence, findings, {rule.name: rule.leads_to for rule in rules})
+    return _with_causes(evidence, findings, by_name)
 
 
 def since(finding: Finding) -> str:
@@ -102,13 +104,18 @@ def counted(findings: Sequence[Finding]) -> str:
     return ", ".join(f"{count:,} {severity}{'s' * (count > 1)}" for severity, count in counts if count)
 
 
-def _onsets(held: Mask, patience: int) -> Iterator[tuple[int, int]]:
-    """For each tensor the first position from which the rule holds `patience` times in a row."""
-    if held.shape[1] < patience:
-        return
-    lasting = np.logical_and.reduce(np.lib.stride_tricks.sliding_window_view(held, patience, axis=1), axis=-1)
-    for tensor in np.flatnonzero(lasting.any(axis=1)):
-        yield int(tensor), int(np.argmax(lasting[tensor]))
+def _onsets(held: Mask, rule: Rule, evidence: Evidence) -> Iterator[tuple[int, int]]:
+    """For each tensor the first position from which the rule holds over its patience, or to the end of the run."""
+    lasts = rule.lasts(evidence) if evidence.ended else np.zeros(len(held), bool)
+    for tensor in np.flatnonzero(held.any(axis=1)).tolist():
+        edges = np.flatnonzero(np.diff(held[tensor], prepend=False, append=False))
+        begins, ends = edges[::2], edges[1::2] - 1
+        steps = evidence.steps[ends] - evidence.steps[begins] + 1
+        is_found = (steps >= rule.patience) & ((ends > begins) | (rule.patience == 1))
+        if lasts[tensor]:
+            is_found |= ends == held.shape[1] - 1
+        if is_found.any():
+            yield tensor, int(begins[np.argmax(is_found)])
 
 
 def _finding(evidence: Evidence, rule: Rule, held: Mask, tensor: int, position: int) -> Finding:
@@ -125,6 +132,19 @@ def _finding(evidence: Evidence, rule: Rule, held: Mask, tensor: int, position: 
         measured,
         f"{where} {rule.in_words(evidence, tensor, measured)}",
     )
+
+
+def _without_what_says_less(findings: Sequence[Finding], rules: Mapping[str, Rule]) -> list[Finding]:
+    """Those of which no other says more of the same tensor at the same steps."""
+    more: dict[tuple[str, LoggedTensor | None], list[Finding]] = {}
+    for finding in findings:
+        for name in rules[finding.rule].more_than:
+            more.setdefault((name, finding.tensor), []).append(finding)
+
+    def says_less(f: Finding) -> bool:
+        return any(other.first <= f.first and f.last <= other.last for other in more.get((f.rule, f.tensor), ()))
+
+    return [finding for finding in findings if not says_less(finding)]
 
 
 def _scalars(evidence: Evidence) -> Iterator[Finding]:
@@ -221,16 +241,15 @@ def _what_it_takes(evidence: Evidence, fed: np.ndarray, position: int) -> str:
     return f"; what it takes, from {names}, is finite ({np.nanmin(low):.4g} to {np.nanmax(high):.4g}{zeros})"
 
 
-def _with_causes(
-    evidence: Evidence, findings: Sequence[Finding], leads_to: Mapping[str, Sequence[str]]
-) -> tuple[Finding, ...]:
+def _with_causes(evidence: Evidence, findings: Sequence[Finding], rules: Mapping[str, Rule]) -> tuple[Finding, ...]:
     """Says of each finding which earlier one explains it, and puts first what the errors and their causes are."""
     roots: list[int] = []
     for i, finding in enumerate(findings):
         found = (
             roots[j]
             for j, cause in enumerate(findings[:i])
-            if _may_lead_to(cause, finding, leads_to) and _explains(evidence, cause, finding)
+            if _is_one_with(cause, finding, rules)
+            or (_may_lead_to(cause, finding, rules) and _explains(evidence, cause, finding, rules))
         )
         roots.append(next(found, i))
     with_errors = {root for root, finding in zip(roots, findings) if finding.severity == "error"}
@@ -240,14 +259,21 @@ def _with_causes(
     return tuple(dataclasses.replace(findings[i], follows=follows[i]) for i in order)
 
 
-def _may_lead_to(cause: Finding, effect: Finding, leads_to: Mapping[str, Sequence[str]]) -> bool:
+def _is_one_with(cause: Finding, effect: Finding, rules: Mapping[str, Rule]) -> bool:
+    """Whether both are of a rule that finds one thing in several places at once, as a learning rate that is zero."""
+    if cause.rule != effect.rule or cause.first != effect.first:
+        return False
+    return cause.rule in rules and rules[cause.rule].is_common
+
+
+def _may_lead_to(cause: Finding, effect: Finding, rules: Mapping[str, Rule]) -> bool:
     """Whether findings of the one's rule may be why there are such of the other's: errors lead to all but NaN."""
-    if effect.rule in leads_to.get(cause.rule, ()) or cause.rule == NonFinite.name:
+    if cause.rule == NonFinite.name or (cause.rule in rules and effect.rule in rules[cause.rule].leads_to):
         return True
     return cause.severity == "error" and effect.rule != NonFinite.name
 
 
-def _explains(evidence: Evidence, cause: Finding, effect: Finding) -> bool:
+def _explains(evidence: Evidence, cause: Finding, effect: Finding, rules: Mapping[str, Rule]) -> bool:
     """Whether a cause came not after an effect, while it lasted, and lies on its way.
 
     NaN spread to everything. What else is wrong with an activation reaches the layers that it feeds, their gradients,
@@ -269,8 +295,8 @@ def _explains(evidence: Evidence, cause: Finding, effect: Finding) -> bool:
     if effect.tensor is None:
         return True
     if cause.tensor.layer == effect.tensor.layer:
-        return cause.tensor != effect.tensor
-    if effect.tensor.kind == "activation":
+        return True
+    if effect.tensor.kind == "activation" and not rules[cause.rule].is_of_way:
         return _is_fed_by(evidence, effect.tensor.index, {cause.tensor.layer})
     return _is_fed_by(evidence, cause.tensor.index, {effect.tensor.layer}) or _is_fed_by(
         evidence, effect.tensor.index, {cause.tensor.layer}

@@ -164,6 +164,16 @@ class Log:
             self._last, self._kept = last, kept
             self._next_shard()
 
+    def end(self) -> None:
+        """Says that nothing more comes: the step that was written last is the run's last.
+
+        Nobody could tell from the files: those of a training that was killed look the same.
+
+        Raises:
+          OSError: It cannot be written down.
+        """
+        (self.folder / record.end_name(self.writer)).touch()
+
     def close(self) -> None:
         """Closes both files, the second one whatever becomes of the first."""
         self._files.close()

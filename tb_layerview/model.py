@@ -59,6 +59,11 @@ class Tensor:
     axes: tuple[str, ...] = ()
     function: str = ""
 
+    @property
+    def is_attention(self) -> bool:
+        """Whether it is what attention looks at: scores by their name, or a softmax over keys."""
+        return is_attention(self.kind, self.name, self.axes)
+
 
 @dataclasses.dataclass(frozen=True)
 class Probe:
@@ -104,6 +109,11 @@ class Model:
         What a `LayerWriter` is given has neither a probe nor connections.
         """
         return self.probe is None and any(layer.inputs for layer in self.layers)
+
+
+def is_attention(kind: Kind, name: str, axes: tuple[str, ...]) -> bool:
+    """Whether a tensor with this name and these axes is what attention looks at."""
+    return kind == "activation" and (name.startswith("scores") or axes[-1:] == ("key",))
 
 
 def as_kind(name: str) -> Kind:

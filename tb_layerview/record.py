@@ -40,6 +40,11 @@ def payload_name(writer: str) -> str:
     return f"layerview.{writer}.payload"
 
 
+def end_name(writer: str) -> str:
+    """The name of the empty file that says that a writer is done: the last step that it logged is the last."""
+    return f"layerview.{writer}.end"
+
+
 def model_tag(writer: str) -> str:
     """The tag of a writer's Model."""
     return f"layers/{writer}/model"

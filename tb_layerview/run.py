@@ -14,7 +14,7 @@ from typing import SupportsIndex, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from tb_layerview import histogram, payload_file, units, values
+from tb_layerview import histogram, payload_file, record, units, values
 from tb_layerview.digest import Digest
 from tb_layerview.histogram import Histogram
 from tb_layerview.logged import LoggedTensor, NotLoggedError, list_tensors, nearest
@@ -71,6 +71,16 @@ class Run:
     generation: str
     payload_folder: Path | None = dataclasses.field(repr=False)
     parts: tuple[Part, ...] = dataclasses.field(repr=False)
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is known, now, that no step comes after the last: whoever logged it has closed the log.
+
+        Of a training that was killed, and of a run that does not lie on this machine, nobody knows.
+        """
+        if self.payload_folder is None or not self.writers:
+            return False
+        return (self.payload_folder / record.end_name(self.writers[-1])).exists()
 
     def tensor(self, layer: str, *, kind: Kind | None = None, name: str | None = None, call: int = 0) -> LoggedTensor:
         """Finds a tensor.

@@ -341,8 +341,18 @@ class Session:
         """Returns when all that was handed over is written."""
         self._thread.flush()
 
+    def _end(self) -> None:
+        """Says that the last step is the last; not where the training went on without being logged, nor of a replay."""
+        if self._is_full or self.mode == "replay":
+            return
+        with self.guard("the rules of health"):
+            self._alarms.end()
+        with self.guard("the log"):
+            self._log.end()
+
     def close(self) -> str:
         """Ends the logging, and returns what to tell the person: steps, bytes, cost, and where to look."""
+        self._put("the log", self._end)
         self._thread.stop()
         with self.guard("the log"):  # by the name under which it has perhaps failed already
             self._log.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import os
 from collections.abc import Mapping
 from types import TracebackType
@@ -18,6 +19,8 @@ from tb_layerview.model import Kind, Layer, Mode, Model, Tensor, as_kind, defaul
 from tb_layerview.options import Keep
 from tb_layerview.sparse_statistics import Sparse
 from tb_layerview.version import __version__
+
+logger = logging.getLogger("tb_layerview")
 
 _WAY_OUT = (
     "Copy it to the host's memory as a dense array first: tensor.cpu() in PyTorch, jax.device_get(array), "
@@ -107,8 +110,13 @@ class LayerWriter:
         self._log.write(step, measurements, mode=self._mode, scalars=scalars, precision=self._keep.precision)
 
     def close(self) -> None:
-        """Closes the log."""
-        self._log.close()
+        """Closes the log: the last step that was written is the run's last."""
+        try:
+            self._log.end()
+        except OSError as error:  # then the last step is one like any other
+            logger.debug("tb_layerview: the log's end cannot be written down: %s", error)
+        finally:
+            self._log.close()
 
     def __enter__(self) -> LayerWriter:
         return self
