@@ -14,6 +14,7 @@ from tb_layerview.digest import can_measure
 from tb_layerview.keras_axes import Layout
 from tb_layerview.keras_functions import activation_function
 from tb_layerview.keras_modes import Output, operations
+from tb_layerview.keras_softmax import with_scores
 from tb_layerview.keras_trace import Call, missing, producers, values_of
 from tb_layerview.keras_updates import Update
 from tb_layerview.model import Kind, Layer, Model, Tensor
@@ -85,7 +86,8 @@ class Taps:
 
 def find_taps(traced: Pass, select: Select, keep: Keep) -> Taps:
     """Chooses what to tap, and describes it; the description's notes say what is left out and why."""
-    calls = traced.calls
+    calls, attention = with_scores(traced.calls)
+    told = {id(scores.tensor) for call in traced.calls for scores in call.scores}
     # The model itself is the first call. Its path is its name, for what it does beside its layers.
     root = str(traced.model.name)
     paths = {id(call): call.path or root for call in calls}
@@ -102,7 +104,8 @@ def find_taps(traced: Pass, select: Select, keep: Keep) -> Taps:
         path, class_name = paths[id(call)], type(call.layer).__name__
         for i, tensor in own_outputs[id(call)]:
             name = "output" if len(call.outputs) == 1 else f"output {i}"
-            layout = _activation_layout(axes, tensor)
+            attended = attention.get(id(tensor))
+            layout = _activation_layout(axes, tensor) if attended is None else Layout(attended.axes)
             function = activation_function(call.layer, tensor)
             index = found.add(path, class_name, "activation", name, tensor, layout, call.index, function=function)
             if index is not None:
@@ -111,6 +114,8 @@ def find_taps(traced: Pass, select: Select, keep: Keep) -> Taps:
         for i, scores in enumerate(call.scores):
             name = f"scores {i}" if i else "scores"
             found.add(path, class_name, "activation", name, scores.tensor, Layout(scores.axes), call.index)
+            if id(scores.tensor) not in told:  # made by a function, from what layers within gave
+                sources.append((path, tuple(scores.tensor.op.inputs)))
         if call.remarks and found.takes("activation", path, class_name):
             found.notes += [f"{path}: {remark}" for remark in call.remarks]
         sources.append((path, call.inputs))

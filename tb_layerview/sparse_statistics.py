@@ -77,7 +77,7 @@ class Sparse:
         if tensor.kind != "activation" or rank < 2 or 0 in tensor.shape:
             return None
         sizes = values.assume(tensor.shape, tensor.axes)
-        if tensor.name.startswith("scores"):
+        if tensor.is_attention:
             every = max(1, math.ceil(math.prod(sizes) / _SCORES))
             return cls(attention=_attention(tensor.axes, rank), every=every) if rank >= 3 else None
         features = 0
