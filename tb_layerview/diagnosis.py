@@ -150,7 +150,8 @@ def _scalars(evidence: Evidence) -> Iterator[Finding]:
 def _first_non_finite(evidence: Evidence, findings: Sequence[Finding]) -> Finding | None:
     """The finding that all others with NaN or infinities follow from.
 
-    At the first step that has any: an activation whose layer takes only finite ones, with finite weights, made them. If
+    At the first step that has any: an activation whose layer takes only finite ones, with finite weights, made them;
+    where it takes what the layer around it has computed by itself, and that is not finite already, that layer did. If
     all activations are finite, the gradient that comes last in the model did. If weights have them already, the batch
     of a step before broke them, and a probe cannot tell in which layer. Where what is logged is the batch itself, and
     the step before is logged too, its activations and gradients came from weights that were still finite.
@@ -171,12 +172,12 @@ def _first_non_finite(evidence: Evidence, findings: Sequence[Finding]) -> Findin
             continue
         index = finding.tensor.index
         fed = evidence.fed_by(int(evidence.place[index]))
+        # What comes later, of a layer that is called several times, this one was not made of.
+        fed = fed[evidence.depth[fed] < evidence.depth[index]]
         bad = {f.tensor.index for f in at_first if f.tensor is not None}
         if not bad & set(fed.tolist()) and not _is_fed_by(evidence, index, broken):
             position = int(np.searchsorted(evidence.steps, step))
-            return dataclasses.replace(
-                finding, words=f"{finding.words}{_what_it_takes(evidence, fed, position)}", follows=None
-            )
+            return _or_what_is_around(evidence, finding, at_first, fed, position)
     if weights:
         logged = len({t.layer for t in evidence.tensors if t.kind == "weight"})
         return dataclasses.replace(
@@ -187,6 +188,43 @@ def _first_non_finite(evidence: Evidence, findings: Sequence[Finding]) -> Findin
             "cannot be seen from here",
         )
     return at_first[0]
+
+
+def _or_what_is_around(
+    evidence: Evidence, finding: Finding, at_first: Sequence[Finding], fed: np.ndarray, position: int
+) -> Finding:
+    """The finding of the first activation, or of the layer around it where that one's own operations did it.
+
+    Args:
+      evidence: Where it was found.
+      finding: The first of an activation.
+      at_first: All at the same step.
+      fed: The activations that its layer takes, as indices of tensors; they are finite.
+      position: That of the step.
+    """
+    of_taken = evidence.statistic("taken_non_finite")[:, position]
+
+    def takes_finite(other: Finding) -> bool:
+        return other.tensor is not None and not of_taken[other.tensor.index] > 0
+
+    assert finding.tensor is not None
+    if takes_finite(finding):
+        words = f"{finding.words}{_is_finite(evidence, fed, position)}"
+        return dataclasses.replace(finding, words=words, follows=None)
+    inner = finding.tensor.layer
+    # What was broken before it came to a layer, that layer only handed on.
+    around = [
+        f
+        for f in at_first
+        if f.tensor and f.tensor.kind == "activation" and inner.startswith(f"{f.tensor.layer}/") and takes_finite(f)
+    ]
+    if around:
+        finding = max(around, key=lambda f: len(f.tensor.layer) if f.tensor else 0)
+        words = f"{finding.words}; what it computes by itself, and {inner!r} takes, is not finite"
+    else:
+        words = f"{finding.words}; what it takes is computed outside all layers, and is not finite"
+    made_of = _is_finite(evidence, fed, position, "what that is made of")
+    return dataclasses.replace(finding, words=f"{words}{made_of}", follows=None)
 
 
 def _is_largest_before(evidence: Evidence, tensor: int, step: int) -> bool:
@@ -210,7 +248,8 @@ def _is_fed_by(evidence: Evidence, tensor: int, paths: set[str]) -> bool:
     return False
 
 
-def _what_it_takes(evidence: Evidence, fed: np.ndarray, position: int) -> str:
+def _is_finite(evidence: Evidence, fed: np.ndarray, position: int, what: str = "what it takes") -> str:
+    """That what a layer takes is finite, as the end of a sentence."""
     fed = fed[~np.isnan(evidence.statistic("min")[fed, position])]
     if not len(fed):
         return ""  # none of it was logged at this step, or it has no elements
@@ -218,7 +257,7 @@ def _what_it_takes(evidence: Evidence, fed: np.ndarray, position: int) -> str:
     low, high = evidence.statistic("min")[fed, position], evidence.statistic("max")[fed, position]
     names = ", ".join(dict.fromkeys(repr(evidence.tensors[i].layer) for i in fed))
     zeros = f", {100 * np.nanmax(zero):.3g} % of it zero" if np.nanmax(zero) > 0 else ""
-    return f"; what it takes, from {names}, is finite ({np.nanmin(low):.4g} to {np.nanmax(high):.4g}{zeros})"
+    return f"; {what}, from {names}, is finite ({np.nanmin(low):.4g} to {np.nanmax(high):.4g}{zeros})"
 
 
 def _with_causes(

@@ -396,11 +396,15 @@ class Evidence:
     def depth(self) -> npt.NDArray[np.int64]:
         """int64 [tensors]: the order in which causes act within a step.
 
-        Weights come first, since a pass starts from them; then activations in forward order, gradients in backward
-        order, and last the updates that are made of them.
+        Weights come first, since a pass starts from them; then activations in the order in which they are made, which
+        is that of the tensors: where layers are called several times, or within another one's call, that of the layers
+        tells nothing. Then come gradients in backward order, and last the updates that are made of them.
         """
-        count = len(self.layers)
-        within = [count - 1 - p if t.kind == "gradient" else p for t, p in zip(self.tensors, self.place.tolist())]
+        count = len(self.layers) + len(self.tensors)
+        within = [
+            i if t.kind == "activation" else count - 1 - place if t.kind == "gradient" else place
+            for i, (t, place) in enumerate(zip(self.tensors, self.place.tolist()))
+        ]
         order: dict[Kind, int] = {"weight": 0, "activation": 1, "gradient": 2, "update": 3}
         assert set(order) == set(KINDS)
         return np.array([order[t.kind] * count + w for t, w in zip(self.tensors, within)], np.int64)

@@ -88,6 +88,7 @@ def find_layers(index: GraphIndex) -> GraphTaps:
     left_out: dict[str, list[str]] = {}
     for number, layer in enumerate(found):
         taps += _taps(number, layer, by_holder, bool(updates), notes, left_out)
+    _order_activations(index, taps)
     for reason, weights in left_out.items():
         notes.append(f"no gradient is logged of {listed(weights)}: {reason}")
     return GraphTaps(
@@ -106,6 +107,14 @@ def find_layers(index: GraphIndex) -> GraphTaps:
         learning_rates=_learning_rates(updates, found),
         notes=tuple(notes),
     )
+
+
+def _order_activations(index: GraphIndex, taps: list[GraphTap]) -> None:
+    """Puts activations in the order in which they are made: the second call of a layer may come after another layer."""
+    places = [i for i, tap in enumerate(taps) if tap.tensor.kind == "activation"]
+    ordered = sorted((taps[i] for i in places), key=lambda tap: index.position[tap.source.op])
+    for i, tap in zip(places, ordered):
+        taps[i] = tap
 
 
 def _holders(index: GraphIndex, collections: Iterable[str]) -> dict[str, Any]:

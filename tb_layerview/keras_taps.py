@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -22,6 +22,7 @@ from tb_layerview.sparse_statistics import Sparse
 
 # How many are assumed along an axis whose size is not known before the pass runs, when it is decided what to keep.
 _ASSUMED = 128
+_FLOATS = (tf.float16, tf.bfloat16, tf.float32, tf.float64)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,22 +99,29 @@ def find_taps(traced: Pass, select: Select, keep: Keep) -> Taps:
     weights = _weights_by_call(calls)
     sources: list[tuple[str, tuple[tf.Tensor, ...]]] = []
     outputs: dict[int, Output] = {}
-    for call in calls:
+    made = {id(tensor) for _, tensor in inputs} | {id(t) for call in calls for t in _without(call.outputs, call.inputs)}
+    # In the order in which they end: what a layer makes of the outputs of layers that it calls comes after those.
+    for call in sorted(calls, key=lambda call: call.finished):
         path, class_name = paths[id(call)], type(call.layer).__name__
+        taken = None
         for i, tensor in own_outputs[id(call)]:
             name = "output" if len(call.outputs) == 1 else f"output {i}"
             layout = _activation_layout(axes, tensor)
             function = activation_function(call.layer, tensor)
             index = found.add(path, class_name, "activation", name, tensor, layout, call.index, function=function)
             if index is not None:
-                made = operations(tensor, call.inputs)
-                outputs[index] = Output(call.path, call.index, (i, len(call.outputs)), layout, made)
+                taken = _taken(call, made) if taken is None else taken
+                found.taps[index] = dataclasses.replace(found.taps[index], taken=taken)
+                how = operations(tensor, call.inputs)
+                outputs[index] = Output(call.path, call.index, (i, len(call.outputs)), layout, how)
         for i, scores in enumerate(call.scores):
             name = f"scores {i}" if i else "scores"
             found.add(path, class_name, "activation", name, scores.tensor, Layout(scores.axes), call.index)
         if call.remarks and found.takes("activation", path, class_name):
             found.notes += [f"{path}: {remark}" for remark in call.remarks]
-        sources.append((path, call.inputs))
+        # What it makes of the outputs of layers within is computed from these, too.
+        own = [*(tensor for _, tensor in own_outputs[id(call)]), *(scores.tensor for scores in call.scores)]
+        sources.append((path, tuple(own) or call.inputs))
         output = axes.get(id(call.outputs[0]), ()) if call.outputs else ()
         for name, variable in weights.get(id(call), ()):
             _add_weight(found, path, class_name, call.layer, name, variable, traced, output)
@@ -188,6 +196,29 @@ def _own_outputs(calls: list[Call], seen: set[int]) -> dict[int, list[tuple[int,
         own[id(call)] = [(i, t) for i, t in enumerate(call.outputs) if id(t) not in seen]
         seen |= {id(t) for t in call.outputs}
     return own
+
+
+def _without(tensors: Sequence[tf.Tensor], others: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+    """Those tensors that are none of the others."""
+    ids = {id(tensor) for tensor in others}
+    return [tensor for tensor in tensors if id(tensor) not in ids]
+
+
+def _taken(call: Call, made: set[int]) -> tf.Tensor | None:
+    """The share that is not finite of what a call takes and no layer has made; None where it takes nothing of the kind.
+
+    That is what the layer around it, or the model, has computed by itself: only so can it be told who broke it.
+
+    Args:
+      call: The call.
+      made: The ids of the model's inputs, and of what layers have put out and not just handed on.
+    """
+    shares = [
+        tf.reduce_mean(tf.cast(tf.logical_not(tf.math.is_finite(tensor)), tf.float32))
+        for tensor in {id(tensor): tensor for tensor in call.inputs if id(tensor) not in made}.values()
+        if tensor.dtype in _FLOATS
+    ]
+    return tf.reduce_max(tf.stack(shares)) if shares else None
 
 
 def _activation_layout(axes: Mapping[int, tuple[str, ...]], tensor: tf.Tensor) -> Layout:
@@ -282,12 +313,12 @@ class _Found:
         return index
 
     def model(self, sources: list[tuple[str, tuple[tf.Tensor, ...]]]) -> Model:
-        """What was found; each layer's inputs are the nearest layers that its calls' inputs are computed from."""
+        """What was found; each layer's inputs are the nearest layers that its calls' sources are computed from."""
         index = {path: i for i, path in enumerate(self._layers)}
         inputs: dict[str, set[int]] = {path: set() for path in self._layers}
         for path, tensors in sources:
             if path in inputs:
-                inputs[path].update(i for i in producers(tensors, self._made_by) if i != index[path])
+                inputs[path].update(producers(tensors, self._made_by, index[path]))
         layers = tuple(Layer(path, name, tuple(sorted(inputs[path]))) for path, name in self._layers.items())
         return Model(layers, tuple(self._tensors), notes=tuple(self.notes))
 

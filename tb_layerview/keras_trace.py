@@ -217,12 +217,13 @@ def values_of(leaf: Any) -> Any:
     return leaf
 
 
-def producers(tensors: Sequence[tf.Tensor], made_by: dict[int, int]) -> tuple[int, ...]:
-    """Which layers' outputs the tensors are computed from, through whatever operations lie between.
+def producers(tensors: Sequence[tf.Tensor], made_by: dict[int, int], layer: int) -> tuple[int, ...]:
+    """Which other layers' outputs a layer's tensors are computed from, through whatever operations lie between.
 
     Args:
-      tensors: Of one graph.
+      tensors: What the layer puts out or takes, of one graph.
       made_by: From the id of a layer's output tensor to the layer.
+      layer: The layer itself. What it puts out is gone through: that of one call may be made of another's.
     """
     found: list[int] = []
     seen: set[int] = set()
@@ -232,7 +233,7 @@ def producers(tensors: Sequence[tf.Tensor], made_by: dict[int, int]) -> tuple[in
         if id(tensor) in seen:
             continue
         seen.add(id(tensor))
-        if id(tensor) in made_by:
+        if made_by.get(id(tensor), layer) != layer:
             found.append(made_by[id(tensor)])
         else:
             pending.extend(tensor.op.inputs)

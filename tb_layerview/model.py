@@ -27,7 +27,7 @@ class Layer:
     Attributes:
       path: Its name below the model, `encoder/block_1/conv`.
       class_name: `Conv2D`; empty if unknown.
-      inputs: Indices, in `Model.layers`, of the layers whose outputs it reads.
+      inputs: Indices, in `Model.layers`, of the layers whose outputs it reads, layers that it calls among them.
     """
 
     path: str
@@ -82,8 +82,8 @@ class Model:
     """What a writer logs.
 
     Attributes:
-      layers: In the order in which they run.
-      tensors: Records refer to these by their index.
+      layers: In the order in which they run: a layer that calls others comes after them, as what it puts out does.
+      tensors: Records refer to these by their index. Activations are in the order in which they are made.
       probe: The probe, or None where activations are those of the batch that was run.
       notes: What is not logged and why, a sentence each.
       schedule: When steps are logged, in words.

@@ -114,7 +114,8 @@ class Run:
             the weight that it changes, which is infinite where that is all zero; or what only some tensors have:
             `spread` and `rank` of activations over their examples, `saturated` of bounded activation functions,
             `positions`, `evenness` and `heads_alike` of attention scores, `shift` of layers that do something else
-            when they train, `alike` of what has units, as `sparse_statistics` defines them.
+            when they train, `alike` of what has units, `taken_non_finite` of what takes something that no layer
+            has put out, as `sparse_statistics` defines them.
 
         Returns:
           float64 [tensors, steps]; NaN where a tensor was not logged, or has nothing to take it of: no finite element,
