@@ -174,7 +174,9 @@ def losses_are_finite(logs: Any) -> Any:
 def _weights_are_finite(model: Any) -> Any:
     """Whether the trained weights are finite, bool []; True at every other step, as that pass over them costs.
 
-    The loss alone does not tell: on a CPU TensorFlow's product with a ReLU makes 0 of NaN, and their gradient is NaN.
+    The loss alone does not tell: where oneDNN computes a product, its bias and a ReLU in one kernel, that makes 0 of
+    NaN, and the gradient of the product's kernel is NaN. (A ReLU alone keeps NaN, and so do the three where there is no
+    oneDNN.) What leaves NaN out by itself, as max pooling does, hides it anywhere.
     """
     iterations = getattr(model.optimizer, "iterations", None)
     if iterations is None:

@@ -60,6 +60,7 @@ class Session:
         mode: Mode = "train",
         check: Check = Check(),
         clock: Callable[[], float] = time.perf_counter,
+        thread_clock: Callable[[], float] = time.thread_time,
     ) -> None:
         """Opens the log.
 
@@ -70,6 +71,7 @@ class Session:
           mode: What the model is doing.
           check: What to look for, and what to do about it.
           clock: Seconds, from anywhere.
+          thread_clock: Seconds of processors that the thread which asks has taken.
 
         Raises:
           ValueError: The folder cannot be written to.
@@ -80,7 +82,7 @@ class Session:
         self._schedule, self._keep, self._check, self._clock = schedule, keep, check, clock
         self.budget = Budget(schedule.budget, clock)
         self._log = Log(logdir)
-        self._thread = WritingThread()
+        self._thread = WritingThread(thread_clock)
         self._charged = 0.0  # of what the thread has taken
         self._failures: set[str] = set()
         self._logged = self._skipped = 0
