@@ -17,8 +17,24 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 pytest_plugins = ["coverage_table"]
 
 
+# The files whose tests depend on how TensorFlow computes, as what its kernels make of NaN, which operations they fuse,
+# and which of them there are at all. Whether it does so with oneDNN depends on the processor, unless
+# TF_ENABLE_ONEDNN_OPTS says so: `make test` runs all files with it, and these once more without.
+ARITHMETIC = (
+    "test_blocks.py",
+    "test_hook_replay.py",
+    "test_keras_layers.py",
+    "test_nan_behind_layers.py",
+    "test_replay.py",
+)
+
+
+@pytest.hookimpl(tryfirst=True)  # before those are left out that `-m` does not ask for
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skips what needs a TensorFlow of before Keras 3 where there is none."""
+    """Marks what depends on how TensorFlow computes; skips what needs one of before Keras 3 where there is none."""
+    for item in items:
+        if item.path.name in ARITHMETIC:
+            item.add_marker(pytest.mark.arithmetic)
     if _is_installed("tensorflow-estimator"):
         return
     lacking = {"estimator": "needs tf.estimator, that is TensorFlow 2.15"}
