@@ -82,7 +82,7 @@ frontend: .venv/.ready
 browser: .venv/.ready
 	@.venv/bin/python tests/chromium.py
 
-# $(call suite,environment,name,tests): one stack's tests; those that depend on how TensorFlow computes (tests/conftest.py
+# $(call suite,environment,name,tests): one stack's tests; those that depend on how TensorFlow computes (tests/arithmetic.py
 # lists them) once more without oneDNN, which is on by default on some processors only. Fails if any of them does.
 define suite
 { failed=0; \

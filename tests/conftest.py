@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Iterator
 
 import pytest
+from arithmetic import ARITHMETIC
 from serving import TensorBoardServer, run_tensorboard
 
 # Read when TensorFlow is imported: errors only. Set before any test module imports it.
@@ -15,18 +16,6 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 # Its option `--coverage-results` and its mark `covers`.
 pytest_plugins = ["coverage_table"]
-
-
-# The files whose tests depend on how TensorFlow computes, as what its kernels make of NaN, which operations they fuse,
-# and which of them there are at all. Whether it does so with oneDNN depends on the processor, unless
-# TF_ENABLE_ONEDNN_OPTS says so: `make test` runs all files with it, and these once more without.
-ARITHMETIC = (
-    "test_blocks.py",
-    "test_hook_replay.py",
-    "test_keras_layers.py",
-    "test_nan_behind_layers.py",
-    "test_replay.py",
-)
 
 
 @pytest.hookimpl(tryfirst=True)  # before those are left out that `-m` does not ask for

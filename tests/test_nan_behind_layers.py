@@ -17,7 +17,7 @@ import pytest
 
 tf = pytest.importorskip("tensorflow")
 
-from conftest import ARITHMETIC  # noqa: E402
+from arithmetic import ARITHMETIC  # noqa: E402
 from layers_behind_nan import (  # noqa: E402
     BEHIND,
     FLAT,
