@@ -48,7 +48,7 @@ def _merging(class_name: str) -> Behind:
 
 def _finite(x: Any) -> Any:
     def without_nan(x: Any) -> Any:
-        return tf.atan(tf.where(tf.math.is_nan(x), 0.5 * tf.ones_like(x), x))
+        return tf.atan(tf.where(tf.math.is_nan(x), 0.95 * tf.ones_like(x), x))
 
     return layers.Lambda(without_nan, output_shape=tuple(x.shape[1:]))(x)
 
