@@ -19,7 +19,7 @@ from tb_layerview.device_digest import difference_dtype
 from tb_layerview.digest import can_measure
 from tb_layerview.graph_index import HOLDERS, GraphIndex, can_fetch
 from tb_layerview.graph_layer import FoundLayer, class_name_of, in_order, shape_of, split_name, whole_name
-from tb_layerview.model import Kind, Layer, Tensor, default_axes
+from tb_layerview.model import Kind, Layer, Tensor, default_axes, unused_path
 
 # Names that the layers of Keras and `tf.layers` give: a scope with these is one layer, however many there are.
 _USUAL_LEAVES = re.compile(
@@ -79,6 +79,10 @@ def find_layers(index: GraphIndex) -> GraphTaps:
     notes: list[str] = []
     found = graph_between.with_weightless(index, graph_between.with_sums(index, _find(index, trainable, notes), notes))
     found.sort(key=lambda layer: layer.first(index))
+    taken: set[str] = set()
+    for layer in found:  # scopes have names of their own, but a bare variable may be called like a scope
+        layer.path, _ = unused_path(layer.path, taken)
+    notes += _without_layer(found, trainable)
     updates = graph_optimizers.find_updates(index, frozenset(trainable.values()))
     by_holder: dict[Any, graph_optimizers.Update] = {}
     for update in updates:
@@ -119,7 +123,7 @@ def _find(index: GraphIndex, trainable: dict[str, Any], notes: list[str]) -> lis
     """The layers that have variables."""
     keys = tf.compat.v1.GraphKeys
     holders = _holders(index, (keys.GLOBAL_VARIABLES, keys.TRAINABLE_VARIABLES, keys.MODEL_VARIABLES))
-    replicas = [name for name in holders if re.search(r"/replica_\d+(/|$)", name)]
+    replicas = [name for name in holders if _is_of_replica(name)]
     if replicas:
         notes.append(
             "the model is trained as several replicas: activations and gradients are those of the first replica"
@@ -154,6 +158,20 @@ def _find(index: GraphIndex, trainable: dict[str, Any], notes: list[str]) -> lis
         layer.trainable = frozenset(name for name, op in layer.weights.items() if op.name in trainable)
         layer.class_name = class_name_of(layer)
     return found
+
+
+def _without_layer(found: list[FoundLayer], trainable: dict[str, Any]) -> list[str]:
+    """Counts the weights of the layers against the variables to train; a sentence that names those of no layer."""
+    logged = {holder for layer in found for holder in layer.weights.values()}
+    lost = [name for name, op in trainable.items() if op not in logged and not _is_of_replica(name)]
+    return (
+        [f"{len(lost)} of the {len(trainable)} variables to train belong to no layer: {listed(lost)}"] if lost else []
+    )
+
+
+def _is_of_replica(name: str) -> bool:
+    """Whether this is a variable of another replica than the first."""
+    return re.search(r"/replica_\d+(/|$)", name) is not None
 
 
 def _entries(index: GraphIndex, holder: Any) -> list[Any]:

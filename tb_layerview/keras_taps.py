@@ -14,9 +14,10 @@ from tb_layerview.digest import can_measure
 from tb_layerview.keras_axes import Layout
 from tb_layerview.keras_functions import activation_function
 from tb_layerview.keras_modes import Output, operations
+from tb_layerview.keras_paths import say_numbered
 from tb_layerview.keras_trace import Call, missing, producers, values_of
 from tb_layerview.keras_updates import Update
-from tb_layerview.model import Kind, Layer, Model, Tensor
+from tb_layerview.model import Kind, Layer, Model, Tensor, unused_path
 from tb_layerview.options import Keep, Select
 from tb_layerview.sparse_statistics import Sparse
 
@@ -86,10 +87,12 @@ class Taps:
 def find_taps(traced: Pass, select: Select, keep: Keep) -> Taps:
     """Chooses what to tap, and describes it; the description's notes say what is left out and why."""
     calls = traced.calls
-    # The model itself is the first call. Its path is its name, for what it does beside its layers.
-    root = str(traced.model.name)
+    # What has no name of its own gives way to the layers: the inputs, and the model itself, which is the first call.
+    taken = {call.path for call in calls}
+    named = _named_inputs(traced.x)
+    inputs = [(unused_path(name, taken)[0], tensor) for name, tensor in named]
+    root = unused_path(str(traced.model.name), taken)[0]
     paths = {id(call): call.path or root for call in calls}
-    inputs = _named_inputs(traced.x)
     axes = keras_axes.activation_axes(calls, [tensor for _, tensor in inputs])
     found = _Found(select, keep)
     for name, tensor in inputs:
@@ -117,7 +120,16 @@ def find_taps(traced: Pass, select: Select, keep: Keep) -> Taps:
         output = axes.get(id(call.outputs[0]), ()) if call.outputs else ()
         for name, variable in weights.get(id(call), ()):
             _add_weight(found, path, class_name, call.layer, name, variable, traced, output)
+    found.notes += say_numbered((call.path, str(call.layer.name)) for call in calls if call.path)
+    found.notes += [
+        f"the model's {name} is logged as {path}, as a layer is called so"
+        for (name, _), (path, _) in zip(named, inputs)
+        if name != path
+    ]
     found.notes += _not_seen(traced, weights, select)
+    found.notes += _lost(
+        traced.model, [(paths[id(c)], c, *named) for c in calls for named in weights.get(id(c), ())], found
+    )
     return Taps(
         found.model(sources),
         list(dict.fromkeys((paths[id(call)], type(call.layer).__name__) for call in calls)),
@@ -209,6 +221,27 @@ def _not_seen(traced: Pass, weights: Mapping[int, list[tuple[str, Any]]], select
             yield f"weight {path}: its layer is not called through the model, it is left out"
 
 
+def _lost(model: Any, owned: list[tuple[str, Call, str, Any]], found: _Found) -> Iterator[str]:
+    """Counts the logged weights against the model's own; a sentence that names what is selected and missing.
+
+    Args:
+      model: The Keras model.
+      owned: Its weights, each with its layer's path, a call of the layer, and its name.
+      found: What is logged.
+    """
+    logged = {id(weight.variable) for weight in found.weights.values()}
+    lost = [
+        f"{path}/{name}"
+        for path, call, name, variable in owned
+        if id(variable) not in logged
+        and found.takes("weight", path, type(call.layer).__name__)
+        and can_measure(tf.as_dtype(variable.dtype).name)  # else that is said by name
+    ]
+    if lost:
+        count = sum(is_number(variable) for variable in model.weights)
+        yield f"{len(lost)} of the model's {count} weights are left out, as others have their names: {', '.join(lost)}"
+
+
 class _Found:
     """Collects what is tapped while the calls are walked."""
 
@@ -220,6 +253,7 @@ class _Found:
         self._select, self._keep = select, keep
         self._layers: dict[str, str] = {}
         self._tensors: list[Tensor] = []
+        self._keys: set[tuple[str, int, str, str]] = set()
         self._made_by: dict[int, int] = {}
 
     def takes(self, kind: Kind, path: str, class_name: str) -> bool:
@@ -263,6 +297,10 @@ class _Found:
         if tensor.shape.rank is None:
             self.notes.append(f"{path}: {kind} {name} has no known number of axes and is left out")
             return None
+        if (path, call, kind, name) in self._keys:  # readers know a tensor by these
+            self.notes.append(f"{path}: of two tensors called {kind} {name} the second one is left out")
+            return None
+        self._keys.add((path, call, kind, name))
         self._layers.setdefault(path, class_name)
         layer = list(self._layers).index(path)
         if kind == "activation":

@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from tb_layerview import keras_attention
 from tb_layerview.keras_attention import Scores
+from tb_layerview.keras_paths import LayerPaths
 
 # Their cells run in loops, in graphs of their own or once per timestep: what the whole layer puts out says it all.
 _OPAQUE = frozenset(("RNN", "TimeDistributed"))
@@ -29,7 +30,8 @@ class Call:
 
     Attributes:
       layer: The Keras layer.
-      path: Names of the layers within whose calls it was called, and its own; empty for the model itself.
+      path: Names of the layers within whose calls it was called, and its own, told apart from those of other layers by
+        a number (`keras_paths`); empty for the model itself.
       index: Which call of this layer at this path, from 0.
       inputs: The tensors it was given.
       outputs: The tensors it gave back, those that live in the traced graph itself; of a ragged or sparse one the
@@ -55,6 +57,7 @@ class _Recording:
 
     graph: tf.Graph
     patches: contextlib.ExitStack
+    paths: LayerPaths
     calls: list[Call] = dataclasses.field(default_factory=list)
     counts: collections.Counter[tuple[str, int]] = dataclasses.field(default_factory=collections.Counter)
     stack: list[int] = dataclasses.field(default_factory=list)  # places in `calls`
@@ -84,7 +87,7 @@ def recording(model: Any) -> Iterator[list[Call]]:
     base = [c for c in type(model).__mro__ if c.__name__ == "Layer" and "__call__" in vars(c)][-1]
     before = _this.recording
     with contextlib.ExitStack() as patches:
-        current = _Recording(tf.compat.v1.get_default_graph(), patches)
+        current = _Recording(tf.compat.v1.get_default_graph(), patches, LayerPaths(model))
         patches.enter_context(_patch(base, "__call__", _recorded))
         _this.recording = current
         try:
@@ -120,8 +123,7 @@ def _recorded(original: Any) -> Any:
         r = _this.recording
         if r is None or r.opaque or tf.compat.v1.get_default_graph() is not r.graph:
             return original(self, *args, **kwargs)
-        above = [r.calls[i].layer for i in r.stack[1:]]
-        path = "/".join(str(layer.name) for layer in [*above, self]) if r.stack else ""
+        path = r.paths.of(self, r.calls[r.stack[-1]].path) if r.stack else ""
         position, opaque = len(r.calls), is_opaque(self)
         r.calls.append(Call(self, path, r.counts[path, id(self)]))
         r.counts[path, id(self)] += 1
@@ -182,20 +184,23 @@ def missing(model: Any, calls: Sequence[Call]) -> list[tuple[str, str]]:
     called = {id(call.layer) for call in calls}
     found: list[tuple[str, str]] = []
     seen: set[int] = set()
+    paths = LayerPaths(model)
 
-    def walk(layer: Any, path: tuple[str, ...]) -> None:
+    def walk(layer: Any, path: str) -> None:
         for inner in getattr(layer, "_flatten_layers", lambda **_: ())(include_self=False, recursive=False):
             if id(inner) in seen:
                 continue
             seen.add(id(inner))
-            inner_path = (*path, str(inner.name))
-            if id(inner) not in called and type(inner).__name__ != "InputLayer":
-                found.append(("/".join(inner_path), type(inner).__name__))
+            if type(inner).__name__ == "InputLayer":
+                continue
+            inner_path = paths.of(inner, path)
+            if id(inner) not in called:
+                found.append((inner_path, type(inner).__name__))
             elif not is_opaque(inner) and keras_attention.method_of(inner) is None:
                 walk(inner, inner_path)
 
     if not is_opaque(model):
-        walk(model, ())
+        walk(model, "")
     return found
 
 

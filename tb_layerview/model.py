@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from typing import Literal, get_args
 
 Kind = Literal["activation", "weight", "gradient", "update"]
@@ -116,6 +117,23 @@ def as_kind(name: str) -> Kind:
         if kind == name:
             return kind
     raise ValueError(f"there is no kind {name!r}; the kinds are {', '.join(KINDS)}")
+
+
+def unused_path(name: str, taken: set[str], start: int = 1) -> tuple[str, int]:
+    """A path of this name that no other layer has: it is taken then.
+
+    Args:
+      name: What it is called; a number is added where another layer is called so: `conv`, `conv#2`, `conv#3`.
+      taken: The paths that there are.
+      start: The first number to try.
+
+    Returns:
+      The path and its number, which is 1 without one.
+    """
+    numbers = itertools.count(start)
+    path, number = next((p, i) for i in numbers if (p := f"{name}#{i}" if i > 1 else name) not in taken)
+    taken.add(path)
+    return path, number
 
 
 def default_axes(kind: Kind, rank: int) -> tuple[str, ...]:
