@@ -17,7 +17,7 @@ from tb_layerview.keras_probe import Batch
 from tb_layerview.keras_steps import StepCounter
 from tb_layerview.keras_versions import CallbackOfEitherKeras, require_tensorflow
 from tb_layerview.model import Kind, Mode
-from tb_layerview.options import Check, Keep, Schedule, Select, as_schedule
+from tb_layerview.options import Check, CopiedUnused, Keep, Schedule, Select, as_schedule
 from tb_layerview.recorder import Recording, check_options, floats
 from tb_layerview.session import logger
 
@@ -25,7 +25,7 @@ from tb_layerview.session import logger
 _INFERENCE_KINDS: tuple[Kind, ...] = ("activation", "weight")
 
 
-class LayerViewCallback(CallbackOfEitherKeras, tf.keras.callbacks.Callback):
+class LayerViewCallback(CopiedUnused, CallbackOfEitherKeras, tf.keras.callbacks.Callback):
     """Logs a Keras model's layers while it trains.
 
     ```python
@@ -83,6 +83,16 @@ class LayerViewCallback(CallbackOfEitherKeras, tf.keras.callbacks.Callback):
         self._epoch = 0
         self._epoch_is_over = True
         self._metrics: dict[str, float] = {}  # of the epoch before
+
+    def _options(self) -> dict[str, Any]:
+        return {
+            "logdir": self._logdir,
+            "probe": self._probe_data,
+            "select": self._select,
+            "schedule": self._schedule,
+            "keep": self._keep,
+            "check": self._check,
+        }
 
     # Keras itself would have the callback hold the model for ever.
 

@@ -15,13 +15,13 @@ from tb_layerview.graph_logging import GraphLogging
 from tb_layerview.graph_search import GraphTaps, find_layers
 from tb_layerview.graph_select import narrow
 from tb_layerview.model import Mode
-from tb_layerview.options import Check, Keep, Schedule, Select, as_schedule
+from tb_layerview.options import Check, CopiedUnused, Keep, Schedule, Select, as_schedule
 from tb_layerview.session import Session, logger
 
 _KEYS = tf.compat.v1.GraphKeys
 
 
-class LayerViewHook(tf.compat.v1.train.SessionRunHook):
+class LayerViewHook(CopiedUnused, tf.compat.v1.train.SessionRunHook):
     """Logs the layers of a TensorFlow 1 graph while an Estimator or a monitored session runs.
 
     ```python
@@ -75,6 +75,15 @@ class LayerViewHook(tf.compat.v1.train.SessionRunHook):
         self._select, self._schedule, self._keep, self._check = select, as_schedule(schedule), keep, check
         self._logging: GraphLogging | None = None
         self._finalizer: weakref.finalize[Any, Any] | None = None
+
+    def _options(self) -> dict[str, Any]:
+        return {
+            "logdir": self._logdir,
+            "select": self._select,
+            "schedule": self._schedule,
+            "keep": self._keep,
+            "check": self._check,
+        }
 
     def begin(self) -> None:
         """Searches the graph, opens the log and adds the digests to the graph.

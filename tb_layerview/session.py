@@ -79,7 +79,9 @@ class Session:
         self._logdir = os.fspath(logdir)
         self._schedule, self._keep, self._check, self._clock = schedule, keep, check, clock
         self.budget = Budget(schedule.budget, clock)
+        began = clock()
         self._log = Log(logdir)
+        self.budget.set_up += clock() - began  # a folder that holds a long log is looked through
         self._thread = WritingThread()
         self._charged = 0.0  # of what the thread has taken
         self._failures: set[str] = set()
@@ -226,6 +228,8 @@ class Session:
           measure: Makes the measurements by index of tensor, on the writing thread.
           scalars: Loss, metrics, learning rate by name.
         """
+        if self._last is None:
+            self._log.warn_of_hidden(step, self.mode)
         is_new, self._last = step != self._last, step
         self._steps.append(step)
         scalars = dict(scalars)

@@ -56,6 +56,7 @@ class LayerWriter:
         self._tensors: dict[tuple[int, int, str, str], int] = {}
         self._model = Model(layers=(), tensors=(), software=f"tb_layerview {__version__}")
         self._log = Log(logdir)
+        self._is_first = True
 
     def write(
         self,
@@ -102,6 +103,9 @@ class LayerWriter:
             index = self._index(path, Tensor(0, kind, which, array.shape, array.dtype.name, call, names, function))
             sparse = Sparse.of(dataclasses.replace(self._model.tensors[index], shape=array.shape, axes=names))
             measurements[index] = measure(array, units=self._keep.units, keep=kept, sparse=sparse)
+        if self._is_first:
+            self._log.warn_of_hidden(step, self._mode)
+            self._is_first = False
         if len(self._tensors) > known:
             self._log.describe(self._model)
         self._log.write(step, measurements, mode=self._mode, scalars=scalars, precision=self._keep.precision)
