@@ -202,7 +202,14 @@ class LayerViewCallback(CopiedUnused, CallbackOfEitherKeras, tf.keras.callbacks.
         self._counter.end(self.model)
         self._dismiss()
         self._end_inference()
-        print(training.close())
+        self._tell(training.close())
+
+    def _tell(self, message: str) -> None:
+        """Prints it, unless `fit` was asked to be silent."""
+        if (self.params or {}).get("verbose") == 0:
+            logger.info("%s", message)
+        else:
+            print(message)
 
     def _keeping_batches(self, train_function: Any, training: Recording, notes: list[str]) -> Any:
         """The function to train with, which has the last batches kept for a replay where they can be had."""

@@ -29,7 +29,12 @@ def check(logdir: str, as_json: bool, with_all: bool, rules: Sequence[Rule] = RU
     Returns:
       0 if nothing was found, 1 if something was, 2 if there is no run.
     """
-    runs = tuple(LayerReader(logdir).runs()) if Path(logdir).is_dir() else ()
+    found_runs = tuple(LayerReader(logdir).runs()) if Path(logdir).is_dir() else ()
+    runs = tuple(run for run in found_runs if len(run.steps))
+    for run in found_runs:
+        if not len(run.steps):
+            notes = "; ".join(run.model.notes) or "nothing is logged yet"
+            print(f"tb-layerview check: the run {run.name!r} has no steps: {notes}.", file=sys.stderr)
     if not runs:
         print(f"tb-layerview check: there is no run with layers below {logdir!r}.", file=sys.stderr)
         return 2

@@ -302,10 +302,8 @@ class GraphLogging:
     def close(self) -> None:
         """Closes the log and says what was logged."""
         if self._recorded is None and self._session.is_open:
-            logger.warning(
-                "tb_layerview: no run was logged: none %s.",
-                "reached an optimizer at a step of the schedule" if self._is_training else "reached a layer's output",
-            )
+            reached = "an optimizer at a step of the schedule" if self._is_training else "a layer's output"
+            self._session.report("no run was logged", f"none reached {reached}")
         elif self._never_logged and self._session.is_open:
             logger.warning(
                 "tb_layerview: no logged run computed %s: it needs a batch, a placeholder or a variable of its own.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, islice
+from itertools import chain, islice, takewhile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -102,7 +102,7 @@ def merge(
         wall_times=wall_times,
         modes=tuple(modes),
         writers=tuple(ids),
-        model=logs[-1].model,
+        model=_newest(logs),
         hidden=hidden,
         problems=few(
             chain(
@@ -119,6 +119,17 @@ def merge(
     if before is not None and _only_adds(run, before):
         return dataclasses.replace(run, generation=before.generation)
     return run
+
+
+def _newest(logs: Sequence[WriterLog]) -> Model:
+    """What the newest writer says of itself; of later ones that had nothing to log, their notes say why."""
+    tried = list(takewhile(lambda log: not log.model.tensors, reversed(logs)))
+    if not tried or len(tried) == len(logs):
+        return logs[-1].model
+    model = logs[-1 - len(tried)].model
+    return dataclasses.replace(
+        model, notes=(*model.notes, *(note for log in reversed(tried) for note in log.model.notes))
+    )
 
 
 def _too_many_scalars(logs: Sequence[WriterLog]) -> Iterator[str]:

@@ -26,6 +26,7 @@ from tb_layerview.options import Check, Keep, Schedule
 from tb_layerview.plan import Plan
 from tb_layerview.replayed import FOLDER, replay_name
 from tb_layerview.summary import summarise
+from tb_layerview.version import __version__
 from tb_layerview.writing_thread import WritingThread
 
 logger = logging.getLogger("tb_layerview")
@@ -84,7 +85,7 @@ class Session:
         self.budget.set_up += clock() - began  # a folder that holds a long log is looked through
         self._thread = WritingThread()
         self._charged = 0.0  # of what the thread has taken
-        self._failures: set[str] = set()
+        self._failures: dict[str, str] = {}  # what was said of each thing that is not logged
         self._logged = self._skipped = 0
         self._plan = Plan(schedule, keep)
         self._alarms = Alarms(check, mode, self.guard)
@@ -183,7 +184,7 @@ class Session:
     def report(self, what: str, message: str, error: BaseException | None = None) -> None:
         """Warns of something that is not logged, once."""
         if what not in self._failures:
-            self._failures.add(what)
+            self._failures[what] = message.rstrip(".")
             logger.warning("tb_layerview: %s: %s.", what, message.rstrip("."))
             logger.debug("tb_layerview: %s", what, exc_info=error)
 
@@ -346,23 +347,43 @@ class Session:
         self._thread.flush()
 
     def close(self) -> str:
-        """Ends the logging, and returns what to tell the person: steps, bytes, cost, and where to look."""
+        """Ends the logging, and returns what to tell the person: steps, bytes, cost, and where to look, or why not."""
         self._thread.stop()
         with self.guard("the log"):  # by the name under which it has perhaps failed already
+            self._say_why_nothing_is_logged()
+        with self.guard("the log"):
             self._log.close()
         was_open, self.is_open = self.is_open, False
         self.heed()
         budget, training = self.budget, max(self.budget.training, 1e-9)
+        folder = os.path.join(self._logdir, record.FOLDER)
+        early = "" if was_open else "\ntb_layerview: logging stopped early, see the warning above"
+        if not self._logged:
+            return (
+                self._alarms.in_words()
+                + f"tb_layerview: 0 steps logged in {folder}: {self._why_nothing}\n"
+                + f"tb_layerview: set-up took {budget.set_up:.1f} s{early}"
+            )
         skipped = f", {self._skipped:,} left out to stay within the budget" if self._skipped else ""
         return (
-            self._alarms.in_words()
-            + f"tb_layerview: {self._logged:,} steps logged{skipped}; {self._log.bytes_written / 1e6:,.1f} MB in "
-            f"{os.path.join(self._logdir, record.FOLDER)}\n"
+            self._alarms.in_words() + f"tb_layerview: {self._logged:,} steps logged{skipped}; "
+            f"{self._log.bytes_written / 1e6:,.1f} MB in {folder}\n"
             f"tb_layerview: logging took {budget.logging:.1f} s, {100 * budget.logging / training:.1f} % of the "
-            f"training's {training:.1f} s; set-up took {budget.set_up:.1f} s"
-            + ("" if was_open else "\ntb_layerview: logging stopped early, see the warning above")
-            + f"\ntb_layerview: look at them with  tensorboard --logdir {self._logdir}  in the tab Layers"
+            f"training's {training:.1f} s; set-up took {budget.set_up:.1f} s{early}"
+            f"\ntb_layerview: look at them with  tensorboard --logdir {self._logdir}  in the tab Layers"
         )
+
+    @property
+    def _why_nothing(self) -> str:
+        said = "; ".join(f"{what}: {message}" for what, message in self._failures.items())
+        return said or "it ended before a step was logged"
+
+    def _say_why_nothing_is_logged(self) -> None:
+        """Leaves the reason in a log without steps: whoever opens it later has not seen what was printed."""
+        if not self._logged:
+            nothing = Model((), (), schedule=self._schedule.in_words(), software=f"tb_layerview {__version__}")
+            model = self._described or nothing
+            self._log.describe(dataclasses.replace(model, notes=(*model.notes, f"0 steps logged: {self._why_nothing}")))
 
 
 def in_words(error: BaseException) -> str:

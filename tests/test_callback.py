@@ -506,3 +506,30 @@ def test_a_negative_interval_is_refused(tmp_path: Path) -> None:
 def test_options_of_another_type_are_refused(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match=r"select must be a Select\(...\), not \['conv'\]"):
         LayerViewCallback(tmp_path, select=["conv"])  # type: ignore[arg-type]
+
+
+# What it says at its end.
+
+
+@pytest.mark.parametrize("verbose", [0, 1, 2])
+def test_the_last_lines_are_printed_unless_fit_is_to_be_silent(
+    verbose: int, tmp_path: Path, capsys: Any, caplog: Any
+) -> None:
+    caplog.set_level("INFO", "tb_layerview")
+    _plain().fit(PLAIN_X, PLAIN_Y, verbose=verbose, callbacks=[LayerViewCallback(tmp_path)])
+    printed = [line for line in capsys.readouterr().out.splitlines() if line.startswith("tb_layerview")]
+    logged = [line for record in caplog.records for line in record.getMessage().splitlines()]
+    said, other = (logged, printed) if verbose == 0 else (printed, logged)
+    assert [line for line in said if "3 steps logged" in line]
+    assert [line for line in said if "look at them with" in line]
+    assert not [line for line in other if "steps logged" in line or "look at them" in line]
+
+
+def test_a_training_without_a_batch_is_not_to_be_looked_at(tmp_path: Path, capsys: Any) -> None:
+    callback = LayerViewCallback(tmp_path)
+    callback.set_model(_plain())
+    callback.on_train_begin()
+    callback.on_train_end()
+    printed = capsys.readouterr().out
+    assert "0 steps logged" in printed and "look at them" not in printed
+    assert [note for note in _run(tmp_path).model.notes if note.startswith("0 steps logged: ")]

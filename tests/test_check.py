@@ -152,3 +152,20 @@ def test_thresholds_can_be_moved_in_the_shell(tmp_path: Path, capsys: pytest.Cap
         with pytest.raises(SystemExit):
             cli.main(["check", str(tmp_path), "--threshold", wrong])
         assert words in capsys.readouterr().err
+
+
+def test_the_command_says_of_a_run_without_steps_why_and_is_not_content_with_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from tb_layerview.session import Session
+
+    session = Session(tmp_path / "nothing", lv.Schedule(), lv.Keep())
+    session.report("the probe", "the model takes 16 rows")
+    session.close()
+    assert cli.main(["check", str(tmp_path)]) == 2
+    assert "'nothing' has no steps: 0 steps logged: the probe: the model takes 16 rows." in capsys.readouterr().err
+    with lv.LayerWriter(tmp_path / "good") as writer:
+        writer.write(0, {"a": np.ones((4, 3))})
+    assert cli.main(["check", str(tmp_path)]) == 0
+    said = capsys.readouterr()
+    assert "good: nothing found in 1 tensors at 1 steps" in said.out and "'nothing' has no steps" in said.err

@@ -453,7 +453,7 @@ def test_without_a_replay_weights_that_a_batch_broke_are_not_blamed_on_a_layer(
     model = keras.Sequential([keras.Input((2,)), dense(8, activation="tanh", name="one"), dense(1, name="two")])
     model.compile("sgd", "mse")
     callback = lv.LayerViewCallback(tmp_path, schedule=1, check=lv.Check(replay=False))
-    model.fit(x, y, batch_size=32, shuffle=False, verbose=0, callbacks=[callback])
+    model.fit(x, y, batch_size=32, shuffle=False, verbose=2, callbacks=[callback])
     (told,) = [record.getMessage() for record in caplog.records if "not finite" in record.getMessage()]
     assert "since step 4" in told and "2 of 2 layers" in told
     assert "errors, see above" in capsys.readouterr().out

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -158,6 +161,54 @@ def test_a_failure_to_write_ends_the_logging_and_not_the_training(
         message = session.close()
     assert len(caplog.records) == 1 and "No space left on device" in caplog.text
     assert "logging stopped early" in message
+
+
+def test_a_training_without_a_logged_step_says_why_at_its_end_and_in_the_log(tmp_path: Path) -> None:
+    session = Session(tmp_path, Schedule(every=1), Keep())
+    session.begin(0)
+    with session.set_up("the probe"):
+        raise RuntimeError("the model takes 16 rows")
+    message = session.close()
+    assert "0 steps logged" in message and "the probe: RuntimeError: the model takes 16 rows" in message
+    assert "look at them" not in message
+    run = LayerReader(tmp_path).run()
+    assert (len(run.steps), run.tensors) == (0, ())
+    (note,) = run.model.notes
+    assert note.startswith("0 steps logged: the probe: RuntimeError: the model takes 16 rows.")
+
+
+def test_a_training_that_ends_before_its_first_step_says_so_and_keeps_what_it_said_before(tmp_path: Path) -> None:
+    session = Session(tmp_path, Schedule(steps=(5,)), Keep())
+    session.describe(dataclasses.replace(MODEL, notes=("conv: has dtype string and is left out",)))
+    assert "0 steps logged in" in (message := session.close()) and "it ended before a step was logged" in message
+    run = LayerReader(tmp_path).run()
+    assert [t.name for t in run.tensors] == ["kernel"]
+    assert run.model.notes == (
+        "conv: has dtype string and is left out",
+        "0 steps logged: it ended before a step was logged",
+    )
+
+
+def test_what_a_training_logged_keeps_its_own_words_where_a_later_one_logs_nothing(tmp_path: Path) -> None:
+    _train(tmp_path, Schedule(every=1), 3, 0.1, 0.01)[1].close()
+    session = Session(tmp_path, Schedule(every=7), Keep())
+    session.report("the probe", "it cannot be had")
+    session.close()
+    run = LayerReader(tmp_path).run()
+    assert run.steps.tolist() == [0, 1, 2]
+    assert run.model.schedule == MODEL.schedule != "every 7 steps"
+    assert run.model.notes == ("0 steps logged: the probe: it cannot be had",)
+    assert run.hidden == ""
+
+
+def test_a_log_whose_folder_is_gone_before_its_first_step_is_closed(tmp_path: Path, caplog: Any) -> None:
+    session = Session(tmp_path / "log", Schedule(every=1), Keep())
+    shutil.rmtree(tmp_path / "log")
+    assert "0 steps logged" in session.close()
+    assert [r.getMessage().partition(":")[0] for r in caplog.records] == ["tb_layerview"]
+    assert "were removed while it was written" in caplog.text
+    with pytest.raises(ValueError, match="closed file"):
+        session._log._events.write(b"")
 
 
 def test_a_rule_that_fails_is_reported_and_every_step_is_logged_all_the_same(
