@@ -16,6 +16,7 @@ from tb_layerview.keras_last_batch import KeepingBatches, obstacle
 from tb_layerview.keras_probe import Batch
 from tb_layerview.keras_steps import StepCounter
 from tb_layerview.keras_versions import CallbackOfEitherKeras, require_tensorflow
+from tb_layerview.local_folder import local_folder
 from tb_layerview.model import Kind, Mode
 from tb_layerview.options import Check, CopiedUnused, Keep, Schedule, Select, as_schedule
 from tb_layerview.recorder import Recording, check_options, floats
@@ -66,14 +67,14 @@ class LayerViewCallback(CopiedUnused, CallbackOfEitherKeras, tf.keras.callbacks.
 
         Raises:
           TypeError: An option is not of its type.
-          ValueError: An option is out of its range.
+          ValueError: An option is out of its range, or the folder is not on this machine.
         """
         self._model_ref: weakref.ref[Any] | None = None
         super().__init__()
         # Keras 2 else reads all logs on the host at each batch, and lets no callback near a ParameterServerStrategy.
         self._supports_tf_logs = True
         check_options(select, keep, check)
-        self._logdir, self._probe_data = os.fspath(logdir), probe
+        self._logdir, self._probe_data = local_folder(logdir), probe
         self._select, self._schedule, self._keep, self._check = select, as_schedule(schedule), keep, check
         self._training: Recording | None = None
         self._inference: _Inference | None = None  # the evaluation or prediction that is under way

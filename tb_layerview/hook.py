@@ -14,6 +14,7 @@ from tb_layerview.graph_index import GraphIndex
 from tb_layerview.graph_logging import GraphLogging
 from tb_layerview.graph_search import GraphTaps, find_layers
 from tb_layerview.graph_select import narrow
+from tb_layerview.local_folder import local_folder
 from tb_layerview.model import Mode
 from tb_layerview.options import Check, CopiedUnused, Keep, Schedule, Select, as_schedule
 from tb_layerview.session import Session, logger
@@ -56,7 +57,8 @@ class LayerViewHook(CopiedUnused, tf.compat.v1.train.SessionRunHook):
         """Takes the options; the graph is searched, and the log opened, when a session begins.
 
         Args:
-          logdir: The run's folder: `estimator.model_dir` for training, one of its own for each evaluation.
+          logdir: The run's folder: `estimator.model_dir` for training, one of its own for each evaluation. If it is not
+            on this machine, as `gs://bucket/model`, that is said and nothing is logged.
           select: Which layers and kinds to log, and which other tensors. Updates take a copy of the trained weights, on
             their devices, while a step is logged.
           schedule: When to log while training, or a number: every so many steps. Evaluation and prediction are always
@@ -92,6 +94,11 @@ class LayerViewHook(CopiedUnused, tf.compat.v1.train.SessionRunHook):
           ValueError: A pattern matches no layer, a selected tensor is not there, or the folder cannot be written to.
         """
         self._close()
+        try:
+            folder = local_folder(self._logdir)
+        except ValueError as error:  # an Estimator's own `model_dir` may be anywhere
+            logger.warning("tb_layerview: %s Nothing is logged; the training goes on.", error)
+            return
         began = time.perf_counter()
         graph = tf.compat.v1.get_default_graph()
         if not logs_graph(graph):
@@ -105,7 +112,7 @@ class LayerViewHook(CopiedUnused, tf.compat.v1.train.SessionRunHook):
             self._select.check([(layer.path, layer.class_name) for layer in found.layers])
         found, selected = narrow(index, found, self._select)
         mode = _mode(index, found)
-        session = Session(self._logdir, self._schedule, self._keep, mode, self._check)
+        session = Session(folder, self._schedule, self._keep, mode, self._check)
         # A process that ends on an error does not call `end`: what is still in the queue is written all the same.
         self._finalizer = weakref.finalize(self, session.close)
         session.budget.set_up += time.perf_counter() - began

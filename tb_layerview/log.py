@@ -28,6 +28,7 @@ from tb_layerview.arrays import Precision
 from tb_layerview.crc32c import masked_crc32c
 from tb_layerview.digest import Digest, Measurement
 from tb_layerview.earlier import EarlierSteps, earlier_steps
+from tb_layerview.local_folder import local_folder
 from tb_layerview.model import Mode, Model
 from tb_layerview.summary import summarise
 
@@ -62,9 +63,9 @@ class Log:
           logdir: The run's folder; the files go into its folder `layers`.
 
         Raises:
-          ValueError: The folder cannot be made or written to.
+          ValueError: The folder cannot be made or written to, or is not on this machine.
         """
-        self.folder = Path(os.path.expanduser(os.fspath(logdir))) / record.FOLDER
+        self.folder = Path(os.path.expanduser(local_folder(logdir))) / record.FOLDER
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._earlier = _earlier(self.folder)

@@ -19,6 +19,7 @@ from tb_layerview.keras_probe import Batch, ProbePass
 from tb_layerview.keras_replay import Replayer
 from tb_layerview.keras_updates import WeightUpdates
 from tb_layerview.keras_versions import require_tensorflow
+from tb_layerview.local_folder import local_folder
 from tb_layerview.model import Mode
 from tb_layerview.options import Check, Keep, Schedule, Select, as_schedule
 from tb_layerview.session import Session, in_words
@@ -74,10 +75,11 @@ class LayerRecorder:
 
         Raises:
           TypeError: An option is not of its type.
-          ValueError: An option is out of its range, the folder cannot be written to, TensorFlow does not compute the
-            model, it cannot be run on the probe, or a pattern matches no layer.
+          ValueError: An option is out of its range, the folder cannot be written to or is not on this machine,
+            TensorFlow does not compute the model, it cannot be run on the probe, or a pattern matches no layer.
         """
         check_options(select, keep, check)
+        logdir = local_folder(logdir)
         require_tensorflow(model)
         schedule = as_schedule(schedule)
         self._batch: Batch | None = given_batch(probe)

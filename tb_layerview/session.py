@@ -20,6 +20,7 @@ from tb_layerview.alarms import Alarms
 from tb_layerview.budget import EVERY_STEP, Budget
 from tb_layerview.diagnosis import Finding
 from tb_layerview.digest import Measure, Measurement
+from tb_layerview.local_folder import local_folder
 from tb_layerview.log import Log
 from tb_layerview.model import Mode, Model
 from tb_layerview.options import Check, Keep, Schedule
@@ -73,11 +74,11 @@ class Session:
           clock: Seconds, from anywhere.
 
         Raises:
-          ValueError: The folder cannot be written to.
+          ValueError: The folder cannot be written to, or is not on this machine.
         """
         self.mode: Mode = mode
         self.is_open = True
-        self._logdir = os.fspath(logdir)
+        self._logdir = local_folder(logdir)
         self._schedule, self._keep, self._check, self._clock = schedule, keep, check, clock
         self.budget = Budget(schedule.budget, clock)
         began = clock()

@@ -48,7 +48,7 @@ class LayerWriter:
           mode: What the model is doing.
 
         Raises:
-          ValueError: The folder cannot be written to.
+          ValueError: The folder cannot be written to, or is not on this machine.
         """
         self._keep = keep
         self._mode: Mode = mode
