@@ -27,14 +27,14 @@ class Output:
     Attributes:
       path: Of the layer, as it is called within the model.
       call: Which call of it.
-      number: Which of the tensors that it gives back, and of how many.
+      number: Which of the tensors that it gives back, and the names of all of them.
       layout: How it is logged.
       operations: How often each operation stands between it and what the layer takes.
     """
 
     path: str
     call: int
-    number: tuple[int, int]
+    number: tuple[int, tuple[str, ...]]
     layout: Layout
     operations: Operations
 
@@ -124,7 +124,7 @@ def _find_taps(model: Any, x: Any, outputs: Mapping[int, Output]) -> dict[int, T
     taps = {}
     for index, output in outputs.items():
         call = by_place.get((output.path, output.call))
-        if call is None or len(call.outputs) != output.number[1]:
+        if call is None or call.names != output.number[1]:
             continue
         tensor = call.outputs[output.number[0]]
         if operations(tensor, call.inputs) != output.operations:

@@ -15,9 +15,10 @@ from tb_layerview.keras_axes import Layout
 from tb_layerview.keras_functions import activation_function
 from tb_layerview.keras_modes import Output, operations
 from tb_layerview.keras_paths import say_numbered
-from tb_layerview.keras_trace import Call, missing, producers, values_of
+from tb_layerview.keras_quantized import is_own_gradient, is_packed, unpacked_size
+from tb_layerview.keras_trace import Call, leaves, missing, producers, values_of
 from tb_layerview.keras_updates import Update
-from tb_layerview.model import Kind, Layer, Model, Tensor, unused_path
+from tb_layerview.model import Kind, Layer, Model, Tensor, default_axes, unused_path
 from tb_layerview.options import Keep, Select
 from tb_layerview.sparse_statistics import Sparse
 
@@ -104,13 +105,13 @@ def find_taps(traced: Pass, select: Select, keep: Keep) -> Taps:
     for call in calls:
         path, class_name = paths[id(call)], type(call.layer).__name__
         for i, tensor in own_outputs[id(call)]:
-            name = "output" if len(call.outputs) == 1 else f"output {i}"
+            name = call.names[i]
             layout = _activation_layout(axes, tensor)
             function = activation_function(call.layer, tensor)
             index = found.add(path, class_name, "activation", name, tensor, layout, call.index, function=function)
             if index is not None:
                 made = operations(tensor, call.inputs)
-                outputs[index] = Output(call.path, call.index, (i, len(call.outputs)), layout, made)
+                outputs[index] = Output(call.path, call.index, (i, call.names), layout, made)
         for i, scores in enumerate(call.scores):
             name = f"scores {i}" if i else "scores"
             found.add(path, class_name, "activation", name, scores.tensor, Layout(scores.axes), call.index)
@@ -120,6 +121,11 @@ def find_taps(traced: Pass, select: Select, keep: Keep) -> Taps:
         output = axes.get(id(call.outputs[0]), ()) if call.outputs else ()
         for name, variable in weights.get(id(call), ()):
             _add_weight(found, path, class_name, call.layer, name, variable, traced, output)
+    if found.own_gradients:
+        found.notes.append(
+            "these weights have no gradient, as float8 gives their next value in its place: "
+            + ", ".join(found.own_gradients)
+        )
     found.notes += say_numbered((call.path, str(call.layer.name)) for call in calls if call.path)
     found.notes += [
         f"the model's {name} is logged as {path}, as a layer is called so"
@@ -154,6 +160,9 @@ def _add_weight(
     value = traced.weights.get(id(variable))
     value = tf.convert_to_tensor(variable) if value is None else value
     shape = tuple(int(size) for size in value.shape)
+    if is_packed(layer, variable):
+        _add_packed(found, path, class_name, layer, name, variable, value)
+        return
     layout = keras_axes.weight_layout(layer, name, shape, "weight", output)
     index = found.add(path, class_name, "weight", name, value, layout)
     if index is not None:
@@ -165,6 +174,9 @@ def _add_weight(
     if traced.gradients is None or id(variable) not in traced.gradients:
         return
     if not found.takes("gradient", path, class_name):
+        return
+    if is_own_gradient(variable):
+        found.own_gradients.append(f"{path}/{name}")
         return
     gradient = traced.gradients[id(variable)]
     layout = keras_axes.weight_layout(layer, name, shape, "gradient", output)
@@ -180,6 +192,26 @@ def _add_weight(
         found.add(path, class_name, "gradient", name, _summed(gradient), sparse, assumed=assumed)
     else:
         found.add(path, class_name, "gradient", name, gradient, layout)
+
+
+def _add_packed(
+    found: _Found, path: str, class_name: str, layer: Any, name: str, variable: Any, value: tf.Tensor
+) -> None:
+    """Adds a weight that holds two numbers in each byte: the numbers, or the bytes, which are called so."""
+    shape = tuple(int(size) for size in value.shape)
+    size = unpacked_size(layer, variable)
+    if size is None:
+        name = f"{name} (packed)"
+        layout = Layout(default_axes("weight", len(shape)))
+        said = "holds two numbers of four bits in each byte: what is logged are the bytes"
+    else:
+        layout = keras_axes.weight_layout(layer, name, (*shape[:-1], size), "weight")
+        layout = dataclasses.replace(layout, packed=size)
+        said = "is of int4 numbers, -8 to 7, without their scale: two lie in each byte of Keras' variable"
+    index = found.add(path, class_name, "weight", name, value, layout)
+    if index is not None:
+        found.weights[index] = Weight(variable, layout)
+        found.notes.append(f"{path}: {name} {said}")
 
 
 def _summed(gradient: tf.IndexedSlices) -> tf.Tensor:
@@ -250,6 +282,7 @@ class _Found:
         self.weights: dict[int, Weight] = {}
         self.updates: dict[int, Update] = {}
         self.notes: list[str] = []
+        self.own_gradients: list[str] = []  # weights whose next value stands where a gradient is looked for
         self._select, self._keep = select, keep
         self._layers: dict[str, str] = {}
         self._tensors: list[Tensor] = []
@@ -332,23 +365,11 @@ class _Found:
 
 def _named_inputs(x: Any) -> list[tuple[str, tf.Tensor]]:
     """The model's inputs by the path of the layer they are shown as; of ragged and sparse ones the values."""
-    flat = [(path, values_of(leaf)) for path, leaf in _paths(x)]
-    leaves = [(path, leaf) for path, leaf in flat if tf.is_tensor(leaf)]
-    if len(leaves) == 1:
-        return [("input", leaves[0][1])]
-    return [("/".join(("input", *path)), leaf) for path, leaf in leaves]
-
-
-def _paths(structure: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """The leaves of nested dicts, lists and tuples, with their keys and places."""
-    if isinstance(structure, Mapping):
-        for key in sorted(structure):
-            yield from _paths(structure[key], (*path, str(key)))
-    elif isinstance(structure, (list, tuple)):
-        for i, leaf in enumerate(structure):
-            yield from _paths(leaf, (*path, str(i)))
-    else:
-        yield path, structure
+    flat = [(path, values_of(leaf)) for path, leaf in leaves(x)]
+    tensors = [(path, leaf) for path, leaf in flat if tf.is_tensor(leaf)]
+    if len(tensors) == 1:
+        return [("input", tensors[0][1])]
+    return [("/".join(("input", *path)), leaf) for path, leaf in tensors]
 
 
 def _weights_by_call(calls: list[Call]) -> dict[int, list[tuple[str, Any]]]:

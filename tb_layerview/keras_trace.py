@@ -11,7 +11,7 @@ import contextlib
 import dataclasses
 import functools
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -19,6 +19,7 @@ import tensorflow as tf
 from tb_layerview import keras_attention
 from tb_layerview.keras_attention import Scores
 from tb_layerview.keras_paths import LayerPaths
+from tb_layerview.model import unused_path
 
 # Their cells run in loops, in graphs of their own or once per timestep: what the whole layer puts out says it all.
 _OPAQUE = frozenset(("RNN", "TimeDistributed"))
@@ -36,6 +37,7 @@ class Call:
       inputs: The tensors it was given.
       outputs: The tensors it gave back, those that live in the traced graph itself; of a ragged or sparse one the
         values.
+      names: Of the outputs: `output`, `output 1` in a list of several, and in a dict by its keys, `output mean`.
       scores: What its attention looked at, if it is an attention layer.
       remarks: What cannot be logged of it and why, without its name.
       finished: Its place in the order in which the calls ended; a layer's end comes after those of the layers within.
@@ -46,6 +48,7 @@ class Call:
     index: int
     inputs: tuple[tf.Tensor, ...] = ()
     outputs: tuple[tf.Tensor, ...] = ()
+    names: tuple[str, ...] = ()
     scores: tuple[Scores, ...] = ()
     remarks: tuple[str, ...] = ()
     finished: int = -1
@@ -141,6 +144,7 @@ def _recorded(original: Any) -> Any:
             r.calls[position],
             inputs=_tensors((args, kwargs), r.graph),
             outputs=_tensors(outputs, r.graph),
+            names=_names(outputs, r.graph),
             finished=r.finished,
         )
         r.finished += 1
@@ -211,6 +215,30 @@ def _tensors(structure: Any, graph: tf.Graph) -> tuple[tf.Tensor, ...]:
         for tensor in map(values_of, tf.nest.flatten(structure))
         if tf.is_tensor(tensor) and getattr(tensor, "graph", None) is graph
     )
+
+
+def _names(outputs: Any, graph: tf.Graph) -> tuple[str, ...]:
+    """A name for each of the tensors that `_tensors` finds in what a layer gives."""
+    paths = [path for path, leaf in leaves(outputs) if _tensors(leaf, graph)]
+    count = len(_tensors(outputs, graph))
+    # Whatever else TensorFlow can flatten is no nest that we know: then they are numbered.
+    if len(paths) != count or all(key.isdigit() for path in paths for key in path):
+        return ("output",) if count == 1 else tuple(f"output {i}" for i in range(count))
+    taken: set[str] = set()
+    return tuple(unused_path(f"output {'/'.join(path)}", taken)[0] for path in paths)
+
+
+def leaves(structure: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """The leaves of nested dicts, lists and tuples in TensorFlow's order, with their keys, fields and places."""
+    if isinstance(structure, Mapping):
+        for key in sorted(structure):
+            yield from leaves(structure[key], (*path, str(key)))
+    elif isinstance(structure, (list, tuple)):
+        fields = getattr(structure, "_fields", range(len(structure)))  # of a named tuple
+        for field, leaf in zip(fields, structure):
+            yield from leaves(leaf, (*path, str(field)))
+    else:
+        yield path, structure
 
 
 def values_of(leaf: Any) -> Any:
