@@ -207,7 +207,8 @@ class LayerViewCallback(CopiedUnused, CallbackOfEitherKeras, tf.keras.callbacks.
 
     def _tell(self, message: str) -> None:
         """Prints it, unless `fit` was asked to be silent."""
-        if (self.params or {}).get("verbose") == 0:
+        # Keras 2 has no such attribute where nobody sets it, as in a loop of the user's own.
+        if (getattr(self, "params", None) or {}).get("verbose") == 0:
             logger.info("%s", message)
         else:
             print(message)
