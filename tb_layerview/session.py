@@ -6,6 +6,7 @@ import collections
 import contextlib
 import dataclasses
 import logging
+import math
 import os
 import re
 import time
@@ -32,6 +33,8 @@ logger = logging.getLogger("tb_layerview")
 
 _RAISE_THE_CAP = "no more steps are logged. Keep(max_bytes=...) raises the cap"
 _CLOSELY = 32  # steps after something was found
+_DEAR = 100  # training steps that a logged one may take before that is said
+_NOTICED = 0.1  # seconds below which nobody minds
 _REMEMBERED = 256  # logged steps: a replay asks for some of the last 64
 _KERAS_LIST, _BOLD = "arguments received by", re.compile(r"\x1b\[\d*m")
 
@@ -74,6 +77,7 @@ class Session:
         Raises:
           ValueError: The folder cannot be written to.
         """
+        began = clock()
         self.mode: Mode = mode
         self.is_open = True
         self._logdir = os.fspath(logdir)
@@ -92,6 +96,9 @@ class Session:
         self._closely_until = 0
         self._described: Model | None = None
         self._decided: tuple[int, bool] | None = None
+        self._trained: tuple[int, float] | None = None  # the last logged step, and seconds of training until then
+        self._fastest = math.inf  # seconds of a training step
+        self.budget.set_up += clock() - began
 
     # When.
 
@@ -159,8 +166,50 @@ class Session:
         except Exception as error:  # noqa: BLE001  # logging never stops a training
             self.report(what, f"{in_words(error)}. The training goes on", error)
         finally:
-            beside, self._charged = self._thread.busy - self._charged, self._thread.busy
-            self.budget.charge(self._clock() - began, beside)
+            self.budget.charge(self._clock() - began, self._beside())
+            self._say_if_dear()
+
+    @contextlib.contextmanager
+    def ahead(self, what: str) -> Iterator[None]:
+        """Counts the time within as logging: what the next logged step needs before it; an error in it is reported."""
+        began = self._clock()
+        with self.guard(what):
+            yield
+        self.budget.charge_ahead(self._clock() - began)
+
+    def _beside(self) -> float:
+        """What the writing thread has taken since this was last asked."""
+        busy = self._thread.busy
+        beside, self._charged = busy - self._charged, busy
+        return beside
+
+    def _say_if_dear(self) -> None:
+        """Warns as soon as it is known that a logged step takes far longer than the training's own."""
+        step, training = self._last, self.budget.training
+        before, self._trained = self._trained, None if step is None else (step, training)
+        if step is None or before is None or step <= before[0]:
+            return
+        took = (training - before[1]) / (step - before[0])
+        self._fastest = min(self._fastest, took) if took > 0 else self._fastest
+        cost = self.budget.per_step
+        if cost >= _NOTICED and cost > _DEAR * self._fastest:
+            self.report(
+                "what logging costs",
+                f"a logged step takes {cost:.2g} s, as long as {cost / self._fastest:,.0f} training steps. "
+                f"{self._largest_layer()}schedule=... logs fewer steps",
+            )
+
+    def _largest_layer(self) -> str:
+        """The way out, as a part of a sentence: how to leave out the layer with the most elements."""
+        model = self._described
+        if model is None or len(model.layers) < 2:
+            return ""
+        elements = collections.Counter[int]()
+        for tensor in model.tensors:
+            elements[tensor.layer] += math.prod(max(size, 1) for size in tensor.shape)
+        ((layer, _),) = elements.most_common(1)
+        path = model.layers[layer].path
+        return f"Select(exclude=({path!r},)) leaves out {path}, which has the most elements; "
 
     @contextlib.contextmanager
     def apart(self, what: str) -> Iterator[None]:
@@ -343,12 +392,14 @@ class Session:
 
     def close(self) -> str:
         """Ends the logging, and returns what to tell the person: steps, bytes, cost, and where to look."""
-        self._thread.stop()
-        with self.guard("the log"):  # by the name under which it has perhaps failed already
+        beside = self._beside()
+        with self.ahead("the log"):  # by the name under which it has perhaps failed already
+            self._thread.stop()
             self._log.close()
+        self.budget.charge_beside(beside)
         was_open, self.is_open = self.is_open, False
         self.heed()
-        budget, training = self.budget, max(self.budget.training, 1e-9)
+        budget, training = self.budget, max(self.budget.without_logging, 1e-9)
         skipped = f", {self._skipped:,} left out to stay within the budget" if self._skipped else ""
         return (
             self._alarms.in_words()

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
+import re
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tb_layerview import Keep, LayerReader, Schedule
-from tb_layerview.digest import measure
+from tb_layerview.digest import Measurement, measure
 from tb_layerview.model import Layer, Model, Tensor
 from tb_layerview.rules import NonFinite
 from tb_layerview.session import Session
@@ -116,6 +118,75 @@ def test_an_explicit_interval_is_followed_whatever_it_costs(tmp_path: Path) -> N
     message = session.close()
     assert logged == list(range(0, 200, 10))
     assert "20 steps logged" in message and "logging took 20.0 s" in message
+
+
+def test_the_closing_line_accounts_for_all_that_a_stopwatch_sees(tmp_path: Path) -> None:
+    clock, is_closing = Clock(), threading.Event()
+
+    def asked() -> float:
+        now = clock.now
+        if is_closed_next:
+            is_closing.set()
+        return now
+
+    def last_to_be_written() -> dict[int, Measurement]:
+        is_closing.wait(60)
+        clock.now += 2.0  # while the training waits for the log to be closed
+        return {0: measure(np.ones((4, 3), np.float32))}
+
+    is_closed_next = False
+    session = Session(tmp_path, Schedule(every=1), Keep(), clock=asked)
+    session.begin(0)
+    with session.set_up("the probe"):
+        clock.now += 3.0
+    session.describe(MODEL)
+    for step in range(4):
+        with session.logging("a step"):
+            clock.now += 1.5
+            session.write(step, last_to_be_written if step == 3 else dict, {})
+        with session.ahead("keeping the weights"):
+            clock.now += 0.5
+        session.budget.charge_any(0.25)
+        clock.now += 0.25 + 10.0
+    is_closed_next = True
+    message = session.close()
+    logging_took, of_training, set_up = map(float, re.findall(r"(?:took|training's) ([\d.]+) s", message))
+    assert set_up == 3.0
+    assert logging_took == pytest.approx(4 * (1.5 + 0.5 + 0.25) + 2.0, abs=0.2), "what the thread takes beside is real"
+    assert logging_took + of_training + set_up == pytest.approx(clock.now, abs=0.2)
+    assert clock.now == 3.0 + 4 * 12.25 + 2.0
+
+
+@pytest.mark.parametrize(("step_seconds", "log_seconds", "is_said"), [(0.002, 0.21, True), (0.002, 0.19, False)])
+def test_a_logged_step_that_takes_more_than_a_hundred_others_is_said_at_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, step_seconds: float, log_seconds: float, is_said: bool
+) -> None:
+    large = Model((Layer("dense"), Layer("table")), (MODEL.tensors[0], Tensor(1, "weight", "table", (9, 9), "float32")))
+    clock = Clock()
+    session = Session(tmp_path, Schedule(every=1), Keep(), clock=clock)
+    session.begin(0)
+    session.describe(large)
+    said = []
+    for step in range(5):
+        with session.logging("a step"):
+            clock.now += log_seconds
+            session.write(step, dict, {})
+        clock.now += 30 * step_seconds if step == 0 else step_seconds  # the first one is traced
+        said.append([record.getMessage() for record in caplog.records])
+    session.close()
+    assert said[1] == []
+    sentence = (
+        "tb_layerview: what logging costs: a logged step takes 0.21 s, as long as 105 training steps. "
+        "Select(exclude=('table',)) leaves out table, which has the most elements; schedule=... logs fewer steps."
+    )
+    assert said[2] == said[4] == ([sentence] if is_said else [])
+
+
+def test_steps_that_are_logged_in_a_moment_are_not_called_dear(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    _train(tmp_path, Schedule(every=1), 5, 1e-5, 0.05)[1].close()
+    assert caplog.records == []
 
 
 def test_what_was_written_is_read_back_with_its_cost(tmp_path: Path) -> None:
