@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tb_layerview.logged import LoggedTensor
-from tb_layerview.model import KINDS, Kind, Layer, Probe
+from tb_layerview.model import KINDS, TOUCHED, Kind, Layer, Probe
 from tb_layerview.run import Run
 
 Floats = npt.NDArray[np.float64]
@@ -267,8 +267,12 @@ class Evidence:
 
     @_once
     def of_kernels(self, kind: Kind) -> Mask:
-        """Which tensors are of this kind and of a weight of two axes or more that is no bias, bool [tensors]."""
-        return np.asarray(self.of_kind(kind) & self.of_rank(2) & ~self.named("bias"))
+        """Which tensors are of this kind and of a weight of two axes or more that is no bias, bool [tensors].
+
+        The rows of it that a step has changed are others at each step: they are not.
+        """
+        whole = np.array([not tensor.name.endswith(TOUCHED) for tensor in self.tensors], bool)
+        return np.asarray(self.of_kind(kind) & self.of_rank(2) & ~self.named("bias") & whole)
 
     @property
     @_once

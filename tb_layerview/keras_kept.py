@@ -22,6 +22,7 @@ class ModelState:
 
     Attributes:
       bytes: What one set of values takes.
+      read_seconds: What reading them took when `cost` measured it.
     """
 
     def __init__(self, model: Any) -> None:
@@ -35,6 +36,7 @@ class ModelState:
         self._variables = [WrittenVariable(v.handle, v.dtype) for v in found.values()]
         self._held = list(found.values())  # who holds a handle alone does not hold the variable
         self.bytes = int(sum(v.dtype.size * (v.shape.num_elements() or 0) for v in found.values()))
+        self.read_seconds = 0.0
         self._read = tf.function(self._read_all, autograph=False).get_concrete_function()
 
     def read(self) -> Values:
@@ -63,7 +65,8 @@ class ModelState:
             held.clear()
 
         copy = least_seconds(lambda: train(True)) - least_seconds(lambda: train(False))
-        return least_seconds(self.read) + max(0.0, copy) * self.bytes / (4 * sample)
+        self.read_seconds = least_seconds(self.read)
+        return self.read_seconds + max(0.0, copy) * self.bytes / (4 * sample)
 
     def _read_all(self) -> list[tf.Tensor]:
         return [tf.raw_ops.ReadVariableOp(resource=v.handle, dtype=v.dtype) for v in self._variables]

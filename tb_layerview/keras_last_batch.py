@@ -52,8 +52,8 @@ class KeepingBatches:
           recording: Whose replayer keeps the batches. What is left of an interrupted `fit` does not hold it.
           counter: Which step it is.
         """
-        self._original, self.returning = train_function, returning_batch(model, train_function)
         self._recording, self._counter = weakref.ref(recording), counter
+        self._original, self.returning = train_function, returning_batch(model, train_function, self._looked_up)
         self._is_traced = False
 
     def __call__(self, iterator: Any) -> Any:
@@ -68,6 +68,11 @@ class KeepingBatches:
         if replayer is not None:
             replayer.after_step(returned.batch, returned.is_finite)
         return returned.logs
+
+    def _looked_up(self) -> frozenset[int]:
+        """Ids of the weights of which a step changes few rows: a look at all of them would take many steps' time."""
+        recording = self._recording()
+        return frozenset() if recording is None else recording.looked_up
 
     def _can_trace(self, iterator: Any, recording: Recording) -> bool:
         """Whether the function can be traced; if not, Keras' own is asked, which says what is wrong if it cannot."""
@@ -91,7 +96,7 @@ def obstacle(model: Any, train_function: Any) -> str | None:
     return None
 
 
-def returning_batch(model: Any, train_function: Any) -> Any:
+def returning_batch(model: Any, train_function: Any, without: Callable[[], frozenset[int]] = frozenset) -> Any:
     """Makes a function of an iterator that does what Keras' own does, and gives back its batch too, as `Returned`.
 
     Of what Keras' function traces nothing is traced a second time: this is traced instead of it, and is kept with it
@@ -100,6 +105,7 @@ def returning_batch(model: Any, train_function: Any) -> Any:
     Args:
       model: The Keras model.
       train_function: Its function, to which there is no `obstacle`.
+      without: Gives, while it is traced, the ids of variables of TensorFlow that are not looked at.
     """
     known = getattr(train_function, _OURS, None)
     if known is not None:
@@ -115,7 +121,7 @@ def returning_batch(model: Any, train_function: Any) -> Any:
 
     def returning(iterator: Any) -> Returned:
         logs, batch = step(iterator)
-        return Returned(logs, batch, tf.logical_and(losses_are_finite(logs), _weights_are_finite(model)))
+        return Returned(logs, batch, tf.logical_and(losses_are_finite(logs), _weights_are_finite(model, without())))
 
     is_eager = bool(model.run_eagerly)
     ours = returning if is_eager else tf.function(_unconverted(returning), reduce_retracing=True)
@@ -171,17 +177,23 @@ def losses_are_finite(logs: Any) -> Any:
     return tf.reduce_all(tf.stack(finite)) if finite else tf.constant(True)
 
 
-def _weights_are_finite(model: Any) -> Any:
+def _weights_are_finite(model: Any, without: frozenset[int]) -> Any:
     """Whether the trained weights are finite, bool []; True at every other step, as that pass over them costs.
 
     The loss alone does not tell: on a CPU TensorFlow's product with a ReLU makes 0 of NaN, and their gradient is NaN.
+
+    Args:
+      model: The Keras model.
+      without: Ids of variables that are not looked at: what is not finite there is noticed once it is looked up.
     """
     iterations = getattr(model.optimizer, "iterations", None)
-    if iterations is None:
+    variables = ((v, v if isinstance(v, tf.Variable) else v.value) for v in model.trainable_variables)
+    chosen = [variable for variable, whole in variables if id(whole) not in without]
+    if iterations is None or not chosen:
         return tf.constant(True)
 
     def look() -> tf.Tensor:
-        values = [tf.convert_to_tensor(variable) for variable in model.trainable_variables]
+        values = [tf.convert_to_tensor(variable) for variable in chosen]
         # float16 would overflow where its elements do not.
         sums = [tf.reduce_sum(tf.cast(v, tf.float64 if v.dtype == tf.float64 else tf.float32)) for v in values]
         return tf.reduce_all([tf.math.is_finite(total) for total in sums])

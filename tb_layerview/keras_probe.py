@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,8 +16,9 @@ import tensorflow as tf
 
 from tb_layerview import cluster, device_digest
 from tb_layerview.device_digest import Tap
-from tb_layerview.digest import Measure
+from tb_layerview.digest import Measure, Measurement
 from tb_layerview.keras_modes import InferencePass, Output
+from tb_layerview.keras_rows import LookedUp, is_large
 from tb_layerview.keras_state import put_back_after, unchanged_by_tracing, written_variables
 from tb_layerview.keras_taps import Pass, Weight, find_taps, is_number
 from tb_layerview.keras_trace import recording
@@ -94,11 +95,13 @@ class ProbePass:
       model: What it logs.
       layers: Path and class name of all layers that the model calls, logged or not.
       updates: What of `model` the pass itself cannot measure, by index: how weights change.
+      looked_up: Weights of which a step changes few rows; the pass itself measures them as wholes alone.
     """
 
     model: Model
     layers: list[tuple[str, str]]
     updates: dict[int, Update]
+    looked_up: list[LookedUp]
 
     def __init__(
         self,
@@ -129,6 +132,7 @@ class ProbePass:
         self._select, self._keep = select, keep
         self._taps: dict[int, Tap] = {}
         self._weights: dict[int, Weight] = {}
+        self._wholes: dict[int, tuple[Weight, Tap]] = {}
         self._notes: list[str] = []
         self._outputs: dict[int, Output] = {}
         self._inference: InferencePass | None = None
@@ -139,7 +143,7 @@ class ProbePass:
             # Held from here on: a generator that Keras made for unseeded random numbers is forgotten with the tracing.
             self._variables = tuple(self._function.graph.variables)
         self._refuse_to_wait()
-        device_digest.make_ready(self._taps)
+        device_digest.make_ready({**self._taps, **{i: tap for i, (_, tap) in self._wholes.items()}})
         if training and both_modes and self._outputs:
             self._trace_inference()
         keras = getattr(keras_of(model), "__version__", "unknown")
@@ -153,6 +157,13 @@ class ProbePass:
         # The graph's tensors are not needed any more, only what they look like.
         self._taps = {i: tap.without_tensor() for i, tap in self._taps.items()}
         self.updates = {i: update.without_tensor() for i, update in self.updates.items()}
+        self.looked_up = [weight.without_tensor() for weight in self.looked_up]
+        self._wholes = {i: (weight, tap.without_tensor()) for i, (weight, tap) in self._wholes.items()}
+
+    @property
+    def wholes(self) -> frozenset[int]:
+        """Indices, in `model.tensors`, of the weights that are looked up as wholes: they need not be measured."""
+        return frozenset(self._wholes)
 
     def wait(self) -> None:
         """Returns when the device has done what it was given before."""
@@ -161,23 +172,36 @@ class ProbePass:
             # One copy of it: a moving statistic as a whole is the mean over all workers, which would be asked for it.
             self._strategy.experimental_local_results(_tf_variable(smallest))[0].numpy()
 
-    def run(self, with_values: bool) -> tuple[Measure, dict[str, float]]:
+    def run(self, with_values: bool, without: Collection[int] = ()) -> tuple[Measure, dict[str, float]]:
         """Runs the pass; every variable is afterwards as it was before.
 
         Args:
           with_values: Whether values are wanted too, and, where it differs, what the model does in inference mode.
+          without: Which of `wholes` are left out.
 
         Returns:
           What makes the measurements, by index in `model.tensors`, and needs no device; and the loss on the probe by
           the name `probe_loss` if there is one and more than weights is logged.
         """
+        measure_wholes = self.run_wholes(with_values, without)
         found = self._run_finite()
         loss = {} if found.loss is None else {"probe_loss": float(found.loss)}
-        measure = device_digest.digested(self._taps, found.prepared, with_values)
+        measure_taps = device_digest.digested(self._taps, found.prepared, with_values)
+
+        def measure() -> dict[int, Measurement]:
+            return {**measure_taps(), **measure_wholes()}
+
         if not with_values or self._inference is None:
             return measure, loss
         inference, measure_inference = self._inference, self._inference.run()
         return lambda: inference.with_shift(measure(), measure_inference), loss
+
+    def run_wholes(self, with_values: bool, without: Collection[int] = ()) -> Measure:
+        """Measures the weights that are looked up as wholes, but those that are left out."""
+        chosen = {i: of_one for i, of_one in self._wholes.items() if i not in without}
+        taps = {i: dataclasses.replace(tap, tensor=weight.read()) for i, (weight, tap) in chosen.items()}
+        prepared = device_digest.prepare(taps)
+        return device_digest.digested({i: tap.without_tensor() for i, tap in taps.items()}, prepared, with_values)
 
     def _run_finite(self) -> _Found:
         """Runs the pass under a loss scale with which the gradients are finite, if there is any.
@@ -248,6 +272,7 @@ class ProbePass:
         trainable = [_tf_variable(v) for v in model.trainable_variables]
         # Before anything runs: the pass itself writes some of them, as moving statistics and spectral norms.
         weights = {id(v): tf.identity(tf.convert_to_tensor(v)) for v in model.weights if is_number(v)}
+        large = [v for v in trainable if is_large(v)] if self._training else []
         with tf.GradientTape() as tape:
             with recording(model) as calls:
                 predictions = model(x, training=self._training) if self._has_modes else model(x)
@@ -257,14 +282,23 @@ class ProbePass:
         if loss is not None:
             gradients = {}
             if "gradient" in self._select.kinds:
-                found = (_unscaled(gradient, scale) for gradient in tape.gradient(scaled, trainable))
+                found = [_unscaled(gradient, scale) for gradient in tape.gradient(scaled, trainable)]
                 gradients = {id(v): gradient for v, gradient in zip(model.trainable_variables, found)}
+                large = []
         trained = {id(v): variable for v, variable in zip(model.trainable_variables, trainable)}
-        of_pass = Pass(model, x, calls, weights, gradients, trained if self._training else {})
+        # Which of them are looked up is seen in their gradient, of whatever: it has the rows alone that were.
+        of_large = dict(zip(map(id, large), tape.gradient(_floats(predictions), large))) if large else {}
+        looked_up = frozenset(
+            key
+            for key, variable in trained.items()
+            if is_large(variable)
+            and isinstance((gradients or {}).get(key, of_large.get(id(variable))), tf.IndexedSlices)
+        )
+        of_pass = Pass(model, x, calls, weights, gradients, trained if self._training else {}, looked_up)
         taps = find_taps(of_pass, self._select, self._keep)
         self.model, self.layers, self._taps, self.updates = taps.model, taps.layers, taps.taps, taps.updates
         self._outputs = {i: output for i, output in taps.outputs.items() if self._has_modes and taps.taps[i].units}
-        self._weights = taps.weights
+        self._weights, self.looked_up, self._wholes = taps.weights, taps.looked_up, taps.wholes
         return _Found(
             device_digest.prepare(self._taps),
             None if loss is None else tf.cast(loss, tf.float32),
@@ -294,6 +328,12 @@ class ProbePass:
             # and no sum is made: a reduction of ours could meet one of the training's and break it.
             loss *= tf.cast(replica.num_replicas_in_sync, loss.dtype)
         return loss
+
+
+def _floats(predictions: Any) -> list[tf.Tensor]:
+    """What of them can be differentiated."""
+    leaves = tf.nest.flatten(predictions, expand_composites=True)
+    return [leaf for leaf in leaves if tf.is_tensor(leaf) and leaf.dtype.is_floating]
 
 
 def _tf_variable(variable: Any) -> tf.Variable:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import dataclasses
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -19,6 +20,9 @@ from tb_layerview.keras_probe import Batch, ProbePass
 from tb_layerview.options import Check, Keep, Select
 from tb_layerview.rules import NonFinite
 from tb_layerview.session import Session
+
+# Weights are copied where reading them takes so many times what it took at first.
+_COPIED = 10
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +66,7 @@ class Replayer:
         self._select, self._keep, self._check = select, keep, check
         self._state = ModelState(model)
         self._cost = max(0.0, self._state.cost() - spared_seconds(model))
+        self._took = self._cost  # by the last step
         self._trial = Trial(session.share, self._cost) if check.replay is None else None
         self._room: Room | None = None  # once there was a batch
         self._ages: Ages[Values] = Ages()
@@ -78,8 +83,18 @@ class Replayer:
             with self._session.guard("what a replay needs"):
                 self._try()
                 if self._is_keeping:
+                    began = time.perf_counter()
                     self._before = step, self._state.read()
-                    self._session.budget.charge_any(self._cost)
+                    self._took = self._cost + self._copied(time.perf_counter() - began)
+                    self._session.budget.charge_any(self._took)
+
+    def _copied(self, seconds: float) -> float:
+        """What of the seconds that reading the weights took is copying them, which nothing before had shown.
+
+        TensorFlow copies a weight whenever it is read, once an optimizer has scattered into it.
+        """
+        usual = self._state.read_seconds
+        return seconds - usual if seconds > _COPIED * usual else 0.0
 
     def after_step(self, batch: Any, is_finite: Any) -> None:
         """Keeps what the step was given whose weights were kept."""
@@ -126,7 +141,7 @@ class Replayer:
         seconds, self._seconds = self._seconds, self._session.budget.training
         if self._trial is None or seconds is None or not self._taken:
             return
-        share = self._trial.saw(self._seconds - seconds)
+        share = self._trial.saw(self._seconds - seconds, self._took)
         if share is not None:
             self._give_up(
                 f"to keep the weights before each step would take {100 * share:.2g} % of the training time. "

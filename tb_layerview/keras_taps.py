@@ -14,9 +14,10 @@ from tb_layerview.digest import can_measure
 from tb_layerview.keras_axes import Layout
 from tb_layerview.keras_functions import activation_function
 from tb_layerview.keras_modes import Output, operations
+from tb_layerview.keras_rows import LookedUp
 from tb_layerview.keras_trace import Call, missing, producers, values_of
 from tb_layerview.keras_updates import Update
-from tb_layerview.model import Kind, Layer, Model, Tensor
+from tb_layerview.model import TOUCHED, Kind, Layer, Model, Tensor
 from tb_layerview.options import Keep, Select
 from tb_layerview.sparse_statistics import Sparse
 
@@ -35,6 +36,7 @@ class Pass:
       weights: Values at the beginning of the pass, by the id of the variable.
       gradients: By the id of the variable, None where the loss does not depend on it; None if there is no loss.
       trained: TensorFlow's variables of those that the training changes, by the id of the variable.
+      looked_up: Ids of those large ones among them of which rows are looked up: their gradient has these rows alone.
     """
 
     model: Any
@@ -43,6 +45,7 @@ class Pass:
     weights: Mapping[int, tf.Tensor]
     gradients: Mapping[int, Any] | None
     trained: Mapping[int, tf.Variable]
+    looked_up: frozenset[int] = frozenset()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,9 +72,11 @@ class Taps:
     Attributes:
       model: Its description.
       layers: Path and class name of all layers that the model calls, logged or not.
-      taps: By index in the description's tensors; all but the updates.
+      taps: By index in the description's tensors; all but the updates and what is `looked_up`.
       weights: Those of the taps that are weights, by index.
       updates: By index in the description's tensors.
+      looked_up: Weights of which a step changes few rows.
+      wholes: Those weights as a whole, by index in the description's tensors: how each is read and digested.
       outputs: By index in the description's tensors: of activations but inputs and scores, how they come about.
     """
 
@@ -81,6 +86,8 @@ class Taps:
     weights: dict[int, Weight]
     updates: dict[int, Update]
     outputs: dict[int, Output]
+    looked_up: list[LookedUp]
+    wholes: dict[int, tuple[Weight, Tap]]
 
 
 def find_taps(traced: Pass, select: Select, keep: Keep) -> Taps:
@@ -125,6 +132,8 @@ def find_taps(traced: Pass, select: Select, keep: Keep) -> Taps:
         found.weights,
         found.updates,
         outputs,
+        found.looked_up,
+        found.wholes,
     )
 
 
@@ -143,13 +152,16 @@ def _add_weight(
     value = tf.convert_to_tensor(variable) if value is None else value
     shape = tuple(int(size) for size in value.shape)
     layout = keras_axes.weight_layout(layer, name, shape, "weight", output)
-    index = found.add(path, class_name, "weight", name, value, layout)
-    if index is not None:
-        found.weights[index] = Weight(variable, layout)
-    if id(variable) in traced.trained:
-        index = found.add(path, class_name, "update", name, as_difference(value), layout)
+    if id(variable) in traced.looked_up and layout.order is None and layout.shape is None:
+        _add_looked_up(found, path, class_name, name, value, Weight(variable, layout), traced.trained[id(variable)])
+    else:
+        index = found.add(path, class_name, "weight", name, value, layout)
         if index is not None:
-            found.updates[index] = Update(traced.trained[id(variable)], layout, found.taps.pop(index))
+            found.weights[index] = Weight(variable, layout)
+        if id(variable) in traced.trained:
+            index = found.add(path, class_name, "update", name, as_difference(value), layout)
+            if index is not None:
+                found.updates[index] = Update(traced.trained[id(variable)], layout, found.taps.pop(index))
     if traced.gradients is None or id(variable) not in traced.gradients:
         return
     if not found.takes("gradient", path, class_name):
@@ -168,6 +180,30 @@ def _add_weight(
         found.add(path, class_name, "gradient", name, _summed(gradient), sparse, assumed=assumed)
     else:
         found.add(path, class_name, "gradient", name, gradient, layout)
+
+
+def _add_looked_up(
+    found: _Found, path: str, class_name: str, name: str, value: tf.Tensor, weight: Weight, variable: tf.Variable
+) -> None:
+    """Adds a weight of which a step changes few rows, its update, and the rows of both."""
+    rows, touched = value[: tf.shape(value)[0]], Layout(("row", *weight.layout.axes[1:]))  # as many as it takes
+    indices: dict[str, int | None] = {
+        "weight": found.add(path, class_name, "weight", name, value, weight.layout),
+        "touched weight": found.add(path, class_name, "weight", name + TOUCHED, rows, touched),
+        "update": found.add(path, class_name, "update", name, as_difference(value), weight.layout),
+        "touched update": found.add(path, class_name, "update", name + TOUCHED, as_difference(rows), touched),
+    }
+    tensors = {what: index for what, index in indices.items() if index is not None}
+    if not tensors:
+        return
+    taps = {index: found.taps.pop(index) for index in tensors.values()}
+    found.looked_up.append(LookedUp(variable, taps, tensors))
+    if "weight" in tensors:
+        found.wholes[tensors["weight"]] = weight, taps[tensors["weight"]]
+        found.notes.append(
+            f"{path}: a step changes few of the {value.shape[0]:,} rows of {name}: those that it changed are logged at "
+            f"each logged step, as {name + TOUCHED}, and the whole at the first and the last one and once an octave"
+        )
 
 
 def _summed(gradient: tf.IndexedSlices) -> tf.Tensor:
@@ -216,9 +252,12 @@ class _Found:
         self.taps: dict[int, Tap] = {}
         self.weights: dict[int, Weight] = {}
         self.updates: dict[int, Update] = {}
+        self.looked_up: list[LookedUp] = []
+        self.wholes: dict[int, tuple[Weight, Tap]] = {}
         self.notes: list[str] = []
         self._select, self._keep = select, keep
         self._layers: dict[str, str] = {}
+        self._places: dict[str, int] = {}  # of the layers, by path
         self._tensors: list[Tensor] = []
         self._made_by: dict[int, int] = {}
 
@@ -263,8 +302,8 @@ class _Found:
         if tensor.shape.rank is None:
             self.notes.append(f"{path}: {kind} {name} has no known number of axes and is left out")
             return None
+        layer = self._places.setdefault(path, len(self._places))
         self._layers.setdefault(path, class_name)
-        layer = list(self._layers).index(path)
         if kind == "activation":
             self._made_by.setdefault(id(tensor), layer)
         tensor = layout.apply(tensor)

@@ -11,6 +11,9 @@ Mode = Literal["train", "evaluate", "predict", "replay"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 MODES: tuple[Mode, ...] = get_args(Mode)
 
+#: What is added to the name of a weight for those of its rows that a step has changed.
+TOUCHED = " (touched rows)"
+
 # What a log says beyond these is damaged or hostile: so much is allocated for it at most.
 #: The most layers of a model, and the most tensors.
 MOST_TENSORS = 1 << 16

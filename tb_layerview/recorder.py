@@ -17,6 +17,7 @@ from tb_layerview.keras_batches import as_tensor, given_batch
 from tb_layerview.keras_last_batch import losses_are_finite
 from tb_layerview.keras_probe import Batch, ProbePass
 from tb_layerview.keras_replay import Replayer
+from tb_layerview.keras_rows import Octaves, TouchedRows
 from tb_layerview.keras_updates import WeightUpdates
 from tb_layerview.keras_versions import require_tensorflow
 from tb_layerview.model import Mode
@@ -197,6 +198,8 @@ class Recording:
         self._finalizer = weakref.finalize(self, self.session.close)
         self._probe: ProbePass | None = None
         self._updates: WeightUpdates | None = None
+        self._rows: TouchedRows | None = None
+        self._wholes = Octaves()  # at which steps weights that are looked up are measured as wholes
         self._replayer: Replayer | None = None
         self._seen: int | None = None
         self._is_first = True
@@ -219,13 +222,13 @@ class Recording:
           ValueError: The model cannot be run on the probe, or a pattern matches no layer.
         """
         session = self.session
-        traced: list[tuple[ProbePass, WeightUpdates]] = []
+        traced: list[tuple[ProbePass, WeightUpdates, TouchedRows]] = []
         try:
             with session.set_up("the probe", is_fatal):
                 probe = ProbePass(
                     self._model, batch, source, self._select, self._keep, training=session.mode == "train"
                 )
-                traced.append((probe, WeightUpdates(probe.updates)))
+                traced.append((probe, WeightUpdates(probe.updates), TouchedRows(probe.looked_up)))
         except Exception as error:
             self.close()
             shapes = ", ".join(f"{tuple(leaf.shape)}" for leaf in tf.nest.flatten(batch.x))
@@ -235,7 +238,7 @@ class Recording:
             ) from error
         if not traced:
             return
-        self._probe, self._updates = traced[0]
+        self._probe, self._updates, self._rows = traced[0]
         try:
             self._select.check(self._probe.layers)
         except ValueError:
@@ -245,6 +248,11 @@ class Recording:
         session.describe(
             dataclasses.replace(model, schedule=self._schedule.in_words(), notes=(*model.notes, *notes)),
         )
+
+    @property
+    def looked_up(self) -> frozenset[int]:
+        """Ids of TensorFlow's variables of which a step changes few rows."""
+        return frozenset(id(weight.variable) for weight in self._probe.looked_up) if self._probe else frozenset()
 
     @property
     def replayer(self) -> Replayer | None:
@@ -267,8 +275,8 @@ class Recording:
           scalars: What to log beside the layers; called only if the step is logged.
           next_is_last: Whether the next step is known to be the last, which is logged whatever the schedule says.
         """
-        session, updates = self.session, self._updates
-        if updates is None or step == self._seen:
+        session, updates, rows = self.session, self._updates, self._rows
+        if updates is None or rows is None or step == self._seen:
             return
         self._seen = step
         found = session.heed()
@@ -276,36 +284,56 @@ class Recording:
             self._replayer.look(step, found)
         if session.due(step):
             self._log(step, session.values_due(step), scalars)
-        if updates.is_wanted and session.is_open and (session.due(step + 1) or next_is_last):
-            with session.guard("keeping the weights"):
+        is_wanted = updates.is_wanted or rows.is_wanted
+        if is_wanted and session.is_open and (session.due(step + 1) or next_is_last):
+            with session.ahead("keeping the weights"):
                 updates.keep(step)
+                rows.keep(step)
         else:
             updates.forget()
+            rows.forget()
 
     def last_step(self, step: int, scalars: Scalars) -> None:
         """Logs the last step, with values, if it was not logged."""
         if self._replayer is not None:
             self._replayer.look(step, self.session.heed(), at_once=True)
-        if self.is_ready and self.session.is_open and not self.session.is_last(step):
-            self._log(step, True, scalars)
+        if self.is_ready and self.session.is_open:
+            if not self.session.is_last(step):
+                self._log(step, True, scalars, is_last=True)
+            else:
+                self._add_wholes(step)
 
     def close(self) -> str:
         """Closes the log, and returns what to tell the person."""
         self._finalizer.detach()
-        message = self.session.close()
-        self._model = self._probe = self._updates = self._replayer = None
-        return message
+        with self.session.ahead("the end of logging"):  # what was kept may be as large as several models
+            self._model = self._probe = self._updates = self._rows = self._replayer = None
+        return self.session.close()
 
-    def _log(self, step: int, with_values: bool, scalars: Scalars) -> None:
-        session, probe, updates = self.session, self._probe, self._updates
-        assert probe is not None and updates is not None
+    def _log(self, step: int, with_values: bool, scalars: Scalars, is_last: bool = False) -> None:
+        session, probe, updates, rows = self.session, self._probe, self._updates, self._rows
+        assert probe is not None and updates is not None and rows is not None
         is_first, self._is_first = self._is_first, False
         # Whatever the device still does for the training must not be counted as ours.
         probe.wait()
         with session.set_up("the first pass") if is_first else session.logging("a step"):
             changed = updates.run(step, with_values)
-            measure, found = probe.run(with_values)
-            session.write(step, lambda: {**measure(), **(changed() if changed else {})}, {**found, **scalars()})
+            touched = rows.run(step, with_values)
+            without = touched.few if not self._wholes.want(step, is_last) else frozenset[int]()
+            measure, found = probe.run(with_values, without)
+            session.write(
+                step,
+                lambda: {**measure(), **touched.measure(), **(changed() if changed else {})},
+                {**found, **scalars()},
+            )
+
+    def _add_wholes(self, step: int) -> None:
+        """Adds to the step that was logged last, and turns out to be the last one, what it was logged without."""
+        session, probe = self.session, self._probe
+        assert probe is not None
+        if probe.wholes and self._wholes.want(step, is_last=True):
+            with session.logging("the last step"):
+                session.write(step, probe.run_wholes(with_values=True), {})
 
 
 def check_options(select: Any, keep: Any, check: Any) -> None:
