@@ -256,7 +256,8 @@ def _prepare(what: _Variant | _Named, taps: Sequence[Tap]) -> list[tf.Tensor]:
         return [_rows(tap.tensor, what) for tap in taps]
     if what.is_sparse:
         return [device_sparse.prepare(what.name, tap.tensor, tap.sparse) for tap in taps if tap.sparse is not None]
-    return [tf.concat([tf.reshape(tap.tensor, [-1]) for tap in taps], axis=0)]
+    flat = tf.constant([-1])  # one for all: each is an operation of the graph
+    return [tf.concat([tap.tensor if tap.tensor.shape.rank == 1 else tf.reshape(tap.tensor, flat) for tap in taps], 0)]
 
 
 def _reduce(what: _Variant | _Named, prepared: list[tf.Tensor], taps: Sequence[Tap]) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from tb_layerview.keras_state import WrittenVariable
+from tb_layerview.traced import Traced
 
 Values = Sequence[tf.Tensor]
 _SAMPLE = 1 << 22  # floats of which a copy is timed
@@ -37,7 +38,7 @@ class ModelState:
         self._held = list(found.values())  # who holds a handle alone does not hold the variable
         self.bytes = int(sum(v.dtype.size * (v.shape.num_elements() or 0) for v in found.values()))
         self.read_seconds = 0.0
-        self._read = tf.function(self._read_all, autograph=False).get_concrete_function()
+        self._read = Traced(self._read_all)
 
     def read(self) -> Values:
         """The values as they are now."""

@@ -27,6 +27,7 @@ from tb_layerview.keras_versions import keras_of
 from tb_layerview.model import Model, Probe
 from tb_layerview.options import Keep, Select
 from tb_layerview.session import NotSupported, in_words
+from tb_layerview.traced import Traced
 from tb_layerview.version import __version__
 
 # By how much the loss scale is made smaller where gradients overflow.
@@ -248,7 +249,9 @@ class ProbePass:
 
     def _traced(self, function: Callable[..., _Found]) -> Any:
         """A function of the probe, traced in the model's strategy."""
-        return tf.function(self._in_strategy(function)).get_concrete_function(*self._arguments())
+        if self._strategy.num_replicas_in_sync > 1 or cluster.has_other_processes(self._strategy):
+            return tf.function(self._in_strategy(function)).get_concrete_function(*self._arguments())
+        return Traced(self._in_strategy(function), *self._arguments())
 
     def _read(self, *_: Any) -> _Found:
         """The weights alone."""

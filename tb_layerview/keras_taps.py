@@ -13,7 +13,7 @@ from tb_layerview.device_digest import Tap, as_difference
 from tb_layerview.digest import can_measure
 from tb_layerview.keras_axes import Layout
 from tb_layerview.keras_functions import activation_function
-from tb_layerview.keras_modes import Output, operations
+from tb_layerview.keras_modes import Output, may_differ, operations
 from tb_layerview.keras_rows import LookedUp
 from tb_layerview.keras_trace import Call, missing, producers, values_of
 from tb_layerview.keras_updates import Update
@@ -77,7 +77,8 @@ class Taps:
       updates: By index in the description's tensors.
       looked_up: Weights of which a step changes few rows.
       wholes: Those weights as a whole, by index in the description's tensors: how each is read and digested.
-      outputs: By index in the description's tensors: of activations but inputs and scores, how they come about.
+      outputs: By index in the description's tensors: of activations but inputs and scores, how they come about; none
+        where no layer does anything else when it trains.
     """
 
     model: Model
@@ -105,6 +106,7 @@ def find_taps(traced: Pass, select: Select, keep: Keep) -> Taps:
     weights = _weights_by_call(calls)
     sources: list[tuple[str, tuple[tf.Tensor, ...]]] = []
     outputs: dict[int, Output] = {}
+    has_modes = may_differ(calls)
     for call in calls:
         path, class_name = paths[id(call)], type(call.layer).__name__
         for i, tensor in own_outputs[id(call)]:
@@ -112,7 +114,7 @@ def find_taps(traced: Pass, select: Select, keep: Keep) -> Taps:
             layout = _activation_layout(axes, tensor)
             function = activation_function(call.layer, tensor)
             index = found.add(path, class_name, "activation", name, tensor, layout, call.index, function=function)
-            if index is not None:
+            if index is not None and has_modes:
                 made = operations(tensor, call.inputs)
                 outputs[index] = Output(call.path, call.index, (i, len(call.outputs)), layout, made)
         for i, scores in enumerate(call.scores):
