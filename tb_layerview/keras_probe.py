@@ -20,6 +20,7 @@ from tb_layerview.digest import Measure, Measurement
 from tb_layerview.keras_modes import InferencePass, Output
 from tb_layerview.keras_rows import LookedUp, is_large
 from tb_layerview.keras_state import put_back_after, unchanged_by_tracing, written_variables
+from tb_layerview.keras_still import StillWeights
 from tb_layerview.keras_taps import Pass, Weight, find_taps, is_number
 from tb_layerview.keras_trace import recording
 from tb_layerview.keras_updates import Update
@@ -134,6 +135,7 @@ class ProbePass:
         self._taps: dict[int, Tap] = {}
         self._weights: dict[int, Weight] = {}
         self._wholes: dict[int, tuple[Weight, Tap]] = {}
+        self._still: dict[int, tuple[Weight, Tap]] = {}
         self._notes: list[str] = []
         self._outputs: dict[int, Output] = {}
         self._inference: InferencePass | None = None
@@ -144,7 +146,8 @@ class ProbePass:
             # Held from here on: a generator that Keras made for unseeded random numbers is forgotten with the tracing.
             self._variables = tuple(self._function.graph.variables)
         self._refuse_to_wait()
-        device_digest.make_ready({**self._taps, **{i: tap for i, (_, tap) in self._wholes.items()}})
+        apart = {i: tap for of_some in (self._wholes, self._still) for i, (_, tap) in of_some.items()}
+        device_digest.make_ready({**self._taps, **apart})
         if training and both_modes and self._outputs:
             self._trace_inference()
         keras = getattr(keras_of(model), "__version__", "unknown")
@@ -160,6 +163,8 @@ class ProbePass:
         self.updates = {i: update.without_tensor() for i, update in self.updates.items()}
         self.looked_up = [weight.without_tensor() for weight in self.looked_up]
         self._wholes = {i: (weight, tap.without_tensor()) for i, (weight, tap) in self._wholes.items()}
+        self._still = {i: (weight, tap.without_tensor()) for i, (weight, tap) in self._still.items()}
+        self._still_weights = StillWeights({i: tap for i, (_, tap) in self._still.items()})
 
     @property
     def wholes(self) -> frozenset[int]:
@@ -185,12 +190,14 @@ class ProbePass:
           the name `probe_loss` if there is one and more than weights is logged.
         """
         measure_wholes = self.run_wholes(with_values, without)
+        still = {i: weight.read() for i, (weight, _) in self._still.items()}
+        measure_still = self._still_weights.measure(still, with_values)
         found = self._run_finite()
         loss = {} if found.loss is None else {"probe_loss": float(found.loss)}
         measure_taps = device_digest.digested(self._taps, found.prepared, with_values)
 
         def measure() -> dict[int, Measurement]:
-            return {**measure_taps(), **measure_wholes()}
+            return {**measure_taps(), **measure_wholes(), **measure_still()}
 
         if not with_values or self._inference is None:
             return measure, loss
@@ -302,6 +309,7 @@ class ProbePass:
         self.model, self.layers, self._taps, self.updates = taps.model, taps.layers, taps.taps, taps.updates
         self._outputs = {i: output for i, output in taps.outputs.items() if self._has_modes and taps.taps[i].units}
         self._weights, self.looked_up, self._wholes = taps.weights, taps.looked_up, taps.wholes
+        self._still = taps.still
         return _Found(
             device_digest.prepare(self._taps),
             None if loss is None else tf.cast(loss, tf.float32),

@@ -47,8 +47,8 @@ class LookedUp:
         return dataclasses.replace(self, taps={i: tap.without_tensor() for i, tap in self.taps.items()})
 
 
-def is_large(variable: tf.Variable) -> bool:
-    """Whether such a weight, if it is looked up, is too large to be measured as a whole at each logged step."""
+def is_large(variable: tf.Variable | tf.Tensor) -> bool:
+    """Whether a weight that a step changes little or not at all is too large to be measured at each logged step."""
     return (variable.shape.rank or 0) > 1 and (variable.shape.num_elements() or 0) >= LARGE
 
 
@@ -171,7 +171,7 @@ def _whole_update(weight: LookedUp, before: tf.Tensor, with_values: bool) -> Mea
     return device_digest.digested({index: taps[index].without_tensor()}, prepared, with_values)
 
 
-def changed_rows(variable: tf.Variable, before: tf.Tensor) -> tf.Tensor:
+def changed_rows(variable: tf.Variable | tf.Tensor, before: tf.Tensor) -> tf.Tensor:
     """Which rows of a weight are not, bit by bit, what they were: int64 [rows], ascending."""
     count, per_row = int(before.shape[0]), max(1, before.shape[1:].num_elements() or 1)
     step = max(1, _BLOCK // per_row)
@@ -185,7 +185,7 @@ def changed_rows(variable: tf.Variable, before: tf.Tensor) -> tf.Tensor:
     return tf.where(tf.concat(differ, 0))[:, 0] if differ else tf.zeros([0], tf.int64)
 
 
-def _gather(variable: tf.Variable, rows: tf.Tensor) -> tf.Tensor:
+def _gather(variable: tf.Variable | tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
     """Some rows. A weight that was scattered into is copied as a whole by whoever reads it, but not for this."""
     return tf.gather(variable, rows)
 

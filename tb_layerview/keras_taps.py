@@ -14,7 +14,7 @@ from tb_layerview.digest import can_measure
 from tb_layerview.keras_axes import Layout
 from tb_layerview.keras_functions import activation_function
 from tb_layerview.keras_modes import Output, may_differ, operations
-from tb_layerview.keras_rows import LookedUp
+from tb_layerview.keras_rows import LookedUp, is_large
 from tb_layerview.keras_trace import Call, missing, producers, values_of
 from tb_layerview.keras_updates import Update
 from tb_layerview.model import TOUCHED, Kind, Layer, Model, Tensor
@@ -72,11 +72,12 @@ class Taps:
     Attributes:
       model: Its description.
       layers: Path and class name of all layers that the model calls, logged or not.
-      taps: By index in the description's tensors; all but the updates and what is `looked_up`.
+      taps: By index in the description's tensors; all but the updates and what is `looked_up` or `still`.
       weights: Those of the taps that are weights, by index.
       updates: By index in the description's tensors.
       looked_up: Weights of which a step changes few rows.
       wholes: Those weights as a whole, by index in the description's tensors: how each is read and digested.
+      still: The same of large weights that the training does not change.
       outputs: By index in the description's tensors: of activations but inputs and scores, how they come about; none
         where no layer does anything else when it trains.
     """
@@ -89,6 +90,7 @@ class Taps:
     outputs: dict[int, Output]
     looked_up: list[LookedUp]
     wholes: dict[int, tuple[Weight, Tap]]
+    still: dict[int, tuple[Weight, Tap]]
 
 
 def find_taps(traced: Pass, select: Select, keep: Keep) -> Taps:
@@ -136,6 +138,7 @@ def find_taps(traced: Pass, select: Select, keep: Keep) -> Taps:
         outputs,
         found.looked_up,
         found.wholes,
+        found.still,
     )
 
 
@@ -158,7 +161,9 @@ def _add_weight(
         _add_looked_up(found, path, class_name, name, value, Weight(variable, layout), traced.trained[id(variable)])
     else:
         index = found.add(path, class_name, "weight", name, value, layout)
-        if index is not None:
+        if index is not None and traced.trained and id(variable) not in traced.trained and is_large(value):
+            found.still[index] = Weight(variable, layout), found.taps.pop(index)
+        elif index is not None:
             found.weights[index] = Weight(variable, layout)
         if id(variable) in traced.trained:
             index = found.add(path, class_name, "update", name, as_difference(value), layout)
@@ -256,6 +261,7 @@ class _Found:
         self.updates: dict[int, Update] = {}
         self.looked_up: list[LookedUp] = []
         self.wholes: dict[int, tuple[Weight, Tap]] = {}
+        self.still: dict[int, tuple[Weight, Tap]] = {}
         self.notes: list[str] = []
         self._select, self._keep = select, keep
         self._layers: dict[str, str] = {}

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 import tb_layerview as lv
-from tb_layerview import Keep, LayerReader, LayerRecorder, LayerViewCallback, Select
+from tb_layerview import Keep, LayerReader, LayerRecorder, LayerViewCallback, Select, device_digest
 from tb_layerview.digest import Measurement, measure
 from tb_layerview.keras_rows import Octaves, changed_rows, with_unchanged
 from tb_layerview.values import Axis
@@ -169,6 +169,41 @@ def test_a_loop_of_ones_own_without_a_loss_has_the_last_step_as_a_whole_too(tmp_
     assert _steps(run, "weight", "embeddings") == [0, 1, 2, 3]
     before_last = _statistics(run, "weight", "embeddings", 3)
     assert before_last["size"] == ROWS * UNITS
+
+
+def test_a_frozen_table_is_logged_at_each_step_and_digested_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Assign(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+            weights.append(model.get_weights()[_place(model)].copy())
+            if batch == 5:
+                table.assign(table * 2.0)
+
+    def _place(model: Any) -> int:
+        return next(i for i, weight in enumerate(model.get_weights()) if weight.size == ROWS * UNITS)
+
+    digested: list[int] = []
+    whole = device_digest.prepare
+
+    def counted(taps: Any) -> Any:
+        digested.extend(tap.tensor.shape.num_elements() or 0 for tap in taps.values())
+        return whole(taps)
+
+    monkeypatch.setattr(device_digest, "prepare", counted)
+    weights: list[Any] = []
+    layer = keras.layers.Embedding(ROWS, UNITS, name="table", trainable=False)
+    model = _model(layer=layer)
+    table = layer.weights[0]
+    keep = Keep(weights=0)
+    _fit(model, [LayerViewCallback(tmp_path, keep=keep, schedule=1), Assign()])
+    run = LayerReader(tmp_path).run()
+    assert _steps(run, "weight", "embeddings") == list(range(STEPS + 1))
+    for step in range(1, STEPS):
+        assert _statistics(run, "weight", "embeddings", step) == _true(weights[step]), step
+    assert _statistics(run, "weight", "embeddings", STEPS) == _true(weights[-1])
+    # With and without values, before and after it was changed.
+    assert 2 <= digested.count(ROWS * UNITS) <= 4
 
 
 def test_a_small_embedding_is_a_weight_like_any_other(tmp_path: Path) -> None:
