@@ -97,15 +97,21 @@ class TouchedRows:
         self.is_wanted = bool(weights)
         self._weights = tuple(weights)
         self._kept: tuple[int, list[tf.Tensor]] | None = None
+        self._now: tuple[int, list[tf.Tensor]] | None = None
         device_digest.make_ready({i: tap for weight in weights for i, tap in weight.taps.items()})
 
     def keep(self, step: int) -> None:
-        """Keeps the weights as they are, at this step."""
-        self._kept = step, [weight.variable.read_value() for weight in self._weights]
+        """Keeps the weights as they are, at this step; those that `run` has compared at it are the same."""
+        now, self._now = self._now, None
+        self._kept = now if now is not None and now[0] == step else (step, self._values())
 
     def forget(self) -> None:
         """Lets go of the weights that are kept."""
-        self._kept = None
+        self._kept = self._now = None
+
+    def _values(self) -> list[tf.Tensor]:
+        # TensorFlow copies a weight whenever it is read, once an optimizer has scattered into it.
+        return [weight.variable.read_value() for weight in self._weights]
 
     def run(self, step: int, with_values: bool) -> Touched:
         """Digests what has changed since the step before this one.
@@ -120,7 +126,8 @@ class TouchedRows:
         kept, self._kept = self._kept, None
         if kept is None or kept[0] != step - 1:
             return Touched(dict, frozenset())
-        found = [_run(weight, before, with_values) for weight, before in zip(self._weights, kept[1])]
+        self._now = step, self._values()
+        found = [_run(*of_one, with_values) for of_one in zip(self._weights, kept[1], self._now[1])]
         few = {weight.tensors.get("weight") for weight, (_, is_few) in zip(self._weights, found) if is_few}
 
         def measure() -> dict[int, Measurement]:
@@ -129,12 +136,12 @@ class TouchedRows:
         return Touched(measure, frozenset(i for i in few if i is not None))
 
 
-def _run(weight: LookedUp, before: tf.Tensor, with_values: bool) -> tuple[Measure, bool]:
+def _run(weight: LookedUp, before: tf.Tensor, now: tf.Tensor, with_values: bool) -> tuple[Measure, bool]:
     """What has changed of one weight, and whether that is a few rows."""
-    rows = changed_rows(weight.variable, before)
+    rows = changed_rows(now, before)
     if rows.shape[0] > _FEW * before.shape[0]:
-        return _whole_update(weight, before, with_values), False
-    new, old = _gather(weight.variable, rows), tf.gather(before, rows)
+        return _whole_update(weight, before, now, with_values), False
+    new, old = tf.gather(now, rows), tf.gather(before, rows)
     tensors = {"touched weight": new, "touched update": as_difference(new) - as_difference(old)}
     # Without the rows' changes there is no telling what the whole changes by.
     source = weight.tensors.get("touched update")
@@ -150,7 +157,7 @@ def _run(weight: LookedUp, before: tf.Tensor, with_values: bool) -> tuple[Measur
     if whole is None or source is None:
         return measure_rows, True
     size, axes = before.shape.num_elements(), weight.taps[whole].keep if with_values else None
-    kept = None if axes is None else _kept(weight.variable, before, axes).numpy()
+    kept = None if axes is None else _kept(before, now, axes).numpy()
 
     def measure() -> dict[int, Measurement]:
         found = measure_rows()
@@ -160,18 +167,18 @@ def _run(weight: LookedUp, before: tf.Tensor, with_values: bool) -> tuple[Measur
     return measure, True
 
 
-def _whole_update(weight: LookedUp, before: tf.Tensor, with_values: bool) -> Measure:
+def _whole_update(weight: LookedUp, before: tf.Tensor, now: tf.Tensor, with_values: bool) -> Measure:
     """The change of a weight that has changed as a whole."""
     index = weight.tensors.get("update")
     if index is None:
         return dict
-    change = as_difference(weight.variable.read_value()) - as_difference(before)
+    change = as_difference(now) - as_difference(before)
     taps = {index: dataclasses.replace(weight.taps[index], tensor=change)}
     prepared = device_digest.prepare(taps)
     return device_digest.digested({index: taps[index].without_tensor()}, prepared, with_values)
 
 
-def changed_rows(variable: tf.Variable | tf.Tensor, before: tf.Tensor) -> tf.Tensor:
+def changed_rows(now: tf.Tensor, before: tf.Tensor) -> tf.Tensor:
     """Which rows of a weight are not, bit by bit, what they were: int64 [rows], ascending."""
     count, per_row = int(before.shape[0]), max(1, before.shape[1:].num_elements() or 1)
     step = max(1, _BLOCK // per_row)
@@ -179,23 +186,16 @@ def changed_rows(variable: tf.Variable | tf.Tensor, before: tf.Tensor) -> tf.Ten
     differ = []
     for start in range(0, count, step):
         stop = min(count, start + step)
-        pair = [_gather(variable, tf.range(start, stop)), before[start:stop]]
-        now, then = pair if same is None else (tf.bitcast(tensor, same) for tensor in pair)
-        differ.append(tf.reduce_any(tf.reshape(tf.not_equal(now, then), [stop - start, per_row]), 1))
+        pair = [now[start:stop], before[start:stop]]
+        new, old = pair if same is None else (tf.bitcast(tensor, same) for tensor in pair)
+        differ.append(tf.reduce_any(tf.reshape(tf.not_equal(new, old), [stop - start, per_row]), 1))
     return tf.where(tf.concat(differ, 0))[:, 0] if differ else tf.zeros([0], tf.int64)
 
 
-def _gather(variable: tf.Variable | tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
-    """Some rows. A weight that was scattered into is copied as a whole by whoever reads it, but not for this."""
-    return tf.gather(variable, rows)
-
-
-def _kept(variable: tf.Variable, before: tf.Tensor, axes: Sequence[Axis]) -> tf.Tensor:
+def _kept(before: tf.Tensor, now: tf.Tensor, axes: Sequence[Axis]) -> tf.Tensor:
     """What is kept of the whole change."""
-    first, *others = (axis.as_slice() for axis in axes)
-    rows = tf.range(*first.indices(int(before.shape[0])))
-    change = as_difference(_gather(variable, rows)) - as_difference(tf.gather(before, rows))
-    return change[(slice(None), *others)]
+    kept = tuple(axis.as_slice() for axis in axes)
+    return as_difference(now[kept]) - as_difference(before[kept])
 
 
 def with_unchanged(

@@ -288,7 +288,7 @@ class Recording:
         if is_wanted and session.is_open and (session.due(step + 1) or next_is_last):
             with session.ahead("keeping the weights"):
                 updates.keep(step)
-                rows.keep(step)
+                rows.keep(step)  # what it has just compared, if this step was logged: nothing has changed it since
         else:
             updates.forget()
             rows.forget()
