@@ -89,7 +89,7 @@ class InferencePass:
             self._taps = _find_taps(model, x, outputs)
             return device_digest.prepare(self._taps)
 
-        with unchanged_by_tracing(model):
+        with unchanged_by_tracing(model) as self._held:
             self._function = tf.function(in_strategy(infer)).get_concrete_function(x)
             self._variables = tuple(self._function.graph.variables)
         waits = cluster.has_other_processes(model.distribute_strategy) and cluster.asks_other_processes(self._function)

@@ -132,7 +132,7 @@ class ProbePass:
         self._notes: list[str] = []
         self._outputs: dict[int, Output] = {}
         self._inference: InferencePass | None = None
-        with unchanged_by_tracing(model):
+        with unchanged_by_tracing(model) as self._held:
             self._function = self._traced(self._pass)
             if self._taps.keys() == self._weights.keys():
                 self._function = self._traced(self._read)
