@@ -15,6 +15,7 @@ from tb_layerview.keras_batches import Deputy, given_batch, number, steps_per_ex
 from tb_layerview.keras_last_batch import KeepingBatches, obstacle
 from tb_layerview.keras_probe import Batch
 from tb_layerview.keras_steps import StepCounter
+from tb_layerview.keras_train_step import is_own
 from tb_layerview.keras_versions import CallbackOfEitherKeras, require_tensorflow
 from tb_layerview.model import Kind, Mode
 from tb_layerview.options import Check, Keep, Schedule, Select, as_schedule
@@ -149,6 +150,12 @@ class LayerViewCallback(CallbackOfEitherKeras, tf.keras.callbacks.Callback):
                     training.keep_batches()
                     return logs
                 (function if function is train_function else function.returning).get_concrete_function(iterator)
+            elif batch is not None and is_own(self.model):
+                # What its optimizers and metrics create, the training creates; the probe's pass then uses that.
+                traced = function if function is train_function else function.returning
+                if hasattr(traced, "get_concrete_function"):
+                    with training.session.guard("the training's own function"):
+                        traced.get_concrete_function(iterator)
             if batch is not None:
                 training.set_up(batch, source, is_given, notes)
                 training.keep_batches()

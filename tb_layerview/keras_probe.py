@@ -6,6 +6,7 @@ The pass finds what there is to log. Where that is weights alone, it is not run:
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import inspect
 from collections.abc import Callable, Iterable
@@ -20,12 +21,13 @@ from tb_layerview.digest import Measure
 from tb_layerview.keras_modes import InferencePass, Output
 from tb_layerview.keras_state import put_back_after, unchanged_by_tracing, written_variables
 from tb_layerview.keras_taps import Pass, Weight, find_taps, is_number
-from tb_layerview.keras_trace import recording
+from tb_layerview.keras_trace import Call, recording
+from tb_layerview.keras_train_step import TrainStep, is_own, unscaled
 from tb_layerview.keras_updates import Update
 from tb_layerview.keras_versions import keras_of
 from tb_layerview.model import Model, Probe
 from tb_layerview.options import Keep, Select
-from tb_layerview.session import NotSupported, in_words
+from tb_layerview.session import NotSupported, in_words, logger
 from tb_layerview.version import __version__
 
 # By how much the loss scale is made smaller where gradients overflow.
@@ -39,6 +41,7 @@ class Batch:
     x: Any
     y: Any = None
     sample_weight: Any = None
+    parts: int = 0  # of the tuple that it came as; 0 if x came alone
 
     @classmethod
     def of(cls, data: Any) -> Batch:
@@ -47,7 +50,8 @@ class Batch:
             return cls(data)
         if not 1 <= len(data) <= 3:
             raise ValueError(f"a batch is x, (x, y) or (x, y, sample_weight), not a tuple of {len(data)}")
-        return cls(*data)
+        x, y, sample_weight = (*data, None, None, None)[:3]
+        return cls(x, y, sample_weight, len(data))
 
     def first(self, examples: int) -> Batch:
         """Its first examples."""
@@ -55,7 +59,8 @@ class Batch:
         def cut(leaf: Any) -> Any:
             return leaf[:examples] if leaf is not None and getattr(leaf, "shape", None) and leaf.shape.rank else leaf
 
-        return Batch(*(tf.nest.map_structure(cut, part) for part in (self.x, self.y, self.sample_weight)))
+        x, y, sample_weight = (tf.nest.map_structure(cut, part) for part in (self.x, self.y, self.sample_weight))
+        return Batch(x, y, sample_weight, self.parts)
 
     @property
     def examples(self) -> int:
@@ -132,8 +137,9 @@ class ProbePass:
         self._notes: list[str] = []
         self._outputs: dict[int, Output] = {}
         self._inference: InferencePass | None = None
+        self._step: TrainStep | None = None  # the model's own, if it is what is traced
         with unchanged_by_tracing(model) as self._held:
-            self._function = self._traced(self._pass)
+            self._function = self._traced_step() or self._traced(self._pass)
             if self._taps.keys() == self._weights.keys():
                 self._function = self._traced(self._read)
             # Held from here on: a generator that Keras made for unseeded random numbers is forgotten with the tracing.
@@ -194,7 +200,8 @@ class ProbePass:
             scale = tf.maximum(scale / _SMALLER, 1.0)
 
     def _arguments(self) -> tuple[Any, ...]:
-        scale = _loss_scale(getattr(self._model, "optimizer", None)) if self._training else None
+        optimizer = getattr(self._model, "optimizer", None)
+        scale = _loss_scale(optimizer) if self._training and self._step is None else None
         return self._batch.x, self._batch.y, self._batch.sample_weight, scale
 
     @property
@@ -226,6 +233,50 @@ class ProbePass:
         """A function of the probe, traced in the model's strategy."""
         return tf.function(self._in_strategy(function)).get_concrete_function(*self._arguments())
 
+    def _traced_step(self) -> Any:
+        """The pass as the model's own `train_step` has it; None if it has none, or must not be traced for that."""
+        if not self._training or "gradient" not in self._select.kinds or not is_own(self._model):
+            return None
+        function, obstacle = None, None
+        self._step = step = TrainStep(self._model)
+        if self._strategy.num_replicas_in_sync > 1:
+            obstacle = "several replicas add up their gradients in it"
+        else:
+            try:
+                executed = 0
+                while True:
+                    with step.unchanged(self._held):
+                        function = self._traced(functools.partial(self._pass_of_step, executed))
+                    # What an optimizer is given depends on what those before it have done; the last one's is not seen.
+                    if executed >= len(step.applications) - 1:
+                        break
+                    executed = len(step.applications) - 1
+                obstacle = step.obstacle(function)
+            except Exception as error:  # noqa: BLE001  # whatever a user's code raises; the compiled loss is left
+                obstacle = f"it could not be traced on the probe: {in_words(error)}"
+        if obstacle is None:
+            return function
+        self._step = None
+        self._notes = [f"gradients of the compiled loss, not of this model's train_step: {obstacle}"]
+        logger.warning("tb_layerview: %s.", self._notes[0])
+        return None
+
+    def _pass_of_step(self, executed: int, x: Any, y: Any, sample_weight: Any, _: Any) -> _Found:
+        step, model = self._step, self._model
+        assert step is not None
+        self._notes = []
+        weights = self._weights_now()
+        for metric in model.metrics:  # so that what they tell afterwards is of the probe alone
+            metric.reset_state()
+        data = (x, y, sample_weight)[: self._batch.parts] if self._batch.parts else x
+        with recording(model) as calls:
+            step.trace(data, executed)
+        gradients, notes = step.gradients()
+        loss, sentence = step.loss()
+        self._notes += [*notes, sentence]
+        scales = [application.scale for application in step.applications if application.scale is not None]
+        return self._found(x, calls, weights, gradients, loss, bool(scales))
+
     def _read(self, *_: Any) -> _Found:
         """The weights alone."""
         weights = {i: dataclasses.replace(self._taps[i], tensor=weight.read()) for i, weight in self._weights.items()}
@@ -246,8 +297,7 @@ class ProbePass:
     def _pass(self, x: Any, y: Any, sample_weight: Any, scale: Any) -> _Found:
         model = self._model
         trainable = [_tf_variable(v) for v in model.trainable_variables]
-        # Before anything runs: the pass itself writes some of them, as moving statistics and spectral norms.
-        weights = {id(v): tf.identity(tf.convert_to_tensor(v)) for v in model.weights if is_number(v)}
+        weights = self._weights_now()
         with tf.GradientTape() as tape:
             with recording(model) as calls:
                 predictions = model(x, training=self._training) if self._has_modes else model(x)
@@ -257,9 +307,25 @@ class ProbePass:
         if loss is not None:
             gradients = {}
             if "gradient" in self._select.kinds:
-                found = (_unscaled(gradient, scale) for gradient in tape.gradient(scaled, trainable))
+                found = (unscaled(gradient, scale) for gradient in tape.gradient(scaled, trainable))
                 gradients = {id(v): gradient for v, gradient in zip(model.trainable_variables, found)}
-        trained = {id(v): variable for v, variable in zip(model.trainable_variables, trainable)}
+        return self._found(x, calls, weights, gradients, loss, scale is not None)
+
+    def _weights_now(self) -> dict[int, tf.Tensor]:
+        # Before anything runs: the pass itself writes some of them, as moving statistics and spectral norms.
+        return {id(v): tf.identity(tf.convert_to_tensor(v)) for v in self._model.weights if is_number(v)}
+
+    def _found(
+        self,
+        x: Any,
+        calls: list[Call],
+        weights: dict[int, tf.Tensor],
+        gradients: dict[int, Any] | None,
+        loss: tf.Tensor | None,
+        is_scaled: bool,
+    ) -> _Found:
+        model = self._model
+        trained = {id(v): _tf_variable(v) for v in model.trainable_variables}
         of_pass = Pass(model, x, calls, weights, gradients, trained if self._training else {})
         taps = find_taps(of_pass, self._select, self._keep)
         self.model, self.layers, self._taps, self.updates = taps.model, taps.layers, taps.taps, taps.updates
@@ -268,7 +334,7 @@ class ProbePass:
         return _Found(
             device_digest.prepare(self._taps),
             None if loss is None else tf.cast(loss, tf.float32),
-            _all_finite(gradients.values()) if gradients and scale is not None else None,
+            _all_finite(gradients.values()) if gradients and is_scaled else None,
         )
 
     def _loss(self, x: Any, y: Any, predictions: Any, sample_weight: Any) -> tf.Tensor | None:
@@ -315,20 +381,6 @@ def _loss_scale(optimizer: Any) -> Any:
     scale = optimizer.scale_loss(tf.constant(1.0))  # Keras 3; optimizers that do not scale leave it
     is_fixed = not hasattr(optimizer, "inner_optimizer")
     return None if is_fixed and float(scale) == 1.0 else tf.cast(scale, tf.float32)
-
-
-def _unscaled(gradient: Any, scale: Any) -> Any:
-    """The gradient of the loss itself, in float32 if that is more than it had: float16 would not hold it."""
-    if gradient is None or scale is None:
-        return gradient
-
-    def divided(values: tf.Tensor) -> tf.Tensor:
-        wide = tf.cast(values, tf.float64 if values.dtype == tf.float64 else tf.float32)
-        return wide / tf.cast(scale, wide.dtype)
-
-    if isinstance(gradient, tf.IndexedSlices):
-        return tf.IndexedSlices(divided(gradient.values), gradient.indices, gradient.dense_shape)
-    return divided(gradient)
 
 
 def _with_autograph(function: Any) -> Any:

@@ -53,6 +53,7 @@ class Call:
 class _Recording:
     """What one thread is recording."""
 
+    model: Any
     graph: tf.Graph
     patches: contextlib.ExitStack
     calls: list[Call] = dataclasses.field(default_factory=list)
@@ -84,8 +85,8 @@ def recording(model: Any) -> Iterator[list[Call]]:
     base = [c for c in type(model).__mro__ if c.__name__ == "Layer" and "__call__" in vars(c)][-1]
     before = _this.recording
     with contextlib.ExitStack() as patches:
-        current = _Recording(tf.compat.v1.get_default_graph(), patches)
-        patches.enter_context(_patch(base, "__call__", _recorded))
+        current = _Recording(model, tf.compat.v1.get_default_graph(), patches)
+        patches.enter_context(patched(base, "__call__", _recorded))
         _this.recording = current
         try:
             yield current.calls
@@ -95,7 +96,7 @@ def recording(model: Any) -> Iterator[list[Call]]:
 
 
 @contextlib.contextmanager
-def _patch(owner: Any, name: str, wrap: Callable[[Any], Any]) -> Iterator[None]:
+def patched(owner: Any, name: str, wrap: Callable[[Any], Any]) -> Iterator[None]:
     """Replaces a class' method while at least one recording, on whatever thread, wants it replaced."""
     with _lock:
         original, users = _patched.get((owner, name), (vars(owner)[name], 0))
@@ -120,14 +121,15 @@ def _recorded(original: Any) -> Any:
         r = _this.recording
         if r is None or r.opaque or tf.compat.v1.get_default_graph() is not r.graph:
             return original(self, *args, **kwargs)
-        above = [r.calls[i].layer for i in r.stack[1:]]
-        path = "/".join(str(layer.name) for layer in [*above, self]) if r.stack else ""
+        # A `train_step` may call layers of the model without the model.
+        layers = [*(r.calls[i].layer for i in r.stack), self]
+        path = "/".join(str(layer.name) for layer in layers if layer is not r.model)
         position, opaque = len(r.calls), is_opaque(self)
         r.calls.append(Call(self, path, r.counts[path, id(self)]))
         r.counts[path, id(self)] += 1
         method = keras_attention.method_of(self)
         if method is not None:
-            r.patches.enter_context(_patch(*method, _attending))
+            r.patches.enter_context(patched(*method, _attending))
         r.stack.append(position)
         r.opaque += opaque
         try:

@@ -15,7 +15,7 @@ import pytest
 
 tf = pytest.importorskip("tensorflow")
 
-from two_layers import assert_true, logged  # noqa: E402
+from two_layers import assert_true, by_hand, logged  # noqa: E402
 
 from tb_layerview import Keep, LayerReader, LayerViewCallback, Schedule  # noqa: E402
 from tb_layerview.run import Run  # noqa: E402
@@ -100,13 +100,13 @@ def test_a_train_step_of_ones_own_that_computes_the_models_loss_is_logged_with_g
     class Clipping(keras.Model):  # type: ignore[misc,name-defined]
         def train_step(self, data: Any) -> Any:
             x, y = data
-            # Random numbers of its own, which the probe's pass must not use up.
-            x += tf.random.normal(tf.shape(x), stddev=0.1)
             with tf.GradientTape() as tape:
                 loss = self.compute_loss(x=x, y=y, y_pred=self(x, training=True))
             variables = [v if isinstance(v, tf.Variable) else v.value for v in self.trainable_variables]
             gradients, norm = tf.clip_by_global_norm(tape.gradient(loss, variables), 0.01)
             self.optimizer.apply_gradients(zip(gradients, self.trainable_variables))
+            # Random numbers of its own, which the probe's pass must not use up.
+            variables[0].assign_add(tf.random.normal(tf.shape(variables[0]), stddev=0.01))
             return {"loss": loss, "norm": norm}
 
     def make() -> Any:
@@ -118,7 +118,12 @@ def test_a_train_step_of_ones_own_that_computes_the_models_loss_is_logged_with_g
     assert list(run.steps) == list(kernels) == list(range(17))
     for step, kernel in kernels.items():
         np.testing.assert_array_equal(logged(run, ("hidden", "weight", "kernel"), step), kernel)
-        assert_true(run, step, X[:BATCH], Y[:BATCH])
+        truth = by_hand(run, step, X[:BATCH], Y[:BATCH])
+        norm = np.sqrt(sum((array**2).sum() for (_, kind, _), array in truth.items() if kind == "gradient"))
+        assert norm > 0.01
+        for key, array in truth.items():
+            applied = array * 0.01 / norm if key[1] == "gradient" else array
+            np.testing.assert_allclose(logged(run, key, step), applied, rtol=1e-3, atol=2e-6, err_msg=f"{step} {key}")
     assert not np.array_equal(kernels[0], kernels[16])
 
 
