@@ -150,7 +150,7 @@ class LayerViewCallback(CallbackOfEitherKeras, tf.keras.callbacks.Callback):
                     training.keep_batches()
                     return logs
                 (function if function is train_function else function.returning).get_concrete_function(iterator)
-            elif batch is not None and is_own(self.model):
+            elif batch is not None and is_own(self.model) and self.model.distribute_strategy.num_replicas_in_sync == 1:
                 # What its optimizers and metrics create, the training creates; the probe's pass then uses that.
                 traced = function if function is train_function else function.returning
                 if hasattr(traced, "get_concrete_function"):

@@ -19,7 +19,7 @@ from tb_layerview import cluster, device_digest
 from tb_layerview.device_digest import Tap
 from tb_layerview.digest import Measure
 from tb_layerview.keras_modes import InferencePass, Output
-from tb_layerview.keras_state import put_back_after, unchanged_by_tracing, written_variables
+from tb_layerview.keras_state import WrittenVariable, put_back_after, unchanged_by_tracing, written_variables
 from tb_layerview.keras_taps import Pass, Weight, find_taps, is_number
 from tb_layerview.keras_trace import Call, recording
 from tb_layerview.keras_train_step import TrainStep, is_own, unscaled
@@ -138,8 +138,10 @@ class ProbePass:
         self._outputs: dict[int, Output] = {}
         self._inference: InferencePass | None = None
         self._step: TrainStep | None = None  # the model's own, if it is what is traced
+        self._obstacle: str | None = None  # why it is not, if it has one of its own
         with unchanged_by_tracing(model) as self._held:
             self._function = self._traced_step() or self._traced(self._pass)
+            self._say_whose_gradients()
             if self._taps.keys() == self._weights.keys():
                 self._function = self._traced(self._read)
             # Held from here on: a generator that Keras made for unseeded random numbers is forgotten with the tracing.
@@ -192,12 +194,19 @@ class ProbePass:
         itself are the same under any.
         """
         *given, scale = self._arguments()
+        # A `train_step` reads its optimizer's scale itself.
+        own = [WrittenVariable(v.handle, v.dtype) for v in self._step.scales] if self._step is not None else []
+        scales = [variable.read() for variable in own]
         while True:
-            with put_back_after(self._written):
+            with put_back_after([*self._written, *own]):
+                for variable, value in zip(own, scales):
+                    variable.assign(value)
                 found: _Found = self._function(*given, scale)
-            if scale is None or found.is_finite is None or bool(found.is_finite) or not float(scale) > 1:
+            largest = max((float(value) for value in (*scales, scale) if value is not None), default=1.0)
+            if found.is_finite is None or bool(found.is_finite) or not largest > 1:
                 return found
-            scale = tf.maximum(scale / _SMALLER, 1.0)
+            scale = None if scale is None else tf.maximum(scale / _SMALLER, 1.0)
+            scales = [tf.maximum(value / _SMALLER, 1.0) for value in scales]
 
     def _arguments(self) -> tuple[Any, ...]:
         optimizer = getattr(self._model, "optimizer", None)
@@ -256,10 +265,18 @@ class ProbePass:
                 obstacle = f"it could not be traced on the probe: {in_words(error)}"
         if obstacle is None:
             return function
-        self._step = None
-        self._notes = [f"gradients of the compiled loss, not of this model's train_step: {obstacle}"]
-        logger.warning("tb_layerview: %s.", self._notes[0])
+        self._step, self._obstacle, self._notes = None, obstacle, []
         return None
+
+    def _say_whose_gradients(self) -> None:
+        if self._obstacle is None:
+            return
+        if any(tensor.kind == "gradient" for tensor in self.model.tensors):
+            sentence = f"gradients of the compiled loss, not of this model's train_step: {self._obstacle}"
+        else:
+            sentence = f"the gradients of this model's train_step cannot be had: {self._obstacle}"
+        self._notes.insert(0, sentence)
+        logger.warning("tb_layerview: %s.", sentence)
 
     def _pass_of_step(self, executed: int, x: Any, y: Any, sample_weight: Any, _: Any) -> _Found:
         step, model = self._step, self._model
@@ -274,8 +291,13 @@ class ProbePass:
         gradients, notes = step.gradients()
         loss, sentence = step.loss()
         self._notes += [*notes, sentence]
-        scales = [application.scale for application in step.applications if application.scale is not None]
-        return self._found(x, calls, weights, gradients, loss, bool(scales))
+        found = self._found(x, calls, weights, gradients, loss, bool(step.scales))
+        if "activation" in self._select.kinds and not step.takes(x, calls):
+            self._outputs = {}
+            self._notes.append(
+                "this model's train_step does not call the model on the batch's inputs: shift is left out"
+            )
+        return found
 
     def _read(self, *_: Any) -> _Found:
         """The weights alone."""
@@ -291,7 +313,9 @@ class ProbePass:
             results = strategy.run(_with_autograph(one), args)
             return tf.nest.map_structure(lambda result: strategy.experimental_local_results(result)[0], results)
 
-        converted: Callable[..., Any] = _with_autograph(one if strategy.num_replicas_in_sync == 1 else all_replicas)
+        # A MirroredStrategy of one device is as particular about metrics as one of several.
+        is_alone = strategy.num_replicas_in_sync == 1 and not isinstance(strategy, tf.distribute.MirroredStrategy)
+        converted: Callable[..., Any] = _with_autograph(one if is_alone else all_replicas)
         return converted
 
     def _pass(self, x: Any, y: Any, sample_weight: Any, scale: Any) -> _Found:

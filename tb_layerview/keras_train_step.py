@@ -7,13 +7,13 @@ import dataclasses
 import functools
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
 
 from tb_layerview.keras_python_state import PythonState, is_kerass, what_changed
-from tb_layerview.keras_trace import patched
+from tb_layerview.keras_trace import Call, patched, values_of
 
 # By which optimizers of either Keras are given gradients.
 _METHODS = ("apply_gradients", "apply")
@@ -82,6 +82,7 @@ class TrainStep:
       applications: What optimizers were given when it was traced, in this order.
       logs: What it returned.
       changed: What it has changed in Python beside what Keras itself does, as one would write it.
+      scales: The variables by which optimizers scale losses in float16.
     """
 
     def __init__(self, model: Any) -> None:
@@ -90,6 +91,7 @@ class TrainStep:
         self.applications: list[Application] = []
         self.logs: Any = None
         self.changed: list[str] = []
+        self.scales: list[tf.Variable] = []
         self._is_elsewhere = False
         self._optimizers: list[Any] = []
 
@@ -98,7 +100,10 @@ class TrainStep:
         """Puts back what Python holds of the model and of what its methods name; `held` gets what was taken back."""
         # A counter of calls, say, or a list: graphs and variables are none of its.
         state = PythonState([("self", self._model)])
-        self._optimizers = [one for one in state.reached if hasattr(type(one), "apply_gradients")]
+        # Not a model that has a method of that name.
+        self._optimizers = [
+            one for one in state.reached if hasattr(type(one), "apply_gradients") and hasattr(type(one), "iterations")
+        ]
         try:
             yield
         finally:
@@ -123,6 +128,14 @@ class TrainStep:
         with _applying(self._optimizers, executed) as applying:
             self.logs = step(data)
         self.applications, self._is_elsewhere = applying.found, applying.is_elsewhere
+        scales = [_dynamic_scale(optimizer) for optimizer in self._optimizers]
+        self.scales = list({id(scale): scale for scale in scales if scale is not None}.values())
+
+    def takes(self, x: Any, calls: Sequence[Call]) -> bool:
+        """Whether the first call of the model itself was given the batch's own inputs."""
+        given = {id(values_of(leaf)) for leaf in tf.nest.flatten(x)}
+        first = next((call for call in calls if call.layer is self._model), None)
+        return first is not None and all(id(tensor) in given for tensor in first.inputs)
 
     def gradients(self) -> tuple[dict[int, Any], list[str]]:
         """The gradients that reach an optimizer, unscaled, by the id of the model's variable, and notes on them.
@@ -189,6 +202,13 @@ def unscaled(gradient: Any, scale: Any) -> Any:
     if isinstance(gradient, tf.IndexedSlices):
         return tf.IndexedSlices(divided(gradient.values), gradient.indices, gradient.dense_shape)
     return divided(gradient)
+
+
+def _dynamic_scale(optimizer: Any) -> tf.Variable | None:
+    """The variable by which an optimizer scales losses, if there is one: Keras 3's, then Keras 2's."""
+    scale = getattr(optimizer, "dynamic_scale", None)
+    scale = getattr(getattr(optimizer, "_loss_scale", None), "_current_loss_scale", None) if scale is None else scale
+    return scale if isinstance(scale, tf.Variable) else getattr(scale, "value", None)
 
 
 @functools.cache

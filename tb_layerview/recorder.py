@@ -41,8 +41,8 @@ class LayerRecorder:
     ```
 
     At each logged step the model is run on the probe in training mode, and everything is afterwards as it was. What the
-    loss is, the model must have been told: gradients are those of the loss that it is compiled with. Without one,
-    activations, weights and updates are logged.
+    loss is, the model must have been told: gradients are those of the loss that it is compiled with, or those that a
+    `train_step` of its own gives to an optimizer. Without either, activations, weights and updates are logged.
 
     Where several processes train one model, the chief alone logs; each may have a recorder.
     """

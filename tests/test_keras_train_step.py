@@ -116,7 +116,9 @@ def with_step(keras: Any, step: Callable[[Any, Any], Any], optimizer: Callable[[
     return model
 
 
-def train(keras: Any, make: Callable[[], Any], folder: Path) -> tuple[Run, list[dict[str, np.ndarray]]]:
+def train(
+    keras: Any, make: Callable[[], Any], folder: Path, data: Any = None
+) -> tuple[Run, list[dict[str, np.ndarray]]]:
     """A training on one batch that is the same with and without the callback; its log, and the weights at each step.
 
     The weights are those of the training that is not logged.
@@ -134,7 +136,8 @@ def train(keras: Any, make: Callable[[], Any], folder: Path) -> tuple[Run, list[
         if not is_logged:
             weights.append(named_weights(model))
         callbacks = [LayerViewCallback(folder, schedule=1, keep=EXACT)] if is_logged else [Remember()]
-        fit = model.fit(X, Y, batch_size=8, epochs=STEPS, shuffle=False, verbose=0, callbacks=callbacks)
+        given = {"x": X, "y": Y, "batch_size": 8} if data is None else {"x": data}
+        fit = model.fit(**given, epochs=STEPS, shuffle=False, verbose=0, callbacks=callbacks)
         optimizers = [np.asarray(v) for one in (model.optimizer, model.second) for v in flat(one.variables)]
         results.append((fit.history, model.get_weights(), optimizers, float(tf.random.uniform([]))))
     bare, with_log = results
@@ -149,13 +152,20 @@ def flat(variables: Any) -> list[Any]:
 
 
 def named_weights(model: Any) -> dict[str, np.ndarray]:
-    pairs = ((layer, name) for layer in ("hidden", "scores") for name in ("kernel", "bias"))
-    return {f"{layer} {name}": np.asarray(getattr(model.get_layer(layer), name)) for layer, name in pairs}
+    """Kernels and biases by the paths of the layers, as a GAN or a functional model has them."""
+    parts = {"disc/": model.disc, "gen/": model.gen} if hasattr(model, "gen") else {"": model}
+    layers = {f"{name}{layer.name}": layer for name, part in parts.items() for layer in part.layers if layer.weights}
+    return {
+        f"{path} {name}": np.asarray(getattr(layer, name))
+        for path, layer in layers.items()
+        for name in ("kernel", "bias")
+    }
 
 
 def assert_applied(run: Run, weights: list[dict[str, np.ndarray]]) -> None:
     """The gradients that are logged at each step are those by which the weights of plain SGD change."""
-    for step in range(STEPS):
+    assert set(run.steps) >= set(range(1, STEPS + 1))
+    for step in (int(step) for step in run.steps if step < STEPS):
         for key, before in weights[step].items():
             layer, name = key.split()
             gradient = (before.astype(float) - weights[step + 1][key]) / RATE
@@ -171,6 +181,165 @@ def test_gradients_are_what_a_train_step_of_ones_own_applies(keras: Any, step: A
     run, weights = train(keras, lambda: with_step(keras, step), tmp_path)
     assert list(run.steps) == list(range(STEPS + 1))
     assert_applied(run, weights)
+
+
+class Gan:
+    """Keras' own form of a GAN: a model without `call`, and with two optimizers."""
+
+    def __new__(cls, keras: Any) -> Any:
+        class Model(keras.Model):  # type: ignore[misc,name-defined]
+            def __init__(self, disc: Any, gen: Any) -> None:
+                super().__init__()
+                self.disc, self.gen = disc, gen
+
+            def compile(self, of_disc: Any, of_gen: Any) -> None:
+                super().compile()
+                self.optimizer, self.second = of_disc, of_gen
+
+            def train_step(self, real: Any) -> Any:
+                made_of = real[:, :2]
+                with tf.GradientTape() as tape:
+                    made = self.disc(self.gen(made_of, training=True), training=True)
+                    loss = tf.reduce_mean(tf.nn.softplus(made) + tf.nn.softplus(-self.disc(real, training=True)))
+                applied(self.optimizer, tape, loss, self.disc)
+                with tf.GradientTape() as tape:
+                    made = self.disc(self.gen(made_of, training=True), training=True)
+                    of_gen = tf.reduce_mean(tf.nn.softplus(-made))
+                applied(self.second, tape, of_gen, self.gen)
+                return {"d_loss": loss, "g_loss": of_gen}
+
+        dense = keras.layers.Dense
+        disc = [keras.Input((6,)), dense(4, activation="tanh", name="features"), dense(1, name="score")]
+        gen = [keras.Input((2,)), dense(6, name="made")]
+        model = Model(keras.Sequential(disc, name="disc"), keras.Sequential(gen, name="gen"))
+        model.compile(keras.optimizers.SGD(RATE), keras.optimizers.SGD(RATE))
+        return model
+
+
+def test_a_model_without_a_call_is_logged_as_its_train_step_runs_its_parts(keras: Any, tmp_path: Path) -> None:
+    data = tf.data.Dataset.from_tensors(X)  # x alone, in no tuple
+    run, weights = train(keras, lambda: Gan(keras), tmp_path, data)
+    assert_applied(run, weights)
+    activations = [(tensor.layer, tensor.call) for tensor in run.tensors if tensor.kind == "activation"]
+    assert activations == [
+        *[
+            ("input", 0),
+            ("gen/made", 0),
+            ("disc/features", 0),
+            ("disc/score", 0),
+            ("disc/features", 1),
+            ("disc/score", 1),
+        ],
+        *[("gen/made", 1), ("disc/features", 2), ("disc/score", 2)],
+    ]
+    step = int(run.steps[-2])
+    (real,) = [t for t in run.tensors if (t.layer, t.kind, t.call) == ("disc/features", "activation", 1)]
+    kernel, bias = (weights[step][f"disc/features {name}"] for name in ("kernel", "bias"))
+    np.testing.assert_allclose(run.values(real, step).array, np.tanh(X @ kernel + bias), rtol=1e-4, atol=1e-5)
+    assert any("shift is left out" in note for note in run.model.notes)
+
+
+@pytest.mark.parametrize("is_function", [False, True], ids=["a method", "a tf.function"])
+def test_metrics_and_whatever_else_a_train_step_changes_are_the_trainings_own(
+    keras: Any, is_function: bool, tmp_path: Path
+) -> None:
+    class Own(keras.Model):  # type: ignore[misc,name-defined]
+        def train_step(self, data: Any) -> Any:
+            x, y = data
+            with tf.GradientTape() as tape:
+                predictions = self(x, training=True)
+                loss = squares(y, predictions) + 0.01 * tf.reduce_mean(tf.square(tf.random.normal((4,))))
+            applied(self.optimizer, tape, loss, self)
+            self.count.assign_add(1.0)
+            self.kept = loss  # a tensor, which nothing can read later
+            self.tracker.update_state(loss)
+            self.error.update_state(y, predictions)
+            return {"loss": self.tracker.result(), "error": self.error.result()}
+
+        if is_function:
+            train_step = tf.function(train_step)
+
+        @property
+        def metrics(self) -> list[Any]:
+            return [self.tracker, self.error]
+
+    def make() -> Any:
+        inputs = keras.Input((6,))
+        hidden = keras.layers.Dense(5, activation="tanh", name="hidden")(inputs)
+        hidden = keras.layers.Dropout(0.3)(keras.layers.BatchNormalization(name="norm")(hidden))
+        model = Own(inputs, keras.layers.Dense(3, name="scores")(hidden))
+        model.tracker = keras.metrics.Mean(name="loss")
+        model.error = keras.metrics.MeanAbsoluteError(name="error")
+        model.count = tf.Variable(0.0, trainable=False)
+        model.second = keras.optimizers.SGD(RATE)
+        model.compile(keras.optimizers.Adam(0.01))
+        return model
+
+    found = []
+    for is_logged in (False, True):
+        keras.utils.set_random_seed(6)
+        model = make()
+        callbacks = [LayerViewCallback(tmp_path, schedule=1, keep=EXACT)] if is_logged else []
+        fit = model.fit(X, Y, batch_size=4, epochs=3, shuffle=False, verbose=0, callbacks=callbacks)
+        state = [np.asarray(v) for v in (*model.variables, *flat(model.optimizer.variables), *model.tracker.variables)]
+        found.append((fit.history, float(model.count), [m.name for m in model.metrics], state))
+    assert found[0][:3] == found[1][:3] and found[1][1] == 6.0
+    assert len(found[0][3]) == len(found[1][3]) and all(map(np.array_equal, found[0][3], found[1][3]))
+    run = LayerReader(tmp_path).run()
+    assert not any(note.startswith(FALLS_BACK) for note in run.model.notes)
+    for step, loss in zip(run.steps, run.scalars["probe_loss"]):
+        scores = logged(run, ("scores", "activation", "output"), int(step))
+        error = ((scores - Y[:4]) ** 2).mean()
+        assert error < loss < error + 0.2  # of four squared numbers of a normal distribution
+
+
+def scaled_for_float16(self: Any, data: Any) -> Any:
+    x, y = data
+    optimizer = self.optimizer
+    with tf.GradientTape() as tape:
+        loss = self.factor * squares(y, tf.cast(self(x, training=True), tf.float32))
+        scaled = (
+            optimizer.get_scaled_loss(loss) if hasattr(optimizer, "get_scaled_loss") else optimizer.scale_loss(loss)
+        )
+    gradients = tape.gradient(scaled, variables_of(self))
+    if hasattr(optimizer, "get_unscaled_gradients"):
+        gradients = optimizer.get_unscaled_gradients(gradients)
+    optimizer.apply_gradients(zip(gradients, self.trainable_variables))
+    return {"loss": loss}
+
+
+@pytest.mark.parametrize("factor", [1.0, 64.0], ids=["finite", "overflowing at first"])
+def test_a_train_step_that_scales_its_loss_for_float16_has_the_gradients_of_the_loss(
+    keras: Any, factor: float, tmp_path: Path
+) -> None:
+    def make() -> Any:
+        keras.mixed_precision.set_global_policy("mixed_float16")
+        try:
+            scaling = keras.mixed_precision.LossScaleOptimizer
+            model = with_step(
+                keras, scaled_for_float16, lambda: scaling(keras.optimizers.SGD(RATE), initial_scale=2.0**15)
+            )
+        finally:
+            keras.mixed_precision.set_global_policy("float32")
+        model.factor = factor
+        return model
+
+    run, weights = train(keras, make, tmp_path)
+    skipped = [
+        step
+        for step in range(STEPS)
+        if np.array_equal(weights[step]["hidden kernel"], weights[step + 1]["hidden kernel"])
+    ]
+    assert bool(skipped) == (factor > 1)
+    for step in range(STEPS):
+        for key, before in weights[step].items():
+            layer, name = key.split()
+            found = logged(run, (layer, "gradient", name), step)
+            assert np.isfinite(found).all() and np.abs(found).max() > 0
+            if step not in skipped:
+                gradient = (before.astype(float) - weights[step + 1][key]) / RATE
+                np.testing.assert_allclose(found, gradient, rtol=2e-2, atol=2e-3 * factor, err_msg=f"{step} {key}")
+    assert list(run.scalars["probe_loss"]) and "probe_loss is what train_step returns as 'loss'" in run.model.notes
 
 
 COUNTED: list[int] = []
