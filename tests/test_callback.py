@@ -427,7 +427,7 @@ def test_a_model_without_a_loss_function_of_its_own_logs_what_its_train_step_doe
 
         def __init__(self) -> None:
             super().__init__()
-            self.dense = layers.Dense(3)
+            self.dense = layers.Dense(3, name="dense")
 
         def call(self, inputs: Any) -> Any:
             return self.dense(inputs)
@@ -444,7 +444,8 @@ def test_a_model_without_a_loss_function_of_its_own_logs_what_its_train_step_doe
     model = Custom()
     model.compile("sgd")
     keep = Keep(precision="float32", gradients=100)
-    model.fit(PLAIN_X, PLAIN_Y, verbose=0, callbacks=[LayerViewCallback(tmp_path, schedule=1, keep=keep)])
+    callback = LayerViewCallback(tmp_path, schedule=1, keep=keep)
+    model.fit(PLAIN_X, PLAIN_Y, shuffle=False, verbose=0, callbacks=[callback])
     run = _run(tmp_path)
     assert {t.kind for t in run.tensors} == {"activation", "weight", "gradient", "update"}
     kernel, bias, gradient = (

@@ -293,6 +293,18 @@ def test_metrics_and_whatever_else_a_train_step_changes_are_the_trainings_own(
         assert error < loss < error + 0.2  # of four squared numbers of a normal distribution
 
 
+@pytest.mark.parametrize("kind", ["one device", "mirrored on one device"])
+def test_within_a_strategy_of_one_replica_a_train_step_is_traced_too(keras: Any, kind: str, tmp_path: Path) -> None:
+    def make() -> Any:
+        one = kind == "one device"
+        strategy = tf.distribute.OneDeviceStrategy("CPU:0") if one else tf.distribute.MirroredStrategy(["CPU:0"])
+        with strategy.scope():
+            return with_step(keras, two_losses)
+
+    run, weights = train(keras, make, tmp_path)
+    assert_applied(run, weights)
+
+
 def scaled_for_float16(self: Any, data: Any) -> Any:
     x, y = data
     optimizer = self.optimizer
