@@ -37,6 +37,10 @@ def keras(request: pytest.FixtureRequest) -> Any:
     return importlib.import_module("tf_keras")
 
 
+# Of what tf_keras has from Keras 2, which the other stack trains with, once is enough.
+ONE_KERAS = pytest.mark.parametrize("keras", [tf.keras], ids=["tf.keras"])
+
+
 def variables_of(one: Any) -> list[Any]:
     return [v if isinstance(v, tf.Variable) else v.value for v in one.trainable_variables]
 
@@ -239,6 +243,7 @@ def test_a_model_without_a_call_is_logged_as_its_train_step_runs_its_parts(keras
     assert any("shift is left out" in note for note in run.model.notes)
 
 
+@ONE_KERAS
 @pytest.mark.parametrize("is_function", [False, True], ids=["a method", "a tf.function"])
 def test_metrics_and_whatever_else_a_train_step_changes_are_the_trainings_own(
     keras: Any, is_function: bool, tmp_path: Path
@@ -293,6 +298,7 @@ def test_metrics_and_whatever_else_a_train_step_changes_are_the_trainings_own(
         assert error < loss < error + 0.2  # of four squared numbers of a normal distribution
 
 
+@ONE_KERAS
 @pytest.mark.parametrize("kind", ["one device", "mirrored on one device"])
 def test_within_a_strategy_of_one_replica_a_train_step_is_traced_too(keras: Any, kind: str, tmp_path: Path) -> None:
     def make() -> Any:
@@ -320,6 +326,7 @@ def scaled_for_float16(self: Any, data: Any) -> Any:
     return {"loss": loss}
 
 
+@ONE_KERAS
 @pytest.mark.parametrize("factor", [1.0, 64.0], ids=["finite", "overflowing at first"])
 def test_a_train_step_that_scales_its_loss_for_float16_has_the_gradients_of_the_loss(
     keras: Any, factor: float, tmp_path: Path
@@ -421,6 +428,7 @@ def changed_by(model: Any) -> Any:
     return model.calls_so_far, list(model.seen), len(COUNTED), Path(model.file).read_text()
 
 
+@ONE_KERAS
 @pytest.mark.parametrize(
     ("step", "why"),
     [
