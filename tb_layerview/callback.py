@@ -12,9 +12,9 @@ import tensorflow as tf
 
 from tb_layerview.cluster import has_other_processes, logs_model
 from tb_layerview.keras_batches import Deputy, given_batch, number, steps_per_execution, take_first
-from tb_layerview.keras_last_batch import KeepingBatches, obstacle
+from tb_layerview.keras_last_batch import KeepingBatches, build, obstacle
 from tb_layerview.keras_probe import Batch
-from tb_layerview.keras_steps import StepCounter
+from tb_layerview.keras_steps import Place, StepCounter
 from tb_layerview.keras_versions import CallbackOfEitherKeras, require_tensorflow
 from tb_layerview.model import Kind, Mode
 from tb_layerview.options import Check, Keep, Schedule, Select, as_schedule
@@ -39,6 +39,10 @@ class LayerViewCallback(CallbackOfEitherKeras, tf.keras.callbacks.Callback):
     Each validation within `fit` is logged too, at the training's step, into a run of its own: `<logdir>/evaluate`. So
     are `model.evaluate` and `model.predict` with this callback, one step each, the latter into `<logdir>/predict`.
     There the model is run in inference mode, on the first 32 examples of the first batch.
+
+    A step is what the model is right after it, before other callbacks change anything. In a loop of one's own with a
+    `keras.callbacks.CallbackList`, steps are logged that `train_on_batch` takes; those of a `GradientTape` are for
+    `LayerRecorder`.
 
     Where several processes train one model, the chief alone logs; each may be given the callback.
     """
@@ -80,9 +84,12 @@ class LayerViewCallback(CallbackOfEitherKeras, tf.keras.callbacks.Callback):
         self._deputies: dict[str, Deputy] = {}
         self._logs = False
         self._counter = StepCounter()
-        self._epoch = 0
-        self._epoch_is_over = True
-        self._metrics: dict[str, float] = {}  # of the epoch before
+        self._place: Place | None = None
+        self._notes: list[str] = []
+        self._first: Batch | None = None  # the probe, until it is set up
+        self._source = ""  # where it came from
+        self._returned: Any = None  # by the training's function
+        self._metrics: dict[str, float] = {}  # of the epoch, once it is over
 
     # Keras itself would have the callback hold the model for ever.
 
@@ -105,10 +112,14 @@ class LayerViewCallback(CallbackOfEitherKeras, tf.keras.callbacks.Callback):
         require_tensorflow(model)
         self.model = model
         self._logs = model is not None and logs_model(model)
+        self._stand_in_for_evaluation()
+
+    def _stand_in_for_evaluation(self) -> None:
+        """Keras 2 asks for its function before it says that an evaluation begins."""
+        model = self.model
         is_compiled = getattr(model, "compiled", getattr(model, "_is_compiled", False))
-        if self._logs and is_compiled and self._inference_select() is not None:
-            # Keras 2 asks for its function before it says that an evaluation begins.
-            self._deputies["evaluate"] = Deputy(model, "test_function", self._first_call_of_inference)
+        if self._logs and is_compiled and self._inference_select() is not None and "evaluate" not in self._deputies:
+            self._deputies["evaluate"] = Deputy(model, "test_function", self._infer)
 
     # Training.
 
@@ -133,66 +144,160 @@ class LayerViewCallback(CallbackOfEitherKeras, tf.keras.callbacks.Callback):
                 "are left out"
             )
         training = self._training = Recording(self.model, self._logdir, select, self._schedule, self._keep, self._check)
+        self._notes = notes
         self._counter.begin(self.model)
-        self._metrics, self._epoch_is_over = {}, True
+        self._place = Place(self.model, getattr(self, "params", None) or {})
+        self._metrics, self._returned = {}, None
         training.session.begin(self._counter.step)
-
-        def first_call(train_function: Any, iterator: Any) -> Any:
-            iterator, batch, source = self._probe_batch(iterator, training)
-            is_given = self._probe_data is not None
-            function = self._keeping_batches(train_function, training, notes)
-            if batch is not None and not self.model.built:
-                # Only the training itself may create the weights: else they start from other random numbers.
-                if not hasattr(train_function, "get_concrete_function"):
-                    logs = function(iterator)
-                    training.set_up(batch, source, is_given, notes)
-                    training.keep_batches()
-                    return logs
-                (function if function is train_function else function.returning).get_concrete_function(iterator)
-            if batch is not None:
-                training.set_up(batch, source, is_given, notes)
-                training.keep_batches()
-            training.step(self._counter.step, self._rate, self._is_last_batch(0))
-            return function(iterator)
-
-        self._deputies["train"] = Deputy(self.model, "train_function", first_call, stays=True)
+        self._stand_in_for_evaluation()
+        self._deputies["train"] = Deputy(self.model, "train_function", self._train)
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Notes which epoch it is."""
-        self._epoch, self._epoch_is_over = epoch, False
+        self._begin_if_untold()
+        if self._place is not None:
+            self._place.epoch(epoch)
+        self._say_what_is_unseen()
 
     def on_train_batch_begin(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
-        """Logs the step before, which is complete now."""
-        self._counter.batch(batch)
+        """Has the step before written, with the scalars that there are by now."""
+        self._begin_if_untold()
+        if self._place is not None:
+            self._place.batch(batch)
         if self._training is not None:
-            self._training.step(self._counter.step, lambda: self._scalars(batch), self._is_last_batch(batch))
-            self._stop_if_asked(self._training)
+            self._hand_over(self._training)
+            self._stand_in_again(self._training)
+        self._say_what_is_unseen()
 
-    def _stop_if_asked(self, training: Recording) -> None:
-        if not training.session.should_stop or self.model.stop_training:
+    def _begin_if_untold(self) -> None:
+        if self._logs and self._training is None:
+            self.on_train_begin()
+
+    def _train(self, function: Any, iterator: Any) -> Any:
+        """Is called in place of the training's function: a step is what the weights are right after it.
+
+        Not at the hook after it: other callbacks may have changed them by then.
+        """
+        training, place, model = self._training, self._place, self.model
+        if training is None or place is None:
+            return function(iterator)
+        place.call(model)
+        if place.calls == 1:
+            function, iterator = self._begin(function, iterator, training)
+        counter, batches = self._counter, place.batches(iterator)
+        ends_epoch, is_last = place.ends_epoch, place.ends_training
+        self._hand_over(training)
+        training.before(counter.step, counter.is_step_next, is_last, place.is_beyond)
+        try:
+            self._returned = returned = function(iterator)
+        except (StopIteration, tf.errors.OutOfRangeError):
+            place.ended()
+            counter.ended(model)
+            training.hold(counter.step, is_late=True)
+            raise
+        place.returned()
+        counter.returned(model, batches)
+        self._metrics = {}
+        if not training.is_ready:
+            self._set_up_late(training)
+        training.look(counter.step, at_once=is_last)
+        is_last |= self._stop_if_asked(training)
+        training.take(counter.step, self._metrics_now, is_last)
+        if ends_epoch:
+            training.hold(counter.step)
+        return returned
+
+    def _begin(self, function: Any, iterator: Any, training: Recording) -> tuple[Any, Any]:
+        """Makes ready at the first call, and logs the state before it; returns what to call, and with what.
+
+        Only here are the weights those that the training begins with: a callback behind this one may have restored
+        them when the training began.
+        """
+        model, before = self.model, self._counter.step
+        self._counter.begin(model)
+        if self._counter.step != before:
+            training.session.begin(self._counter.step)
+        iterator, self._first, source = self._probe_batch(iterator, training)
+        self._source = source
+        function = self._keeping_batches(function, training, self._notes)
+        if self._first is not None and not model.built:
+            # Only the training itself may create the weights: else they start from other random numbers.
+            iterator = build(function, iterator)
+        if self._first is not None and model.built:
+            self._set_up(training)
+            training.take(self._counter.step, self._rate)
+            training.hand_over()
+        return function, iterator
+
+    def _set_up(self, training: Recording) -> None:
+        batch, self._first = self._first, None
+        assert batch is not None
+        training.set_up(batch, self._source, self._probe_data is not None, self._notes)
+        training.keep_batches()
+
+    def _set_up_late(self, training: Recording) -> None:
+        """Of a model that its first step has built, and that could not be traced before."""
+        if self._first is not None and self.model.built:
+            self._notes.append("the first step built the model: the state before it is not logged")
+            self._set_up(training)
+
+    def _stand_in_again(self, training: Recording) -> None:
+        """Takes the place of a function that was made anew, as after layers were unfrozen."""
+        deputy = self._deputies.get("train")
+        if deputy is None or deputy.is_in_place or getattr(self.model, "train_function", None) is None:
             return
+        deputy.dismiss()
+        deputy = self._deputies["train"] = Deputy(self.model, "train_function", self._train)
+        if training.is_ready:
+            self._keeping_batches(deputy.function, training, [])
+
+    def _hand_over(self, training: Recording) -> None:
+        """Has the step that was measured last written; one that ended an epoch, with the epoch's metrics."""
+        training.hand_over(lambda metrics: {**self._rate(), **(self._metrics or metrics)})
+
+    def _stop_if_asked(self, training: Recording) -> bool:
+        """Stops the training if it is to stop; whether it was stopped now."""
+        if not training.session.should_stop or self.model.stop_training:
+            return False
         if has_other_processes(self.model.distribute_strategy):
             training.session.report(
                 "Check(stop_on=...)", "one of several processes cannot stop by itself. The training goes on"
             )
-        else:
-            self.model.stop_training = True
+            return False
+        self.model.stop_training = True
+        return True
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        """Counts the epoch's steps, and keeps its metrics for the step that ends it."""
+        """Keeps the epoch's metrics for the step that ended it."""
         self._metrics = floats(logs or {})
-        self._end_epoch()
+        if self._training is not None:
+            self._training.hold(self._counter.step, is_late=True)
+        self._say_what_is_unseen(is_known=True)
 
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
         """Logs the last step, closes the log and says what it holds."""
+        self._say_what_is_unseen(is_known=True)
         training, self._training = self._training, None
         if training is None:
             return
-        training.last_step(self._counter.step, lambda: {**self._rate(), **self._metrics})
+        self._hand_over(training)
+        training.hold(self._counter.step, is_late=True)
+        training.last_step(self._counter.step, self._metrics_now)
+        self._hand_over(training)
         self._counter.end(self.model)
+        self._place = self._first = self._returned = None
         self._dismiss()
         self._end_inference()
         print(training.close())
+
+    def _say_what_is_unseen(self, is_known: bool = False) -> None:
+        """Says that a loop of one's own cannot be logged, as soon as that is known."""
+        if self._training is not None and self._place is not None and self._place.is_unseen(is_known):
+            self._training.session.report(
+                "the training",
+                "the model's train_function, which fit and train_on_batch call, is not called: nothing can be logged. "
+                "In a loop of your own: LayerRecorder",
+            )
 
     def _keeping_batches(self, train_function: Any, training: Recording, notes: list[str]) -> Any:
         """The function to train with, which has the last batches kept for a replay where they can be had."""
@@ -213,14 +318,12 @@ class LayerViewCallback(CallbackOfEitherKeras, tf.keras.callbacks.Callback):
             iterator, first = take_first(iterator, self.model)
         return iterator, first, f"the first {first.examples if first else 0} examples of the first training batch"
 
-    def _scalars(self, batch: int) -> dict[str, float]:
-        return {**self._rate(), **(self._metrics if batch == 0 else self._metrics_now())}
-
     def _metrics_now(self) -> dict[str, float]:
+        if self._metrics:
+            return self._metrics  # of the epoch that is over: the model's own are perhaps those of a validation
         if has_other_processes(self.model.distribute_strategy):
             # To add the metrics up would ask the other workers; the training's function has done so.
-            returned = self._deputies["train"].returned
-            return floats(returned) if isinstance(returned, Mapping) else {}
+            return floats(self._returned) if isinstance(self._returned, Mapping) else {}
         return floats(self.model.get_metrics_result())
 
     def _rate(self) -> dict[str, float]:
@@ -230,16 +333,6 @@ class LayerViewCallback(CallbackOfEitherKeras, tf.keras.callbacks.Callback):
             rate = rate(optimizer.iterations)
         return {} if rate is None else {"learning_rate": float(number(rate))}
 
-    def _is_last_batch(self, batch: int) -> bool:
-        params = self.params or {}
-        return self._epoch + 1 == params.get("epochs") and batch + 1 == params.get("steps")
-
-    def _end_epoch(self) -> None:
-        """Counts the epoch's steps once: a validation comes before the epoch's end."""
-        if not self._epoch_is_over:
-            self._epoch_is_over = True
-            self._counter.end_epoch(self.model, (self.params or {}).get("steps"))
-
     # Evaluation and prediction.
 
     def on_test_begin(self, logs: Mapping[str, Any] | None = None) -> None:
@@ -247,31 +340,30 @@ class LayerViewCallback(CallbackOfEitherKeras, tf.keras.callbacks.Callback):
         if self._training is None:
             self._begin_inference("evaluate")
             return
-        self._end_epoch()
+        self._training.hold(self._counter.step, is_late=True)
         if self._inference is None:
             with self._training.session.guard("the log of the validation"):
                 self._begin_inference("evaluate")
+        if self._inference is not None:
+            self._inference.is_awaited = True
 
     def on_test_end(self, logs: Mapping[str, Any] | None = None) -> None:
-        """Logs the evaluation, which had its first batch taken."""
-        if self._training is not None:
-            with self._training.session.guard("the validation"):
-                self._log_inference(logs)
-            return
-        self._log_inference(logs)
-        self._end_inference()
-        self._dismiss()
+        """Has the evaluation written, with its metrics."""
+        self._hand_over_inference(logs)
+        if self._training is None:
+            self._end_inference()
+            self._dismiss()
 
     def on_predict_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         """Opens the log of the prediction."""
         self._dismiss()
         self._begin_inference("predict")
         if self._inference is not None:
-            self._deputies["predict"] = Deputy(self.model, "predict_function", self._first_call_of_inference)
+            self._deputies["predict"] = Deputy(self.model, "predict_function", self._infer)
 
     def on_predict_end(self, logs: Mapping[str, Any] | None = None) -> None:
-        """Logs the prediction."""
-        self._log_inference(None)
+        """Has the prediction written."""
+        self._hand_over_inference(None)
         self._end_inference()
         self._dismiss()
 
@@ -297,16 +389,25 @@ class LayerViewCallback(CallbackOfEitherKeras, tf.keras.callbacks.Callback):
         )
         self._inference = _Inference(recording)
 
-    def _first_call_of_inference(self, function: Any, iterator: Any) -> Any:
-        if self._inference is not None:
-            iterator = self._inference.take(iterator, self.model)
-        return function(iterator)
+    def _infer(self, function: Any, iterator: Any) -> Any:
+        """Is called in place of the function that evaluates or predicts: with the weights that it is called with."""
+        inference, training = self._inference, self._training
+        if inference is None or not inference.is_awaited:
+            return function(iterator)
+        inference.is_awaited = False
+        iterator = inference.take(iterator, self.model)
+        returned = function(iterator)  # which may build the model
+        if training is None:
+            self._counter.begin(self.model)
+            inference.measure(self._counter.step)
+        else:
+            with training.session.guard("the validation"):
+                inference.measure(self._counter.step)
+        return returned
 
-    def _log_inference(self, logs: Mapping[str, Any] | None) -> None:
+    def _hand_over_inference(self, logs: Mapping[str, Any] | None) -> None:
         if self._inference is not None:
-            if self._training is None:
-                self._counter.begin(self.model)
-            self._inference.log(self._counter.step, floats(logs or {}))
+            self._inference.recording.hand_over(lambda _: floats(logs or {}))
 
     def _end_inference(self) -> None:
         inference, self._inference = self._inference, None
@@ -325,10 +426,11 @@ class _Inference:
 
     Attributes:
       recording: Where it goes.
+      is_awaited: Whether the next batch is the first one of an evaluation or a prediction.
     """
 
     def __init__(self, recording: Recording) -> None:
-        self.recording = recording
+        self.recording, self.is_awaited = recording, True
         self._batch: Batch | None = None
 
     def take(self, iterator: Any, model: Any) -> Any:
@@ -338,8 +440,8 @@ class _Inference:
                 iterator, self._batch = take_first(iterator, model)
         return iterator
 
-    def log(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Logs the batch at the training's step."""
+    def measure(self, step: int) -> None:
+        """Runs the batch at the training's step."""
         recording, batch = self.recording, self._batch
         if batch is None or not recording.session.is_open:
             return
@@ -347,4 +449,5 @@ class _Inference:
             source = f"the first {batch.examples} examples of the first batch"
             recording.session.begin(step)
             recording.set_up(batch, source, is_fatal=False)
-        recording.step(step, lambda: metrics)
+        recording.look(step)
+        recording.take(step, dict)

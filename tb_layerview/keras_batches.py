@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -87,46 +88,43 @@ def number(variable: Any) -> Any:
 
 
 class Deputy:
-    """Stands in for one of a model's functions until it is called or dismissed, and leaves nothing behind.
+    """Stands in for one of a model's functions until it is dismissed, and leaves nothing behind.
 
     Attributes:
-      function: What further calls are handed on to, while it stays; the model's own, unless `first_call` replaces it.
-      returned: What the last call returned that went through it.
+      function: What calls are handed on to: the model's own, unless somebody sets another one.
     """
 
-    def __init__(self, model: Any, name: str, first_call: Callable[[Any, Any], Any], stays: bool = False) -> None:
+    def __init__(self, model: Any, name: str, around: Callable[[Any, Any], Any]) -> None:
         """Takes the function's place.
 
         Args:
           model: The Keras model.
           name: Which of its functions: `train_function`, `test_function` or `predict_function`.
-          first_call: Is called instead of the function the first time, with the function and its argument.
-          stays: Whether it hands on all further calls too, until it is dismissed.
+          around: A method that is called instead of the function, with the function and its argument. Its object is not
+            held: what an interrupted `fit` leaves on the model does what the function does.
         """
-        self._before = _in_place(model, name)
-        if self._before is None:
+        if _in_place(model, name) is None:
             getattr(model, f"make_{name}")()
-        self.function: Callable[[Any], Any] = _in_place(model, name)
-        self.returned: Any = None
-        self._model, self._name, self._stays = model, name, stays
-        self._first_call: Callable[[Any, Any], Any] | None = first_call
+        self._before = self.function = _in_place(model, name)
+        self._model, self._name, self._around = model, name, weakref.WeakMethod(around)
         setattr(model, name, self)
 
     def __call__(self, iterator: Any) -> Any:
         """Is called by Keras in the function's place."""
         # Keras 2 has one loop of `evaluate` call whatever was in place when it began.
-        first_call, self._first_call = self._first_call, None
-        if first_call is None:
-            self.returned = self.function(iterator)
-            return self.returned
-        self._before = function = self.function
-        if not self._stays:
-            self.dismiss()
-        self.returned = first_call(function, iterator)
-        return self.returned
+        around = None if self._model is None else self._around()
+        return self.function(iterator) if around is None else around(self.function, iterator)
+
+    @property
+    def is_in_place(self) -> bool:
+        """Whether the model calls it; not if somebody had its function made anew, as after layers were unfrozen."""
+        function = None if self._model is None else getattr(self._model, self._name)
+        while isinstance(function, Deputy) and function is not self:
+            function = function.function
+        return function is self
 
     def dismiss(self) -> None:
-        """Puts back what was there, or the function that was called."""
+        """Puts back what was there."""
         model, self._model = self._model, None
         if model is not None and getattr(model, self._name) is self:
             setattr(model, self._name, _without_dismissed(self._before))

@@ -41,6 +41,7 @@ class KeepingBatches:
 
     Attributes:
       returning: The function that returns its batch.
+      original: Keras' own.
     """
 
     def __init__(self, model: Any, train_function: Any, recording: Recording, counter: StepCounter) -> None:
@@ -52,15 +53,15 @@ class KeepingBatches:
           recording: Whose replayer keeps the batches. What is left of an interrupted `fit` does not hold it.
           counter: Which step it is.
         """
-        self._original, self.returning = train_function, returning_batch(model, train_function)
+        self.original, self.returning = train_function, returning_batch(model, train_function)
         self._recording, self._counter = weakref.ref(recording), counter
         self._is_traced = False
 
     def __call__(self, iterator: Any) -> Any:
         """One training step."""
         recording = self._recording()
-        if recording is None or not isinstance(iterator, _ITERATORS) or not self._can_trace(iterator, recording):
-            return self._original(iterator)
+        if recording is None or not isinstance(iterator, _ITERATORS) or not self.can_trace(iterator):
+            return self.original(iterator)
         replayer = recording.replayer
         if replayer is not None:
             replayer.before_step(self._counter.step)
@@ -69,14 +70,37 @@ class KeepingBatches:
             replayer.after_step(returned.batch, returned.is_finite)
         return returned.logs
 
-    def _can_trace(self, iterator: Any, recording: Recording) -> bool:
+    def can_trace(self, iterator: Any) -> bool:
         """Whether the function can be traced; if not, Keras' own is asked, which says what is wrong if it cannot."""
-        if not self._is_traced and hasattr(self.returning, "get_concrete_function"):
+        recording = self._recording()
+        if not self._is_traced and recording is not None and hasattr(self.returning, "get_concrete_function"):
             with recording.session.guard("what a replay needs"):
                 self.returning.get_concrete_function(iterator)
                 self._is_traced = True
             return self._is_traced
         return True
+
+
+def build(function: Any, iterator: Any) -> Any:
+    """Has the function that trains create the model's weights: it is traced with what it will be given, and not run.
+
+    Of what is traced for that nothing is traced again. A function that runs eagerly has nothing to trace.
+
+    Args:
+      function: Keras' own, or `KeepingBatches`.
+      iterator: What it will be given.
+
+    Returns:
+      What to give it instead.
+    """
+    is_iterator = isinstance(iterator, _ITERATORS)
+    own = function.original if isinstance(function, KeepingBatches) else function
+    if isinstance(function, KeepingBatches) and is_iterator:
+        function.can_trace(iterator)
+        return iterator
+    if hasattr(own, "get_concrete_function"):
+        own.get_concrete_function(iterator)
+    return iterator
 
 
 def obstacle(model: Any, train_function: Any) -> str | None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -13,7 +14,9 @@ import numpy as np
 import tensorflow as tf
 
 from tb_layerview.cluster import has_other_processes, logs_model
+from tb_layerview.digest import Measure
 from tb_layerview.keras_batches import as_tensor, given_batch
+from tb_layerview.keras_kept import ModelState, Values
 from tb_layerview.keras_last_batch import losses_are_finite
 from tb_layerview.keras_probe import Batch, ProbePass
 from tb_layerview.keras_replay import Replayer
@@ -148,6 +151,7 @@ class LayerRecorder:
         told, self._told = self._told, None
         if with_last and told is not None:
             self._recording.last_step(told[0], lambda: floats(told[1]))
+            self._recording.hand_over()
         print(self._recording.close())
         self._model = self._batch = None
 
@@ -164,6 +168,38 @@ class LayerRecorder:
         batch, self._batch = self._batch, None
         assert batch is not None
         self._recording.set_up(batch, f"given: {batch.examples} examples", is_fatal)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Taken:
+    """A step that was measured and is not handed over yet.
+
+    Attributes:
+      step: Training steps that were complete.
+      measure: Makes the measurements.
+      found: What the pass has found beside them.
+      scalars: What else there was to log.
+    """
+
+    step: int
+    measure: Measure
+    found: Mapping[str, float]
+    scalars: Mapping[str, float]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Held:
+    """The weights after a step that may turn out to be the last.
+
+    Attributes:
+      step: Training steps that were complete.
+      values: The weights.
+      is_late: Whether others may have changed them since.
+    """
+
+    step: int
+    values: Values
+    is_late: bool
 
 
 class Recording:
@@ -200,6 +236,9 @@ class Recording:
         self._replayer: Replayer | None = None
         self._seen: int | None = None
         self._is_first = True
+        self._taken: _Taken | None = None
+        self._held: _Held | None = None
+        self._state: ModelState | None = None
 
     @property
     def is_ready(self) -> bool:
@@ -259,44 +298,140 @@ class Recording:
             with self.session.apart("what a replay needs"):
                 self._replayer = Replayer(self._model, self.session, self._probe, self._select, self._keep, self._check)
 
-    def step(self, step: int, scalars: Scalars, next_is_last: bool = False) -> None:
+    def step(self, step: int, scalars: Scalars) -> None:
         """Logs a step if it is due, and keeps the weights if the next one is.
 
         Args:
           step: How many training steps are complete.
           scalars: What to log beside the layers; called only if the step is logged.
-          next_is_last: Whether the next step is known to be the last, which is logged whatever the schedule says.
+        """
+        self.look(step)
+        self.take(step, scalars)
+        self.hand_over()
+        self.before(step)
+
+    # The parts of a step, for whom the training's function is called in between.
+
+    def before(self, step: int, is_step: bool = True, is_last: bool = False, is_beyond: bool = False) -> None:
+        """Keeps the weights, right before the training changes them, if the step that it makes is to be logged.
+
+        Args:
+          step: How many training steps are complete.
+          is_step: Whether what comes now completes a step.
+          is_last: Whether that is known to be the last one, which is logged whatever the schedule says.
+          is_beyond: Whether nothing more is expected to be trained.
         """
         session, updates = self.session, self._updates
-        if updates is None or step == self._seen:
+        if not is_beyond or (self._held is not None and self._held.step != step):
+            self._held = None  # from here on, who holds values has TensorFlow copy them
+        if updates is None or not is_step:
             return
-        self._seen = step
-        found = session.heed()
-        if self._replayer is not None:
-            self._replayer.look(step, found)
-        if session.due(step):
-            self._log(step, session.values_due(step), scalars)
-        if updates.is_wanted and session.is_open and (session.due(step + 1) or next_is_last):
+        if updates.is_wanted and session.is_open and (session.due(step + 1) or is_last):
             with session.guard("keeping the weights"):
                 updates.keep(step)
         else:
             updates.forget()
 
-    def last_step(self, step: int, scalars: Scalars) -> None:
-        """Logs the last step, with values, if it was not logged."""
+    def look(self, step: int, at_once: bool = False) -> None:
+        """Does what is to be done about what was found; the weights are those of this step."""
+        found = self.session.heed()
         if self._replayer is not None:
-            self._replayer.look(step, self.session.heed(), at_once=True)
-        if self.is_ready and self.session.is_open and not self.session.is_last(step):
-            self._log(step, True, scalars)
+            self._replayer.look(step, found, at_once)
+
+    def take(self, step: int, scalars: Scalars, is_last: bool = False) -> None:
+        """Measures a step that is due, right after it; `hand_over` has it written.
+
+        Args:
+          step: How many training steps are complete.
+          scalars: What to log beside the layers; called only if the step is logged.
+          is_last: Whether it is the last one, which is logged with values whatever the schedule says.
+        """
+        session = self.session
+        if not self.is_ready or step == self._seen:
+            return
+        self._seen = step
+        is_due = session.due(step)
+        if is_due or (is_last and session.is_open):
+            self._measure(step, is_last or session.values_due(step), scalars)
+
+    def hold(self, step: int, is_late: bool = False) -> None:
+        """Holds the weights after a step that may turn out to be the last, until the next one begins.
+
+        Nothing is copied, unless somebody changes the weights meanwhile.
+
+        Args:
+          step: How many training steps are complete.
+          is_late: Whether others may have changed them since.
+        """
+        if not self.is_ready or not self.session.is_open or (self._held is not None and self._held.step == step):
+            return
+        with self.session.guard("the weights at the end of an epoch"):
+            if self._state is None:
+                with self.session.apart("the weights at the end of an epoch"):
+                    self._state = self._replayer.state if self._replayer is not None else ModelState(self._model)
+            if self._state is not None:
+                self._held = _Held(step, self._state.read(), is_late)
+
+    def last_step(self, step: int, scalars: Scalars) -> None:
+        """Logs the last step, with values, if it was not logged: the weights are those that are held, if they are."""
+        session, held = self.session, self._held
+        self._held = None
+        if not self.is_ready or not session.is_open:
+            self.look(step, at_once=True)
+            return
+        is_logged = session.is_last(step) or self._taken is not None
+        is_changed = False
+        if held is not None and held.step == step and self._state is not None:
+            with session.guard("the weights at the end of an epoch"):
+                is_changed = self._state.differ(held.values, self._state.read())
+            if held.is_late and not is_logged:
+                session.note(
+                    f"nothing told that step {step:,} would be the last: it is logged as it was found after it"
+                )
+        with session.guard("the last step"), self._as_held(held if is_changed else None):
+            self.look(step, at_once=True)
+            if not is_logged:
+                self._measure(step, True, scalars)
+        if is_changed:
+            session.note(
+                f"the weights that the training left are not those of step {step:,}: they were changed after it, as "
+                "EarlyStopping(restore_best_weights=True) does"
+            )
+
+    @contextlib.contextmanager
+    def _as_held(self, held: _Held | None) -> Iterator[None]:
+        """Has the weights be those that are held, if they are, and puts the others back."""
+        if held is None or self._state is None:
+            yield
+            return
+        now = self._state.read()
+        try:
+            self._state.assign(held.values)
+            yield
+        finally:
+            self._state.assign(now)
+
+    def hand_over(self, add: Callable[[Mapping[str, float]], Mapping[str, float]] = dict) -> None:
+        """Has what was measured written, if something was.
+
+        Args:
+          add: Makes what to log beside the layers of what `scalars` gave when the step was measured.
+        """
+        taken, self._taken = self._taken, None
+        if taken is not None:
+            with self.session.finishing("a step"):
+                self.session.write(taken.step, taken.measure, {**taken.found, **add(taken.scalars)})
 
     def close(self) -> str:
         """Closes the log, and returns what to tell the person."""
+        self.hand_over()  # of a training that ended on an error right after the step
         self._finalizer.detach()
         message = self.session.close()
         self._model = self._probe = self._updates = self._replayer = None
+        self._taken = self._held = self._state = None
         return message
 
-    def _log(self, step: int, with_values: bool, scalars: Scalars) -> None:
+    def _measure(self, step: int, with_values: bool, scalars: Scalars) -> None:
         session, probe, updates = self.session, self._probe, self._updates
         assert probe is not None and updates is not None
         is_first, self._is_first = self._is_first, False
@@ -305,7 +440,7 @@ class Recording:
         with session.set_up("the first pass") if is_first else session.logging("a step"):
             changed = updates.run(step, with_values)
             measure, found = probe.run(with_values)
-            session.write(step, lambda: {**measure(), **(changed() if changed else {})}, {**found, **scalars()})
+            self._taken = _Taken(step, lambda: {**measure(), **(changed() if changed else {})}, found, dict(scalars()))
 
 
 def check_options(select: Any, keep: Any, check: Any) -> None:

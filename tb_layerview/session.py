@@ -44,7 +44,7 @@ class Session:
     """Decides when to log, measures what logging costs, and writes in a thread of its own.
 
     What goes wrong after the training has begun is reported once, and the training goes on: `set_up`, `logging`,
-    `apart` and `guard` are the only places where an error in logging is caught.
+    `finishing`, `apart` and `guard` are the only places where an error in logging is caught.
 
     Attributes:
       mode: What the model is doing.
@@ -161,6 +161,14 @@ class Session:
         finally:
             beside, self._charged = self._thread.busy - self._charged, self._thread.busy
             self.budget.charge(self._clock() - began, beside)
+
+    @contextlib.contextmanager
+    def finishing(self, what: str) -> Iterator[None]:
+        """Counts the time within with the step that was logged last; an error in it is reported once."""
+        began = self._clock()
+        with self.guard(what):
+            yield
+        self.budget.charge_late(self._clock() - began, 1)
 
     @contextlib.contextmanager
     def apart(self, what: str) -> Iterator[None]:
