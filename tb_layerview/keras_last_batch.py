@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
+import itertools
 import weakref
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -100,6 +102,21 @@ def build(function: Any, iterator: Any) -> Any:
         return iterator
     if hasattr(own, "get_concrete_function"):
         own.get_concrete_function(iterator)
+        return iterator
+    # Keras 3's is a plain function, around a function of an iterator and one of a batch.
+    within: dict[str, Any] = {}
+    with contextlib.suppress(ValueError):  # of one whose variables are not all set
+        within = dict(inspect.getclosurevars(own).nonlocals) if inspect.isfunction(own) else {}
+    argument, name = iterator, "multi_step_on_iterator"
+    if not is_iterator:  # of `train_on_batch`
+        argument, name = next(iterator), "one_step_on_data"
+        iterator = itertools.chain([argument], iterator)
+    inner = within.get(name)
+    if callable(inner):  # where it runs eagerly, there is nothing to trace within
+        inner = inspect.unwrap(inner, stop=lambda function: hasattr(function, "get_concrete_function"))
+    trace = getattr(inner, "get_concrete_function", None)
+    if trace is not None:
+        trace(argument)
     return iterator
 
 
