@@ -5,15 +5,14 @@ from __future__ import annotations
 import dataclasses
 import os
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
 
 from tb_layerview.cluster import has_other_processes, logs_model
-from tb_layerview.keras_batches import Deputy, given_batch, number, steps_per_execution, take_first
+from tb_layerview.keras_batches import Choice, Deputy, Taken, number, steps_per_execution, taking
 from tb_layerview.keras_last_batch import KeepingBatches, obstacle
-from tb_layerview.keras_probe import Batch
 from tb_layerview.keras_steps import StepCounter
 from tb_layerview.keras_versions import CallbackOfEitherKeras, require_tensorflow
 from tb_layerview.model import Kind, Mode
@@ -21,6 +20,7 @@ from tb_layerview.options import Check, Keep, Schedule, Select, as_schedule
 from tb_layerview.recorder import Recording, check_options, floats
 from tb_layerview.session import logger
 
+_GIVE_A_PROBE = "Give the callback a batch that the model takes: probe=(x, y)"
 # What there is to log where nothing is trained.
 _INFERENCE_KINDS: tuple[Kind, ...] = ("activation", "weight")
 
@@ -38,7 +38,7 @@ class LayerViewCallback(CallbackOfEitherKeras, tf.keras.callbacks.Callback):
 
     Each validation within `fit` is logged too, at the training's step, into a run of its own: `<logdir>/evaluate`. So
     are `model.evaluate` and `model.predict` with this callback, one step each, the latter into `<logdir>/predict`.
-    There the model is run in inference mode, on the first 32 examples of the first batch.
+    There the model is run in inference mode, on the first 32 examples of the first batch, or on all of it.
 
     Where several processes train one model, the chief alone logs; each may be given the callback.
     """
@@ -58,7 +58,7 @@ class LayerViewCallback(CallbackOfEitherKeras, tf.keras.callbacks.Callback):
           logdir: The run's folder; the log goes into its folder `layers`.
           probe: The batch whose activations and gradients are logged in training: x, (x, y) or (x, y, sample_weight),
             arrays or nested structures of them as `fit` takes them. If not given, the first 32 examples of the first
-            training batch, which the training gets all the same.
+            training batch, which the training gets all the same; where the model takes no part of a batch, all of it.
           select: Which layers and kinds to log.
           schedule: When to log while training: a `Schedule`, or N for every N steps.
           keep: How much to keep of each tensor.
@@ -138,21 +138,30 @@ class LayerViewCallback(CallbackOfEitherKeras, tf.keras.callbacks.Callback):
         training.session.begin(self._counter.step)
 
         def first_call(train_function: Any, iterator: Any) -> Any:
-            iterator, batch, source = self._probe_batch(iterator, training)
-            is_given = self._probe_data is not None
-            function = self._keeping_batches(train_function, training, notes)
-            if batch is not None and not self.model.built:
-                # Only the training itself may create the weights: else they start from other random numbers.
-                if not hasattr(train_function, "get_concrete_function"):
-                    logs = function(iterator)
-                    training.set_up(batch, source, is_given, notes)
-                    training.keep_batches()
-                    return logs
-                (function if function is train_function else function.returning).get_concrete_function(iterator)
-            if batch is not None:
-                training.set_up(batch, source, is_given, notes)
-                training.keep_batches()
-            training.step(self._counter.step, self._rate, self._is_last_batch(0))
+            given = None if self._probe_data is None else Choice.given(self._probe_data)
+            prepared, take = training.session.before_step_0, None
+            with prepared("the probe"):
+                take = None if given is not None else taking(iterator, self.model)
+            # Handed on before it is looked at: whatever fails from here on, the training has its batches.
+            taken = None if take is None else take()
+            iterator = iterator if taken is None else taken.iterator
+            with prepared("what a replay needs"):
+                self._keep_batches(train_function, training, notes)
+            function: Any = self._deputies["train"].function
+            # Only the training itself may create the weights: else they start from other random numbers.
+            builds = not self.model.built
+            if builds and not hasattr(train_function, "get_concrete_function"):
+                logs = function(iterator)
+                with prepared("the probe"):
+                    self._set_up(training, given, taken, notes)
+                return logs
+            with prepared("the probe"):
+                if builds:
+                    traced = function if function is train_function else function.returning
+                    traced.get_concrete_function(iterator)
+                self._set_up(training, given, taken, notes)
+            with prepared("the first step"):
+                training.step(self._counter.step, self._rate, self._is_last_batch(0))
             return function(iterator)
 
         self._deputies["train"] = Deputy(self.model, "train_function", first_call, stays=True)
@@ -194,24 +203,25 @@ class LayerViewCallback(CallbackOfEitherKeras, tf.keras.callbacks.Callback):
         self._end_inference()
         print(training.close())
 
-    def _keeping_batches(self, train_function: Any, training: Recording, notes: list[str]) -> Any:
-        """The function to train with, which has the last batches kept for a replay where they can be had."""
+    def _keep_batches(self, train_function: Any, training: Recording, notes: list[str]) -> None:
+        """Has the last batches kept for a replay where they can be had."""
         why_not = obstacle(self.model, train_function)
         if self._check.replay is not False and why_not is None:
             self._deputies["train"].function = KeepingBatches(self.model, train_function, training, self._counter)
         elif self._check.replay is not False:
             notes.append(f"a batch that breaks the training cannot be run again: {why_not}")
-        return self._deputies["train"].function
 
-    def _probe_batch(self, iterator: Any, training: Recording) -> tuple[Any, Batch | None, str]:
-        """The iterator to train on, the probe, and where it came from."""
-        if self._probe_data is not None:
-            batch = given_batch(self._probe_data)
-            return iterator, batch, f"given: {batch.examples} examples"
-        first = None
-        with training.session.set_up("the probe"):
-            iterator, first = take_first(iterator, self.model)
-        return iterator, first, f"the first {first.examples if first else 0} examples of the first training batch"
+    def _set_up(self, training: Recording, given: Choice | None, taken: Taken | None, notes: Sequence[str]) -> None:
+        """Traces the probe's pass.
+
+        Raises:
+          Refused: What was asked for cannot be had.
+        """
+        first = None if taken is None else taken.first()
+        choice = given if first is None else Choice.of(first, "the first training batch", _GIVE_A_PROBE)
+        if choice is not None:
+            training.set_up(choice, given is not None, notes)
+            training.keep_batches()
 
     def _scalars(self, batch: int) -> dict[str, float]:
         return {**self._rate(), **(self._metrics if batch == 0 else self._metrics_now())}
@@ -298,15 +308,22 @@ class LayerViewCallback(CallbackOfEitherKeras, tf.keras.callbacks.Callback):
         self._inference = _Inference(recording)
 
     def _first_call_of_inference(self, function: Any, iterator: Any) -> Any:
-        if self._inference is not None:
-            iterator = self._inference.take(iterator, self.model)
+        inference = self._inference
+        if inference is not None and inference.taken is None:
+            take = None
+            with inference.recording.session.before_step_0("the first batch"):
+                take = taking(iterator, self.model)
+            taken = None if take is None else take()
+            if taken is not None and taken.parts:
+                iterator, inference.taken = taken.iterator, dataclasses.replace(taken, iterator=None)
         return function(iterator)
 
     def _log_inference(self, logs: Mapping[str, Any] | None) -> None:
         if self._inference is not None:
-            if self._training is None:
-                self._counter.begin(self.model)
-            self._inference.log(self._counter.step, floats(logs or {}))
+            with self._inference.recording.session.guard("the first batch"):
+                if self._training is None:
+                    self._counter.begin(self.model)
+                self._inference.log(self._counter.step, floats(logs or {}))
 
     def _end_inference(self) -> None:
         inference, self._inference = self._inference, None
@@ -325,26 +342,21 @@ class _Inference:
 
     Attributes:
       recording: Where it goes.
+      taken: Its first batch, once it was taken.
     """
 
     def __init__(self, recording: Recording) -> None:
         self.recording = recording
-        self._batch: Batch | None = None
-
-    def take(self, iterator: Any, model: Any) -> Any:
-        """Takes the first batch if there is none yet, and returns what Keras goes on with."""
-        if self._batch is None:
-            with self.recording.session.set_up("the first batch"):
-                iterator, self._batch = take_first(iterator, model)
-        return iterator
+        self.taken: Taken | None = None
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         """Logs the batch at the training's step."""
-        recording, batch = self.recording, self._batch
-        if batch is None or not recording.session.is_open:
+        recording = self.recording
+        if self.taken is None or not recording.session.is_open:
             return
         if not recording.is_ready:
-            source = f"the first {batch.examples} examples of the first batch"
             recording.session.begin(step)
-            recording.set_up(batch, source, is_fatal=False)
+            first = self.taken.first()
+            if first is not None:
+                recording.set_up(Choice.of(first, "the first batch"), is_fatal=False)
         recording.step(step, lambda: metrics)

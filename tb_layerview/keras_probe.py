@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from tb_layerview import cluster, device_digest
+from tb_layerview import cluster, device_digest, keras_examples
 from tb_layerview.device_digest import Tap
 from tb_layerview.digest import Measure
 from tb_layerview.keras_modes import InferencePass, Output
@@ -23,6 +23,7 @@ from tb_layerview.keras_taps import Pass, Weight, find_taps, is_number
 from tb_layerview.keras_trace import recording
 from tb_layerview.keras_updates import Update
 from tb_layerview.keras_versions import keras_of
+from tb_layerview.keras_weights import WeightReader
 from tb_layerview.model import Model, Probe
 from tb_layerview.options import Keep, Select
 from tb_layerview.session import NotSupported, in_words
@@ -50,17 +51,33 @@ class Batch:
         return cls(*data)
 
     def first(self, examples: int) -> Batch:
-        """Its first examples."""
+        """Its first examples.
 
-        def cut(leaf: Any) -> Any:
-            return leaf[:examples] if leaf is not None and getattr(leaf, "shape", None) and leaf.shape.rank else leaf
-
-        return Batch(*(tf.nest.map_structure(cut, part) for part in (self.x, self.y, self.sample_weight)))
+        Raises:
+          Exception: It cannot be cut into examples.
+        """
+        parts = (self.x, self.y, self.sample_weight)
+        rows = sorted({rows for leaf in tf.nest.flatten(parts) if (rows := keras_examples.count(leaf)) is not None})
+        if len(rows) > 1:
+            numbers = ", ".join(f"{number:,}" for number in rows)
+            raise ValueError(f"its parts have {numbers} rows, so a row is not an example")
+        return Batch(
+            *(tf.nest.map_structure(lambda leaf: keras_examples.first(leaf, examples), part) for part in parts)
+        )
 
     @property
     def examples(self) -> int:
-        """How many examples it has."""
-        return int(tf.nest.flatten(self.x, expand_composites=True)[0].shape[0])
+        """How many examples it has: rows of its first input, or of the first part that this is made of."""
+        found = tf.nest.flatten(self.x)[0]
+        if isinstance(found, (tf.SparseTensor, tf.RaggedTensor)):
+            return keras_examples.count(found) or 0
+        return int(tf.nest.flatten(found, expand_composites=True)[0].shape[0])
+
+    @property
+    def bytes(self) -> int:
+        """What it takes in memory; of strings the references."""
+        leaves = tf.nest.flatten((self.x, self.y, self.sample_weight), expand_composites=True)
+        return sum(leaf.dtype.size * int(tf.size(leaf)) for leaf in leaves if leaf is not None)
 
     def hash(self) -> str:
         """SHA-256 of its elements' bytes, shapes and types, hexadecimal."""
@@ -94,11 +111,19 @@ class ProbePass:
       model: What it logs.
       layers: Path and class name of all layers that the model calls, logged or not.
       updates: What of `model` the pass itself cannot measure, by index: how weights change.
+      weights: Reads the weights without the pass, where it fails.
+      batch: The probe.
+      source: Where the probe came from, in words.
+      loss_error: What kept the loss from being computed on the probe, in words; empty if nothing did.
     """
 
     model: Model
     layers: list[tuple[str, str]]
     updates: dict[int, Update]
+    weights: WeightReader
+    batch: Batch
+    source: str
+    loss_error: str
 
     def __init__(
         self,
@@ -126,12 +151,14 @@ class ProbePass:
           Exception: Whatever the model raises when it cannot be called with this batch.
         """
         self._model, self._batch, self._training = model, batch, training
+        self.batch, self.source = batch, source
         self._select, self._keep = select, keep
         self._taps: dict[int, Tap] = {}
         self._weights: dict[int, Weight] = {}
         self._notes: list[str] = []
         self._outputs: dict[int, Output] = {}
         self._inference: InferencePass | None = None
+        self.loss_error = ""
         with unchanged_by_tracing(model):
             self._function = self._traced(self._pass)
             if self._taps.keys() == self._weights.keys():
@@ -153,6 +180,7 @@ class ProbePass:
         # The graph's tensors are not needed any more, only what they look like.
         self._taps = {i: tap.without_tensor() for i, tap in self._taps.items()}
         self.updates = {i: update.without_tensor() for i, update in self.updates.items()}
+        self.weights = WeightReader(self._strategy, self._weights, self._taps)
 
     def wait(self) -> None:
         """Returns when the device has done what it was given before."""
@@ -280,6 +308,7 @@ class ProbePass:
         try:
             loss = model.compute_loss(x=x, y=y, y_pred=predictions, sample_weight=sample_weight, **extra)
         except Exception as error:  # noqa: BLE001  # whatever a user's loss raises; the rest is logged all the same
+            self.loss_error = in_words(error)
             self._notes.append(
                 f"the loss could not be computed on the probe ({in_words(error)}): gradients are left out"
             )

@@ -99,9 +99,9 @@ def _patch(owner: Any, name: str, wrap: Callable[[Any], Any]) -> Iterator[None]:
     """Replaces a class' method while at least one recording, on whatever thread, wants it replaced."""
     with _lock:
         original, users = _patched.get((owner, name), (vars(owner)[name], 0))
-        _patched[owner, name] = (original, users + 1)
         if not users:
             setattr(owner, name, wrap(original))
+        _patched[owner, name] = (original, users + 1)
     try:
         yield
     finally:

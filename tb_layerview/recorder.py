@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import weakref
@@ -12,18 +13,23 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tb_layerview import debug_switches
 from tb_layerview.cluster import has_other_processes, logs_model
-from tb_layerview.keras_batches import as_tensor, given_batch
+from tb_layerview.digest import Measure
+from tb_layerview.keras_batches import Choice, Examples, as_tensor
 from tb_layerview.keras_last_batch import losses_are_finite
-from tb_layerview.keras_probe import Batch, ProbePass
+from tb_layerview.keras_probe import ProbePass
 from tb_layerview.keras_replay import Replayer
 from tb_layerview.keras_updates import WeightUpdates
 from tb_layerview.keras_versions import require_tensorflow
+from tb_layerview.keras_weights import WeightsAlone
 from tb_layerview.model import Mode
 from tb_layerview.options import Check, Keep, Schedule, Select, as_schedule
-from tb_layerview.session import Session, in_words
+from tb_layerview.session import NotSupported, Refused, Session, in_words
 
 Scalars = Callable[[], Mapping[str, float]]
+
+_WORDS = 300  # letters of an error that a note quotes
 
 
 class LayerRecorder:
@@ -80,7 +86,7 @@ class LayerRecorder:
         check_options(select, keep, check)
         require_tensorflow(model)
         schedule = as_schedule(schedule)
-        self._batch: Batch | None = given_batch(probe)
+        self._given: Choice | None = Choice.given(probe)
         self._told: tuple[int, Mapping[str, Any]] | None = None
         self._model: Any = model if logs_model(model) else None
         if self._model is None:
@@ -120,7 +126,7 @@ class LayerRecorder:
             )
             return
         self._told = step, scalars or {}
-        if self._batch is not None and self._model.built:
+        if self._given is not None and self._model.built:
             self._set_up(is_fatal=False)
         if told is None:
             recording.session.begin(step)
@@ -149,7 +155,7 @@ class LayerRecorder:
         if with_last and told is not None:
             self._recording.last_step(told[0], lambda: floats(told[1]))
         print(self._recording.close())
-        self._model = self._batch = None
+        self._model = self._given = None
 
     def __enter__(self) -> LayerRecorder:
         return self
@@ -161,9 +167,9 @@ class LayerRecorder:
         self._close(with_last=error is None)
 
     def _set_up(self, is_fatal: bool) -> None:
-        batch, self._batch = self._batch, None
-        assert batch is not None
-        self._recording.set_up(batch, f"given: {batch.examples} examples", is_fatal)
+        given, self._given = self._given, None
+        assert given is not None
+        self._recording.set_up(given, is_fatal)
 
 
 class Recording:
@@ -195,10 +201,15 @@ class Recording:
         self.session = Session(logdir, schedule, keep, mode, check)
         # Who never closes it, because the training ended on an error, has what was handed over all the same.
         self._finalizer = weakref.finalize(self, self.session.close)
-        self._probe: ProbePass | None = None
+        self._probe: ProbePass | WeightsAlone | None = None
+        self._untried: list[Examples] = []
+        self._obstacles: list[str] = []
+        self._otherwise = ""
+        self._notes: tuple[str, ...] = ()
         self._updates: WeightUpdates | None = None
         self._replayer: Replayer | None = None
         self._seen: int | None = None
+        self._has_failed = self._is_unchecked = False
         self._is_first = True
 
     @property
@@ -206,45 +217,90 @@ class Recording:
         """Whether there is something to log: the pass is traced."""
         return self._probe is not None
 
-    def set_up(self, batch: Batch, source: str, is_fatal: bool, notes: Sequence[str] = ()) -> None:
+    def set_up(self, choice: Choice, is_fatal: bool, notes: Sequence[str] = ()) -> None:
         """Traces the pass, and says what is logged.
 
         Args:
-          batch: The probe.
-          source: Where it came from, in words.
-          is_fatal: Whether a model that cannot be run on it is an error, else that is said and nothing is logged.
+          choice: What to run the model on: the first that it can be run on.
+          is_fatal: Whether a model that cannot be run on it is an error; else that is said, and its weights are logged.
           notes: What else is not logged and why, a sentence each.
 
         Raises:
-          ValueError: The model cannot be run on the probe, or a pattern matches no layer.
+          Refused: The model cannot be run on the probe, or a pattern matches no layer.
         """
-        session = self.session
-        traced: list[tuple[ProbePass, WeightUpdates]] = []
+        self._untried, self._obstacles = list(choice.examples), list(choice.obstacles)
+        self._otherwise, self._notes = choice.otherwise, tuple(notes)
         try:
-            with session.set_up("the probe", is_fatal):
-                probe = ProbePass(
-                    self._model, batch, source, self._select, self._keep, training=session.mode == "train"
-                )
-                traced.append((probe, WeightUpdates(probe.updates)))
-        except Exception as error:
-            self.close()
-            shapes = ", ".join(f"{tuple(leaf.shape)}" for leaf in tf.nest.flatten(batch.x))
-            raise ValueError(
-                f"the model cannot be run on the given probe, whose inputs are {shapes}: {in_words(error)}. "
-                "Give a probe as `fit` takes its batches."
-            ) from error
-        if not traced:
-            return
-        self._probe, self._updates = traced[0]
-        try:
-            self._select.check(self._probe.layers)
-        except ValueError:
+            with self.session.set_up("the probe"):
+                self._trace(is_fatal)
+        except Refused:
             self.close()
             raise
-        model = self._probe.model
-        session.describe(
-            dataclasses.replace(model, schedule=self._schedule.in_words(), notes=(*model.notes, *notes)),
-        )
+
+    def _trace(self, is_fatal: bool = False) -> None:
+        """Traces the pass on the first examples that it can be run on; if there are none, finds the weights alone."""
+        found = self._pass(is_fatal)
+        parts: ProbePass | WeightsAlone
+        if found is None:
+            parts, note = self._weights_alone()
+        elif self._obstacles:
+            parts, note = found, f"the probe is {found.source}: {' and '.join(self._obstacles)}"
+        else:
+            parts, note = found, ""
+        updates = WeightUpdates(parts.updates)
+        if not parts.layers:  # which no pattern is to blame for
+            raise RuntimeError("no layer of the model was found")
+        try:
+            self._select.check(parts.layers)
+        except ValueError as error:
+            raise Refused(str(error)) from error
+        model, notes = parts.model, (*((note,) if note else ()), *parts.model.notes, *self._notes)
+        self.session.describe(dataclasses.replace(model, schedule=self._schedule.in_words(), notes=notes))
+        self._probe, self._updates = parts, updates
+
+    def _pass(self, is_fatal: bool) -> ProbePass | None:
+        """The pass on what is left to try; None if it cannot be had."""
+        without_loss: ProbePass | None = None
+        while self._untried:
+            examples = self._untried.pop(0)
+            try:
+                found = ProbePass(
+                    self._model,
+                    examples.batch,
+                    examples.source,
+                    self._select,
+                    self._keep,
+                    training=self.session.mode == "train",
+                )
+            except NotImplementedError as error:  # as Keras' own `call` does
+                self._untried, self._otherwise = [], ""
+                self._obstacles = [f"the model has no `call` of its own ({in_words(error)[:_WORDS]})"]
+                continue
+            except NotSupported:
+                raise
+            except Exception as error:
+                if is_fatal:
+                    raise Refused(_not_on(examples, error)) from error
+                self._obstacles.append(f"the model cannot be run on {examples.source} ({in_words(error)[:_WORDS]})")
+                continue
+            if not found.loss_error:
+                return found
+            without_loss = without_loss or found
+            if self._untried:
+                self._obstacles.append(
+                    f"the loss cannot be computed on {examples.source} ({found.loss_error[:_WORDS]})"
+                )
+        return without_loss
+
+    def _weights_alone(self) -> tuple[WeightsAlone, str]:
+        """What there is without a pass, and a sentence on what there is not."""
+        parts = WeightsAlone(self._model, self._select, self._keep, training=self.session.mode == "train")
+        wanted = [kind for kind in ("activation", "gradient") if kind in self._select.kinds]
+        if not wanted:
+            return parts, ""
+        left_out = f"{' and '.join(self._obstacles)}: {' and '.join(f'{kind}s' for kind in wanted)} are left out"
+        self.session.report("the probe", ". ".join(part for part in (left_out, self._otherwise) if part))
+        return parts, left_out
 
     @property
     def replayer(self) -> Replayer | None:
@@ -255,9 +311,10 @@ class Recording:
         """Has the last batches kept from here on, to run again the one that breaks the training."""
         # Several processes would have to run it together; and a variable that one of them makes breaks the others.
         is_alone = not has_other_processes(self._model.distribute_strategy)
-        if is_alone and self._probe is not None and self._check.replay is not False and self._replayer is None:
+        probe = self._probe
+        if is_alone and isinstance(probe, ProbePass) and self._check.replay is not False and self._replayer is None:
             with self.session.apart("what a replay needs"):
-                self._replayer = Replayer(self._model, self.session, self._probe, self._select, self._keep, self._check)
+                self._replayer = Replayer(self._model, self.session, probe, self._select, self._keep, self._check)
 
     def step(self, step: int, scalars: Scalars, next_is_last: bool = False) -> None:
         """Logs a step if it is due, and keeps the weights if the next one is.
@@ -302,10 +359,55 @@ class Recording:
         is_first, self._is_first = self._is_first, False
         # Whatever the device still does for the training must not be counted as ours.
         probe.wait()
-        with session.set_up("the first pass") if is_first else session.logging("a step"):
+        counted = session.set_up("the first pass") if is_first else session.logging("a step")
+        with counted, debug_switches.off() if self._is_unchecked else contextlib.nullcontext():
             changed = updates.run(step, with_values)
-            measure, found = probe.run(with_values)
+            measure, found = self._run(with_values, may_retrace=is_first)
             session.write(step, lambda: {**measure(), **(changed() if changed else {})}, {**found, **scalars()})
+
+    def _run(self, with_values: bool, may_retrace: bool) -> tuple[Measure, dict[str, float]]:
+        """Runs the pass; where it fails, reads the weights alone, and tries again at the next step that is logged."""
+        probe = self._probe
+        assert probe is not None
+        try:
+            found = probe.run(with_values)
+            self._untried.clear()  # whole batches
+            return found
+        except Exception as error:
+            if not isinstance(probe, ProbePass):
+                raise
+            words = in_words(error)[:_WORDS]
+            if debug_switches.are_on():
+                # What the model traces within functions of its own is traced by now, and keeps what looks at it.
+                return self._run_unchecked(probe, with_values, may_retrace)
+            if may_retrace and self._untried:
+                self._obstacles.append(f"the model cannot be run on {probe.source} ({words})")
+                self._trace()
+                return self._run(with_values, may_retrace)
+            left_out = "activations and gradients are left out wherever the pass fails; weights and updates are logged"
+            self.session.report("the probe's pass", f"{words}: {left_out}. The training goes on", error)
+            if not self._has_failed:
+                self._has_failed = True
+                self.session.note(f"the probe's pass has failed ({words}): {left_out}")
+            return probe.weights.run(with_values), {}
+
+    def _run_unchecked(
+        self, probe: ProbePass, with_values: bool, may_retrace: bool
+    ) -> tuple[Measure, dict[str, float]]:
+        """Runs the pass without TensorFlow's debugging switches: values that are not finite are what a log is for."""
+        self._is_unchecked = True
+        with debug_switches.off():
+            self._untried.insert(0, Examples(probe.batch, probe.source))
+            self._trace()
+            return self._run(with_values, may_retrace)
+
+
+def _not_on(examples: Examples, error: Exception) -> str:
+    shapes = ", ".join(f"{tuple(leaf.shape)}" for leaf in tf.nest.flatten(examples.batch.x))
+    return (
+        f"the model cannot be run on the given probe, whose inputs are {shapes}: {in_words(error)}. "
+        "Give a probe as `fit` takes its batches."
+    )
 
 
 def check_options(select: Any, keep: Any, check: Any) -> None:

@@ -40,11 +40,15 @@ class NotSupported(Exception):  # noqa: N818  # it is nobody's error
     """What cannot be logged, whatever is given: it is said, and the training goes on."""
 
 
+class Refused(ValueError):  # noqa: N818  # no fault, but an answer
+    """What somebody asked for and cannot have, said before the first step: no training begins with it."""
+
+
 class Session:
     """Decides when to log, measures what logging costs, and writes in a thread of its own.
 
-    What goes wrong after the training has begun is reported once, and the training goes on: `set_up`, `logging`,
-    `apart` and `guard` are the only places where an error in logging is caught.
+    What goes wrong after the training has begun is reported once, and the training goes on: `set_up`, `before_step_0`,
+    `logging`, `apart` and `guard` are the only places where an error in logging is caught.
 
     Attributes:
       mode: What the model is doing.
@@ -143,12 +147,23 @@ class Session:
         try:
             yield
         except Exception as error:  # logging never stops a training
-            if is_fatal and not isinstance(error, NotSupported):
+            if isinstance(error, Refused) or (is_fatal and not isinstance(error, NotSupported)):
                 raise
             self.is_open = False
             self.report(what, f"{in_words(error)}. Nothing is logged; the training goes on", error)
         finally:
             self.budget.set_up += self._clock() - began
+
+    @contextlib.contextmanager
+    def before_step_0(self, what: str) -> Iterator[None]:
+        """For what logging needs and is done before the first step: an error within ends it, if it is not `Refused`."""
+        try:
+            yield
+        except Refused:
+            raise
+        except Exception as error:  # noqa: BLE001  # logging never stops a training
+            self.is_open = False
+            self.report(what, f"{in_words(error)}. Nothing is logged; the training goes on", error)
 
     @contextlib.contextmanager
     def logging(self, what: str) -> Iterator[None]:
