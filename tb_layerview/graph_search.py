@@ -17,6 +17,7 @@ from tb_layerview import graph_between, graph_optimizers, graph_outputs
 from tb_layerview.activation_functions import FUNCTIONS
 from tb_layerview.device_digest import difference_dtype
 from tb_layerview.digest import can_measure
+from tb_layerview.graph_branches import Branch, branches_with, condition_of
 from tb_layerview.graph_index import HOLDERS, GraphIndex, can_fetch
 from tb_layerview.graph_layer import FoundLayer, class_name_of, in_order, shape_of, split_name, whole_name
 from tb_layerview.model import Kind, Layer, Tensor, default_axes
@@ -37,11 +38,14 @@ class GraphTap:
       source: The `tf.Tensor`; for a weight the `tf.Operation` that holds the variable, or a `tf.Tensor` that is
         computed from variables alone; for an update the `tf.Operation` that holds the variable.
       transpose: The order in which to put the source's axes to have those of `tensor`; None if they are in order.
+      when: The branch of a condition of TensorFlow 2's form that alone makes the source what it is logged as; None if
+        every run does.
     """
 
     tensor: Tensor
     source: Any
     transpose: tuple[int, ...] | None = None
+    when: Branch | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +91,7 @@ def find_layers(index: GraphIndex) -> GraphTaps:
     taps: list[GraphTap] = []
     left_out: dict[str, list[str]] = {}
     for number, layer in enumerate(found):
-        taps += _taps(number, layer, by_holder, bool(updates), notes, left_out)
+        taps += _taps(index, number, layer, by_holder, bool(updates), notes, left_out)
     for reason, weights in left_out.items():
         notes.append(f"no gradient is logged of {listed(weights)}: {reason}")
     return GraphTaps(
@@ -210,6 +214,7 @@ def _connections(index: GraphIndex, found: list[FoundLayer]) -> list[tuple[int, 
 
 
 def _taps(
+    index: GraphIndex,
     number: int,
     layer: FoundLayer,
     updates: dict[Any, graph_optimizers.Update],
@@ -220,7 +225,9 @@ def _taps(
     """All that can be logged of a layer; `left_out` gets the weights without a gradient, by the reason."""
     taps: list[GraphTap] = []
 
-    def add(kind: Kind, name: str, source: Any, dtype: Any, shape: tf.TensorShape, **more: Any) -> None:
+    def add(
+        kind: Kind, name: str, source: Any, dtype: Any, shape: tf.TensorShape, when: Branch | None = None, **more: Any
+    ) -> None:
         if not can_measure(dtype.base_dtype.name):
             notes.append(f"layer {layer.path!r}: {kind} {name} has dtype {dtype.base_dtype.name} and is left out")
         elif shape.rank is None:
@@ -232,11 +239,23 @@ def _taps(
                 sizes = tuple(sizes[axis] for axis in order)
             axes = more.pop("axes", None) or _axes(layer, kind, name, len(sizes))
             taps.append(
-                GraphTap(Tensor(number, kind, name, sizes, dtype.base_dtype.name, axes=axes, **more), source, order)
+                GraphTap(
+                    Tensor(number, kind, name, sizes, dtype.base_dtype.name, axes=axes, **more), source, order, when
+                )
             )
 
     for call, tensors in enumerate(layer.calls):
         for i, tensor in enumerate(tensors):
+            branch = None
+            within = condition_of(tensor)
+            if within is not None:
+                branch, is_known = branches_with(index, within, frozenset(layer.weights.values()))
+                if not is_known:
+                    notes.append(
+                        f"layer {layer.path!r}: what it gives inside the condition {within.op.name!r} does not leave "
+                        "it, so it has no activation"
+                    )
+                    continue
             add(
                 "activation",
                 f"output_{i}" if i else "output",
@@ -245,6 +264,7 @@ def _taps(
                 tensor.shape,
                 call=call,
                 function=FUNCTIONS.get(tensor.op.type, ""),
+                when=branch,
             )
     for name, holder in layer.weights.items():
         add("weight", name, holder, holder.get_attr("dtype"), shape_of(holder))
