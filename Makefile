@@ -11,7 +11,7 @@ help:
 	@echo "make demo            train a small Keras model on real digits, and look at it in the Layers tab"
 	@echo "make demo-estimator  the same with a tf.estimator.Estimator (Python 3.9 to 3.11)"
 	@echo "make test            all tests: both TensorFlow stacks, the front end, end to end in Chromium"
-	@echo "make coverage        write docs/coverage.md and docs/diagnosis.md from what the last \`make test\` has shown"
+	@echo "make coverage        write docs/coverage.md, diagnosis.md and nan_behind_layers.md from what the last \`make test\` has shown"
 	@echo "make check           format, lint and types of both languages"
 	@echo "make pictures        make the documents' pictures anew"
 	@echo "make bench           measure what logging costs and keeps, and how long the server takes"
@@ -82,26 +82,47 @@ frontend: .venv/.ready
 browser: .venv/.ready
 	@.venv/bin/python tests/chromium.py
 
-# All parts run, whichever fails; the last lines say how each of them ended.
+# $(call suite,environment,name,tests): one stack's tests; those that depend on how TensorFlow computes (tests/arithmetic.py
+# lists them) once more without oneDNN, which is on by default on some processors only. Fails if any of them does.
+define suite
+{ failed=0; \
+TF_ENABLE_ONEDNN_OPTS=1 $(1)/bin/python -m pytest -o cache_dir=build/pytest-$(2) -m '$(3)' \
+	--coverage-results=build/coverage-$(2).json 2>&1 | tee build/test-$(2).log || failed=1; \
+TF_ENABLE_ONEDNN_OPTS=0 $(1)/bin/python -m pytest -o cache_dir=build/pytest-$(2) -m 'arithmetic and $(3)' \
+	--coverage-results=build/coverage-$(2)-without-onednn.json 2>&1 | tee build/test-$(2)-without-onednn.log || failed=1; \
+( exit $$failed ); }
+endef
+
+# All parts run, whichever fails, the two stacks side by side; the last lines say how each of them ended. The background's
+# processes are a group of their own (set -m), so that they end when this is interrupted.
 test: .venv/.ready .venv-estimator/.ready frontend browser
 	@mkdir -p build; set -o pipefail; status=0; front_end=passed; \
 	echo "Front end: types, format, unit tests"; \
 	.venv/bin/python build_frontend.py check test || { status=1; front_end=failed; }; \
-	echo "TensorFlow 2.15 (.venv-estimator)"; \
-	.venv-estimator/bin/python -m pytest -m 'not e2e and not packaging' \
-		--coverage-results=build/coverage-estimator.json | tee build/test-estimator.log || status=1; \
+	echo "TensorFlow 2.15 (.venv-estimator), meanwhile: see build/test-estimator.log"; \
+	set -m; $(call suite,.venv-estimator,estimator,not e2e and not packaging) >/dev/null & estimator=$$!; set +m; \
+	trap 'kill -- -$$estimator 2>/dev/null' EXIT; \
 	echo "TensorFlow 2.21 (.venv)"; \
-	.venv/bin/python -m pytest -m 'not estimator' \
-		--coverage-results=build/coverage-modern.json | tee build/test-modern.log || status=1; \
+	$(call suite,.venv,modern,not estimator) || status=1; \
+	echo "TensorFlow 2.15 (.venv-estimator)"; \
+	wait $$estimator || status=1; \
+	trap - EXIT; \
+	for part in estimator estimator-without-onednn; do \
+		sed -n '/^=* \(FAILURES\|ERRORS\|short test summary info\) =*$$/,$$p' build/test-$$part.log; \
+	done; \
 	echo; \
 	echo "Front end: $$front_end"; \
-	echo "TensorFlow 2.15:"; tail -n 1 build/test-estimator.log; \
-	echo "TensorFlow 2.21:"; tail -n 1 build/test-modern.log; \
+	for part in estimator modern; do \
+		test $$part = estimator && echo "TensorFlow 2.15:" || echo "TensorFlow 2.21:"; \
+		tail -n 1 build/test-$$part.log; \
+		echo "  without oneDNN:"; tail -n 1 build/test-$$part-without-onednn.log; \
+	done; \
 	exit $$status
 
 coverage: .venv/.ready
 	@.venv/bin/python tests/coverage_table.py
 	@.venv/bin/python tests/diagnosis_table.py
+	@.venv/bin/python tests/nan_table.py
 
 check: .venv/.ready
 	@.venv/bin/ruff format --check .

@@ -29,6 +29,7 @@ GROUPS = {
     "every": ("trainings", "every_step", "Every step logged"),
     "unlogged": ("trainings", "unlogged_step", "Steps that are not logged"),
     "setup": ("set_up", "rows", "Set-up"),
+    "tables": ("tables", "rows", "Large tables"),
     "size": ("sizes", "rows", "Size"),
     "serving": ("serving", "rows", "Server"),
     "scale": ("scale", "rows", "Long runs at the server"),

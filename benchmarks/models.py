@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import Any
 
@@ -69,6 +70,16 @@ def resnet() -> Any:
     return _compiled(
         tf.keras.applications.ResNet50(weights=None, input_shape=(96, 96, 3), classes=10, classifier_activation=None)
     )
+
+
+def deep(count: int) -> Any:
+    """So many layers of eight units, dense ones and ReLUs by turns."""
+    layers = tf.keras.layers
+    sys.setrecursionlimit(20 * count)  # Keras walks a model by recursion
+    given = x = tf.keras.Input((8,))
+    for _ in range(count // 2):
+        x = layers.ReLU()(layers.Dense(8)(x))
+    return _compiled(tf.keras.Model(given, layers.Dense(10)(x)))
 
 
 class Stopwatch(tf.keras.callbacks.Callback):

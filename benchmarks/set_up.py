@@ -1,6 +1,7 @@
 """What logging takes before its first step is logged, each time in a process of its own.
 
-`python -m benchmarks.set_up MODEL bare|logged` prints the seconds of the first training step, or of our set-up.
+`python -m benchmarks.set_up MODEL bare|logged` prints the seconds of the first training step, or of our set-up. Of deep
+models it is the first two steps.
 """
 
 from __future__ import annotations
@@ -12,7 +13,13 @@ from typing import Any
 
 from benchmarks.measuring import Options, Row, ratio_row, seconds
 
-MODELS = {"digits": "digits CNN", "cnn": "CNN, 3.3 million parameters", "resnet": "ResNet-50, 96 px"}
+MODELS = {
+    "digits": "digits CNN",
+    "cnn": "CNN, 3.3 million parameters",
+    "resnet": "ResNet-50, 96 px",
+    "deep400": "400 dense layers and ReLUs",
+    "deep1000": "1,000 dense layers and ReLUs",
+}
 
 
 def rows(options: Options) -> list[Row]:
@@ -22,7 +29,8 @@ def rows(options: Options) -> list[Row]:
         rounds = [[_process(model, how) for how in ("logged", "bare")] for _ in range(options.rounds(3))]
         logged, bare = zip(*rounds)
         what = f"set-up (tracing and the first logged step): {name}"
-        found.append(ratio_row(what, "the model's own first training step", logged, bare, most=1.0))
+        steps = "two training steps" if model.startswith("deep") else "training step"
+        found.append(ratio_row(what, f"the model's own first {steps}", logged, bare, most=1.0))
     return found
 
 
@@ -41,13 +49,16 @@ def main() -> None:
         "digits": (models.digits_cnn, rng.normal(size=(64, 8, 8, 1)).astype("float32"), models.LABELS[:64]),
         "cnn": (models.cnn, models.IMAGES[:64], models.LABELS[:64]),
         "resnet": (models.resnet, models.RESNET_IMAGES, models.RESNET_LABELS),
+        "deep400": (lambda: models.deep(400), rng.normal(size=(64, 8)).astype("float32"), models.LABELS[:64]),
+        "deep1000": (lambda: models.deep(1000), rng.normal(size=(64, 8)).astype("float32"), models.LABELS[:64]),
     }
     make, images, labels = made[name]
     model = make()
     warm = models.one_layer()  # what TensorFlow sets up once is nobody's
     warm.fit(models.np.zeros((8, 16), "float32"), models.LABELS[:8], verbose=0)
     if how == "bare":
-        print(seconds(lambda: model.train_on_batch(images, labels)))
+        steps = 2 if name.startswith("deep") else 1
+        print(seconds(lambda: [model.train_on_batch(images, labels) for _ in range(steps)]))
         return
     with tempfile.TemporaryDirectory() as folder:
         model.fit(images, labels, batch_size=len(images), verbose=0, callbacks=[LayerViewCallback(folder)])

@@ -95,16 +95,26 @@ class Trial:
           cost: Seconds that keeping the weights takes at each step, as measured before.
           steps: How many steps to look at each time.
         """
-        self._share, self._cost = share, cost
+        self._share = share
         self._looks, self._seen = (steps, ALWAYS + steps), 0
         self._times: collections.deque[float] = collections.deque(maxlen=steps)
+        self._costs = collections.deque([cost], maxlen=steps)
 
-    def saw(self, seconds: float) -> float | None:
-        """Is told how long a training step took; the share that was found, if it is too large, else None."""
+    def saw(self, seconds: float, cost: float | None = None) -> float | None:
+        """Is told how long a training step took; the share that was found, if it is too large, else None.
+
+        Args:
+          seconds: How long.
+          cost: What keeping took at it, if that is known.
+        """
         self._seen += 1
         self._times.append(seconds)
+        self._costs.append(self._costs[0] if cost is None else cost)
         if self._seen not in self._looks:
             return None
-        median = sorted(self._times)[len(self._times) // 2]
-        share = self._cost / max(median, 1e-9)
+        share = _median(self._costs) / max(_median(self._times), 1e-9)
         return share if share > self._share else None
+
+
+def _median(values: collections.deque[float]) -> float:
+    return sorted(values)[len(values) // 2]

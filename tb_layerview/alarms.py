@@ -63,6 +63,11 @@ class Alarms:
             digests = {index: measurement.digest for index, measurement in measured.items()}
             self._tell(self._watch.see(step, digests, scalars, summaries))
 
+    def end(self) -> None:
+        """Is told that the step that was seen last is the run's last: what can be said by that is said now."""
+        if self._watch is not None:
+            self._tell(self._watch.end())
+
     def explain(self, found: Sequence[Finding], run: str) -> None:
         """Says what a replay has shown.
 

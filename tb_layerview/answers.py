@@ -41,6 +41,9 @@ def runs(found: Sequence[Run], unreadable: Mapping[str, Sequence[str]]) -> dict[
             for run in found
             if len(run.steps)
         ],
+        "without_steps": [
+            {"run": run.name, "notes": notes} for run in found if not len(run.steps) and (notes := _notes(run))
+        ],
         "unreadable": [{"run": name, "problems": problems} for name, problems in unreadable.items()],
     }
 

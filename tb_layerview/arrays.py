@@ -18,13 +18,17 @@ _CODES: tuple[Precision, ...] = ("float16", "float32", "float64")
 _HEAD = struct.Struct("<BBh")
 _LENGTH = struct.Struct("<I")
 _LARGEST = 15  # float16 holds magnitudes below 2**16
+#: Float32 holds no square of what is larger: no training works with such numbers, but max pooling makes the lowest of
+#: all floats, -3.4e38, of NaN. Beside them nothing would be left of the others in float16.
+WIDE = float(np.sqrt(np.finfo(np.float32).max))
 
 
 def encode(array: npt.NDArray[np.generic], precision: Precision = "float16") -> bytes:
     """Encodes an array as a block (see `docs/http_api.md`).
 
     float16 elements are stored under the power of two that brings the largest finite one just below 2**16: relative
-    error at most 2**-11 for what is larger than 2**-29 of it. The other precisions are exact for their type.
+    error at most 2**-11 for what is larger than 2**-29 of it. Where that one is beyond `WIDE`, they are stored as
+    float32. The other precisions are exact for their type.
     """
     values = np.asarray(array)
     shift = 0
@@ -32,6 +36,9 @@ def encode(array: npt.NDArray[np.generic], precision: Precision = "float16") -> 
         values = values.astype(np.float64 if values.dtype == np.float64 else np.float32, copy=False)
         finite = np.abs(values[np.isfinite(values)])
         largest = float(finite.max()) if finite.size else 0.0
+        if WIDE < largest <= np.finfo(np.float32).max:
+            precision = "float32"
+    if precision == "float16":
         if largest > 0.0:
             shift = int(np.frexp(largest)[1]) - _LARGEST
         values = np.ldexp(values, -shift)

@@ -34,6 +34,7 @@ class Budget:
         """
         self.set_up = self._waited = 0.0
         self._logged = self._steady = 0.0  # seconds spent on the steps that are logged, and on any
+        self._ahead = 0.0  # of these, spent already on the next step that is logged
         self._share, self._clock = share, clock
         self._began = clock()
         self._first_step = 0
@@ -63,6 +64,16 @@ class Budget:
         """Seconds that the training itself has taken, slowed down by what ran beside it or not."""
         return self.elapsed - self.set_up - self._waited
 
+    @property
+    def without_logging(self) -> float:
+        """Seconds that the training alone would have taken: with `logging` and `set_up`, all that have passed."""
+        return max(0.0, self.elapsed - self.set_up - self.logging)
+
+    @property
+    def per_step(self) -> float:
+        """Seconds that a logged step takes, 0 while there was one only: the less of the last two."""
+        return min(self._costs[-2:]) if len(self._costs) > 1 else 0.0
+
     def charge(self, seconds: float, beside: float = 0.0) -> None:
         """Counts one logged step.
 
@@ -72,7 +83,18 @@ class Budget:
         """
         self._waited += seconds
         self._logged += seconds + beside
-        self._costs = [*self._costs[1 - _RECENT :], seconds + beside]
+        self._costs = [*self._costs[1 - _RECENT :], seconds + beside + self._ahead]
+        self._ahead = 0.0
+
+    def charge_ahead(self, seconds: float) -> None:
+        """Counts what the training waits for what the next logged step needs before it, or for the end of the log."""
+        self._waited += seconds
+        self._logged += seconds
+        self._ahead += seconds
+
+    def charge_beside(self, seconds: float) -> None:
+        """Counts what ran beside the training, on processors that it may use, and belongs to no step of its own."""
+        self._logged += seconds
 
     def charge_any(self, seconds: float) -> None:
         """Counts what any step takes longer, logged or not: the logged ones have so much less, but for `EVERY_STEP`."""

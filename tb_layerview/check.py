@@ -7,10 +7,10 @@ import json
 import math
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from tb_layerview.diagnosis import Finding, counted, led_to, since
+from tb_layerview.local_folder import local_folder
 from tb_layerview.reader import LayerReader
 from tb_layerview.replayed import diagnose_runs
 from tb_layerview.rules import RULES, Rule
@@ -29,7 +29,18 @@ def check(logdir: str, as_json: bool, with_all: bool, rules: Sequence[Rule] = RU
     Returns:
       0 if nothing was found, 1 if something was, 2 if there is no run.
     """
-    runs = tuple(LayerReader(logdir).runs()) if Path(logdir).is_dir() else ()
+    try:
+        found_runs = tuple(LayerReader(local_folder(logdir)).runs())
+    except NotADirectoryError:
+        found_runs = ()
+    except ValueError as error:
+        print(f"tb-layerview check: {error}", file=sys.stderr)
+        return 2
+    runs = tuple(run for run in found_runs if len(run.steps))
+    for run in found_runs:
+        if not len(run.steps):
+            notes = "; ".join(run.model.notes) or "nothing is logged yet"
+            print(f"tb-layerview check: the run {run.name!r} has no steps: {notes}.", file=sys.stderr)
     if not runs:
         print(f"tb-layerview check: there is no run with layers below {logdir!r}.", file=sys.stderr)
         return 2

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
+from tb_layerview.local_folder import local_folder
 from tb_layerview.version import __version__
 
 
@@ -63,6 +64,11 @@ def _demo(arguments: argparse.Namespace) -> int:
     # Serving the folder above gives the runs their names: `demo` instead of `.`.
     name = "demo-estimator" if arguments.estimator else "demo"
     logdir, served = (arguments.logdir,) * 2 if arguments.logdir else (os.path.join("logs", name), "logs")
+    try:
+        logdir = local_folder(logdir)
+    except ValueError as error:
+        print(f"tb-layerview demo: --logdir: {error}", file=sys.stderr)
+        return 2
     try:
         train(logdir, arguments.estimator)
     except ModuleNotFoundError as error:

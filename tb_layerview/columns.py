@@ -36,7 +36,10 @@ def by_step(run: Run, name: str, tensors: npt.NDArray[np.int64], since: int = 0)
       since: Index of the first step.
     """
     found = np.full((len(tensors), max(0, len(run.steps) - since)), np.nan, "<f4")
-    for positions, column in _by_part(run, name, tensors, since):
+    for part, positions, column in _by_part(run, name, tensors, since):
+        if part.is_rest:
+            before = found[:, positions - since].T
+            column = np.where(np.isnan(before), column, before)
         found[:, span(positions - since)] = column.T
     return found
 
@@ -56,7 +59,7 @@ def by_group(run: Run, name: str, tensors: npt.NDArray[np.int64], since: int = 0
     groups = max(0, count_groups(len(run.steps)) - since)
     lows, highs = (np.full((groups, len(tensors)), np.nan, "<f4") for _ in range(2))
     first = _first_step(since) if groups else len(run.steps)
-    for positions, column in _by_part(run, name, tensors, first):
+    for _, positions, column in _by_part(run, name, tensors, first):
         group = _group_of(positions) - since
         starts = np.flatnonzero(np.diff(group, prepend=-1))
         here = group[starts]
@@ -100,12 +103,12 @@ def _first_step(group: int) -> int:
 
 def _by_part(
     run: Run, name: str, tensors: npt.NDArray[np.int64], since: int
-) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]]:
-    """For each part of a run that has any steps from `since` on: their places, and the column [steps, tensors]."""
+) -> Iterator[tuple[Part, npt.NDArray[np.int64], npt.NDArray[np.float32]]]:
+    """The parts of a run that have any steps from `since` on: the steps' places, and the column [steps, tensors]."""
     for part in run.parts:
         positions = part.positions[part.positions >= since]
         if len(positions):
-            yield positions, float32(_of_part(run, part, name, tensors, since))
+            yield part, positions, float32(_of_part(run, part, name, tensors, since))
 
 
 def _of_part(run: Run, part: Part, name: str, tensors: npt.NDArray[np.int64], since: int) -> npt.NDArray[np.float64]:

@@ -45,16 +45,19 @@ class Tap:
       units: Whether to measure each unit (index of the last axis) too; wants rank 2 or more.
       keep: What of each axis to keep, or None. Counts beyond an axis' real size at run time keep what is there.
       sparse: What to measure beside what all tensors have, or None.
+      taken: `taken_non_finite` (`sparse_statistics`), a float32 number, or None.
     """
 
     tensor: tf.Tensor
     units: bool = False
     keep: tuple[Axis, ...] | None = None
     sparse: Sparse | None = None
+    taken: tf.Tensor | None = None
 
     def without_tensor(self) -> Tap:
-        """The same, with only what the tensor looks like: the tensor would hold its graph."""
-        return dataclasses.replace(self, tensor=tf.TensorSpec(self.tensor.shape, self.tensor.dtype))
+        """The same, with only what the tensors look like: they would hold their graph."""
+        taken = None if self.taken is None else tf.TensorSpec([], tf.float32)
+        return dataclasses.replace(self, tensor=tf.TensorSpec(self.tensor.shape, self.tensor.dtype), taken=taken)
 
 
 def difference_dtype(dtype: tf.DType) -> tf.DType:
@@ -231,6 +234,8 @@ def _parts(taps: Mapping[int, Tap]) -> list[tuple[_Variant | _Named, list[int]]]
     digests: dict[_Variant | _Named, list[int]] = {}
     others: dict[_Variant | _Named, list[int]] = {}
     for index, tap in sorted(taps.items()):
+        if tap.taken is not None:
+            others.setdefault(_Named(device_sparse.TAKEN, is_sparse=True), []).append(index)
         if (tap.tensor.shape.num_elements() or SMALL + 1) <= SMALL:
             digests.setdefault(_Named(tap.tensor.dtype.base_dtype.name, is_sparse=False), []).append(index)
             continue
@@ -254,15 +259,20 @@ def _prepare(what: _Variant | _Named, taps: Sequence[Tap]) -> list[tf.Tensor]:
     """What is taken of these taps."""
     if isinstance(what, _Variant):
         return [_rows(tap.tensor, what) for tap in taps]
+    if what.name == device_sparse.TAKEN:
+        return [tf.stack([tap.taken for tap in taps])]
     if what.is_sparse:
         return [device_sparse.prepare(what.name, tap.tensor, tap.sparse) for tap in taps if tap.sparse is not None]
-    return [tf.concat([tf.reshape(tap.tensor, [-1]) for tap in taps], axis=0)]
+    flat = tf.constant([-1])  # one for all: each is an operation of the graph
+    return [tf.concat([tap.tensor if tap.tensor.shape.rank == 1 else tf.reshape(tap.tensor, flat) for tap in taps], 0)]
 
 
 def _reduce(what: _Variant | _Named, prepared: list[tf.Tensor], taps: Sequence[Tap]) -> Any:
     """Adds what is done to these taps."""
     if isinstance(what, _Variant):
         return _loop(what)(prepared)
+    if what.name == device_sparse.TAKEN:
+        return prepared[0]
     if what.is_sparse:
         return device_sparse.reduce(what.name, prepared, [tap.sparse for tap in taps if tap.sparse is not None])
     return prepared[0]

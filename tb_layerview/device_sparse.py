@@ -15,6 +15,9 @@ from tb_layerview import sparse_statistics
 from tb_layerview.device_loop import Loop, items
 from tb_layerview.sparse_statistics import EVEN, EXAMPLES, Sparse
 
+#: What is counted where a layer is called, and not of what it puts out.
+TAKEN = "taken_non_finite"
+
 _NAMES = {
     "bounded": ("saturated",),
     "scores": ("positions", "evenness", "heads_alike"),
@@ -55,6 +58,8 @@ def make_ready(kind: str) -> None:
 
 def statistics(kind: str, fetched: Any) -> list[dict[str, float]]:
     """By name, for each tensor, what `reduce`'s tensors evaluated to; what has no number is not there."""
+    if kind == TAKEN:
+        return [{TAKEN: share} if share else {} for share in map(float, fetched)]
     if kind == "examples":
         return [sparse_statistics.of_examples(rows) for rows in fetched]
     named = ({name: float(x) for name, x in zip(_NAMES[kind], item["found"])} for item in items(fetched))

@@ -66,17 +66,19 @@ def diagnose(evidence: Evidence, rules: Sequence[Rule] = RULES) -> tuple[Finding
         held = rule.holds(evidence)
         if not held.any():
             continue
-        for tensor, position in _onsets(held, rule.patience):
-            order = (position, int(evidence.depth[tensor]), tensor)
+        is_first = rule.makes_weights and evidence.probe is not None
+        for tensor, position in _onsets(held, rule, evidence):
+            order = (position, -1 if is_first else int(evidence.depth[tensor]), tensor)
             found.append((order, _finding(evidence, rule, held, tensor, position)))
     found.sort(key=lambda entry: entry[0])
-    findings = [*(finding for _, finding in found), *_scalars(evidence)]
+    by_name = {rule.name: rule for rule in rules}
+    findings = [*_without_what_says_less([finding for _, finding in found], by_name), *_scalars(evidence)]
     lead = _first_non_finite(evidence, findings)
     if lead is not None:
         others = [f for f in findings if not (f.rule == lead.rule and f.tensor == lead.tensor)]
         place = sum(f.first < lead.first for f in others if f.rule != lead.rule)
         findings = [*others[:place], lead, *others[place:]]
-    return _with_causes(evidence, findings, {rule.name: rule.leads_to for rule in rules})
+    return _with_causes(evidence, findings, by_name)
 
 
 def since(finding: Finding) -> str:
@@ -102,13 +104,18 @@ def counted(findings: Sequence[Finding]) -> str:
     return ", ".join(f"{count:,} {severity}{'s' * (count > 1)}" for severity, count in counts if count)
 
 
-def _onsets(held: Mask, patience: int) -> Iterator[tuple[int, int]]:
-    """For each tensor the first position from which the rule holds `patience` times in a row."""
-    if held.shape[1] < patience:
-        return
-    lasting = np.logical_and.reduce(np.lib.stride_tricks.sliding_window_view(held, patience, axis=1), axis=-1)
-    for tensor in np.flatnonzero(lasting.any(axis=1)):
-        yield int(tensor), int(np.argmax(lasting[tensor]))
+def _onsets(held: Mask, rule: Rule, evidence: Evidence) -> Iterator[tuple[int, int]]:
+    """For each tensor the first position from which the rule holds over its patience, or to the end of the run."""
+    lasts = rule.lasts(evidence) if evidence.ended else np.zeros(len(held), bool)
+    for tensor in np.flatnonzero(held.any(axis=1)).tolist():
+        edges = np.flatnonzero(np.diff(held[tensor], prepend=False, append=False))
+        begins, ends = edges[::2], edges[1::2] - 1
+        steps = evidence.steps[ends] - evidence.steps[begins] + 1
+        is_found = (steps >= rule.patience) & ((ends > begins) | (rule.patience == 1))
+        if lasts[tensor]:
+            is_found |= ends == held.shape[1] - 1
+        if is_found.any():
+            yield tensor, int(begins[np.argmax(is_found)])
 
 
 def _finding(evidence: Evidence, rule: Rule, held: Mask, tensor: int, position: int) -> Finding:
@@ -125,6 +132,19 @@ def _finding(evidence: Evidence, rule: Rule, held: Mask, tensor: int, position: 
         measured,
         f"{where} {rule.in_words(evidence, tensor, measured)}",
     )
+
+
+def _without_what_says_less(findings: Sequence[Finding], rules: Mapping[str, Rule]) -> list[Finding]:
+    """Those of which no other says more of the same tensor at the same steps."""
+    more: dict[tuple[str, LoggedTensor | None], list[Finding]] = {}
+    for finding in findings:
+        for name in rules[finding.rule].more_than:
+            more.setdefault((name, finding.tensor), []).append(finding)
+
+    def says_less(f: Finding) -> bool:
+        return any(other.first <= f.first and f.last <= other.last for other in more.get((f.rule, f.tensor), ()))
+
+    return [finding for finding in findings if not says_less(finding)]
 
 
 def _scalars(evidence: Evidence) -> Iterator[Finding]:
@@ -150,7 +170,8 @@ def _scalars(evidence: Evidence) -> Iterator[Finding]:
 def _first_non_finite(evidence: Evidence, findings: Sequence[Finding]) -> Finding | None:
     """The finding that all others with NaN or infinities follow from.
 
-    At the first step that has any: an activation whose layer takes only finite ones, with finite weights, made them. If
+    At the first step that has any: an activation whose layer takes only finite ones, with finite weights, made them;
+    where it takes what the layer around it has computed by itself, and that is not finite already, that layer did. If
     all activations are finite, the gradient that comes last in the model did. If weights have them already, the batch
     of a step before broke them, and a probe cannot tell in which layer. Where what is logged is the batch itself, and
     the step before is logged too, its activations and gradients came from weights that were still finite.
@@ -171,12 +192,12 @@ def _first_non_finite(evidence: Evidence, findings: Sequence[Finding]) -> Findin
             continue
         index = finding.tensor.index
         fed = evidence.fed_by(int(evidence.place[index]))
+        # What comes later, of a layer that is called several times, this one was not made of.
+        fed = fed[evidence.depth[fed] < evidence.depth[index]]
         bad = {f.tensor.index for f in at_first if f.tensor is not None}
         if not bad & set(fed.tolist()) and not _is_fed_by(evidence, index, broken):
             position = int(np.searchsorted(evidence.steps, step))
-            return dataclasses.replace(
-                finding, words=f"{finding.words}{_what_it_takes(evidence, fed, position)}", follows=None
-            )
+            return _or_what_is_around(evidence, finding, at_first, fed, position)
     if weights:
         logged = len({t.layer for t in evidence.tensors if t.kind == "weight"})
         return dataclasses.replace(
@@ -187,6 +208,43 @@ def _first_non_finite(evidence: Evidence, findings: Sequence[Finding]) -> Findin
             "cannot be seen from here",
         )
     return at_first[0]
+
+
+def _or_what_is_around(
+    evidence: Evidence, finding: Finding, at_first: Sequence[Finding], fed: np.ndarray, position: int
+) -> Finding:
+    """The finding of the first activation, or of the layer around it where that one's own operations did it.
+
+    Args:
+      evidence: Where it was found.
+      finding: The first of an activation.
+      at_first: All at the same step.
+      fed: The activations that its layer takes, as indices of tensors; they are finite.
+      position: That of the step.
+    """
+    of_taken = evidence.statistic("taken_non_finite")[:, position]
+
+    def takes_finite(other: Finding) -> bool:
+        return other.tensor is not None and not of_taken[other.tensor.index] > 0
+
+    assert finding.tensor is not None
+    if takes_finite(finding):
+        words = f"{finding.words}{_is_finite(evidence, fed, position)}"
+        return dataclasses.replace(finding, words=words, follows=None)
+    inner = finding.tensor.layer
+    # What was broken before it came to a layer, that layer only handed on.
+    around = [
+        f
+        for f in at_first
+        if f.tensor and f.tensor.kind == "activation" and inner.startswith(f"{f.tensor.layer}/") and takes_finite(f)
+    ]
+    if around:
+        finding = max(around, key=lambda f: len(f.tensor.layer) if f.tensor else 0)
+        words = f"{finding.words}; what it computes by itself, and {inner!r} takes, is not finite"
+    else:
+        words = f"{finding.words}; what it takes is computed outside all layers, and is not finite"
+    made_of = _is_finite(evidence, fed, position, "what that is made of")
+    return dataclasses.replace(finding, words=f"{words}{made_of}", follows=None)
 
 
 def _is_largest_before(evidence: Evidence, tensor: int, step: int) -> bool:
@@ -210,7 +268,8 @@ def _is_fed_by(evidence: Evidence, tensor: int, paths: set[str]) -> bool:
     return False
 
 
-def _what_it_takes(evidence: Evidence, fed: np.ndarray, position: int) -> str:
+def _is_finite(evidence: Evidence, fed: np.ndarray, position: int, what: str = "what it takes") -> str:
+    """That what a layer takes is finite, as the end of a sentence."""
     fed = fed[~np.isnan(evidence.statistic("min")[fed, position])]
     if not len(fed):
         return ""  # none of it was logged at this step, or it has no elements
@@ -218,19 +277,18 @@ def _what_it_takes(evidence: Evidence, fed: np.ndarray, position: int) -> str:
     low, high = evidence.statistic("min")[fed, position], evidence.statistic("max")[fed, position]
     names = ", ".join(dict.fromkeys(repr(evidence.tensors[i].layer) for i in fed))
     zeros = f", {100 * np.nanmax(zero):.3g} % of it zero" if np.nanmax(zero) > 0 else ""
-    return f"; what it takes, from {names}, is finite ({np.nanmin(low):.4g} to {np.nanmax(high):.4g}{zeros})"
+    return f"; {what}, from {names}, is finite ({np.nanmin(low):.4g} to {np.nanmax(high):.4g}{zeros})"
 
 
-def _with_causes(
-    evidence: Evidence, findings: Sequence[Finding], leads_to: Mapping[str, Sequence[str]]
-) -> tuple[Finding, ...]:
+def _with_causes(evidence: Evidence, findings: Sequence[Finding], rules: Mapping[str, Rule]) -> tuple[Finding, ...]:
     """Says of each finding which earlier one explains it, and puts first what the errors and their causes are."""
     roots: list[int] = []
     for i, finding in enumerate(findings):
         found = (
             roots[j]
             for j, cause in enumerate(findings[:i])
-            if _may_lead_to(cause, finding, leads_to) and _explains(evidence, cause, finding)
+            if _is_one_with(cause, finding, rules)
+            or (_may_lead_to(cause, finding, rules) and _explains(evidence, cause, finding, rules))
         )
         roots.append(next(found, i))
     with_errors = {root for root, finding in zip(roots, findings) if finding.severity == "error"}
@@ -240,14 +298,21 @@ def _with_causes(
     return tuple(dataclasses.replace(findings[i], follows=follows[i]) for i in order)
 
 
-def _may_lead_to(cause: Finding, effect: Finding, leads_to: Mapping[str, Sequence[str]]) -> bool:
+def _is_one_with(cause: Finding, effect: Finding, rules: Mapping[str, Rule]) -> bool:
+    """Whether both are of a rule that finds one thing in several places at once, as a learning rate that is zero."""
+    if cause.rule != effect.rule or cause.first != effect.first:
+        return False
+    return cause.rule in rules and rules[cause.rule].is_common
+
+
+def _may_lead_to(cause: Finding, effect: Finding, rules: Mapping[str, Rule]) -> bool:
     """Whether findings of the one's rule may be why there are such of the other's: errors lead to all but NaN."""
-    if effect.rule in leads_to.get(cause.rule, ()) or cause.rule == NonFinite.name:
+    if cause.rule == NonFinite.name or (cause.rule in rules and effect.rule in rules[cause.rule].leads_to):
         return True
     return cause.severity == "error" and effect.rule != NonFinite.name
 
 
-def _explains(evidence: Evidence, cause: Finding, effect: Finding) -> bool:
+def _explains(evidence: Evidence, cause: Finding, effect: Finding, rules: Mapping[str, Rule]) -> bool:
     """Whether a cause came not after an effect, while it lasted, and lies on its way.
 
     NaN spread to everything. What else is wrong with an activation reaches the layers that it feeds, their gradients,
@@ -269,8 +334,8 @@ def _explains(evidence: Evidence, cause: Finding, effect: Finding) -> bool:
     if effect.tensor is None:
         return True
     if cause.tensor.layer == effect.tensor.layer:
-        return cause.tensor != effect.tensor
-    if effect.tensor.kind == "activation":
+        return True
+    if effect.tensor.kind == "activation" and not rules[cause.rule].is_of_way:
         return _is_fed_by(evidence, effect.tensor.index, {cause.tensor.layer})
     return _is_fed_by(evidence, cause.tensor.index, {effect.tensor.layer}) or _is_fed_by(
         evidence, effect.tensor.index, {cause.tensor.layer}

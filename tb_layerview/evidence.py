@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tb_layerview.logged import LoggedTensor
-from tb_layerview.model import KINDS, Kind, Layer, Probe
+from tb_layerview.model import KINDS, TOUCHED, Kind, Layer, Probe, is_attention
 from tb_layerview.run import Run
 
 Floats = npt.NDArray[np.float64]
@@ -20,6 +20,8 @@ Mask = npt.NDArray[np.bool_]
 
 #: So many logged steps are the start of a training.
 START = 10
+#: The one statistic that is of updates alone and is not logged: see `changes`.
+CHANGE = "change"
 _APART = 17 / 16
 
 _T = TypeVar("_T")
@@ -36,6 +38,26 @@ def _once(method: Callable[..., _T]) -> Callable[..., _T]:
         return cast("_T", self._known[key])
 
     return known
+
+
+@np.errstate(invalid="ignore")  # of what is not finite there is no difference
+def changes(steps: npt.NDArray[np.int64], updates: Floats, weights: Callable[[str], Floats]) -> Floats:
+    """By how much weights changed in one training step, at least: the update, or what shows in the weight itself.
+
+    Who writes a weight between two steps leaves it out of the update. From one logged step to the next it has changed
+    by no less than sqrt((mean - mean before)^2 + (std - std before)^2), whatever its elements did.
+
+    Args:
+      steps: int64 [steps], ascending.
+      updates: Their rms, float64 [tensors, steps].
+      weights: Gives a statistic, by name, of the weight of each, float64 [tensors, steps].
+
+    Returns:
+      float64 [tensors, steps]; NaN where there is no update and nothing before.
+    """
+    apart = np.full(updates.shape, np.nan)
+    apart[:, 1:] = np.hypot(*(np.diff(weights(name), axis=1) for name in ("mean", "std"))) / np.diff(steps)
+    return np.asarray(np.fmax(updates, apart))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,6 +129,7 @@ class Evidence:
       weights_come_after: Whether the weights of a step are those that it made, as a hook logs them, and its activations
         come from those of the step before. A probe's come from the weights that are logged with them.
       probe: What activations and gradients are of; None where they are of the batch that was run.
+      ended: Whether it is known that no step comes after the last of these.
     """
 
     def __init__(
@@ -132,11 +155,11 @@ class Evidence:
         self.scalars, self.probe = scalars, probe
         by_path = {layer.path: i for i, layer in enumerate(self.layers)}
         self.place = np.array([by_path[tensor.layer] for tensor in self.tensors], np.int64)
-        self._statistic = functools.cache(statistic)
+        self._statistic = functools.cache(lambda name: self._changes(statistic) if name == CHANGE else statistic(name))
         self._largest_before = functools.cache(self._find_largest_before)
         self._history = functools.cache(self._find_history)
         self._known: dict[tuple[Any, ...], Any] = {}  # of the tensors, whatever the steps
-        self.weights_come_after = False
+        self.weights_come_after = self.ended = False
         self._past: Past | None = None
         self._start: Floats | None = None
 
@@ -144,7 +167,7 @@ class Evidence:
     def of(cls, run: Run) -> Evidence:
         """Of all that a run has logged."""
         evidence = cls(run.layers, run.tensors, run.steps, run.statistics, run.scalars_by_step, run.model.probe)
-        evidence.weights_come_after = run.model.logs_batches
+        evidence.weights_come_after, evidence.ended = run.model.logs_batches, run.ended
         return evidence
 
     def at(
@@ -153,6 +176,7 @@ class Evidence:
         statistic: Callable[[str], Floats],
         scalars: Sequence[Mapping[str, float]],
         past: Past,
+        ended: bool = False,
     ) -> Evidence:
         """Of the same tensors at other steps; what is known of their connections is not worked out anew.
 
@@ -161,8 +185,10 @@ class Evidence:
           statistic: Gives a statistic by its name, float64 [tensors, steps].
           scalars: Loss and metrics by name, for each step.
           past: What came before these.
+          ended: Whether it is known that no step comes after them.
         """
         other = copy.copy(self)
+        other.ended = ended
         other.steps, other.scalars, other._statistic = steps, scalars, functools.cache(statistic)
         other._largest_before = functools.cache(other._find_largest_before)
         other._history = functools.cache(other._find_history)
@@ -236,8 +262,21 @@ class Evidence:
         return np.asarray(self.steps_before + np.arange(len(self.steps)) >= START)
 
     def statistic(self, name: str) -> Floats:
-        """One of `Run.statistics`, float64 [tensors, steps]."""
+        """One of `Run.statistics` or `CHANGE`, float64 [tensors, steps]."""
         return self._statistic(name)
+
+    def _changes(self, statistic: Callable[[str], Floats]) -> Floats:
+        updates, weights = self.updated
+        found = np.full((len(self.tensors), len(self.steps)), np.nan)
+        found[updates] = changes(self.steps, statistic("rms")[updates], lambda name: statistic(name)[weights])
+        return found
+
+    @property
+    @_once
+    def updated(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """The updates whose weight is logged, and these weights, as indices of tensors."""
+        updates = np.flatnonzero(self.of_kind("update") & (self.weights >= 0))
+        return updates, self.weights[updates]
 
     def share(self, *counts: str) -> Floats:
         """The share of elements that are counted, 0 to 1, float64 [tensors, steps]; NaN where there are no elements."""
@@ -265,10 +304,20 @@ class Evidence:
         """Which tensors' names start so, bool [tensors]."""
         return np.array([tensor.name.startswith(start) for tensor in self.tensors], bool)
 
+    @property
+    @_once
+    def is_attention(self) -> Mask:
+        """Which tensors are what attention looks at, bool [tensors]."""
+        return np.array([is_attention(t.kind, t.name, t.axes) for t in self.tensors], bool)
+
     @_once
     def of_kernels(self, kind: Kind) -> Mask:
-        """Which tensors are of this kind and of a weight of two axes or more that is no bias, bool [tensors]."""
-        return np.asarray(self.of_kind(kind) & self.of_rank(2) & ~self.named("bias"))
+        """Which tensors are of this kind and of a weight of two axes or more that is no bias, bool [tensors].
+
+        The rows of it that a step has changed are others at each step: they are not.
+        """
+        whole = np.array([not tensor.name.endswith(TOUCHED) for tensor in self.tensors], bool)
+        return np.asarray(self.of_kind(kind) & self.of_rank(2) & ~self.named("bias") & whole)
 
     @property
     @_once
@@ -284,6 +333,23 @@ class Evidence:
         if not feeding:
             return np.asarray(self.place == len(self.layers) - 1)
         return np.array([place not in feeding for place in self.place.tolist()], bool)
+
+    @property
+    @_once
+    def without_weights(self) -> Mask:
+        """Which tensors are of a layer that takes another's output and has no weights, nor any within. Bool [tensors].
+
+        Such a layer can only pass on what it takes, or do the same to it at every step. Where no weights are logged,
+        or no connections, nobody knows which layers these are, and there are none.
+        """
+        having = {tensor.layer for tensor in self.tensors if tensor.kind != "activation"}
+        if not having:
+            return np.zeros(len(self.tensors), bool)
+        for path in tuple(having):
+            parts = path.split("/")
+            having.update("/".join(parts[:n]) for n in range(1, len(parts)))
+        takes = [bool(self.layers[place].inputs) for place in self.place.tolist()]
+        return np.array([t.layer not in having and some for t, some in zip(self.tensors, takes)], bool)
 
     @property
     @_once
@@ -375,7 +441,7 @@ class Evidence:
         """
         updates = {int(self.place[i]): i for i in np.flatnonzero(self.of_kernels("update"))}
         found = np.full(len(self.tensors), -1, np.int64)
-        for tensor in np.flatnonzero(self.of_kind("activation") & self.of_rank(2) & ~self.named("scores")):
+        for tensor in np.flatnonzero(self.of_kind("activation") & self.of_rank(2) & ~self.is_attention):
             layer, seen = int(self.place[tensor]), set[int]()
             while layer not in updates and len(self.layers[layer].inputs) == 1 and layer not in seen:
                 seen.add(layer)
@@ -388,7 +454,7 @@ class Evidence:
     def _first_activations(self, of: Mask) -> dict[int, int]:
         """By layer with any of these tensors its first activation of two axes or more that is no scores."""
         layers = set(self.place[of].tolist())
-        is_output = self.of_kind("activation") & self.of_rank(2) & ~self.named("scores")
+        is_output = self.of_kind("activation") & self.of_rank(2) & ~self.is_attention
         return {int(self.place[i]): int(i) for i in np.flatnonzero(is_output)[::-1] if self.place[i] in layers}
 
     @property
@@ -396,11 +462,15 @@ class Evidence:
     def depth(self) -> npt.NDArray[np.int64]:
         """int64 [tensors]: the order in which causes act within a step.
 
-        Weights come first, since a pass starts from them; then activations in forward order, gradients in backward
-        order, and last the updates that are made of them.
+        Weights come first, since a pass starts from them; then activations in the order in which they are made, which
+        is that of the tensors: where layers are called several times, or within another one's call, that of the layers
+        tells nothing. Then come gradients in backward order, and last the updates that are made of them.
         """
-        count = len(self.layers)
-        within = [count - 1 - p if t.kind == "gradient" else p for t, p in zip(self.tensors, self.place.tolist())]
+        count = len(self.layers) + len(self.tensors)
+        within = [
+            i if t.kind == "activation" else count - 1 - place if t.kind == "gradient" else place
+            for i, (t, place) in enumerate(zip(self.tensors, self.place.tolist()))
+        ]
         order: dict[Kind, int] = {"weight": 0, "activation": 1, "gradient": 2, "update": 3}
         assert set(order) == set(KINDS)
         return np.array([order[t.kind] * count + w for t, w in zip(self.tensors, within)], np.int64)

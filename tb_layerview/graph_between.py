@@ -6,7 +6,7 @@ import collections
 import re
 from typing import Any
 
-from tb_layerview.graph_index import GraphIndex, can_fetch
+from tb_layerview.graph_index import GraphIndex, can_look
 from tb_layerview.graph_layer import FoundLayer
 from tb_layerview.graph_outputs import NONLINEAR, is_reordered, match_scope, with_activation_function
 
@@ -37,7 +37,7 @@ def with_sums(index: GraphIndex, found: list[FoundLayer], notes: list[str]) -> l
                     total, further = further, _sum_of(index, further.outputs[0])
                 layer.hidden.append(tensor)
                 output = with_activation_function(index, total.outputs[0])
-                if can_fetch(output) and (output.op, output.value_index) not in known:
+                if can_look(output.op) and (output.op, output.value_index) not in known:
                     class_name = "Multiply" if total.type == "Mul" else "Add"
                     sums.setdefault(
                         total, FoundLayer(total.name, entries=[total], calls=[[output]], class_name=class_name)
@@ -76,7 +76,7 @@ def with_weightless(index: GraphIndex, found: list[FoundLayer]) -> list[FoundLay
             continue
         if _is_gate_of_itself(index, op) or (has_drafts and index.needs_feeding(op)):
             continue
-        if any(op.name.startswith(scope + "/") for scope in scopes) or not can_fetch(op.outputs[0]):
+        if any(op.name.startswith(scope + "/") for scope in scopes) or not can_look(op):
             continue
         if re.search(r"(^|/)replica_\d+/", op.name):
             continue
@@ -99,7 +99,7 @@ def _squeezed(index: GraphIndex, op: Any) -> Any | None:
     if op.type not in _POOLING or op.inputs[0].op.type != "ExpandDims" or [c.type for c in consumers] != ["Squeeze"]:
         return None
     output = consumers[0].outputs[0]
-    return output if can_fetch(output) else None
+    return output if can_look(output.op) else None
 
 
 def _inhabitants(index: GraphIndex) -> collections.Counter[str]:

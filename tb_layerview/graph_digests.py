@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from tb_layerview import device_digest, values
 from tb_layerview.digest import Measurement
+from tb_layerview.graph_apart import Apart
 from tb_layerview.graph_index import GraphIndex
 from tb_layerview.graph_search import GraphTap
 from tb_layerview.options import Keep
@@ -25,23 +26,33 @@ class DigestGroup:
       sources: The tensors, as (operation, output index), that a run that fetches them must have anyway.
       taps: What is digested, by the tensor's index in the model.
       fetches: What there is to fetch.
+      borders: What copies of them are computed from, which such a run must have too.
+      present: Of the tensors that a condition leaves out of some runs, a bool each: whether a run has computed it.
     """
 
     sources: frozenset[tuple[Any, int]]
     taps: dict[int, device_digest.Tap]
     fetches: dict[str, Any]
+    borders: frozenset[tuple[Any, int]] = frozenset()
+    present: dict[int, Any] = dataclasses.field(default_factory=dict)
 
     def wanted(self, with_values: bool) -> dict[str, Any]:
         """What to fetch at a step with or without values."""
-        return device_digest.wanted(self.fetches, with_values)
+        fetches = device_digest.wanted(self.fetches, with_values)
+        return {**fetches, "present": {str(i): t for i, t in self.present.items()}} if self.present else fetches
 
     def measurements(self, fetched: Mapping[str, Any]) -> dict[int, Measurement]:
         """Makes measurements, by the tensor's index in the model, of what `wanted` evaluated to."""
-        return device_digest.measurements(self.taps, fetched)
+        absent = {int(i) for i, is_there in fetched.get("present", {}).items() if not is_there}
+        return {i: m for i, m in device_digest.measurements(self.taps, fetched).items() if i not in absent}
 
 
 def add_digests(
-    index: GraphIndex, taps: Mapping[int, GraphTap], keep: Keep, needed_by: Mapping[Any, frozenset[Any]]
+    index: GraphIndex,
+    taps: Mapping[int, GraphTap],
+    keep: Keep,
+    needed_by: Mapping[Any, frozenset[Any]],
+    apart: Apart,
 ) -> tuple[DigestGroup, ...]:
     """Adds digests of activations and gradients to the graph.
 
@@ -54,6 +65,7 @@ def add_digests(
       taps: By the tensor's index in the model.
       keep: How much to keep.
       needed_by: What `find_needs` has found; nothing if the graph is not trained.
+      apart: What looks at the tensors.
     """
     grouped: dict[Any, dict[int, GraphTap]] = {}
     for number, tap in taps.items():
@@ -64,7 +76,11 @@ def add_digests(
     with own_scope(index.graph):
         for members in grouped.values():
             sources = frozenset((tap.source.op, tap.source.value_index) for tap in members.values())
-            groups.append(make_group(members, {n: tap.source for n, tap in members.items()}, keep, sources))
+            borders = frozenset().union(*(apart.borders(tap.source) for tap in members.values()))
+            looks = {number: apart.look(tap.source, when=tap.when) for number, tap in members.items()}
+            group = make_group(members, {number: look.tensor for number, look in looks.items()}, keep, sources)
+            present = {number: look.present for number, look in looks.items() if look.present is not None}
+            groups.append(dataclasses.replace(group, borders=borders, present=present))
     return tuple(groups)
 
 

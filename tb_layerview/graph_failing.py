@@ -15,13 +15,16 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from tb_layerview.device_digest import SMALL
+from tb_layerview.graph_apart import Apart, Source
+from tb_layerview.graph_branches import Branch
 from tb_layerview.graph_digests import own_scope, read_variable
 from tb_layerview.graph_index import GraphIndex
 from tb_layerview.graph_losses import Losses
-from tb_layerview.graph_search import GraphTaps
+from tb_layerview.graph_search import GraphTap, GraphTaps
 
-Source = tuple[Any, int]  # an operation and the index of one of its outputs
-Kept = dict[Source, npt.NDArray[Any]]
+# What was kept, by the source of a tensor; and whether a condition had it computed, by the source, or its branch, in a
+# tuple of one.
+Kept = dict[Any, npt.NDArray[Any]]
 
 
 class FailingRun:
@@ -36,32 +39,45 @@ class FailingRun:
         self,
         index: GraphIndex,
         found: GraphTaps,
-        sources: Iterable[Source],
+        taps: Iterable[GraphTap],
         needed_by: Mapping[Any, frozenset[Any]],
+        apart: Apart,
     ) -> None:
         """Adds to the graph what looks at its runs.
 
         Args:
           index: The graph.
           found: What was found in it.
-          sources: What is to be kept, if a run computes it: activations and gradients.
+          taps: What is to be kept, if a run computes it: activations and gradients.
           needed_by: For each operation the optimizers that need it, each as one of the operations that train.
+          apart: What looks at them.
         """
-        self._index, self.looked_at, self.bytes = index, 0, 0
+        self._index, self._apart, self.looked_at, self.bytes = index, apart, 0, 0
+        taps = [tap for tap in taps if not apart.cannot(tap.source, is_for_each_run=True)]
+        branches = {tap.when: tap.source.op for tap in taps if tap.when is not None}
         self._guards: list[_Guard] = []
         losses = Losses(index, found.losses, is_training=True)
         optimizers: dict[Any, list[Any]] = {}
         for trigger in sorted(found.triggers, key=index.position.__getitem__):
             optimizers.setdefault(next(iter(needed_by[trigger])), []).append(trigger)
-        wanted = sorted(set(sources), key=lambda source: (index.position[source[0]], source[1]))
+        sources = {(tap.source.op, tap.source.value_index) for tap in taps}
+        wanted = sorted(sources, key=lambda source: (index.position[source[0]], source[1]))
         name = f"layerview/{secrets.token_hex(8)}"  # several processes may share a device
         with own_scope(index.graph), tf.device(None):
             for optimizer, triggers in optimizers.items():
                 reached = index.ancestors(triggers)
                 of_run = losses.of(reached, frozenset())
-                minimised = {(t.op, t.value_index): t for t in (of_run.minimised or of_run.known).values()}
+                minimised = {
+                    (t.op, t.value_index): t
+                    for t in (of_run.minimised or of_run.known).values()
+                    if not apart.cannot(t, is_for_each_run=True)
+                }
                 gradients = [
-                    g for g in found.gradients if g.dtype.is_floating and optimizer in needed_by.get(g.op, frozenset())
+                    g
+                    for g in found.gradients
+                    if g.dtype.is_floating
+                    and optimizer in needed_by.get(g.op, frozenset())
+                    and not apart.cannot(g, is_for_each_run=True)
                 ]
                 if not minimised and not gradients:
                     continue
@@ -69,7 +85,8 @@ class FailingRun:
                 kept += [source for source in minimised if source not in kept]
                 added = index.ancestors(op for op, _ in minimised) - reached
                 here = f"{name}/{len(self._guards)}"
-                self._guards.append(_guard(here, list(minimised.values()), gradients, kept, added))
+                of_guard = [branch for branch, op in branches.items() if optimizer in needed_by.get(op, frozenset())]
+                self._guards.append(_guard(here, apart, list(minimised.values()), gradients, kept, of_guard, added))
                 self.looked_at += len(gradients) + len(kept)
                 self.bytes += sum((g.shape.num_elements() or 0) * g.dtype.size for g in gradients)
             self._weights_are_finite = _all_finite(found.trained)
@@ -121,13 +138,13 @@ class _Area:
     """A staging area.
 
     Attributes:
-      sources: What it is given.
+      sources: What it is given, as the keys of `Kept`.
       size: How many times it was given them.
       contents: Takes them out.
       clear: Drops them.
     """
 
-    sources: tuple[Source, ...]
+    sources: tuple[Any, ...]
     size: Any
     contents: Any
     clear: Any
@@ -149,46 +166,65 @@ class _Guard:
     added: frozenset[Any]
 
 
-def _guard(name: str, losses: list[Any], gradients: list[Any], sources: list[Source], added: frozenset[Any]) -> _Guard:
+def _guard(
+    name: str,
+    apart: Apart,
+    losses: list[Any],
+    gradients: list[Any],
+    sources: list[Source],
+    branches: list[Branch],
+    added: frozenset[Any],
+) -> _Guard:
     of_gradients = {(g.op, g.value_index): g for g in gradients}
     # A large gradient is held only until it is known to be finite. To hold all of them until the run is over takes a
     # copy of the weights: 8 % of a training step of 65 ms with 10 million. Small ones are digested all together.
     large = {s for s, g in of_gradients.items() if (g.shape.num_elements() or SMALL + 1) > SMALL}
     areas: list[_Area] = []
 
-    def stage(failed: Any, members: list[Source], tells: Any) -> Any:
+    def stage(failed: Any, members: list[Source], of_branches: list[Branch], tells: Any) -> Any:
         """What tells of it, which is there once they are kept, if they are."""
         switch = tf.raw_ops.Switch(data=tells, pred=failed)
+        values: dict[Any, Any] = {(branch,): branch.is_taken() for branch in of_branches}
+        for op, number in members:
+            # A copy is made of what fails alone.
+            look = apart.look(op.outputs[number], lambda t: tf.raw_ops.Switch(data=t, pred=failed).output_true)
+            values[op, number] = look.tensor
+            if look.present is not None:
+                values[((op, number),)] = look.present
+        by_device: dict[str, dict[Any, Any]] = {}
+        for key, value in values.items():
+            by_device.setdefault(key[0].device if len(key) > 1 else "", {})[key] = value
         staged = []
-        for device in dict.fromkeys(op.device for op, _ in members):
+        for device, staging in by_device.items():
             # What waits for the side of a condition that is not taken does not run.
             with tf.control_dependencies([tf.identity(switch.output_true)]), tf.device(device):
-                values = [op.outputs[i] for op, i in members if op.device == device]
                 here = f"{name}/{len(areas)}"
-                staged.append(tf.raw_ops.Stage(values=values, shared_name=here))
-                areas.append(_area(here, tuple(s for s in members if s[0].device == device), values))
+                staged.append(tf.raw_ops.Stage(values=list(staging.values()), shared_name=here))
+                areas.append(_area(here, tuple(staging), list(staging.values())))
         with tf.control_dependencies(staged):
             done = tf.identity(switch.output_true)
         return tf.raw_ops.Merge(inputs=[switch.output_false, done]).output
 
-    is_lost = tf.reduce_any([_is_not_finite(loss) for loss in losses]) if losses else tf.constant(False)
+    is_lost = (
+        tf.reduce_any([_is_not_finite(apart.look(loss).tensor) for loss in losses]) if losses else tf.constant(False)
+    )
     failed = [is_lost]
     sums: dict[Any, list[Any]] = {}  # by type
     for source, gradient in of_gradients.items():
         with tf.device(gradient.device):
-            total = _sum(gradient)
+            total = _sum(apart.look(gradient).tensor)
         if source in large and source in sources:
             of_this = _is_not_finite(total)
-            failed.append(stage(of_this, [source], of_this))
+            failed.append(stage(of_this, [source], [], of_this))
         else:
             sums.setdefault(total.dtype, []).append(total)
     failed += [tf.reduce_any(_is_not_finite(tf.stack(totals))) for totals in sums.values()]
     has_failed = tf.reduce_any(tf.stack(failed))
     others = [source for source in sources if source not in large]
-    return _Guard(stage(has_failed, others, tf.stack([has_failed, is_lost])), tuple(areas), added)
+    return _Guard(stage(has_failed, others, branches, tf.stack([has_failed, is_lost])), tuple(areas), added)
 
 
-def _area(name: str, sources: tuple[Source, ...], values: list[Any]) -> _Area:
+def _area(name: str, sources: tuple[Any, ...], values: list[Any]) -> _Area:
     """What looks into a staging area; made where the area is."""
     dtypes = [value.dtype.base_dtype for value in values]
     with tf.control_dependencies(None):

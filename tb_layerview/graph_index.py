@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 # The operations that hold a variable: their output is its handle or reference.
 HOLDERS = frozenset({"VarHandleOp", "VariableV2", "Variable"})
+
+# The operations by which a condition of TensorFlow 1's form takes what is outside of it.
+SWITCHES = frozenset({"Switch", "RefSwitch"})
 
 # These update, save, restore, check or report what they consume: a tensor is no output because they consume it.
 _SINKS = re.compile(
@@ -71,6 +75,9 @@ class GraphIndex:
         """Adds an operation to each set that one of its inputs is in."""
         for members in (self._backward, self._data, self._fed):
             if op not in members and any(t.op in members for t in inputs):
+                # A variable does not come from the data that decide which branch of a condition takes it.
+                if members is self._data and op.type in SWITCHES and op.inputs[0].op not in members:
+                    continue
                 members.add(op)
 
     def is_forward(self, op: Any) -> bool:
@@ -93,6 +100,11 @@ class GraphIndex:
             if op not in self._backward and not _SINKS.match(op.type)
         ]
 
+    @functools.cached_property
+    def functions(self) -> dict[str, Any]:
+        """What the graph's functions are defined by, by name; those that are made later are not among them."""
+        return {f.signature.name: f for f in self.graph.as_graph_def().library.function}
+
     def users(self, tensor: Any) -> list[Any]:
         """All operations that take a tensor, whatever they do with it."""
         return list(self._consumers.get((tensor.op, tensor.value_index), ()))
@@ -102,13 +114,12 @@ class GraphIndex:
         return any(op.type.startswith(_ASSIGNMENTS) for op in self._consumers.get((tensor.op, tensor.value_index), ()))
 
     def ways_out(self, op: Any) -> list[Any]:
-        """Where what an operation computes leaves the loops and conditions of TensorFlow 1's form that it is in.
+        """Where what an operation computes leaves the loops of TensorFlow 1's form that it is in.
 
         Returns:
-          The operation itself if it is in none; else their forward exits and merges that it leads to, in the graph's
-          order.
+          The operation itself if it is in none; else their forward exits that it leads to, in the graph's order.
         """
-        if can_run(op):
+        if can_look(op):
             return [op]
         found: set[Any] = set()
         seen = {op}
@@ -119,7 +130,7 @@ class GraphIndex:
                     if consumer in seen:
                         continue
                     seen.add(consumer)
-                    if can_run(consumer):
+                    if can_look(consumer):
                         found.add(consumer)
                     else:
                         stack.append(consumer)
@@ -188,13 +199,43 @@ class GraphIndex:
         return False
 
 
-def can_run(op: Any) -> bool:
-    """Whether a session can run the operation: it is not inside a condition or a loop of TensorFlow 1's form."""
+def _context(op: Any) -> Any | None:
+    """The innermost condition or loop of TensorFlow 1's form that an operation is in."""
     # There is no public way to ask; the method has been there since TensorFlow 0.8 and is in 2.21.
     context = op._get_control_flow_context()
     if context is not None and op.type in ("Exit", "RefExit"):
         context = context.outer_context  # it is counted as part of the loop whose result it hands out
+    return context
+
+
+def can_run(op: Any) -> bool:
+    """Whether a session can run the operation: it is not inside a condition or a loop of TensorFlow 1's form."""
+    return _context(op) is None
+
+
+def can_look(op: Any) -> bool:
+    """Whether what the operation computes can be looked at: it is in no loop, though it may be in conditions."""
+    context = _context(op)
+    while context is not None and context.IsCondContext():
+        context = context.outer_context
     return context is None
+
+
+def conditions(op: Any) -> list[Any]:
+    """The conditions of TensorFlow 1's form that an operation is in, from within; each has a `pred` and a `branch`."""
+    found, context = [], _context(op)
+    while context is not None:
+        found.append(context)
+        context = context.outer_context
+    return found
+
+
+def loop_of(op: Any) -> Any | None:
+    """The innermost loop of TensorFlow 1's form that an operation is in."""
+    context = op._get_control_flow_context()
+    while context is not None and context.IsCondContext():
+        context = context.outer_context
+    return context
 
 
 def can_fetch(tensor: Any) -> bool:

@@ -11,10 +11,11 @@ from typing import Any
 import tensorflow as tf
 
 from tb_layerview.digest import Measurement
+from tb_layerview.graph_apart import Apart, Source
 from tb_layerview.graph_batches import MERGED, Batches
-from tb_layerview.graph_digests import DigestGroup, add_digests, add_weight_digests, find_needs
+from tb_layerview.graph_digests import DigestGroup, add_digests, add_weight_digests, find_needs, own_scope
 from tb_layerview.graph_failing import FailingRun
-from tb_layerview.graph_index import GraphIndex
+from tb_layerview.graph_index import GraphIndex, can_fetch
 from tb_layerview.graph_replay import FailureLog
 from tb_layerview.graph_runs import KnownRun, KnownRuns
 from tb_layerview.graph_search import GraphTap, GraphTaps, listed
@@ -99,15 +100,14 @@ class GraphLogging:
             self._add(selected, keep)
 
     def _add(self, selected: tuple[GraphTap, ...], keep: Keep) -> None:
-        of_training = ("gradient", "update")
-        logged = [tap for tap in self._found.taps if self._is_training or tap.tensor.kind not in of_training]
+        needed_by = find_needs(self._index, self._found.triggers if self._is_training else frozenset())
+        apart, notes = Apart(self._index, needed_by), list(self._found.notes)
+        logged = self._logged(apart, notes)
         taps = dict(enumerate(logged))
         weights = {i: tap for i, tap in taps.items() if tap.tensor.kind == "weight"}
         updates = {i: tap for i, tap in taps.items() if tap.tensor.kind == "update"}
         in_run = {i: tap for i, tap in taps.items() if i not in weights and i not in updates}
-        needed_by = find_needs(self._index, self._found.triggers if self._is_training else frozenset())
-        notes = list(self._found.notes)
-        self._groups: tuple[DigestGroup, ...] = add_digests(self._index, in_run, keep, needed_by)
+        self._groups: tuple[DigestGroup, ...] = add_digests(self._index, in_run, keep, needed_by, apart)
         self._weights: DigestGroup = add_weight_digests(self._index, weights, keep)
         self._updates = WeightUpdates(self._index, updates, keep)
         by_hand = frozenset((t.source.op, t.source.value_index) for t in selected if t.tensor.kind != "weight")
@@ -116,9 +116,9 @@ class GraphLogging:
             notes.append("the graph has no global step, so the steps count the runs that train")
         failing = None
         if self._is_training and self._session.replay is not False:
-            sources = (source for group in self._groups for source in group.sources)
-            failing = FailingRun(self._index, self._found, sources, needed_by)
+            failing = FailingRun(self._index, self._found, in_run.values(), needed_by, apart)
             self._replay = FailureLog(failing, in_run, self._groups, self._session)
+        self._looks = self._look_at_scalars(apart)
         self._runs = KnownRuns(
             self._index, self._found, self._groups, self._is_training, self._global_step.raiser, failing, by_hand
         )
@@ -132,6 +132,31 @@ class GraphLogging:
             software=f"tb_layerview {__version__}, tensorflow {tf.__version__}",
         )
         self._session.describe(self._model)
+
+    def _logged(self, apart: Apart, notes: list[str]) -> list[GraphTap]:
+        """What is logged of what was found; why something is not, is added to the notes."""
+        logged = []
+        for tap in self._found.taps:
+            kind = tap.tensor.kind
+            if kind in ("gradient", "update") and not self._is_training:
+                continue
+            reason = apart.cannot(tap.source) if kind in ("activation", "gradient") else ""
+            if reason:
+                path = self._found.layers[tap.tensor.layer].path
+                notes.append(
+                    f"layer {path!r}: {kind} {tap.tensor.name} is left out. {reason}; to look at it would change the "
+                    "training's rounding"
+                )
+            else:
+                logged.append(tap)
+        return logged
+
+    def _look_at_scalars(self, apart: Apart) -> dict[Source, Any]:
+        """What to fetch for losses and learning rates that cannot be fetched themselves without a change to a run."""
+        scalars = [*self._found.losses.values(), *self._found.learning_rates.values()]
+        scalars += [t for t in self._index.graph.get_collection(tf.compat.v1.GraphKeys.LOSSES) if can_fetch(t)]
+        with own_scope(self._index.graph):
+            return {(t.op, t.value_index): apart.look(t).tensor for t in scalars if not apart.cannot(t)}
 
     def start(self, session: Any) -> None:
         """Takes up the step from which the training goes on."""
@@ -163,7 +188,7 @@ class GraphLogging:
         with_values = is_due and self._values_due(step)
         fetches: dict[str, Any] = {"step": self._global_step.after} if run.tells_step else {}
         if is_due:
-            fetches["scalars"] = run.scalars
+            fetches["scalars"] = {name: self._looks.get((t.op, t.value_index), t) for name, t in run.scalars.items()}
             fetches["digests"] = {str(i): self._groups[i].wanted(with_values) for i in groups}
         failed = self._replay.wanted(run.optimizers) if self._replay else {}
         if failed:
@@ -302,10 +327,8 @@ class GraphLogging:
     def close(self) -> None:
         """Closes the log and says what was logged."""
         if self._recorded is None and self._session.is_open:
-            logger.warning(
-                "tb_layerview: no run was logged: none %s.",
-                "reached an optimizer at a step of the schedule" if self._is_training else "reached a layer's output",
-            )
+            reached = "an optimizer at a step of the schedule" if self._is_training else "a layer's output"
+            self._session.report("no run was logged", f"none reached {reached}")
         elif self._never_logged and self._session.is_open:
             logger.warning(
                 "tb_layerview: no logged run computed %s: it needs a batch, a placeholder or a variable of its own.",

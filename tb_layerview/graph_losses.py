@@ -7,9 +7,9 @@ from typing import Any
 
 import tensorflow as tf
 
+from tb_layerview.graph_fusions import Fusions
 from tb_layerview.graph_index import HOLDERS, GraphIndex, can_fetch
 from tb_layerview.graph_layer import in_order
-from tb_layerview.graph_outputs import is_fused, is_reordered
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +39,7 @@ class Losses:
           is_training: Whether a loss may be computed for us alone; otherwise only what a run computes is fetched.
         """
         self._index, self._differentiated, self._is_training = index, differentiated, is_training
+        self._fusions = Fusions(index, {})
         collected = index.graph.get_collection(tf.compat.v1.GraphKeys.LOSSES)
         self._all = {
             tensor.name: tensor
@@ -87,8 +88,7 @@ class Losses:
             if added.op_def.is_stateful:
                 return f"the operation {added.name!r} would run for it alone"
             for tensor in added.inputs:
-                users = [user for user in self._index.users(tensor) if user in reached]
-                if len(users) == 1 and (is_reordered(tensor.op, users[0]) or is_fused(tensor.op, users[0])):
+                if tensor.op in reached and self._fusions.may_part(tensor, reached):
                     return f"to look at {tensor.name!r} would change the training's rounding"
         return ""
 

@@ -11,7 +11,7 @@ import dataclasses
 import re
 from typing import Any
 
-from tb_layerview.graph_index import GraphIndex, can_fetch, outputs
+from tb_layerview.graph_index import GraphIndex, can_look, conditions, loop_of, outputs
 from tb_layerview.graph_layer import FoundLayer, in_order, split_name, whole_name
 
 NONLINEAR = {
@@ -67,7 +67,9 @@ def by_scopes(index: GraphIndex, scoped: dict[str, list[Any]], entries: dict[Any
         outputs_of: list[list[Any]] = []
         for called_in, call in calls.items():
             is_whole = call.parts == scope.count("/") + 1
-            if not called_in or not (is_whole or _is_alone(scope, called_in, call.entries, matched)):
+            # In a condition the scope may be the condition's own: `tf.case` calls it `case`, and layers are called so.
+            is_own = is_whole and not any(conditions(entry) for entry in call.entries)
+            if not called_in or not (is_own or _is_alone(scope, called_in, call.entries, matched)):
                 chained += call.entries
                 continue
             if not is_whole:
@@ -154,7 +156,7 @@ def _scope_outputs(index: GraphIndex, scope: str, call: _CallScope) -> list[list
         (op, tensor.value_index): tensor
         for op in in_order(index, inside)
         for tensor in outputs(op)
-        if can_fetch(tensor) and any(not is_inside(consumer) for consumer in index.consumers(tensor))
+        if can_look(tensor.op) and any(not is_inside(consumer) for consumer in index.consumers(tensor))
     }
 
     def met(tensor: Any) -> set[Any]:
@@ -210,7 +212,7 @@ def _last_output(index: GraphIndex, entries: list[Any], inside: set[Any]) -> Any
         for tensor in outputs(op):
             if index.is_assigned(tensor):
                 return None  # what goes into a moving average
-            if can_fetch(tensor):
+            if can_look(tensor.op):
                 return tensor
     return None
 
@@ -253,15 +255,14 @@ def _chain_outputs(index: GraphIndex, entries: list[Any]) -> list[list[Any]]:
 
 
 def _one_a_loop(entries: list[Any]) -> list[Any]:
-    """Of the entries that hand out the results of one loop or condition, the first that is not a single number."""
+    """Of the entries that hand out the results of one loop, the first that is not a single number."""
     kept: list[Any] = []
     known: set[Any] = set()
     for entry in sorted(entries, key=lambda op: not any(t.shape.rank != 0 for t in outputs(op))):
-        within = entry.inputs[0].op if entry.type in ("Merge", "RefMerge") else entry
-        context = within._get_control_flow_context()  # see `graph_index.can_run`
-        if context is None or context not in known:
+        loop = loop_of(entry)
+        if loop is None or loop not in known:
             kept.append(entry)
-        known.add(context)
+        known.add(loop)
     return [entry for entry in entries if entry in kept]
 
 
@@ -316,7 +317,7 @@ def _chain(index: GraphIndex, entry: Any) -> tuple[Any | None, list[Any]]:
         chain.append(op)
         if not is_bias:
             break
-    return (tensor if tensor is not None and can_fetch(tensor) else None), chain
+    return (tensor if tensor is not None and can_look(tensor.op) else None), chain
 
 
 def is_reordered(maker: Any, user: Any) -> bool:
@@ -329,17 +330,6 @@ def is_reordered(maker: Any, user: Any) -> bool:
     return is_sum or maker.type == user.type == "Mul"
 
 
-def is_fused(maker: Any, user: Any) -> bool:
-    """Whether TensorFlow may compute an operation and the one that alone takes its output in one kernel."""
-    if user.type in _FUSED:
-        return True
-    # MatMul and its bias; Sub and Square are one SquaredDifference.
-    return bool(user.type in _ADDITIONS and CONTRACTIONS.search(maker.type)) or (maker.type, user.type) == (
-        "Sub",
-        "Square",
-    )
-
-
 def with_activation_function(index: GraphIndex, tensor: Any) -> Any:
     """The output of the activation function that alone consumes a layer's output; without one, the output itself.
 
@@ -347,6 +337,6 @@ def with_activation_function(index: GraphIndex, tensor: Any) -> Any:
     longer be the same to the last bit (tried: batch normalisation and ReLU, dense and tanh, convolution and ELU).
     """
     consumers = index.consumers(tensor)
-    if len(consumers) == 1 and consumers[0].type in _FUSED and can_fetch(consumers[0].outputs[0]):
+    if len(consumers) == 1 and consumers[0].type in _FUSED and can_look(consumers[0]):
         return consumers[0].outputs[0]
     return tensor

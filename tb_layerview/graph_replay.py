@@ -108,7 +108,12 @@ class FailureLog:
         kept = self._failing.take(session, failed)
         losses = {n: kept[t.op, t.value_index] for n, t in scalars.items() if (t.op, t.value_index) in kept}
         source = {n: (tap.source.op, tap.source.value_index) for n, tap in self._taps.items()}
-        had = {n for n, s in source.items() if s in kept}
+        # Of what stands in a condition only what this run has computed.
+        had = {
+            n
+            for n, s in source.items()
+            if s in kept and kept.get((s,), True) and (self._taps[n].when is None or kept[(self._taps[n].when,)])
+        }
         taps = {n: tap for group in self._groups for n, tap in group.taps.items() if n in had}
 
         def measure() -> dict[int, Measurement]:

@@ -125,11 +125,7 @@ class KnownRuns:
             return KnownRun(is_logged=False)
         if not self._is_training and not reached & self._outputs:
             return KnownRun(is_logged=False)
-        groups = tuple(
-            i
-            for i, group in enumerate(self._groups)
-            if all(self._is_at_hand(source, reached, fed) for source in group.sources)
-        )
+        groups = tuple(i for i, group in enumerate(self._groups) if self._may_fetch(group, reached, fed))
         losses = self._losses.of(reached, fed)
         return KnownRun(
             is_logged=True,
@@ -139,6 +135,14 @@ class KnownRuns:
             optimizers=self._failing.usable(reached, fed) if self._failing else (),
             tells_step=self._step_raiser is not None and self._step_raiser in reached,
         )
+
+    def _may_fetch(self, group: DigestGroup, reached: frozenset[Any], fed: frozenset[tuple[Any, int]]) -> bool:
+        """Whether a run may fetch a group's digests."""
+        if not all(self._is_at_hand(source, reached, fed) for source in group.sources):
+            return False
+        # What is fed on the way to a tensor, a copy would not be made of.
+        is_reached = any(source[0] in reached for source in group.sources)
+        return not is_reached or all(border[0] in reached or border in fed for border in group.borders)
 
     def _is_at_hand(self, tensor: tuple[Any, int], reached: frozenset[Any], fed: frozenset[tuple[Any, int]]) -> bool:
         """Whether a run may fetch a tensor: nobody's state changes, no batch is taken, no placeholder is missing."""

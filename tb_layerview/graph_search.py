@@ -17,9 +17,10 @@ from tb_layerview import graph_between, graph_optimizers, graph_outputs
 from tb_layerview.activation_functions import FUNCTIONS
 from tb_layerview.device_digest import difference_dtype
 from tb_layerview.digest import can_measure
+from tb_layerview.graph_branches import Branch, branches_with, condition_of
 from tb_layerview.graph_index import HOLDERS, GraphIndex, can_fetch
 from tb_layerview.graph_layer import FoundLayer, class_name_of, in_order, shape_of, split_name, whole_name
-from tb_layerview.model import Kind, Layer, Tensor, default_axes
+from tb_layerview.model import Kind, Layer, Tensor, default_axes, unused_path
 
 # Names that the layers of Keras and `tf.layers` give: a scope with these is one layer, however many there are.
 _USUAL_LEAVES = re.compile(
@@ -37,11 +38,14 @@ class GraphTap:
       source: The `tf.Tensor`; for a weight the `tf.Operation` that holds the variable, or a `tf.Tensor` that is
         computed from variables alone; for an update the `tf.Operation` that holds the variable.
       transpose: The order in which to put the source's axes to have those of `tensor`; None if they are in order.
+      when: The branch of a condition of TensorFlow 2's form that alone makes the source what it is logged as; None if
+        every run does.
     """
 
     tensor: Tensor
     source: Any
     transpose: tuple[int, ...] | None = None
+    when: Branch | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,6 +83,10 @@ def find_layers(index: GraphIndex) -> GraphTaps:
     notes: list[str] = []
     found = graph_between.with_weightless(index, graph_between.with_sums(index, _find(index, trainable, notes), notes))
     found.sort(key=lambda layer: layer.first(index))
+    taken: set[str] = set()
+    for layer in found:  # scopes have names of their own, but a bare variable may be called like a scope
+        layer.path, _ = unused_path(layer.path, taken)
+    notes += _without_layer(found, trainable)
     updates = graph_optimizers.find_updates(index, frozenset(trainable.values()))
     by_holder: dict[Any, graph_optimizers.Update] = {}
     for update in updates:
@@ -87,7 +95,8 @@ def find_layers(index: GraphIndex) -> GraphTaps:
     taps: list[GraphTap] = []
     left_out: dict[str, list[str]] = {}
     for number, layer in enumerate(found):
-        taps += _taps(number, layer, by_holder, bool(updates), notes, left_out)
+        taps += _taps(index, number, layer, by_holder, bool(updates), notes, left_out)
+    _order_activations(index, taps)
     for reason, weights in left_out.items():
         notes.append(f"no gradient is logged of {listed(weights)}: {reason}")
     return GraphTaps(
@@ -108,6 +117,14 @@ def find_layers(index: GraphIndex) -> GraphTaps:
     )
 
 
+def _order_activations(index: GraphIndex, taps: list[GraphTap]) -> None:
+    """Puts activations in the order in which they are made: the second call of a layer may come after another layer."""
+    places = [i for i, tap in enumerate(taps) if tap.tensor.kind == "activation"]
+    ordered = sorted((taps[i] for i in places), key=lambda tap: index.position[tap.source.op])
+    for i, tap in zip(places, ordered):
+        taps[i] = tap
+
+
 def _holders(index: GraphIndex, collections: Iterable[str]) -> dict[str, Any]:
     """The operations that hold the variables of some collections, by name, in the graph's order."""
     names = {v.name.rsplit(":", 1)[0] for key in collections for v in index.graph.get_collection(key)}
@@ -119,7 +136,7 @@ def _find(index: GraphIndex, trainable: dict[str, Any], notes: list[str]) -> lis
     """The layers that have variables."""
     keys = tf.compat.v1.GraphKeys
     holders = _holders(index, (keys.GLOBAL_VARIABLES, keys.TRAINABLE_VARIABLES, keys.MODEL_VARIABLES))
-    replicas = [name for name in holders if re.search(r"/replica_\d+(/|$)", name)]
+    replicas = [name for name in holders if _is_of_replica(name)]
     if replicas:
         notes.append(
             "the model is trained as several replicas: activations and gradients are those of the first replica"
@@ -154,6 +171,20 @@ def _find(index: GraphIndex, trainable: dict[str, Any], notes: list[str]) -> lis
         layer.trainable = frozenset(name for name, op in layer.weights.items() if op.name in trainable)
         layer.class_name = class_name_of(layer)
     return found
+
+
+def _without_layer(found: list[FoundLayer], trainable: dict[str, Any]) -> list[str]:
+    """Counts the weights of the layers against the variables to train; a sentence that names those of no layer."""
+    logged = {holder for layer in found for holder in layer.weights.values()}
+    lost = [name for name, op in trainable.items() if op not in logged and not _is_of_replica(name)]
+    return (
+        [f"{len(lost)} of the {len(trainable)} variables to train belong to no layer: {listed(lost)}"] if lost else []
+    )
+
+
+def _is_of_replica(name: str) -> bool:
+    """Whether this is a variable of another replica than the first."""
+    return re.search(r"/replica_\d+(/|$)", name) is not None
 
 
 def _entries(index: GraphIndex, holder: Any) -> list[Any]:
@@ -210,6 +241,7 @@ def _connections(index: GraphIndex, found: list[FoundLayer]) -> list[tuple[int, 
 
 
 def _taps(
+    index: GraphIndex,
     number: int,
     layer: FoundLayer,
     updates: dict[Any, graph_optimizers.Update],
@@ -220,7 +252,9 @@ def _taps(
     """All that can be logged of a layer; `left_out` gets the weights without a gradient, by the reason."""
     taps: list[GraphTap] = []
 
-    def add(kind: Kind, name: str, source: Any, dtype: Any, shape: tf.TensorShape, **more: Any) -> None:
+    def add(
+        kind: Kind, name: str, source: Any, dtype: Any, shape: tf.TensorShape, when: Branch | None = None, **more: Any
+    ) -> None:
         if not can_measure(dtype.base_dtype.name):
             notes.append(f"layer {layer.path!r}: {kind} {name} has dtype {dtype.base_dtype.name} and is left out")
         elif shape.rank is None:
@@ -232,11 +266,23 @@ def _taps(
                 sizes = tuple(sizes[axis] for axis in order)
             axes = more.pop("axes", None) or _axes(layer, kind, name, len(sizes))
             taps.append(
-                GraphTap(Tensor(number, kind, name, sizes, dtype.base_dtype.name, axes=axes, **more), source, order)
+                GraphTap(
+                    Tensor(number, kind, name, sizes, dtype.base_dtype.name, axes=axes, **more), source, order, when
+                )
             )
 
     for call, tensors in enumerate(layer.calls):
         for i, tensor in enumerate(tensors):
+            branch = None
+            within = condition_of(tensor)
+            if within is not None:
+                branch, is_known = branches_with(index, within, frozenset(layer.weights.values()))
+                if not is_known:
+                    notes.append(
+                        f"layer {layer.path!r}: what it gives inside the condition {within.op.name!r} does not leave "
+                        "it, so it has no activation"
+                    )
+                    continue
             add(
                 "activation",
                 f"output_{i}" if i else "output",
@@ -245,6 +291,7 @@ def _taps(
                 tensor.shape,
                 call=call,
                 function=FUNCTIONS.get(tensor.op.type, ""),
+                when=branch,
             )
     for name, holder in layer.weights.items():
         add("weight", name, holder, holder.get_attr("dtype"), shape_of(holder))

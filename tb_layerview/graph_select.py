@@ -11,7 +11,7 @@ from typing import Any
 import tensorflow as tf
 
 from tb_layerview.digest import can_measure
-from tb_layerview.graph_index import HOLDERS, GraphIndex, can_fetch
+from tb_layerview.graph_index import HOLDERS, GraphIndex, can_look
 from tb_layerview.graph_layer import shape_of
 from tb_layerview.graph_outputs import with_activation_function
 from tb_layerview.graph_search import GraphTap, GraphTaps
@@ -94,8 +94,8 @@ def select_tensors(index: GraphIndex, select: Select, layers: tuple[Layer, ...])
         joined = with_activation_function(index, tensor)
         if joined is not tensor:
             notes.append(
-                f"tensor {tensor.name!r}: TensorFlow would compute it and {joined.op.name!r} at once; as it is looked "
-                "at, they are computed apart, which may round the training otherwise"
+                f"tensor {tensor.name!r}: TensorFlow would compute it and {joined.op.name!r} at once; where nothing "
+                "else of a run needs it, what is logged is computed once more, apart from the training"
             )
         taps.append(_tap(index, tensor, len(layers) + len(taps)))
     return taps, notes
@@ -176,8 +176,8 @@ def _cannot_log(index: GraphIndex, tensor: Any) -> str:
     """Why a tensor cannot be logged; empty if it can."""
     holder = index.holder_of(tensor)
     dtype = tensor.dtype.base_dtype if holder is None else tf.as_dtype(holder.get_attr("dtype"))
-    if not can_fetch(tensor):
-        return "is inside a loop or a condition"
+    if not can_look(tensor.op):
+        return "is inside a loop"
     if not can_measure(dtype.name):
         return f"has dtype {dtype.name}"
     if (tensor.shape if holder is None else shape_of(holder)).rank is None:

@@ -10,23 +10,26 @@ from typing import Any
 import tensorflow as tf
 
 from tb_layerview.cluster import logs_graph
+from tb_layerview.graph_folders import folder_for
 from tb_layerview.graph_index import GraphIndex
 from tb_layerview.graph_logging import GraphLogging
 from tb_layerview.graph_search import GraphTaps, find_layers
 from tb_layerview.graph_select import narrow
+from tb_layerview.local_folder import local_folder
 from tb_layerview.model import Mode
-from tb_layerview.options import Check, Keep, Schedule, Select, as_schedule
+from tb_layerview.options import Check, CopiedUnused, Keep, Schedule, Select, as_schedule
 from tb_layerview.session import Session, logger
 
 _KEYS = tf.compat.v1.GraphKeys
 
 
-class LayerViewHook(tf.compat.v1.train.SessionRunHook):
+class LayerViewHook(CopiedUnused, tf.compat.v1.train.SessionRunHook):
     """Logs the layers of a TensorFlow 1 graph while an Estimator or a monitored session runs.
 
     ```python
-    estimator.train(input_fn, hooks=[lv.LayerViewHook(estimator.model_dir)])
-    estimator.evaluate(input_fn, hooks=[lv.LayerViewHook(os.path.join(estimator.model_dir, "eval"))])
+    hook = lv.LayerViewHook(estimator.model_dir)
+    estimator.train(input_fn, hooks=[hook])
+    estimator.evaluate(input_fn, hooks=[hook])  # logged below it, in `evaluate`
     with tf.compat.v1.train.MonitoredTrainingSession(hooks=[lv.LayerViewHook("logs/run1")]) as session: ...
     ```
 
@@ -34,7 +37,9 @@ class LayerViewHook(tf.compat.v1.train.SessionRunHook):
     gradients are those of the batch that was trained on; weights are those after the step, updates what that one step
     has changed in them, and the step is the global step after it, as in the Estimator's own summaries. Runs that do not
     train are left alone. In evaluation and prediction the first batch is logged at once, and the statistics and scalars
-    of the next nine are merged with its own; values stay those of the first.
+    of the next nine are merged with its own; values stay those of the first. They are logged into runs of their own,
+    `<logdir>/evaluate` and `<logdir>/predict`, where `logdir` is a training's: this hook has logged one, or there is a
+    log or a checkpoint of one. Any other folder, such as `estimator.eval_dir()`, holds them itself.
 
     A training's runs are looked at one by one: where the loss or the weights become not finite, the activations and
     gradients of that very step are logged into the run `<logdir>/replay`, whatever the schedule says, and the finding
@@ -56,7 +61,8 @@ class LayerViewHook(tf.compat.v1.train.SessionRunHook):
         """Takes the options; the graph is searched, and the log opened, when a session begins.
 
         Args:
-          logdir: The run's folder: `estimator.model_dir` for training, one of its own for each evaluation.
+          logdir: The run's folder, such as `estimator.model_dir`. If it is not on this machine, as `gs://bucket/model`,
+            that is said and nothing is logged.
           select: Which layers and kinds to log, and which other tensors. Updates take a copy of the trained weights, on
             their devices, while a step is logged.
           schedule: When to log while training, or a number: every so many steps. Evaluation and prediction are always
@@ -73,8 +79,18 @@ class LayerViewHook(tf.compat.v1.train.SessionRunHook):
                 raise TypeError(f"{name} must be a {kind.__name__}(...), not {value!r}")
         self._logdir = os.fspath(logdir)
         self._select, self._schedule, self._keep, self._check = select, as_schedule(schedule), keep, check
+        self._has_trained = False
         self._logging: GraphLogging | None = None
         self._finalizer: weakref.finalize[Any, Any] | None = None
+
+    def _options(self) -> dict[str, Any]:
+        return {
+            "logdir": self._logdir,
+            "select": self._select,
+            "schedule": self._schedule,
+            "keep": self._keep,
+            "check": self._check,
+        }
 
     def begin(self) -> None:
         """Searches the graph, opens the log and adds the digests to the graph.
@@ -83,6 +99,11 @@ class LayerViewHook(tf.compat.v1.train.SessionRunHook):
           ValueError: A pattern matches no layer, a selected tensor is not there, or the folder cannot be written to.
         """
         self._close()
+        try:
+            folder = local_folder(self._logdir)
+        except ValueError as error:  # an Estimator's own `model_dir` may be anywhere
+            logger.warning("tb_layerview: %s Nothing is logged; the training goes on.", error)
+            return
         began = time.perf_counter()
         graph = tf.compat.v1.get_default_graph()
         if not logs_graph(graph):
@@ -96,7 +117,9 @@ class LayerViewHook(tf.compat.v1.train.SessionRunHook):
             self._select.check([(layer.path, layer.class_name) for layer in found.layers])
         found, selected = narrow(index, found, self._select)
         mode = _mode(index, found)
-        session = Session(self._logdir, self._schedule, self._keep, mode, self._check)
+        folder = folder_for(folder, mode, self._has_trained)
+        self._has_trained = self._has_trained or mode == "train"
+        session = Session(folder, self._schedule, self._keep, mode, self._check)
         # A process that ends on an error does not call `end`: what is still in the queue is written all the same.
         self._finalizer = weakref.finalize(self, session.close)
         session.budget.set_up += time.perf_counter() - began

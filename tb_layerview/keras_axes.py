@@ -14,6 +14,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from tb_layerview.keras_quantized import unpacked
 from tb_layerview.keras_trace import Call
 from tb_layerview.model import Kind, default_axes
 
@@ -26,14 +27,18 @@ class Layout:
       axes: One name for each axis of what is logged.
       order: The order in which to put the tensor's axes first; None leaves them.
       shape: What to reshape it to then; None leaves it.
+      packed: How many numbers of four bits lie along its last axis, two in each byte; 0 where they do not.
     """
 
     axes: tuple[str, ...]
     order: tuple[int, ...] | None = None
     shape: tuple[int, ...] | None = None
+    packed: int = 0
 
     def apply(self, tensor: tf.Tensor) -> tf.Tensor:
         """The tensor as it is logged."""
+        if self.packed:
+            tensor = unpacked(tensor, self.packed)
         if self.order is not None:
             tensor = tf.transpose(tensor, self.order)
         return tensor if self.shape is None else tf.reshape(tensor, self.shape)

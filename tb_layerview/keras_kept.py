@@ -9,6 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from tb_layerview.keras_state import WrittenVariable
+from tb_layerview.traced import Traced
 
 Values = Sequence[tf.Tensor]
 _SAMPLE = 1 << 22  # floats of which a copy is timed
@@ -22,6 +23,7 @@ class ModelState:
 
     Attributes:
       bytes: What one set of values takes.
+      read_seconds: What reading them took when `cost` measured it.
     """
 
     def __init__(self, model: Any) -> None:
@@ -29,13 +31,17 @@ class ModelState:
         strategy = model.distribute_strategy
         found: dict[int, tf.Variable] = {}
         for variable in (*model.variables, *model.weights):
-            whole = variable if isinstance(variable, tf.Variable) else variable.value
-            for one in strategy.experimental_local_results(whole):
+            for one in strategy.experimental_local_results(_whole(variable)):
                 found[id(one.handle)] = one
         self._variables = [WrittenVariable(v.handle, v.dtype) for v in found.values()]
         self._held = list(found.values())  # who holds a handle alone does not hold the variable
+        # Keras 2 counts those of a model's own metrics among its weights, and resets them.
+        of_metrics = [_whole(variable) for metric in model.metrics for variable in metric.variables]
+        handles = {id(one.handle) for whole in of_metrics for one in strategy.experimental_local_results(whole)}
+        self._is_metric = [handle in handles for handle in found]
         self.bytes = int(sum(v.dtype.size * (v.shape.num_elements() or 0) for v in found.values()))
-        self._read = tf.function(self._read_all, autograph=False).get_concrete_function()
+        self.read_seconds = 0.0
+        self._read = Traced(self._read_all)
 
     def read(self) -> Values:
         """The values as they are now."""
@@ -45,6 +51,11 @@ class ModelState:
         """Sets all values, to the last bit."""
         for variable, value in zip(self._variables, values):
             variable.assign(value)
+
+    def differ(self, one: Values, other: Values) -> bool:
+        """Whether two sets of values differ by a bit, apart from those of metrics."""
+        pairs = [pair for *pair, is_metric in zip(one, other, self._is_metric) if not is_metric]
+        return any(not bool(tf.reduce_all(tf.equal(_bits(a), _bits(b)))) for a, b in pairs)
 
     def is_finite(self, values: Values) -> bool:
         """Whether all of these values are finite."""
@@ -63,10 +74,21 @@ class ModelState:
             held.clear()
 
         copy = least_seconds(lambda: train(True)) - least_seconds(lambda: train(False))
-        return least_seconds(self.read) + max(0.0, copy) * self.bytes / (4 * sample)
+        self.read_seconds = least_seconds(self.read)
+        return self.read_seconds + max(0.0, copy) * self.bytes / (4 * sample)
 
     def _read_all(self) -> list[tf.Tensor]:
         return [tf.raw_ops.ReadVariableOp(resource=v.handle, dtype=v.dtype) for v in self._variables]
+
+
+def _whole(variable: Any) -> Any:
+    """TensorFlow's variable of a Keras variable."""
+    return variable if isinstance(variable, tf.Variable) else variable.value
+
+
+def _bits(value: tf.Tensor) -> tf.Tensor:
+    """What is equal to itself, as NaN is not."""
+    return tf.bitcast(value, tf.uint8) if value.dtype.is_floating or value.dtype.is_complex else value
 
 
 def least_seconds(action: Callable[[], object], times: int = 7) -> float:

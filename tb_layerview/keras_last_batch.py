@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import tensorflow as tf
@@ -41,6 +42,7 @@ class KeepingBatches:
 
     Attributes:
       returning: The function that returns its batch.
+      original: Keras' own.
     """
 
     def __init__(self, model: Any, train_function: Any, recording: Recording, counter: StepCounter) -> None:
@@ -52,15 +54,15 @@ class KeepingBatches:
           recording: Whose replayer keeps the batches. What is left of an interrupted `fit` does not hold it.
           counter: Which step it is.
         """
-        self._original, self.returning = train_function, returning_batch(model, train_function)
         self._recording, self._counter = weakref.ref(recording), counter
+        self.original, self.returning = train_function, returning_batch(model, train_function, self._looked_up)
         self._is_traced = False
 
     def __call__(self, iterator: Any) -> Any:
         """One training step."""
         recording = self._recording()
-        if recording is None or not isinstance(iterator, _ITERATORS) or not self._can_trace(iterator, recording):
-            return self._original(iterator)
+        if recording is None or not isinstance(iterator, _ITERATORS) or not self.can_trace(iterator):
+            return self.original(iterator)
         replayer = recording.replayer
         if replayer is not None:
             replayer.before_step(self._counter.step)
@@ -69,14 +71,55 @@ class KeepingBatches:
             replayer.after_step(returned.batch, returned.is_finite)
         return returned.logs
 
-    def _can_trace(self, iterator: Any, recording: Recording) -> bool:
+    def _looked_up(self) -> frozenset[int]:
+        """Ids of the weights of which a step changes few rows: a look at all of them would take many steps' time."""
+        recording = self._recording()
+        return frozenset() if recording is None else recording.looked_up
+
+    def can_trace(self, iterator: Any) -> bool:
         """Whether the function can be traced; if not, Keras' own is asked, which says what is wrong if it cannot."""
-        if not self._is_traced and hasattr(self.returning, "get_concrete_function"):
+        recording = self._recording()
+        if not self._is_traced and recording is not None and hasattr(self.returning, "get_concrete_function"):
             with recording.session.guard("what a replay needs"):
                 self.returning.get_concrete_function(iterator)
                 self._is_traced = True
             return self._is_traced
         return True
+
+
+def build(function: Any, iterator: Any, batches: Sequence[Any]) -> None:
+    """Has the function that trains create what it needs: it is traced with what it will be given, and not run.
+
+    Of what is traced for that nothing is traced again. A function that runs eagerly has nothing to trace.
+
+    Args:
+      function: Keras' own, or `KeepingBatches`.
+      iterator: What it will be given; nothing is taken from it.
+      batches: The first batch that it will give, if that is known.
+
+    Raises:
+      Exception: What tracing raises: the function raises it again when it is called, and says why.
+    """
+    is_iterator = isinstance(iterator, _ITERATORS)
+    own = function.original if isinstance(function, KeepingBatches) else function
+    if isinstance(function, KeepingBatches) and is_iterator:
+        function.can_trace(iterator)
+        return
+    if hasattr(own, "get_concrete_function"):
+        own.get_concrete_function(iterator)
+        return
+    # Keras 3's is a plain function, around a function of an iterator and one of a batch.
+    within: dict[str, Any] = {}
+    with contextlib.suppress(ValueError):  # of one whose variables are not all set
+        within = dict(inspect.getclosurevars(own).nonlocals) if inspect.isfunction(own) else {}
+    # An iterator of Python is that of `train_on_batch`.
+    arguments, name = ([iterator], "multi_step_on_iterator") if is_iterator else (list(batches), "one_step_on_data")
+    inner = within.get(name)
+    if callable(inner):  # where it runs eagerly, there is nothing to trace within
+        inner = inspect.unwrap(inner, stop=lambda function: hasattr(function, "get_concrete_function"))
+    trace = getattr(inner, "get_concrete_function", None)
+    if trace is not None and arguments:
+        trace(arguments[0])
 
 
 def obstacle(model: Any, train_function: Any) -> str | None:
@@ -91,7 +134,7 @@ def obstacle(model: Any, train_function: Any) -> str | None:
     return None
 
 
-def returning_batch(model: Any, train_function: Any) -> Any:
+def returning_batch(model: Any, train_function: Any, without: Callable[[], frozenset[int]] = frozenset) -> Any:
     """Makes a function of an iterator that does what Keras' own does, and gives back its batch too, as `Returned`.
 
     Of what Keras' function traces nothing is traced a second time: this is traced instead of it, and is kept with it
@@ -100,6 +143,7 @@ def returning_batch(model: Any, train_function: Any) -> Any:
     Args:
       model: The Keras model.
       train_function: Its function, to which there is no `obstacle`.
+      without: Gives, while it is traced, the ids of variables of TensorFlow that are not looked at.
     """
     known = getattr(train_function, _OURS, None)
     if known is not None:
@@ -115,7 +159,7 @@ def returning_batch(model: Any, train_function: Any) -> Any:
 
     def returning(iterator: Any) -> Returned:
         logs, batch = step(iterator)
-        return Returned(logs, batch, tf.logical_and(losses_are_finite(logs), _weights_are_finite(model)))
+        return Returned(logs, batch, tf.logical_and(losses_are_finite(logs), _weights_are_finite(model, without())))
 
     is_eager = bool(model.run_eagerly)
     ours = returning if is_eager else tf.function(_unconverted(returning), reduce_retracing=True)
@@ -171,17 +215,25 @@ def losses_are_finite(logs: Any) -> Any:
     return tf.reduce_all(tf.stack(finite)) if finite else tf.constant(True)
 
 
-def _weights_are_finite(model: Any) -> Any:
+def _weights_are_finite(model: Any, without: frozenset[int]) -> Any:
     """Whether the trained weights are finite, bool []; True at every other step, as that pass over them costs.
 
-    The loss alone does not tell: on a CPU TensorFlow's product with a ReLU makes 0 of NaN, and their gradient is NaN.
+    The loss alone does not tell: where oneDNN computes a product, its bias and a ReLU in one kernel, that makes 0 of
+    NaN, and the gradient of the product's kernel is NaN. (A ReLU alone keeps NaN, and so do the three where there is no
+    oneDNN.) What leaves NaN out by itself, as max pooling does, hides it anywhere.
+
+    Args:
+      model: The Keras model.
+      without: Ids of variables that are not looked at: what is not finite there is noticed once it is looked up.
     """
     iterations = getattr(model.optimizer, "iterations", None)
-    if iterations is None:
+    variables = ((v, v if isinstance(v, tf.Variable) else v.value) for v in model.trainable_variables)
+    chosen = [variable for variable, whole in variables if id(whole) not in without]
+    if iterations is None or not chosen:
         return tf.constant(True)
 
     def look() -> tf.Tensor:
-        values = [tf.convert_to_tensor(variable) for variable in model.trainable_variables]
+        values = [tf.convert_to_tensor(variable) for variable in chosen]
         # float16 would overflow where its elements do not.
         sums = [tf.reduce_sum(tf.cast(v, tf.float64 if v.dtype == tf.float64 else tf.float32)) for v in values]
         return tf.reduce_all([tf.math.is_finite(total) for total in sums])

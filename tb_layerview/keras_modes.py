@@ -14,8 +14,9 @@ from tb_layerview.device_digest import Tap
 from tb_layerview.digest import Measure, Measurement
 from tb_layerview.keras_axes import Layout
 from tb_layerview.keras_state import put_back_after, unchanged_by_tracing, written_variables
-from tb_layerview.keras_trace import recording
+from tb_layerview.keras_trace import Call, recording
 from tb_layerview.sparse_statistics import shift
+from tb_layerview.traced import Traced
 
 Operations = Mapping[tuple[str, bool], int]
 
@@ -27,14 +28,14 @@ class Output:
     Attributes:
       path: Of the layer, as it is called within the model.
       call: Which call of it.
-      number: Which of the tensors that it gives back, and of how many.
+      number: Which of the tensors that it gives back, and the names of all of them.
       layout: How it is logged.
       operations: How often each operation stands between it and what the layer takes.
     """
 
     path: str
     call: int
-    number: tuple[int, int]
+    number: tuple[int, tuple[str, ...]]
     layout: Layout
     operations: Operations
 
@@ -58,6 +59,26 @@ def operations(output: tf.Tensor, inputs: Sequence[tf.Tensor]) -> Operations:
             found[op.type, op.type.startswith("FusedBatchNorm") and op.get_attr("is_training")] += 1
         pending.extend(op.inputs)
     return dict(found)
+
+
+def may_differ(calls: Sequence[Call]) -> bool:
+    """Whether any of the layers that were called may do something else when it trains.
+
+    One of Keras' own does only if its call takes `training`; a container does what its layers do. What a layer of
+    somebody else's does, its code alone tells.
+    """
+    return any(_may_differ(call.layer) for call in calls)
+
+
+def _may_differ(layer: Any) -> bool:
+    owner = next((cls for cls in type(layer).__mro__ if "call" in vars(cls)), type(layer))
+    if owner.__module__.partition(".")[0] not in ("keras", "tf_keras"):
+        return True
+    if owner.__name__ in ("Functional", "Sequential"):
+        return False
+    if owner.__name__ in ("Dense", "EinsumDense") and getattr(layer, "quantization_mode", None) is None:
+        return False  # Keras 3 hands it to what multiplies integers
+    return bool(getattr(layer, "_call_has_training_arg", getattr(layer, "_expects_training_arg", True)))
 
 
 class InferencePass:
@@ -89,8 +110,11 @@ class InferencePass:
             self._taps = _find_taps(model, x, outputs)
             return device_digest.prepare(self._taps)
 
-        with unchanged_by_tracing(model):
-            self._function = tf.function(in_strategy(infer)).get_concrete_function(x)
+        strategy = model.distribute_strategy
+        is_alone = strategy.num_replicas_in_sync == 1 and not cluster.has_other_processes(strategy)
+        with unchanged_by_tracing(model) as self._held:
+            function = in_strategy(infer)
+            self._function: Any = Traced(function, x) if is_alone else tf.function(function).get_concrete_function(x)
             self._variables = tuple(self._function.graph.variables)
         waits = cluster.has_other_processes(model.distribute_strategy) and cluster.asks_other_processes(self._function)
         self.is_needed = bool(self._taps) and not waits
@@ -124,7 +148,7 @@ def _find_taps(model: Any, x: Any, outputs: Mapping[int, Output]) -> dict[int, T
     taps = {}
     for index, output in outputs.items():
         call = by_place.get((output.path, output.call))
-        if call is None or len(call.outputs) != output.number[1]:
+        if call is None or call.names != output.number[1]:
             continue
         tensor = call.outputs[output.number[0]]
         if operations(tensor, call.inputs) != output.operations:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import dataclasses
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -19,6 +20,9 @@ from tb_layerview.keras_probe import Batch, ProbePass
 from tb_layerview.options import Check, Keep, Select
 from tb_layerview.rules import NonFinite
 from tb_layerview.session import Session
+
+# Weights are copied where reading them takes so many times what it took at first.
+_COPIED = 10
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +47,9 @@ class Replayer:
 
     There is one replay in a training for what is not finite, and one for the first other error that a rule finds: a
     broken training must not spend its time on replays.
+
+    Attributes:
+      state: The model's weights as values that can be kept and put back.
     """
 
     def __init__(
@@ -60,8 +67,9 @@ class Replayer:
         """
         self._model, self._session, self._probe = model, session, probe
         self._select, self._keep, self._check = select, keep, check
-        self._state = ModelState(model)
-        self._cost = max(0.0, self._state.cost() - spared_seconds(model))
+        self.state = ModelState(model)
+        self._cost = max(0.0, self.state.cost() - spared_seconds(model))
+        self._took = self._cost  # by the last step
         self._trial = Trial(session.share, self._cost) if check.replay is None else None
         self._room: Room | None = None  # once there was a batch
         self._ages: Ages[Values] = Ages()
@@ -78,8 +86,18 @@ class Replayer:
             with self._session.guard("what a replay needs"):
                 self._try()
                 if self._is_keeping:
-                    self._before = step, self._state.read()
-                    self._session.budget.charge_any(self._cost)
+                    began = time.perf_counter()
+                    self._before = step, self.state.read()
+                    self._took = self._cost + self._copied(time.perf_counter() - began)
+                    self._session.budget.charge_any(self._took)
+
+    def _copied(self, seconds: float) -> float:
+        """What of the seconds that reading the weights took is copying them, which nothing before had shown.
+
+        TensorFlow copies a weight whenever it is read, once an optimizer has scattered into it.
+        """
+        usual = self.state.read_seconds
+        return seconds - usual if seconds > _COPIED * usual else 0.0
 
     def after_step(self, batch: Any, is_finite: Any) -> None:
         """Keeps what the step was given whose weights were kept."""
@@ -109,7 +127,7 @@ class Replayer:
         is_broken = self._is_not_finite(at_once)
         if NonFinite.name in errors and not is_broken:
             # Under a loss scale a gradient may overflow, whose step is skipped.
-            is_broken = not self._state.is_finite(self._state.read())
+            is_broken = not self.state.is_finite(self.state.read())
         if not is_broken and (self._was_replayed or not errors - {NonFinite.name}):
             return
         self._was_replayed = True
@@ -126,7 +144,7 @@ class Replayer:
         seconds, self._seconds = self._seconds, self._session.budget.training
         if self._trial is None or seconds is None or not self._taken:
             return
-        share = self._trial.saw(self._seconds - seconds)
+        share = self._trial.saw(self._seconds - seconds, self._took)
         if share is not None:
             self._give_up(
                 f"to keep the weights before each step would take {100 * share:.2g} % of the training time. "
@@ -135,10 +153,10 @@ class Replayer:
 
     def _make_room(self, batch: Any) -> None:
         sizes = [t.dtype.size * (t.shape.num_elements() or 0) for t in _tensors(batch)]
-        self._room = room = Room.of(self._check.memory, self._state.bytes, sum(sizes))
+        self._room = room = Room.of(self._check.memory, self.state.bytes, sum(sizes))
         if not room.sets:
             self._give_up(
-                f"the weights and a batch take {(self._state.bytes + sum(sizes)) / 1e6:,.0f} MB. "
+                f"the weights and a batch take {(self.state.bytes + sum(sizes)) / 1e6:,.0f} MB. "
                 "Check(memory=...) gives them more room"
             )
         self._ages = Ages(room.sets)
@@ -166,14 +184,14 @@ class Replayer:
         taken = list(self._taken)
         after = [*(step.before for step in taken[1:]), now]
         for step, values in zip(taken, after):
-            if not bool(step.is_finite) or not self._state.is_finite(values):
-                return step if self._state.is_finite(step.before) else None
+            if not bool(step.is_finite) or not self.state.is_finite(values):
+                return step if self.state.is_finite(step.before) else None
         return None
 
     # What is run again.
 
     def _replay(self, step: int, is_broken: bool) -> None:
-        session, state = self._session, self._state
+        session, state = self._session, self.state
         self._probe.wait()
         with self._put_back_after() as now:
             culprit = self._culprit(now) if is_broken else self._taken[-1]
@@ -192,11 +210,11 @@ class Replayer:
 
     @contextlib.contextmanager
     def _put_back_after(self) -> Iterator[Values]:
-        now = self._state.read()
+        now = self.state.read()
         try:
             yield now
         finally:
-            self._state.assign(now)
+            self.state.assign(now)
 
     def _run_batch(self, taken: Taken, is_broken: bool) -> None:
         """Runs one batch forward and backward, and logs it into the run of the replays."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
 
 
-def take(iterator: Any, strategy: Any, count: int) -> tuple[Any, list[Any]]:
-    """Takes what the replicas of this process would be given, without asking other processes.
+def taking(iterator: Any, strategy: Any, count: int) -> Callable[[], tuple[Any, tuple[Any, ...]]]:
+    """How to take what the replicas of this process would be given, without asking other processes.
 
     `next` of an iterator that several workers share has all of them tell whether they have data left: a worker that
     asks alone waits for ever.
@@ -19,11 +20,11 @@ def take(iterator: Any, strategy: Any, count: int) -> tuple[Any, list[Any]]:
       count: How many batches to take; fewer if it ends before.
 
     Returns:
-      An iterator of the same type that gives each replica its parts of these batches again, and each replica's part of
-      the first batch. If there was no batch, the iterator itself and no parts.
+      What takes them. It returns an iterator of the same type that gives each replica its parts of these batches again,
+      and each replica's part of the first batch. If there was no batch, the iterator itself and no parts.
 
     Raises:
-      TypeError: Batches cannot be taken from such an iterator; nothing is taken.
+      TypeError: Batches cannot be taken from such an iterator. Nothing is taken in any case.
     """
     try:
         _handing_on([], iterator, strategy)
@@ -32,14 +33,24 @@ def take(iterator: Any, strategy: Any, count: int) -> tuple[Any, list[Any]]:
             f"the first batch cannot be taken from the {type(iterator).__name__} of {type(strategy).__name__}. "
             "Give the callback a probe: probe=(x, y)."
         ) from error
-    batches = [_local_parts(iterator) for _ in range(count)]
-    parts = [part for batch in batches for part in batch]
-    return (_handing_on(parts, iterator, strategy) if parts else iterator), batches[0]
+
+    def take() -> tuple[Any, tuple[Any, ...]]:
+        batches = [_local_parts(iterator) for _ in range(count)]
+        parts = [part for batch in batches for part in batch]
+        return (_handing_on(parts, iterator, strategy) if parts else iterator), tuple(batches[0])
+
+    return take
 
 
-def joined(parts: list[Any]) -> Any:
+def joined(parts: Sequence[Any]) -> Any:
     """A whole batch from its replicas' parts."""
-    return tf.nest.map_structure(lambda *leaves: tf.concat(leaves, 0) if leaves[0].shape.rank else leaves[0], *parts)
+    return tf.nest.map_structure(_joined_leaf, *parts)
+
+
+def _joined_leaf(*leaves: Any) -> Any:
+    if isinstance(leaves[0], tf.SparseTensor):
+        return tf.sparse.concat(0, leaves)
+    return tf.concat(leaves, 0) if leaves[0] is not None and leaves[0].shape.rank else leaves[0]
 
 
 def _local_parts(iterator: Any) -> list[Any]:

@@ -13,6 +13,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tb_layerview.keras_python_state import PythonState
+
+# What `compile` makes of losses and metrics, and keeps in the model: Keras 2's, then Keras 3's.
+_COMPILED = ("compiled_loss", "compiled_metrics", "_compile_loss", "_compile_metrics", "_loss_tracker", "loss")
+
 
 @dataclasses.dataclass(frozen=True)
 class WrittenVariable:
@@ -72,20 +77,39 @@ def written_variables(function: Any) -> list[WrittenVariable]:
 
 
 @contextlib.contextmanager
-def unchanged_by_tracing(model: Any) -> Iterator[None]:
+def unchanged_by_tracing(model: Any) -> Iterator[list[Any]]:
     """Leaves what tracing a model changes in Python as it was.
 
     That is: the states of Python's random generators, from which Keras draws seeds; in Keras 2 the next seed of layers
-    that were given one; the losses that the layers keep
-    of their last call, tensors that would hold the traced graph; and, in Keras 3, the generator behind unseeded random
-    numbers and the counts by which it names new layers.
+    that were given one; the losses and metrics that the layers keep
+    of their last call, tensors that would hold the traced graph; in Keras 3, the generator behind unseeded random
+    numbers and the counts by which it names new layers; and what the model was compiled with, which its first use
+    builds: that is left to the training.
+
+    Yields:
+      A list that in the end holds what was taken back: who keeps what was traced has to keep its variables, too.
     """
+    held: list[Any] = []
     with contextlib.ExitStack() as stack:
         stack.enter_context(_random_states(model))
         stack.enter_context(_seeds_of_layers(model))
-        stack.enter_context(_kept_losses(model))
+        stack.enter_context(_kept_losses(model, held))
         stack.enter_context(_global_state(model))
+        stack.enter_context(_compiled(model, held))
+        yield held
+
+
+@contextlib.contextmanager
+def _compiled(model: Any, held: list[Any]) -> Iterator[None]:
+    """Keeps losses and metrics as they are: with them built, Keras takes its metrics for what a train_step returned."""
+    layers = model._flatten_layers() if hasattr(model, "_flatten_layers") else ()
+    # Keras 2 has its metrics among the layers.
+    leave = [layer for layer in layers if not hasattr(layer, "update_state")]
+    state = PythonState([(name, getattr(model, name, None)) for name in _COMPILED], leave)
+    try:
         yield
+    finally:
+        held += [change.after for change in state.put_back()]
 
 
 @contextlib.contextmanager
@@ -119,9 +143,9 @@ def _seeds_of_layers(model: Any) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _kept_losses(model: Any) -> Iterator[None]:
+def _kept_losses(model: Any, held: list[Any]) -> Iterator[None]:
     layers = list(model._flatten_layers()) if hasattr(model, "_flatten_layers") else []
-    found = [getattr(layer, name, None) for layer in layers for name in ("_losses", "_callable_losses")]
+    found = [getattr(layer, name, None) for layer in layers for name in ("_losses", "_callable_losses", "_metrics")]
     lists = [(losses, list(losses)) for losses in found if isinstance(losses, list)]
     # In Keras 2 the losses of a call inside a tf.function are kept per thread.
     places = [vars(layer._thread_local) for layer in layers if hasattr(layer, "_thread_local")]
@@ -130,6 +154,7 @@ def _kept_losses(model: Any) -> Iterator[None]:
         yield
     finally:
         for losses, before in lists:
+            held.append(list(losses))
             losses[:] = before
         for place, before in per_thread:
             place["_eager_losses"] = before

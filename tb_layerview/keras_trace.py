@@ -11,13 +11,15 @@ import contextlib
 import dataclasses
 import functools
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
 
 from tb_layerview import keras_attention
 from tb_layerview.keras_attention import Scores
+from tb_layerview.keras_paths import LayerPaths
+from tb_layerview.model import unused_path
 
 # Their cells run in loops, in graphs of their own or once per timestep: what the whole layer puts out says it all.
 _OPAQUE = frozenset(("RNN", "TimeDistributed"))
@@ -29,11 +31,13 @@ class Call:
 
     Attributes:
       layer: The Keras layer.
-      path: Names of the layers within whose calls it was called, and its own; empty for the model itself.
+      path: Names of the layers within whose calls it was called, and its own, told apart from those of other layers by
+        a number (`keras_paths`); empty for the model itself.
       index: Which call of this layer at this path, from 0.
       inputs: The tensors it was given.
       outputs: The tensors it gave back, those that live in the traced graph itself; of a ragged or sparse one the
         values.
+      names: Of the outputs: `output`, `output 1` in a list of several, and in a dict by its keys, `output mean`.
       scores: What its attention looked at, if it is an attention layer.
       remarks: What cannot be logged of it and why, without its name.
       finished: Its place in the order in which the calls ended; a layer's end comes after those of the layers within.
@@ -44,6 +48,7 @@ class Call:
     index: int
     inputs: tuple[tf.Tensor, ...] = ()
     outputs: tuple[tf.Tensor, ...] = ()
+    names: tuple[str, ...] = ()
     scores: tuple[Scores, ...] = ()
     remarks: tuple[str, ...] = ()
     finished: int = -1
@@ -53,8 +58,10 @@ class Call:
 class _Recording:
     """What one thread is recording."""
 
+    model: Any
     graph: tf.Graph
     patches: contextlib.ExitStack
+    paths: LayerPaths
     calls: list[Call] = dataclasses.field(default_factory=list)
     counts: collections.Counter[tuple[str, int]] = dataclasses.field(default_factory=collections.Counter)
     stack: list[int] = dataclasses.field(default_factory=list)  # places in `calls`
@@ -84,8 +91,8 @@ def recording(model: Any) -> Iterator[list[Call]]:
     base = [c for c in type(model).__mro__ if c.__name__ == "Layer" and "__call__" in vars(c)][-1]
     before = _this.recording
     with contextlib.ExitStack() as patches:
-        current = _Recording(tf.compat.v1.get_default_graph(), patches)
-        patches.enter_context(_patch(base, "__call__", _recorded))
+        current = _Recording(model, tf.compat.v1.get_default_graph(), patches, LayerPaths(model))
+        patches.enter_context(patched(base, "__call__", _recorded))
         _this.recording = current
         try:
             yield current.calls
@@ -95,13 +102,13 @@ def recording(model: Any) -> Iterator[list[Call]]:
 
 
 @contextlib.contextmanager
-def _patch(owner: Any, name: str, wrap: Callable[[Any], Any]) -> Iterator[None]:
+def patched(owner: Any, name: str, wrap: Callable[[Any], Any]) -> Iterator[None]:
     """Replaces a class' method while at least one recording, on whatever thread, wants it replaced."""
     with _lock:
         original, users = _patched.get((owner, name), (vars(owner)[name], 0))
-        _patched[owner, name] = (original, users + 1)
         if not users:
             setattr(owner, name, wrap(original))
+        _patched[owner, name] = (original, users + 1)
     try:
         yield
     finally:
@@ -120,14 +127,15 @@ def _recorded(original: Any) -> Any:
         r = _this.recording
         if r is None or r.opaque or tf.compat.v1.get_default_graph() is not r.graph:
             return original(self, *args, **kwargs)
-        above = [r.calls[i].layer for i in r.stack[1:]]
-        path = "/".join(str(layer.name) for layer in [*above, self]) if r.stack else ""
+        # A `train_step` may call layers of the model without the model, which has no path itself.
+        above = r.calls[r.stack[-1]].path if r.stack else ""
+        path = "" if self is r.model else r.paths.of(self, above)
         position, opaque = len(r.calls), is_opaque(self)
         r.calls.append(Call(self, path, r.counts[path, id(self)]))
         r.counts[path, id(self)] += 1
         method = keras_attention.method_of(self)
         if method is not None:
-            r.patches.enter_context(_patch(*method, _attending))
+            r.patches.enter_context(patched(*method, _attending))
         r.stack.append(position)
         r.opaque += opaque
         try:
@@ -139,6 +147,7 @@ def _recorded(original: Any) -> Any:
             r.calls[position],
             inputs=_tensors((args, kwargs), r.graph),
             outputs=_tensors(outputs, r.graph),
+            names=_names(outputs, r.graph),
             finished=r.finished,
         )
         r.finished += 1
@@ -182,20 +191,23 @@ def missing(model: Any, calls: Sequence[Call]) -> list[tuple[str, str]]:
     called = {id(call.layer) for call in calls}
     found: list[tuple[str, str]] = []
     seen: set[int] = set()
+    paths = LayerPaths(model)
 
-    def walk(layer: Any, path: tuple[str, ...]) -> None:
+    def walk(layer: Any, path: str) -> None:
         for inner in getattr(layer, "_flatten_layers", lambda **_: ())(include_self=False, recursive=False):
             if id(inner) in seen:
                 continue
             seen.add(id(inner))
-            inner_path = (*path, str(inner.name))
-            if id(inner) not in called and type(inner).__name__ != "InputLayer":
-                found.append(("/".join(inner_path), type(inner).__name__))
+            if type(inner).__name__ == "InputLayer":
+                continue
+            inner_path = paths.of(inner, path)
+            if id(inner) not in called:
+                found.append((inner_path, type(inner).__name__))
             elif not is_opaque(inner) and keras_attention.method_of(inner) is None:
                 walk(inner, inner_path)
 
     if not is_opaque(model):
-        walk(model, ())
+        walk(model, "")
     return found
 
 
@@ -208,6 +220,30 @@ def _tensors(structure: Any, graph: tf.Graph) -> tuple[tf.Tensor, ...]:
     )
 
 
+def _names(outputs: Any, graph: tf.Graph) -> tuple[str, ...]:
+    """A name for each of the tensors that `_tensors` finds in what a layer gives."""
+    paths = [path for path, leaf in leaves(outputs) if _tensors(leaf, graph)]
+    count = len(_tensors(outputs, graph))
+    # Whatever else TensorFlow can flatten is no nest that we know: then they are numbered.
+    if len(paths) != count or all(key.isdigit() for path in paths for key in path):
+        return ("output",) if count == 1 else tuple(f"output {i}" for i in range(count))
+    taken: set[str] = set()
+    return tuple(unused_path(f"output {'/'.join(path)}", taken)[0] for path in paths)
+
+
+def leaves(structure: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """The leaves of nested dicts, lists and tuples in TensorFlow's order, with their keys, fields and places."""
+    if isinstance(structure, Mapping):
+        for key in sorted(structure):
+            yield from leaves(structure[key], (*path, str(key)))
+    elif isinstance(structure, (list, tuple)):
+        fields = getattr(structure, "_fields", range(len(structure)))  # of a named tuple
+        for field, leaf in zip(fields, structure):
+            yield from leaves(leaf, (*path, str(field)))
+    else:
+        yield path, structure
+
+
 def values_of(leaf: Any) -> Any:
     """The values of a ragged or sparse tensor, one after the other; whatever else it is, itself."""
     if isinstance(leaf, tf.RaggedTensor):
@@ -217,12 +253,13 @@ def values_of(leaf: Any) -> Any:
     return leaf
 
 
-def producers(tensors: Sequence[tf.Tensor], made_by: dict[int, int]) -> tuple[int, ...]:
-    """Which layers' outputs the tensors are computed from, through whatever operations lie between.
+def producers(tensors: Sequence[tf.Tensor], made_by: dict[int, int], layer: int) -> tuple[int, ...]:
+    """Which other layers' outputs a layer's tensors are computed from, through whatever operations lie between.
 
     Args:
-      tensors: Of one graph.
+      tensors: What the layer puts out or takes, of one graph.
       made_by: From the id of a layer's output tensor to the layer.
+      layer: The layer itself. What it puts out is gone through: that of one call may be made of another's.
     """
     found: list[int] = []
     seen: set[int] = set()
@@ -232,7 +269,7 @@ def producers(tensors: Sequence[tf.Tensor], made_by: dict[int, int]) -> tuple[in
         if id(tensor) in seen:
             continue
         seen.add(id(tensor))
-        if id(tensor) in made_by:
+        if made_by.get(id(tensor), layer) != layer:
             found.append(made_by[id(tensor)])
         else:
             pending.extend(tensor.op.inputs)

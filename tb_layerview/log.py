@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import math
 import os
 import re
@@ -26,6 +27,8 @@ from tb_layerview import layerview_pb2 as pb
 from tb_layerview.arrays import Precision
 from tb_layerview.crc32c import masked_crc32c
 from tb_layerview.digest import Digest, Measurement
+from tb_layerview.earlier import EarlierSteps, earlier_steps
+from tb_layerview.local_folder import local_folder
 from tb_layerview.model import Mode, Model
 from tb_layerview.summary import summarise
 
@@ -36,6 +39,9 @@ _SHARD_BYTES = 64 << 20
 _MODES: dict[Mode, pb.Mode] = {"train": pb.TRAIN, "evaluate": pb.EVALUATE, "predict": pb.PREDICT, "replay": pb.REPLAY}
 _COUNTS = ("size", "nan", "pos_inf", "neg_inf", "zero", "negative")
 _MOMENTS = ("min", "max", "mean", "std", "rms")
+_NOUNS: dict[Mode, str] = {"train": "training", "evaluate": "evaluation", "predict": "prediction", "replay": "replay"}
+
+_logger = logging.getLogger("tb_layerview")
 
 
 class Log:
@@ -57,11 +63,12 @@ class Log:
           logdir: The run's folder; the files go into its folder `layers`.
 
         Raises:
-          ValueError: The folder cannot be made or written to.
+          ValueError: The folder cannot be made or written to, or is not on this machine.
         """
-        self.folder = Path(os.path.expanduser(os.fspath(logdir))) / record.FOLDER
+        self.folder = Path(os.path.expanduser(local_folder(logdir))) / record.FOLDER
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
+            self._earlier = _earlier(self.folder)
             # Clocks are put back. Readers order writers, and TensorBoard event files, by their names.
             now = max(time.time_ns(), _newest(self.folder) + 1)
             self.writer = f"{now:019d}-{secrets.token_hex(4)}"
@@ -75,6 +82,7 @@ class Log:
                 f"cannot log to {os.fspath(logdir)!r}: {error.strerror or error}. "
                 "Give a folder that this user can write to."
             ) from error
+        self._logdir = os.fspath(logdir)
         self.bytes_written = 0
         self._last: pb.StepRecord | None = None
         self._kept: list[weakref.ref[Any] | None] = []  # the values that the last write kept
@@ -82,6 +90,26 @@ class Log:
         self._is_linked = os.fstat(self._events.fileno()).st_nlink > 0  # not every file system counts
         self._stamp = 0.0  # when the last event was appended
         self._append(event_pb2.Event(wall_time=self._now(), file_version="brain.Event:2"))
+
+    def warn_of_hidden(self, step: int, mode: Mode) -> None:
+        """Says which steps of earlier writers are hidden once this one has logged its first step.
+
+        One that goes on where they have ended, or behind it, hides nothing; and replays belong to their training, of
+        which it is said.
+        """
+        earlier = self._earlier
+        if earlier is None or earlier.last <= step or mode == "replay":
+            return
+        _logger.warning(
+            "tb_layerview: %s holds steps %s to %s%s of another %s: they are hidden from step %s on. "
+            "Give another folder to keep both.",
+            self._logdir,
+            f"{earlier.first:,}",
+            f"{earlier.last:,}",
+            "" if earlier.is_all else " and more",
+            _NOUNS[mode],
+            f"{max(step, earlier.first):,}",
+        )
 
     def describe(self, model: Model) -> None:
         """Says what the records that follow refer to. A later model must begin with the tensors of the one before."""
@@ -164,6 +192,16 @@ class Log:
             self._last, self._kept = last, kept
             self._next_shard()
 
+    def end(self) -> None:
+        """Says that nothing more comes: the step that was written last is the run's last.
+
+        Nobody could tell from the files: those of a training that was killed look the same.
+
+        Raises:
+          OSError: It cannot be written down.
+        """
+        (self.folder / record.end_name(self.writer)).touch()
+
     def close(self) -> None:
         """Closes both files, the second one whatever becomes of the first."""
         self._files.close()
@@ -234,6 +272,15 @@ class Log:
         self._events.flush()
         if self._is_linked and not os.fstat(self._events.fileno()).st_nlink:
             raise FileNotFoundError(errno.ENOENT, "the log's files were removed while it was written", str(self.folder))
+
+
+def _earlier(folder: Path) -> EarlierSteps | None:
+    """The steps that a folder shows; what cannot be looked at is no reason not to log."""
+    try:
+        return earlier_steps(folder)
+    except OSError as error:
+        _logger.warning("tb_layerview: what %s holds cannot be looked at: %s.", folder, error.strerror or error)
+        return None
 
 
 def _newest(folder: Path) -> int:

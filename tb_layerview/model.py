@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from typing import Literal, get_args
 
 Kind = Literal["activation", "weight", "gradient", "update"]
@@ -10,6 +11,9 @@ Mode = Literal["train", "evaluate", "predict", "replay"]
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 MODES: tuple[Mode, ...] = get_args(Mode)
+
+#: What is added to the name of a weight for those of its rows that a step has changed.
+TOUCHED = " (touched rows)"
 
 # What a log says beyond these is damaged or hostile: so much is allocated for it at most.
 #: The most layers of a model, and the most tensors.
@@ -27,7 +31,7 @@ class Layer:
     Attributes:
       path: Its name below the model, `encoder/block_1/conv`.
       class_name: `Conv2D`; empty if unknown.
-      inputs: Indices, in `Model.layers`, of the layers whose outputs it reads.
+      inputs: Indices, in `Model.layers`, of the layers whose outputs it reads, layers that it calls among them.
     """
 
     path: str
@@ -59,6 +63,11 @@ class Tensor:
     axes: tuple[str, ...] = ()
     function: str = ""
 
+    @property
+    def is_attention(self) -> bool:
+        """Whether it is what attention looks at: scores by their name, or a softmax over keys."""
+        return is_attention(self.kind, self.name, self.axes)
+
 
 @dataclasses.dataclass(frozen=True)
 class Probe:
@@ -82,8 +91,8 @@ class Model:
     """What a writer logs.
 
     Attributes:
-      layers: In the order in which they run.
-      tensors: Records refer to these by their index.
+      layers: In the order in which they run: a layer that calls others comes after them, as what it puts out does.
+      tensors: Records refer to these by their index. Activations are in the order in which they are made.
       probe: The probe, or None where activations are those of the batch that was run.
       notes: What is not logged and why, a sentence each.
       schedule: When steps are logged, in words.
@@ -106,6 +115,11 @@ class Model:
         return self.probe is None and any(layer.inputs for layer in self.layers)
 
 
+def is_attention(kind: Kind, name: str, axes: tuple[str, ...]) -> bool:
+    """Whether a tensor with this name and these axes is what attention looks at."""
+    return kind == "activation" and (name.startswith("scores") or axes[-1:] == ("key",))
+
+
 def as_kind(name: str) -> Kind:
     """The kind of this name.
 
@@ -116,6 +130,23 @@ def as_kind(name: str) -> Kind:
         if kind == name:
             return kind
     raise ValueError(f"there is no kind {name!r}; the kinds are {', '.join(KINDS)}")
+
+
+def unused_path(name: str, taken: set[str], start: int = 1) -> tuple[str, int]:
+    """A path of this name that no other layer has: it is taken then.
+
+    Args:
+      name: What it is called; a number is added where another layer is called so: `conv`, `conv#2`, `conv#3`.
+      taken: The paths that there are.
+      start: The first number to try.
+
+    Returns:
+      The path and its number, which is 1 without one.
+    """
+    numbers = itertools.count(start)
+    path, number = next((p, i) for i in numbers if (p := f"{name}#{i}" if i > 1 else name) not in taken)
+    taken.add(path)
+    return path, number
 
 
 def default_axes(kind: Kind, rank: int) -> tuple[str, ...]:

@@ -289,3 +289,28 @@ class Check:
     def stops(self, finding: Finding) -> bool:
         """Whether the training is to stop because of this."""
         return self.stop_on == "warning" or self.stop_on == finding.severity
+
+
+class CopiedUnused:
+    """What is copied and pickled as it was before it was used: with its options, and what a subclass adds to them.
+
+    A search copies its callbacks for each trial, and what a used one holds cannot be copied: a thread, an open log.
+    """
+
+    def _options(self) -> dict[str, Any]:
+        """The arguments of the class that defines this method."""
+        raise NotImplementedError
+
+    def __getstate__(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        options = self._options()
+        unused = self._class().__new__(self._class())
+        self._class().__init__(unused, **options)
+        return options, {name: value for name, value in self.__dict__.items() if name not in unused.__dict__}
+
+    def __setstate__(self, state: tuple[dict[str, Any], dict[str, Any]]) -> None:
+        options, added = state
+        self._class().__init__(self, **options)
+        self.__dict__.update(added)
+
+    def _class(self) -> Any:
+        return next(c for c in type(self).__mro__ if "_options" in vars(c))

@@ -21,6 +21,7 @@ class Part:
       rows: int64 [n]: rows of the shard.
       positions: int64 [n], ascending: the place of each in `Run.steps`.
       own_index: int64 [tensors of the run]: the writer's own index of each tensor, -1 if it has none.
+      is_rest: Whether another part has the same steps, and this one what that one has not.
     """
 
     writer: str
@@ -28,12 +29,18 @@ class Part:
     rows: npt.NDArray[np.int64]
     positions: npt.NDArray[np.int64]
     own_index: npt.NDArray[np.int64]
+    is_rest: bool = False
 
     def kept(self, section: Section, tensor: int) -> npt.NDArray[np.bool_]:
         """Whether each row keeps that section of the tensor of the run, bool [n]."""
         own = int(self.own_index[tensor])
         kept = self.shard.kept[SECTIONS.index(section)]
         return kept[self.rows, own] if 0 <= own < kept.shape[1] else np.zeros(len(self.rows), bool)
+
+    def has(self, row: int, tensor: int) -> bool:
+        """Whether a row of the shard has that tensor of the run."""
+        own, sizes = int(self.own_index[tensor]), self.shard.table[0]
+        return 0 <= own < sizes.shape[1] and not np.isnan(sizes[row, own])
 
     def piece(self, section: Section, row: int, tensor: int) -> Piece:
         """Where a section that a row of the shard keeps lies."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tb_layerview import histogram, values
+from tb_layerview import arrays, histogram, values
 from tb_layerview.activation_functions import RECTIFIERS
 from tb_layerview.arrays import Precision
 from tb_layerview.digest import Measurement
@@ -285,15 +285,16 @@ def _varint(number: int) -> int:
 
 def _most_bytes(measurements: Mapping[int, Measurement], precision: Precision) -> dict[str, int]:
     """The most bytes that each part of a step can take: what cannot be deflated grows a little."""
-    itemsize = np.dtype(precision).itemsize
     most = {"steps": 2 * _EVENT, "histograms": 0, "units": 0, "values": 0}
     for index, m in measurements.items():
         most["steps"] += _varint(index) + 6 * _varint(m.digest.size) + 5 * 8 + _SUMMARIES + 3 * (4 + 4)
         most["steps"] += len(m.sparse) * (_varint(index) + 4)
+        is_wide = max(-m.digest.min, m.digest.max) > arrays.WIDE  # stored as float32, instead of float16
+        itemsize = max(np.dtype(precision).itemsize, 4 if is_wide else 2)
         if m.code_counts is not None:
             most["histograms"] += min(histogram.MAX_BYTES, 16 + 8 * m.digest.size)
         if m.units is not None:
-            most["units"] += 4 * (2 * len(m.units.mean) + 32)
+            most["units"] += 4 * ((4 if is_wide else 2) * len(m.units.mean) + 32)
         if m.kept is not None:
             most["values"] += m.kept.size * itemsize * 1001 // 1000 + 16 * m.kept.ndim + 64
     return most

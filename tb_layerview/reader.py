@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tb_layerview import event_file
 from tb_layerview.folder_log import FolderLog, why_unreadable
+from tb_layerview.local_folder import local_folder
 from tb_layerview.logged import NotLoggedError, nearest
 from tb_layerview.record import FOLDER
 from tb_layerview.run import Run
@@ -35,7 +36,10 @@ class LayerReader:
         Raises:
           NotADirectoryError: There is no such folder.
         """
-        self._logdir = Path(os.path.expanduser(os.fspath(logdir)))
+        try:
+            self._logdir = Path(os.path.expanduser(local_folder(logdir)))
+        except ValueError as error:
+            raise NotADirectoryError(str(error)) from None
         if not self._logdir.is_dir():
             raise NotADirectoryError(
                 f"{os.fspath(logdir)!r} is not a folder. Give the folder that the callback, the hook or the writer "

@@ -16,8 +16,11 @@ FOLDER = "layers"
 #: The quantiles that are stored as columns, and the fraction of the elements that lies below each.
 QUANTILES = {"p1": 0.01, "p5": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95, "p99": 0.99}
 #: Statistics that only some tensors have: of examples, of what an activation function bounds, of attention,
-#: of layers that do something else when they train, and of units that do the same as others.
-SPARSE = ("spread", "rank", "saturated", "positions", "evenness", "heads_alike", "shift", "alike")
+#: of layers that do something else when they train, of units that do the same as others, and of what a layer takes.
+SPARSE = (
+    *("spread", "rank", "saturated", "positions", "evenness", "heads_alike", "shift", "alike"),
+    "taken_non_finite",
+)
 #: The columns that all tensors have but older writers do not write: quantiles, and the share of units that are silent.
 DENSE = (*QUANTILES, "silent")
 #: All that is not in the digest.
@@ -38,6 +41,11 @@ EVENT_SUFFIX = ".layerview"
 def payload_name(writer: str) -> str:
     """The name of the file that holds a writer's payloads."""
     return f"layerview.{writer}.payload"
+
+
+def end_name(writer: str) -> str:
+    """The name of the empty file that says that a writer is done: the last step that it logged is the last."""
+    return f"layerview.{writer}.end"
 
 
 def model_tag(writer: str) -> str:

@@ -127,7 +127,13 @@ def _belongs(run: Run, replays: Run, position: int) -> bool:
     if replays.modes[position] != "replay" or not len(run.steps):
         return False
     place = min(int(np.searchsorted(run.steps, replays.steps[position])), len(run.steps) - 1)
-    began = run.wall_times[np.array(run.writers) == run.writers[place]].min()
+    writer = run.writers[place]
+    began = float(run.wall_times[np.array(run.writers) == writer].min())
+    # A replay of the first step that is logged is written before it. A writer's id tells when it began, unless the
+    # clock was put back.
+    since = writer.partition("-")[0]
+    if since.isdigit():
+        began = min(began, int(since) / 1e9)
     return bool(replays.wall_times[position] >= began)
 
 

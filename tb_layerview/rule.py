@@ -1,6 +1,6 @@
 """What a rule of health is: something that holds, or does not, of a tensor at a logged step.
 
-A finding is where a rule has held at `patience` logged steps in a row. Rules look at statistics alone, of whole
+A finding is where a rule has held over `patience` training steps in a row. Rules look at statistics alone, of whole
 tensors; they need neither TensorFlow nor payloads.
 """
 
@@ -28,23 +28,40 @@ class Rule(abc.ABC):
       severity: `error` where the training cannot be what is wanted, `warning` where it may be.
       advice: What it usually means, and what people usually do about it.
       leads_to: The names of rules that hold further on because this one does. An error leads to whatever does.
-      patience: At how many logged steps in a row it has to hold.
+      is_common: Whether what it finds of several tensors from the same step on has one cause, wherever they lie.
+      is_of_way: Whether what it finds is as much the matter of the layers on the way to the tensor.
+      makes_weights: Whether it finds what made the weights of its step. A probe is run with these: whatever else it
+        shows at that step comes after. The activations and gradients of a batch come before its update.
+      more_than: The names of rules that say less of the same tensor: theirs is not told beside this one's.
+      patience: Over how many training steps in a row it has to hold: at all of them that are logged, and at two of them
+        at least. Counted in logged steps, a sparse schedule would see a layer die and have no time left to say it.
     """
 
     name: ClassVar[str]
     severity: ClassVar[Severity]
     advice: ClassVar[str]
     leads_to: ClassVar[tuple[str, ...]] = ()
+    is_common: ClassVar[bool] = False
+    is_of_way: ClassVar[bool] = False
+    makes_weights: ClassVar[bool] = False
+    more_than: ClassVar[tuple[str, ...]] = ()
     patience: int = 1
 
     @property
     def lookback(self) -> int:
-        """How many logged steps it takes to tell that it holds, and that it did not at the one before."""
+        """How many logged steps it takes at most to tell that it holds, and that it did not at the one before."""
         return self.patience + 1
 
     @abc.abstractmethod
     def holds(self, evidence: Evidence) -> Mask:
         """Where it holds, bool [tensors, steps]."""
+
+    def lasts(self, evidence: Evidence) -> Mask:
+        """Of which tensors it is known to last where it holds at the last step of a run, bool [tensors].
+
+        There it needs no patience, which no later step could reward.
+        """
+        return np.zeros(len(evidence.tensors), bool)
 
     @abc.abstractmethod
     def measure(self, evidence: Evidence, tensor: int, position: int) -> dict[str, float]:

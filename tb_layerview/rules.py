@@ -76,6 +76,7 @@ RULES: tuple[Rule, ...] = (
     rules_gradients.GradientSpike(),
     rules_weights.UnmovedWeight(),
     rules_weights.UpdateRatio(),
+    rules_weights.UpdateSpike(),
     rules_weights.SmallUpdate(),
     rules_attention.CollapsedAttention(),
     rules_attention.UniformAttention(),

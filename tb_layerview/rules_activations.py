@@ -11,13 +11,28 @@ import numpy as np
 from tb_layerview.evidence import Evidence, Floats, Mask
 from tb_layerview.rule import Rule, Severity, grown, smallest_before
 
+#: What most units of a layer being silent leads to, in that layer and around it.
+_BEHIND_SILENCE = (
+    "silent_layer",
+    "constant_output",
+    "collapsed_representation",
+    "zero_gradient",
+    "vanishing_gradient",
+    "fading_gradient",
+    "unmoved_weight",
+    "small_update",
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class SilentLayer(Rule):
     """An activation that is zero everywhere: rms = 0, while not all that the layer takes is zero.
 
+    At the last step of a run one step will do: what is zero there stays so. Not of a layer without weights and without
+    an activation function: it is as alive as what it takes, or silent by chance.
+
     Attributes:
-      patience: Three logged steps: a pass in which a Dropout drops all of a tiny layer is no fault.
+      patience: Three training steps: a pass in which a Dropout drops all of a tiny layer is no fault.
     """
 
     name: ClassVar[str] = "silent_layer"
@@ -27,7 +42,12 @@ class SilentLayer(Rule):
         "not recover by themselves. Usual causes are biases far below zero, a learning rate that was too high "
         "for one step, or inputs that are not scaled. Restart with a lower rate, or use a leaky activation."
     )
+    more_than: ClassVar[tuple[str, ...]] = ("silent_units", "dead_units")
     patience: int = 3
+
+    def lasts(self, evidence: Evidence) -> Mask:
+        has_function = np.array([bool(tensor.function) for tensor in evidence.tensors], bool)
+        return np.asarray(has_function | ~evidence.without_weights)
 
     def holds(self, evidence: Evidence) -> Mask:
         rms = evidence.statistic("rms")
@@ -47,18 +67,23 @@ class SilentLayer(Rule):
 
 @dataclasses.dataclass(frozen=True)
 class SilentUnits(Rule):
-    """An activation most of whose units are zero for all examples: silent units / units > share, but not all of them.
+    """An activation most of whose units are zero for all examples: silent units / units > share.
+
+    Of a layer without weights only those units count that are not silent yet in what it takes: a Flatten, a pooling or
+    a Dropout behind a silent layer passes on what that layer does. Where all units are silent from the first such step
+    on, `silent_layer` says it.
 
     Healthy networks have many: of dense ReLU layers with 99.7 % accuracy on digits 23 to 33 % of the units were silent
     on all 1,797 pictures. On a probe of 32 examples it is more: a unit that few examples need is silent there too.
 
     Attributes:
       share: 0.9.
-      patience: Ten logged steps.
+      patience: Ten training steps.
     """
 
     name: ClassVar[str] = "silent_units"
     severity: ClassVar[Severity] = "warning"
+    leads_to: ClassVar[tuple[str, ...]] = ("dead_units", *_BEHIND_SILENCE)
     advice: ClassVar[str] = (
         "Most of the layer does nothing on the batch that is logged. Whether these units are dead for good shows in "
         "their incoming weights: those of a dead unit no longer move. A lower learning rate, another initialisation of "
@@ -68,9 +93,8 @@ class SilentUnits(Rule):
     patience: int = 10
 
     def holds(self, evidence: Evidence) -> Mask:
-        silent = evidence.statistic("silent")
-        wanted = evidence.of_kind("activation") & ~evidence.is_input & ~evidence.named("scores")
-        return np.asarray(wanted[:, None] & (silent > self.share) & (silent < 1))
+        wanted = evidence.of_kind("activation") & ~evidence.is_input & ~evidence.is_attention
+        return np.asarray(wanted[:, None] & (_silenced(evidence, self.share) > self.share))
 
     def measure(self, evidence: Evidence, tensor: int, position: int) -> dict[str, float]:
         return {"silent": float(evidence.statistic("silent")[tensor, position]), "share": self.share}
@@ -81,22 +105,24 @@ class SilentUnits(Rule):
 
 @dataclasses.dataclass(frozen=True)
 class DeadUnits(Rule):
-    """Units that are silent on the probe and whose incoming weights no longer move, but not all of a layer's.
+    """Units that are silent on the probe and whose incoming weights no longer move.
 
     min(silent of the activation, silent of the update of the layer's kernel) > share. The update is of a batch that is
     not the probe, so both together are more than either: a unit whose incoming weights stay exactly as they are got no
     gradient from that batch and has no momentum left. Steps that change no weight at all, as those that a loss scale
     has the optimizer skip, tell nothing. Under Adam it takes some hundred steps until they stay; under weight decay
     they always move, by decay alone, and only `silent_units` can be said. That both shares are of the same units is
-    likely, and not known. A finding whose last step is not the last logged one tells of a revival.
+    likely, and not known. A finding whose last step is not the last logged one tells of a revival. What is said at
+    `silent_units` of layers without weights, and of layers that are silent as a whole, holds here too.
 
     Attributes:
       share: 0.5, as SageMaker's rule for layers; a quarter to a third is seen in healthy networks.
-      patience: Ten logged steps.
+      patience: Ten training steps.
     """
 
     name: ClassVar[str] = "dead_units"
     severity: ClassVar[Severity] = "warning"
+    leads_to: ClassVar[tuple[str, ...]] = ("silent_units", *_BEHIND_SILENCE)
     advice: ClassVar[str] = (
         "ReLU units that are below zero for every example get no gradient and cannot come back by themselves: the "
         "layer is smaller than it looks. Usual causes are a learning rate that was too high for some steps and biases "
@@ -106,8 +132,8 @@ class DeadUnits(Rule):
     patience: int = 10
 
     def holds(self, evidence: Evidence) -> Mask:
-        silent, still = self._shares(evidence)
-        return np.asarray((np.fmin(silent, still) > self.share) & (silent < 1) & ~np.isnan(still))
+        _, still = self._shares(evidence)
+        return np.asarray((_silenced(evidence, self.share) > self.share) & (still > self.share))
 
     def measure(self, evidence: Evidence, tensor: int, position: int) -> dict[str, float]:
         silent, still = self._shares(evidence)
@@ -126,6 +152,30 @@ class DeadUnits(Rule):
         return silent, np.where((updates >= 0)[:, None] & some_move, silent[updates], np.nan)
 
 
+def _silenced(evidence: Evidence, least: float) -> Floats:
+    """The share of units that a layer silences, float64 [tensors, steps]; shares of `least` and below may be too large.
+
+    Where a layer has no weights, that is the share among the units that it takes alive. Units that are others than
+    those it takes, as those of a Flatten, are silenced by it only where it makes elements zero that were not.
+    """
+    silent = evidence.statistic("silent")
+    candidates = np.flatnonzero(evidence.without_weights)
+    candidates = candidates[(silent[candidates] > least).any(axis=1)]
+    if not len(candidates):
+        return silent
+    silent, zero = silent.copy(), evidence.share("zero")
+    for tensor in candidates.tolist():
+        taken = np.zeros(silent.shape[1])
+        for fed in evidence.fed_by(int(evidence.place[tensor])).tolist():
+            if evidence.tensors[fed].shape[-1:] == evidence.tensors[tensor].shape[-1:]:
+                taken = np.fmax(taken, evidence.statistic("silent")[fed])
+            else:
+                taken = np.where(zero[tensor] <= zero[fed], 1.0, taken)
+        alive = 1 - taken
+        silent[tensor] = np.divide(silent[tensor] - taken, alive, out=np.zeros(len(alive)), where=alive > 0)
+    return silent
+
+
 @dataclasses.dataclass(frozen=True)
 class AlikeUnits(Rule):
     """Units that do the same as another of their layer: alike > share.
@@ -136,7 +186,7 @@ class AlikeUnits(Rule):
 
     Attributes:
       share: 0.2. In healthy trainings there are none, but by chance in very narrow layers.
-      patience: Five logged steps.
+      patience: Five training steps.
     """
 
     name: ClassVar[str] = "alike_units"
@@ -169,7 +219,7 @@ class ConstantOutput(Rule):
 
     Attributes:
       tolerance: 1e-6, a few units in the last place of float32.
-      patience: Five logged steps.
+      patience: Five training steps.
     """
 
     name: ClassVar[str] = "constant_output"
@@ -184,7 +234,7 @@ class ConstantOutput(Rule):
 
     def holds(self, evidence: Evidence) -> Mask:
         mean, std, size = (evidence.statistic(name) for name in ("mean", "std", "size"))
-        wanted = evidence.of_kind("activation") & evidence.of_rank(2) & ~evidence.is_input & ~evidence.named("scores")
+        wanted = evidence.of_kind("activation") & evidence.of_rank(2) & ~evidence.is_input & ~evidence.is_attention
         return np.asarray(wanted[:, None] & (size > 1) & (mean != 0) & (std <= self.tolerance * np.abs(mean)))
 
     def measure(self, evidence: Evidence, tensor: int, position: int) -> dict[str, float]:
@@ -208,12 +258,20 @@ class CollapsedRepresentation(Rule):
     Attributes:
       most: 1e-6, examples that differ by a thousandth of the activation's size.
       apart: 1e-2, as any input that is worth training on.
-      patience: Five logged steps.
+      patience: Five training steps.
     """
 
     name: ClassVar[str] = "collapsed_representation"
     severity: ClassVar[Severity] = "warning"
-    leads_to: ClassVar[tuple[str, ...]] = ("constant_output", "vanishing_gradient", "zero_gradient")
+    leads_to: ClassVar[tuple[str, ...]] = (
+        "collapsed_representation",
+        "constant_output",
+        "vanishing_gradient",
+        "fading_gradient",
+        "zero_gradient",
+        "unmoved_weight",
+        "small_update",
+    )
     advice: ClassVar[str] = (
         "What follows sees the same for every example. Usual causes are many saturating layers in a row, weights that "
         "start too small beside their biases, weight decay that is too strong, or a loss that is least when all are "
@@ -262,12 +320,20 @@ class SaturatedActivation(Rule):
 
     Attributes:
       share: 0.9: less than a hundredth of the gradient passes in nine of ten elements.
-      patience: Ten logged steps.
+      patience: Ten training steps.
     """
 
     name: ClassVar[str] = "saturated_activation"
     severity: ClassVar[Severity] = "warning"
-    leads_to: ClassVar[tuple[str, ...]] = ("constant_output", "vanishing_gradient", "zero_gradient")
+    leads_to: ClassVar[tuple[str, ...]] = (
+        "constant_output",
+        "collapsed_representation",
+        "vanishing_gradient",
+        "fading_gradient",
+        "zero_gradient",
+        "unmoved_weight",
+        "small_update",
+    )
     advice: ClassVar[str] = (
         "What the activation function takes is too large, so that its output hardly changes and hardly any gradient "
         "passes. Check how the inputs are scaled and how large the weights are at the start, lower the learning rate, "
@@ -303,17 +369,23 @@ class DepthScale(Rule):
       shrinks: 0.1. It is lower than 1 / grows: stacked LSTMs start at about a quarter a layer.
       total: 10,000. In 15 healthy trainings it was at most 16.
       layers: 3, so that a small last layer, or one that is gated by a small factor on purpose, is no finding.
-      patience: One logged step: under Adam the biases hide weights that start too small after a step or two.
+      patience: One training step: under Adam the biases hide weights that start too small after a step or two.
     """
 
     name: ClassVar[str] = "depth_scale"
     severity: ClassVar[Severity] = "warning"
+    is_of_way: ClassVar[bool] = True
     leads_to: ClassVar[tuple[str, ...]] = (
         "non_finite",
-        "constant_output",
-        "vanishing_gradient",
-        "zero_gradient",
+        "depth_scale",
         "saturated_activation",
+        "silent_units",
+        "dead_units",
+        *_BEHIND_SILENCE,
+        "exploding_gradient",
+        "gradient_spike",
+        "update_ratio",
+        "update_spike",
     )
     advice: ClassVar[str] = (
         "The weights start too large or too small for the width of the layers, so that signals, and with them "

@@ -18,11 +18,18 @@ class CollapsedAttention(Rule):
     Attributes:
       most: 1.02 positions. Its softmax then has 99 % on one key, and lets about a hundredth of the gradient through.
         Heads that look at the token before, or at the first, are seen in healthy transformers with more.
-      patience: Five logged steps.
+      patience: Five training steps.
     """
 
     name: ClassVar[str] = "collapsed_attention"
     severity: ClassVar[Severity] = "warning"
+    leads_to: ClassVar[tuple[str, ...]] = (
+        "vanishing_gradient",
+        "fading_gradient",
+        "zero_gradient",
+        "unmoved_weight",
+        "small_update",
+    )
     advice: ClassVar[str] = (
         "The scores before the softmax have grown large: a query looks at one position only, and no "
         "gradient flows back through the softmax. Check the scale of queries and keys, lower the learning "
@@ -39,7 +46,7 @@ class CollapsedAttention(Rule):
         return {"positions": float(positions), "of": float(evidence.keys[tensor]), "most": self.most}
 
     def in_words(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
-        return f"look at {measured['positions']:.3g} of {measured['of']:.0f} positions in the head with the fewest"
+        return f"looks at {measured['positions']:.3g} of {measured['of']:.0f} positions in the head with the fewest"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +58,7 @@ class UniformAttention(Rule):
         with Keras' default embeddings (behind a task that it solves without attention) was still at 0.99999 after
         100 steps.
       after: 100 logged steps: with small embeddings attention starts even, and a training may stay there for a while.
-      patience: Ten logged steps.
+      patience: Ten training steps.
     """
 
     name: ClassVar[str] = "uniform_attention"
@@ -73,7 +80,7 @@ class UniformAttention(Rule):
         return {"evenness": float(evidence.statistic("evenness")[tensor, position]), "least": self.least}
 
     def in_words(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
-        return f"look at all open positions alike, in all heads ({100 * measured['evenness']:.7g} % even)"
+        return f"looks at all open positions alike, in all heads ({100 * measured['evenness']:.7g} % even)"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +89,7 @@ class AlikeHeads(Rule):
 
     Attributes:
       least: 0.999.
-      patience: Ten logged steps.
+      patience: Ten training steps.
     """
 
     name: ClassVar[str] = "alike_heads"
@@ -101,4 +108,4 @@ class AlikeHeads(Rule):
         return {"heads_alike": float(evidence.statistic("heads_alike")[tensor, position]), "least": self.least}
 
     def in_words(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
-        return f"are the same in all heads ({100 * measured['heads_alike']:.4g} % alike)"
+        return f"is the same in all heads ({100 * measured['heads_alike']:.4g} % alike)"

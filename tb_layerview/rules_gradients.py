@@ -11,13 +11,31 @@ import numpy as np
 from tb_layerview.evidence import Evidence, Floats, Mask
 from tb_layerview.rule import Rule, Severity, grown, smallest_before
 
+#: What a gradient or an update that is far too large leads to.
+TOO_MUCH = (
+    "non_finite",
+    "silent_layer",
+    "silent_units",
+    "dead_units",
+    "constant_output",
+    "collapsed_representation",
+    "saturated_activation",
+    "depth_scale",
+    "zero_gradient",
+    "exploding_gradient",
+    "gradient_spike",
+    "update_ratio",
+    "update_spike",
+)
+_TOO_LITTLE = ("zero_gradient", "unmoved_weight", "small_update")
+
 
 @dataclasses.dataclass(frozen=True)
 class ZeroGradient(Rule):
     """A gradient that is exactly zero everywhere: rms = 0, while other gradients of the same step are not.
 
     Attributes:
-      patience: Five logged steps.
+      patience: Five training steps.
     """
 
     name: ClassVar[str] = "zero_gradient"
@@ -51,11 +69,12 @@ class VanishingGradient(Rule):
 
     Attributes:
       ratio: 1e-6: beyond that, one learning rate cannot serve both layers, in float32, with plain gradient descent.
-      patience: Ten logged steps.
+      patience: Ten training steps.
     """
 
     name: ClassVar[str] = "vanishing_gradient"
     severity: ClassVar[Severity] = "warning"
+    leads_to: ClassVar[tuple[str, ...]] = ("vanishing_gradient", "fading_gradient", *_TOO_LITTLE)
     advice: ClassVar[str] = (
         "Many saturating activation functions in a row, or weights that start too small. ReLU-like functions, "
         "residual connections, normalisation layers and a fitting initialiser (He for ReLU, Glorot for tanh) "
@@ -92,11 +111,12 @@ class FadingGradient(Rule):
     Attributes:
       ratio: 1e-5.
       stays: 0.1.
-      patience: Ten logged steps.
+      patience: Ten training steps.
     """
 
     name: ClassVar[str] = "fading_gradient"
     severity: ClassVar[Severity] = "warning"
+    leads_to: ClassVar[tuple[str, ...]] = ("fading_gradient", "vanishing_gradient", *_TOO_LITTLE)
     advice: ClassVar[str] = (
         "The layer learned and does so no more, while others do: something between it and the loss has closed, usually "
         "an activation function that is saturated by now, or a gate. Look at the activations of the layers behind it."
@@ -141,12 +161,13 @@ class ExplodingGradient(Rule):
       growth: 100.
       total: 1,000. In 15 healthy trainings it was at most 14, in a transformer.
       grows: The square root of 10, as for `depth_scale`.
-      patience: Three logged steps.
+      patience: Three training steps.
     """
 
     name: ClassVar[str] = "exploding_gradient"
     severity: ClassVar[Severity] = "warning"
-    leads_to: ClassVar[tuple[str, ...]] = ("non_finite", "silent_layer", "constant_output", "zero_gradient")
+    leads_to: ClassVar[tuple[str, ...]] = TOO_MUCH
+    is_common: ClassVar[bool] = True
     advice: ClassVar[str] = (
         "The training runs away: the learning rate is too high, weights grow without bound, or a recurrent layer "
         "multiplies its gradient at every timestep. Lower the rate, clip the gradients' norm, or normalise."
@@ -203,7 +224,8 @@ class GradientSpike(Rule):
 
     name: ClassVar[str] = "gradient_spike"
     severity: ClassVar[Severity] = "warning"
-    leads_to: ClassVar[tuple[str, ...]] = ("non_finite", "silent_layer", "constant_output", "zero_gradient")
+    leads_to: ClassVar[tuple[str, ...]] = TOO_MUCH
+    is_common: ClassVar[bool] = True
     advice: ClassVar[str] = (
         "A batch that is unlike the others, or a learning rate at the edge of what is stable. Clip the gradients' "
         "norm, lower the rate, or look at that batch."

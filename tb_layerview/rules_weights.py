@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
 
-from tb_layerview.evidence import Evidence, Mask
+from tb_layerview.evidence import CHANGE, Evidence, Mask
 from tb_layerview.rule import Rule, Severity
+from tb_layerview.rules_gradients import TOO_MUCH
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,11 +21,12 @@ class UnmovedWeight(Rule):
     clip leaves nothing. Where all gradients are zero there is nothing left to learn.
 
     Attributes:
-      patience: Ten logged steps.
+      patience: Ten training steps.
     """
 
     name: ClassVar[str] = "unmoved_weight"
     severity: ClassVar[Severity] = "warning"
+    is_common: ClassVar[bool] = True
     advice: ClassVar[str] = (
         "The weight's gradient is zero, its learning rate is zero, or its update is too small for its number "
         "format and is lost in rounding."
@@ -54,12 +57,13 @@ class UpdateRatio(Rule):
 
     Attributes:
       most: 0.2, above what Adam does at ten times its usual rate.
-      patience: Ten logged steps.
+      patience: Ten training steps.
     """
 
     name: ClassVar[str] = "update_ratio"
     severity: ClassVar[Severity] = "warning"
-    leads_to: ClassVar[tuple[str, ...]] = ("non_finite", "silent_layer", "constant_output", "zero_gradient")
+    leads_to: ClassVar[tuple[str, ...]] = TOO_MUCH
+    is_common: ClassVar[bool] = True
     advice: ClassVar[str] = (
         "The learning rate is too high for this weight, or the weight is still close to zero. About a "
         "thousandth of the weight in each step is usual."
@@ -79,6 +83,57 @@ class UpdateRatio(Rule):
 
 
 @dataclasses.dataclass(frozen=True)
+class UpdateSpike(Rule):
+    """A weight that changes by far more than it ever did: change > factor * the largest change of all steps before.
+
+    The change is rms(update). A weight that is written between two steps changes without an update. From one logged
+    step to the next it has changed by sqrt((mean - mean before)^2 + (std - std before)^2) at least; by training step,
+    that counts as well, where it is more. Of weights of any number of axes.
+
+    Attributes:
+      factor: 10, as for `gradient_spike`.
+      least: 10 logged steps must have come before: some optimizers begin with small steps.
+    """
+
+    name: ClassVar[str] = "update_spike"
+    severity: ClassVar[Severity] = "warning"
+    leads_to: ClassVar[tuple[str, ...]] = TOO_MUCH
+    is_common: ClassVar[bool] = True
+    makes_weights: ClassVar[bool] = True
+    advice: ClassVar[str] = (
+        "Of one layer alone: something has written its weights, as a `set_weights`, an assignment or a checkpoint of a "
+        "part of the model. Of all layers: a batch that is unlike the others, a jump of the learning rate, or a "
+        "restored checkpoint. Clip the gradients' norm, or look at what runs at that step."
+    )
+    factor: float = 10.0
+    least: int = 10
+
+    def holds(self, evidence: Evidence) -> Mask:
+        largest = evidence.largest_before(CHANGE)
+        late = evidence.steps_before + np.arange(len(evidence.steps)) >= self.least
+        return np.asarray(late & (largest > 0) & (evidence.statistic(CHANGE) > self.factor * largest))
+
+    def measure(self, evidence: Evidence, tensor: int, position: int) -> dict[str, float]:
+        return {
+            "change": float(evidence.statistic(CHANGE)[tensor, position]),
+            "rms": float(evidence.statistic("rms")[tensor, position]),
+            "before": float(evidence.largest_before(CHANGE)[tensor, position]),
+        }
+
+    def in_words(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
+        factor = measured["change"] / measured["before"]
+        if measured["rms"] >= measured["change"]:
+            return f"jumps to {factor:,.0f} times the largest that it was before"
+        return (
+            f"is not all that changed the weight: since the step before it changed {factor:,.0f} times as much as ever "
+            "in one step"
+        )
+
+    def compared(self, measured: Mapping[str, float]) -> dict[str, float]:
+        return {"before": measured["before"], "threshold": self.factor * measured["before"]}
+
+
+@dataclasses.dataclass(frozen=True)
 class SmallUpdate(Rule):
     """A weight that hardly moves: 0 < update_ratio < least, while another weight's is above 100 * least, or although it
     has never been more since the first logged step. Of weights of two axes or more but biases.
@@ -89,11 +144,13 @@ class SmallUpdate(Rule):
     Attributes:
       least: 1e-7, the resolution of float32, below which most of an update is lost in rounding. (DL4J calls 1e-4
         suspicious, SageMaker 1e-8.)
-      patience: Twenty logged steps.
+      patience: Twenty training steps.
     """
 
     name: ClassVar[str] = "small_update"
     severity: ClassVar[Severity] = "warning"
+    leads_to: ClassVar[tuple[str, ...]] = ("unmoved_weight",)  # what is smaller yet is lost in rounding
+    is_common: ClassVar[bool] = True
     advice: ClassVar[str] = (
         "The weight stays as it was made. Its gradient is tiny beside the others', or its learning rate is: raise the "
         "rate, use an optimizer that scales each weight's update (Adam), or see why so little gradient arrives."

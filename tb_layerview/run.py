@@ -14,7 +14,7 @@ from typing import SupportsIndex, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from tb_layerview import histogram, payload_file, units, values
+from tb_layerview import histogram, payload_file, record, units, values
 from tb_layerview.digest import Digest
 from tb_layerview.histogram import Histogram
 from tb_layerview.logged import LoggedTensor, NotLoggedError, list_tensors, nearest
@@ -72,6 +72,16 @@ class Run:
     payload_folder: Path | None = dataclasses.field(repr=False)
     parts: tuple[Part, ...] = dataclasses.field(repr=False)
 
+    @property
+    def ended(self) -> bool:
+        """Whether it is known, now, that no step comes after the last: whoever logged it has closed the log.
+
+        Of a training that was killed, and of a run that does not lie on this machine, nobody knows.
+        """
+        if self.payload_folder is None or not self.writers:
+            return False
+        return (self.payload_folder / record.end_name(self.writers[-1])).exists()
+
     def tensor(self, layer: str, *, kind: Kind | None = None, name: str | None = None, call: int = 0) -> LoggedTensor:
         """Finds a tensor.
 
@@ -114,7 +124,8 @@ class Run:
             the weight that it changes, which is infinite where that is all zero; or what only some tensors have:
             `spread` and `rank` of activations over their examples, `saturated` of bounded activation functions,
             `positions`, `evenness` and `heads_alike` of attention scores, `shift` of layers that do something else
-            when they train, `alike` of what has units, as `sparse_statistics` defines them.
+            when they train, `alike` of what has units, `taken_non_finite` of what takes something that no layer
+            has put out, as `sparse_statistics` defines them.
 
         Returns:
           float64 [tensors, steps]; NaN where a tensor was not logged, or has nothing to take it of: no finite element,
@@ -132,7 +143,11 @@ class Run:
         for part in self.parts:
             positions = part.positions[part.positions >= since]
             if len(positions):
-                found[:, span(positions - since)] = self.part_column(part, statistic, wanted, since).T
+                column = self.part_column(part, statistic, wanted, since).T
+                if part.is_rest:
+                    before = found[:, positions - since]
+                    column = np.where(np.isnan(before), column, before)
+                found[:, span(positions - since)] = column
         return found
 
     def part_column(
@@ -143,8 +158,15 @@ class Run:
             raise NotLoggedError(f"there is no statistic {statistic!r}; there are {', '.join(NAMES)}.")
         if statistic != UPDATE_RATIO:
             return part.column(statistic, tensors, since)
+        weights = self._weights[tensors]
+        if part.is_rest:  # one step, at which another part has the weights
+            at = int(part.positions[0])
+            others = (p for p in self.parts if not p.is_rest and at in p.positions)
+            of_weights = next(others).column("rms", weights, at)[:1]
+        else:
+            of_weights = part.column("rms", weights, since)
         with np.errstate(invalid="ignore", divide="ignore"):  # a weight that is all zero
-            return part.column("rms", tensors, since) / part.column("rms", self._weights[tensors], since)
+            return part.column("rms", tensors, since) / of_weights
 
     @functools.cached_property
     def _weights(self) -> npt.NDArray[np.int64]:
@@ -171,7 +193,7 @@ class Run:
         found: list[Mapping[str, float]] = [{}] * len(self.steps)
         for part in self.parts:
             for position, row in zip(part.positions, part.rows):
-                found[position] = part.shard.scalars[row]
+                found[position] = {**part.shard.scalars[row], **found[position]}
         names = dict.fromkeys(name for scalars in found for name in scalars)
         if len(names) > MOST_SCALARS:
             first = dict.fromkeys(islice(names, MOST_SCALARS))
@@ -191,12 +213,11 @@ class Run:
           NotLoggedError: The tensor was not logged at that step.
         """
         index = self._index(tensor)
-        part, row = self._at(self._position(step))
-        own = int(part.own_index[index])
-        table = part.shard.table
-        if not 0 <= own < part.shard.tensors or np.isnan(table[0][row, own]):
+        part, row = self._at(self._position(step), index)
+        if not part.has(row, index):
             raise NotLoggedError(f"{self.tensors[index]} was not logged at step {step}.")
-        entries = [float(column[row, own]) for column in table]
+        own = int(part.own_index[index])
+        entries = [float(column[row, own]) for column in part.shard.table]
         return Digest(*(int(count) for count in entries[:COUNTS]), *entries[COUNTS:])
 
     def stored_quantiles(self, tensor: SupportsIndex, step: int) -> dict[str, float] | None:
@@ -210,7 +231,7 @@ class Run:
           PayloadError: There is only the histogram, and its file is missing, cut off or damaged.
         """
         digest = self.digest(tensor, step)
-        part, row = self._at(self._position(step))
+        part, row = self._at(self._position(step), self._index(tensor))
         own = int(part.own_index[self._index(tensor)])
         summaries = np.array([column[row, own] for column in part.shard.dense], np.float64)
         # The quantiles come first. Rounded to float32 they may lie beyond the outermost element.
@@ -267,7 +288,7 @@ class Run:
         index = self._index(tensor)
         kept = np.zeros(len(self.steps), bool)
         for part in self.parts:
-            kept[part.positions] = part.kept(section, index)
+            kept[part.positions] |= part.kept(section, index)
         return self.steps[kept]
 
     def pieces(self, section: Section, tensor: SupportsIndex, since: int = 0) -> list[Piece | None]:
@@ -287,7 +308,7 @@ class Run:
           PayloadError: The payload file is missing, cut off or damaged.
         """
         index, position = self._index(tensor), self._position(step)
-        part, row = self._at(position)
+        part, row = self._at(position, index)
         kept = self.kept_steps(section, index)
         if step not in kept:
             where = f"the nearest step that does is {_nearest_step(kept, step)}" if len(kept) else "no step does"
@@ -328,13 +349,18 @@ class Run:
             raise NotLoggedError(f"run {self.name!r} did not log step {step}; {near}.")
         return position
 
-    def _at(self, position: int) -> tuple[Part, int]:
-        """The part that holds a step, and its row there."""
+    def _at(self, position: int, tensor: int | None = None) -> tuple[Part, int]:
+        """The part that holds a step, and its row there: of several the one that has the tensor, else the first."""
+        found: list[tuple[Part, int]] = []
         for part in self.parts:
             i = int(np.searchsorted(part.positions, position))
             if i < len(part.positions) and part.positions[i] == position:
-                return part, int(part.rows[i])
-        raise AssertionError(f"no part of run {self.name!r} holds its step at {position}")
+                found.append((part, int(part.rows[i])))
+                if tensor is None or part.has(found[-1][1], tensor):
+                    return found[-1]
+        if not found:
+            raise AssertionError(f"no part of run {self.name!r} holds its step at {position}")
+        return found[0]
 
 
 def _decoded(decode: Callable[[bytes], _T], data: bytes) -> _T:

@@ -22,6 +22,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from tb_layerview.local_folder import local_folder
 from tb_layerview.options import Schedule
 from tb_layerview.version import __version__
 
@@ -63,11 +64,15 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("arguments", metavar="ARGS", nargs=argparse.REMAINDER, help="the script's own arguments")
     options = parser.parse_args(arguments)
     try:
+        logdir = None if options.logdir is None else local_folder(options.logdir)
+    except ValueError as error:
+        parser.exit(2, f"{parser.prog}: --logdir: {error}\n")
+    try:
         with io.open_code(options.script) as file:
             source = file.read()
     except OSError as error:
         parser.exit(2, f"{parser.prog}: cannot read {options.script!r}: {error.strerror or error}. Give a script.\n")
-    added = Added(options.logdir, os.path.splitext(os.path.basename(options.script))[0], options.schedule)
+    added = Added(logdir, os.path.splitext(os.path.basename(options.script))[0], options.schedule)
     added.wrap()
     run(options.script, source, options.arguments)
     if not added.has_trained:

@@ -6,6 +6,7 @@ import collections
 import contextlib
 import dataclasses
 import logging
+import math
 import os
 import re
 import time
@@ -20,18 +21,22 @@ from tb_layerview.alarms import Alarms
 from tb_layerview.budget import EVERY_STEP, Budget
 from tb_layerview.diagnosis import Finding
 from tb_layerview.digest import Measure, Measurement
+from tb_layerview.local_folder import local_folder
 from tb_layerview.log import Log
 from tb_layerview.model import Mode, Model
 from tb_layerview.options import Check, Keep, Schedule
 from tb_layerview.plan import Plan
 from tb_layerview.replayed import FOLDER, replay_name
 from tb_layerview.summary import summarise
+from tb_layerview.version import __version__
 from tb_layerview.writing_thread import WritingThread
 
 logger = logging.getLogger("tb_layerview")
 
 _RAISE_THE_CAP = "no more steps are logged. Keep(max_bytes=...) raises the cap"
 _CLOSELY = 32  # steps after something was found
+_DEAR = 100  # training steps that a logged one may take before that is said
+_NOTICED = 0.1  # seconds below which nobody minds
 _REMEMBERED = 256  # logged steps: a replay asks for some of the last 64
 _KERAS_LIST, _BOLD = "arguments received by", re.compile(r"\x1b\[\d*m")
 
@@ -40,11 +45,15 @@ class NotSupported(Exception):  # noqa: N818  # it is nobody's error
     """What cannot be logged, whatever is given: it is said, and the training goes on."""
 
 
+class Refused(ValueError):  # noqa: N818  # no fault, but an answer
+    """What somebody asked for and cannot have, said before the first step: no training begins with it."""
+
+
 class Session:
     """Decides when to log, measures what logging costs, and writes in a thread of its own.
 
-    What goes wrong after the training has begun is reported once, and the training goes on: `set_up`, `logging`,
-    `apart` and `guard` are the only places where an error in logging is caught.
+    What goes wrong after the training has begun is reported once, and the training goes on: `set_up`, `before_step_0`,
+    `logging`, `finishing`, `apart` and `guard` are the only places where an error in logging is caught.
 
     Attributes:
       mode: What the model is doing.
@@ -60,6 +69,7 @@ class Session:
         mode: Mode = "train",
         check: Check = Check(),
         clock: Callable[[], float] = time.perf_counter,
+        thread_clock: Callable[[], float] = time.thread_time,
     ) -> None:
         """Opens the log.
 
@@ -70,19 +80,21 @@ class Session:
           mode: What the model is doing.
           check: What to look for, and what to do about it.
           clock: Seconds, from anywhere.
+          thread_clock: Seconds of processors that the thread which asks has taken.
 
         Raises:
-          ValueError: The folder cannot be written to.
+          ValueError: The folder cannot be written to, or is not on this machine.
         """
+        began = clock()
         self.mode: Mode = mode
         self.is_open = True
-        self._logdir = os.fspath(logdir)
+        self._logdir = local_folder(logdir)
         self._schedule, self._keep, self._check, self._clock = schedule, keep, check, clock
         self.budget = Budget(schedule.budget, clock)
         self._log = Log(logdir)
-        self._thread = WritingThread()
+        self._thread = WritingThread(thread_clock)
         self._charged = 0.0  # of what the thread has taken
-        self._failures: set[str] = set()
+        self._failures: dict[str, str] = {}  # what was said of each thing that is not logged
         self._logged = self._skipped = 0
         self._plan = Plan(schedule, keep)
         self._alarms = Alarms(check, mode, self.guard)
@@ -92,6 +104,9 @@ class Session:
         self._closely_until = 0
         self._described: Model | None = None
         self._decided: tuple[int, bool] | None = None
+        self._trained: tuple[int, float] | None = None  # the last logged step, and seconds of training until then
+        self._fastest = math.inf  # seconds of a training step
+        self.budget.set_up += clock() - began
 
     # When.
 
@@ -143,12 +158,23 @@ class Session:
         try:
             yield
         except Exception as error:  # logging never stops a training
-            if is_fatal and not isinstance(error, NotSupported):
+            if isinstance(error, Refused) or (is_fatal and not isinstance(error, NotSupported)):
                 raise
             self.is_open = False
             self.report(what, f"{in_words(error)}. Nothing is logged; the training goes on", error)
         finally:
             self.budget.set_up += self._clock() - began
+
+    @contextlib.contextmanager
+    def before_step_0(self, what: str) -> Iterator[None]:
+        """For what logging needs and is done before the first step: an error within ends it, if it is not `Refused`."""
+        try:
+            yield
+        except Refused:
+            raise
+        except Exception as error:  # noqa: BLE001  # logging never stops a training
+            self.is_open = False
+            self.report(what, f"{in_words(error)}. Nothing is logged; the training goes on", error)
 
     @contextlib.contextmanager
     def logging(self, what: str) -> Iterator[None]:
@@ -159,8 +185,58 @@ class Session:
         except Exception as error:  # noqa: BLE001  # logging never stops a training
             self.report(what, f"{in_words(error)}. The training goes on", error)
         finally:
-            beside, self._charged = self._thread.busy - self._charged, self._thread.busy
-            self.budget.charge(self._clock() - began, beside)
+            self.budget.charge(self._clock() - began, self._beside())
+            self._say_if_dear()
+
+    @contextlib.contextmanager
+    def ahead(self, what: str) -> Iterator[None]:
+        """Counts the time within as logging: what the next logged step needs before it; an error in it is reported."""
+        began = self._clock()
+        with self.guard(what):
+            yield
+        self.budget.charge_ahead(self._clock() - began)
+
+    def _beside(self) -> float:
+        """What the writing thread has taken since this was last asked."""
+        busy = self._thread.busy
+        beside, self._charged = busy - self._charged, busy
+        return beside
+
+    def _say_if_dear(self) -> None:
+        """Warns as soon as it is known that a logged step takes far longer than the training's own."""
+        step, training = self._last, self.budget.training
+        before, self._trained = self._trained, None if step is None else (step, training)
+        if step is None or before is None or step <= before[0]:
+            return
+        took = (training - before[1]) / (step - before[0])
+        self._fastest = min(self._fastest, took) if took > 0 else self._fastest
+        cost = self.budget.per_step
+        if cost >= _NOTICED and cost > _DEAR * self._fastest:
+            self.report(
+                "what logging costs",
+                f"a logged step takes {cost:.2g} s, as long as {cost / self._fastest:,.0f} training steps. "
+                f"{self._largest_layer()}schedule=... logs fewer steps",
+            )
+
+    def _largest_layer(self) -> str:
+        """The way out, as a part of a sentence: how to leave out the layer with the most elements."""
+        model = self._described
+        if model is None or len(model.layers) < 2:
+            return ""
+        elements = collections.Counter[int]()
+        for tensor in model.tensors:
+            elements[tensor.layer] += math.prod(max(size, 1) for size in tensor.shape)
+        ((layer, _),) = elements.most_common(1)
+        path = model.layers[layer].path
+        return f"Select(exclude=({path!r},)) leaves out {path}, which has the most elements; "
+
+    @contextlib.contextmanager
+    def finishing(self, what: str) -> Iterator[None]:
+        """Counts the time within with the step that was logged last; an error in it is reported once."""
+        began = self._clock()
+        with self.guard(what):
+            yield
+        self.budget.charge_late(self._clock() - began, 1)
 
     @contextlib.contextmanager
     def apart(self, what: str) -> Iterator[None]:
@@ -181,7 +257,7 @@ class Session:
     def report(self, what: str, message: str, error: BaseException | None = None) -> None:
         """Warns of something that is not logged, once."""
         if what not in self._failures:
-            self._failures.add(what)
+            self._failures[what] = message.rstrip(".")
             logger.warning("tb_layerview: %s: %s.", what, message.rstrip("."))
             logger.debug("tb_layerview: %s", what, exc_info=error)
 
@@ -226,6 +302,8 @@ class Session:
           measure: Makes the measurements by index of tensor, on the writing thread.
           scalars: Loss, metrics, learning rate by name.
         """
+        if self._last is None:
+            self._log.warn_of_hidden(step, self.mode)
         is_new, self._last = step != self._last, step
         self._steps.append(step)
         scalars = dict(scalars)
@@ -341,24 +419,57 @@ class Session:
         """Returns when all that was handed over is written."""
         self._thread.flush()
 
+    def _end(self) -> None:
+        """Says that the last step is the last; not where the training went on without being logged, nor of a replay."""
+        if self._is_full or self.mode == "replay":
+            return
+        with self.guard("the rules of health"):
+            self._alarms.end()
+        with self.guard("the log"):
+            self._log.end()
+
     def close(self) -> str:
-        """Ends the logging, and returns what to tell the person: steps, bytes, cost, and where to look."""
-        self._thread.stop()
-        with self.guard("the log"):  # by the name under which it has perhaps failed already
+        """Ends the logging, and returns what to tell the person: steps, bytes, cost, and where to look, or why not."""
+        self._put("the log", self._end)
+        beside = self._beside()
+        with self.ahead("the log"):  # by the name under which it has perhaps failed already
+            self._thread.stop()
+        with self.guard("the log"):
+            self._say_why_nothing_is_logged()
+        with self.ahead("the log"):
             self._log.close()
+        self.budget.charge_beside(beside)
         was_open, self.is_open = self.is_open, False
         self.heed()
-        budget, training = self.budget, max(self.budget.training, 1e-9)
+        budget, training = self.budget, max(self.budget.without_logging, 1e-9)
+        folder = os.path.join(self._logdir, record.FOLDER)
+        early = "" if was_open else "\ntb_layerview: logging stopped early, see the warning above"
+        if not self._logged:
+            return (
+                self._alarms.in_words()
+                + f"tb_layerview: 0 steps logged in {folder}: {self._why_nothing}\n"
+                + f"tb_layerview: set-up took {budget.set_up:.1f} s{early}"
+            )
         skipped = f", {self._skipped:,} left out to stay within the budget" if self._skipped else ""
         return (
-            self._alarms.in_words()
-            + f"tb_layerview: {self._logged:,} steps logged{skipped}; {self._log.bytes_written / 1e6:,.1f} MB in "
-            f"{os.path.join(self._logdir, record.FOLDER)}\n"
+            self._alarms.in_words() + f"tb_layerview: {self._logged:,} steps logged{skipped}; "
+            f"{self._log.bytes_written / 1e6:,.1f} MB in {folder}\n"
             f"tb_layerview: logging took {budget.logging:.1f} s, {100 * budget.logging / training:.1f} % of the "
-            f"training's {training:.1f} s; set-up took {budget.set_up:.1f} s"
-            + ("" if was_open else "\ntb_layerview: logging stopped early, see the warning above")
-            + f"\ntb_layerview: look at them with  tensorboard --logdir {self._logdir}  in the tab Layers"
+            f"training's {training:.1f} s; set-up took {budget.set_up:.1f} s{early}"
+            f"\ntb_layerview: look at them with  tensorboard --logdir {self._logdir}  in the tab Layers"
         )
+
+    @property
+    def _why_nothing(self) -> str:
+        said = "; ".join(f"{what}: {message}" for what, message in self._failures.items())
+        return said or "it ended before a step was logged"
+
+    def _say_why_nothing_is_logged(self) -> None:
+        """Leaves the reason in a log without steps: whoever opens it later has not seen what was printed."""
+        if not self._logged:
+            nothing = Model((), (), schedule=self._schedule.in_words(), software=f"tb_layerview {__version__}")
+            model = self._described or nothing
+            self._log.describe(dataclasses.replace(model, notes=(*model.notes, f"0 steps logged: {self._why_nothing}")))
 
 
 def in_words(error: BaseException) -> str:

@@ -25,6 +25,8 @@ no number.
   as those that are saturated, are not compared: which examples have which, these statistics do not tell.
 - `heads_alike`: how alike the heads' matrices P_h are after the uniform one is taken off: the mean inner product of two
   different heads by the mean of one with itself. 1 is all heads alike, 0 unrelated; only with more than one head.
+- `taken_non_finite`: the share that is not finite of what a layer's call takes and no layer has put out: a layer around
+  it, or the model, has computed it by itself, and it is in no log. Only of Keras layers, and only where there is any.
 
 `spread` and `rank` look at up to 32 examples and about 2,048 features of each, at regular strides. The features' stride
 has no divisor in common with the number of units, so that all units have their turn. Both are ratios of sums over
@@ -77,7 +79,7 @@ class Sparse:
         if tensor.kind != "activation" or rank < 2 or 0 in tensor.shape:
             return None
         sizes = values.assume(tensor.shape, tensor.axes)
-        if tensor.name.startswith("scores"):
+        if tensor.is_attention:
             every = max(1, math.ceil(math.prod(sizes) / _SCORES))
             return cls(attention=_attention(tensor.axes, rank), every=every) if rank >= 3 else None
         features = 0

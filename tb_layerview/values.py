@@ -51,7 +51,8 @@ class Values:
     Attributes:
       array: The kept elements: array[i, j, ...] is the tensor's [axes[0].indices()[i], axes[1].indices()[j], ...].
       axes: What is kept of each axis.
-      precision: `float16` (relative error at most 2**-11 for what is above 2**-29 of the largest), or an exact type.
+      precision: `float16` (relative error at most 2**-11 for what is above 2**-29 of the largest), or an exact type;
+        `float32` in place of `float16` where the largest is beyond `arrays.WIDE`.
     """
 
     array: npt.NDArray[np.floating]

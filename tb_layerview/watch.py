@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from tb_layerview.diagnosis import Finding, diagnose
 from tb_layerview.digest import Digest
-from tb_layerview.evidence import START, Evidence, Floats, History, Past
+from tb_layerview.evidence import CHANGE, START, Evidence, Floats, History, Past, changes
 from tb_layerview.logged import LoggedTensor
 from tb_layerview.model import Model
 from tb_layerview.record import SUMMARIES
@@ -20,7 +20,7 @@ from tb_layerview.rules import RULES, Rule
 from tb_layerview.run import UPDATE_RATIO
 
 _DIGEST = tuple(field.name for field in dataclasses.fields(Digest))
-_STATISTICS = (*_DIGEST, *SUMMARIES, UPDATE_RATIO)
+_STATISTICS = (*_DIGEST, *SUMMARIES, UPDATE_RATIO, CHANGE)
 _ROWS = {name: row for row, name in enumerate(_STATISTICS)}
 _digested = operator.attrgetter(*_DIGEST)
 
@@ -55,7 +55,7 @@ class Watch:
         self._table: Floats = np.full((len(_STATISTICS), len(tensors), 2 * self._length), np.nan)
         self._first = 0  # where in the table the oldest step is
         # Of the steps that are no longer in the table.
-        self._largest = {name: np.full(len(tensors), np.nan) for name in ("rms", UPDATE_RATIO)}
+        self._largest = {name: np.full(len(tensors), np.nan) for name in ("rms", UPDATE_RATIO, CHANGE)}
         self._start: Floats = np.full(len(tensors), np.nan)
         self._shift = History.of(len(tensors))
         self._gone = 0  # how many they are
@@ -100,8 +100,18 @@ class Watch:
         self._enter(digests, summaries)
         if self._gone + len(self._steps) <= START:
             self._start = np.fmax.reduce(self._column("rms"), axis=1)
+        return self._look(ended=False)
+
+    def end(self) -> list[Finding]:
+        """Is told that no step comes after the last; returns what can be said by that, as `see` does.
+
+        While a training goes on, nobody knows that of any step.
+        """
+        return self._look(ended=True) if self._steps else []
+
+    def _look(self, ended: bool) -> list[Finding]:
         steps = np.array(self._steps, np.int64)
-        evidence = self._evidence.at(steps, self._column, self._scalars, self._past())
+        evidence = self._evidence.at(steps, self._column, self._scalars, self._past(), ended)
         found = with_replay(diagnose(evidence, self._rules), self._replay)
         new = [finding for finding in found if finding.replay is None and self._key(finding) not in self._told]
         for finding in new:
@@ -135,11 +145,17 @@ class Watch:
         order = sorted(digests)
         now[: len(_DIGEST), order] = np.array([_digested(digests[index]) for index in order], float).T
         if summaries is not None:
-            now[len(_DIGEST) : -1, order] = summaries
-        rms, weights = now[_ROWS["rms"]], self._evidence.weights
-        of_weight = np.where(self._evidence.of_kind("update") & (weights >= 0), rms[weights], np.nan)
+            now[len(_DIGEST) : _ROWS[UPDATE_RATIO], order] = summaries
+        of, weights = self._evidence.updated
         with np.errstate(invalid="ignore", divide="ignore"):  # a weight that is all zero
-            now[-1] = rms / of_weight
+            now[_ROWS[UPDATE_RATIO], of] = now[_ROWS["rms"], of] / now[_ROWS["rms"], weights]
+        last = np.array(self._steps[-2:], np.int64)
+
+        def of_last(statistic: str, tensors: npt.NDArray[np.int64]) -> Floats:
+            return self._column(statistic)[tensors, -len(last) :]
+
+        changed = changes(last, of_last("rms", of), lambda name: of_last(name, weights))
+        now[_ROWS[CHANGE], of] = changed[:, -1]
 
     def _column(self, statistic: str) -> Floats:
         return self._table[_ROWS[statistic], :, self._first : self._first + len(self._steps)]

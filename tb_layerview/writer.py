@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import os
 from collections.abc import Mapping
 from types import TracebackType
@@ -18,6 +19,8 @@ from tb_layerview.model import Kind, Layer, Mode, Model, Tensor, as_kind, defaul
 from tb_layerview.options import Keep
 from tb_layerview.sparse_statistics import Sparse
 from tb_layerview.version import __version__
+
+logger = logging.getLogger("tb_layerview")
 
 _WAY_OUT = (
     "Copy it to the host's memory as a dense array first: tensor.cpu() in PyTorch, jax.device_get(array), "
@@ -48,7 +51,7 @@ class LayerWriter:
           mode: What the model is doing.
 
         Raises:
-          ValueError: The folder cannot be written to.
+          ValueError: The folder cannot be written to, or is not on this machine.
         """
         self._keep = keep
         self._mode: Mode = mode
@@ -56,6 +59,7 @@ class LayerWriter:
         self._tensors: dict[tuple[int, int, str, str], int] = {}
         self._model = Model(layers=(), tensors=(), software=f"tb_layerview {__version__}")
         self._log = Log(logdir)
+        self._is_first = True
 
     def write(
         self,
@@ -102,13 +106,21 @@ class LayerWriter:
             index = self._index(path, Tensor(0, kind, which, array.shape, array.dtype.name, call, names, function))
             sparse = Sparse.of(dataclasses.replace(self._model.tensors[index], shape=array.shape, axes=names))
             measurements[index] = measure(array, units=self._keep.units, keep=kept, sparse=sparse)
+        if self._is_first:
+            self._log.warn_of_hidden(step, self._mode)
+            self._is_first = False
         if len(self._tensors) > known:
             self._log.describe(self._model)
         self._log.write(step, measurements, mode=self._mode, scalars=scalars, precision=self._keep.precision)
 
     def close(self) -> None:
-        """Closes the log."""
-        self._log.close()
+        """Closes the log: the last step that was written is the run's last."""
+        try:
+            self._log.end()
+        except OSError as error:  # then the last step is one like any other
+            logger.debug("tb_layerview: the log's end cannot be written down: %s", error)
+        finally:
+            self._log.close()
 
     def __enter__(self) -> LayerWriter:
         return self

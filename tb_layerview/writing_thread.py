@@ -19,8 +19,14 @@ class WritingThread:
         training that uses all of them takes so much longer.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.thread_time) -> None:
+        """Has nothing to do yet.
+
+        Args:
+          clock: Seconds of processors that the thread which asks has taken.
+        """
         self.busy = 0.0
+        self._clock = clock
         self._queue: queue.Queue[Callable[[], None] | None] = queue.Queue(_MOST_PENDING)
         self._thread: threading.Thread | None = None
 
@@ -46,13 +52,13 @@ class WritingThread:
         processors = _processors()
         while True:
             action = self._queue.get()
-            began = time.thread_time()
+            began = self._clock()
             try:
                 if action is None:
                     return
                 action()
             finally:
-                self.busy += (time.thread_time() - began) / processors
+                self.busy += (self._clock() - began) / processors
                 self._queue.task_done()
 
 

@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Iterator
 
 import pytest
+from arithmetic import ARITHMETIC
 from serving import TensorBoardServer, run_tensorboard
 
 # Read when TensorFlow is imported: errors only. Set before any test module imports it.
@@ -17,8 +18,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 pytest_plugins = ["coverage_table"]
 
 
+@pytest.hookimpl(tryfirst=True)  # before those are left out that `-m` does not ask for
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skips what needs a TensorFlow of before Keras 3 where there is none."""
+    """Marks what depends on how TensorFlow computes; skips what needs one of before Keras 3 where there is none."""
+    for item in items:
+        if item.path.name in ARITHMETIC:
+            item.add_marker(pytest.mark.arithmetic)
     if _is_installed("tensorflow-estimator"):
         return
     lacking = {"estimator": "needs tf.estimator, that is TensorFlow 2.15"}

@@ -421,13 +421,13 @@ def test_only_what_is_selected_is_logged(tmp_path: Path) -> None:
 
 
 @pytest.mark.covers("Keras: custom train_step", "Keras: models with no loss")
-def test_a_model_without_a_loss_function_of_its_own_logs_weights_and_activations(tmp_path: Path) -> None:
+def test_a_model_without_a_loss_function_of_its_own_logs_what_its_train_step_does(tmp_path: Path) -> None:
     class Custom(keras.Model):
         """Trains by hand."""
 
         def __init__(self) -> None:
             super().__init__()
-            self.dense = layers.Dense(3)
+            self.dense = layers.Dense(3, name="dense")
 
         def call(self, inputs: Any) -> Any:
             return self.dense(inputs)
@@ -443,10 +443,17 @@ def test_a_model_without_a_loss_function_of_its_own_logs_weights_and_activations
 
     model = Custom()
     model.compile("sgd")
-    model.fit(PLAIN_X, PLAIN_Y, verbose=0, callbacks=[LayerViewCallback(tmp_path, schedule=1)])
+    keep = Keep(precision="float32", gradients=100)
+    callback = LayerViewCallback(tmp_path, schedule=1, keep=keep)
+    model.fit(PLAIN_X, PLAIN_Y, shuffle=False, verbose=0, callbacks=[callback])
     run = _run(tmp_path)
-    assert {t.kind for t in run.tensors} == {"activation", "weight", "update"}
-    assert any("gradients are left out" in note for note in run.model.notes)
+    assert {t.kind for t in run.tensors} == {"activation", "weight", "gradient", "update"}
+    kernel, bias, gradient = (
+        run.values(run.tensor("dense", kind=kind, name=name), 1).array.astype(float)
+        for kind, name in (("weight", "kernel"), ("weight", "bias"), ("gradient", "kernel"))
+    )
+    x, y = PLAIN_X[:32], PLAIN_Y[:32]
+    np.testing.assert_allclose(gradient, x.T @ (x @ kernel + bias - y) * 2 / y.size, rtol=0.02, atol=1e-3)
 
 
 def test_what_cannot_be_logged_is_said_by_name(tmp_path: Path) -> None:
@@ -506,3 +513,30 @@ def test_a_negative_interval_is_refused(tmp_path: Path) -> None:
 def test_options_of_another_type_are_refused(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match=r"select must be a Select\(...\), not \['conv'\]"):
         LayerViewCallback(tmp_path, select=["conv"])  # type: ignore[arg-type]
+
+
+# What it says at its end.
+
+
+@pytest.mark.parametrize("verbose", [0, 1, 2])
+def test_the_last_lines_are_printed_unless_fit_is_to_be_silent(
+    verbose: int, tmp_path: Path, capsys: Any, caplog: Any
+) -> None:
+    caplog.set_level("INFO", "tb_layerview")
+    _plain().fit(PLAIN_X, PLAIN_Y, verbose=verbose, callbacks=[LayerViewCallback(tmp_path)])
+    printed = [line for line in capsys.readouterr().out.splitlines() if line.startswith("tb_layerview")]
+    logged = [line for record in caplog.records for line in record.getMessage().splitlines()]
+    said, other = (logged, printed) if verbose == 0 else (printed, logged)
+    assert [line for line in said if "3 steps logged" in line]
+    assert [line for line in said if "look at them with" in line]
+    assert not [line for line in other if "steps logged" in line or "look at them" in line]
+
+
+def test_a_training_without_a_batch_is_not_to_be_looked_at(tmp_path: Path, capsys: Any) -> None:
+    callback = LayerViewCallback(tmp_path)
+    callback.set_model(_plain())
+    callback.on_train_begin()
+    callback.on_train_end()
+    printed = capsys.readouterr().out
+    assert "0 steps logged" in printed and "look at them" not in printed
+    assert [note for note in _run(tmp_path).model.notes if note.startswith("0 steps logged: ")]

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 from tb_layerview import Check, Finding, LayerReader, cli
+from tb_layerview.diagnosis import diagnose
+from tb_layerview.evidence import Evidence
 
 tf = pytest.importorskip("tensorflow")
 import tb_layerview as lv  # noqa: E402
@@ -51,6 +53,37 @@ def test_an_error_stops_the_training_if_asked_to(tmp_path: Path, caplog: pytest.
     assert BAD_EPOCH * BATCHES < last < EPOCHS * BATCHES
     (told,) = [r.getMessage() for r in caplog.records if "stops the training" in r.getMessage()]
     assert "Check(stop_on='error')" in told
+
+
+def test_what_only_the_end_shows_is_told_at_the_end_and_is_the_same_in_the_log(tmp_path: Path) -> None:
+    """A layer that is silent at the last step: no training that goes on has a last step."""
+    switch = tf.Variable(1.0, trainable=False)
+
+    class Off(tf.keras.callbacks.Callback):  # type: ignore[misc]
+        """Switches the layer off before the last batch, and sees what is known by then."""
+
+        def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+            if batch == 7:
+                switch.assign(0.0)
+
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            known.extend(got)
+
+    got: list[Finding] = []
+    known: list[Finding] = []
+    layers = tf.keras.layers
+    tf.keras.utils.set_random_seed(1)
+    dies = layers.Dense(6, activation=lambda v: tf.nn.relu(v) * switch, name="dies")
+    model = tf.keras.Sequential([tf.keras.Input((3,)), dies, layers.Dense(1)])
+    model.compile("sgd", "mse")
+    x = np.random.default_rng(0).normal(size=(64, 3)).astype(np.float32)
+    callback = lv.LayerViewCallback(tmp_path, schedule=1, check=Check(on_finding=got.append))
+    model.fit(x, x[:, :1], batch_size=8, shuffle=False, verbose=0, callbacks=[Off(), callback])
+    assert not known
+    (finding,) = got
+    assert (finding.rule, finding.tensor and finding.tensor.layer, finding.last) == ("silent_layer", "dies", 8)
+    run = LayerReader(tmp_path).run()
+    assert run.ended and [f.words for f in diagnose(Evidence.of(run))] == [finding.words]
 
 
 def test_a_healthy_training_is_not_stopped(tmp_path: Path) -> None:
@@ -152,3 +185,20 @@ def test_thresholds_can_be_moved_in_the_shell(tmp_path: Path, capsys: pytest.Cap
         with pytest.raises(SystemExit):
             cli.main(["check", str(tmp_path), "--threshold", wrong])
         assert words in capsys.readouterr().err
+
+
+def test_the_command_says_of_a_run_without_steps_why_and_is_not_content_with_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from tb_layerview.session import Session
+
+    session = Session(tmp_path / "nothing", lv.Schedule(), lv.Keep())
+    session.report("the probe", "the model takes 16 rows")
+    session.close()
+    assert cli.main(["check", str(tmp_path)]) == 2
+    assert "'nothing' has no steps: 0 steps logged: the probe: the model takes 16 rows." in capsys.readouterr().err
+    with lv.LayerWriter(tmp_path / "good") as writer:
+        writer.write(0, {"a": np.ones((4, 3))})
+    assert cli.main(["check", str(tmp_path)]) == 0
+    said = capsys.readouterr()
+    assert "good: nothing found in 1 tensors at 1 steps" in said.out and "'nothing' has no steps" in said.err

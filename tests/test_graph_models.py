@@ -57,7 +57,11 @@ def owner_of(variable: str, run: Run) -> tuple[str, str]:
 
 
 def assert_logged(
-    network: Network, layers: dict[str, str], logdir: Path, optimizer: Callable[[], Any] = descent
+    network: Network,
+    layers: dict[str, str],
+    logdir: Path,
+    optimizer: Callable[[], Any] = descent,
+    absent: frozenset[str] = frozenset(),
 ) -> Run:
     """Trains with the hook, and compares all that is logged with what the session returns in the same run or after it.
 
@@ -66,6 +70,7 @@ def assert_logged(
       layers: Class names by path, in order: what should be found.
       logdir: An empty folder.
       optimizer: What to train with.
+      absent: Layers that run only where the network's own mark `when` is true.
     """
     marks: Marks = {}
     ours: list[dict[str, Any]] = []
@@ -88,11 +93,15 @@ def assert_logged(
     assert {layer.path: layer.class_name for layer in run.layers} == layers
     assert list(run.steps) == list(range(1, STEPS + 1))
     activations = {(x.layer, x.call) for x in run.tensors if x.kind == "activation" and x.name == "output"}
-    logged_as = {(name.split()[0], int(name.partition(" ")[2] or 0)): name for name in marks}
+    logged_as = {(name.split()[0], int(name.partition(" ")[2] or 0)): name for name in marks if name != "when"}
     assert activations == set(logged_as)
     for step in (1, 2, STEPS):
         for (path, call), name in logged_as.items():
-            got = run.values(run.tensor(path, kind="activation", call=call), step).array
+            tensor = run.tensor(path, kind="activation", call=call)
+            if path in absent and not ours[step - 1]["marks"]["when"]:
+                assert np.isnan(run.statistics("size")[tensor.index, step - 1])
+                continue
+            got = run.values(tensor, step).array
             np.testing.assert_array_equal(got, ours[step - 1]["marks"][name], err_msg=f"step {step} {name}")
         for name, value in after[step - 1].items():
             path, leaf = owner_of(name, run)
@@ -339,7 +348,7 @@ def repeated(x: tf.Tensor, marks: Marks) -> tf.Tensor:
 
 
 def chosen(x: tf.Tensor, marks: Marks) -> tf.Tensor:
-    is_bright = tf.reduce_mean(x) > 0.5
+    is_bright = marks["when"] = tf.reduce_mean(x) > 0.495
     x = marks["first"] = dense(flat(x), 12, "first")
     with tf1.variable_scope("gate"):
         kernel = weight("kernel", [12, 12])
@@ -378,13 +387,10 @@ def rolled(x: tf.Tensor, marks: Marks) -> tf.Tensor:
         pytest.param(
             rolled, {"first": "Dense", "rnn": "", "logits": "Dense"}, marks=pytest.mark.covers("Graph: dynamic_rnn")
         ),
-        pytest.param(
-            chosen, {"first": "Dense", "gate": "", "logits": "Dense"}, marks=pytest.mark.covers("Graph: cond")
-        ),
     ],
 )
 @pytest.mark.usefixtures("control_flow")
-def test_a_layer_inside_a_loop_or_a_condition_is_logged_as_what_leaves_it(
+def test_a_layer_inside_a_loop_is_logged_as_what_leaves_it(
     network: Network, layers: dict[str, str], tmp_path: Path
 ) -> None:
     run = assert_logged(network, layers, tmp_path)
@@ -392,6 +398,21 @@ def test_a_layer_inside_a_loop_or_a_condition_is_logged_as_what_leaves_it(
         ("first", ()),
         (list(layers)[1], (0,)),
         ("logits", (1,)),
+    ]
+
+
+@pytest.mark.covers("Graph: cond")
+def test_a_layer_inside_a_condition_is_logged_where_its_branch_runs(control_flow: bool, tmp_path: Path) -> None:
+    layers = {"first": "Dense", "gate": "" if control_flow else "Dense", "logits": "Dense"}
+    run = assert_logged(chosen, layers, tmp_path, absent=frozenset({"gate"}))
+    present = np.isfinite(run.statistics("size")[run.tensor("gate", kind="activation").index])
+    assert set(present.tolist()) == {True, False}
+    # The other branch goes past the layer.
+    past = () if control_flow else (0,)
+    assert [(layer.path, layer.inputs) for layer in run.layers] == [
+        ("first", ()),
+        ("gate", (0,)),
+        ("logits", (*past, 1)),
     ]
 
 

@@ -60,6 +60,22 @@ def test_the_layers_of_a_network_by_hand_are_found_in_order_with_their_connectio
     assert found.notes == ()
 
 
+def test_a_bare_variable_that_is_called_like_a_scope_hides_no_layer() -> None:
+    def network(x: tf.Tensor) -> tf.Tensor:
+        with tf1.variable_scope("mlp"):
+            first, second = weight("one", (flat(x).shape[1], 12)), weight("two", (12, 12))
+            x = tf.nn.relu(tf.matmul(tf.matmul(flat(x), first), second))
+        return dense(dense(x, 12, "mlp/one"), 10, "logits")
+
+    with trained(network, lambda: tf1.train.GradientDescentOptimizer(0.1)) as t:
+        found = search(t.graph)
+        trainable = t.graph.get_collection(tf1.GraphKeys.TRAINABLE_VARIABLES)
+    assert len(set(paths(found))) == len(found.layers)
+    keys = {(found.layers[t.tensor.layer].path, t.tensor.name) for t in found.taps if t.tensor.kind == "weight"}
+    assert len(keys) == len(trainable) == 6
+    assert "mlp/one#2" in paths(found)
+
+
 def test_searching_leaves_the_graph_as_it_is() -> None:
     with trained(graphs.noisy_network) as t:
         before = t.graph.as_graph_def().SerializeToString(deterministic=True)

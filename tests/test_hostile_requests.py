@@ -178,7 +178,7 @@ def test_a_run_that_has_only_begun_is_no_problem(tmp_path: Path) -> None:
     with LayerWriter(tmp_path / "begun"):
         board = Board(tmp_path)
         for _ in range(3):
-            assert board.client.json("/runs") == {"runs": [], "unreadable": []}
+            assert board.client.json("/runs") == {"runs": [], "without_steps": [], "unreadable": []}
             time.sleep(0.1)
     assert board.client.error("/run?run=begun") == (
         404,

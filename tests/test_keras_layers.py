@@ -716,15 +716,65 @@ def test_normalising_the_second_axis_says_that_it_holds_the_channels() -> None:
     _close(_units(logged, "input").mean, x.mean(axis=(0, 2, 3)))
 
 
-@pytest.mark.skipif(not KERAS_3, reason="TensorFlow has no such convolution on CPUs; Keras 3 turns its input itself")
-def test_a_channels_first_convolution() -> None:
+def _channels_first() -> tuple[Any, Any]:
     inputs = keras.Input((3, 8, 6))
     conv = layers.Conv2D(4, 3, data_format="channels_first", name="conv")
-    model = keras.Model(inputs, conv(inputs))
-    x = _normal(2, 3, 8, 6)
+    return keras.Model(inputs, layers.GlobalAveragePooling2D(name="mean")(conv(inputs))), _normal(2, 3, 8, 6)
+
+
+def _can_compute(model: Any, x: Any) -> bool:
+    """Whether this TensorFlow has the model's operations: of convolutions with channels first oneDNN alone has some."""
+    try:
+        model(x)
+    except (tf.errors.UnimplementedError, tf.errors.InvalidArgumentError) as error:
+        if "NHWC" not in str(error):
+            raise
+        return False
+    return True
+
+
+def test_a_channels_first_convolution() -> None:
+    model, x = _channels_first()
+    probe = ProbePass(model, Batch.of((tf.convert_to_tensor(x),)), "a test", Select(), EXACT)
+    (conv,) = [t for t in probe.model.tensors if (probe.model.layers[t.layer].path, t.kind) == ("conv", "activation")]
+    assert conv.shape == (2, 6, 4, 4) and conv.axes == ("example", "row", "column", "channel")
+    if _can_compute(model, x):
+        truth = _until(model, "conv")(x)
+        _close(Logged(model, x)("conv"), np.transpose(truth, (0, 2, 3, 1)))
+    else:
+        with pytest.raises(tf.errors.OpError, match="NHWC"):
+            probe.run(with_values=True)
+
+
+def test_a_training_that_only_some_processors_have_kernels_for_is_as_without_logging(tmp_path: Path) -> None:
+    def train(callbacks: list[Any]) -> Any:
+        keras.utils.set_random_seed(1)
+        model, x = _channels_first()
+        model.compile("sgd", "mse")
+        try:
+            return model.fit(x, _normal(2, 4) * 0, epochs=2, verbose=0, callbacks=callbacks).history["loss"]
+        except tf.errors.OpError as error:
+            if "NHWC" not in str(error):
+                raise
+            return type(error)
+
+    state = rng.bit_generator.state
+    plain = train([])
+    rng.bit_generator.state = state
+    assert train([LayerViewCallback(tmp_path, schedule=1)]) == plain
+
+
+def test_layers_with_channels_first_that_all_processors_compute() -> None:
+    inputs = keras.Input((3, 4, 6))
+    x = layers.ZeroPadding2D(1, data_format="channels_first", name="padded")(inputs)
+    x = layers.BatchNormalization(axis=1, name="norm")(x)
+    model = keras.Model(inputs, layers.GlobalAveragePooling2D(data_format="channels_first", name="mean")(x))
+    x = _normal(2, 3, 4, 6)
     logged = Logged(model, x)
-    _close(logged("conv"), np.transpose(model(x), (0, 2, 3, 1)))
-    assert logged.tensor("conv").shape == (2, 6, 4, 4)
+    for name in ("input", "padded", "norm"):
+        assert logged.tensor(name).axes == ("example", "row", "column", "channel")
+    _close(logged("padded"), np.transpose(np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1))), (0, 2, 3, 1)))
+    _close(logged("mean"), _until(model, "mean")(x, training=True), rtol=1e-4)
 
 
 # Types.

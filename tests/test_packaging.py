@@ -149,7 +149,7 @@ def test_tensorboard_without_tensorflow_serves_the_layers_tab(viewer: Path, whee
     assert (style.status, style.body) == (200, built.read("tb_layerview/static/index.css"))
     assert "javascript" in script.content_type
     assert style.content_type == "text/css"
-    assert (runs.status, json.loads(runs.body)) == (200, {"runs": [], "unreadable": []})
+    assert (runs.status, json.loads(runs.body)) == (200, {"runs": [], "without_steps": [], "unreadable": []})
 
 
 def test_arrays_are_logged_and_read_without_tensorflow(viewer: Path, tmp_path: Path) -> None:

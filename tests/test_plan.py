@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 from tb_layerview import Keep, LayerReader, LayerViewCallback, Schedule
+from tb_layerview import units as units_format
+from tb_layerview import values as values_format
 from tb_layerview.digest import measure
 from tb_layerview.log import Log
 from tb_layerview.model import Kind, Layer, Model, Tensor, default_axes
-from tb_layerview.plan import Plan
+from tb_layerview.plan import Plan, _most_bytes
 from tb_layerview.session import Session
 from tb_layerview.values import choose
 
@@ -212,6 +214,21 @@ def test_a_training_writes_what_was_planned(tmp_path: Path, cap: int) -> None:
         assert written[part] == pytest.approx(wanted[part], rel=0.35), part
     assert list(run.model.notes) == list(plan.in_words())
     assert bool(plan.in_words()) == (cap < 500 * MB)
+
+
+def test_the_most_that_a_step_may_take_holds_for_what_is_stored_as_float32() -> None:
+    array = np.random.default_rng(0).normal(size=(32, 64)).astype(np.float32)
+    for lowest in (-1.0, np.finfo(np.float32).min):
+        array[3] = lowest
+        measured = measure(array, units=True, keep=choose(array.shape, ("input", "unit"), 65_536, 2))
+        assert measured.kept is not None and measured.units is not None
+        most = _most_bytes({0: measured}, "float16")
+        assert (
+            len(values_format.encode(measured.kept, measured.kept_axes, "float16"))
+            <= most["values"]
+            <= 4.1 * array.size
+        )
+        assert len(units_format.encode(measured.units)) <= most["units"]
 
 
 @pytest.mark.covers("What and when: Keep, the byte cap")

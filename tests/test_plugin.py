@@ -109,6 +109,26 @@ def client(logdir: Path) -> Client:
     return Board(logdir).client
 
 
+def test_a_run_without_steps_is_listed_with_the_reason(tmp_path: Path) -> None:
+    from tb_layerview import Keep, Schedule
+    from tb_layerview.session import Session
+
+    write_run(tmp_path / "good", range(3))
+    session = Session(tmp_path / "nothing", Schedule(), Keep())
+    session.report("the probe", "the model takes 16 rows")
+    session.close()
+    board = Board(tmp_path)
+    answer = board.client.json("/runs")
+    assert [run["run"] for run in answer["runs"]] == ["good"]
+    assert answer["without_steps"] == [
+        {"run": "nothing", "notes": ["0 steps logged: the probe: the model takes 16 rows"]}
+    ]
+    assert answer["unreadable"] == []
+    assert board.client.json("/run?run=nothing")["notes"] == answer["without_steps"][0]["notes"]
+    assert board.client.json("/steps?run=nothing")["steps"] == []
+    assert board.client.json("/findings?run=nothing")["findings"] == []
+
+
 # --- What the routes answer ------------------------------------------------------------------
 
 
@@ -667,7 +687,7 @@ def test_steps_that_come_before_their_model_appear_with_it(tmp_path: Path) -> No
     log = Log(tmp_path)
     log.write(0, {0: measure(np.ones(3))})
     board = Board(tmp_path)
-    assert board.client.json("/runs") == {"runs": [], "unreadable": []}
+    assert board.client.json("/runs") == {"runs": [], "without_steps": [], "unreadable": []}
     log.describe(Model((Layer("a"),), (Tensor(0, "activation", "output", (3,), "float64"),)))
     board.reload()
     log.close()
@@ -745,7 +765,7 @@ def test_many_threads_see_whole_runs_while_one_is_written(tmp_path: Path) -> Non
 def test_the_plugin_is_active_once_there_are_layers(tmp_path: Path) -> None:
     board = Board(tmp_path)
     assert not board.plugin.is_active()
-    assert board.client.json("/runs") == {"runs": [], "unreadable": []}
+    assert board.client.json("/runs") == {"runs": [], "without_steps": [], "unreadable": []}
     write_run(tmp_path / "run", range(1))
     board.reload()
     assert board.plugin.is_active()

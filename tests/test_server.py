@@ -130,7 +130,7 @@ def test_no_warning_was_printed(server: TensorBoardServer) -> None:
 @pytest.mark.parametrize("loader", LOADERS)
 def test_a_run_in_progress_grows_and_a_restart_replaces(tmp_path: Path, loader: str) -> None:
     with run_tensorboard(tmp_path, loader, "--reload_interval=1") as server:
-        assert ask_json(server, "runs") == {"runs": [], "unreadable": []}
+        assert ask_json(server, "runs") == {"runs": [], "without_steps": [], "unreadable": []}
         with LayerWriter(tmp_path) as writer:
             for step in range(20):
                 writer.write(step, {"conv": array_of(step)})

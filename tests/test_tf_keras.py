@@ -70,7 +70,7 @@ def test_whichever_keras_a_model_is_of_what_is_logged_is_what_is_worked_out_by_h
 @pytest.mark.parametrize(
     ("arguments", "at_least"),
     [
-        (["test_keras_layers.py"], 50),
+        (["test_keras_layers.py", "test_keras_paths.py", "test_keras_names.py", "test_blocks.py"], 80),
         (["test_callback.py", "-k", "not bit_identical or arrays-every"], 20),
         # It brings tf.compat.v1.layers and rnn_cell back too.
         pytest.param(

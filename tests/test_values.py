@@ -86,6 +86,22 @@ def test_float16_holds_any_scale_and_all_that_is_not_finite(scale: float) -> Non
     np.testing.assert_allclose(stored[6], array[6], rtol=2**-5)
 
 
+def test_the_lowest_float_takes_nothing_from_the_elements_beside_it() -> None:
+    """Max pooling makes it of NaN."""
+    lowest = np.finfo(np.float32).min
+    array = rng.normal(size=(4, 5)).astype(np.float32)
+    array[1] = lowest
+    stored, precision, _ = arrays.decode(arrays.encode(array))
+    np.testing.assert_array_equal(stored, array)
+    assert precision == "float32"
+    # The largest that float16 is still used for, and what not even float32 holds.
+    assert arrays.decode(arrays.encode(np.array([1e19, 1.0])))[1] == "float16"
+    stored, precision, _ = arrays.decode(arrays.encode(np.array([1e300, 5e299])))
+    assert precision == "float16"
+    kept = units.Units(*(np.array([0.0, 1.0, -lowest]) for _ in range(4)))
+    assert units.decode(units.encode(kept)).peak.tolist() == [0.0, 1.0, -lowest]
+
+
 def test_a_silent_unit_stays_exactly_silent() -> None:
     kept = units.Units(*(np.array([0.0, 1.0, 1e-3]) for _ in range(4)))
     stored = units.decode(units.encode(kept))

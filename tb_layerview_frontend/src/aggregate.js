@@ -5,6 +5,7 @@
 /** @typedef {import("./colour.js").MapTransform} MapTransform */
 
 import { NATURAL } from "./colour.js";
+import { MOST } from "./plausible.js";
 
 /**
  * One row of the map, a value for each step.
@@ -159,11 +160,39 @@ export function scaleRange(columns, scale, transform = NATURAL[scale], target = 
 }
 
 /**
- * Magnitudes of the values that are neither 0 nor infinite, at most 50,000 or so of them, spread evenly.
+ * The finite value of the largest magnitude, where that is not plausible and scales do not reach over it; 0 if there is none.
+ * @param {Float32Array[]} columns
+ */
+export function largestBeyond(columns) {
+  let largest = 0;
+  for (const column of columns) {
+    for (let i = 0; i < column.length; i++) {
+      const magnitude = Math.abs(column[i]);
+      if (magnitude >= MOST && magnitude < Infinity && magnitude > Math.abs(largest)) {
+        largest = column[i];
+      }
+    }
+  }
+  return largest;
+}
+
+/**
+ * Magnitudes of the values that are neither 0 nor infinite, at most 50,000 or so of them, spread evenly: the plausible ones,
+ * as long as there are any.
  * @param {Float32Array[]} columns
  * @returns {Float32Array} ascending
  */
 function sampleMagnitudes(columns) {
+  const plausible = sampleBelow(columns, MOST);
+  return plausible.length ? plausible : sampleBelow(columns, Infinity);
+}
+
+/**
+ * @param {Float32Array[]} columns
+ * @param {number} most
+ * @returns {Float32Array} ascending
+ */
+function sampleBelow(columns, most) {
   const total = columns.reduce((sum, { length }) => sum + length, 0);
   const every = Math.max(1, Math.floor(total / 50_000));
   const sample = new Float32Array(Math.ceil(total / every));
@@ -172,7 +201,7 @@ function sampleMagnitudes(columns) {
   for (const column of columns) {
     for (; at < column.length; at += every) {
       const magnitude = Math.abs(column[at]);
-      if (magnitude > 0 && magnitude !== Infinity) sample[count++] = magnitude;
+      if (magnitude > 0 && magnitude < most) sample[count++] = magnitude;
     }
     at -= column.length;
   }

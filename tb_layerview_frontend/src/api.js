@@ -18,6 +18,8 @@
 
 /** A run that nothing can be read of, and why, in sentences. @typedef {{run: string, problems: string[]}} UnreadableRun */
 
+/** A run without steps, and why, in sentences. @typedef {{run: string, notes: string[]}} RunWithoutSteps */
+
 /**
  * @typedef {object} Cost
  * @property {number} set_up_seconds
@@ -179,7 +181,7 @@ export function toNumber(value) {
 
 /**
  * @param {AbortSignal} signal
- * @returns {Promise<{runs: RunSummary[], unreadable: UnreadableRun[]}>}
+ * @returns {Promise<{runs: RunSummary[], unreadable: UnreadableRun[], without_steps: RunWithoutSteps[]}>}
  */
 export async function fetchRuns(signal) {
   return (await request("runs", [], signal)).json();

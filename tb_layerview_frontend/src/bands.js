@@ -1,6 +1,7 @@
 /** Quantiles over the steps, brought to pixel columns. */
 
 import { quantiles } from "./histogram.js";
+import { isPlausible, MOST } from "./plausible.js";
 
 /** @typedef {import("./payload.js").Histogram} Histogram */
 
@@ -107,23 +108,28 @@ export function extremes(values, first, last) {
 }
 
 /**
- * The range that an axis must cover.
+ * The range that an axis must cover: of what is plausible, as long as anything is.
  * @param {Bands} bands
  * @param {import("./value_axis.js").ValueSpacing} spacing
+ * @param {number} [most] from which magnitude on values are not plausible
  * @returns {[number, number] | null} null where nothing is known, or nothing lies above 0 on a logarithmic axis
  */
-export function bandRange({ min, p1, p99, max }, spacing) {
+export function bandRange(bands, spacing, most = MOST) {
+  const { min, p1, p99, max } = bands;
   // A few outliers would press a linear axis flat; a logarithmic one has room for them.
   const [lowest, highest] = spacing === "linear" ? [p1, p99] : [min, max];
   let low = Infinity;
   let high = -Infinity;
   for (let step = 0; step < p1.length; step++) {
-    if (highest[step] > high) high = highest[step];
     // Of what lies above 0 the smallest quantile that does says where it begins.
     const from = spacing === "log" ? smallestPositive(p1[step], p99[step]) : lowest[step];
-    if (from < low) low = from;
+    // A step with one end that is not plausible still has its other one, or what lies within.
+    if (isPlausible(highest[step], most)) high = Math.max(high, highest[step]);
+    else if (isPlausible(p99[step], most)) high = Math.max(high, p99[step]);
+    if (isPlausible(from, most)) low = Math.min(low, from);
+    else if (spacing !== "log" && isPlausible(p1[step], most)) low = Math.min(low, p1[step]);
   }
-  if (!(low <= high)) return null;
+  if (!(low <= high)) return most < Infinity ? bandRange(bands, spacing, Infinity) : null;
   if (spacing === "linear" && high > low) {
     const margin = 0.04 * (high - low);
     return [low >= 0 ? low : low - margin, high <= 0 ? high : high + margin];

@@ -12,6 +12,7 @@ export const SIGNS = { error: "✖", warning: "▲" };
 /** What only rules measure. */
 const OWN = /** @type {Record<string, string>} */ ({
   before: "largest before",
+  change: "change in one step",
   largest: "largest layer’s",
   of: "of how many",
   positions: "positions looked at",
@@ -23,7 +24,7 @@ const RULES = /** @type {Record<string, string>} */ ({ non_finite: "NaN or inf" 
 
 /** What is held against a threshold, and how: by rule and threshold, or for all rules that have one of that name. */
 const THRESHOLDS = /** @type {Record<string, string>} */ ({
-  patience: "logged steps in a row",
+  patience: "training steps in a row",
   "silent_units.share": "share of units",
   "dead_units.share": "share of units",
   "alike_units.share": "share of units",
@@ -41,6 +42,8 @@ const THRESHOLDS = /** @type {Record<string, string>} */ ({
   "gradient_spike.factor": "times the largest before",
   "gradient_spike.least": "logged steps before",
   "update_ratio.most": "update ratio above",
+  "update_spike.factor": "times the largest before",
+  "update_spike.least": "logged steps before",
   "small_update.least": "update ratio below",
   "collapsed_attention.most": "positions below",
   "uniform_attention.least": "evenness above",

@@ -271,6 +271,7 @@ const PANELS = /** @type {Record<string, string>} */ ({
   exploding_gradient: "distribution",
   gradient_spike: "distribution",
   update_ratio: "distribution",
+  update_spike: "distribution",
   small_update: "distribution",
   unmoved_weight: "distribution",
   saturated_activation: "distribution",

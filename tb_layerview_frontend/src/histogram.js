@@ -1,5 +1,6 @@
 /** Histograms of uneven bins brought onto even ones, so that they can be drawn and compared. */
 
+import { isPlausible, MOST } from "./plausible.js";
 import { valueToPosition } from "./value_axis.js";
 
 /** @typedef {import("./payload.js").Histogram} Histogram */
@@ -120,6 +121,7 @@ export function shareBelow({ lower, upper, counts, total }, value) {
 export function positiveRange(histograms) {
   let from = Infinity;
   let to = 0;
+  let beyond = 0;
   for (const histogram of histograms) {
     if (!histogram) continue;
     const { lower, upper, counts } = histogram;
@@ -130,11 +132,13 @@ export function positiveRange(histograms) {
     for (let bin = 0; bin < counts.length; bin++) {
       if (!(lower[bin] > 0)) continue;
       before += counts[bin];
-      to = Math.max(to, upper[bin]);
+      if (isPlausible(upper[bin])) to = Math.max(to, upper[bin]);
+      else beyond = Math.max(beyond, upper[bin]);
       if (before > 0.002 * positive) from = Math.min(from, lower[bin]);
     }
   }
-  return to > 0 ? [from, to] : null;
+  const high = to || beyond;
+  return high > 0 ? [Math.min(from, high), high] : null;
 }
 
 /**
@@ -143,21 +147,42 @@ export function positiveRange(histograms) {
  * @param {(Histogram | null)[]} histograms
  * @param {number} low a fraction
  * @param {number} high a fraction
+ * @param {number} [most] from which magnitude on values are not plausible: the range goes no further than what is, as long
+ *   as anything is
  * @returns {[number, number] | null} null where there is no element at all
  */
-export function rangeOverSteps(histograms, low, high) {
+export function rangeOverSteps(histograms, low, high, most = MOST) {
   let from = Infinity;
   let to = -Infinity;
   for (const histogram of histograms) {
     if (!histogram?.total) continue;
+    const { lower, upper } = histogram;
     let [a, b] = quantiles(histogram, [low, high]);
     // The outermost elements lie somewhere in their bins: all of these is drawn.
-    if (low === 0) a = histogram.lower[0];
-    if (high === 1) b = histogram.upper[histogram.upper.length - 1];
+    if (low === 0) a = lower[0];
+    if (high === 1) b = upper[upper.length - 1];
+    const [first, last] = plausibleBins(histogram, most);
+    if (first > last) continue;
+    if (!isPlausible(a, most)) a = lower[first];
+    if (!isPlausible(b, most)) b = upper[last];
     from = Math.min(from, a);
     to = Math.max(to, b);
   }
-  return from <= to ? [from, to] : null;
+  if (from <= to) return [from, to];
+  return most < Infinity ? rangeOverSteps(histograms, low, high, Infinity) : null;
+}
+
+/**
+ * The first and the last bin all of whose elements are plausible.
+ * @param {Histogram} histogram
+ * @param {number} most
+ */
+function plausibleBins({ lower, upper }, most) {
+  let first = 0;
+  let last = upper.length - 1;
+  while (first <= last && !isPlausible(lower[first], most)) first++;
+  while (last >= first && !isPlausible(upper[last], most)) last--;
+  return [first, last];
 }
 
 /**

@@ -1,6 +1,6 @@
 /** One kind's map: what it draws, and what a cell of it says. */
 
-import { findWorst, firstTrouble, scaleRange, worstOf } from "./aggregate.js";
+import { findWorst, firstTrouble, largestBeyond, scaleRange, worstOf } from "./aggregate.js";
 import { NATURAL, statisticScale } from "./colour.js";
 import { formatCount, formatShare, formatValue } from "./format.js";
 import { KINDS } from "./selection.js";
@@ -29,6 +29,8 @@ const LEAST_FACTOR_OF_ROW = 1.1;
  * @property {string | undefined} problem
  * @property {boolean} unknown whether there is no value at all, as of a statistic that an older log lacks
  * @property {boolean} anyTrouble
+ * @property {number} [beyond] the value of the largest magnitude, where no scale reaches over it, as of what max pooling makes
+ *   of NaN; 0 if there is none
  * @property {(row: import("./tree.js").Row, first: number, last: number) => CellWords | null} [describe] what a cell says
  *   where it is not the statistic itself that is drawn
  */
@@ -91,6 +93,7 @@ export function makeMapLayer({ columns: all, kind, statistic, transform, rowScal
     problem,
     unknown: ready && !allBroken && values.every((column) => column.every(Number.isNaN)),
     anyTrouble,
+    beyond: largestBeyond(values),
   };
 }
 

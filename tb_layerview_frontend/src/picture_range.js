@@ -1,46 +1,51 @@
 /** What the colours of a picture reach over. */
 
 import { rangeOverSteps } from "./histogram.js";
+import { isPlausible, MOST } from "./plausible.js";
 
 /** @typedef {import("./payload.js").Histogram} Histogram */
 /** @typedef {[number, number]} Range */
 
 /**
- * Lowest and highest finite value of the data; [0, 0] where there is none.
+ * Lowest and highest plausible value of the data; of the finite ones where none is plausible; [0, 0] where none is finite.
  * @param {ArrayLike<number>} data
- * @returns {[number, number]}
+ * @param {number} [most] from which magnitude on values are not plausible
+ * @returns {Range}
  */
-export function finiteRange(data) {
-  let low = Infinity;
-  let high = -Infinity;
-  for (let i = 0; i < data.length; i++) {
-    const value = data[i];
-    if (value < low && value !== -Infinity) low = value;
-    if (value > high && value !== Infinity) high = value;
-  }
-  return low <= high ? [low, high] : [0, 0];
+export function finiteRange(data, most = MOST) {
+  return rangesAlong(data, 1, data.length || 1, most)[0];
 }
 
 /**
- * The finite range of each index of an axis; [0, 0] where one has no finite element.
+ * The same for each index of an axis.
  * @param {ArrayLike<number>} data
  * @param {number} count of the axis
  * @param {number} stride of the axis
+ * @param {number} [most] from which magnitude on values are not plausible
  * @returns {Range[]}
  */
-export function rangesAlong(data, count, stride) {
-  const low = new Float64Array(count).fill(Infinity);
-  const high = new Float64Array(count).fill(-Infinity);
+export function rangesAlong(data, count, stride, most = MOST) {
+  const [plausible, finite] = [emptyRanges(count), emptyRanges(count)];
   for (let i = 0; i < data.length; i++) {
     const value = data[i];
     if (!Number.isFinite(value)) continue;
+    const { low, high } = isPlausible(value, most) ? plausible : finite;
     const at = Math.floor(i / stride) % count;
     if (value < low[at]) low[at] = value;
     if (value > high[at]) high[at] = value;
   }
-  return Array.from({ length: count }, (_, at) =>
-    low[at] <= high[at] ? [low[at], high[at]] : [0, 0],
-  );
+  return Array.from({ length: count }, (_, at) => {
+    const { low, high } = plausible.low[at] <= plausible.high[at] ? plausible : finite;
+    return low[at] <= high[at] ? [low[at], high[at]] : [0, 0];
+  });
+}
+
+/** @param {number} count */
+function emptyRanges(count) {
+  return {
+    low: new Float64Array(count).fill(Infinity),
+    high: new Float64Array(count).fill(-Infinity),
+  };
 }
 
 /**
@@ -50,10 +55,11 @@ export function rangesAlong(data, count, stride) {
  * @param {(Histogram | null)[] | null} histograms of all steps, null if there are none
  * @param {Range} own
  * @param {Range} [extremes] the smallest and the largest element of all steps
+ * @param {number} [most] from which magnitude on values are not plausible
  * @returns {Range}
  */
-export function rangeOverAllSteps(histograms, own, extremes = [-Infinity, Infinity]) {
-  const overall = histograms && rangeOverSteps(histograms, 0.01, 0.99);
+export function rangeOverAllSteps(histograms, own, extremes = [-Infinity, Infinity], most = MOST) {
+  const overall = histograms && rangeOverSteps(histograms, 0.01, 0.99, most);
   if (!overall) return own;
   const [low, high] = [Math.max(overall[0], extremes[0]), Math.min(overall[1], extremes[1])];
   return low < high ? [low, high] : own;

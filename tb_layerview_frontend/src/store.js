@@ -51,6 +51,7 @@ export function createStore(initial, end) {
   /** @type {import("@preact/signals").Signal<Loadable<api.RunSummary[]>>} */
   const runs = signal({ status: "loading" });
   const unreadable = signal(/** @type {api.UnreadableRun[]} */ ([]));
+  const withoutSteps = signal(/** @type {api.RunWithoutSteps[]} */ ([]));
   /** @type {import("@preact/signals").Signal<Connection>} */
   const connection = signal({ status: "live" });
   const playing = signal(false);
@@ -287,7 +288,7 @@ export function createStore(initial, end) {
     if (polling || end.aborted) return;
     polling = true;
     try {
-      const { runs: found, unreadable: damaged } = await api.fetchRuns(end);
+      const { runs: found, unreadable: damaged, without_steps: empty } = await api.fetchRuns(end);
       const recovered = connection.value.status === "lost";
       batch(() => {
         connection.value = { status: "live" };
@@ -295,6 +296,7 @@ export function createStore(initial, end) {
           runs.value = { status: "ready", value: found };
         }
         if (!sameJson(unreadable.value, damaged)) unreadable.value = damaged;
+        if (!sameJson(withoutSteps.value, empty)) withoutSteps.value = empty;
         if (!view.run.value && found.length) view.run.value = openedRun(found).run;
         if (recovered) retries.value++;
       });
@@ -327,6 +329,7 @@ export function createStore(initial, end) {
     view,
     runs,
     unreadable,
+    withoutSteps,
     run,
     current,
     connection,

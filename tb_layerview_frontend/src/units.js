@@ -1,6 +1,7 @@
 /** Units over the steps: what they are, since when each is silent, in which order, and how they come to pixels. */
 
 import { formatCount, formatShare } from "./format.js";
+import { isPlausible } from "./plausible.js";
 
 /** @typedef {import("./api.js").Kind} Kind */
 
@@ -241,16 +242,18 @@ function silenceWorth(silence, at) {
 
 /**
  * The range of a ramp of sizes: all but the hundredth at both ends, and a factor of one and a half at least, so that
- * units that are alike look alike.
+ * units that are alike look alike. What is not plausible does not count, as long as there is anything else.
  * @param {Float32Array} values
  * @returns {[number, number]}
  */
 export function sizeRange(values) {
   const every = Math.max(1, Math.floor(values.length / 50_000));
-  const sample = [];
+  let sample = [];
   for (let i = 0; i < values.length; i += every) {
     if (values[i] > 0 && values[i] < Infinity) sample.push(values[i]);
   }
+  const plausible = sample.filter((value) => isPlausible(value));
+  if (plausible.length) sample = plausible;
   if (!sample.length) return [0.1, 1];
   sample.sort((a, b) => a - b);
   const high = sample[Math.ceil(0.99 * (sample.length - 1))];

@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import {
   findWorst,
   firstTrouble,
+  largestBeyond,
   scaleRange,
   toColumns,
   troubleRuns,
@@ -133,5 +134,37 @@ describe("the range of colours", () => {
   test("is never so narrow that noise fills it", () => {
     const [low, high] = scaleRange([f(1, 1.001)], "size");
     expect(high / low).toBeGreaterThanOrEqual(4);
+  });
+});
+
+describe("what max pooling makes of NaN, and what comes behind it", () => {
+  const lowest = -3.4028234663852886e38;
+  const healthy = f(0.1, 0.2, 0.4, 0.8);
+  // rms and extremes of a layer that pools, and of one behind it that multiplies.
+  const broken = [f(0.1, 6e37, 3.4028234663852886e38), f(0.3, lowest, 1e36), f(1, -1e25, NaN)];
+
+  test.for(/** @type {const} */ (["size", "signed", "ratio"]))(
+    "leaves the range of a %s to the healthy steps",
+    (scale) => {
+      for (const transform of /** @type {const} */ (["log", "linear"])) {
+        const range = scaleRange([healthy, ...broken], scale, transform);
+        expect(range).toEqual(scaleRange([healthy, f(0.1), f(0.3), f(1)], scale, transform));
+        expect(range[1]).toBeLessThan(1e5);
+      }
+    },
+  );
+
+  test("is named by the one of the largest magnitude", () => {
+    expect(largestBeyond([healthy, ...broken])).toBeCloseTo(-lowest, -32);
+    expect(largestBeyond([healthy, f(lowest, Infinity, NaN)])).toBeCloseTo(lowest, -32);
+    expect(largestBeyond([healthy, f(1e18, Infinity, -Infinity, NaN)])).toBe(0);
+  });
+
+  test("has a range of its own where there is nothing else", () => {
+    expect(scaleRange([f(lowest, NaN)], "size")[1]).toBeGreaterThan(1e38);
+  });
+
+  test("does not take what merely runs away out of the range", () => {
+    expect(scaleRange([healthy, f(1e12, 1e12)], "size", "linear")[1]).toBe(Math.fround(1e12));
   });
 });

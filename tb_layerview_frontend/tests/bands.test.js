@@ -67,6 +67,22 @@ describe("the range of the axis", () => {
   });
 });
 
+test("the lowest float, which max pooling makes of NaN, is in no range of bands", () => {
+  const lowest = -3.4028234663852886e38;
+  const bands = columns(
+    { min: [-9, lowest], p1: [-2, lowest], p50: [0, 0], p99: [3, 2], max: [50, 1e37] },
+    2,
+  );
+  expect(bandRange(bands, "linear")?.[0]).toBeCloseTo(-2.2);
+  expect(bandRange(bands, "symlog")).toEqual([-9, 50]);
+  expect(bandRange(bands, "log")?.[1]).toBe(50);
+  const alone = columns(
+    { min: [lowest], p1: [lowest], p50: [lowest], p99: [lowest], max: [lowest] },
+    1,
+  );
+  expect(bandRange(alone, "symlog")?.[0]).toBeLessThan(-3e38);
+});
+
 test("the typical magnitude is that of the middle half, over the steps that have one", () => {
   expect(typicalMagnitude([-2, 0, NaN, -1], [1, 0, NaN, 5])).toBe(5);
   expect(typicalMagnitude([0], [0])).toBe(0);

@@ -105,6 +105,23 @@ test("the range over steps is that of the widest, and ignores steps without a hi
   expect(rangeOverSteps([null], 0, 1)).toBeNull();
 });
 
+test("the lowest float, which max pooling makes of NaN, is in no range of values", () => {
+  const lowest = -3.4028234663852886e38;
+  const pooled = histogram([lowest, -3.39e38, 3], [0, 1, 10], [4, 5, 10]);
+  for (const [low, high] of [
+    [0, 1],
+    [0.01, 0.99],
+    [0.002, 0.998],
+  ]) {
+    const range = rangeOverSteps([histogram([-1, 2, 5]), pooled], low, high);
+    expect(range?.[0]).toBeGreaterThan(-1.1);
+    expect(range?.[1]).toBeLessThanOrEqual(5);
+  }
+  expect(rangeOverSteps([pooled], 0, 1)).toEqual([0, 5]);
+  expect(positiveRange([pooled, histogram([1, 2, 5], [3.3e38, 3.4e38, 1])])).toEqual([1, 5]);
+  expect(rangeOverSteps([histogram([lowest, lowest, 3])], 0, 1)).toEqual([lowest, lowest]);
+});
+
 describe("a history", () => {
   const narrow = histogram([0, 2, 1]);
   const wide = histogram([0, 10, 5]);

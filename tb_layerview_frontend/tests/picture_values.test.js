@@ -6,6 +6,7 @@ import { endsOf, prediction } from "../src/picture_data.js";
 import { exampleIn } from "../src/picture_example.js";
 import { largestFirst, samePart, sizesAlong } from "../src/picture_order.js";
 import { finiteRange, rangeByHand, rangeOverAllSteps, rangesAlong } from "../src/picture_range.js";
+import { mostOf } from "../src/plausible.js";
 import { pythonLines } from "../src/python_lines.js";
 
 /** @param {number[]} counts @param {ArrayLike<number>} data @returns {import("../src/payload.js").Values} */
@@ -19,6 +20,22 @@ describe("the range of the colours", () => {
   test("of some data is that of its finite elements", () => {
     expect(finiteRange([NaN, 3, -Infinity, -1, Infinity])).toEqual([-1, 3]);
     expect(finiteRange([NaN])).toEqual([0, 0]);
+    expect(finiteRange([])).toEqual([0, 0]);
+  });
+
+  test("leaves the lowest float, which max pooling makes of NaN, out of the range", () => {
+    const lowest = -3.4028234663852886e38;
+    expect(finiteRange([lowest, 3, -1, 1e37])).toEqual([-1, 3]);
+    expect(rangesAlong([lowest, -2, 3, 4], 2, 1)).toEqual([
+      [3, 3],
+      [-2, 4],
+    ]);
+    // Of bfloat16 and of float16 it is another number.
+    expect(finiteRange([-3.3895313892515355e38, 3], mostOf("bfloat16"))).toEqual([3, 3]);
+    expect(finiteRange([-65504, 3], mostOf("float16"))).toEqual([3, 3]);
+    expect(finiteRange([-65504, 3], mostOf("float32"))).toEqual([-65504, 3]);
+    // Where there is nothing else, that is what is shown.
+    expect(finiteRange([lowest, NaN])).toEqual([lowest, lowest]);
   });
 
   test("of each channel", () => {

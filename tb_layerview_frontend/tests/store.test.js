@@ -19,6 +19,8 @@ function makeServer() {
     notes: /** @type {string[]} */ ([]),
     /** @type {import("../src/api.js").UnreadableRun[]} */
     unreadable: [],
+    /** @type {import("../src/api.js").RunWithoutSteps[]} */
+    withoutSteps: [],
     /** From which step on half of each tensor is NaN. */
     brokenFrom: Infinity,
     /** @type {string[]} */
@@ -47,6 +49,7 @@ function makeServer() {
             },
           ],
           unreadable: server.unreadable,
+          without_steps: server.withoutSteps,
         };
       case "/run":
         return {
@@ -257,6 +260,20 @@ test("runs that cannot be read are told of, whether there are others or not", as
   await store.poll();
   expect(store.unreadable.value).toEqual([]);
   expect(store.view.run.value).toBe("new");
+});
+
+test("runs without steps are told of with the reason, until they have some", async () => {
+  const store = await open("#p.layerview.step=10");
+  expect(store.withoutSteps.value).toEqual([]);
+  server.withoutSteps = [{ run: "nothing", notes: ["0 steps logged: the probe"] }];
+  await store.poll();
+  const found = store.withoutSteps.value;
+  expect(found).toEqual([{ run: "nothing", notes: ["0 steps logged: the probe"] }]);
+  await store.poll();
+  expect(store.withoutSteps.value).toBe(found); // nothing is drawn anew
+  server.withoutSteps = [];
+  await store.poll();
+  expect(store.withoutSteps.value).toEqual([]);
 });
 
 test("the newest step is shown as it comes when that is wanted", async () => {

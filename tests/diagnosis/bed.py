@@ -34,12 +34,14 @@ class Planted:
       kinds: Of which kinds the tensors are that show it.
       first: The step at which it began; two where it came about from the one to the other, in steps of a training
         whose faults grow.
+      causes: How many findings at most may follow from nothing.
     """
 
     rules: tuple[str, ...]
     layers: tuple[str, ...] = ()
     kinds: tuple[str, ...] = KINDS
     first: int | tuple[int, int] = 0
+    causes: int = 1
 
     def is_found_by(self, finding: Finding) -> bool:
         """Whether a finding names rule, layer, kind and first step, the latter to within the logging interval."""

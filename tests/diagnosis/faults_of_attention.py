@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 from bed import BATCH, STEPS, Planted, fault, fit, keras, layers
 
 TOKENS, WIDTH, HEADS = 8, 16, 4
@@ -50,6 +51,36 @@ def attention_on_one_position(folder: Path) -> Planted:
     return Planted(("collapsed_attention",), ("attention*",), ("activation",), first=0)
 
 
+def _by_hand(folder: Path, attend: Callable[[Any], Any]) -> None:
+    """The same task with attention of dense layers, whose queries start 1,000 times too large, for sixty steps."""
+    keras.utils.set_random_seed(3)
+    tokens = np.random.default_rng(0).permuted(np.tile(np.arange(20), (60 * BATCH, 1)), axis=1)[:, :TOKENS]
+    inputs = keras.Input((TOKENS,), dtype="int32", name="tokens")
+    hidden = layers.LayerNormalization(name="norm")(layers.Embedding(20, WIDTH, name="embedding")(inputs))
+    query, key, value = (layers.Dense(WIDTH, name=name)(hidden) for name in ("query", "key", "value"))
+    mixed = layers.Dot(axes=(2, 1), name="mix")([attend(layers.Dot(axes=(2, 2), name="products")([query, key])), value])
+    pooled = layers.GlobalAveragePooling1D(name="pool")(layers.Add(name="add")([hidden, mixed]))
+    model = keras.Model(inputs, layers.Dense(1, name="score")(pooled), name="encoder")
+    kernel, bias = model.get_layer("query").get_weights()
+    model.get_layer("query").set_weights([1000 * kernel, bias])
+    wanted = (tokens == 3).any(axis=1, keepdims=True).astype(np.float32)
+    fit(folder, model, tokens.astype(np.int32), wanted, keras.optimizers.Adam(1e-4))
+
+
+@fault()
+def attention_by_hand_on_one_position(folder: Path) -> Planted:
+    """Attention of dense layers and a Softmax, whose queries' kernel starts 1,000 times too large."""
+    _by_hand(folder, layers.Softmax(name="attend"))
+    return Planted(("collapsed_attention",), ("attend",), ("activation",), first=0)
+
+
+@fault()
+def attention_by_a_function_on_one_position(folder: Path) -> Planted:
+    """The same, with a function in place of the layer: it is told of the model, which calls it."""
+    _by_hand(folder, keras.ops.softmax if hasattr(keras, "ops") else tf.nn.softmax)
+    return Planted(("collapsed_attention",), ("encoder", "*softmax*"), ("activation",), first=0)
+
+
 @fault()
 def attention_on_all_positions(folder: Path) -> Planted:
     """The kernels of queries and keys start at zero: every query looks at all positions evenly, and it stays so."""
@@ -59,7 +90,7 @@ def attention_on_all_positions(folder: Path) -> Planted:
         weights[2] *= 0
 
     _train(folder, spoil)
-    return Planted(("uniform_attention", "silent_layer", "zero_gradient"), ("attention*",), first=0)
+    return Planted(("uniform_attention", "silent_layer", "zero_gradient"), ("attention*",), first=0, causes=2)
 
 
 @fault()

@@ -44,6 +44,31 @@ def graph_gradient_spike_from_one_batch(folder: Path) -> Planted:
 
 
 @fault()
+def graph_weights_assigned_between_steps(folder: Path) -> Planted:
+    """In a monitored session a run of its own replaces a kernel by noise, between steps 15 and 16."""
+    x, y = problem()
+
+    class Assign(tf1.train.SessionRunHook):  # type: ignore[misc]
+        """Assigns after the 15th step."""
+
+        steps = 0
+
+        def after_run(self, run_context: Any, run_values: Any) -> None:
+            self.steps += 1
+            if self.steps == 15:
+                run_context.session.run(replace)
+
+    with graph_of(x, y) as (step, inputs, wanted):
+        hidden = tf.nn.tanh(weighted(inputs, 16, "hidden"))
+        given = weighted(tf.nn.tanh(weighted(hidden, 16, "second")), 1, "score")
+        train_op = tf1.train.GradientDescentOptimizer(0.01).minimize(_squared(given, wanted), step)
+        (kernel,) = (v for v in tf1.trainable_variables() if v.op.name == "second/kernel")
+        replace = kernel.assign(np.random.default_rng(1).normal(size=(16, 16)).astype(np.float32))
+        run_graph(folder, train_op, hooks=[Assign()])
+    return Planted(("update_spike",), ("second",), ("update",), first=(15, 16))
+
+
+@fault()
 def graph_biases_far_below_zero(folder: Path) -> Planted:
     """In a monitored session all biases of a ReLU layer start at -50."""
     x, y = problem()
@@ -98,7 +123,7 @@ def estimator_with_a_rate_far_too_high(folder: Path) -> Planted:
         estimator.train(input_fn, hooks=[lv.LayerViewHook(folder, schedule=1), Look()])
     assert False in seen
     rules = ("non_finite", "update_ratio", "exploding_gradient", "gradient_spike")
-    return Planted(rules, ("hidden", "score"), first=(1, seen.index(False) + 1))
+    return Planted(rules, ("hidden", "score"), first=(1, seen.index(False) + 1), causes=2)
 
 
 @fault(needs_estimator=True)

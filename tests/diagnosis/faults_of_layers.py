@@ -46,7 +46,66 @@ def killed_by_one_batch(folder: Path) -> Planted:
     model = stack(8, dense(16, "hidden", "tanh"), dense(1, "amount", "relu"))
     fit(folder, model, x, y + 1, keras.optimizers.SGD(0.1))
     assert not model.predict(x[:BATCH], verbose=0).any()
-    return Planted(("gradient_spike", "silent_layer"), ("amount", "hidden"), first=11)
+    return Planted(("update_spike", "gradient_spike", "silent_layer"), ("amount", "hidden"), first=11)
+
+
+def _switched(name: str, units: int) -> tuple[Any, Any]:
+    """A dense ReLU layer of which some units can be switched off, and the variable that does: 1 or 0 for each."""
+    switch = tf.Variable(tf.ones(units), trainable=False)
+    return dense(units, name, lambda values: tf.nn.relu(values) * switch), switch
+
+
+@fault()
+def dies_at_the_last_step(folder: Path) -> Planted:
+    """A layer is silent from the last step on: there is no time to see it last."""
+    x, y = problem()
+    low, switch = _switched("low", 16)
+    off = At(STEPS - 1, lambda: switch.assign(tf.zeros(16)))
+    fit(folder, stack(8, dense(16, "hidden"), low, dense(1, "score", None)), x, y, callbacks=[off])
+    return Planted(("silent_layer",), ("low",), ("activation",), first=(STEPS - 1, STEPS))
+
+
+@fault()
+def dies_where_every_tenth_step_is_logged(folder: Path) -> Planted:
+    """At step 35 of 50 most units of a layer fall silent, and only every tenth step is logged."""
+    x, y = problem(steps=50)
+    low, switch = _switched("low", 20)
+    off = At(35, lambda: switch.assign(tf.one_hot(0, 20)))
+    fit(folder, stack(8, dense(16, "hidden"), low, dense(1, "score", None)), x, y, callbacks=[off], schedule=10)
+    return Planted(("silent_units",), ("low",), ("activation",), first=(35, 36))
+
+
+@fault()
+def dies_by_and_by_before_layers_that_pass_on(folder: Path) -> Planted:
+    """Of a convolution's 16 channels 15 die at step 5 and the last one at step 20; pooling, padding, Flatten and
+    Dropout stand behind it."""
+    x, y = _pictures()
+    switch = tf.Variable(tf.ones(16), trainable=False)
+    model = stack(
+        (8, 8, 1),
+        lambda: layers.Conv2D(8, 3, padding="same", activation="relu", name="conv_1"),
+        lambda: layers.Conv2D(16, 3, activation=lambda v: tf.nn.relu(v) * switch, name="conv_2"),
+        layers.ZeroPadding2D(name="padding"),
+        layers.MaxPooling2D(name="pool"),
+        layers.Flatten(name="flatten"),
+        layers.Dropout(0.3, name="dropout"),
+        _classes(),
+    )
+    most, all_of_them = (At(k, lambda n=n: switch.assign(tf.one_hot(0, 16) * n)) for k, n in ((5, 1.0), (20, 0.0)))
+    fit(folder, model, x, y, loss=_cross_entropy(), callbacks=[most, all_of_them])
+    return Planted(("silent_units",), ("conv_2",), ("activation",), first=(5, 6))
+
+
+@fault()
+def eight_layers_start_at_a_hundredth(folder: Path) -> Planted:
+    """The kernels of eight ReLU layers start at a hundredth of what is right, for two epochs."""
+    x, y = problem(16, steps=64)
+    parts = [
+        dense(16, f"d{i}", kernel_initializer=initializers.RandomNormal(stddev=0.01 * (2 / 16) ** 0.5, seed=i))
+        for i in range(8)
+    ]
+    fit(folder, stack(16, *parts, dense(1, "score", None)), x, y, keras.optimizers.SGD(0.01))
+    return Planted(("depth_scale",), ("d3",), ("activation",), first=0)
 
 
 @fault()

@@ -187,4 +187,4 @@ def learning_rate_far_too_high(folder: Path) -> Planted:
     fit(folder, model, x, y, keras.optimizers.SGD(30.0), callbacks=[truth])
     assert truth.step is not None
     rules = ("non_finite", "update_ratio", "exploding_gradient", "gradient_spike")
-    return Planted(rules, ("hidden*", "score"), first=(1, truth.step))
+    return Planted(rules, ("hidden*", "score"), first=(1, truth.step), causes=2)

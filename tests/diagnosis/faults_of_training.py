@@ -7,7 +7,21 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from bed import BATCH, STEPS, FirstNonFinite, Planted, batch_number, dense, fault, fit, keras, layers, problem, stack
+from bed import (
+    BATCH,
+    STEPS,
+    At,
+    FirstNonFinite,
+    Planted,
+    batch_number,
+    dense,
+    fault,
+    fit,
+    keras,
+    layers,
+    problem,
+    stack,
+)
 
 from tb_layerview.demo import digits
 
@@ -48,7 +62,7 @@ def gradient_grows_step_by_step(folder: Path) -> Planted:
     model = stack(8, dense(16, "hidden", None), dense(1, "score", None))
     fit(folder, model, x, y, keras.optimizers.SGD(1.2))
     rules = ("exploding_gradient", "gradient_spike", "update_ratio", "non_finite")
-    return Planted(rules, ("hidden", "score"), first=(0, 20))
+    return Planted(rules, ("hidden", "score"), first=(0, 20), causes=2)
 
 
 @fault()
@@ -58,7 +72,59 @@ def gradient_spike_from_one_batch(folder: Path) -> Planted:
     y[batch_number(15)] = 1000
     model = stack(8, dense(16, "hidden", "tanh"), dense(1, "score", None))
     fit(folder, model, x, y, keras.optimizers.SGD(0.1))
-    return Planted(("gradient_spike", "exploding_gradient"), ("hidden", "score"), ("gradient",), first=16)
+    # On the probe the gradient of step 16 is that of the weights that this batch's update has made.
+    rules = ("update_spike", "gradient_spike", "exploding_gradient")
+    return Planted(rules, ("hidden", "score"), ("gradient", "update"), first=16)
+
+
+def _replaced(layer: Any) -> list[np.ndarray]:
+    """Noise of the shapes of a layer's weights."""
+    random = np.random.default_rng(1)
+    return [random.normal(size=weight.shape).astype(np.float32) for weight in layer.get_weights()]
+
+
+def _three_layers() -> Any:
+    return stack(8, dense(16, "hidden", "tanh"), dense(16, "second", "tanh"), dense(1, "score", None))
+
+
+@fault()
+def weights_replaced_by_a_callback(folder: Path) -> Planted:
+    """Between steps 40 and 41 a callback replaces the weights of one layer by noise."""
+    x, y = problem(steps=60)
+    model = _three_layers()
+    second = model.get_layer("second")
+    fit(folder, model, x, y, callbacks=[At(40, lambda: second.set_weights(_replaced(second)))])
+    return Planted(("update_spike",), ("second",), ("update",), first=(40, 41))
+
+
+class Replacing(keras.Model):
+    """Trains, and at one step replaces the kernel of its layer `second` by noise, within `train_step`."""
+
+    def train_step(self, data: Any) -> Any:
+        result = super().train_step(data)
+        kernel = self.get_layer("second").kernel
+        noise = tf.constant(np.random.default_rng(1).normal(size=(16, 16)).astype(np.float32))
+        kernel.assign(tf.where(tf.equal(tf.cast(self.optimizer.iterations, tf.int64), 40), noise, kernel))
+        return result
+
+
+@fault()
+def weights_replaced_in_a_train_step(folder: Path) -> Planted:
+    """The 40th step replaces a kernel by noise after its update."""
+    x, y = problem(steps=60)
+    whole = _three_layers()
+    fit(folder, Replacing(inputs=whole.inputs, outputs=whole.outputs), x, y, keras.optimizers.Adam(0.001))
+    return Planted(("update_spike",), ("second",), ("update",), first=40)
+
+
+@fault()
+def learning_rate_that_jumps(folder: Path) -> Planted:
+    """From step 40 on the learning rate is 300 times what it was."""
+    x, y = problem(steps=60)
+    model = _three_layers()
+    schedule = keras.optimizers.schedules.PiecewiseConstantDecay([39], [1e-4, 3e-2])
+    fit(folder, model, x, y, keras.optimizers.SGD(schedule))
+    return Planted(("update_spike",), ("hidden", "second", "score"), ("update",), first=(40, 41))
 
 
 @fault()
@@ -126,7 +192,7 @@ def adam_at_a_rate_far_too_high(folder: Path) -> Planted:
     x, y = problem(steps=40)
     model = stack(8, dense(16, "hidden", "tanh"), dense(16, "hidden_2", "tanh"), dense(1, "score", None))
     fit(folder, model, x, y, keras.optimizers.Adam(10.0))
-    return Planted(("update_ratio", "saturated_activation", "gradient_spike"), ("hidden*", "score"), first=1)
+    return Planted(("update_ratio", "saturated_activation", "gradient_spike"), ("hidden*", "score"), first=1, causes=2)
 
 
 class Clipped(keras.Model):

@@ -224,6 +224,34 @@ def transformer(folder: Path) -> Losses:
 
 
 @healthy
+def transformer_by_hand(folder: Path) -> Losses:
+    """Words, attention of dense layers and a Softmax, a sum and a dense layer, Adam."""
+    keras.utils.set_random_seed(3)
+    inputs = keras.Input((8,), dtype="int32", name="words")
+    hidden = layers.Embedding(20, 16, name="embedding")(inputs)
+    query, key, value = (layers.Dense(16, name=name)(hidden) for name in ("query", "key", "value"))
+    looked_at = layers.Softmax(name="attend")(layers.Dot(axes=(2, 2), name="products")([query, key]))
+    hidden = layers.Add(name="add")([hidden, layers.Dot(axes=(2, 1), name="mix")([looked_at, value])])
+    hidden = layers.GlobalAveragePooling1D(name="pool")(layers.Dense(32, activation="gelu", name="wide")(hidden))
+    model = keras.Model(inputs, layers.Dense(1, name="score")(hidden))
+    return _losses(folder, model, *_words(), keras.optimizers.Adam(0.003), "mse")
+
+
+@healthy
+def tagger(folder: Path) -> Losses:
+    """Words, each told from the others by a softmax that ends up sure of every one, Adam."""
+    words = np.random.default_rng(0).integers(0, 8, (STEPS * BATCH, 8)).astype(np.int32)
+    model = stack(
+        8,
+        lambda: layers.Embedding(8, 16, name="embedding"),
+        dense(32, "hidden"),
+        lambda: layers.Dense(8, activation="softmax", name="tags"),
+    )
+    loss = keras.losses.SparseCategoricalCrossentropy()
+    return _losses(folder, model, words, words, keras.optimizers.Adam(0.03), loss)
+
+
+@healthy
 def embedding_classifier(folder: Path) -> Losses:
     """Words, the mean of their embeddings, a dense layer, Adam."""
     model = stack(

@@ -40,6 +40,8 @@ def test_a_planted_fault_is_found(fault: Fault, tmp_path: Path, record_property:
     assert right, f"expected {planted}, found {len(found)}:\n{report}"
     if not fault.behind:
         assert right[0] is found[0], f"expected {planted} to lead:\n{report}"
+    causes = sum(finding.follows is None for finding in found)
+    assert causes <= planted.causes, f"{causes} causes instead of {planted.causes}:\n{report}"
 
 
 def _as_data(fault: Fault, planted: Planted, found: tuple[Finding, ...], right: list[Finding]) -> dict[str, Any]:

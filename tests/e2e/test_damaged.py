@@ -15,7 +15,8 @@ from layers_tab import open_tab
 from playwright.sync_api import Page, expect
 from serving import TensorBoardServer
 
-from tb_layerview import LayerWriter, record, values
+from tb_layerview import Keep, LayerWriter, Schedule, record, values
+from tb_layerview.session import Session
 
 pytestmark = pytest.mark.e2e
 
@@ -45,6 +46,9 @@ def logdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(record, "FORMAT", record.FORMAT + 1)
         write(folder / "newer")
+    session = Session(folder / "nothing", Schedule(), Keep())
+    session.report("the probe", "the model takes 16 rows")
+    session.close()
     return folder
 
 
@@ -78,6 +82,12 @@ def test_runs_that_cannot_be_read_are_named_with_the_reason(page: Page, server: 
         said = open_tab(page, server, "error", run=run).get_by_test_id("error")
         expect(said).to_contain_text(f"the run '{run}' cannot be read: ")
         expect(said).to_contain_text(reason)
+
+
+def test_a_run_without_steps_is_named_with_the_reason(page: Page, server: TensorBoardServer) -> None:
+    notice = open_tab(page, server, "map-canvas").get_by_test_id("without-steps")
+    expect(notice.locator("summary")).to_have_text("The run “nothing” has no steps.", timeout=30_000)
+    expect(notice).to_contain_text("0 steps logged: the probe: the model takes 16 rows.")
 
 
 @pytest.mark.parametrize(

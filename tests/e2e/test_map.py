@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("playwright")
 
-from layers_tab import box_of, logdir_of, open_tab, pixels_of, state_of, tab_within
+from layers_tab import box_of, logdir_of, number, open_tab, pixels_of, state_of, tab_within
 from playwright.sync_api import Frame, Locator, Page, expect
 from serving import TensorBoardServer
 
@@ -63,6 +63,17 @@ def _write_long(folder: Path, steps: int = 10_000, tensors: int = 20, bad: tuple
     log.close()
 
 
+def _write_pool(folder: Path) -> None:
+    """A layer that is healthy until it holds what max pooling makes of NaN, beside one that stays."""
+    rng = np.random.default_rng(0)
+    with LayerWriter(folder / "pool") as writer:
+        for step in range(30):
+            pooled = rng.uniform(0.1, 4.0, size=(8, 4)).astype(np.float32)
+            if step >= 20:
+                pooled[3] = np.finfo(np.float32).min
+            writer.write(step, {"pool": pooled, "before": rng.uniform(0.1, 0.4, size=(8, 4)).astype(np.float32)})
+
+
 def _train(folder: Path) -> None:
     """A real training, with layers of several classes."""
     tf = pytest.importorskip("tensorflow")
@@ -88,6 +99,7 @@ def logdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("map")
     _write_plan(folder)
     _write_long(folder)
+    _write_pool(folder)
     _train(folder)
     return folder
 
@@ -144,6 +156,20 @@ def test_one_nan_among_ten_thousand_steps_is_on_the_map(page: Page, server: Tens
     frame.get_by_test_id("next-finding").click()
     expect(frame.get_by_test_id("step-number")).to_have_value("6,789")
     assert state_of(page)["layer"] == "layer_07"
+
+
+def test_the_lowest_float_takes_no_colour_from_the_steps_before_and_is_said(
+    page: Page, server: TensorBoardServer
+) -> None:
+    frame = _open(page, server, "pool", step=25, layer="pool")
+    expect(frame.get_by_test_id("beyond")).to_have_text("beyond: up to 1.2e38")  # an eighth of the squares, rooted
+    words = frame.locator(".lv-map-legend .lv-colourbar").get_attribute("aria-label")
+    found = re.search(r"from (\S+) to ([^\s,]+)", words or "")
+    assert found is not None, words
+    assert 0.1 < number(found[1]) < number(found[2]) < 4
+    # The picture's range leaves it out, too, and says how much of it lies beyond.
+    expect(frame.get_by_test_id("clipped")).to_have_text("4 beyond")
+    expect(_open(page, server, "plan").get_by_test_id("beyond")).to_have_count(0)
 
 
 @pytest.mark.parametrize("pattern", ["encoder/*", "*conv*", "*/conv_?", "*conv_[!1]", "head", "nothing*"])

@@ -155,6 +155,23 @@ function fitting(ticks, scale, format, width) {
   return placed.map(({ value }) => value).sort((a, b) => a - b);
 }
 
+/**
+ * What no scale reaches over.
+ * @param {{value?: number, format?: (value: number) => string}} props the one of the largest magnitude, if there is any
+ */
+export function BeyondMark({ value, format = formatValue }) {
+  if (!value) return null;
+  return (
+    <span
+      class="lv-mark"
+      title="Larger than any training works with: max pooling makes the lowest float of NaN. It has the end's colour, and the colours do not reach over it."
+      data-testid="beyond"
+    >
+      beyond: up to {format(value)}
+    </span>
+  );
+}
+
 /** What hatching means on a map over the steps. */
 export function HatchedMark() {
   return (

@@ -13,7 +13,7 @@ estimator.train(input_fn, hooks=[tb_layerview.LayerViewHook(estimator.model_dir)
 export function EmptyState({ store }) {
   return (
     <div class="lv-empty" data-testid="empty-state">
-      <h1>{store.unreadable.value.length ? "No run can be read" : "No layers are logged yet"}</h1>
+      <h1>{heading(store)}</h1>
       <p>
         The Layers tab shows what every layer does at every step. Add these lines to your training,
         and let TensorBoard&apos;s <code>--logdir</code> be the folder you log to, or one above it.
@@ -31,4 +31,10 @@ export function EmptyState({ store }) {
       </button>
     </div>
   );
+}
+
+/** @param {import("../store.js").Store} store */
+function heading(store) {
+  if (store.unreadable.value.length) return "No run can be read";
+  return store.withoutSteps.value.length ? "No step is logged" : "No layers are logged yet";
 }

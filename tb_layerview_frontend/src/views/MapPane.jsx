@@ -9,7 +9,7 @@ import { tensorForRow } from "../selection.js";
 import { statisticOf, worstInWords } from "../statistics.js";
 import { curvesOf } from "../strip_scales.js";
 import { findTensors, rowOf, visibleRows } from "../tree.js";
-import { ColourBar } from "./ColourBar.jsx";
+import { BeyondMark, ColourBar } from "./ColourBar.jsx";
 import { FoundLegend } from "./FoundLegend.jsx";
 import { MapCanvas } from "./MapCanvas.jsx";
 import { MapDownload } from "./MapDownload.jsx";
@@ -259,6 +259,7 @@ export function MapPane({ store, run }) {
                   ends={layer.rowScales ? ["low", "high of each row"] : undefined}
                   hatched={layer.anyTrouble}
                 >
+                  <BeyondMark value={layer.beyond} format={layer.format} />
                   <FoundLegend
                     found={difference ? NOT_MARKED : found}
                     tensors={tensors}

@@ -120,7 +120,8 @@ function TensorPicture({ store, run, tensor, detail, values, history, pending })
   );
   const index = hover ?? (pointedOut.length ? pointedOut : null);
   const example = exampleOf(picture, index);
-  const isAttention = tensor.kind === "activation" && tensor.name === "scores";
+  const isAttention =
+    tensor.kind === "activation" && (tensor.name === "scores" || tensor.axes.at(-1) === "key");
   return (
     <div
       class={`lv-picture${pending ? " lv-pending" : ""}`}

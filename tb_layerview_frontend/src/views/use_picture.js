@@ -6,6 +6,7 @@ import { stridesOf, unitAxis } from "../picture.js";
 import { picturePalette, scaleFor } from "../picture_colours.js";
 import { largestFirst, samePart, sizesAlong } from "../picture_order.js";
 import { countMarks, levelsOf } from "../picture_paint.js";
+import { mostOf } from "../plausible.js";
 import { finiteRange, rangeByHand, rangeOverAllSteps, rangesAlong } from "../picture_range.js";
 import { theme } from "../host.js";
 import { useAxisNames, useShownPart } from "./use_shown_part.js";
@@ -29,7 +30,7 @@ export function usePicture(store, tensor, detail, values, history) {
   const unit = unitAxis(names);
   const stride = unit < 0 ? 1 : stridesOf(part.counts)[unit];
   const orders = useOrders(store, detail, values, unit, stride);
-  const colours = useColours(store, values, history, unit, stride);
+  const colours = useColours(store, values, history, unit, stride, mostOf(tensor.dtype));
   const { levels } = colours;
   const marks = useMemo(() => countMarks(levels, part.shown.offsets), [levels, part.shown]);
   return { values, names, ...part, unit, orders, marks, ...colours };
@@ -91,17 +92,18 @@ function useOrders(store, detail, values, unit, stride) {
  * @param {TensorHistory | null} history
  * @param {number} unit the axis
  * @param {number} stride
+ * @param {number} most from which magnitude on values are not plausible
  */
-function useColours(store, values, history, unit, stride) {
+function useColours(store, values, history, unit, stride, most) {
   const { view } = store;
   const { data, axes } = values;
   const mode = unit < 0 && view.range.value === "channel" ? "step" : view.range.value;
   const map = view.colours.value;
   const overall = useMemo(
-    () => (history ? rangeOverAllSteps(history.bySteps, [0, 0], history.extremes) : [0, 0]),
-    [history],
+    () => (history ? rangeOverAllSteps(history.bySteps, [0, 0], history.extremes, most) : [0, 0]),
+    [history, most],
   );
-  const own = useMemo(() => finiteRange(data), [data]);
+  const own = useMemo(() => finiteRange(data, most), [data, most]);
   const byHand = useMemo(
     () => (mode === "hand" ? rangeByHand(view.low.value, view.high.value) : null),
     [mode, view.low.value, view.high.value],
@@ -112,7 +114,7 @@ function useColours(store, values, history, unit, stride) {
   const perUnit = useMemo(
     () =>
       mode === "channel"
-        ? rangesAlong(data, axes[unit].count, stride).map((range) => {
+        ? rangesAlong(data, axes[unit].count, stride, most).map((range) => {
             // All channels in one kind of map: with some below 0, all diverge.
             const { low, high } = scaleFor(range, map, false);
             if (!scale.diverging) return scaleFor(range, map, false);
@@ -120,7 +122,7 @@ function useColours(store, values, history, unit, stride) {
             return { ...scale, low: -most, high: most };
           })
         : null,
-    [mode, data, unit, stride, scale, map],
+    [mode, data, unit, stride, scale, map, most],
   );
   const levels = useMemo(
     () => levelsOf(data, perUnit ?? [scale], stride),

@@ -1,0 +1,45 @@
+"""What the weights of quantized Keras layers hold: two numbers a byte, or a value where a gradient is looked for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+# Keras 3's modes in which weights of four bits may lie two in a byte.
+_OF_FOUR_BITS = ("int4", "gptq", "awq")
+
+
+def is_packed(layer: Any, variable: Any) -> bool:
+    """Whether a weight of a layer holds two numbers in each byte."""
+    if getattr(layer, "quantization_mode", None) not in _OF_FOUR_BITS or tf.as_dtype(variable.dtype).size != 1:
+        return False
+    return any(variable is getattr(layer, name, None) for name in ("_kernel", "_embeddings", "quantized_kernel"))
+
+
+def unpacked_size(layer: Any, variable: Any) -> int | None:
+    """How many numbers lie along the last axis of a weight that is packed along it; None where that is not known."""
+    size = getattr(layer, "_orig_output_dim", None)
+    is_last = layer.quantization_mode == "int4" and variable is not getattr(layer, "quantized_kernel", None)
+    if not is_last or len(variable.shape) != 2 or not isinstance(size, int) or -(-size // 2) != variable.shape[-1]:
+        return None
+    return size
+
+
+def unpacked(packed: tf.Tensor, size: int) -> tf.Tensor:
+    """The int4 numbers, as int8, of a tensor that holds two of them in each byte along its last axis.
+
+    Args:
+      packed: int8 [..., half of the size, rounded up]: the first of two is in the lower four bits.
+      size: How many there are along the last axis.
+    """
+    four = tf.constant(4, packed.dtype)
+    low = tf.bitwise.right_shift(tf.bitwise.left_shift(packed, four), four)  # with its sign, as high has it
+    high = tf.bitwise.right_shift(packed, four)
+    pairs = tf.stack([low, high], axis=-1)
+    return tf.reshape(pairs, (*packed.shape[:-1], 2 * packed.shape[-1]))[..., :size]
+
+
+def is_own_gradient(variable: Any) -> bool:
+    """Whether what stands for a variable's gradient is its next value: float8 learns its scales so."""
+    return bool(getattr(variable, "overwrite_with_gradient", False))
