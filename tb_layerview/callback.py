@@ -15,7 +15,7 @@ from tb_layerview.keras_batches import Choice, Deputy, Taken, number, steps_per_
 from tb_layerview.keras_last_batch import KeepingBatches, build, obstacle
 from tb_layerview.keras_steps import Place, StepCounter
 from tb_layerview.keras_train_step import is_own
-from tb_layerview.keras_versions import CallbackOfEitherKeras, require_tensorflow
+from tb_layerview.keras_versions import CallbackOfEitherKeras, is_built, require_tensorflow
 from tb_layerview.local_folder import local_folder
 from tb_layerview.model import Kind, Mode
 from tb_layerview.options import Check, CopiedUnused, Keep, Schedule, Select, as_schedule
@@ -245,10 +245,10 @@ class LayerViewCallback(CopiedUnused, CallbackOfEitherKeras, tf.keras.callbacks.
             # Only the training itself may create the weights: else they start from other random numbers. And what the
             # optimizers and metrics of a `train_step` create, the training creates; the probe's pass then uses that.
             is_alone = model.distribute_strategy.num_replicas_in_sync == 1
-            if self._probe is not None and (not model.built or (is_own(model) and is_alone)):
+            if self._probe is not None and (not is_built(model) or (is_own(model) and is_alone)):
                 with training.session.guard("tracing the function that trains"):
                     build(function, iterator, () if taken is None else taken.parts)
-            if model.built:
+            if is_built(model):
                 self._set_up(training)
         with prepared("the first step"):
             training.take(self._counter.step, self._rate)
@@ -273,7 +273,7 @@ class LayerViewCallback(CopiedUnused, CallbackOfEitherKeras, tf.keras.callbacks.
 
     def _set_up_late(self, training: Recording) -> None:
         """Of a model that its first step has built, and that could not be traced before."""
-        if self._probe is None or not self.model.built or not training.session.is_open:
+        if self._probe is None or not training.session.is_open:
             return
         self._notes.append("the first step built the model: the state before it is not logged")
         with training.session.before_step_0("the probe"):

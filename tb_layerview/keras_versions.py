@@ -31,6 +31,16 @@ def require_tensorflow(model: Any) -> None:
         )
 
 
+def is_built(model: Any) -> bool:
+    """Whether a Keras model has its weights.
+
+    One without a `call`, whose `train_step` calls its parts, is never built itself: all its layers are.
+    """
+    flatten = getattr(model, "_flatten_layers", None)
+    layers = [] if flatten is None else list(flatten(include_self=False, recursive=True))
+    return bool(model.built) or (bool(layers) and all(layer.built for layer in layers))
+
+
 class CallbackOfEitherKeras:
     """What tf_keras, and Keras 2, ask of a callback, for one whose base class may be that of Keras 3."""
 

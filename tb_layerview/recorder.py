@@ -23,7 +23,7 @@ from tb_layerview.keras_probe import ProbePass
 from tb_layerview.keras_replay import Replayer
 from tb_layerview.keras_rows import Octaves, TouchedRows
 from tb_layerview.keras_updates import WeightUpdates
-from tb_layerview.keras_versions import require_tensorflow
+from tb_layerview.keras_versions import is_built, require_tensorflow
 from tb_layerview.keras_weights import WeightsAlone
 from tb_layerview.local_folder import local_folder
 from tb_layerview.model import Mode
@@ -96,7 +96,7 @@ class LayerRecorder:
         if self._model is None:
             return
         self._recording = Recording(model, logdir, select, schedule, keep, check)
-        if model.built:
+        if is_built(model):
             self._set_up(is_fatal=True)
 
     @property
@@ -130,7 +130,7 @@ class LayerRecorder:
             )
             return
         self._told = step, scalars or {}
-        if self._given is not None and self._model.built:
+        if self._given is not None and is_built(self._model):
             self._set_up(is_fatal=False)
         if told is None:
             recording.session.begin(step)

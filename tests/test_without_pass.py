@@ -77,9 +77,9 @@ WEIGHTS = [
 ]
 
 
-def _adversaries() -> Any:
+def _adversaries(of: Any = Adversaries) -> Any:
     keras.utils.set_random_seed(2)
-    model = Adversaries()
+    model = of()
     model.compile()
     return model
 
@@ -93,9 +93,32 @@ def _run(folder: Path) -> Run:
     return LayerReader(folder).run()
 
 
-@pytest.mark.parametrize("kinds", [("weight",), ("weight", "update"), ("activation", "weight", "gradient", "update")])
-def test_a_model_without_a_call_has_its_weights_and_updates_logged(kinds: Any, tmp_path: Path) -> None:
-    model, seen = _adversaries(), {}
+class Counting(Adversaries):
+    """Counts in Python how often its step is traced: nobody else may do that."""
+
+    traced = 0
+
+    def train_step(self, data: Any) -> Any:
+        self.traced += 1
+        return super().train_step(data)
+
+
+ALL_KINDS = ("activation", "weight", "gradient", "update")
+
+
+@pytest.mark.parametrize(
+    ("kinds", "of", "logged"),
+    [
+        (("weight",), Adversaries, {"weight"}),
+        (("weight", "update"), Adversaries, {"weight", "update"}),
+        (ALL_KINDS, Adversaries, set(ALL_KINDS)),
+        (ALL_KINDS, Counting, {"weight", "update"}),
+    ],
+)
+def test_a_model_without_a_call_has_its_weights_and_updates_logged(
+    kinds: Any, of: Any, logged: set[str], tmp_path: Path
+) -> None:
+    model, seen = _adversaries(of), {}
 
     class Remember(keras.callbacks.Callback):
         """What `get_weights` returns after each step."""
@@ -104,10 +127,10 @@ def test_a_model_without_a_call_has_its_weights_and_updates_logged(kinds: Any, t
             seen[len(seen) + 1] = [w.numpy().copy() for w in model.weights]
 
     callback = LayerViewCallback(tmp_path, select=Select(kinds=kinds), schedule=1, keep=EXACT)
-    assert _fit(model, [Remember(), callback]) == _fit(_adversaries(), [])
+    assert _fit(model, [Remember(), callback]) == _fit(_adversaries(of), [])
     run = _run(tmp_path)
     assert sorted((t.layer, t.name) for t in run.tensors if t.kind == "weight") == sorted(WEIGHTS)
-    assert {t.kind for t in run.tensors} == {"weight", "update"} & set(kinds)
+    assert {t.kind for t in run.tensors} == logged
     assert run.steps[-1] == 6 and len(run.steps) >= 6
     for path, name in WEIGHTS:
         part, layer = path.split("/")
@@ -120,14 +143,13 @@ def test_a_model_without_a_call_has_its_weights_and_updates_logged(kinds: Any, t
             if "update" in kinds and not name.startswith("moving"):
                 change = run.digest(run.tensor(path, kind="update", name=name), step)
                 assert change.max == pytest.approx((truth - seen[step - 1][index]).max(), rel=1e-3, abs=1e-9)
-    left_out = [note for note in run.model.notes if "left out" in note]
-    assert bool(left_out) == ("activation" in kinds)
+    left_out = [note for note in run.model.notes if "gradients are left out" in note]
+    assert bool(left_out) == (logged != set(kinds))
     assert all("the model has no `call` of its own" in note and "gradients" in note for note in left_out)
 
 
 def test_a_recorder_logs_the_weights_of_a_model_without_a_call(tmp_path: Path) -> None:
     model = _adversaries()
-    model.built = True
     with LayerRecorder(model, tmp_path, probe=X[:4]) as recorder:
         recorder.record(0)
     assert sorted((t.layer, t.name) for t in _run(tmp_path).tensors if t.kind == "weight") == sorted(WEIGHTS)
