@@ -18,7 +18,8 @@ class UnmovedWeight(Rule):
     """A weight that the training does not change: rms(update) = 0, while there is something to change weights by.
 
     That is, while other weights change at that step, or a gradient is not zero: then the learning rate is zero, or a
-    clip leaves nothing. Where all gradients are zero there is nothing left to learn.
+    clip leaves nothing. Where all gradients are zero there is nothing left to learn, unless none has ever been anything
+    else: then nothing reaches the weights at all.
 
     Attributes:
       patience: Ten training steps.
@@ -36,15 +37,21 @@ class UnmovedWeight(Rule):
     def holds(self, evidence: Evidence) -> Mask:
         rms = evidence.statistic("rms")
         updates, moving = evidence.of_kind("update")[:, None], evidence.of_kind("update", "gradient")[:, None]
-        return np.asarray(updates & (rms == 0) & (moving & (rms > 0)).any(axis=0))
+        now, ever = ((moving & (values > 0)).any(axis=0) for values in (rms, evidence.largest_before("rms")))
+        return np.asarray(updates & (rms == 0) & (now | ~ever))
 
     def measure(self, evidence: Evidence, tensor: int, position: int) -> dict[str, float]:
-        moved = evidence.statistic("rms")[evidence.of_kind("update"), position] > 0
+        is_some = evidence.statistic("rms")[:, position] > 0
         found = {name: float(evidence.statistic(name)[tensor, position]) for name in ("rms", "size")}
-        return {**found, "moved": float(np.count_nonzero(moved))}
+        moved, gradients = (
+            float(np.count_nonzero(is_some & evidence.of_kind(kind))) for kind in ("update", "gradient")
+        )
+        return {**found, "moved": moved, "gradients": gradients}
 
     def in_words(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
-        others = "while it changes others" if measured["moved"] else "nor any other, though there are gradients"
+        others = "nor any other, and no gradient reaches it"
+        if measured["moved"] or measured["gradients"]:
+            others = "while it changes others" if measured["moved"] else "nor any other, though there are gradients"
         return f"is zero: the optimizer does not change this weight, {others}"
 
 

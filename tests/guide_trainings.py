@@ -39,7 +39,7 @@ class _Weights(tf.keras.callbacks.Callback):
 
 
 class _FarBelowZero(tf.keras.callbacks.Callback):
-    """Sets the biases of a layer before a step, as a wrong line in somebody's training does."""
+    """Sets the biases of a layer right before this step is made, as a wrong line in somebody's training does."""
 
     def __init__(self, layer: str, step: int, bias: float) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ class _FarBelowZero(tf.keras.callbacks.Callback):
         self.seen = 0
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-        if self.seen == self.step:
+        if self.seen + 1 == self.step:
             layer = self.model.get_layer(self.layer)
             kernel, bias = layer.get_weights()
             layer.set_weights([kernel, np.full_like(bias, self.bias)])

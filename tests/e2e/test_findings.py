@@ -39,11 +39,11 @@ def _train(folder: Path, name: str, layers: Callable[[Any], list[Any]], silence:
     import tensorflow as tf
 
     def before_batch(batch: int, logs: object = None) -> None:
-        if silence and batch == UNITS_AT:
+        if silence and batch + 1 == UNITS_AT:
             kernel, bias = model.get_layer("two").get_weights()
             bias[3:] = FAR_BELOW
             model.get_layer("two").set_weights([kernel, bias])
-        if silence and batch == LAYER_AT:
+        if silence and batch + 1 == LAYER_AT:
             kernel, bias = model.get_layer("three").get_weights()
             model.get_layer("three").set_weights([kernel, np.full_like(bias, FAR_BELOW)])
 
@@ -168,8 +168,11 @@ def test_the_panel_lists_what_diagnose_finds_by_cause(page: Page, server: Tensor
             if count:
                 expect(summary).to_contain_text(f"{count} {word}")
         following = sum(finding.follows == 0 for finding in findings)
+        # The first error that a warning led to is told beside it.
+        is_told = lead.severity == "warning" and any(f.severity == "error" and f.follows == 0 for f in findings)
         if following:
-            expect(frame.get_by_test_id("following").first).to_contain_text(f"{following} follow from it")
+            said = f"{following - 1} more follow from it" if is_told else f"{following} follow from it"
+            expect(frame.get_by_test_id("following").first).to_contain_text(said)
     assert errors == 0 and len(findings) > 10
 
 
@@ -395,13 +398,17 @@ def test_the_panel_can_be_used_without_a_mouse_and_without_eyes(
     frame.get_by_test_id("all-findings").focus()
     page.keyboard.press("Enter")
     expect(frame.get_by_test_id("course")).to_be_visible()
-    for wanted in ("finding", "following", "finding"):
+    # The warning, the error that it led to, and all else that follows.
+    for wanted in ("finding", "finding", "following", "finding"):
         page.keyboard.press("Tab")
         expect(frame.locator(f"[data-testid={wanted}]:focus")).to_have_count(1)
         if wanted == "following":
             page.keyboard.press("Enter")
     page.keyboard.press("Enter")
-    follower = diagnose(Evidence.of(_run(server, "silenced")))[1]
+    lead, *others = diagnose(Evidence.of(_run(server, "silenced")))
+    told = next(finding for finding in others if finding.severity == "error")
+    follower = next(finding for finding in others if finding is not told)
+    assert lead.severity == "warning"
     expect(frame.get_by_test_id("evidence")).to_have_attribute("data-key", _key(follower))
     if not AXE.exists():
         pytest.skip("axe-core is not installed: run `npm ci` in tb_layerview_frontend")
