@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from tb_layerview.cluster import has_other_processes, logs_model
 from tb_layerview.keras_batches import Choice, Deputy, Taken, number, steps_per_execution, taking
-from tb_layerview.keras_last_batch import KeepingBatches, build, obstacle
+from tb_layerview.keras_last_batch import KeepingBatches, build, kerass, obstacle
 from tb_layerview.keras_steps import Place, StepCounter
 from tb_layerview.keras_train_step import is_own
 from tb_layerview.keras_versions import CallbackOfEitherKeras, is_built, require_tensorflow
@@ -347,6 +347,7 @@ class LayerViewCallback(CopiedUnused, CallbackOfEitherKeras, tf.keras.callbacks.
 
     def _keep_batches(self, train_function: Any, training: Recording, notes: list[str]) -> None:
         """Has the last batches kept for a replay where they can be had."""
+        train_function = kerass(train_function)
         why_not = obstacle(self.model, train_function)
         if self._check.replay is not False and why_not is None:
             self._deputies["train"].function = KeepingBatches(self.model, train_function, training, self._counter)

@@ -200,7 +200,8 @@ class Deputy:
     """Stands in for one of a model's functions until it is dismissed, and leaves nothing behind.
 
     Attributes:
-      function: What calls are handed on to: the model's own, unless somebody sets another one.
+      function: What calls are handed on to: the model's own, unless somebody sets another one. If that has an
+        attribute `left`, it is what stays on the model.
     """
 
     def __init__(self, model: Any, name: str, around: Callable[[Any, Any], Any]) -> None:
@@ -243,7 +244,10 @@ class Deputy:
     def dismiss(self) -> None:
         """Puts back what was there."""
         model, self._model = self._model, None
-        if model is not None and getattr(model, self._name) is self:
+        if model is None:
+            return
+        self._before = getattr(self.function, "left", self._before)
+        if getattr(model, self._name) is self:
             setattr(model, self._name, _without_dismissed(self._before))
 
     @property

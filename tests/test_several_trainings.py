@@ -1,0 +1,108 @@
+"""What one callback, or one model, is used for after the other: trainings, and what runs within them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tb_layerview import LayerReader, LayerViewCallback
+
+keras = tf.keras
+layers, Callback = keras.layers, keras.callbacks.Callback
+
+_RANDOM = np.random.RandomState(0)
+X = _RANDOM.randn(48, 4).astype("float32")
+Y = X.sum(1, keepdims=True)
+STEPS = 3  # of an epoch
+
+
+class Noise(layers.Layer):  # type: ignore[misc,name-defined]
+    """Draws by TensorFlow itself, whose kernels count what they have drawn, with either Keras."""
+
+    def call(self, inputs: Any, training: Any = None) -> Any:
+        """With noise while it is trained."""
+        return inputs + tf.random.normal(tf.shape(inputs)) if training else inputs
+
+
+def model_with(layer: Any = None) -> Any:
+    """A small model, with a layer in between if there is one."""
+    between = [] if layer is None else [layer]
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(6, name="first"), *between, layers.Dense(1)])
+    model.compile("adam", "mse")
+    return model
+
+
+def fit(model: Any, callbacks: list[Any], epochs: int = 2) -> Any:
+    """The losses of a training."""
+    return model.fit(X, Y, batch_size=16, epochs=epochs, verbose=0, callbacks=callbacks).history["loss"]
+
+
+def outcome(train: Callable[[Any, list[Any], list[Any]], Any], make: Callable[[], Any], callbacks: list[Any]) -> Any:
+    """What `train` gives, and the weights after it; it is given the model and, twice, the callbacks or none."""
+    keras.backend.clear_session()
+    keras.utils.set_random_seed(3)
+    model = make()
+    found = train(model, callbacks, callbacks)
+    return found, [weight.tobytes() for weight in model.get_weights()], np.random.random()
+
+
+def steps_of(folder: Path) -> list[int]:
+    """The steps that a run holds."""
+    return [int(step) for step in LayerReader(folder).run(".").steps]
+
+
+ORDERS: dict[str, Callable[[Any, list[Any], list[Any]], Any]] = {
+    "with, without": lambda model, one, _: [fit(model, one), fit(model, [])],
+    "without, with": lambda model, one, _: [fit(model, []), fit(model, one)],
+    "with, without, with": lambda model, one, _: [fit(model, one), fit(model, []), fit(model, one)],
+    "with, batches, with": lambda model, one, _: [
+        fit(model, one),
+        *(float(np.ravel(model.train_on_batch(X[:16], Y[:16]))[0]) for _ in range(2)),
+        fit(model, one),
+    ],
+}
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("layer", [lambda: layers.Dropout(0.4), Noise], ids=["dropout", "tf.random"])
+def test_random_numbers_go_on_from_one_fit_to_the_next_whichever_is_logged(
+    layer: Callable[[], Any], order: str, tmp_path: Path
+) -> None:
+    def make() -> Any:
+        return model_with(layer())
+
+    bare = outcome(ORDERS[order], make, [])
+    assert outcome(ORDERS[order], make, [LayerViewCallback(tmp_path)]) == bare
+
+
+def test_random_numbers_go_on_where_a_training_was_interrupted_and_its_callback_is_gone(tmp_path: Path) -> None:
+    class Interrupt(Callback):  # type: ignore[misc,name-defined]
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            if batch == 1:
+                raise KeyboardInterrupt
+
+    def train(logged: bool) -> Any:
+        keras.backend.clear_session()
+        keras.utils.set_random_seed(3)
+        model = model_with(layers.Dropout(0.4))
+        with pytest.raises(KeyboardInterrupt):
+            fit(model, [*([LayerViewCallback(tmp_path)] if logged else []), Interrupt()])
+        return fit(model, [])
+
+    assert train(True) == train(False)
+
+
+def test_why_a_batch_cannot_be_run_again_is_said_where_the_random_numbers_have_begun(tmp_path: Path) -> None:
+    model = model_with(Noise())
+    fit(model, [])
+    fit(model, [LayerViewCallback(tmp_path)])
+    assert any("random numbers" in note and "Compile the model again" in note for note in _notes(tmp_path))
+
+
+def _notes(folder: Path) -> tuple[str, ...]:
+    return LayerReader(folder).run(".").model.notes
