@@ -119,7 +119,8 @@ class LayerViewCallback(CopiedUnused, CallbackOfEitherKeras, tf.keras.callbacks.
         Raises:
           ValueError: It is a model of Keras 3 that TensorFlow does not compute.
         """
-        self._dismiss()
+        if self._training is None or model is not self.model:  # else it is an evaluation within the training
+            self._dismiss()
         require_tensorflow(model)
         self.model = model
         self._logs = model is not None and logs_model(model)
@@ -161,6 +162,7 @@ class LayerViewCallback(CopiedUnused, CallbackOfEitherKeras, tf.keras.callbacks.
         self._metrics, self._returned = {}, None
         training.session.begin(self._counter.step)
         self._stand_in_for_evaluation()
+        self._dismiss("train")  # of a training that ended on an error
         self._deputies["train"] = Deputy(self.model, "train_function", self._train)
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
@@ -392,8 +394,12 @@ class LayerViewCallback(CopiedUnused, CallbackOfEitherKeras, tf.keras.callbacks.
 
     def on_predict_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         """Opens the log of the prediction."""
-        self._dismiss()
-        self._begin_inference("predict")
+        if self._training is None:
+            self._dismiss()
+            self._begin_inference("predict")
+        else:
+            with self._training.session.guard("the log of the prediction"):
+                self._begin_inference("predict")
         if self._inference is not None:
             self._deputies["predict"] = Deputy(self.model, "predict_function", self._infer)
 
@@ -401,7 +407,7 @@ class LayerViewCallback(CopiedUnused, CallbackOfEitherKeras, tf.keras.callbacks.
         """Has the prediction written."""
         self._hand_over_inference(None)
         self._end_inference()
-        self._dismiss()
+        self._dismiss(*(() if self._training is None else ("predict",)))
 
     def _inference_select(self) -> Select | None:
         """What to log where nothing is trained; None if nothing of it is selected."""
@@ -449,11 +455,12 @@ class LayerViewCallback(CopiedUnused, CallbackOfEitherKeras, tf.keras.callbacks.
         if inference is not None:
             logger.info(inference.recording.close())
 
-    def _dismiss(self) -> None:
-        """Takes back from the model what was not called."""
-        deputies, self._deputies = self._deputies, {}
-        for deputy in deputies.values():
-            deputy.dismiss()
+    def _dismiss(self, *names: str) -> None:
+        """Takes back from the model what stands in for its functions: of all of them, if none is named."""
+        for name in names or tuple(self._deputies):
+            deputy = self._deputies.pop(name, None)
+            if deputy is not None:
+                deputy.dismiss()
 
 
 class _Inference:
@@ -489,6 +496,7 @@ class _Inference:
         if not recording.is_ready:
             recording.session.begin(step)
             first = self.taken.first()
+            self.taken = Taken(None, ())  # its probe is all that is needed
             if first is not None:
                 recording.set_up(Choice.of(first, "the first batch"), is_fatal=False)
         recording.look(step)

@@ -106,3 +106,27 @@ def test_why_a_batch_cannot_be_run_again_is_said_where_the_random_numbers_have_b
 
 def _notes(folder: Path) -> tuple[str, ...]:
     return LayerReader(folder).run(".").model.notes
+
+
+@pytest.mark.parametrize("kind", ["predict", "evaluate"])
+def test_a_training_within_which_its_callback_is_given_to_something_else_is_logged_to_its_end(
+    kind: str, tmp_path: Path
+) -> None:
+    class Within(Callback):  # type: ignore[misc,name-defined]
+        def __init__(self, callbacks: list[Any]) -> None:
+            super().__init__()
+            self._callbacks = callbacks
+
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            data = (X,) if kind == "predict" else (X, Y)
+            getattr(self.model, kind)(*data, batch_size=16, verbose=0, callbacks=self._callbacks)
+
+    def train(model: Any, one: list[Any], _: list[Any]) -> Any:
+        return fit(model, [*one, Within(one)], epochs=3)
+
+    def make() -> Any:
+        return model_with(layers.Dropout(0.4))
+
+    assert outcome(train, make, [LayerViewCallback(tmp_path)]) == outcome(train, make, [])
+    assert steps_of(tmp_path) == list(range(3 * STEPS + 1))
+    assert steps_of(tmp_path / kind)[-1] == 3 * STEPS
