@@ -253,6 +253,7 @@ class Recording:
         self._taken: _Taken | None = None
         self._held: _Held | None = None
         self._state: ModelState | None = None
+        self._closing_lines: str | None = None  # once it is closed
 
     @property
     def is_ready(self) -> bool:
@@ -275,7 +276,8 @@ class Recording:
         try:
             with self.session.set_up("the probe"):
                 self._trace(is_fatal)
-        except Refused:
+        except Refused as error:
+            self.session.refused("the probe", error)
             self.close()
             raise
 
@@ -493,13 +495,16 @@ class Recording:
                 self.session.write(taken.step, taken.measure, {**taken.found, **add(taken.scalars)})
 
     def close(self) -> str:
-        """Closes the log, and returns what to tell the person."""
+        """Closes the log, and returns what to tell the person; the same again, if it is closed already."""
+        if self._closing_lines is not None:
+            return self._closing_lines
         self.hand_over()  # of a training that ended on an error right after the step
         self._finalizer.detach()
         with self.session.ahead("the end of logging"):  # what was kept may be as large as several models
             self._model = self._probe = self._updates = self._rows = self._replayer = None
             self._taken = self._held = self._state = None
-        return self.session.close()
+        self._closing_lines = self.session.close()
+        return self._closing_lines
 
     def _measure(self, step: int, with_values: bool, scalars: Scalars, is_last: bool = False) -> None:
         session, probe, updates, rows = self.session, self._probe, self._updates, self._rows

@@ -261,6 +261,10 @@ class Session:
             logger.warning("tb_layerview: %s: %s.", what, message.rstrip("."))
             logger.debug("tb_layerview: %s", what, exc_info=error)
 
+    def refused(self, what: str, error: Refused) -> None:
+        """Notes why nothing is logged, for the log: the person is told by the error."""
+        self._failures.setdefault(what, str(error).rstrip("."))
+
     # Writing.
 
     @property

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tb_layerview import LayerReader, LayerViewCallback
+from tb_layerview import LayerReader, LayerViewCallback, Select
 
 keras = tf.keras
 layers, Callback = keras.layers, keras.callbacks.Callback
@@ -130,3 +130,19 @@ def test_a_training_within_which_its_callback_is_given_to_something_else_is_logg
     assert outcome(train, make, [LayerViewCallback(tmp_path)]) == outcome(train, make, [])
     assert steps_of(tmp_path) == list(range(3 * STEPS + 1))
     assert steps_of(tmp_path / kind)[-1] == 3 * STEPS
+
+
+@pytest.mark.parametrize("mode", ["fit", "evaluate"])
+def test_what_was_refused_is_said_once_and_left_in_the_log(
+    mode: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    model, callback = model_with(), LayerViewCallback(tmp_path, select=Select(include=("nothing",)))
+    for _ in range(2):
+        if mode == "fit":
+            with pytest.raises(ValueError, match="'nothing' matches none of the"):
+                fit(model, [callback])
+        else:
+            model.evaluate(X, Y, verbose=0, callbacks=[callback])
+    assert [r.getMessage() for r in caplog.records if "closed file" in r.getMessage()] == []
+    folder = tmp_path if mode == "fit" else tmp_path / "evaluate"
+    assert any("0 steps logged" in note and "'nothing' matches none" in note for note in _notes(folder))
