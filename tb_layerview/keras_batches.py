@@ -95,7 +95,7 @@ def given_batch(data: Any) -> Batch:
         if batch.examples < 1:
             raise ValueError("it has no examples")
         return batch
-    except (ValueError, TypeError, IndexError) as error:
+    except Exception as error:  # whatever else somebody gives than arrays
         raise Refused(f"the probe is no batch: {error}. Give x, (x, y) or (x, y, sample_weight) as arrays.") from error
 
 

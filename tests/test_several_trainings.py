@@ -146,3 +146,11 @@ def test_what_was_refused_is_said_once_and_left_in_the_log(
     assert [r.getMessage() for r in caplog.records if "closed file" in r.getMessage()] == []
     folder = tmp_path if mode == "fit" else tmp_path / "evaluate"
     assert any("0 steps logged" in note and "'nothing' matches none" in note for note in _notes(folder))
+
+
+@pytest.mark.parametrize(
+    "probe", [(None, Y[:4]), ({}, Y[:4]), (X[:0], Y[:0]), object()], ids=["no x", "empty x", "no examples", "object"]
+)
+def test_what_is_no_probe_is_refused_in_a_sentence(probe: Any, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"the probe is no batch: .*Give x, \(x, y\)"):
+        fit(model_with(), [LayerViewCallback(tmp_path, probe=probe)])
