@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -154,3 +156,30 @@ def test_what_was_refused_is_said_once_and_left_in_the_log(
 def test_what_is_no_probe_is_refused_in_a_sentence(probe: Any, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"the probe is no batch: .*Give x, \(x, y\)"):
         fit(model_with(), [LayerViewCallback(tmp_path, probe=probe)])
+
+
+def test_a_class_of_a_users_own_is_not_held_once_its_models_are_gone(tmp_path: Path) -> None:
+    def train(callbacks: list[Any]) -> weakref.ref[type]:
+        data = tf.data.Dataset.from_tensor_slices((X, Y)).batch(16)
+
+        class Own(keras.Model):  # type: ignore[misc,name-defined]
+            def __init__(self) -> None:
+                super().__init__()
+                self.dense = layers.Dense(1)
+
+            def call(self, inputs: Any, training: Any = None) -> Any:
+                return self.dense(inputs)
+
+            def train_step(self, given: Any) -> Any:
+                assert data is not None  # what surrounds it is held by it
+                return super().train_step(given)
+
+        model = Own()
+        model.compile("sgd", "mse")
+        model.fit(data, verbose=0, callbacks=callbacks)
+        return weakref.ref(Own)
+
+    bare, logged = train([]), train([LayerViewCallback(tmp_path)])
+    keras.backend.clear_session()
+    gc.collect()
+    assert logged() is None or bare() is not None  # whatever else may hold it
