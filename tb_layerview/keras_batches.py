@@ -197,7 +197,7 @@ def number(variable: Any) -> Any:
 
 
 class Deputy:
-    """Stands in for one of a model's functions until it is dismissed, and leaves nothing behind.
+    """Stands in for one of a model's functions until it is dismissed.
 
     Attributes:
       function: What calls are handed on to: the model's own, unless somebody sets another one. If that has an
