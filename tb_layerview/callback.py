@@ -200,7 +200,7 @@ class LayerViewCallback(CopiedUnused, CallbackOfEitherKeras, tf.keras.callbacks.
         counter, batches = self._counter, place.batches(iterator)
         ends_epoch, is_last = place.ends_epoch, place.ends_training
         self._hand_over(training)
-        training.before(counter.step, counter.is_step_next, is_last, place.is_beyond)
+        training.before(counter.step, counter.steps_next(model), is_last, place.is_beyond)
         try:
             self._returned = returned = function(iterator)
         except (StopIteration, tf.errors.OutOfRangeError):

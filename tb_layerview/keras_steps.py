@@ -37,10 +37,9 @@ class StepCounter:
         """Training steps that are complete."""
         return self._batches // self._per_step
 
-    @property
-    def is_step_next(self) -> bool:
-        """Whether the next batch completes a step."""
-        return (self._batches + 1) % self._per_step == 0
+    def steps_next(self, model: Any) -> int:
+        """How many steps the next call of the model's function completes, if the data last."""
+        return (self._batches + steps_per_execution(model)) // self._per_step - self.step
 
     def begin(self, model: Any) -> None:
         """A training begins, or goes on."""

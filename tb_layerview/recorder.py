@@ -379,25 +379,27 @@ class Recording:
 
     # The parts of a step, for whom the training's function is called in between.
 
-    def before(self, step: int, is_step: bool = True, is_last: bool = False, is_beyond: bool = False) -> None:
+    def before(self, step: int, steps: int = 1, is_last: bool = False, is_beyond: bool = False) -> None:
         """Keeps the weights, right before the training changes them, if the step that it makes is to be logged.
 
         Args:
           step: How many training steps are complete.
-          is_step: Whether what comes now completes a step.
+          steps: How many what comes now completes, at most.
           is_last: Whether that is known to be the last one, which is logged whatever the schedule says.
           is_beyond: Whether nothing more is expected to be trained.
         """
         session, updates, rows = self.session, self._updates, self._rows
         if not is_beyond or (self._held is not None and self._held.step != step):
             self._held = None  # from here on, who holds values has TensorFlow copy them
-        if updates is None or rows is None or not is_step:
+        if updates is None or rows is None or not steps:
             return
         is_wanted = updates.is_wanted or rows.is_wanted
-        if is_wanted and session.is_open and (session.due(step + 1) or is_last):
+        if is_wanted and session.is_open and (session.due(step + steps) or is_last):
             with session.ahead("keeping the weights"):
                 updates.keep(step)
-                rows.keep(step)  # what it has just compared, if this step was logged: nothing has changed it since
+                rows.keep(
+                    step, steps
+                )  # what it has just compared, if this step was logged: nothing has changed it since
         else:
             updates.forget()
             rows.forget()
