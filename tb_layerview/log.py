@@ -39,7 +39,8 @@ _SHARD_BYTES = 64 << 20
 _MODES: dict[Mode, pb.Mode] = {"train": pb.TRAIN, "evaluate": pb.EVALUATE, "predict": pb.PREDICT, "replay": pb.REPLAY}
 _COUNTS = ("size", "nan", "pos_inf", "neg_inf", "zero", "negative")
 _MOMENTS = ("min", "max", "mean", "std", "rms")
-_NOUNS: dict[Mode, str] = {"train": "training", "evaluate": "evaluation", "predict": "prediction", "replay": "replay"}
+#: What it is that a mode logs.
+NOUNS: dict[Mode, str] = {"train": "training", "evaluate": "evaluation", "predict": "prediction", "replay": "replay"}
 
 _logger = logging.getLogger("tb_layerview")
 
@@ -107,7 +108,7 @@ class Log:
             f"{earlier.first:,}",
             f"{earlier.last:,}",
             "" if earlier.is_all else " and more",
-            _NOUNS[mode],
+            NOUNS[mode],
             f"{max(step, earlier.first):,}",
         )
 
