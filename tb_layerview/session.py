@@ -426,7 +426,7 @@ class Session:
 
     def _end(self) -> None:
         """Says that the last step is the last; not where the training went on without being logged, nor of a replay."""
-        if self._is_full or self.mode == "replay":
+        if self._is_full or self.mode == "replay" or not self._logged:
             return
         with self.guard("the rules of health"):
             self._alarms.end()
