@@ -14,6 +14,7 @@ import tensorflow as tf
 from tb_layerview.cluster import has_other_processes
 from tb_layerview.keras_batches import steps_per_execution
 from tb_layerview.keras_kept import least_seconds
+from tb_layerview.keras_versions import tf_variable
 
 if TYPE_CHECKING:
     from tb_layerview.keras_steps import StepCounter
@@ -291,7 +292,7 @@ def _weights_are_finite(model: Any, without: frozenset[int]) -> Any:
       without: Ids of variables that are not looked at: what is not finite there is noticed once it is looked up.
     """
     iterations = getattr(model.optimizer, "iterations", None)
-    variables = ((v, v if isinstance(v, tf.Variable) else v.value) for v in model.trainable_variables)
+    variables = ((v, tf_variable(v)) for v in model.trainable_variables)
     chosen = [variable for variable, whole in variables if id(whole) not in without]
     if iterations is None or not chosen:
         return tf.constant(True)
