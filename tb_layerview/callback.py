@@ -197,10 +197,12 @@ class LayerViewCallback(CopiedUnused, CallbackOfEitherKeras, tf.keras.callbacks.
         place.call(model)
         if place.calls == 1:
             function, iterator = self._begin(function, iterator, training)
-        counter, batches = self._counter, place.batches(iterator)
+        counter, batches = self._counter, None
         ends_epoch, is_last = place.ends_epoch, place.ends_training
-        self._hand_over(training)
-        training.before(counter.step, counter.steps_next(model), is_last, place.is_beyond)
+        with training.session.guard("the step before"):  # whatever fails, the step is made
+            batches = place.batches(iterator)
+            self._hand_over(training)
+            training.before(counter.step, counter.steps_next, is_last, place.is_beyond)
         try:
             self._returned = returned = function(iterator)
         except (StopIteration, tf.errors.OutOfRangeError):
@@ -448,7 +450,9 @@ class LayerViewCallback(CopiedUnused, CallbackOfEitherKeras, tf.keras.callbacks.
 
     def _hand_over_inference(self, logs: Mapping[str, Any] | None) -> None:
         if self._inference is not None:
-            self._inference.recording.hand_over(lambda _: floats(logs or {}))
+            recording = self._inference.recording
+            with recording.session.guard("a step"):
+                recording.hand_over(lambda _: floats(logs or {}))
 
     def _end_inference(self) -> None:
         inference, self._inference = self._inference, None
