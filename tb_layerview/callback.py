@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from tb_layerview.cluster import has_other_processes, logs_model
 from tb_layerview.keras_batches import Choice, Deputy, Taken, number, steps_per_execution, taking
-from tb_layerview.keras_last_batch import KeepingBatches, build, obstacle
+from tb_layerview.keras_last_batch import KeepingBatches, build, kerass, obstacle
 from tb_layerview.keras_steps import Place, StepCounter
 from tb_layerview.keras_train_step import is_own
 from tb_layerview.keras_versions import CallbackOfEitherKeras, is_built, require_tensorflow
@@ -119,7 +119,8 @@ class LayerViewCallback(CopiedUnused, CallbackOfEitherKeras, tf.keras.callbacks.
         Raises:
           ValueError: It is a model of Keras 3 that TensorFlow does not compute.
         """
-        self._dismiss()
+        if self._training is None or model is not self.model:  # else it is an evaluation within the training
+            self._dismiss()
         require_tensorflow(model)
         self.model = model
         self._logs = model is not None and logs_model(model)
@@ -161,6 +162,7 @@ class LayerViewCallback(CopiedUnused, CallbackOfEitherKeras, tf.keras.callbacks.
         self._metrics, self._returned = {}, None
         training.session.begin(self._counter.step)
         self._stand_in_for_evaluation()
+        self._dismiss("train")  # of a training that ended on an error
         self._deputies["train"] = Deputy(self.model, "train_function", self._train)
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
@@ -195,10 +197,12 @@ class LayerViewCallback(CopiedUnused, CallbackOfEitherKeras, tf.keras.callbacks.
         place.call(model)
         if place.calls == 1:
             function, iterator = self._begin(function, iterator, training)
-        counter, batches = self._counter, place.batches(iterator)
+        counter, batches = self._counter, None
         ends_epoch, is_last = place.ends_epoch, place.ends_training
-        self._hand_over(training)
-        training.before(counter.step, counter.is_step_next, is_last, place.is_beyond)
+        with training.session.guard("the step before"):  # whatever fails, the step is made
+            batches = place.batches(iterator)
+            self._hand_over(training)
+            training.before(counter.step, counter.steps_next, is_last, place.is_beyond)
         try:
             self._returned = returned = function(iterator)
         except (StopIteration, tf.errors.OutOfRangeError):
@@ -347,6 +351,7 @@ class LayerViewCallback(CopiedUnused, CallbackOfEitherKeras, tf.keras.callbacks.
 
     def _keep_batches(self, train_function: Any, training: Recording, notes: list[str]) -> None:
         """Has the last batches kept for a replay where they can be had."""
+        train_function = kerass(train_function)
         why_not = obstacle(self.model, train_function)
         if self._check.replay is not False and why_not is None:
             self._deputies["train"].function = KeepingBatches(self.model, train_function, training, self._counter)
@@ -391,8 +396,12 @@ class LayerViewCallback(CopiedUnused, CallbackOfEitherKeras, tf.keras.callbacks.
 
     def on_predict_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         """Opens the log of the prediction."""
-        self._dismiss()
-        self._begin_inference("predict")
+        if self._training is None:
+            self._dismiss()
+            self._begin_inference("predict")
+        else:
+            with self._training.session.guard("the log of the prediction"):
+                self._begin_inference("predict")
         if self._inference is not None:
             self._deputies["predict"] = Deputy(self.model, "predict_function", self._infer)
 
@@ -400,7 +409,7 @@ class LayerViewCallback(CopiedUnused, CallbackOfEitherKeras, tf.keras.callbacks.
         """Has the prediction written."""
         self._hand_over_inference(None)
         self._end_inference()
-        self._dismiss()
+        self._dismiss(*(() if self._training is None else ("predict",)))
 
     def _inference_select(self) -> Select | None:
         """What to log where nothing is trained; None if nothing of it is selected."""
@@ -441,18 +450,21 @@ class LayerViewCallback(CopiedUnused, CallbackOfEitherKeras, tf.keras.callbacks.
 
     def _hand_over_inference(self, logs: Mapping[str, Any] | None) -> None:
         if self._inference is not None:
-            self._inference.recording.hand_over(lambda _: floats(logs or {}))
+            recording = self._inference.recording
+            with recording.session.guard("a step"):
+                recording.hand_over(lambda _: floats(logs or {}))
 
     def _end_inference(self) -> None:
         inference, self._inference = self._inference, None
         if inference is not None:
             logger.info(inference.recording.close())
 
-    def _dismiss(self) -> None:
-        """Takes back from the model what was not called."""
-        deputies, self._deputies = self._deputies, {}
-        for deputy in deputies.values():
-            deputy.dismiss()
+    def _dismiss(self, *names: str) -> None:
+        """Takes back from the model what stands in for its functions: of all of them, if none is named."""
+        for name in names or tuple(self._deputies):
+            deputy = self._deputies.pop(name, None)
+            if deputy is not None:
+                deputy.dismiss()
 
 
 class _Inference:
@@ -488,6 +500,7 @@ class _Inference:
         if not recording.is_ready:
             recording.session.begin(step)
             first = self.taken.first()
+            self.taken = Taken(None, ())  # its probe is all that is needed
             if first is not None:
                 recording.set_up(Choice.of(first, "the first batch"), is_fatal=False)
         recording.look(step)

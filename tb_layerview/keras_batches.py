@@ -95,7 +95,7 @@ def given_batch(data: Any) -> Batch:
         if batch.examples < 1:
             raise ValueError("it has no examples")
         return batch
-    except (ValueError, TypeError, IndexError) as error:
+    except Exception as error:  # whatever else somebody gives than arrays
         raise Refused(f"the probe is no batch: {error}. Give x, (x, y) or (x, y, sample_weight) as arrays.") from error
 
 
@@ -197,10 +197,11 @@ def number(variable: Any) -> Any:
 
 
 class Deputy:
-    """Stands in for one of a model's functions until it is dismissed, and leaves nothing behind.
+    """Stands in for one of a model's functions until it is dismissed.
 
     Attributes:
-      function: What calls are handed on to: the model's own, unless somebody sets another one.
+      function: What calls are handed on to: the model's own, unless somebody sets another one. If that has an
+        attribute `left`, it is what stays on the model.
     """
 
     def __init__(self, model: Any, name: str, around: Callable[[Any, Any], Any]) -> None:
@@ -243,7 +244,10 @@ class Deputy:
     def dismiss(self) -> None:
         """Puts back what was there."""
         model, self._model = self._model, None
-        if model is not None and getattr(model, self._name) is self:
+        if model is None:
+            return
+        self._before = getattr(self.function, "left", self._before)
+        if getattr(model, self._name) is self:
             setattr(model, self._name, _without_dismissed(self._before))
 
     @property

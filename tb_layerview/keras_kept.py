@@ -9,6 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from tb_layerview.keras_state import WrittenVariable
+from tb_layerview.keras_versions import tf_variable
 from tb_layerview.traced import Traced
 
 Values = Sequence[tf.Tensor]
@@ -31,12 +32,12 @@ class ModelState:
         strategy = model.distribute_strategy
         found: dict[int, tf.Variable] = {}
         for variable in (*model.variables, *model.weights):
-            for one in strategy.experimental_local_results(_whole(variable)):
+            for one in strategy.experimental_local_results(tf_variable(variable)):
                 found[id(one.handle)] = one
         self._variables = [WrittenVariable(v.handle, v.dtype) for v in found.values()]
         self._held = list(found.values())  # who holds a handle alone does not hold the variable
         # Keras 2 counts those of a model's own metrics among its weights, and resets them.
-        of_metrics = [_whole(variable) for metric in model.metrics for variable in metric.variables]
+        of_metrics = [tf_variable(variable) for metric in model.metrics for variable in metric.variables]
         handles = {id(one.handle) for whole in of_metrics for one in strategy.experimental_local_results(whole)}
         self._is_metric = [handle in handles for handle in found]
         self.bytes = int(sum(v.dtype.size * (v.shape.num_elements() or 0) for v in found.values()))
@@ -79,11 +80,6 @@ class ModelState:
 
     def _read_all(self) -> list[tf.Tensor]:
         return [tf.raw_ops.ReadVariableOp(resource=v.handle, dtype=v.dtype) for v in self._variables]
-
-
-def _whole(variable: Any) -> Any:
-    """TensorFlow's variable of a Keras variable."""
-    return variable if isinstance(variable, tf.Variable) else variable.value
 
 
 def _bits(value: tf.Tensor) -> tf.Tensor:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import re
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import tensorflow as tf
@@ -13,13 +14,17 @@ import tensorflow as tf
 from tb_layerview.cluster import has_other_processes
 from tb_layerview.keras_batches import steps_per_execution
 from tb_layerview.keras_kept import least_seconds
+from tb_layerview.keras_versions import tf_variable
 
 if TYPE_CHECKING:
     from tb_layerview.keras_steps import StepCounter
     from tb_layerview.recorder import Recording
 
 _OURS = "_tb_layerview_returning_batch"
+_OF_ITERATOR, _OF_BATCH = "multi_step_on_iterator", "one_step_on_data"  # within Keras 3's function
 _ITERATORS = (tf.data.Iterator, tf.distribute.DistributedIterator)
+# Operations whose kernels alone know how far the random numbers have come that they draw.
+_DRAWING = re.compile(r"(Random[A-Z]\w*|\w*TruncatedNormal|Multinomial)$")
 
 
 class Returned(NamedTuple):
@@ -56,12 +61,14 @@ class KeepingBatches:
         """
         self._recording, self._counter = weakref.ref(recording), counter
         self.original, self.returning = train_function, returning_batch(model, train_function, self._looked_up)
-        self._is_traced = False
+        self._is_traced = self._is_drawing = False
 
     def __call__(self, iterator: Any) -> Any:
         """One training step."""
         recording = self._recording()
-        if recording is None or not isinstance(iterator, _ITERATORS) or not self.can_trace(iterator):
+        if recording is None:
+            return self.left(iterator)
+        if not isinstance(iterator, _ITERATORS) or not self.can_trace(iterator):
             return self.original(iterator)
         replayer = recording.replayer
         if replayer is not None:
@@ -81,10 +88,39 @@ class KeepingBatches:
         recording = self._recording()
         if not self._is_traced and recording is not None and hasattr(self.returning, "get_concrete_function"):
             with recording.session.guard("what a replay needs"):
-                self.returning.get_concrete_function(iterator)
+                self._is_drawing = _draws(self.returning.get_concrete_function(iterator))
                 self._is_traced = True
             return self._is_traced
         return True
+
+    @property
+    def left(self) -> Any:
+        """What trains once nothing is kept any more: Keras' own function, but for random numbers."""
+        return GoingOn(self.original, self.returning) if self._is_drawing else self.original
+
+
+class GoingOn:
+    """Trains with the function that has trained so far, of which nothing is kept any more.
+
+    Keras 2's Dropout, and whatever else draws by `tf.random`, keeps in the function's kernels how far its random
+    numbers have come: by another function they would begin anew, in a `fit` that follows and has no callback, too.
+
+    Attributes:
+      original: Keras' own function.
+    """
+
+    def __init__(self, original: Any, returning: Any) -> None:
+        """Takes Keras' function, and the one that returns its batch."""
+        self.original, self._returning = original, returning
+
+    def __call__(self, iterator: Any) -> Any:
+        """One training step."""
+        return self._returning(iterator).logs if isinstance(iterator, _ITERATORS) else self.original(iterator)
+
+
+def kerass(train_function: Any) -> Any:
+    """Keras' own function, if it is that which a training before this one has left something in place of."""
+    return train_function.original if isinstance(train_function, GoingOn) else train_function
 
 
 def build(function: Any, iterator: Any, batches: Sequence[Any]) -> None:
@@ -108,18 +144,42 @@ def build(function: Any, iterator: Any, batches: Sequence[Any]) -> None:
     if hasattr(own, "get_concrete_function"):
         own.get_concrete_function(iterator)
         return
-    # Keras 3's is a plain function, around a function of an iterator and one of a batch.
-    within: dict[str, Any] = {}
-    with contextlib.suppress(ValueError):  # of one whose variables are not all set
-        within = dict(inspect.getclosurevars(own).nonlocals) if inspect.isfunction(own) else {}
     # An iterator of Python is that of `train_on_batch`.
-    arguments, name = ([iterator], "multi_step_on_iterator") if is_iterator else (list(batches), "one_step_on_data")
-    inner = within.get(name)
-    if callable(inner):  # where it runs eagerly, there is nothing to trace within
-        inner = inspect.unwrap(inner, stop=lambda function: hasattr(function, "get_concrete_function"))
-    trace = getattr(inner, "get_concrete_function", None)
+    arguments, name = ([iterator], _OF_ITERATOR) if is_iterator else (list(batches), _OF_BATCH)
+    # Where it runs eagerly, there is nothing to trace within.
+    trace = getattr(_within(own).get(name), "get_concrete_function", None)
     if trace is not None and arguments:
         trace(arguments[0])
+
+
+def _within(train_function: Any) -> dict[str, Any]:
+    """What is traced of Keras 3's function, which is a plain one: a function of an iterator, and one of a batch."""
+    within: dict[str, Any] = {}
+    with contextlib.suppress(ValueError):  # of one whose variables are not all set
+        within = dict(inspect.getclosurevars(train_function).nonlocals) if inspect.isfunction(train_function) else {}
+    return {
+        name: inspect.unwrap(within[name], stop=lambda function: hasattr(function, "get_concrete_function"))
+        for name in (_OF_ITERATOR, _OF_BATCH)
+        if callable(within.get(name))
+    }
+
+
+def _has_drawn(train_function: Any) -> bool:
+    """Whether Keras' own function has been traced, and draws random numbers that its kernels count."""
+    functions = [train_function, *_within(train_function).values()]
+    return any(_draws(traced) for function in functions for traced in _traced(function))
+
+
+def _traced(function: Any) -> Iterator[Any]:
+    # TensorFlow has no public way to list what was traced.
+    yield from getattr(function, "_list_all_concrete_functions", list)()
+
+
+def _draws(function: Any) -> bool:
+    """Whether a traced function draws random numbers that its kernels count, and no variable."""
+    graph = function.graph.as_graph_def()
+    nodes = (*graph.node, *(node for called in graph.library.function for node in called.node_def))
+    return any(_DRAWING.match(node.op) for node in nodes)
 
 
 def obstacle(model: Any, train_function: Any) -> str | None:
@@ -131,6 +191,11 @@ def obstacle(model: Any, train_function: Any) -> str | None:
     body = getattr(train_function, "python_function", train_function)
     if getattr(body, "__module__", "").partition(".")[0] not in ("keras", "tf_keras"):
         return "the function that trains is not Keras' own, as with a make_train_function of one's own"
+    if not hasattr(train_function, _OURS) and _has_drawn(train_function):
+        return (
+            "the model was trained before without it, and in the function that keeps batches its random numbers would "
+            "begin anew. Compile the model again, or log from its first fit on"
+        )
     return None
 
 
@@ -227,7 +292,7 @@ def _weights_are_finite(model: Any, without: frozenset[int]) -> Any:
       without: Ids of variables that are not looked at: what is not finite there is noticed once it is looked up.
     """
     iterations = getattr(model.optimizer, "iterations", None)
-    variables = ((v, v if isinstance(v, tf.Variable) else v.value) for v in model.trainable_variables)
+    variables = ((v, tf_variable(v)) for v in model.trainable_variables)
     chosen = [variable for variable, whole in variables if id(whole) not in without]
     if iterations is None or not chosen:
         return tf.constant(True)

@@ -27,7 +27,7 @@ from tb_layerview.keras_taps import Pass, Weight, find_taps, is_number
 from tb_layerview.keras_trace import Call, recording
 from tb_layerview.keras_train_step import TrainStep, is_own, unscaled
 from tb_layerview.keras_updates import Update
-from tb_layerview.keras_versions import keras_of
+from tb_layerview.keras_versions import keras_of, tf_variable
 from tb_layerview.keras_weights import WeightReader
 from tb_layerview.model import Model, Probe
 from tb_layerview.options import Keep, Select
@@ -218,7 +218,7 @@ class ProbePass:
         smallest = min(self._model.weights, key=lambda weight: int(np.prod(weight.shape)), default=None)
         if smallest is not None:
             # One copy of it: a moving statistic as a whole is the mean over all workers, which would be asked for it.
-            self._strategy.experimental_local_results(_tf_variable(smallest))[0].numpy()
+            self._strategy.experimental_local_results(tf_variable(smallest))[0].numpy()
 
     def run(self, with_values: bool, without: Collection[int] = ()) -> tuple[Measure, dict[str, float]]:
         """Runs the pass; every variable is afterwards as it was before.
@@ -388,7 +388,7 @@ class ProbePass:
 
     def _pass(self, x: Any, y: Any, sample_weight: Any, scale: Any) -> _Found:
         model = self._model
-        trainable = [_tf_variable(v) for v in model.trainable_variables]
+        trainable = [tf_variable(v) for v in model.trainable_variables]
         weights = self._weights_now()
         large = [v for v in trainable if is_large(v)] if self._training else []
         with tf.GradientTape() as tape:
@@ -434,7 +434,7 @@ class ProbePass:
             other.
         """
         model = self._model
-        trained = {id(v): _tf_variable(v) for v in model.trainable_variables}
+        trained = {id(v): tf_variable(v) for v in model.trainable_variables}
         looked_up = frozenset(
             key
             for key, variable in trained.items()
@@ -483,11 +483,6 @@ def _floats(predictions: Any) -> list[tf.Tensor]:
     """What of them can be differentiated."""
     leaves = tf.nest.flatten(predictions, expand_composites=True)
     return [leaf for leaf in leaves if tf.is_tensor(leaf) and leaf.dtype.is_floating]
-
-
-def _tf_variable(variable: Any) -> tf.Variable:
-    """TensorFlow's variable of a Keras variable."""
-    return variable if isinstance(variable, tf.Variable) else variable.value
 
 
 def _all_finite(gradients: Iterable[Any]) -> tf.Tensor:

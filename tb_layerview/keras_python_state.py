@@ -10,6 +10,7 @@ import inspect
 import random
 import sys
 import types
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -170,9 +171,9 @@ class PythonState:
             return [(name, owner[name]) for name in names if name in owner]
 
         def write(owner: dict[str, Any], before: list[tuple[str, Any]]) -> None:
-            for name in names:
+            for name in set(names) - dict(before).keys():
                 owner.pop(name, None)
-            owner.update(before)
+            owner.update(before)  # never without them: other threads may run the user's code
 
         value = read(function.__globals__)
         self._kept.append(_Kept("globals()", True, function.__globals__, value, read, write))
@@ -255,10 +256,17 @@ def _is_users(cls: type, name: str) -> bool:
     return not (is_kerass(cls) and name.startswith("_"))
 
 
-@functools.cache
+# By class; one of a user's may hold, in the closures of its methods, whatever surrounds it.
+_known: weakref.WeakKeyDictionary[type, frozenset[str]] = weakref.WeakKeyDictionary()
+
+
 def _set_by_keras(cls: type) -> frozenset[str]:
     """The names of the attributes that the code of Keras' and TensorFlow's classes assigns."""
-    return frozenset[str]().union(*(_set_by(base) for base in cls.__mro__ if is_kerass(base)))
+    found = _known.get(cls)
+    if found is None:
+        found = frozenset[str]().union(*(_set_by(base) for base in cls.__mro__ if is_kerass(base)))
+        _known[cls] = found
+    return found
 
 
 @functools.cache

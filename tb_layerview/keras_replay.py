@@ -14,6 +14,7 @@ import tensorflow as tf
 from tb_layerview import keras_replicas
 from tb_layerview.ages import RECENT, Ages, Room, Trial
 from tb_layerview.diagnosis import Finding
+from tb_layerview.keras_batches import as_tensor
 from tb_layerview.keras_kept import ModelState, Values
 from tb_layerview.keras_last_batch import spared_seconds
 from tb_layerview.keras_probe import Batch, ProbePass
@@ -233,12 +234,6 @@ class Replayer:
 
 def _whole(batch: Any, strategy: Any) -> Batch:
     """A batch as the model is called with it, of all replicas together."""
-
-    def tensor(leaf: Any) -> Any:
-        if leaf is None or isinstance(leaf, tf.experimental.Optional):
-            return None  # as Keras has it
-        return leaf if tf.is_tensor(leaf) else tf.convert_to_tensor(leaf)
-
     if strategy.num_replicas_in_sync > 1:
         parts: list[Any] = [
             tf.nest.map_structure(lambda leaf, i=i: strategy.experimental_local_results(leaf)[i], batch)
@@ -246,7 +241,7 @@ def _whole(batch: Any, strategy: Any) -> Batch:
         ]
         full = [part for part in parts if Batch.of(part).examples]
         return Batch.of(keras_replicas.joined(full))
-    return Batch.of(tf.nest.map_structure(tensor, batch))
+    return Batch.of(tf.nest.map_structure(as_tensor, batch))
 
 
 def _tensors(batch: Any) -> list[Any]:

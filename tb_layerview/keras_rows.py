@@ -96,12 +96,12 @@ class TouchedRows:
         """Makes ready what digests the rows."""
         self.is_wanted = bool(weights)
         self._weights = tuple(weights)
-        self._kept: tuple[int, list[tf.Tensor]] | None = None
+        self._kept: tuple[range, list[tf.Tensor]] | None = None
         device_digest.make_ready({i: tap for weight in weights for i, tap in weight.taps.items()})
 
-    def keep(self, step: int) -> None:
-        """Keeps the weights as they are, at this step."""
-        self._kept = step, self._values()
+    def keep(self, step: int, steps: int = 1) -> None:
+        """Keeps the weights as they are, at this step; so many are taken at once, at most, from here on."""
+        self._kept = range(step + 1, step + steps + 1), self._values()
 
     def forget(self) -> None:
         """Lets go of the weights that are kept."""
@@ -112,17 +112,17 @@ class TouchedRows:
         return [weight.variable.read_value() for weight in self._weights]
 
     def run(self, step: int, with_values: bool) -> Touched:
-        """Digests what has changed since the step before this one.
+        """Digests what has changed since the step before this one, or the first of those that were taken at once.
 
         Args:
           step: The step that is complete now.
           with_values: Whether values are wanted too.
 
         Returns:
-          Nothing of weights that were not kept at the step before.
+          Nothing of weights that were not kept then.
         """
         kept, self._kept = self._kept, None
-        if kept is None or kept[0] != step - 1:
+        if kept is None or step not in kept[0]:
             return Touched(dict, frozenset())
         found = [_run(*of_one, with_values) for of_one in zip(self._weights, kept[1], self._values())]
         few = {weight.tensors.get("weight") for weight, (_, is_few) in zip(self._weights, found) if is_few}

@@ -28,7 +28,7 @@ class StepCounter:
         self._batches = 0  # that are complete
         self._base = 0  # what it was when the training began
         self._counted: int | None = None  # what the optimizer had counted then
-        self._per_step = 1
+        self._per_step = self._per_call = 1  # batches
         # Model, optimizer, what it had counted, and what was counted here, when both were last compared.
         self._last: tuple[Any, Any, int, int] | None = None
 
@@ -38,14 +38,15 @@ class StepCounter:
         return self._batches // self._per_step
 
     @property
-    def is_step_next(self) -> bool:
-        """Whether the next batch completes a step."""
-        return (self._batches + 1) % self._per_step == 0
+    def steps_next(self) -> int:
+        """How many steps the next call of the training's function completes, if the data last."""
+        return (self._batches + self._per_call) // self._per_step - self.step
 
     def begin(self, model: Any) -> None:
         """A training begins, or goes on."""
         optimizer = getattr(model, "optimizer", None)
         self._per_step = getattr(optimizer, "gradient_accumulation_steps", None) or 1
+        self._per_call = steps_per_execution(model)
         self._counted = _batches_counted(optimizer)
         counted = self._counted or 0
         if self._last is None or self._last[0]() is not model:

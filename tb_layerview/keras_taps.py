@@ -120,19 +120,11 @@ def find_taps(traced: Pass, select: Select, keep: Keep) -> Taps:
     # In the order in which they end: what a layer makes of the outputs of layers that it calls comes after those.
     for call in sorted(calls, key=lambda call: call.finished):
         path, class_name = paths[id(call)], type(call.layer).__name__
-        taken = None
-        for i, tensor in own_outputs[id(call)]:
-            name = call.names[i]
-            attended = attention.get(id(tensor))
-            layout = _activation_layout(axes, tensor) if attended is None else Layout(attended.axes)
-            function = activation_function(call.layer, tensor)
-            index = found.add(path, class_name, "activation", name, tensor, layout, call.index, function=function)
-            if index is not None:
-                taken = _taken(call, made) if taken is None else taken
-                found.taps[index] = dataclasses.replace(found.taps[index], taken=taken)
-            if index is not None and has_modes:
-                how = operations(tensor, call.inputs)
-                outputs[index] = Output(call.path, call.index, (i, call.names), layout, how)
+        layouts = [
+            Layout(attention[id(tensor)].axes) if id(tensor) in attention else _activation_layout(axes, tensor)
+            for _, tensor in own_outputs[id(call)]
+        ]
+        outputs |= _add_outputs(found, path, call, own_outputs[id(call)], layouts, made, has_modes)
         for i, scores in enumerate(call.scores):
             name = f"scores {i}" if i else "scores"
             found.add(path, class_name, "activation", name, scores.tensor, Layout(scores.axes), call.index)
@@ -147,10 +139,8 @@ def find_taps(traced: Pass, select: Select, keep: Keep) -> Taps:
         for name, variable in weights.get(id(call), ()):
             _add_weight(found, path, class_name, call.layer, name, variable, traced, output)
     if found.own_gradients:
-        found.notes.append(
-            "these weights have no gradient, as float8 gives their next value in its place: "
-            + ", ".join(found.own_gradients)
-        )
+        of = ", ".join(found.own_gradients)
+        found.notes.append(f"these weights have no gradient, as float8 gives their next value in its place: {of}")
     found.notes += say_numbered((call.path, str(call.layer.name)) for call in calls if call.path)
     found.notes += [
         f"the model's {name} is logged as {path}, as a layer is called so"
@@ -158,9 +148,8 @@ def find_taps(traced: Pass, select: Select, keep: Keep) -> Taps:
         if name != path
     ]
     found.notes += _not_seen(traced, weights, select)
-    found.notes += _lost(
-        traced.model, [(paths[id(c)], c, *named) for c in calls for named in weights.get(id(c), ())], found
-    )
+    owned = [(paths[id(call)], call, *weight) for call in calls for weight in weights.get(id(call), ())]
+    found.notes += _lost(traced.model, owned, found)
     return Taps(
         found.model(sources),
         list(dict.fromkeys((paths[id(call)], type(call.layer).__name__) for call in calls)),
@@ -172,6 +161,41 @@ def find_taps(traced: Pass, select: Select, keep: Keep) -> Taps:
         found.wholes,
         found.still,
     )
+
+
+def _add_outputs(
+    found: _Found,
+    path: str,
+    call: Call,
+    own: list[tuple[int, tf.Tensor]],
+    layouts: list[Layout],
+    made: set[int],
+    has_modes: bool,
+) -> dict[int, Output]:
+    """Adds what a call puts out; returns how it comes about, by index, where layers do something else in training.
+
+    Args:
+      found: What is logged.
+      path: The layer's.
+      call: The call.
+      own: Its outputs that no other call has given before, with their numbers.
+      layouts: How each is logged.
+      made: See `_taken`.
+      has_modes: Whether any layer may do something else when it trains.
+    """
+    outputs: dict[int, Output] = {}
+    class_name, taken = type(call.layer).__name__, None
+    for (i, tensor), layout in zip(own, layouts):
+        function = activation_function(call.layer, tensor)
+        index = found.add(path, class_name, "activation", call.names[i], tensor, layout, call.index, function=function)
+        if index is None:
+            continue
+        taken = _taken(call, made) if taken is None else taken
+        found.taps[index] = dataclasses.replace(found.taps[index], taken=taken)
+        if has_modes:
+            how = operations(tensor, call.inputs)
+            outputs[index] = Output(call.path, call.index, (i, call.names), layout, how)
+    return outputs
 
 
 def _add_weight(

@@ -41,6 +41,11 @@ def is_built(model: Any) -> bool:
     return bool(model.built) or (bool(layers) and all(layer.built for layer in layers))
 
 
+def tf_variable(variable: Any) -> Any:
+    """TensorFlow's variable of a Keras variable, which in Keras 2 is one."""
+    return variable if isinstance(variable, tf.Variable) else variable.value
+
+
 class CallbackOfEitherKeras:
     """What tf_keras, and Keras 2, ask of a callback, for one whose base class may be that of Keras 3."""
 

@@ -16,7 +16,7 @@ from tb_layerview.keras_rows import LookedUp
 from tb_layerview.keras_taps import Pass, Weight, find_taps, is_number
 from tb_layerview.keras_trace import Call, is_opaque
 from tb_layerview.keras_updates import Update
-from tb_layerview.keras_versions import keras_of
+from tb_layerview.keras_versions import keras_of, tf_variable
 from tb_layerview.model import Model
 from tb_layerview.options import Keep, Select
 from tb_layerview.version import __version__
@@ -82,7 +82,7 @@ class WeightsAlone:
         calls = list(_as_if_called(model, "", LayerPaths(model), set()))
         strategy = model.distribute_strategy
         values = {id(v): _value(v, strategy) for v in model.weights if is_number(v)}
-        trained = {id(v): _tf_variable(v) for v in model.trainable_variables} if training else {}
+        trained = {id(v): tf_variable(v) for v in model.trainable_variables} if training else {}
         found = find_taps(Pass(model, None, calls, values, None, trained), select, keep)
         keras = getattr(keras_of(model), "__version__", "unknown")
         software = f"tb_layerview {__version__}, Keras {keras}, TensorFlow {tf.__version__}"
@@ -119,8 +119,4 @@ def _as_if_called(layer: Any, path: str, paths: LayerPaths, seen: set[int]) -> I
 
 def _value(variable: Any, strategy: Any) -> tf.Tensor:
     """The first replica's: as a whole, a moving statistic is the mean over all workers, which would be asked for it."""
-    return tf.convert_to_tensor(strategy.experimental_local_results(_tf_variable(variable))[0])
-
-
-def _tf_variable(variable: Any) -> tf.Variable:
-    return variable if isinstance(variable, tf.Variable) else variable.value
+    return tf.convert_to_tensor(strategy.experimental_local_results(tf_variable(variable))[0])

@@ -39,7 +39,8 @@ _SHARD_BYTES = 64 << 20
 _MODES: dict[Mode, pb.Mode] = {"train": pb.TRAIN, "evaluate": pb.EVALUATE, "predict": pb.PREDICT, "replay": pb.REPLAY}
 _COUNTS = ("size", "nan", "pos_inf", "neg_inf", "zero", "negative")
 _MOMENTS = ("min", "max", "mean", "std", "rms")
-_NOUNS: dict[Mode, str] = {"train": "training", "evaluate": "evaluation", "predict": "prediction", "replay": "replay"}
+#: What it is that a mode logs.
+NOUNS: dict[Mode, str] = {"train": "training", "evaluate": "evaluation", "predict": "prediction", "replay": "replay"}
 
 _logger = logging.getLogger("tb_layerview")
 
@@ -76,12 +77,14 @@ class Log:
             with contextlib.ExitStack() as opened:
                 self._payload = opened.enter_context(open(self.folder / record.payload_name(self.writer), "xb"))
                 self._events = opened.enter_context(open(self.folder / event_name, "xb"))
+                self._opened = _open_folder(self.folder, opened)
                 self._files = opened.pop_all()
         except OSError as error:
             raise ValueError(
                 f"cannot log to {os.fspath(logdir)!r}: {error.strerror or error}. "
                 "Give a folder that this user can write to."
             ) from error
+        weakref.finalize(self, self._files.close).atexit = False  # as files are that nobody closes
         self._logdir = os.fspath(logdir)
         self.bytes_written = 0
         self._last: pb.StepRecord | None = None
@@ -107,7 +110,7 @@ class Log:
             f"{earlier.first:,}",
             f"{earlier.last:,}",
             "" if earlier.is_all else " and more",
-            _NOUNS[mode],
+            NOUNS[mode],
             f"{max(step, earlier.first):,}",
         )
 
@@ -200,10 +203,14 @@ class Log:
         Raises:
           OSError: It cannot be written down.
         """
-        (self.folder / record.end_name(self.writer)).touch()
+        name = record.end_name(self.writer)
+        if self._opened is None:
+            (self.folder / name).touch()
+        else:  # which may have another name by now
+            os.close(os.open(name, os.O_CREAT | os.O_WRONLY, 0o666, dir_fd=self._opened))
 
     def close(self) -> None:
-        """Closes both files, the second one whatever becomes of the first."""
+        """Closes both files and the folder, each whatever becomes of the others."""
         self._files.close()
 
     def _now(self) -> float:
@@ -272,6 +279,15 @@ class Log:
         self._events.flush()
         if self._is_linked and not os.fstat(self._events.fileno()).st_nlink:
             raise FileNotFoundError(errno.ENOENT, "the log's files were removed while it was written", str(self.folder))
+
+
+def _open_folder(folder: Path, opened: contextlib.ExitStack) -> int | None:
+    """The folder as it is found whatever it is called later, until `opened` is closed; None where there is no such."""
+    if os.open not in os.supports_dir_fd:  # Windows, where it cannot be renamed meanwhile
+        return None
+    found = os.open(folder, os.O_RDONLY)
+    opened.callback(os.close, found)
+    return found
 
 
 def _earlier(folder: Path) -> EarlierSteps | None:

@@ -253,6 +253,7 @@ class Recording:
         self._taken: _Taken | None = None
         self._held: _Held | None = None
         self._state: ModelState | None = None
+        self._closing_lines: str | None = None  # once it is closed
 
     @property
     def is_ready(self) -> bool:
@@ -275,7 +276,8 @@ class Recording:
         try:
             with self.session.set_up("the probe"):
                 self._trace(is_fatal)
-        except Refused:
+        except Refused as error:
+            self.session.refused("the probe", error)
             self.close()
             raise
 
@@ -377,25 +379,27 @@ class Recording:
 
     # The parts of a step, for whom the training's function is called in between.
 
-    def before(self, step: int, is_step: bool = True, is_last: bool = False, is_beyond: bool = False) -> None:
+    def before(self, step: int, steps: int = 1, is_last: bool = False, is_beyond: bool = False) -> None:
         """Keeps the weights, right before the training changes them, if the step that it makes is to be logged.
 
         Args:
           step: How many training steps are complete.
-          is_step: Whether what comes now completes a step.
+          steps: How many what comes now completes, at most.
           is_last: Whether that is known to be the last one, which is logged whatever the schedule says.
           is_beyond: Whether nothing more is expected to be trained.
         """
         session, updates, rows = self.session, self._updates, self._rows
         if not is_beyond or (self._held is not None and self._held.step != step):
             self._held = None  # from here on, who holds values has TensorFlow copy them
-        if updates is None or rows is None or not is_step:
+        if updates is None or rows is None or not steps:
             return
         is_wanted = updates.is_wanted or rows.is_wanted
-        if is_wanted and session.is_open and (session.due(step + 1) or is_last):
+        if is_wanted and session.is_open and (session.due(step + steps) or is_last):
             with session.ahead("keeping the weights"):
                 updates.keep(step)
-                rows.keep(step)  # what it has just compared, if this step was logged: nothing has changed it since
+                rows.keep(
+                    step, steps
+                )  # what it has just compared, if this step was logged: nothing has changed it since
         else:
             updates.forget()
             rows.forget()
@@ -493,13 +497,16 @@ class Recording:
                 self.session.write(taken.step, taken.measure, {**taken.found, **add(taken.scalars)})
 
     def close(self) -> str:
-        """Closes the log, and returns what to tell the person."""
+        """Closes the log, and returns what to tell the person; the same again, if it is closed already."""
+        if self._closing_lines is not None:
+            return self._closing_lines
         self.hand_over()  # of a training that ended on an error right after the step
         self._finalizer.detach()
         with self.session.ahead("the end of logging"):  # what was kept may be as large as several models
             self._model = self._probe = self._updates = self._rows = self._replayer = None
             self._taken = self._held = self._state = None
-        return self.session.close()
+        self._closing_lines = self.session.close()
+        return self._closing_lines
 
     def _measure(self, step: int, with_values: bool, scalars: Scalars, is_last: bool = False) -> None:
         session, probe, updates, rows = self.session, self._probe, self._updates, self._rows

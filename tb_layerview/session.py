@@ -22,7 +22,7 @@ from tb_layerview.budget import EVERY_STEP, Budget
 from tb_layerview.diagnosis import Finding
 from tb_layerview.digest import Measure, Measurement
 from tb_layerview.local_folder import local_folder
-from tb_layerview.log import Log
+from tb_layerview.log import NOUNS, Log
 from tb_layerview.model import Mode, Model
 from tb_layerview.options import Check, Keep, Schedule
 from tb_layerview.plan import Plan
@@ -87,6 +87,7 @@ class Session:
         """
         began = clock()
         self.mode: Mode = mode
+        self._goes_on = f"the {NOUNS[mode] if mode != 'replay' else 'training'} goes on"
         self.is_open = True
         self._logdir = local_folder(logdir)
         self._schedule, self._keep, self._check, self._clock = schedule, keep, check, clock
@@ -161,7 +162,7 @@ class Session:
             if isinstance(error, Refused) or (is_fatal and not isinstance(error, NotSupported)):
                 raise
             self.is_open = False
-            self.report(what, f"{in_words(error)}. Nothing is logged; the training goes on", error)
+            self.report(what, f"{in_words(error)}. Nothing is logged; {self._goes_on}", error)
         finally:
             self.budget.set_up += self._clock() - began
 
@@ -174,7 +175,7 @@ class Session:
             raise
         except Exception as error:  # noqa: BLE001  # logging never stops a training
             self.is_open = False
-            self.report(what, f"{in_words(error)}. Nothing is logged; the training goes on", error)
+            self.report(what, f"{in_words(error)}. Nothing is logged; {self._goes_on}", error)
 
     @contextlib.contextmanager
     def logging(self, what: str) -> Iterator[None]:
@@ -183,7 +184,7 @@ class Session:
         try:
             yield
         except Exception as error:  # noqa: BLE001  # logging never stops a training
-            self.report(what, f"{in_words(error)}. The training goes on", error)
+            self.report(what, f"{in_words(error)}. {self._goes_on.capitalize()}", error)
         finally:
             self.budget.charge(self._clock() - began, self._beside())
             self._say_if_dear()
@@ -252,7 +253,7 @@ class Session:
         try:
             yield
         except Exception as error:  # noqa: BLE001  # logging never stops a training
-            self.report(what, f"{in_words(error)}. The training goes on", error)
+            self.report(what, f"{in_words(error)}. {self._goes_on.capitalize()}", error)
 
     def report(self, what: str, message: str, error: BaseException | None = None) -> None:
         """Warns of something that is not logged, once."""
@@ -260,6 +261,10 @@ class Session:
             self._failures[what] = message.rstrip(".")
             logger.warning("tb_layerview: %s: %s.", what, message.rstrip("."))
             logger.debug("tb_layerview: %s", what, exc_info=error)
+
+    def refused(self, what: str, error: Refused) -> None:
+        """Notes why nothing is logged, for the log: the person is told by the error."""
+        self._failures.setdefault(what, str(error).rstrip("."))
 
     # Writing.
 
@@ -411,7 +416,7 @@ class Session:
                 action()
             except Exception as error:  # noqa: BLE001  # logging never stops a training
                 self.is_open = False
-                self.report(what, f"{in_words(error)}. Nothing more is logged; the training goes on", error)
+                self.report(what, f"{in_words(error)}. Nothing more is logged; {self._goes_on}", error)
 
         self._thread.put(guarded)
 
@@ -421,7 +426,7 @@ class Session:
 
     def _end(self) -> None:
         """Says that the last step is the last; not where the training went on without being logged, nor of a replay."""
-        if self._is_full or self.mode == "replay":
+        if self._is_full or self.mode == "replay" or not self._logged:
             return
         with self.guard("the rules of health"):
             self._alarms.end()
@@ -478,5 +483,7 @@ def in_words(error: BaseException) -> str:
     ends = (i for i, line in enumerate(lines) if i and line.lower().removeprefix("call ").startswith(_KERAS_LIST))
     lines = lines[: next(ends, len(lines))]
     text = lines[-1] if lines and lines[0] == "in user code:" else " ".join(lines)
+    if isinstance(error, (NotSupported, Refused)):  # which are sentences of ours
+        return text[:600].rstrip(".")
     name = type(error).__name__
     return (text if text.startswith(name) else f"{name}: {text}" if text else name)[:600].rstrip(".")

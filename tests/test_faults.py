@@ -137,6 +137,7 @@ def test_a_folder_that_is_renamed_keeps_all_steps(forks: Forks, tmp_path: Path) 
     assert (outcome, reported) == (bare(forks, "keras"), [])
     run = LayerReader(tmp_path).run("run-renamed")
     assert len(run.steps) == STEPS + 1 and read_whole(run)
+    assert len(list((tmp_path / "run-renamed" / "layers").glob("*.end"))) == 1  # it says that it is complete
 
 
 def test_a_slow_disk_changes_nothing_but_the_time(forks: Forks, tmp_path: Path) -> None:

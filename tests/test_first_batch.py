@@ -228,7 +228,8 @@ _WATCHMEN = {
     "keras_batches.Deputy.__call__",
     "callback.LayerViewCallback.on_test_end",
     "callback.LayerViewCallback.on_predict_end",
-    "callback.LayerViewCallback._log_inference",
+    "callback.LayerViewCallback._hand_over_inference",
+    "callback.LayerViewCallback._infer",
 }
 # What logs a Keras model, up to where the log takes over.
 _CAPTURE = tuple(f"tb_layerview.{name}" for name in ("keras_", "callback", "recorder", "session", "device_", "log"))

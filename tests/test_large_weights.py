@@ -123,6 +123,28 @@ def test_changed_rows_are_logged_at_each_step_and_the_whole_once_an_octave(
     assert any("touched rows" in note for note in run.model.notes)
 
 
+def test_rows_that_the_steps_of_one_execution_change_are_logged_together(tmp_path: Path) -> None:
+    def make() -> Any:
+        model = _model(compiled=False)
+        model.compile("sgd", "mse", steps_per_execution=3)  # the last one has fewer
+        return model
+
+    bare, weights = make(), Weights()
+    losses = _fit(bare, [weights])
+    logged = make()
+    assert _fit(logged, [LayerViewCallback(tmp_path)]) == losses
+    assert all(np.array_equal(one, other) for one, other in zip(bare.get_weights(), logged.get_weights()))
+
+    run, touched = LayerReader(tmp_path).run(), "embeddings (touched rows)"
+    steps = [*range(0, STEPS, 3), STEPS]
+    assert STEPS % 3
+    assert _steps(run, "weight", touched) == steps[1:]
+    assert _steps(run, "weight", "embeddings") == [0, 3, 6, STEPS]
+    for before, after, step in zip(weights.found, weights.found[1:], steps[1:]):
+        rows = np.flatnonzero((after != before).any(axis=1))
+        assert _statistics(run, "weight", touched, step) == _true(after[rows])
+
+
 def test_what_is_kept_of_a_whole_update_is_that_of_the_weights(tmp_path: Path) -> None:
     weights = Weights()
     _fit(_model("adam"), [weights, LayerViewCallback(tmp_path, keep=Keep(gradients=4096))])

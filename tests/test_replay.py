@@ -23,6 +23,8 @@ from tb_layerview import Check, Finding, Keep, LayerReader, LayerRecorder, Layer
 from tb_layerview.check import check as check_logs  # noqa: E402
 from tb_layerview.diagnosis import Replay  # noqa: E402
 from tb_layerview.keras_kept import ModelState  # noqa: E402
+from tb_layerview.keras_last_batch import kerass  # noqa: E402
+from tb_layerview.keras_replay import _whole  # noqa: E402
 from tb_layerview.logged import LoggedTensor  # noqa: E402
 from tb_layerview.replayed import diagnose_run, with_replay  # noqa: E402
 
@@ -453,8 +455,25 @@ def test_two_callbacks_leave_nothing_behind(tmp_path: Path) -> None:
     function = made.train_function
     callbacks = [LayerViewCallback(tmp_path / name, check=Check(replay=True)) for name in ("one", "two")]
     made.fit(BROKEN, Y, batch_size=BATCH, shuffle=False, verbose=0, callbacks=callbacks)
-    assert made.train_function is function
+    assert kerass(made.train_function) is function  # by which the random numbers of a Dropout go on
+    held = [weakref.ref(callback) for callback in callbacks]
+    del callbacks
+    gc.collect()
+    assert [of() for of in held] == [None, None]
     assert len(LayerReader(tmp_path / "two").run().steps) > 30
+
+
+class Pair(tf.experimental.ExtensionType):  # type: ignore[misc,name-defined]
+    """What a data set may be made of beside tensors."""
+
+    x: tf.Tensor
+
+
+def test_a_batch_is_run_again_as_the_training_had_it_whatever_it_is_made_of() -> None:
+    sparse = tf.sparse.from_dense([[0.0, 1.0]])
+    for x in (Pair(tf.ones((2, 3))), sparse, tf.ragged.constant([[1.0], [1.0, 2.0]])):
+        assert _whole((x, None), tf.distribute.get_strategy()).x is x
+    assert _whole((np.ones(2), np.ones(1)), tf.distribute.get_strategy()).x.dtype == tf.float64
 
 
 def test_a_loop_of_ones_own_hands_over_its_batches(tmp_path: Path) -> None:
