@@ -206,20 +206,22 @@ class LayerViewCallback(CopiedUnused, CallbackOfEitherKeras, tf.keras.callbacks.
         try:
             self._returned = returned = function(iterator)
         except (StopIteration, tf.errors.OutOfRangeError):
-            place.ended()
-            counter.ended(model)
-            training.hold(counter.step, is_late=True)
+            with training.session.guard("the end of the data"):
+                place.ended()
+                counter.ended(model)
+                training.hold(counter.step, is_late=True)
             raise
-        place.returned()
-        counter.returned(model, batches)
-        self._metrics = {}
-        if not training.is_ready:
-            self._set_up_late(training)
-        training.look(counter.step, at_once=is_last)
-        is_last |= self._stop_if_asked(training)
-        training.take(counter.step, self._metrics_now, is_last)
-        if ends_epoch:
-            training.hold(counter.step)
+        with training.session.guard("the step"):
+            place.returned()
+            counter.returned(model, batches)
+            self._metrics = {}
+            if not training.is_ready:
+                self._set_up_late(training)
+            training.look(counter.step, at_once=is_last)
+            is_last |= self._stop_if_asked(training)
+            training.take(counter.step, self._metrics_now, is_last)
+            if ends_epoch:
+                training.hold(counter.step)
         return returned
 
     def _begin(self, function: Any, iterator: Any, training: Recording) -> tuple[Any, Any]:
