@@ -172,4 +172,5 @@ def test_attention_of_keras_is_logged_once_as_before(tmp_path: Path) -> None:
     run, _ = logged(tmp_path, make, 1.0)
     assert [(t.layer, t.name) for t in run.tensors if t.axes[-1:] == ("key",)] == [("attention", "scores")]
     (attention,) = [layer for layer in run.layers if layer.path == "attention"]
-    assert [run.layers[i].path for i in attention.inputs] == ["input"]
+    within = [f"attention/{part}" for part in ("query", "key", "value")]
+    assert sorted(run.layers[i].path for i in attention.inputs) == sorted(within)

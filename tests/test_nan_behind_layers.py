@@ -81,7 +81,10 @@ def examples(takes: Sequence[int], share: int = 1) -> np.ndarray:
 
 
 def trained(behind: Sequence[Behind], folder: Path, share: int = 1) -> list[Finding]:
-    """Trains a model of these layers behind the one in which NaN is born, and returns what is found."""
+    """Trains a model of these layers behind the one in which NaN is born, and returns what is found.
+
+    It is born of the probe's examples alone, so that the weights stay finite.
+    """
     keras.backend.clear_session()
     keras.utils.set_random_seed(1)
     inputs = keras.Input(behind[0].takes)
@@ -98,8 +101,8 @@ def trained(behind: Sequence[Behind], folder: Path, share: int = 1) -> list[Find
                 born.less.assign(0.4)
 
     data = examples(behind[0].takes, share)
-    logging = LayerViewCallback(folder, schedule=1)
-    model.fit(data, np.ones((EXAMPLES, 1)), EXAMPLES, 6, verbose=0, shuffle=False, callbacks=[Breaks(), logging])
+    logging = LayerViewCallback(folder, probe=(data, np.ones((EXAMPLES, 1))), schedule=1)
+    model.fit(data + 1, np.ones((EXAMPLES, 1)), EXAMPLES, 6, verbose=0, shuffle=False, callbacks=[Breaks(), logging])
     return found_in(folder)
 
 
@@ -126,7 +129,7 @@ TRAINABLE = [behind for behind in BEHIND if behind.name != "Embedding"]
 def test_the_layer_in_which_a_nan_was_born_is_named_whatever_is_behind_it(takes: Any, tmp_path: Path) -> None:
     behind = [one for one in TRAINABLE if one.takes == takes]
     assert behind
-    assert_only_root(trained(behind, tmp_path), SINCE)
+    assert_only_root(trained(behind, tmp_path), SINCE + 1)
 
 
 @pytest.mark.parametrize("share", [1, 4], ids=["all", "a quarter"])
@@ -136,7 +139,7 @@ def test_the_layer_in_which_a_nan_was_born_is_named_whatever_is_behind_it(takes:
 def test_it_is_named_where_alone_what_makes_another_number_of_nan_is_behind_it(
     name: str, share: int, tmp_path: Path
 ) -> None:
-    assert_only_root(trained([BY_NAME[name]], tmp_path, share), SINCE)
+    assert_only_root(trained([BY_NAME[name]], tmp_path, share), SINCE + 1)
 
 
 @pytest.mark.parametrize("pools", [False, True], ids=["a fused ReLU", "max pooling"])
