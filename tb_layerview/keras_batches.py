@@ -213,14 +213,17 @@ class Deputy:
           around: A method that is called instead of the function, with the function and its argument. Its object is not
             held: what an interrupted `fit` leaves on the model does what the function does.
         """
-        if _in_place(model, name) is None:
+        self._before = _in_place(model, name)
+        if self._before is None:  # and is not left behind, unless it is called
             getattr(model, f"make_{name}")()
-        self._before = self.function = _in_place(model, name)
+        self.function: Any = _in_place(model, name)
         self._model, self._name, self._around = model, name, weakref.WeakMethod(around)
         setattr(model, name, self)
 
     def __call__(self, iterator: Any) -> Any:
         """Is called by Keras in the function's place."""
+        if self._before is None:
+            self._before = self.function
         # Keras 2 has one loop of `evaluate` call whatever was in place when it began.
         around = None if self._model is None else self._around()
         if around is None:
