@@ -36,7 +36,7 @@ def encode(array: npt.NDArray[np.generic], precision: Precision = "float16") -> 
         values = values.astype(np.float64 if values.dtype == np.float64 else np.float32, copy=False)
         finite = np.abs(values[np.isfinite(values)])
         largest = float(finite.max()) if finite.size else 0.0
-        if WIDE < largest <= np.finfo(np.float32).max:
+        if WIDE < largest <= float(np.finfo(np.float32).max):
             precision = "float32"
     if precision == "float16":
         if largest > 0.0:
