@@ -173,4 +173,5 @@ def test_attention_of_keras_is_logged_once_as_before(tmp_path: Path) -> None:
     assert [(t.layer, t.name) for t in run.tensors if t.axes[-1:] == ("key",)] == [("attention", "scores")]
     (attention,) = [layer for layer in run.layers if layer.path == "attention"]
     within = [f"attention/{part}" for part in ("query", "key", "value")]
-    assert sorted(run.layers[i].path for i in attention.inputs) == sorted(within)
+    inputs = {run.layers[i].path for i in attention.inputs}
+    assert inputs - {"attention/dropout"} == set(within)  # Keras 2 has a layer for that, too
