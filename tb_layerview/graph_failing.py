@@ -52,7 +52,7 @@ class FailingRun:
           needed_by: For each operation the optimizers that need it, each as one of the operations that train.
           apart: What looks at them.
         """
-        self._index, self._apart, self.looked_at, self.bytes = index, apart, 0, 0
+        self._index, self.looked_at, self.bytes = index, 0, 0
         taps = [tap for tap in taps if not apart.cannot(tap.source, is_for_each_run=True)]
         branches = {tap.when: tap.source.op for tap in taps if tap.when is not None}
         self._guards: list[_Guard] = []

@@ -27,13 +27,12 @@ from tb_layerview.keras_taps import Pass, Weight, find_taps, is_number
 from tb_layerview.keras_trace import Call, recording
 from tb_layerview.keras_train_step import TrainStep, is_own, unscaled
 from tb_layerview.keras_updates import Update
-from tb_layerview.keras_versions import keras_of, tf_variable
+from tb_layerview.keras_versions import software_of, tf_variable
 from tb_layerview.keras_weights import WeightReader
 from tb_layerview.model import Model, Probe
 from tb_layerview.options import Keep, Select
 from tb_layerview.session import NotSupported, in_words, logger
 from tb_layerview.traced import Traced
-from tb_layerview.version import __version__
 
 # By how much the loss scale is made smaller where gradients overflow.
 _SMALLER = 16.0
@@ -186,12 +185,11 @@ class ProbePass:
         device_digest.make_ready({**self._taps, **apart})
         if training and both_modes and self._outputs:
             self._trace_inference()
-        keras = getattr(keras_of(model), "__version__", "unknown")
         self.model = dataclasses.replace(
             self.model,
             probe=Probe(batch.hash(), batch.examples, training, source),
             notes=tuple(dict.fromkeys((*self._notes, *self.model.notes))),
-            software=f"tb_layerview {__version__}, Keras {keras}, TensorFlow {tf.__version__}",
+            software=software_of(model),
         )
         self._written = written_variables(self._function)
         # The graph's tensors are not needed any more, only what they look like.

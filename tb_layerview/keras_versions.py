@@ -8,12 +8,20 @@ from typing import Any
 
 import tensorflow as tf
 
+from tb_layerview.version import __version__
+
 
 def keras_of(model: Any) -> ModuleType | None:
     """The package that a model's class comes from, `keras` or `tf_keras`."""
     packages = (cls.__module__.partition(".")[0] for cls in type(model).__mro__)
     package = next((name for name in packages if name in ("keras", "tf_keras")), None)
     return None if package is None else importlib.import_module(package)
+
+
+def software_of(model: Any) -> str:
+    """What a log of a model is made with, in words."""
+    keras = getattr(keras_of(model), "__version__", "unknown")
+    return f"tb_layerview {__version__}, Keras {keras}, TensorFlow {tf.__version__}"
 
 
 def require_tensorflow(model: Any) -> None:

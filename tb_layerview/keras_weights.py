@@ -16,10 +16,9 @@ from tb_layerview.keras_rows import LookedUp
 from tb_layerview.keras_taps import Pass, Weight, find_taps, is_number
 from tb_layerview.keras_trace import Call, is_opaque
 from tb_layerview.keras_updates import Update
-from tb_layerview.keras_versions import keras_of, tf_variable
+from tb_layerview.keras_versions import software_of, tf_variable
 from tb_layerview.model import Model
 from tb_layerview.options import Keep, Select
-from tb_layerview.version import __version__
 
 
 class WeightReader:
@@ -84,9 +83,7 @@ class WeightsAlone:
         values = {id(v): _value(v, strategy) for v in model.weights if is_number(v)}
         trained = {id(v): tf_variable(v) for v in model.trainable_variables} if training else {}
         found = find_taps(Pass(model, None, calls, values, None, trained), select, keep)
-        keras = getattr(keras_of(model), "__version__", "unknown")
-        software = f"tb_layerview {__version__}, Keras {keras}, TensorFlow {tf.__version__}"
-        self.model = dataclasses.replace(found.model, software=software)
+        self.model = dataclasses.replace(found.model, software=software_of(model))
         self.layers = found.layers
         self.updates = {index: update.without_tensor() for index, update in found.updates.items()}
         still = found.still.items()  # large ones that are not trained
