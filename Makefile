@@ -18,7 +18,7 @@ help:
 	@echo "make bench-ui        measure how quick the tab is, in Chromium"
 	@echo "make fuzz            100,000 mutated inputs for each parser, then coverage-guided ones (atheris, on Linux)"
 	@echo "make soak            100 killed trainings, 100,000 logged steps, 16 clients: memory and disk stay within bounds"
-	@echo "make proto           generate tb_layerview/layerview_pb2.py from layerview.proto"
+	@echo "make proto           generate tb_layerview/format/layerview_pb2.py from layerview.proto"
 	@echo "make clean           remove all that was made, the virtual environments too"
 
 # --- Pythons ---------------------------------------------------------------------------------
@@ -161,9 +161,9 @@ soak: .venv/.ready
 	@.venv/bin/python tests/soak.py $(SOAK_STEPS)
 
 proto: .venv-proto/.ready
-	@.venv-proto/bin/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. tb_layerview/layerview.proto
+	@.venv-proto/bin/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. tb_layerview/format/layerview.proto
 
 clean:
-	rm -rf .venv .venv-estimator .venv-proto build dist *.egg-info tb_layerview/static tb_layerview_frontend/node_modules
+	rm -rf .venv .venv-estimator .venv-proto build dist *.egg-info tb_layerview/serving/static tb_layerview_frontend/node_modules
 	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -21,7 +21,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
 SOURCES = ROOT / "tb_layerview_frontend"
-BUNDLE = ROOT / "tb_layerview" / "static"
+BUNDLE = ROOT / "tb_layerview" / "serving" / "static"
 # What the bundle was built from. A hash, because times of files mean nothing after a checkout, a
 # copy, or the unpacking of a source distribution.
 BUILT_FROM = BUNDLE / "built_from.sha256"

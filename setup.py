@@ -19,7 +19,7 @@ class BuildPy(build_py):
     def run(self) -> None:
         build_frontend.build()
         # Files that are named by their content would stay here from an earlier build, and be packed.
-        earlier = Path(self.build_lib, "tb_layerview", "static")
+        earlier = Path(self.build_lib, "tb_layerview", "serving", "static")
         if earlier.is_dir():
             shutil.rmtree(earlier)
         super().run()

@@ -6,14 +6,14 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks.measuring import Action, Options, Row, ratio_row, ratios
-from tb_layerview import device_digest
-from tb_layerview.device_digest import Tap
+from tb_layerview.measure.tf import digests
+from tb_layerview.measure.tf.digests import Tap
 
 SHAPE = (10_000, 1_000)
 
 
 def codes(values: tf.Tensor) -> tf.Tensor:
-    """The code of each element of a float32 tensor, as a vector: see `tb_layerview.histogram`."""
+    """The code of each element of a float32 tensor, as a vector: see `tb_layerview.format.histogram`."""
     bits = tf.bitwise.right_shift(tf.bitcast(values, tf.uint32), tf.constant(19, tf.uint32))
     return tf.reshape(tf.bitcast(bits, tf.int32), [-1])
 
@@ -32,8 +32,8 @@ def rows(options: Options) -> list[Row]:
 
     def digest(units: bool) -> Action:
         taps = {0: Tap(values, units=units)}
-        prepared = device_digest.prepare(taps)
-        return lambda: device_digest.reduce(taps, prepared)["digests"]["0"]["numbers"].numpy()
+        prepared = digests.prepare(taps)
+        return lambda: digests.reduce(taps, prepared)["digests"]["0"]["numbers"].numpy()
 
     flat = codes(values)
     actions = {

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from benchmarks.in_turn import Pace
 from tb_layerview import LayerViewHook, Schedule
-from tb_layerview.demo_estimator import model_fn as digits_model_fn
+from tb_layerview.commands.demo_estimator import model_fn as digits_model_fn
 
 
 class Paced(tf.compat.v1.train.SessionRunHook):

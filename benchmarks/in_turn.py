@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.measuring import Row
-from tb_layerview.budget import Budget
+from tb_layerview.writing.budget import Budget
 
 _FIRST = 5  # steps of which the first are set-up, of TensorFlow's and of ours
 _TURN = 5.0  # seconds

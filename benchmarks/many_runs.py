@@ -9,9 +9,9 @@ import time
 import numpy as np
 
 from benchmarks.measuring import Options, Row, duration_row, seconds
-from tb_layerview.digest import measure
-from tb_layerview.log import Log
-from tb_layerview.model import Layer, Model, Tensor
+from tb_layerview.format.model import Layer, Model, Tensor
+from tb_layerview.measure.host import measure
+from tb_layerview.writing.log_files import Log
 from tests.serving import run_tensorboard
 
 RUNS, STEPS, TENSORS = 1_000, 10, 20

@@ -10,16 +10,16 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.measuring import Options, Row
-from tb_layerview.diagnosis import diagnose
-from tb_layerview.digest import Measurement, measure
-from tb_layerview.evidence import Evidence
-from tb_layerview.logged import LoggedTensor
-from tb_layerview.model import Kind, Layer, Model, Tensor
-from tb_layerview.record import SUMMARIES
-from tb_layerview.run import UPDATE_RATIO
-from tb_layerview.sparse_statistics import Sparse
-from tb_layerview.summary import summarise
-from tb_layerview.watch import Watch
+from tb_layerview.format.logged import LoggedTensor
+from tb_layerview.format.messages import SUMMARIES
+from tb_layerview.format.model import Kind, Layer, Model, Tensor
+from tb_layerview.health.diagnosis import diagnose
+from tb_layerview.health.evidence import Evidence
+from tb_layerview.health.watch import Watch
+from tb_layerview.measure.extra import Sparse
+from tb_layerview.measure.host import Measurement, measure
+from tb_layerview.measure.summary import summarise
+from tb_layerview.reading.run import UPDATE_RATIO
 
 LAYERS, STEPS, SHAPE = 25, 1000, (32, 64)
 ROUNDS = 7

@@ -12,10 +12,10 @@ import numpy as np
 
 from benchmarks.measuring import Options, Row, bytes_row, duration_row, folder_bytes, ratios, seconds
 from benchmarks.serving import get, map_paths, wait
-from tb_layerview.digest import Measurement, measure
-from tb_layerview.log import Log
-from tb_layerview.model import Layer, Model, Tensor
-from tb_layerview.values import Axis
+from tb_layerview.format.model import Layer, Model, Tensor
+from tb_layerview.format.values import Axis
+from tb_layerview.measure.host import Measurement, measure
+from tb_layerview.writing.log_files import Log
 from tests.serving import run_tensorboard
 
 LONG, MANY = 10_000, 300

@@ -11,9 +11,9 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks.measuring import Action, Options, Row, duration_row, ratios
-from tb_layerview.digest import Measurement, measure
-from tb_layerview.log import Log
-from tb_layerview.model import Kind, Layer, Model, Tensor
+from tb_layerview.format.model import Kind, Layer, Model, Tensor
+from tb_layerview.measure.host import Measurement, measure
+from tb_layerview.writing.log_files import Log
 from tests.serving import TensorBoardServer, run_tensorboard
 
 LAYERS = 25

@@ -13,8 +13,8 @@ from benchmarks.logged_steps import keras_histograms
 from benchmarks.measuring import Options, Row, bytes_row, folder_bytes
 from benchmarks.models import IMAGES, LABELS, RESNET_IMAGES, RESNET_LABELS, cnn, one_layer, resnet
 from tb_layerview import Keep, LayerReader, LayerViewCallback, Schedule, Select
-from tb_layerview.model import Model
-from tb_layerview.plan import Plan
+from tb_layerview.format.model import Model
+from tb_layerview.writing.plan import Plan
 
 ALL = Schedule(budget=1.0)  # each rung of the ladder: the most that a default run writes
 

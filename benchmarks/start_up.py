@@ -19,7 +19,7 @@ import sys
 from tensorboard import default, program
 plugins = default.get_static_plugins()
 if sys.argv.pop(1) == "with":
-    from tb_layerview.loader import LayerViewLoader
+    from tb_layerview.serving.loader import LayerViewLoader
     plugins.append(LayerViewLoader)
 tensorboard = program.TensorBoard(plugins=plugins)
 tensorboard.configure(sys.argv)

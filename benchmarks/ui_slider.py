@@ -12,7 +12,8 @@ import numpy as np
 import tensorflow as tf
 from playwright.sync_api import Frame, Page
 
-from tb_layerview import LayerViewCallback, Schedule, demo
+from tb_layerview import LayerViewCallback, Schedule
+from tb_layerview.commands import demo
 
 MOVES = 100
 #: Between two moves a person looks at what has come.

@@ -5,18 +5,18 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
+from tb_layerview.about import __version__
 from tb_layerview.options import Check, Keep, Schedule, Select
-from tb_layerview.version import __version__
 
 if TYPE_CHECKING:
-    from tb_layerview.callback import LayerViewCallback
-    from tb_layerview.diagnosis import Finding
-    from tb_layerview.hook import LayerViewHook
-    from tb_layerview.logged import NotLoggedError
-    from tb_layerview.payload_file import PayloadError
-    from tb_layerview.reader import LayerReader
-    from tb_layerview.recorder import LayerRecorder
-    from tb_layerview.writer import LayerWriter
+    from tb_layerview.capture.graph.hook import LayerViewHook
+    from tb_layerview.capture.keras.callback import LayerViewCallback
+    from tb_layerview.capture.keras.recorder import LayerRecorder
+    from tb_layerview.format.logged import NotLoggedError
+    from tb_layerview.health.diagnosis import Finding
+    from tb_layerview.reading.payload_file import PayloadError
+    from tb_layerview.reading.reader import LayerReader
+    from tb_layerview.writing.writer import LayerWriter
 
 __all__ = [
     "Check",
@@ -36,14 +36,14 @@ __all__ = [
 
 # Loaded when first used: the first three need TensorFlow, which someone who only reads or views logs need not have.
 _LAZY = {
-    "LayerViewCallback": "tb_layerview.callback",
-    "LayerViewHook": "tb_layerview.hook",
-    "LayerRecorder": "tb_layerview.recorder",
-    "Finding": "tb_layerview.diagnosis",
-    "LayerReader": "tb_layerview.reader",
-    "LayerWriter": "tb_layerview.writer",
-    "NotLoggedError": "tb_layerview.logged",
-    "PayloadError": "tb_layerview.payload_file",
+    "LayerViewCallback": "tb_layerview.capture.keras.callback",
+    "LayerViewHook": "tb_layerview.capture.graph.hook",
+    "LayerRecorder": "tb_layerview.capture.keras.recorder",
+    "Finding": "tb_layerview.health.diagnosis",
+    "LayerReader": "tb_layerview.reading.reader",
+    "LayerWriter": "tb_layerview.writing.writer",
+    "NotLoggedError": "tb_layerview.format.logged",
+    "PayloadError": "tb_layerview.reading.payload_file",
 }
 
 

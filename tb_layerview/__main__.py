@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from tb_layerview.script import main
+from tb_layerview.commands.script import main
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

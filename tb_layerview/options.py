@@ -8,12 +8,12 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tb_layerview.model import KINDS, MOST_VALUES, Kind
+from tb_layerview.format.model import KINDS, MOST_VALUES, Kind
 
 if TYPE_CHECKING:  # numpy is not imported before someone needs it
-    from tb_layerview.arrays import Precision
-    from tb_layerview.diagnosis import Finding
-    from tb_layerview.rules import Rule, Severity
+    from tb_layerview.format.arrays import Precision
+    from tb_layerview.health.diagnosis import Finding
+    from tb_layerview.health.rules.catalogue import Rule, Severity
 
 
 @dataclasses.dataclass(frozen=True)
@@ -282,7 +282,7 @@ class Check:
 
     def rules(self) -> tuple[Rule, ...]:
         """The rules with these thresholds."""
-        from tb_layerview.rules import with_thresholds  # numpy is not imported before someone needs it
+        from tb_layerview.health.rules.catalogue import with_thresholds  # numpy is not imported before someone needs it
 
         return with_thresholds(self.thresholds)
 

@@ -12,7 +12,7 @@ export default defineConfig({
   },
   build: {
     // The Python package carries what is built.
-    outDir: "../tb_layerview/static",
+    outDir: "../tb_layerview/serving/static",
     emptyOutDir: true,
     target: "es2022",
     modulePreload: false,

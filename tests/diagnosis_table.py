@@ -16,7 +16,7 @@ from typing import Any
 
 from coverage_table import RESULTS, ROOT, stack_name
 
-from tb_layerview.rules import RULES, Rule, thresholds
+from tb_layerview.health.rules.catalogue import RULES, Rule, thresholds
 
 DOCUMENT = ROOT / "docs" / "diagnosis.md"
 NOT_FOUND = "**not found**"

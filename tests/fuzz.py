@@ -59,10 +59,15 @@ def coverage(name: str, runs: int) -> None:
 
     parse, seeds = hostile_bytes.parsers()[name]
     for function in ("decode", "_decode_varints", "_in_own_unit", "_quantiles"):
-        _instrument(atheris, sys.modules["tb_layerview.histogram"], function)
-    for module in ("arrays", "units", "values", "wire", "record", "shard", "event_file", "folder_log", "merge"):
-        for function in list(vars(sys.modules[f"tb_layerview.{module}"])):
-            _instrument(atheris, sys.modules[f"tb_layerview.{module}"], function)
+        _instrument(atheris, sys.modules["tb_layerview.format.histogram"], function)
+    parsers = {
+        "format": ("arrays", "units", "values", "wire", "messages"),
+        "reading": ("shard", "event_file", "folder_log", "merge"),
+    }
+    for package, modules in parsers.items():
+        for module in (sys.modules[f"tb_layerview.{package}.{name}"] for name in modules):
+            for function in list(vars(module)):
+                _instrument(atheris, module, function)
     folder = Path("build/fuzz", name.replace(" ", "-"))
     folder.mkdir(parents=True, exist_ok=True)
     for i, seed in enumerate(seeds):

@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from tb_layerview import Check, Keep, LayerViewCallback, Schedule, demo
+from tb_layerview import Check, Keep, LayerViewCallback, Schedule
+from tb_layerview.commands import demo
 
 layers = tf.keras.layers
 

@@ -15,16 +15,19 @@ from pathlib import Path
 
 import numpy as np
 
-from tb_layerview import LayerReader, LayerWriter, event_file, histogram, record, shard, units, values
-from tb_layerview import layerview_pb2 as pb
-from tb_layerview.answers import findings, steps
-from tb_layerview.answers import run as answer_run
-from tb_layerview.crc32c import masked_crc32c
-from tb_layerview.folder_log import FolderLog
-from tb_layerview.model import Layer, Model, Tensor
-from tb_layerview.rules import RULES
-from tb_layerview.run import Run
-from tb_layerview.shard import Message
+from tb_layerview import LayerReader, LayerWriter
+from tb_layerview.format import histogram, units, values
+from tb_layerview.format import layerview_pb2 as pb
+from tb_layerview.format import messages as record
+from tb_layerview.format.framing import masked_crc32c
+from tb_layerview.format.model import Layer, Model, Tensor
+from tb_layerview.health.rules.catalogue import RULES
+from tb_layerview.reading import event_file, shard
+from tb_layerview.reading.folder_log import FolderLog
+from tb_layerview.reading.run import Run
+from tb_layerview.reading.shard import Message
+from tb_layerview.serving.answers import findings, steps
+from tb_layerview.serving.answers import run as answer_run
 
 LAYERS = ("conv", "head/dense")
 #: Parsers that refuse what they cannot read with a ValueError; the others say it among a run's problems.

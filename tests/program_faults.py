@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 
 from tb_layerview import Keep, LayerWriter
-from tb_layerview.log import Log
+from tb_layerview.writing.log_files import Log
 
 X = np.random.default_rng(3).normal(size=(32, 8)).astype(np.float32)
 Y = X.sum(axis=1, keepdims=True)

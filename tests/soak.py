@@ -39,7 +39,7 @@ def many_steps(steps: int) -> None:
     import tensorflow as tf
 
     from tb_layerview import Keep, LayerViewCallback
-    from tb_layerview.reader import LayerReader
+    from tb_layerview.reading.reader import LayerReader
 
     memory: list[tuple[int, int]] = []
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tb_layerview.ages import MOST, OLDEST, RECENT, Ages, Room, Trial
+from tb_layerview.capture.ages import MOST, OLDEST, RECENT, Ages, Room, Trial
 
 
 @pytest.mark.parametrize("last", [0, 1, 7, 63, 64, 100, 1000, 4311])

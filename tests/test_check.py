@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tb_layerview import Check, Finding, LayerReader, cli
-from tb_layerview.diagnosis import diagnose
-from tb_layerview.evidence import Evidence
+from tb_layerview import Check, Finding, LayerReader
+from tb_layerview.commands import cli
+from tb_layerview.health.diagnosis import diagnose
+from tb_layerview.health.evidence import Evidence
 
 tf = pytest.importorskip("tensorflow")
 import tb_layerview as lv  # noqa: E402
@@ -190,7 +191,7 @@ def test_thresholds_can_be_moved_in_the_shell(tmp_path: Path, capsys: pytest.Cap
 def test_the_command_says_of_a_run_without_steps_why_and_is_not_content_with_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from tb_layerview.session import Session
+    from tb_layerview.writing.training_log import Session
 
     session = Session(tmp_path / "nothing", lv.Schedule(), lv.Keep())
     session.report("the probe", "the model takes 16 rows")

@@ -9,12 +9,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from tb_layerview import columns, record
-from tb_layerview import layerview_pb2 as pb
-from tb_layerview.folder_log import FolderLog
-from tb_layerview.model import Layer, Model, Tensor
-from tb_layerview.run import Run
-from tb_layerview.shard import STATISTICS, Message
+from tb_layerview.format import layerview_pb2 as pb
+from tb_layerview.format import messages as record
+from tb_layerview.format.model import Layer, Model, Tensor
+from tb_layerview.reading.folder_log import FolderLog
+from tb_layerview.reading.run import Run
+from tb_layerview.reading.shard import STATISTICS, Message
+from tb_layerview.serving import columns
 
 #: Two tensors' values by step; NaN where one is not logged.
 Values = npt.NDArray[np.float64]

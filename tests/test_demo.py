@@ -11,9 +11,10 @@ import pytest
 tf = pytest.importorskip("tensorflow")
 pytest.importorskip("sklearn")
 
-from tb_layerview import LayerReader, demo  # noqa: E402
-from tb_layerview.cli import main  # noqa: E402
-from tb_layerview.run import Run  # noqa: E402
+from tb_layerview import LayerReader  # noqa: E402
+from tb_layerview.commands import demo  # noqa: E402
+from tb_layerview.commands.cli import main  # noqa: E402
+from tb_layerview.reading.run import Run  # noqa: E402
 
 FLOAT16 = 2.0**-10
 

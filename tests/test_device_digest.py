@@ -10,22 +10,21 @@ import pytest
 
 tf = pytest.importorskip("tensorflow")
 
-from tb_layerview import device_digest, histogram  # noqa: E402
-from tb_layerview.device_digest import Tap  # noqa: E402
-from tb_layerview.digest import Measurement  # noqa: E402
-from tb_layerview.sparse_statistics import Sparse  # noqa: E402
-from tb_layerview.values import Axis  # noqa: E402
+from tb_layerview.format import histogram  # noqa: E402
+from tb_layerview.format.values import Axis  # noqa: E402
+from tb_layerview.measure.extra import Sparse  # noqa: E402
+from tb_layerview.measure.host import Measurement  # noqa: E402
+from tb_layerview.measure.tf import digests  # noqa: E402
+from tb_layerview.measure.tf.digests import Tap  # noqa: E402
 
 rng = np.random.default_rng(2)
 
 
 def _measure(taps: dict[int, Tap], values: bool = True) -> dict[int, Measurement]:
-    fetched: dict[str, Any] = tf.function(
-        lambda: device_digest.reduce(taps, device_digest.prepare(taps)), autograph=False
-    )()
+    fetched: dict[str, Any] = tf.function(lambda: digests.reduce(taps, digests.prepare(taps)), autograph=False)()
     if not values:
         del fetched["values"]
-    return device_digest.measurements(taps, tf.nest.map_structure(lambda t: t.numpy(), fetched))
+    return digests.measurements(taps, tf.nest.map_structure(lambda t: t.numpy(), fetched))
 
 
 # Small tensors are measured on the host, larger ones at once or in blocks: each has its way through the code.
@@ -34,8 +33,8 @@ SHAPES = {"small": (20, 30), "one block": (100, 64), "several blocks": (3000, 10
 
 @pytest.fixture(autouse=True)
 def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device_digest, "_BLOCK", 1 << 17)
-    monkeypatch.setattr(device_digest, "_loops", _small_block_loops)
+    monkeypatch.setattr(digests, "_BLOCK", 1 << 17)
+    monkeypatch.setattr(digests, "_loops", _small_block_loops)
 
 
 _small_block_loops: dict[Any, Any] = {}  # blocks are part of what is traced
@@ -126,7 +125,7 @@ def test_a_tensor_larger_than_a_block_of_real_size_keeps_its_numbers(monkeypatch
     monkeypatch.undo()
     array = np.zeros((400_000, 50), np.float32)
     array[::2, ::2] = 100 + rng.random((200_000, 25), np.float32)
-    assert array.size > device_digest._BLOCK
+    assert array.size > digests._BLOCK
     (measured,) = _measure({0: Tap(tf.constant(array), units=True)}).values()
     truth = array.astype(np.float64)
     assert (measured.digest.zero, measured.digest.size) == (15_000_000, 20_000_000)
@@ -139,9 +138,7 @@ def test_digests_can_be_added_to_a_tf1_graph() -> None:
     array = rng.normal(size=(200, 50)).astype(np.float32)
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         taps = {0: Tap(tf.constant(array), units=True), 1: Tap(tf.constant(array[0]))}
-        measured = device_digest.measurements(
-            taps, session.run(device_digest.reduce(taps, device_digest.prepare(taps)))
-        )
+        measured = digests.measurements(taps, session.run(digests.reduce(taps, digests.prepare(taps))))
     assert measured[0].digest.rms == pytest.approx(np.sqrt(np.mean(array.astype(np.float64) ** 2)))
     assert measured[1].digest.max == array[0].max()
 
@@ -157,7 +154,7 @@ def test_what_is_on_the_host_gives_the_same_measurements() -> None:
         )
         for i, array in arrays.items()
     }
-    there, here = _measure(taps), device_digest.measure({i: t.without_tensor() for i, t in taps.items()}, arrays)
+    there, here = _measure(taps), digests.measure({i: t.without_tensor() for i, t in taps.items()}, arrays)
     assert here.keys() == there.keys() == arrays.keys()
     for i, array in arrays.items():
         one, other = here[i], there[i]

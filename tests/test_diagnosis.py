@@ -12,17 +12,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tb_layerview import Check, LayerReader, LayerWriter, cli, log
-from tb_layerview.alarms import Alarms
-from tb_layerview.diagnosis import Finding, diagnose
-from tb_layerview.digest import Digest, Measurement, measure
-from tb_layerview.evidence import Evidence
-from tb_layerview.model import Layer, Model, Tensor
-from tb_layerview.record import SUMMARIES
-from tb_layerview.rules import RULES, with_thresholds
-from tb_layerview.run import Run
-from tb_layerview.sparse_statistics import Sparse
-from tb_layerview.watch import Watch
+from tb_layerview import Check, LayerReader, LayerWriter
+from tb_layerview.commands import cli
+from tb_layerview.format.messages import SUMMARIES
+from tb_layerview.format.model import Layer, Model, Tensor
+from tb_layerview.health.diagnosis import Finding, diagnose
+from tb_layerview.health.evidence import Evidence
+from tb_layerview.health.rules.catalogue import RULES, with_thresholds
+from tb_layerview.health.watch import Watch
+from tb_layerview.measure.extra import Sparse
+from tb_layerview.measure.host import Digest, Measurement, measure
+from tb_layerview.reading.run import Run
+from tb_layerview.writing import log_files
+from tb_layerview.writing.alarms import Alarms
 
 Arrays = dict[str, dict[str, np.ndarray]]
 KINDS = ("activation", "weight", "gradient", "update")
@@ -365,7 +367,7 @@ def connected(folder: Path, layers: tuple[Layer, ...], write: Callable[[int, int
     tensors = tuple(
         Tensor(i, "activation", "output", (16, 20), "float64", 0, ("example", "unit")) for i in range(len(layers))
     )
-    out = log.Log(folder)
+    out = log_files.Log(folder)
     out.describe(Model(layers, tensors))
     for step in range(20):
         arrays = {i: write(i, step) for i in range(len(layers))}

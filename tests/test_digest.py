@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tb_layerview import histogram
-from tb_layerview.digest import measure, merge
-from tb_layerview.values import Axis
+from tb_layerview.format import histogram
+from tb_layerview.format.values import Axis
+from tb_layerview.measure.host import measure, merge
 
 rng = np.random.default_rng(1)
 ARRAYS = {

@@ -19,7 +19,9 @@ import pytest
 from forks import Forks
 from kills import read_whole
 
-from tb_layerview import LayerReader, LayerWriter, event_file, log
+from tb_layerview import LayerReader, LayerWriter
+from tb_layerview.reading import event_file
+from tb_layerview.writing import log_files
 
 HERE = Path(__file__).parent
 PROGRAM = HERE / "program_faults.py"
@@ -174,8 +176,8 @@ def test_a_clock_that_is_put_back_hides_nothing_new(tmp_path: Path, monkeypatch:
     names: list[str] = []
     for hour, value in enumerate((1.0, 2.0, 3.0)):
         at = now - 3600 * hour  # each begins an hour before the one before
-        monkeypatch.setattr(log.time, "time", lambda at=at: at)
-        monkeypatch.setattr(log.time, "time_ns", lambda at=at: int(at * 1e9))
+        monkeypatch.setattr(log_files.time, "time", lambda at=at: at)
+        monkeypatch.setattr(log_files.time, "time_ns", lambda at=at: int(at * 1e9))
         with LayerWriter(tmp_path) as writer:
             for step in range(2 * hour, 6):
                 writer.write(step, {"a": np.full(3, value)})

@@ -23,9 +23,9 @@ import pytest
 
 tf = pytest.importorskip("tensorflow")
 
-import tb_layerview  # noqa: E402
+import tb_layerview.capture.keras  # noqa: E402
 from tb_layerview import LayerReader, LayerViewCallback  # noqa: E402
-from tb_layerview.run import Run  # noqa: E402
+from tb_layerview.reading.run import Run  # noqa: E402
 
 keras = tf.keras
 layers = keras.layers
@@ -222,25 +222,24 @@ def test_what_the_data_raise_is_raised_as_it_is_without_logging(tmp_path: Path) 
 
 #: Who catches and tells of what fails, and what is no step: a stand-in's call and values of a few fields.
 _WATCHMEN = {
-    f"session.{name}"
+    f"training_log.{name}"
     for name in ("Session.before_step_0", "Session.set_up", "Session.guard", "Session.report", "in_words")
 } | {
-    "keras_batches.Deputy.__call__",
+    "first_batch.Deputy.__call__",
     "callback.LayerViewCallback.on_test_end",
     "callback.LayerViewCallback.on_predict_end",
     "callback.LayerViewCallback._hand_over_inference",
     "callback.LayerViewCallback._infer",
 }
 # What logs a Keras model, up to where the log takes over.
-_CAPTURE = tuple(f"tb_layerview.{name}" for name in ("keras_", "callback", "recorder", "session", "device_", "log"))
+_CAPTURE = tuple(f"tb_layerview.{n}" for n in ("capture.keras.", "measure.tf.", "writing.training_log", "writing.log_files"))
 Places = dict[str, list[tuple[Any, str, Any]]]
 
 
 def _steps() -> Places:
     """All functions and methods of the package that log a Keras model, and where each is known, by name."""
-    for module in pkgutil.iter_modules(tb_layerview.__path__):
-        if module.name.startswith("keras_"):
-            importlib.import_module(f"tb_layerview.{module.name}")
+    for module in pkgutil.walk_packages(tb_layerview.capture.keras.__path__, "tb_layerview.capture.keras."):
+        importlib.import_module(module.name)
     modules = [m for name, m in sys.modules.items() if name.startswith("tb_layerview.") and m is not None]
     found: Places = collections.defaultdict(list)
     for module in modules:
@@ -258,7 +257,7 @@ def _steps() -> Places:
 
 
 def _name(function: Any) -> str:
-    return f"{function.__module__.partition('.')[2]}.{function.__qualname__}"
+    return f"{function.__module__.rpartition('.')[2]}.{function.__qualname__}"
 
 
 @contextlib.contextmanager
@@ -335,9 +334,9 @@ def test_whatever_step_of_the_preparation_fails_the_training_has_its_batches(wha
     watched = _Preparation(lambda name: None if name in begun else begun.append(name))
     with _each_call(places, watched):
         assert trainings.outcome([LayerViewCallback(tmp_path / "all")]) == bare
-    some = {"keras_probe.Batch.first", "keras_probe.ProbePass.__init__", "keras_taps.find_taps", "log.Log.describe"}
+    some = {"probe.Batch.first", "probe.ProbePass.__init__", "taps.find_taps", "log_files.Log.describe"}
     if what != "predict" or not KERAS_3:  # which is given the batches themselves
-        some.add("keras_batches._data_set")
+        some.add("first_batch._data_set")
     assert some <= set(begun) and len(begun) > 40
     changed = []
     for i, name in enumerate(begun):
@@ -358,8 +357,8 @@ class _Preparation:
     """Tells of what is called from the moment on at which it is found out how to take the first batch."""
 
     BEGIN, *ENDS = LIMITS = (
-        "keras_batches.taking",
-        "keras_last_batch.KeepingBatches.__call__",
+        "first_batch.taking",
+        "last_batch.KeepingBatches.__call__",
         "callback.LayerViewCallback.on_train_batch_begin",
         "callback.LayerViewCallback._end_inference",
     )
@@ -396,9 +395,9 @@ def test_a_batch_that_cannot_be_handed_on_in_one_way_is_in_another(
 @pytest.mark.parametrize(
     "name",
     [
-        "keras_batches.taking",
-        "keras_batches._data_set",
-        "keras_taps.find_taps",
+        "first_batch.taking",
+        "first_batch._data_set",
+        "taps.find_taps",
         "recorder.Recording.set_up",
         "session.Session.describe",
     ],
@@ -568,6 +567,6 @@ def test_where_no_part_of_the_first_batch_will_do_the_way_out_is_named_and_weigh
 
 
 def test_a_batch_too_large_to_be_kept_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tb_layerview.keras_batches.WHOLE_BYTES", 1000)
+    monkeypatch.setattr("tb_layerview.capture.keras.tf.first_batch.WHOLE_BYTES", 1000)
     _flat(Sampling()).fit(_sequences(), verbose=0, callbacks=[LayerViewCallback(tmp_path)])
     assert {t.kind for t in _run(tmp_path).tensors} == {"weight", "update"}

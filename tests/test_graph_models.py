@@ -13,8 +13,8 @@ import tensorflow as tf
 from graphs import BATCH, dense, flat, trained, weight
 
 from tb_layerview import Keep, LayerViewHook
-from tb_layerview.reader import LayerReader
-from tb_layerview.run import Run
+from tb_layerview.reading.reader import LayerReader
+from tb_layerview.reading.run import Run
 
 tf1 = tf.compat.v1
 

@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 from graphs import convolution, dense, flat, trained, weight
 
-from tb_layerview.graph_index import GraphIndex
-from tb_layerview.graph_search import GraphTap, GraphTaps, find_layers
+from tb_layerview.capture.graph.search.index import GraphIndex
+from tb_layerview.capture.graph.search.search import GraphTap, GraphTaps, find_layers
 
 tf1 = tf.compat.v1
 

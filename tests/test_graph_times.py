@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tb_layerview.graph_times import RunTimes
+from tb_layerview.capture.graph.run_times import RunTimes
 from tb_layerview.options import Keep, Schedule
-from tb_layerview.session import Session
+from tb_layerview.writing.training_log import Session
 
 
 def _counted(folder: Path, runs: Iterable[tuple[str, bool, float]]) -> tuple[float, float]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tb_layerview import histogram
-from tb_layerview.digest import measure
+from tb_layerview.format import histogram
+from tb_layerview.measure.host import measure
 
 N = 200_000
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)

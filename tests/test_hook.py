@@ -16,9 +16,9 @@ import tensorflow as tf
 from graphs import BATCH, batch, dense, flat, next_batch, noisy_network, trained, weight
 
 from tb_layerview import Keep, LayerViewHook, Schedule, Select
-from tb_layerview.log import Log
-from tb_layerview.reader import LayerReader
-from tb_layerview.run import Run
+from tb_layerview.reading.reader import LayerReader
+from tb_layerview.reading.run import Run
+from tb_layerview.writing.log_files import Log
 
 tf1 = tf.compat.v1
 
@@ -354,7 +354,7 @@ def test_a_full_disk_is_reported_once_and_the_training_goes_on(
 
     with trained(two_layers) as t:
         without = train(t, [])
-    monkeypatch.setattr("tb_layerview.log.Log.write", full)
+    monkeypatch.setattr("tb_layerview.writing.log_files.Log.write", full)
     with trained(two_layers) as t:
         with_hook = train(t, [LayerViewHook(tmp_path, schedule=1)])
     assert_same(without, with_hook)
@@ -367,7 +367,7 @@ def test_an_error_in_the_hook_itself_is_reported_once_and_the_training_goes_on(
     def broken(*_: Any, **__: Any) -> None:
         raise RuntimeError("a defect of ours")
 
-    monkeypatch.setattr("tb_layerview.graph_index.GraphIndex.ancestors", broken)
+    monkeypatch.setattr("tb_layerview.capture.graph.search.index.GraphIndex.ancestors", broken)
     with trained(two_layers) as t:
         losses, _ = train(t, [LayerViewHook(tmp_path, schedule=1)])
     assert len(losses) == STEPS

@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from tb_layerview import Keep, LayerReader, LayerViewHook, Select
-from tb_layerview.run import Run
+from tb_layerview.reading.run import Run
 
 tf1 = tf.compat.v1
 

@@ -18,9 +18,10 @@ import pytest
 import tensorflow as tf
 from graphs import dense
 
-from tb_layerview import Check, Finding, Keep, LayerViewHook, Schedule, Select, graph_replay
-from tb_layerview.reader import LayerReader
-from tb_layerview.run import Run
+from tb_layerview import Check, Finding, Keep, LayerViewHook, Schedule, Select
+from tb_layerview.capture.graph import failure_log
+from tb_layerview.reading.reader import LayerReader
+from tb_layerview.reading.run import Run
 
 tf1 = tf.compat.v1
 
@@ -510,7 +511,7 @@ def test_a_training_that_can_afford_it_is_looked_at_without_being_asked(tmp_path
 
 
 def test_what_looking_takes_is_part_of_what_logging_costs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(graph_replay, "_SECONDS", 10.0)
+    monkeypatch.setattr(failure_log, "_SECONDS", 10.0)
     with model() as t:
         train(t, [hook(tmp_path, Schedule(every=10))], steps=11)
     cost = LayerReader(tmp_path).run(".").cost

@@ -16,8 +16,8 @@ import tensorflow as tf
 from graphs import BATCH, Graph, dense, flat, noisy_network, trained, weight
 
 from tb_layerview import Keep, LayerViewHook, NotLoggedError, Schedule, Select
-from tb_layerview.reader import LayerReader
-from tb_layerview.run import Run
+from tb_layerview.reading.reader import LayerReader
+from tb_layerview.reading.run import Run
 
 tf1 = tf.compat.v1
 
@@ -400,7 +400,7 @@ def test_updates_alone_can_be_selected_and_without_them_nothing_is_kept(tmp_path
 def test_if_the_weights_cannot_be_kept_that_is_said_once_and_the_rest_is_logged(
     tmp_path: Path, caplog: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tb_layerview.graph_updates import WeightUpdates
+    from tb_layerview.capture.graph.updates import WeightUpdates
 
     def full(*_: Any) -> None:
         raise tf.errors.ResourceExhaustedError(None, None, "out of memory")

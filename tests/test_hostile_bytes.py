@@ -24,12 +24,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tb_layerview import LayerReader, LayerWriter, arrays, event_file, histogram, record, shard, units, values, wire
-from tb_layerview import layerview_pb2 as pb
-from tb_layerview.folder_log import FolderLog
-from tb_layerview.payload_file import PayloadError
-from tb_layerview.run import MOST_SCALARS, Run
-from tb_layerview.shard import Message
+from tb_layerview import LayerReader, LayerWriter
+from tb_layerview.format import arrays, histogram, units, values, wire
+from tb_layerview.format import layerview_pb2 as pb
+from tb_layerview.format import messages as record
+from tb_layerview.reading import event_file, shard
+from tb_layerview.reading.folder_log import FolderLog
+from tb_layerview.reading.payload_file import PayloadError
+from tb_layerview.reading.run import MOST_SCALARS, Run
+from tb_layerview.reading.shard import Message
 
 PARSERS = hostile_bytes.parsers()
 DECODERS = hostile_bytes.DECODERS

@@ -18,9 +18,9 @@ from tensorboard.compat.proto import event_pb2, tensor_pb2, types_pb2
 from test_plugin import Board, write_run
 
 from tb_layerview import LayerReader, LayerWriter
-from tb_layerview.columns import COLUMNS
-from tb_layerview.log import Log
-from tb_layerview.logged import NotLoggedError
+from tb_layerview.format.logged import NotLoggedError
+from tb_layerview.serving.columns import COLUMNS
+from tb_layerview.writing.log_files import Log
 
 ROUTES = ("/runs", "/run", "/steps", "/statistics", "/findings", "/tensor", "/payload", "/histograms", "/units")
 SECRET = 777.0

@@ -19,9 +19,9 @@ import pytest
 tf = pytest.importorskip("tensorflow")
 
 from tb_layerview import Keep, LayerReader, LayerViewCallback, Select  # noqa: E402
-from tb_layerview.digest import Measurement  # noqa: E402
-from tb_layerview.keras_probe import Batch, ProbePass  # noqa: E402
-from tb_layerview.model import Tensor  # noqa: E402
+from tb_layerview.capture.keras.tf.probe import Batch, ProbePass  # noqa: E402
+from tb_layerview.format.model import Tensor  # noqa: E402
+from tb_layerview.measure.host import Measurement  # noqa: E402
 
 keras = tf.keras
 layers = keras.layers

@@ -8,15 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tb_layerview import Keep, LayerReader, LayerViewCallback, log
-from tb_layerview.diagnosis import Finding, diagnose
-from tb_layerview.digest import Measurement, measure
-from tb_layerview.evidence import Evidence
-from tb_layerview.model import Layer, Model, Tensor
-from tb_layerview.record import SUMMARIES
-from tb_layerview.rules_modes import TrainInferenceShift
-from tb_layerview.summary import summarise
-from tb_layerview.watch import Watch
+from tb_layerview import Keep, LayerReader, LayerViewCallback
+from tb_layerview.format.messages import SUMMARIES
+from tb_layerview.format.model import Layer, Model, Tensor
+from tb_layerview.health.diagnosis import Finding, diagnose
+from tb_layerview.health.evidence import Evidence
+from tb_layerview.health.rules.modes import TrainInferenceShift
+from tb_layerview.health.watch import Watch
+from tb_layerview.measure.host import Measurement, measure
+from tb_layerview.measure.summary import summarise
+from tb_layerview.writing import log_files
 
 tf = pytest.importorskip("tensorflow")
 layers = tf.keras.layers
@@ -88,7 +89,7 @@ def test_a_training_that_is_run_in_both_modes_is_the_same_to_the_last_bit(tmp_pa
 
 
 def test_it_is_measured_where_values_are_kept_and_units_are_measured(tmp_path: Path) -> None:
-    from tb_layerview.keras_probe import Batch, ProbePass
+    from tb_layerview.capture.keras.tf.probe import Batch, ProbePass
     from tb_layerview.options import Select
 
     model = small_network()
@@ -206,7 +207,7 @@ def written(folder: Path, shift: dict[int, float]) -> tuple[list[Finding], list[
     """What is found in a log of 401 steps with this `shift`, in all of it and step by step."""
     tensor = Tensor(0, "activation", "output", (4, 5), "float32", axes=("example", "unit"))
     model = Model((Layer("norm"),), (tensor,))
-    out, watch, told = log.Log(folder), Watch(model), []
+    out, watch, told = log_files.Log(folder), Watch(model), []
     out.describe(model)
     plain = measure(RNG.normal(size=(4, 5)), units=True)
     for step in range(401):

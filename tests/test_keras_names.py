@@ -11,7 +11,7 @@ import pytest
 tf = pytest.importorskip("tensorflow")
 
 from tb_layerview import Keep, Select  # noqa: E402
-from tb_layerview.keras_probe import Batch, ProbePass  # noqa: E402
+from tb_layerview.capture.keras.tf.probe import Batch, ProbePass  # noqa: E402
 
 keras = tf.keras
 layers = keras.layers

@@ -12,10 +12,10 @@ import pytest
 tf = pytest.importorskip("tensorflow")
 
 from tb_layerview import Check, Keep, LayerReader, LayerViewCallback, Select  # noqa: E402
-from tb_layerview.keras_probe import Batch, ProbePass  # noqa: E402
-from tb_layerview.keras_taps import Pass, find_taps  # noqa: E402
-from tb_layerview.keras_trace import recording  # noqa: E402
-from tb_layerview.run import Run  # noqa: E402
+from tb_layerview.capture.keras.tf.calls import recording  # noqa: E402
+from tb_layerview.capture.keras.tf.probe import Batch, ProbePass  # noqa: E402
+from tb_layerview.capture.keras.tf.taps import Pass, find_taps  # noqa: E402
+from tb_layerview.reading.run import Run  # noqa: E402
 
 keras = tf.keras
 layers = keras.layers

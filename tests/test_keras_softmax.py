@@ -11,8 +11,8 @@ import pytest
 
 tf = pytest.importorskip("tensorflow")
 import tb_layerview as lv  # noqa: E402
-from tb_layerview.diagnosis import diagnose  # noqa: E402
-from tb_layerview.evidence import Evidence  # noqa: E402
+from tb_layerview.health.diagnosis import diagnose  # noqa: E402
+from tb_layerview.health.evidence import Evidence  # noqa: E402
 
 keras, layers = tf.keras, tf.keras.layers
 TOKENS, WIDTH = 6, 8

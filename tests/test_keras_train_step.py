@@ -16,7 +16,7 @@ tf = pytest.importorskip("tensorflow")
 from two_layers import logged  # noqa: E402
 
 from tb_layerview import Keep, LayerReader, LayerRecorder, LayerViewCallback  # noqa: E402
-from tb_layerview.run import Run  # noqa: E402
+from tb_layerview.reading.run import Run  # noqa: E402
 
 EXACT = Keep(precision="float32", activations=10**6, weights=10**6, gradients=10**6, examples=64)
 STEPS, RATE = 3, 1 / 64

@@ -19,7 +19,7 @@ tf = pytest.importorskip("tensorflow")
 from two_layers import assert_true, by_hand, logged  # noqa: E402
 
 from tb_layerview import Keep, LayerReader, LayerViewCallback, Schedule  # noqa: E402
-from tb_layerview.run import Run  # noqa: E402
+from tb_layerview.reading.run import Run  # noqa: E402
 
 keras = tf.keras
 layers = keras.layers

@@ -10,10 +10,11 @@ import pytest
 import tensorflow as tf
 
 import tb_layerview as lv
-from tb_layerview import Keep, LayerReader, LayerRecorder, LayerViewCallback, Select, device_digest
-from tb_layerview.digest import Measurement, measure
-from tb_layerview.keras_rows import Octaves, changed_rows, with_unchanged
-from tb_layerview.values import Axis
+from tb_layerview import Keep, LayerReader, LayerRecorder, LayerViewCallback, Select
+from tb_layerview.capture.keras.tf.rows import Octaves, changed_rows, with_unchanged
+from tb_layerview.format.values import Axis
+from tb_layerview.measure.host import Measurement, measure
+from tb_layerview.measure.tf import digests
 
 keras = tf.keras
 ROWS, UNITS, STEPS, BATCH = 40_000, 32, 8, 32
@@ -206,13 +207,13 @@ def test_a_frozen_table_is_logged_at_each_step_and_digested_once(
         return next(i for i, weight in enumerate(model.get_weights()) if weight.size == ROWS * UNITS)
 
     digested: list[int] = []
-    whole = device_digest.prepare
+    whole = digests.prepare
 
     def counted(taps: Any) -> Any:
         digested.extend(tap.tensor.shape.num_elements() or 0 for tap in taps.values())
         return whole(taps)
 
-    monkeypatch.setattr(device_digest, "prepare", counted)
+    monkeypatch.setattr(digests, "prepare", counted)
     weights: list[Any] = []
     layer = keras.layers.Embedding(ROWS, UNITS, name="table", trainable=False)
     model = _model(layer=layer)

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tb_layerview import LayerReader, LayerWriter, cli
-from tb_layerview.local_folder import local_folder
+from tb_layerview import LayerReader, LayerWriter
+from tb_layerview.commands import cli
+from tb_layerview.format.local_folder import local_folder
 
 ELSEWHERE = ["gs://bucket/run", "s3://bucket", "hdfs://host:9000/logs/a", "S3A://b/c", "my-store+x.1://where"]
 WORDS = "is no folder on this machine"

@@ -11,7 +11,7 @@ import pytest
 
 from tb_layerview import Keep, LayerReader, LayerViewCallback, Schedule, Select
 from tb_layerview.options import as_schedule, interval
-from tb_layerview.run import Run
+from tb_layerview.reading.run import Run
 
 LAYERS = [("conv1", "Conv2D"), ("conv2", "Conv2D"), ("head/dense", "Dense")]
 

@@ -15,7 +15,7 @@ tf = pytest.importorskip("tensorflow")
 from two_layers import logged  # noqa: E402
 
 from tb_layerview import Keep, LayerReader, LayerViewCallback, Schedule  # noqa: E402
-from tb_layerview.keras_last_batch import kerass  # noqa: E402
+from tb_layerview.capture.keras.tf.last_batch import kerass  # noqa: E402
 
 keras = tf.keras
 layers = keras.layers

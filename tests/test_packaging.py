@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 from serving import run_tensorboard
 
-from tb_layerview import layerview_pb2
-from tb_layerview.version import __version__
+from tb_layerview.about import __version__
+from tb_layerview.format import layerview_pb2
 
 pytestmark = pytest.mark.packaging
 
@@ -76,13 +76,14 @@ def requirements_beside_setuptools(folder: Path, search_path: Path) -> list[str]
 def test_the_wheel_holds_the_front_end_the_format_and_the_types(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
 
-    modules = {f"tb_layerview/{file.name}" for file in (ROOT / "tb_layerview").glob("*.py")}
+    modules = {file.relative_to(ROOT).as_posix() for file in (ROOT / "tb_layerview").rglob("*.py")}
+    assert len(modules) > 100
     assert modules <= names
     assert {
-        "tb_layerview/static/index.js",
-        "tb_layerview/static/index.css",
-        "tb_layerview/layerview.proto",
-        "tb_layerview/layerview_pb2.pyi",
+        "tb_layerview/serving/static/index.js",
+        "tb_layerview/serving/static/index.css",
+        "tb_layerview/format/layerview.proto",
+        "tb_layerview/format/layerview_pb2.pyi",
         "tb_layerview/py.typed",
     } <= names
     assert {name.split("/")[0] for name in names} == {"tb_layerview", f"tb_layerview-{__version__}.dist-info"}
@@ -99,18 +100,18 @@ def test_the_wheel_says_what_it_is(wheel: Path) -> None:
     assert without_extra == {"numpy", "protobuf", "tensorboard"}
     assert file.read(f"tb_layerview-{__version__}.dist-info/entry_points.txt").decode().split("\n") == [
         "[console_scripts]",
-        "tb-layerview = tb_layerview.cli:main",
+        "tb-layerview = tb_layerview.commands.cli:main",
         "",
         "[tensorboard_plugins]",
-        "layerview = tb_layerview.loader:LayerViewLoader",
+        "layerview = tb_layerview.serving.loader:LayerViewLoader",
         "",
     ]
 
 
 def test_the_sdist_holds_the_front_end_built_and_as_sources(unpacked_sdist: Path) -> None:
     for name in (
-        "tb_layerview/static/index.js",
-        "tb_layerview/static/index.css",
+        "tb_layerview/serving/static/index.js",
+        "tb_layerview/serving/static/index.css",
         "tb_layerview_frontend/package-lock.json",
     ):
         assert (unpacked_sdist / name).is_file(), name
@@ -145,8 +146,8 @@ def test_tensorboard_without_tensorflow_serves_the_layers_tab(viewer: Path, whee
 
     assert plugins["layerview"]["tab_name"] == "Layers"
     built = zipfile.ZipFile(wheel)
-    assert (script.status, script.body) == (200, built.read("tb_layerview/static/index.js"))
-    assert (style.status, style.body) == (200, built.read("tb_layerview/static/index.css"))
+    assert (script.status, script.body) == (200, built.read("tb_layerview/serving/static/index.js"))
+    assert (style.status, style.body) == (200, built.read("tb_layerview/serving/static/index.css"))
     assert "javascript" in script.content_type
     assert style.content_type == "text/css"
     assert (runs.status, json.loads(runs.body)) == (200, {"runs": [], "without_steps": [], "unreadable": []})
@@ -185,7 +186,7 @@ def test_the_changelog_begins_with_this_version() -> None:
 
 
 def test_the_generated_format_is_that_of_the_proto_file() -> None:
-    text = re.sub(r"//.*", "", (ROOT / "tb_layerview" / "layerview.proto").read_text())
+    text = re.sub(r"//.*", "", (ROOT / "tb_layerview" / "format" / "layerview.proto").read_text())
     written = {
         name: {field: int(number) for field, number in re.findall(r"(\w+)\s*=\s*(\d+);", body)}
         for name, body in re.findall(r"message (\w+) \{([^}]*)\}", text)

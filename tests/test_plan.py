@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from tb_layerview import Keep, LayerReader, LayerViewCallback, Schedule
-from tb_layerview import units as units_format
-from tb_layerview import values as values_format
-from tb_layerview.digest import measure
-from tb_layerview.log import Log
-from tb_layerview.model import Kind, Layer, Model, Tensor, default_axes
-from tb_layerview.plan import Plan, _most_bytes
-from tb_layerview.session import Session
-from tb_layerview.values import choose
+from tb_layerview.format import units as units_format
+from tb_layerview.format import values as values_format
+from tb_layerview.format.model import Kind, Layer, Model, Tensor, default_axes
+from tb_layerview.format.values import choose
+from tb_layerview.measure.host import measure
+from tb_layerview.writing.log_files import Log
+from tb_layerview.writing.plan import Plan, _most_bytes
+from tb_layerview.writing.training_log import Session
 
 LADDER = [step for step in range(100_000) if Schedule().wants(step)]
 MB = 1_000_000
@@ -146,8 +146,8 @@ def test_given_steps_are_followed_exactly_whatever_the_cap(schedule: Schedule) -
 
 def bytes_by_part(folder: Path) -> dict[str, int]:
     """What the files hold: the events, and the pieces of the payload as the events say."""
-    from tb_layerview import event_file
-    from tb_layerview import layerview_pb2 as pb
+    from tb_layerview.format import layerview_pb2 as pb
+    from tb_layerview.reading import event_file
 
     (events,) = (path for path in (folder / "layers").iterdir() if event_file.is_event_file(path.name))
     messages, _ = event_file.read(events)

@@ -20,10 +20,11 @@ from tensorboard.backend.event_processing import data_provider, plugin_event_mul
 from tensorboard.plugins import base_plugin
 from werkzeug import test as werkzeug_test
 
-from tb_layerview import Keep, LayerReader, LayerWriter, histogram, units, values
-from tb_layerview import plugin as plugin_module
-from tb_layerview.loader import LayerViewLoader
-from tb_layerview.plugin import LayerViewPlugin
+from tb_layerview import Keep, LayerReader, LayerWriter
+from tb_layerview.format import histogram, units, values
+from tb_layerview.serving import plugin as plugin_module
+from tb_layerview.serving.loader import LayerViewLoader
+from tb_layerview.serving.plugin import LayerViewPlugin
 
 HTTP_API = Path(__file__).resolve().parent.parent / "docs" / "http_api.md"
 
@@ -111,7 +112,7 @@ def client(logdir: Path) -> Client:
 
 def test_a_run_without_steps_is_listed_with_the_reason(tmp_path: Path) -> None:
     from tb_layerview import Keep, Schedule
-    from tb_layerview.session import Session
+    from tb_layerview.writing.training_log import Session
 
     write_run(tmp_path / "good", range(3))
     session = Session(tmp_path / "nothing", Schedule(), Keep())
@@ -549,9 +550,9 @@ def test_units_that_cannot_be_read_are_counted_and_410_if_they_are_all(tmp_path:
 
 
 def test_values_step_is_the_latest_before_else_the_first_after(tmp_path: Path) -> None:
-    from tb_layerview.digest import Measurement, measure
-    from tb_layerview.log import Log
-    from tb_layerview.model import Layer, Model, Tensor
+    from tb_layerview.format.model import Layer, Model, Tensor
+    from tb_layerview.measure.host import Measurement, measure
+    from tb_layerview.writing.log_files import Log
 
     log = Log(tmp_path)
     log.describe(Model((Layer("a"),), (Tensor(0, "activation", "output", (3,), "float64"),)))
@@ -680,9 +681,9 @@ def test_new_steps_appear_and_the_generation_stays(tmp_path: Path) -> None:
 
 
 def test_steps_that_come_before_their_model_appear_with_it(tmp_path: Path) -> None:
-    from tb_layerview.digest import measure
-    from tb_layerview.log import Log
-    from tb_layerview.model import Layer, Model, Tensor
+    from tb_layerview.format.model import Layer, Model, Tensor
+    from tb_layerview.measure.host import measure
+    from tb_layerview.writing.log_files import Log
 
     log = Log(tmp_path)
     log.write(0, {0: measure(np.ones(3))})

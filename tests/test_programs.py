@@ -16,7 +16,7 @@ import pytest
 tf = pytest.importorskip("tensorflow")
 
 from tb_layerview import Keep, LayerReader, LayerViewCallback, LayerViewHook, Select  # noqa: E402
-from tb_layerview.run import Run  # noqa: E402
+from tb_layerview.reading.run import Run  # noqa: E402
 
 tf1 = tf.compat.v1
 keras = tf.keras

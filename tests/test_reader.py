@@ -12,9 +12,9 @@ import numpy.typing as npt
 import pytest
 
 from tb_layerview import Keep, LayerReader, LayerWriter
-from tb_layerview.crc32c import crc32c
-from tb_layerview.event_file import is_event_file
-from tb_layerview.logged import NotLoggedError
+from tb_layerview.format.framing import crc32c
+from tb_layerview.format.logged import NotLoggedError
+from tb_layerview.reading.event_file import is_event_file
 
 Arrays = dict[str, npt.NDArray[np.generic]]
 
@@ -309,7 +309,7 @@ def names_of_loaded_tensorflow(program: str, folder: Path, path: Path | None = N
 
 READ_EVERYTHING = """
 import sys
-import tb_layerview, tb_layerview.loader, tb_layerview.plugin
+import tb_layerview, tb_layerview.serving.loader, tb_layerview.serving.plugin
 for run in tb_layerview.LayerReader(sys.argv[1]).runs():
     assert run.values(run.tensor("conv"), 0).array.size
 """

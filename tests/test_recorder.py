@@ -15,7 +15,7 @@ import pytest
 tf = pytest.importorskip("tensorflow")
 
 from tb_layerview import Keep, LayerReader, LayerRecorder, LayerViewCallback, Select  # noqa: E402
-from tb_layerview.run import Run  # noqa: E402
+from tb_layerview.reading.run import Run  # noqa: E402
 
 keras = tf.keras
 layers = keras.layers

@@ -14,7 +14,7 @@ tf = pytest.importorskip("tensorflow")
 from two_layers import logged  # noqa: E402
 
 from tb_layerview import Check, Keep, LayerReader, LayerViewCallback, Schedule  # noqa: E402
-from tb_layerview.run import Run  # noqa: E402
+from tb_layerview.reading.run import Run  # noqa: E402
 
 keras = tf.keras
 layers = keras.layers

@@ -9,14 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tb_layerview import LayerReader, LayerWriter, cli
-from tb_layerview.diagnosis import Finding, diagnose
-from tb_layerview.digest import Digest
-from tb_layerview.evidence import Evidence
-from tb_layerview.logged import LoggedTensor
-from tb_layerview.model import Kind, Layer, Model, Tensor
-from tb_layerview.record import SUMMARIES
-from tb_layerview.watch import Watch
+from tb_layerview import LayerReader, LayerWriter
+from tb_layerview.commands import cli
+from tb_layerview.format.logged import LoggedTensor
+from tb_layerview.format.messages import SUMMARIES
+from tb_layerview.format.model import Kind, Layer, Model, Tensor
+from tb_layerview.health.diagnosis import Finding, diagnose
+from tb_layerview.health.evidence import Evidence
+from tb_layerview.health.watch import Watch
+from tb_layerview.measure.host import Digest
 
 DIGEST = tuple(field.name for field in dataclasses.fields(Digest))
 UNITS = 16

@@ -12,14 +12,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tb_layerview import LayerReader, LayerWriter, event_file, record
-from tb_layerview import layerview_pb2 as pb
-from tb_layerview.folder_log import FolderLog
-from tb_layerview.logged import NotLoggedError
-from tb_layerview.model import Layer, Model, Tensor
-from tb_layerview.payload_file import PayloadError, Piece
-from tb_layerview.run import Run
-from tb_layerview.shard import STATISTICS, Message
+from tb_layerview import LayerReader, LayerWriter
+from tb_layerview.format import layerview_pb2 as pb
+from tb_layerview.format import messages as record
+from tb_layerview.format.logged import NotLoggedError
+from tb_layerview.format.model import Layer, Model, Tensor
+from tb_layerview.reading import event_file
+from tb_layerview.reading.folder_log import FolderLog
+from tb_layerview.reading.payload_file import PayloadError, Piece
+from tb_layerview.reading.run import Run
+from tb_layerview.reading.shard import STATISTICS, Message
 
 
 def write(folder: Path, steps: Sequence[int], value: float, layers: Sequence[str] = ("a",)) -> None:
@@ -394,7 +396,7 @@ def test_pieces_of_several_tensors_and_writes_are_told_apart(tmp_path: Path) -> 
 def test_an_event_file_with_other_events_gives_ours_alone(tmp_path: Path) -> None:
     from tensorboard.compat.proto import event_pb2, summary_pb2
 
-    from tb_layerview.crc32c import masked_crc32c
+    from tb_layerview.format.framing import masked_crc32c
 
     write(tmp_path, range(2), 1.0)
     (path,) = (path for path in (tmp_path / "layers").iterdir() if event_file.is_event_file(path.name))

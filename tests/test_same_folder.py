@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tb_layerview import Check, Keep, LayerReader, LayerWriter, Select, earlier
-from tb_layerview.columns import by_group, by_step
-from tb_layerview.earlier import EarlierSteps, earlier_steps
-from tb_layerview.record import FOLDER
-from tb_layerview.run import Run
+from tb_layerview import Check, Keep, LayerReader, LayerWriter, Select
+from tb_layerview.format.messages import FOLDER
+from tb_layerview.reading.run import Run
+from tb_layerview.serving.columns import by_group, by_step
+from tb_layerview.writing import earlier
+from tb_layerview.writing.earlier import EarlierSteps, earlier_steps
 
 
 def _write(folder: Path, steps: Sequence[int], value: float = 1.0, kind: Any = "weight", name: str = "kernel") -> None:

@@ -14,7 +14,8 @@ import numpy.typing as npt
 import pytest
 from serving import TensorBoardServer, run_tensorboard
 
-from tb_layerview import LayerReader, LayerWriter, values
+from tb_layerview import LayerReader, LayerWriter
+from tb_layerview.format import values
 
 LOADERS = ("--load_fast=true", "--load_fast=false")
 STEPS = 1000

@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 
 from tb_layerview import Keep, LayerReader, Schedule
-from tb_layerview.digest import Measurement, measure
-from tb_layerview.model import Layer, Model, Tensor
-from tb_layerview.rules import NonFinite
-from tb_layerview.session import Session
-from tb_layerview.values import Axis
+from tb_layerview.format.model import Layer, Model, Tensor
+from tb_layerview.format.values import Axis
+from tb_layerview.health.rules.catalogue import NonFinite
+from tb_layerview.measure.host import Measurement, measure
+from tb_layerview.writing.training_log import Session
 
 MODEL = Model((Layer("dense", "Dense"),), (Tensor(0, "weight", "kernel", (4, 3), "float32", axes=("input", "unit")),))
 

@@ -10,18 +10,20 @@ import numpy as np
 import pytest
 from older_logs import without_summaries
 
-from tb_layerview import Keep, LayerReader, LayerViewCallback, LayerViewHook, LayerWriter, log, record
-from tb_layerview import layerview_pb2 as pb
-from tb_layerview.activation_functions import BOUNDS
-from tb_layerview.digest import Measurement, measure, merge
-from tb_layerview.model import Layer, Model, Tensor
-from tb_layerview.record import SUMMARIES
-from tb_layerview.sparse_statistics import Sparse
-from tb_layerview.summary import summarise
+from tb_layerview import Keep, LayerReader, LayerViewCallback, LayerViewHook, LayerWriter
+from tb_layerview.format import layerview_pb2 as pb
+from tb_layerview.format import messages
+from tb_layerview.format.messages import SUMMARIES
+from tb_layerview.format.model import Layer, Model, Tensor
+from tb_layerview.measure.activation_functions import BOUNDS
+from tb_layerview.measure.extra import Sparse
+from tb_layerview.measure.host import Measurement, measure, merge
+from tb_layerview.measure.summary import summarise
+from tb_layerview.writing import log_files
 
 tf = pytest.importorskip("tensorflow")
 
-from tb_layerview import device_digest  # noqa: E402
+from tb_layerview.measure.tf import digests  # noqa: E402
 
 rng = np.random.default_rng(4)
 EXACT = Keep(activations=10**6, examples=10**4, precision="float32")
@@ -42,12 +44,12 @@ def both(array: np.ndarray, tensor: Tensor, known: bool = True) -> list[dict[str
         autograph=False, input_signature=[tf.TensorSpec([array.shape[0] if known else None, *array.shape[1:]])]
     )
     def on_device(given: Any) -> Any:
-        taps = {0: device_digest.Tap(given, sparse=wanted)}
-        return device_digest.reduce(taps, device_digest.prepare(taps))
+        taps = {0: digests.Tap(given, sparse=wanted)}
+        return digests.reduce(taps, digests.prepare(taps))
 
     fetched = tf.nest.map_structure(lambda t: t.numpy(), on_device(tf.constant(array)))
     spec = tf.TensorSpec(on_device.get_concrete_function().inputs[0].shape, tf.float32)
-    device = device_digest.measurements({0: device_digest.Tap(spec, sparse=wanted)}, fetched)[0].sparse
+    device = digests.measurements({0: digests.Tap(spec, sparse=wanted)}, fetched)[0].sparse
     return [dict(host), dict(device)]
 
 
@@ -247,7 +249,7 @@ def test_they_are_columns_with_nan_where_a_tensor_has_none(tmp_path: Path) -> No
 
 def test_what_is_added_to_a_step_replaces_and_a_growing_shard_is_read_on(tmp_path: Path) -> None:
     tensor = Tensor(0, "activation", "output", (4, 3), "float32", axes=("example", "unit"))
-    writer = log.Log(tmp_path)
+    writer = log_files.Log(tmp_path)
     writer.describe(Model((Layer("a"), Layer("b")), (tensor, Tensor(1, *list(vars(tensor).values())[1:]))))
     plain = measure(np.ones((4, 3))).digest
 
@@ -271,11 +273,11 @@ def test_what_is_added_to_a_step_replaces_and_a_growing_shard_is_read_on(tmp_pat
 
 
 def test_a_name_of_a_newer_writer_is_ignored_and_what_does_not_fit_is_said(tmp_path: Path) -> None:
-    from tb_layerview import shard
+    from tb_layerview.reading import shard
 
     def read(**sparse: Any) -> shard.Shard:
         columns = pb.Columns(tensor=[0])
-        for name in (*shard.STATISTICS, *record.DENSE):
+        for name in (*shard.STATISTICS, *messages.DENSE):
             getattr(columns, name).append(1)
         columns.sparse.add(**sparse)
         data = pb.StepRecord(step=3, mode=pb.TRAIN, columns=[columns]).SerializeToString()

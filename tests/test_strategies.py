@@ -16,7 +16,7 @@ pytest.importorskip("tensorflow")
 import programs_on_two_devices as program
 
 from tb_layerview import LayerReader
-from tb_layerview.run import Run
+from tb_layerview.reading.run import Run
 
 
 @pytest.fixture(scope="module")

@@ -10,11 +10,11 @@ import pytest
 from older_logs import without_summaries
 
 from tb_layerview import Keep, LayerReader, LayerViewCallback, LayerWriter, Schedule
-from tb_layerview.digest import Measurement, measure
-from tb_layerview.model import Layer, Model, Tensor
-from tb_layerview.record import DENSE, QUANTILES, SUMMARIES
-from tb_layerview.session import Session
-from tb_layerview.summary import summarise
+from tb_layerview.format.messages import DENSE, QUANTILES, SUMMARIES
+from tb_layerview.format.model import Layer, Model, Tensor
+from tb_layerview.measure.host import Measurement, measure
+from tb_layerview.measure.summary import summarise
+from tb_layerview.writing.training_log import Session
 
 FRACTIONS = list(QUANTILES.values())
 

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tb_layerview import LayerReader, LayerViewCallback, keras_probe
-from tb_layerview.traced import Traced
+from tb_layerview import LayerReader, LayerViewCallback
+from tb_layerview.capture.keras.tf import probe
+from tb_layerview.capture.keras.tf.traced import Traced
 
 layers = tf.keras.layers
 _RNG = np.random.RandomState(0)
@@ -102,12 +103,12 @@ def test_a_model_is_traced_in_inference_mode_where_a_layer_may_differ(
 ) -> None:
     traced = []
 
-    class Counted(keras_probe.InferencePass):
+    class Counted(probe.InferencePass):
         def __init__(self, *args: Any) -> None:
             traced.append(args)
             super().__init__(*args)
 
-    monkeypatch.setattr(keras_probe, "InferencePass", Counted)
+    monkeypatch.setattr(probe, "InferencePass", Counted)
     given = tf.keras.Input((4,))
     model = tf.keras.Model(given, layers.Dense(1)(make()(layers.Dense(4)(given))))
     model.compile("sgd", "mse")

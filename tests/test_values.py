@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tb_layerview import arrays, units, values
-from tb_layerview.values import Axis
+from tb_layerview.format import arrays, units, values
+from tb_layerview.format.values import Axis
 
 ACTIVATION = ("example", "row", "column", "channel")
 KERNEL = ("row", "column", "input channel", "channel")

@@ -21,7 +21,7 @@ import programs_in_processes as program
 import tensorflow as tf
 
 from tb_layerview import LayerReader
-from tb_layerview.run import Run
+from tb_layerview.reading.run import Run
 
 LIMIT = 240  # seconds, for a training of seconds
 NEEDS_KERAS_2 = pytest.mark.skipif(program.KERAS > 2, reason="Keras 3 cannot fit under it, see the test that shows it")

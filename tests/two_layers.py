@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tb_layerview.run import Run
+from tb_layerview.reading.run import Run
 
 Key = tuple[str, str, str]  # layer, kind, name
 

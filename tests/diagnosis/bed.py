@@ -14,9 +14,9 @@ import numpy as np
 import tensorflow as tf
 
 import tb_layerview as lv
-from tb_layerview.diagnosis import Finding
-from tb_layerview.model import KINDS
-from tb_layerview.replayed import diagnose_runs
+from tb_layerview.format.model import KINDS
+from tb_layerview.health.diagnosis import Finding
+from tb_layerview.health.replay import diagnose_runs
 
 tf1 = tf.compat.v1
 keras, layers = tf.keras, tf.keras.layers

@@ -6,9 +6,9 @@ import dataclasses
 import math
 from collections.abc import Callable, Sequence
 
-from tb_layerview.diagnosis import diagnose
-from tb_layerview.evidence import Evidence
-from tb_layerview.rules import Rule, thresholds
+from tb_layerview.health.diagnosis import diagnose
+from tb_layerview.health.evidence import Evidence
+from tb_layerview.health.rules.catalogue import Rule, thresholds
 
 # A threshold is looked for between these, to within a relative error of 1 %.
 _SMALLEST, _LARGEST, _PRECISION = 1e-12, 1e12, 1.01

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from bed import BATCH, STEPS, At, Planted, batch_number, dense, fault, fit, keras, layers, problem, stack
 
-from tb_layerview.demo import digits
+from tb_layerview.commands.demo import digits
 
 initializers = keras.initializers
 

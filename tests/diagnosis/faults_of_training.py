@@ -23,7 +23,7 @@ from bed import (
     stack,
 )
 
-from tb_layerview.demo import digits
+from tb_layerview.commands.demo import digits
 
 initializers = keras.initializers
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 from bed import BATCH, dense, graph_of, healthy, keras, layers, problem, run_graph, stack, tf1, weighted
 
 import tb_layerview as lv
-from tb_layerview.demo import digits
+from tb_layerview.commands.demo import digits
 
 STEPS = 56
 Losses = tuple[float, float]

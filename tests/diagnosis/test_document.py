@@ -15,7 +15,7 @@ import test_planted_faults  # noqa: F401
 from bed import FAULTS, HEALTHY
 from diagnosis_table import DOCUMENT, NOT_FOUND, Shown, document, fault_cell, rule_in_words, threshold_rows
 
-from tb_layerview.rules import RULES
+from tb_layerview.health.rules.catalogue import RULES
 
 
 @pytest.fixture(scope="module")

@@ -16,10 +16,10 @@ import healthy_trainings  # noqa: F401
 from bed import HEALTHY, Healthy, dense, findings, fit, keras, problem, stack
 
 from tb_layerview import LayerReader
-from tb_layerview.diagnosis import Finding, diagnose, since
-from tb_layerview.evidence import Evidence
-from tb_layerview.rules import RULES
-from tb_layerview.run import Run
+from tb_layerview.health.diagnosis import Finding, diagnose, since
+from tb_layerview.health.evidence import Evidence
+from tb_layerview.health.rules.catalogue import RULES
+from tb_layerview.reading.run import Run
 
 # At most so many warnings in all healthy trainings together; errors none.
 WARNINGS = 1

@@ -15,7 +15,8 @@ from layers_tab import ROOT, open_tab, state_of
 from playwright.sync_api import Frame, Page, expect
 from serving import TensorBoardServer, run_tensorboard
 
-from tb_layerview import LayerReader, LayerWriter, demo
+from tb_layerview import LayerReader, LayerWriter
+from tb_layerview.commands import demo
 
 pytestmark = pytest.mark.e2e
 

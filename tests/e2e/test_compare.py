@@ -17,8 +17,9 @@ from layers_tab import box_of, number, open_tab, state_of
 from playwright.sync_api import Frame, Page, expect
 from serving import TensorBoardServer, run_tensorboard
 
-from tb_layerview import LayerReader, LayerWriter, demo
-from tb_layerview.run import Run
+from tb_layerview import LayerReader, LayerWriter
+from tb_layerview.commands import demo
+from tb_layerview.reading.run import Run
 
 pytestmark = pytest.mark.e2e
 

@@ -15,8 +15,9 @@ from layers_tab import open_tab
 from playwright.sync_api import Page, expect
 from serving import TensorBoardServer
 
-from tb_layerview import Keep, LayerWriter, Schedule, record, values
-from tb_layerview.session import Session
+from tb_layerview import Keep, LayerWriter, Schedule
+from tb_layerview.format import messages, values
+from tb_layerview.writing.training_log import Session
 
 pytestmark = pytest.mark.e2e
 
@@ -44,7 +45,7 @@ def logdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     content[150] ^= 8  # in what the writer says that it logs
     path.write_bytes(content)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(record, "FORMAT", record.FORMAT + 1)
+        patch.setattr(messages, "FORMAT", messages.FORMAT + 1)
         write(folder / "newer")
     session = Session(folder / "nothing", Schedule(), Keep())
     session.report("the probe", "the model takes 16 rows")

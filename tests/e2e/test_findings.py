@@ -19,11 +19,12 @@ from layers_tab import ROOT, logdir_of, open_tab, state_of
 from playwright.sync_api import Frame, Page, Route, expect
 from serving import TensorBoardServer
 
-from tb_layerview import Check, LayerReader, LayerViewCallback, demo
-from tb_layerview.diagnosis import Finding, diagnose
-from tb_layerview.evidence import Evidence
-from tb_layerview.rules import with_thresholds
-from tb_layerview.run import Run
+from tb_layerview import Check, LayerReader, LayerViewCallback
+from tb_layerview.commands import demo
+from tb_layerview.health.diagnosis import Finding, diagnose
+from tb_layerview.health.evidence import Evidence
+from tb_layerview.health.rules.catalogue import with_thresholds
+from tb_layerview.reading.run import Run
 
 pytestmark = pytest.mark.e2e
 

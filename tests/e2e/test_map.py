@@ -16,10 +16,10 @@ from playwright.sync_api import Frame, Locator, Page, expect
 from serving import TensorBoardServer
 
 from tb_layerview import Keep, LayerReader, LayerViewCallback, LayerWriter, Select
-from tb_layerview.digest import Digest, Measurement
-from tb_layerview.log import Log
-from tb_layerview.model import Layer, Model, Tensor
-from tb_layerview.run import Run
+from tb_layerview.format.model import Layer, Model, Tensor
+from tb_layerview.measure.host import Digest, Measurement
+from tb_layerview.reading.run import Run
+from tb_layerview.writing.log_files import Log
 
 pytestmark = pytest.mark.e2e
 

@@ -17,7 +17,8 @@ from layers_tab import box_of, download, logdir_of, open_tab, pixels_of, state_o
 from playwright.sync_api import Browser, Frame, Page, expect
 from serving import TensorBoardServer
 
-from tb_layerview import Keep, LayerReader, LayerWriter, demo
+from tb_layerview import Keep, LayerReader, LayerWriter
+from tb_layerview.commands import demo
 
 pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("clipboard")]
 

@@ -18,9 +18,10 @@ from layers_tab import PICTURES, box_of, logdir_of, open_tab, pixels_of, state_o
 from playwright.sync_api import Frame, Page, expect
 from serving import TensorBoardServer, run_tensorboard
 
-from tb_layerview import LayerReader, LayerWriter, demo
-from tb_layerview.model import as_kind
-from tb_layerview.run import LoggedTensor, Run
+from tb_layerview import LayerReader, LayerWriter
+from tb_layerview.commands import demo
+from tb_layerview.format.model import as_kind
+from tb_layerview.reading.run import LoggedTensor, Run
 
 pytestmark = pytest.mark.e2e
 

@@ -19,7 +19,7 @@ from playwright.sync_api import Browser, Frame, Page, expect
 from serving import TensorBoardServer, run_tensorboard
 
 from tb_layerview import LayerReader, LayerWriter
-from tb_layerview.run import Run
+from tb_layerview.reading.run import Run
 
 pytestmark = pytest.mark.e2e
 

@@ -18,8 +18,9 @@ from layers_tab import box_of, download, number, open_tab, state_of, tab_within
 from playwright.sync_api import Frame, Locator, Page, expect
 from serving import TensorBoardServer
 
-from tb_layerview import LayerReader, LayerWriter, demo
-from tb_layerview.run import Run
+from tb_layerview import LayerReader, LayerWriter
+from tb_layerview.commands import demo
+from tb_layerview.reading.run import Run
 
 pytestmark = pytest.mark.e2e
 

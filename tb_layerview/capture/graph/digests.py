@@ -1,0 +1,184 @@
+"""The digests that the hook adds to a graph, and which of them a run may fetch."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from tb_layerview.capture.graph.apart import Apart
+from tb_layerview.capture.graph.search.index import GraphIndex
+from tb_layerview.capture.graph.search.search import GraphTap
+from tb_layerview.format import values
+from tb_layerview.measure.extra import Sparse
+from tb_layerview.measure.host import Measurement
+from tb_layerview.measure.tf import digests
+from tb_layerview.options import Keep
+
+
+@dataclasses.dataclass(frozen=True)
+class DigestGroup:
+    """Digests that are fetched together or not at all.
+
+    Attributes:
+      sources: The tensors, as (operation, output index), that a run that fetches them must have anyway.
+      taps: What is digested, by the tensor's index in the model.
+      fetches: What there is to fetch.
+      borders: What copies of them are computed from, which such a run must have too.
+      present: Of the tensors that a condition leaves out of some runs, a bool each: whether a run has computed it.
+    """
+
+    sources: frozenset[tuple[Any, int]]
+    taps: dict[int, digests.Tap]
+    fetches: dict[str, Any]
+    borders: frozenset[tuple[Any, int]] = frozenset()
+    present: dict[int, Any] = dataclasses.field(default_factory=dict)
+
+    def wanted(self, with_values: bool) -> dict[str, Any]:
+        """What to fetch at a step with or without values."""
+        fetches = digests.wanted(self.fetches, with_values)
+        return {**fetches, "present": {str(i): t for i, t in self.present.items()}} if self.present else fetches
+
+    def measurements(self, fetched: Mapping[str, Any]) -> dict[int, Measurement]:
+        """Makes measurements, by the tensor's index in the model, of what `wanted` evaluated to."""
+        absent = {int(i) for i, is_there in fetched.get("present", {}).items() if not is_there}
+        return {i: m for i, m in digests.measurements(self.taps, fetched).items() if i not in absent}
+
+
+def add_digests(
+    index: GraphIndex,
+    taps: Mapping[int, GraphTap],
+    keep: Keep,
+    needed_by: Mapping[Any, frozenset[Any]],
+    apart: Apart,
+) -> tuple[DigestGroup, ...]:
+    """Adds digests of activations and gradients to the graph.
+
+    Small tensors are joined before they are fetched, so those are grouped that are computed by the same runs: with two
+    optimizers that take turns there are two groups of gradients, and one for each set of optimizers that an activation
+    reaches.
+
+    Args:
+      index: The graph.
+      taps: By the tensor's index in the model.
+      keep: How much to keep.
+      needed_by: What `find_needs` has found; nothing if the graph is not trained.
+      apart: What looks at the tensors.
+    """
+    grouped: dict[Any, dict[int, GraphTap]] = {}
+    for number, tap in taps.items():
+        # Where nothing is trained, what a run computes depends on what it fetches, and so does each tensor.
+        key = needed_by.get(tap.source.op) or tap.source.op
+        grouped.setdefault(key, {})[number] = tap
+    groups = []
+    with own_scope(index.graph):
+        for members in grouped.values():
+            sources = frozenset((tap.source.op, tap.source.value_index) for tap in members.values())
+            borders = frozenset().union(*(apart.borders(tap.source) for tap in members.values()))
+            looks = {number: apart.look(tap.source, when=tap.when) for number, tap in members.items()}
+            group = make_group(members, {number: look.tensor for number, look in looks.items()}, keep, sources)
+            present = {number: look.present for number, look in looks.items() if look.present is not None}
+            groups.append(dataclasses.replace(group, borders=borders, present=present))
+    return tuple(groups)
+
+
+def add_weight_digests(index: GraphIndex, taps: Mapping[int, GraphTap], keep: Keep) -> DigestGroup:
+    """Adds digests of weights, each of which reads its variable anew; they depend on nothing else."""
+    with own_scope(index.graph):
+        return make_group(taps, {number: read_weight(tap) for number, tap in taps.items()}, keep)
+
+
+def read_weight(tap: GraphTap) -> Any:
+    """A new read of a weight, made in the scope that is open."""
+    tensor = tf.identity(tap.source) if isinstance(tap.source, tf.Tensor) else read_variable(tap.source)
+    tensor.set_shape(tap.tensor.shape)
+    return tensor
+
+
+def read_variable(holder: Any) -> Any:
+    """A new read of the variable that an operation holds, made in the scope that is open."""
+    if holder.type == "VarHandleOp":
+        return tf.raw_ops.ReadVariableOp(resource=holder.outputs[0], dtype=holder.get_attr("dtype"))
+    return tf.identity(holder.outputs[0])
+
+
+def make_group(
+    taps: Mapping[int, GraphTap],
+    tensors: Mapping[int, Any],
+    keep: Keep,
+    sources: frozenset[tuple[Any, int]] = frozenset(),
+) -> DigestGroup:
+    """Adds digests that are fetched together; in `own_scope`.
+
+    Args:
+      taps: By the tensor's index in the model.
+      tensors: What to digest for each.
+      keep: How much to keep.
+      sources: The tensors, as (operation, output index), that a run that fetches them must have anyway.
+    """
+    digested: dict[int, digests.Tap] = {}
+    for number, tap in taps.items():
+        tensor = tensors[number] if tap.transpose is None else tf.transpose(tensors[number], tap.transpose)
+        kept = _plan(tap, keep)
+        digested[number] = digests.Tap(
+            tensor, units=keep.units and len(tap.tensor.shape) > 1, keep=kept, sparse=Sparse.of(tap.tensor)
+        )
+    return DigestGroup(sources, digested, digests.reduce(digested, digests.prepare(digested)))
+
+
+def _plan(tap: GraphTap, keep: Keep) -> tuple[values.Axis, ...] | None:
+    """What to keep of a tensor's values; sizes that are not known yet are assumed."""
+    tensor = tap.tensor
+    budget = keep.budget(tensor.kind)
+    if not budget or not tensor.shape:
+        return None
+    return values.choose(values.assume(tensor.shape, tensor.axes), tensor.axes, budget, keep.examples)
+
+
+@contextlib.contextmanager
+def own_scope(graph: Any) -> Iterator[None]:
+    """Where the digests' operations are made: apart from the user's names, and waiting for nothing."""
+    with graph.as_default(), graph.control_dependencies(None), tf.name_scope("layerview"):
+        yield
+
+
+def find_needs(index: GraphIndex, triggers: frozenset[Any]) -> dict[Any, frozenset[Any]]:
+    """For each operation the optimizers that need it, an optimizer being one of the operations that train together.
+
+    Args:
+      index: The graph.
+      triggers: The operations that train.
+    """
+    together: dict[Any, Any] = {trigger: trigger for trigger in triggers}
+
+    def root(trigger: Any) -> Any:
+        while together[trigger] is not trigger:
+            trigger = together[trigger]
+        return trigger
+
+    after: dict[Any, Any] = {}  # an operation: a trigger that it waits for
+    for op in index.ops:
+        before = [after[t.op] for t in op.inputs if t.op in after] + [after[c] for c in op.control_inputs if c in after]
+        if op in triggers:
+            before.append(op)
+        for trigger in before[1:]:
+            together[root(trigger)] = root(before[0])
+        if before:
+            after[op] = before[0]
+    needed: dict[Any, frozenset[Any]] = {trigger: frozenset({root(trigger)}) for trigger in triggers}
+    is_changed = True
+    while is_changed:  # a second time at most, but where operations read from some that were made after them
+        is_changed = False
+        for op in reversed(index.ops):
+            own = needed.get(op)
+            if not own:
+                continue
+            for before_op in [*(t.op for t in op.inputs), *op.control_inputs]:
+                known = needed.get(before_op, frozenset())
+                if not own <= known:
+                    needed[before_op] = known | own
+                    is_changed = True
+    return needed

@@ -1,0 +1,275 @@
+"""What the axes of Keras' activations and weights are, and how to turn them so that the units come last.
+
+Units are the last axis of what is logged. Where Keras has them elsewhere (`channels_first`, transposed and depthwise
+kernels), the tensor is turned before it is measured, on the device.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from tb_layerview.capture.keras.tf.calls import Call
+from tb_layerview.capture.keras.tf.quantized import unpacked
+from tb_layerview.format.model import Kind, default_axes
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """How a tensor is logged.
+
+    Attributes:
+      axes: One name for each axis of what is logged.
+      order: The order in which to put the tensor's axes first; None leaves them.
+      shape: What to reshape it to then; None leaves it.
+      packed: How many numbers of four bits lie along its last axis, two in each byte; 0 where they do not.
+    """
+
+    axes: tuple[str, ...]
+    order: tuple[int, ...] | None = None
+    shape: tuple[int, ...] | None = None
+    packed: int = 0
+
+    def apply(self, tensor: tf.Tensor) -> tf.Tensor:
+        """The tensor as it is logged."""
+        if self.packed:
+            tensor = unpacked(tensor, self.packed)
+        if self.order is not None:
+            tensor = tf.transpose(tensor, self.order)
+        return tensor if self.shape is None else tf.reshape(tensor, self.shape)
+
+
+_SPATIAL = {1: ("timestep",), 2: ("row", "column"), 3: ("depth", "row", "column")}
+# Weights with an axis for each of some axes of the activation, when they have more than one.
+_LIKE_ACTIVATION = frozenset(("gamma", "beta", "alpha", "moving_mean", "moving_variance", "mean", "variance"))
+# So many operations between two layers are looked through for where the axes stay what they are.
+_LOOK_THROUGH = 64
+
+
+def activation_axes(calls: Sequence[Call], inputs: Iterable[tf.Tensor]) -> dict[int, tuple[str, ...]]:
+    """Names of the axes, in the tensor's own order, of the model's inputs and all layers' outputs, by the tensor's id.
+
+    A layer that says what it takes and gives (by `data_format`, by being recurrent, ...) decides; what others give has
+    the axes of what they take if it has its shape; the rest has those that are usual for its rank.
+    """
+    names: dict[int, tuple[str, ...]] = {}
+    in_order = sorted((call for call in calls if call.finished >= 0), key=lambda call: call.finished)
+    fed = {id(tensor) for tensor in inputs}
+    for call in in_order:
+        for tensor in call.inputs:
+            if id(tensor) in fed and id(tensor) not in names:
+                stated = _taken(call.layer, tensor)
+                if stated:
+                    names[id(tensor)] = stated
+    for call in in_order:
+        for tensor in call.outputs:
+            if id(tensor) not in names and tensor.shape.rank is not None:
+                found = _given(call.layer, tensor.shape.rank) or _einsum_output(call, tensor, names)
+                found = found or _inherited(call, tensor, names)
+                names[id(tensor)] = found or default_axes("activation", tensor.shape.rank)
+        if any(c.__name__ == "Embedding" for c in type(call.layer).__mro__):
+            names.update({id(t): ("example", "timestep") for t in call.inputs if _is_list_of_numbers(t)})
+    return names
+
+
+def activation_layout(axes: tuple[str, ...]) -> Layout:
+    """How to log an activation whose axes are these."""
+    if "channel" not in axes or axes[-1] == "channel":
+        return Layout(axes)
+    channel = axes.index("channel")
+    order = (*(i for i in range(len(axes)) if i != channel), channel)
+    return Layout(tuple(axes[i] for i in order), order)
+
+
+def weight_layout(layer: Any, name: str, shape: Sequence[int], kind: Kind, output: tuple[str, ...] = ()) -> Layout:
+    """How to log a weight or its gradient.
+
+    Args:
+      layer: The layer that has it.
+      name: Its name in the layer: `kernel`, `forward_lstm/kernel`.
+      shape: Its shape.
+      kind: `weight` or `gradient`.
+      output: Names of the axes of the layer's output, if it has one.
+    """
+    rank, leaf = len(shape), name.rpartition("/")[2]
+    classes = _classes(layer)
+    if "TimeDistributed" in classes:
+        return weight_layout(layer.layer, name, shape, kind, (output[0], *output[2:]) if len(output) > 2 else ())
+    default = default_axes(kind, rank)
+    if rank >= 3 and leaf.endswith("kernel"):
+        is_depthwise = any(c.startswith(("DepthwiseConv", "BaseDepthwiseConv")) for c in classes)
+        if leaf == "depthwise_kernel" or (is_depthwise and leaf == "kernel"):
+            # Each output channel looks at one input channel; those of the first input channel come first.
+            return Layout(default, shape=(*shape[:-2], 1, math.prod(shape[-2:])))
+        if any(c.startswith("Conv") and c.endswith("Transpose") for c in classes):
+            return Layout(default, order=(*range(rank - 2), rank - 1, rank - 2))
+    if "EinsumDense" in classes and leaf == "kernel":
+        return _einsum_kernel(layer, rank) or Layout(default)
+    if "Embedding" in classes and leaf == "embeddings" and rank == 2:
+        return Layout(("token", "unit"))
+    if leaf == "bias" and rank == 2:
+        # GRU has one for the input and one for the state; attention one for each head.
+        return Layout(("head" if "EinsumDense" in classes else "source", "unit"))
+    if rank >= 2 and leaf in _LIKE_ACTIVATION and len(output) > rank:
+        return Layout(output[-rank:])
+    return Layout(default)
+
+
+def sparse_layout(layout: Layout) -> Layout:
+    """How to log some slices along the first axis of what is logged so."""
+    if layout.order is not None or layout.shape is not None:
+        return Layout(("slice", *(f"axis {i}" for i in range(1, len(layout.axes)))))
+    return Layout(("slice", *layout.axes[1:]))
+
+
+def _classes(layer: Any) -> frozenset[str]:
+    return frozenset(c.__name__ for c in type(layer).__mro__)
+
+
+def _given(layer: Any, rank: int) -> tuple[str, ...] | None:
+    """The axes of what a layer gives, if it decides them."""
+    classes = _classes(layer)
+    if "TimeDistributed" in classes:
+        inner = _given(layer.layer, rank - 1) or default_axes("activation", rank - 1)
+        return ("example", "timestep", *inner[1:]) if rank >= 3 else None
+    if "Bidirectional" in classes:
+        return _given(layer.forward_layer, rank)
+    if _recurrent_over(classes):
+        # Its states have no timesteps, whatever it returns beside them.
+        has_time = rank == _recurrent_over(classes) + 3
+        return _spatial(layer, rank, ("example", "timestep") if has_time else ("example",))
+    return _taken_or_given(layer, classes, rank)
+
+
+def _taken(layer: Any, tensor: tf.Tensor) -> tuple[str, ...] | None:
+    """The axes of what a layer takes, if it decides them."""
+    rank, classes = tensor.shape.rank, _classes(layer)
+    if rank is None:
+        return None
+    if "TimeDistributed" in classes and rank >= 3:
+        shape = tf.TensorSpec(tensor.shape[1:], tensor.dtype)
+        inner = _taken(layer.layer, shape) or default_axes("activation", rank - 1)
+        return ("example", "timestep", *inner[1:])
+    if "Bidirectional" in classes:
+        return _taken(layer.forward_layer, tensor)
+    if _recurrent_over(classes):
+        return _spatial(layer, rank, ("example", "timestep")) if rank == _recurrent_over(classes) + 3 else None
+    if "Embedding" in classes and _is_list_of_numbers(tensor):
+        return ("example", "timestep")
+    return _taken_or_given(layer, classes, rank)
+
+
+def _taken_or_given(layer: Any, classes: frozenset[str], rank: int) -> tuple[str, ...] | None:
+    if getattr(layer, "data_format", None) in ("channels_first", "channels_last") and "Flatten" not in classes:
+        return _spatial(layer, rank, ("example",))
+    axis = getattr(layer, "axis", None)
+    if "BatchNormalization" in classes and rank >= 3 and axis in (1, [1], (1,)):
+        spatial = _SPATIAL.get(rank - 2)
+        return ("example", "channel", *spatial) if spatial else None
+    return None
+
+
+def _spatial(layer: Any, rank: int, before: tuple[str, ...]) -> tuple[str, ...] | None:
+    spatial = _SPATIAL.get(rank - len(before) - 1)
+    if spatial is None:
+        return None
+    if getattr(layer, "data_format", None) == "channels_first":
+        return (*before, "channel", *spatial)
+    return (*before, *spatial, "unit" if spatial == ("timestep",) else "channel")
+
+
+def _recurrent_over(classes: Iterable[str]) -> int:
+    """How many dimensions a convolutional recurrent layer's pictures have; 0 for other layers."""
+    return next((int(c[8]) for c in classes if re.fullmatch(r"ConvLSTM\dD", c)), 0)
+
+
+def _is_list_of_numbers(tensor: tf.Tensor) -> bool:
+    return tensor.shape.rank == 2 and not tensor.dtype.is_floating
+
+
+def _inherited(call: Call, tensor: tf.Tensor, names: Mapping[int, tuple[str, ...]]) -> tuple[str, ...] | None:
+    """The axes of what the layer takes, if what it gives looks the same, but for the number of channels."""
+    if _classes(call.layer) & {"Reshape", "Permute"}:
+        return None
+    for taken in call.inputs:
+        rank = taken.shape.rank
+        if rank is None or rank != tensor.shape.rank or rank < 2:
+            continue
+        axes = _known(taken, names)
+        if axes is None or not taken.shape[:-1].is_compatible_with(tensor.shape[:-1]):
+            continue
+        if axes[-1] in ("channel", "unit") or taken.shape.is_compatible_with(tensor.shape):
+            return axes
+    return None
+
+
+def _known(tensor: tf.Tensor, names: Mapping[int, tuple[str, ...]]) -> tuple[str, ...] | None:
+    """The axes of a tensor, or of one of the same shape that it is computed from."""
+    pending, seen = [tensor], 0
+    while pending and seen < _LOOK_THROUGH:
+        current = pending.pop()
+        seen += 1
+        if id(current) in names:
+            return names[id(current)]
+        if current.op.type not in ("Transpose", "Reshape"):
+            same = [t for t in current.op.inputs if t.shape.rank == tensor.shape.rank]
+            pending += [t for t in same if t.shape.is_compatible_with(tensor.shape)]
+    return None
+
+
+def _einsum_kernel(layer: Any, rank: int) -> Layout | None:
+    """The kernel of an `EinsumDense`: what is summed over first, what it gives last."""
+    _, letters, result = _einsum_letters(layer)
+    if len(letters) != rank or not result:
+        return None
+    inner = [i for i, letter in enumerate(letters) if letter not in result]
+    outer = [i for i, letter in enumerate(letters) if letter in result]
+    if not inner or not outer:
+        return None
+    # Attention's projections have an axis for its heads, on the side of query, key and value.
+    names = (
+        ["input", "head", "unit"]
+        if (len(inner), len(outer)) == (1, 2)
+        else ["head", "input", "unit"]
+        if (len(inner), len(outer)) == (2, 1)
+        else [*_numbered("input", len(inner)), *_numbered("unit", len(outer))]
+    )
+    order = (*inner, *outer)
+    return Layout(tuple(names), None if order == tuple(range(rank)) else order)
+
+
+def _einsum_output(call: Call, tensor: tf.Tensor, names: Mapping[int, tuple[str, ...]]) -> tuple[str, ...] | None:
+    """The axes of what an `EinsumDense` gives: those that it keeps of what it takes, and its own.
+
+    Of two of its own the first is an attention's heads, as in its kernel.
+    """
+    if "EinsumDense" not in _classes(call.layer) or len(call.inputs) != 1:
+        return None
+    letters, _, result = _einsum_letters(call.layer)
+    (taken,) = call.inputs
+    if len(result) != tensor.shape.rank or len(letters) != taken.shape.rank:
+        return None
+    kept = dict(zip(letters, _known(taken, names) or default_axes("activation", len(letters)), strict=True))
+    added = [letter for letter in result if letter not in kept]
+    summed = [axis for letter, axis in kept.items() if letter not in result]
+    one = "channel" if summed == ["channel"] else "unit"
+    own = {1: [one], 2: ["head", "unit"]}.get(len(added)) or _numbered("unit", len(added))
+    axes = {**kept, **dict(zip(added, own, strict=True))}
+    found = tuple(axes[letter] for letter in result)
+    return found if len(set(found)) == len(found) else None
+
+
+def _einsum_letters(layer: Any) -> tuple[str, str, str]:
+    """The axes' letters of what an `EinsumDense` takes, of its kernel, and of what it gives; "..." is left out."""
+    left, _, result = str(getattr(layer, "equation", "")).replace(" ", "").replace("...", "").partition("->")
+    taken, _, kernel = left.partition(",")
+    return taken, kernel, result
+
+
+def _numbered(name: str, count: int) -> list[str]:
+    return [name] if count == 1 else [f"{name} {i}" for i in range(1, count + 1)]

@@ -1,0 +1,276 @@
+"""Which layers a Keras model calls, with what and in what order: recorded while its call is traced.
+
+The same code serves Keras 3, Keras 2 and tf_keras: a layer is whatever class named `Layer` the model's class descends
+from.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import dataclasses
+import functools
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from tb_layerview.capture.keras.paths import LayerPaths
+from tb_layerview.capture.keras.tf import attention
+from tb_layerview.capture.keras.tf.attention import Scores
+from tb_layerview.format.model import unused_path
+
+# Their cells run in loops, in graphs of their own or once per timestep: what the whole layer puts out says it all.
+_OPAQUE = frozenset(("RNN", "TimeDistributed"))
+
+
+@dataclasses.dataclass(frozen=True)
+class Call:
+    """One call of one layer.
+
+    Attributes:
+      layer: The Keras layer.
+      path: Names of the layers within whose calls it was called, and its own, told apart from those of other layers by
+        a number (`keras_paths`); empty for the model itself.
+      index: Which call of this layer at this path, from 0.
+      inputs: The tensors it was given.
+      outputs: The tensors it gave back, those that live in the traced graph itself; of a ragged or sparse one the
+        values.
+      names: Of the outputs: `output`, `output 1` in a list of several, and in a dict by its keys, `output mean`.
+      scores: What its attention looked at, if it is an attention layer.
+      remarks: What cannot be logged of it and why, without its name.
+      finished: Its place in the order in which the calls ended; a layer's end comes after those of the layers within.
+    """
+
+    layer: Any
+    path: str
+    index: int
+    inputs: tuple[tf.Tensor, ...] = ()
+    outputs: tuple[tf.Tensor, ...] = ()
+    names: tuple[str, ...] = ()
+    scores: tuple[Scores, ...] = ()
+    remarks: tuple[str, ...] = ()
+    finished: int = -1
+
+
+@dataclasses.dataclass
+class _Recording:
+    """What one thread is recording."""
+
+    model: Any
+    graph: tf.Graph
+    patches: contextlib.ExitStack
+    paths: LayerPaths
+    calls: list[Call] = dataclasses.field(default_factory=list)
+    counts: collections.Counter[tuple[str, int]] = dataclasses.field(default_factory=collections.Counter)
+    stack: list[int] = dataclasses.field(default_factory=list)  # places in `calls`
+    opaque: int = 0
+    finished: int = 0
+
+
+class _PerThread(threading.local):
+    """What this thread is recording, if it is."""
+
+    recording: _Recording | None = None
+
+
+_this = _PerThread()
+_lock = threading.Lock()
+_patched: dict[tuple[type, str], tuple[Any, int]] = {}  # a class' own method, and how many recordings want it patched
+
+
+@contextlib.contextmanager
+def recording(model: Any) -> Iterator[list[Call]]:
+    """Records the calls of all layers on this thread, in the graph that is being built, as they begin.
+
+    Yields:
+      A list that is complete when the block has ended.
+    """
+    # The last one: a user's own base class may be called Layer too.
+    base = [c for c in type(model).__mro__ if c.__name__ == "Layer" and "__call__" in vars(c)][-1]
+    before = _this.recording
+    with contextlib.ExitStack() as patches:
+        current = _Recording(model, tf.compat.v1.get_default_graph(), patches, LayerPaths(model))
+        patches.enter_context(patched(base, "__call__", _recorded))
+        _this.recording = current
+        try:
+            yield current.calls
+        finally:
+            # The calls hold the layers and the graph: nothing of them may stay with the thread.
+            _this.recording = before
+
+
+@contextlib.contextmanager
+def patched(owner: Any, name: str, wrap: Callable[[Any], Any]) -> Iterator[None]:
+    """Replaces a class' method while at least one recording, on whatever thread, wants it replaced."""
+    with _lock:
+        original, users = _patched.get((owner, name), (vars(owner)[name], 0))
+        if not users:
+            setattr(owner, name, wrap(original))
+        _patched[owner, name] = (original, users + 1)
+    try:
+        yield
+    finally:
+        with _lock:
+            original, users = _patched.pop((owner, name))
+            if users > 1:
+                _patched[owner, name] = (original, users - 1)
+            else:
+                setattr(owner, name, original)
+
+
+def _recorded(original: Any) -> Any:
+    # `wraps` also gives the original's module, by which autograph knows not to convert it.
+    @functools.wraps(original)
+    def __call__(self: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N807
+        r = _this.recording
+        if r is None or r.opaque or tf.compat.v1.get_default_graph() is not r.graph:
+            return original(self, *args, **kwargs)
+        # A `train_step` may call layers of the model without the model, which has no path itself.
+        above = r.calls[r.stack[-1]].path if r.stack else ""
+        path = "" if self is r.model else r.paths.of(self, above)
+        position, opaque = len(r.calls), is_opaque(self)
+        r.calls.append(Call(self, path, r.counts[path, id(self)]))
+        r.counts[path, id(self)] += 1
+        method = attention.method_of(self)
+        if method is not None:
+            r.patches.enter_context(patched(*method, _attending))
+        r.stack.append(position)
+        r.opaque += opaque
+        try:
+            outputs = original(self, *args, **kwargs)
+        finally:
+            r.stack.pop()
+            r.opaque -= opaque
+        r.calls[position] = dataclasses.replace(
+            r.calls[position],
+            inputs=_tensors((args, kwargs), r.graph),
+            outputs=_tensors(outputs, r.graph),
+            names=_names(outputs, r.graph),
+            finished=r.finished,
+        )
+        r.finished += 1
+        return outputs
+
+    return __call__
+
+
+def _attending(original: Any) -> Any:
+    """Keeps, of the method that computes an attention layer's attention, what it looked at."""
+
+    @functools.wraps(original)
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        # A method of a user's own class may hold conditions that autograph has to convert.
+        autograph = tf.__internal__.autograph
+        outputs = autograph.tf_convert(original, autograph.control_status_ctx())(self, *args, **kwargs)
+        r = _this.recording
+        if r is None or r.opaque or not r.stack or tf.compat.v1.get_default_graph() is not r.graph:
+            return outputs
+        position = r.stack[-1]
+        call = r.calls[position]
+        if call.layer is self:
+            found = attention.scores_of(self, original, args, kwargs, outputs)
+            if isinstance(found, str):
+                r.calls[position] = dataclasses.replace(call, remarks=(*call.remarks, found))
+            else:
+                r.calls[position] = dataclasses.replace(call, scores=(*call.scores, found))
+        return outputs
+
+    method.autograph_info__ = {}  # type: ignore[attr-defined]  # by which autograph knows what not to convert
+    return method
+
+
+def is_opaque(layer: Any) -> bool:
+    """Whether nothing below this layer is recorded."""
+    return any(c.__name__ in _OPAQUE for c in type(layer).__mro__)
+
+
+def missing(model: Any, calls: Sequence[Call]) -> list[tuple[str, str]]:
+    """Path and class name of the layers that belong to the model, and were not seen being called."""
+    called = {id(call.layer) for call in calls}
+    found: list[tuple[str, str]] = []
+    seen: set[int] = set()
+    paths = LayerPaths(model)
+
+    def walk(layer: Any, path: str) -> None:
+        for inner in getattr(layer, "_flatten_layers", lambda **_: ())(include_self=False, recursive=False):
+            if id(inner) in seen:
+                continue
+            seen.add(id(inner))
+            if type(inner).__name__ == "InputLayer":
+                continue
+            inner_path = paths.of(inner, path)
+            if id(inner) not in called:
+                found.append((inner_path, type(inner).__name__))
+            elif not is_opaque(inner) and attention.method_of(inner) is None:
+                walk(inner, inner_path)
+
+    if not is_opaque(model):
+        walk(model, "")
+    return found
+
+
+def _tensors(structure: Any, graph: tf.Graph) -> tuple[tf.Tensor, ...]:
+    """The tensors of a nested structure that live in this graph; of ragged and sparse ones the values."""
+    return tuple(
+        tensor
+        for tensor in map(values_of, tf.nest.flatten(structure))
+        if tf.is_tensor(tensor) and getattr(tensor, "graph", None) is graph
+    )
+
+
+def _names(outputs: Any, graph: tf.Graph) -> tuple[str, ...]:
+    """A name for each of the tensors that `_tensors` finds in what a layer gives."""
+    paths = [path for path, leaf in leaves(outputs) if _tensors(leaf, graph)]
+    count = len(_tensors(outputs, graph))
+    # Whatever else TensorFlow can flatten is no nest that we know: then they are numbered.
+    if len(paths) != count or all(key.isdigit() for path in paths for key in path):
+        return ("output",) if count == 1 else tuple(f"output {i}" for i in range(count))
+    taken: set[str] = set()
+    return tuple(unused_path(f"output {'/'.join(path)}", taken)[0] for path in paths)
+
+
+def leaves(structure: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """The leaves of nested dicts, lists and tuples in TensorFlow's order, with their keys, fields and places."""
+    if isinstance(structure, Mapping):
+        for key in sorted(structure):
+            yield from leaves(structure[key], (*path, str(key)))
+    elif isinstance(structure, (list, tuple)):
+        fields = getattr(structure, "_fields", range(len(structure)))  # of a named tuple
+        for field, leaf in zip(fields, structure):
+            yield from leaves(leaf, (*path, str(field)))
+    else:
+        yield path, structure
+
+
+def values_of(leaf: Any) -> Any:
+    """The values of a ragged or sparse tensor, one after the other; whatever else it is, itself."""
+    if isinstance(leaf, tf.RaggedTensor):
+        return leaf.flat_values
+    if isinstance(leaf, (tf.SparseTensor, tf.IndexedSlices)):
+        return leaf.values
+    return leaf
+
+
+def producers(tensors: Sequence[tf.Tensor], made_by: dict[int, int], layer: int) -> tuple[int, ...]:
+    """Which other layers' outputs a layer's tensors are computed from, through whatever operations lie between.
+
+    Args:
+      tensors: What the layer puts out or takes, of one graph.
+      made_by: From the id of a layer's output tensor to the layer.
+      layer: The layer itself. What it puts out is gone through: that of one call may be made of another's.
+    """
+    found: list[int] = []
+    seen: set[int] = set()
+    pending = list(tensors)
+    while pending:
+        tensor = pending.pop()
+        if id(tensor) in seen:
+            continue
+        seen.add(id(tensor))
+        if made_by.get(id(tensor), layer) != layer:
+            found.append(made_by[id(tensor)])
+        else:
+            pending.extend(tensor.op.inputs)
+    return tuple(sorted(set(found)))

@@ -1,0 +1,301 @@
+"""The first batch of a Keras loop, taken without the loop losing it."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import itertools
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tb_layerview.capture.keras.tf import replicas
+from tb_layerview.capture.keras.tf.probe import Batch
+from tb_layerview.writing.training_log import Refused, in_words, logger
+
+PROBE_EXAMPLES = 32
+#: Of how many bytes a whole batch may be the probe. It is held as long as the training lasts, beside what a pass of it
+#: takes, which is what a training step takes: a few hundred megabytes are what prefetched batches take anyway.
+WHOLE_BYTES = 256 << 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Examples:
+    """Examples that a model may be run on.
+
+    Attributes:
+      batch: As tensors.
+      source: Which ones they are, in words.
+    """
+
+    batch: Batch
+    source: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """What a model may be run on.
+
+    Attributes:
+      examples: The best first.
+      obstacles: Why better ones cannot be had, in words each.
+      otherwise: Why there are no others, and what to do where the model cannot be run on any; in words, or empty.
+    """
+
+    examples: tuple[Examples, ...]
+    obstacles: tuple[str, ...] = ()
+    otherwise: str = ""
+
+    @classmethod
+    def given(cls, data: Any) -> Choice:
+        """The probe that somebody gave: x, (x, y) or (x, y, sample_weight).
+
+        Raises:
+          Refused: It is none.
+        """
+        batch = given_batch(data)
+        return cls((Examples(batch, f"given: {batch.examples} examples"),))
+
+    @classmethod
+    def of(cls, first: Batch, name: str, advice: str = "") -> Choice:
+        """The first examples of a batch; all of it, where a model does not take a part of it.
+
+        Args:
+          first: The first batch.
+          name: What it is, in words.
+          advice: What to do where the model cannot be run on it, in words.
+        """
+        found, obstacles, rows = [], [], first.examples
+        try:
+            cut = first.first(PROBE_EXAMPLES)
+            found.append(Examples(cut, f"the first {cut.examples} examples of {name}"))
+            if cut.examples == rows:
+                return cls(tuple(found), otherwise=advice)
+        except Exception as error:  # noqa: BLE001  # batches are made of whatever data sets are made of
+            obstacles.append(f"{name} cannot be cut into examples ({in_words(error)})")
+        if first.bytes <= WHOLE_BYTES:
+            found.append(Examples(first, f"the whole of {name}, {rows} {'row' if rows == 1 else 'rows'}"))
+        else:
+            advice = f"the whole of {name} takes {first.bytes / 1e6:,.0f} MB, too much to be kept. {advice}"
+        return cls(tuple(found), tuple(obstacles), advice)
+
+
+def given_batch(data: Any) -> Batch:
+    """The probe that somebody gave: x, (x, y) or (x, y, sample_weight), as tensors.
+
+    Raises:
+      Refused: It is none.
+    """
+    try:
+        batch = Batch.of(tf.nest.map_structure(as_tensor, data))
+        if batch.examples < 1:
+            raise ValueError("it has no examples")
+        return batch
+    except Exception as error:  # whatever else somebody gives than arrays
+        raise Refused(f"the probe is no batch: {error}. Give x, (x, y) or (x, y, sample_weight) as arrays.") from error
+
+
+@dataclasses.dataclass(frozen=True)
+class Taken:
+    """What one call of Keras' function would have taken.
+
+    Attributes:
+      iterator: What to give to the function instead: it hands on all that was taken.
+      parts: The first batch, of each replica that was given a part of it; nothing if there is no batch.
+    """
+
+    iterator: Any
+    parts: tuple[Any, ...]
+
+    def first(self) -> Batch | None:
+        """The first batch as tensors; None if there is none.
+
+        Raises:
+          Exception: It is no batch that `fit` takes.
+        """
+        if not self.parts:
+            return None
+        one = replicas.joined(self.parts) if len(self.parts) > 1 else self.parts[0]
+        return Batch.of(tf.nest.map_structure(as_tensor, one))
+
+
+def taking(iterator: Any, model: Any) -> Callable[[], Taken]:
+    """How to take what one call of Keras' function would take. Nothing is taken yet: all that can fail comes before.
+
+    Args:
+      iterator: What Keras gives to its function.
+      model: Whose function it is.
+
+    Returns:
+      What takes it, and hands it on before anybody looks at it. It raises what the data raise, as the function would.
+
+    Raises:
+      TypeError: Batches cannot be taken from what Keras gives.
+    """
+    count = steps_per_execution(model)
+    if isinstance(iterator, tf.distribute.DistributedIterator):
+        from_replicas = replicas.taking(iterator, model.distribute_strategy, count)
+        return lambda: Taken(*from_replicas())
+    if isinstance(iterator, list):  # Keras 3 gives `predict_function` the batches themselves
+        return lambda: Taken(iterator, tuple(iterator[:1]))
+    if isinstance(iterator, tf.data.Iterator):
+        return _taking_from_data_set(iterator, count)
+    if isinstance(iterator, Iterator) and not hasattr(iterator, "element_spec"):  # of `train_on_batch`
+        return _taking_from_python(iterator, count)
+    raise TypeError(
+        f"the first batch cannot be taken from a {type(iterator).__name__}. Give the callback a probe: probe=(x, y)."
+    )
+
+
+def _taking_from_data_set(iterator: Any, count: int) -> Callable[[], Taken]:
+    spec = iterator.element_spec
+
+    def take() -> Taken:
+        batches = []
+        # With fewer than it asks for, Keras 3 would silently train fewer steps.
+        for _ in range(count):
+            with contextlib.suppress(StopIteration, tf.errors.OutOfRangeError):
+                batches.append(next(iterator))
+        if not batches:
+            return Taken(iterator, ())
+        # From here on the training lacks what is not handed on.
+        try:
+            handed_on = iter(_data_set(batches, spec))
+        except Exception:  # noqa: BLE001  # whatever it is, there is another way
+            logger.debug("tb_layerview: the first batch is handed on by a generator", exc_info=True)
+            handed_on = iter(tf.data.Dataset.from_generator(lambda: iter(batches), output_signature=spec))
+        return Taken(handed_on, (batches[0],))
+
+    return take
+
+
+def _taking_from_python(iterator: Iterator[Any], count: int) -> Callable[[], Taken]:
+    def take() -> Taken:
+        batches = list(itertools.islice(iterator, count))
+        return Taken(itertools.chain(batches, iterator), tuple(batches[:1]))
+
+    return take
+
+
+def steps_per_execution(model: Any) -> int:
+    """How many batches one call of the model's functions takes."""
+    # Keras 2 has a variable under a private name, Keras 3 a number.
+    for name in ("steps_per_execution", "_steps_per_execution"):
+        steps = getattr(model, name, None)
+        if steps is not None:
+            return int(number(steps))
+    return 1
+
+
+def number(variable: Any) -> Any:
+    """What a variable or a plain number holds. A variable of a distribution strategy is no array in Keras 2."""
+    return np.asarray(tf.convert_to_tensor(variable))
+
+
+class Deputy:
+    """Stands in for one of a model's functions until it is dismissed.
+
+    Attributes:
+      function: What calls are handed on to: the model's own, unless somebody sets another one. If that has an
+        attribute `left`, it is what stays on the model.
+    """
+
+    def __init__(self, model: Any, name: str, around: Callable[[Any, Any], Any]) -> None:
+        """Takes the function's place.
+
+        Args:
+          model: The Keras model.
+          name: Which of its functions: `train_function`, `test_function` or `predict_function`.
+          around: A method that is called instead of the function, with the function and its argument. Its object is not
+            held: what an interrupted `fit` leaves on the model does what the function does.
+        """
+        self._before = _in_place(model, name)
+        if self._before is None:  # and is not left behind, unless it is called
+            getattr(model, f"make_{name}")()
+        self.function: Any = _in_place(model, name)
+        self._model, self._name, self._around = model, name, weakref.WeakMethod(around)
+        setattr(model, name, self)
+
+    def __call__(self, iterator: Any) -> Any:
+        """Is called by Keras in the function's place."""
+        if self._before is None:
+            self._before = self.function
+        # Keras 2 has one loop of `evaluate` call whatever was in place when it began.
+        around = None if self._model is None else self._around()
+        if around is None:
+            return self.function(iterator)
+        try:
+            return around(self.function, iterator)
+        except (StopIteration, tf.errors.OutOfRangeError):
+            raise
+        except BaseException:  # an interrupt, too, ends the training: nothing of ours stays on the model
+            self.dismiss()
+            raise
+
+    @property
+    def is_in_place(self) -> bool:
+        """Whether the model calls it; not if somebody had its function made anew, as after layers were unfrozen."""
+        function = None if self._model is None else getattr(self._model, self._name)
+        while isinstance(function, Deputy) and function is not self:
+            function = function.function
+        return function is self
+
+    def dismiss(self) -> None:
+        """Puts back what was there."""
+        model, self._model = self._model, None
+        if model is None:
+            return
+        self._before = getattr(self.function, "left", self._before)
+        if getattr(model, self._name) is self:
+            setattr(model, self._name, _without_dismissed(self._before))
+
+    @property
+    def before(self) -> Any:
+        """What it stands in for, once it was dismissed; itself until then."""
+        return self if self._model is not None else self._before
+
+
+def _in_place(model: Any, name: str) -> Any:
+    return _without_dismissed(getattr(model, name))
+
+
+def _without_dismissed(function: Any) -> Any:
+    """A function without the stand-ins that are not wanted any more: two callbacks may end in any order."""
+    while isinstance(function, Deputy) and function.before is not function:
+        function = function.before
+    return function
+
+
+def _data_set(batches: list[Any], spec: Any) -> Any:
+    """A data set of these batches that says of them what `spec` does and no more: else Keras would trace anew.
+
+    Not one of a Python generator: in TensorFlow 2.21 on Python 3.11 the first of these has the C library give back to
+    the system what each training step allocates (`mallopt` in its GeneratorDataset), which made each step of a CNN of
+    3.3 million parameters take 3 to 7 % longer, for as long as the process lived.
+
+    Args:
+      batches: One or more, of whatever data sets are made of: sparse and ragged tensors, extension types, named tuples.
+      spec: The `element_spec` of the iterator that they were taken from.
+
+    Raises:
+      Exception: It does not give these batches.
+    """
+    variants = (tf.data.experimental.to_variant(tf.data.Dataset.from_tensors(batch)) for batch in batches)
+    data_sets = [tf.data.experimental.from_variant(variant, structure=spec) for variant in variants]
+    joined = functools.reduce(lambda one, other: one.concatenate(other), data_sets)
+    for _ in joined:  # whether it can be read is found out here, where it is not too late
+        pass
+    return joined
+
+
+def as_tensor(leaf: Any) -> Any:
+    """A leaf of a batch as a tensor, or whatever else data sets are made of; what there is not, is None."""
+    if leaf is None or isinstance(leaf, tf.experimental.Optional):  # which Keras takes for None
+        return None
+    if tf.is_tensor(leaf) or isinstance(leaf, tf.__internal__.CompositeTensor):
+        return leaf
+    return tf.convert_to_tensor(leaf)

@@ -1,0 +1,157 @@
+"""What the layers of a Keras model put out when it does not train: a second pass of the probe, in inference mode."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from tb_layerview.capture import cluster
+from tb_layerview.capture.keras.tf.axes import Layout
+from tb_layerview.capture.keras.tf.calls import Call, recording
+from tb_layerview.capture.keras.tf.traced import Traced
+from tb_layerview.capture.keras.tf.unchanged import put_back_after, unchanged_by_tracing, written_variables
+from tb_layerview.measure.extra import shift
+from tb_layerview.measure.host import Measure, Measurement
+from tb_layerview.measure.tf import digests
+from tb_layerview.measure.tf.digests import Tap
+
+Operations = Mapping[tuple[str, bool], int]
+
+
+@dataclasses.dataclass(frozen=True)
+class Output:
+    """What a call of a layer gives back.
+
+    Attributes:
+      path: Of the layer, as it is called within the model.
+      call: Which call of it.
+      number: Which of the tensors that it gives back, and the names of all of them.
+      layout: How it is logged.
+      operations: How often each operation stands between it and what the layer takes.
+    """
+
+    path: str
+    call: int
+    number: tuple[int, tuple[str, ...]]
+    layout: Layout
+    operations: Operations
+
+
+def operations(output: tf.Tensor, inputs: Sequence[tf.Tensor]) -> Operations:
+    """How often each operation stands between a tensor and those that it is computed from.
+
+    That tells whether a layer does something else when it trains. Copies do nothing; a normalisation that is one
+    operation does the one or the other by its attribute.
+    """
+    seen = {id(tensor) for tensor in inputs}
+    pending, found = [output], collections.Counter[tuple[str, bool]]()
+    ops: set[Any] = set()
+    while pending:
+        tensor = pending.pop()
+        if id(tensor) in seen or tensor.op in ops:
+            continue
+        op = tensor.op
+        ops.add(op)
+        if op.type != "Identity":
+            found[op.type, op.type.startswith("FusedBatchNorm") and op.get_attr("is_training")] += 1
+        pending.extend(op.inputs)
+    return dict(found)
+
+
+def may_differ(calls: Sequence[Call]) -> bool:
+    """Whether any of the layers that were called may do something else when it trains.
+
+    One of Keras' own does only if its call takes `training`; a container does what its layers do. What a layer of
+    somebody else's does, its code alone tells.
+    """
+    return any(_may_differ(call.layer) for call in calls)
+
+
+def _may_differ(layer: Any) -> bool:
+    owner = next((cls for cls in type(layer).__mro__ if "call" in vars(cls)), type(layer))
+    if owner.__module__.partition(".")[0] not in ("keras", "tf_keras"):
+        return True
+    if owner.__name__ in ("Functional", "Sequential"):
+        return False
+    if owner.__name__ in ("Dense", "EinsumDense") and getattr(layer, "quantization_mode", None) is None:
+        return False  # Keras 3 hands it to what multiplies integers
+    return bool(getattr(layer, "_call_has_training_arg", getattr(layer, "_expects_training_arg", True)))
+
+
+class InferencePass:
+    """The probe's pass in inference mode: of the outputs that are made in another way than in training.
+
+    Attributes:
+      is_needed: Whether there are any.
+    """
+
+    def __init__(
+        self, model: Any, x: Any, outputs: Mapping[int, Output], in_strategy: Callable[[Callable[..., Any]], Any]
+    ) -> None:
+        """Traces the pass.
+
+        Args:
+          model: The Keras model, which is built.
+          x: The probe's inputs.
+          outputs: What the model's layers give in training mode, by index of the tensor; they have units.
+          in_strategy: Makes of a function one that runs it within the model's distribution strategy.
+
+        Raises:
+          Exception: Whatever the model raises when it cannot be called so.
+        """
+        self._x = x
+        self._taps: dict[int, Tap] = {}
+        self._is_random = {i: any("Random" in name for name, _ in made.operations) for i, made in outputs.items()}
+
+        def infer(x: Any) -> digests.Fetches:
+            self._taps = _find_taps(model, x, outputs)
+            return digests.prepare(self._taps)
+
+        strategy = model.distribute_strategy
+        is_alone = strategy.num_replicas_in_sync == 1 and not cluster.has_other_processes(strategy)
+        with unchanged_by_tracing(model) as self._held:
+            function = in_strategy(infer)
+            self._function: Any = Traced(function, x) if is_alone else tf.function(function).get_concrete_function(x)
+            self._variables = tuple(self._function.graph.variables)
+        waits = cluster.has_other_processes(model.distribute_strategy) and cluster.asks_other_processes(self._function)
+        self.is_needed = bool(self._taps) and not waits
+        self._written = written_variables(self._function)
+        self._taps = {index: tap.without_tensor() for index, tap in self._taps.items()}
+
+    def run(self) -> Measure:
+        """Runs the pass; every variable is afterwards as it was before.
+
+        Returns:
+          What makes the measurements, by index of the tensor, and needs no device.
+        """
+        with put_back_after(self._written):
+            prepared = self._function(self._x)
+        return digests.digested(self._taps, prepared, with_values=False)
+
+    def with_shift(self, training: dict[int, Measurement], measure: Measure) -> dict[int, Measurement]:
+        """Adds to what was measured in training mode how far it is from what `run` has found. Needs no device."""
+        for index, inference in measure().items():
+            one, other = training[index].units, inference.units
+            if one is not None and other is not None:
+                found = shift(one, other, self._is_random[index])
+                training[index] = dataclasses.replace(training[index], sparse={**training[index].sparse, **found})
+        return training
+
+
+def _find_taps(model: Any, x: Any, outputs: Mapping[int, Output]) -> dict[int, Tap]:
+    with recording(model) as calls:
+        model(x, training=False)
+    by_place = {(call.path, call.index): call for call in calls}
+    taps = {}
+    for index, output in outputs.items():
+        call = by_place.get((output.path, output.call))
+        if call is None or call.names != output.number[1]:
+            continue
+        tensor = call.outputs[output.number[0]]
+        if operations(tensor, call.inputs) != output.operations:
+            taps[index] = Tap(output.layout.apply(tensor), units=True)
+    return taps

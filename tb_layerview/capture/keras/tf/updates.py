@@ -1,0 +1,92 @@
+"""The change of each weight over exactly one training step."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+import tensorflow as tf
+
+from tb_layerview.capture.keras.tf.axes import Layout
+from tb_layerview.measure.host import Measure
+from tb_layerview.measure.tf import digests
+from tb_layerview.measure.tf.digests import Tap, as_difference
+
+
+@dataclasses.dataclass(frozen=True)
+class Update:
+    """How one weight's change is measured.
+
+    Attributes:
+      variable: TensorFlow's variable.
+      layout: How the change is logged.
+      tap: How it is digested.
+    """
+
+    variable: tf.Variable
+    layout: Layout
+    tap: Tap
+
+    def without_tensor(self) -> Update:
+        """The same, without what would hold the graph in which it was found."""
+        return dataclasses.replace(self, tap=self.tap.without_tensor())
+
+    def change(self, before: tf.Tensor, after: tf.Tensor) -> tf.Tensor:
+        """The change as it is logged."""
+        return self.layout.apply(as_difference(after) - as_difference(before))
+
+
+class WeightUpdates:
+    """Keeps the weights of one step, and digests on the device how the next step has changed them.
+
+    TensorFlow copies a variable when it is assigned while somebody holds its value: keeping a value costs that copy, in
+    time and in device memory, and changes nothing in what is trained.
+
+    Attributes:
+      is_wanted: Whether there is anything to keep.
+    """
+
+    def __init__(self, updates: Mapping[int, Update]) -> None:
+        """Makes ready what digests the changes: the first time is slow.
+
+        Args:
+          updates: By index in the log's model.
+        """
+        self.is_wanted = bool(updates)
+        self._updates = dict(updates)
+        self._kept: tuple[int, list[tf.Tensor]] | None = None
+        digests.make_ready({index: update.tap for index, update in updates.items()})
+
+    def keep(self, step: int) -> None:
+        """Keeps the weights as they are, at this step."""
+        self._kept = step, self._values()
+
+    def forget(self) -> None:
+        """Lets go of the weights that are kept."""
+        self._kept = None
+
+    def run(self, step: int, with_values: bool) -> Measure | None:
+        """Digests the change since the step before this one.
+
+        Args:
+          step: The step that is complete now.
+          with_values: Whether values are wanted too.
+
+        Returns:
+          What makes the measurements, by index in the log's model, and needs no device; None if the weights of the
+          step before were not kept.
+        """
+        kept, self._kept = self._kept, None
+        return None if kept is None or kept[0] != step - 1 else self._digested(kept[1], with_values)
+
+    def _values(self) -> list[tf.Tensor]:
+        return [update.variable.read_value() for update in self._updates.values()]
+
+    def _digested(self, before: list[tf.Tensor], with_values: bool) -> Measure:
+        """The digests of how the weights have changed since."""
+        taps = {
+            index: dataclasses.replace(update.tap, tensor=update.change(old, new))
+            for (index, update), old, new in zip(self._updates.items(), before, self._values())
+        }
+        prepared = digests.prepare(taps)
+        return digests.digested({i: tap.without_tensor() for i, tap in taps.items()}, prepared, with_values)

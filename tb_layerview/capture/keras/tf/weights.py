@@ -1,0 +1,119 @@
+"""The weights of a Keras model and how they change: what there is to log where no pass of the model can be had."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from tb_layerview.capture.keras.paths import LayerPaths
+from tb_layerview.capture.keras.tf.calls import Call, is_opaque
+from tb_layerview.capture.keras.tf.rows import LookedUp
+from tb_layerview.capture.keras.tf.taps import Pass, Weight, find_taps, is_number
+from tb_layerview.capture.keras.tf.updates import Update
+from tb_layerview.capture.keras.versions import software_of, tf_variable
+from tb_layerview.format.model import Model
+from tb_layerview.measure.host import Measure
+from tb_layerview.measure.tf import digests
+from tb_layerview.measure.tf.digests import Tap
+from tb_layerview.options import Keep, Select
+
+
+class WeightReader:
+    """Reads weights and digests them, in no graph. Of several replicas it reads the first one's."""
+
+    def __init__(self, strategy: Any, weights: Mapping[int, Weight], taps: Mapping[int, Tap]) -> None:
+        """Keeps what it takes to read them.
+
+        Args:
+          strategy: The model's distribution strategy.
+          weights: Where they are read, by index in the log's model.
+          taps: How they are digested, by the same indices among others.
+        """
+        self._strategy, self._weights = strategy, dict(weights)
+        self._taps = {index: taps[index] for index in weights}
+        self._is_ready = False
+
+    def run(self, with_values: bool) -> Measure:
+        """What makes the measurements of the weights as they are, by index, and needs no device."""
+        if not self._is_ready:
+            self._is_ready = True
+            digests.make_ready(self._taps)
+        taps = {
+            index: dataclasses.replace(
+                self._taps[index], tensor=weight.layout.apply(_value(weight.variable, self._strategy))
+            )
+            for index, weight in self._weights.items()
+        }
+        prepared = digests.prepare(taps)
+        return digests.digested({i: tap.without_tensor() for i, tap in taps.items()}, prepared, with_values)
+
+
+class WeightsAlone:
+    """Weights and updates of a model that cannot be run on a probe.
+
+    Attributes:
+      model: What it logs.
+      layers: Path and class name of all layers of the model, logged or not.
+      updates: What of `model` is measured from one step to the next, by index: how weights change.
+      looked_up: None: which weights are looked up is seen in a pass.
+      wholes: None either.
+    """
+
+    model: Model
+    layers: list[tuple[str, str]]
+    updates: dict[int, Update]
+    looked_up: Sequence[LookedUp] = ()
+    wholes: frozenset[int] = frozenset()
+
+    def __init__(self, model: Any, select: Select, keep: Keep, training: bool) -> None:
+        """Finds the weights.
+
+        Args:
+          model: A Keras model whose weights are made.
+          select: Which layers and kinds to log.
+          keep: How much to keep of each tensor.
+          training: Whether the model is trained; without, there are no updates.
+        """
+        self._model = model
+        calls = list(_as_if_called(model, "", LayerPaths(model), set()))
+        strategy = model.distribute_strategy
+        values = {id(v): _value(v, strategy) for v in model.weights if is_number(v)}
+        trained = {id(v): tf_variable(v) for v in model.trainable_variables} if training else {}
+        found = find_taps(Pass(model, None, calls, values, None, trained), select, keep)
+        self.model = dataclasses.replace(found.model, software=software_of(model))
+        self.layers = found.layers
+        self.updates = {index: update.without_tensor() for index, update in found.updates.items()}
+        still = found.still.items()  # large ones that are not trained
+        weights = {**found.weights, **{i: weight for i, (weight, _) in still}}
+        taps = {**found.taps, **{i: tap for i, (_, tap) in still}}
+        self.weights = WeightReader(strategy, weights, {i: tap.without_tensor() for i, tap in taps.items()})
+
+    def run_wholes(self, with_values: bool) -> Measure:
+        """Measures nothing: there are no `wholes`."""
+        return dict
+
+    def wait(self) -> None:
+        """Nothing is run: what is read waits for the training by itself."""
+
+    def run(self, with_values: bool, without: Collection[int] = ()) -> tuple[Measure, dict[str, float]]:
+        """Reads the weights; what it returns is what `ProbePass.run` does."""
+        return self.weights.run(with_values), {}
+
+
+def _as_if_called(layer: Any, path: str, paths: LayerPaths, seen: set[int]) -> Iterator[Call]:
+    """A layer and those within it, in the order in which they were made, as if each were called once."""
+    seen.add(id(layer))
+    yield Call(layer, path, 0)
+    if is_opaque(layer):
+        return
+    for inner in getattr(layer, "_flatten_layers", lambda **_: ())(include_self=False, recursive=False):
+        if id(inner) not in seen and type(inner).__name__ != "InputLayer":
+            yield from _as_if_called(inner, paths.of(inner, path), paths, seen)
+
+
+def _value(variable: Any, strategy: Any) -> tf.Tensor:
+    """The first replica's: as a whole, a moving statistic is the mean over all workers, which would be asked for it."""
+    return tf.convert_to_tensor(strategy.experimental_local_results(tf_variable(variable))[0])

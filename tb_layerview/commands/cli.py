@@ -1,0 +1,130 @@
+"""The command `tb-layerview`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+
+from tb_layerview.about import __version__
+from tb_layerview.format.local_folder import local_folder
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command; returns its exit status."""
+    parser = argparse.ArgumentParser(prog="tb-layerview", description="What every layer does at every step.")
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    demo = commands.add_parser("demo", help="train a small network on handwritten digits and show its layers")
+    demo.add_argument("--logdir", help="the run's folder (default: logs/demo, or logs/demo-estimator)")
+    demo.add_argument(
+        "--estimator", action="store_true", help="train a tf.estimator.Estimator instead of a Keras model"
+    )
+    demo.add_argument("--no-serve", action="store_true", help="do not start TensorBoard afterwards")
+    demo.add_argument("--port", type=int, default=6006, help="TensorBoard's port (default: %(default)s, or a free one)")
+    checked = commands.add_parser(
+        "check", help="say what went wrong in logged trainings; exit status 1 if something did"
+    )
+    checked.add_argument("logdir", help="a folder with runs, as TensorBoard takes it")
+    checked.add_argument("--json", action="store_true", help="print JSON, a list of all findings")
+    checked.add_argument("--all", action="store_true", help="print also what follows from what went wrong first")
+    checked.add_argument(
+        "--threshold",
+        action="append",
+        default=[],
+        type=_threshold,
+        metavar="RULE.NAME=VALUE",
+        help="another threshold than a rule's own, as silent_units.share=0.99; may be repeated",
+    )
+    arguments = parser.parse_args(argv)
+    if arguments.command == "check":
+        from tb_layerview.commands.check import check
+        from tb_layerview.health.rules.catalogue import with_thresholds
+
+        try:
+            rules = with_thresholds(dict(arguments.threshold))
+        except ValueError as error:
+            parser.error(str(error))
+        return check(arguments.logdir, arguments.json, arguments.all, rules)
+    return _demo(arguments)
+
+
+def _threshold(text: str) -> tuple[str, float]:
+    name, _, value = text.partition("=")
+    try:
+        return name, float(value)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"a threshold is RULE.NAME=NUMBER, not {text!r}") from None
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    # Serving the folder above gives the runs their names: `demo` instead of `.`.
+    name = "demo-estimator" if arguments.estimator else "demo"
+    logdir, served = (arguments.logdir,) * 2 if arguments.logdir else (os.path.join("logs", name), "logs")
+    try:
+        logdir = local_folder(logdir)
+    except ValueError as error:
+        print(f"tb-layerview demo: --logdir: {error}", file=sys.stderr)
+        return 2
+    try:
+        train(logdir, arguments.estimator)
+    except ModuleNotFoundError as error:
+        extra = (
+            "TensorFlow 2.15: pip install 'tensorflow==2.15.*' scikit-learn"
+            if arguments.estimator
+            else "pip install 'tb_layerview[demo]'"
+        )
+        print(f"tb-layerview demo: {error}. The demo needs what {extra} installs.", file=sys.stderr)
+        return 1
+    return 0 if arguments.no_serve else serve(served, arguments.port)
+
+
+def train(logdir: str, with_estimator: bool) -> None:
+    """Trains the demo's model and logs it to `logdir`.
+
+    Raises:
+      ModuleNotFoundError: TensorFlow (with estimators, if asked for) or scikit-learn is not installed.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    if with_estimator:
+        from tb_layerview.commands import demo_estimator
+
+        demo_estimator.train(logdir)
+    else:
+        from tb_layerview.commands import demo
+
+        demo.train(logdir)
+
+
+def serve(logdir: str, port: int) -> int:
+    """Serves TensorBoard on this machine until it is interrupted; returns its exit status."""
+    port = _free_port(port)
+    print(f"\nThe Layers tab: http://localhost:{port}/#layerview   (stop with Ctrl+C)\n", flush=True)
+    command = [sys.executable, "-m", "tensorboard.main", "--logdir", logdir, "--port", str(port)]
+    board = subprocess.Popen(command, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}, stderr=subprocess.DEVNULL)
+    try:
+        return board.wait()
+    except KeyboardInterrupt:
+        board.terminate()
+        board.wait()
+        return 0
+
+
+def _free_port(wanted: int) -> int:
+    """The port that is wanted, or any free one if it is taken."""
+    for port in (wanted, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("localhost", port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise OSError("no free port on this machine")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

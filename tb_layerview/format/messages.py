@@ -1,0 +1,182 @@
+"""The log format's messages, made from and into values. The only module that both sides of the format share."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+
+from tb_layerview.format import layerview_pb2 as pb
+from tb_layerview.format import model, wire
+
+#: Version of the format; a reader refuses a newer one by name.
+FORMAT = 1
+PLUGIN_NAME = "layerview"
+#: The folder below a log folder that holds what is logged.
+FOLDER = "layers"
+#: The quantiles that are stored as columns, and the fraction of the elements that lies below each.
+QUANTILES = {"p1": 0.01, "p5": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95, "p99": 0.99}
+#: Statistics that only some tensors have: of examples, of what an activation function bounds, of attention,
+#: of layers that do something else when they train, of units that do the same as others, and of what a layer takes.
+SPARSE = (
+    *("spread", "rank", "saturated", "positions", "evenness", "heads_alike", "shift", "alike"),
+    "taken_non_finite",
+)
+#: The columns that all tensors have but older writers do not write: quantiles, and the share of units that are silent.
+DENSE = (*QUANTILES, "silent")
+#: All that is not in the digest.
+SUMMARIES = (*DENSE, *SPARSE)
+
+# Layers, tensors and notes; and inputs of layers, all together.
+_MOST_PARTS = 4 * model.MOST_TENSORS
+_MOST_CONNECTIONS = 1 << 20
+# The field `crc32` as protobuf has it: its number and that it takes four bytes, then the bytes.
+_CHECKSUM = struct.Struct("<BI")
+_CHECKSUM_KEY = 15 << 3 | 5
+
+
+#: How the names of the event files end that are written here.
+EVENT_SUFFIX = ".layerview"
+
+
+def payload_name(writer: str) -> str:
+    """The name of the file that holds a writer's payloads."""
+    return f"layerview.{writer}.payload"
+
+
+def end_name(writer: str) -> str:
+    """The name of the empty file that says that a writer is done: the last step that it logged is the last."""
+    return f"layerview.{writer}.end"
+
+
+def model_tag(writer: str) -> str:
+    """The tag of a writer's Model."""
+    return f"layers/{writer}/model"
+
+
+def shard_tag(writer: str, shard: int) -> str:
+    """The tag of a writer's StepRecords of one shard."""
+    return f"layers/{writer}/{shard:05d}"
+
+
+def model_to_proto(value: model.Model) -> pb.Model:
+    """The message that says what a writer logs."""
+    return pb.Model(
+        format=FORMAT,
+        software=value.software,
+        schedule=value.schedule,
+        notes=value.notes,
+        layers=[pb.Layer(path=x.path, class_name=x.class_name, inputs=x.inputs) for x in value.layers],
+        tensors=[
+            pb.Tensor(
+                layer=t.layer,
+                call=t.call,
+                kind=t.kind,
+                name=t.name,
+                shape=t.shape,
+                dtype=t.dtype,
+                axes=t.axes,
+                function=t.function,
+            )
+            for t in value.tensors
+        ],
+        probe=None
+        if value.probe is None
+        else pb.Probe(
+            hash=value.probe.hash,
+            examples=value.probe.examples,
+            training=value.probe.training,
+            source=value.probe.source,
+        ),
+    )
+
+
+def with_checksum(message: pb.Model | pb.StepRecord) -> bytes:
+    """The message's bytes, its checksum at their end."""
+    data = message.SerializeToString()
+    return data + _CHECKSUM.pack(_CHECKSUM_KEY, zlib.crc32(data))
+
+
+def check(data: bytes) -> None:
+    """Checks the bytes of a message that `with_checksum` made; those of older writers have no checksum.
+
+    Raises:
+      ValueError: They are others than were logged.
+    """
+    if len(data) >= _CHECKSUM.size:
+        key, crc32 = _CHECKSUM.unpack_from(data, len(data) - _CHECKSUM.size)
+        if key == _CHECKSUM_KEY and zlib.crc32(data[: -_CHECKSUM.size]) != crc32:
+            raise ValueError("its bytes are damaged: they do not have the checksum that was logged")
+
+
+def read_model(data: bytes) -> model.Model:
+    """What a writer logs, from the bytes of the message.
+
+    Raises:
+      DecodeError: The bytes are no `Model`.
+      ValueError: The message is of a newer format, is larger than any model, or does not fit together.
+    """
+    check(data)
+    wire.count(data, _MOST_PARTS)
+    return model_from_proto(pb.Model.FromString(data))
+
+
+def model_from_proto(message: pb.Model) -> model.Model:
+    """What a writer logs.
+
+    Raises:
+      ValueError: The message is of a newer format, or its indices and kinds do not fit together.
+    """
+    if message.format > FORMAT:
+        raise ValueError(
+            f"the log has format {message.format} and this tb_layerview reads up to {FORMAT}: "
+            f"it was written by {message.software or 'a newer version'}. Upgrade tb_layerview to see it."
+        )
+    layers = len(message.layers)
+    if max(layers, len(message.tensors)) > model.MOST_TENSORS:
+        raise ValueError(
+            f"the log's model has {layers:,} layers and {len(message.tensors):,} tensors; "
+            f"{model.MOST_TENSORS:,} are the most that is read"
+        )
+    connections = sum(len(layer.inputs) for layer in message.layers)
+    if connections > _MOST_CONNECTIONS:
+        raise ValueError(
+            f"the log's model has {connections:,} connections of layers; "
+            f"{_MOST_CONNECTIONS:,} are the most that is read"
+        )
+    if any(i >= layers for layer in message.layers for i in layer.inputs):
+        raise ValueError("the log's model names a layer that it does not have")
+    for tensor in message.tensors:
+        if tensor.layer >= layers or tensor.kind not in model.KINDS:
+            raise ValueError(
+                f"the log's model has a tensor {tensor.name!r} of the kind {tensor.kind!r} "
+                f"in layer {tensor.layer} of {layers}"
+            )
+        if len(tensor.shape) > model.MOST_AXES or len(tensor.axes) not in (0, len(tensor.shape)):
+            raise ValueError(
+                f"the log's model has a tensor {tensor.name!r} of {len(tensor.shape)} axes "
+                f"with {len(tensor.axes)} names"
+            )
+        if any(size < -1 for size in tensor.shape):
+            raise ValueError(f"the log's model has a tensor {tensor.name!r} with an axis of {min(tensor.shape)}")
+    return model.Model(
+        layers=tuple(model.Layer(x.path, x.class_name, tuple(x.inputs)) for x in message.layers),
+        tensors=tuple(
+            model.Tensor(
+                layer=t.layer,
+                call=t.call,
+                kind=model.as_kind(t.kind),
+                name=t.name,
+                shape=tuple(t.shape),
+                dtype=t.dtype,
+                axes=tuple(t.axes),
+                function=t.function,
+            )
+            for t in message.tensors
+        ),
+        probe=model.Probe(message.probe.hash, message.probe.examples, message.probe.training, message.probe.source)
+        if message.HasField("probe")
+        else None,
+        notes=tuple(message.notes),
+        schedule=message.schedule,
+        software=message.software,
+    )

@@ -1,0 +1,173 @@
+"""Event files: the messages that a folder holds, read without TensorFlow.
+
+TensorBoard's own reader imports TensorFlow wherever it is installed, so this module reads the files itself: a record is
+uint64 length, uint32 masked CRC-32C of the length, that many bytes, uint32 masked CRC-32C of those.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import os
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from google.protobuf.message import DecodeError
+from tensorboard.compat.proto import event_pb2
+
+from tb_layerview.format import wire
+from tb_layerview.format.framing import masked_crc32c
+from tb_layerview.format.messages import EVENT_SUFFIX, PLUGIN_NAME
+from tb_layerview.format.storage import open_regular
+from tb_layerview.reading.shard import Message
+
+_HEAD = struct.Struct("<QI")
+_TAIL = struct.Struct("<I")
+# A step of 65,536 tensors takes 8 MB.
+_MOST_BYTES = 32 << 20
+_MOST_VALUES = 1 << 16
+_SUMMARY = 5  # the field of an Event
+_MOST_BEFORE = 8  # records before the first step: the version, and what is logged, told anew
+
+
+def is_event_file(name: str) -> bool:
+    """Whether a file of this name is an event file, by TensorBoard's own rule."""
+    return "tfevents" in name
+
+
+def read(path: str | os.PathLike[str]) -> tuple[dict[str, list[Message]], list[str]]:
+    """Reads all whole messages of an event file that is perhaps still being written.
+
+    Returns:
+      By tag the messages in the order in which they were logged, and a sentence about each place that cannot be read.
+    """
+    messages: dict[str, list[Message]] = {}
+    problems: list[str] = []
+    for _, record in _records(path, 0, problems):
+        try:
+            event = _parse(record)
+        except (DecodeError, ValueError) as error:
+            problems.append(f"{path} holds a record of {len(record)} bytes that is no event: {error}")
+            continue
+        for value in event.summary.value:
+            if value.metadata.plugin_data.plugin_name == PLUGIN_NAME and len(value.tensor.string_val) == 1:
+                message = Message(event.step, event.wall_time, value.tensor.string_val[0])
+                messages.setdefault(value.tag, []).append(message)
+    return messages, problems
+
+
+def first_steps(folder: Path) -> Iterator[bytes]:
+    """The first step that each event file in a folder holds, a `StepRecord` as it lies there; of the rest, nothing."""
+    for path in _event_files(folder):
+        for _, found in itertools.islice(_records(path, 0, []), _MOST_BEFORE):
+            try:
+                values = _parse(found).summary.value
+            except (DecodeError, ValueError):
+                continue
+            step = next((v for v in values if v.tag.startswith("layers/") and not v.tag.endswith("/model")), None)
+            if step is not None and len(step.tensor.string_val) == 1:
+                yield step.tensor.string_val[0]
+                break
+
+
+def read_folder(folder: Path) -> tuple[dict[str, list[Message]], list[str]]:
+    """What `read` gives, of all event files in a folder, those of earlier writers first."""
+    messages: dict[str, list[Message]] = {}
+    problems: list[str] = []
+    for path in _event_files(folder):
+        found, damage = read(path)
+        problems += damage
+        for tag, logged in found.items():
+            messages.setdefault(tag, []).extend(logged)
+    return messages, problems
+
+
+class Check:
+    """Checks the checksums of all event files in a folder, and again what was added to them.
+
+    TensorBoard does not say what it could not read: its Python loader stops at a damaged record, and its Rust loader
+    does not look at the checksums of records at all (TensorBoard 2.21).
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Names the folder; checks nothing yet."""
+        self._folder = folder
+        self._ends: dict[Path, int] = {}
+
+    def finds_damage(self) -> bool:
+        """Whether there is any damage in what was added since it was last asked."""
+        problems: list[str] = []
+        for path in _event_files(self._folder):
+            for end, _ in _records(path, self._ends.get(path, 0), problems):
+                self._ends[path] = end
+        return bool(problems)
+
+
+def sizes(folder: Path) -> dict[str, int]:
+    """How long the event files in a folder are, by their names."""
+    return {path.name: os.stat(path).st_size for path in _event_files(folder) if path.exists()}
+
+
+def holds_layers(folder: Path) -> bool:
+    """Whether one of the event files in a folder has the name of those that are written here."""
+    return any(path.name.endswith(EVENT_SUFFIX) for path in _event_files(folder))
+
+
+def _event_files(folder: Path) -> list[Path]:
+    """The event files in a folder; none if it was removed."""
+    try:
+        return sorted(path for path in folder.iterdir() if is_event_file(path.name))
+    except OSError:
+        return []
+
+
+def _parse(record: bytes) -> event_pb2.Event:
+    for number, content in wire.fields(record, _MOST_VALUES):
+        if number == _SUMMARY:
+            wire.count(content, _MOST_VALUES)
+    event = event_pb2.Event()
+    event.ParseFromString(record)
+    return event
+
+
+def _records(path: str | os.PathLike[str], start: int, problems: list[str]) -> Iterator[tuple[int, bytes]]:
+    """Yields for each record the offset behind it and its bytes; a last one that is not wholly written yet is none."""
+    try:
+        with open_regular(path) as raw, io.BufferedReader(raw) as file:
+            yield from _whole_records(file, path, start, problems)
+    except OSError as error:
+        problems.append(f"{path} cannot be read: {error.strerror or error}")
+
+
+def _whole_records(
+    file: io.BufferedReader[Any], path: str | os.PathLike[str], start: int, problems: list[str]
+) -> Iterator[tuple[int, bytes]]:
+    size, at = os.fstat(file.fileno()).st_size, start
+    file.seek(start)
+    while True:
+        head = file.read(_HEAD.size)
+        if len(head) < _HEAD.size:
+            return
+        length, length_crc = _HEAD.unpack(head)
+        if masked_crc32c(head[:8]) != length_crc:
+            problems.append(f"{path} is damaged at byte {at}; the {size - at} bytes from there on are not read")
+            return
+        at += _HEAD.size
+        if at + length + _TAIL.size > size:
+            return
+        if length > _MOST_BYTES:
+            problems.append(
+                f"{path} has a record of {length} bytes at byte {at}, too long to be a step; it is left out"
+            )
+            at = file.seek(at + length + _TAIL.size)
+            continue
+        data, tail = file.read(length), file.read(_TAIL.size)
+        if len(tail) < _TAIL.size:
+            return  # it was cut off while it was read
+        if masked_crc32c(data) == _TAIL.unpack(tail)[0]:
+            yield at + length + _TAIL.size, data
+        else:
+            problems.append(f"{path} is damaged in the {length} bytes from byte {at} on; they are left out")
+        at += length + _TAIL.size

@@ -1,0 +1,101 @@
+"""Reading logs back into numpy."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from tb_layerview.format.local_folder import local_folder
+from tb_layerview.format.logged import NotLoggedError, nearest
+from tb_layerview.format.messages import FOLDER
+from tb_layerview.reading import event_file
+from tb_layerview.reading.folder_log import FolderLog, why_unreadable
+from tb_layerview.reading.run import Run
+
+
+class LayerReader:
+    """Reads what was logged anywhere below a folder.
+
+    ```python
+    for run in LayerReader("logs").runs():
+        kernel = run.tensor("conv1", kind="weight", name="kernel")
+        print(run.name, run.steps, run.statistics("rms")[kernel])
+        print(run.values(kernel, step=120).array)
+    ```
+
+    A run is read as it is at that moment, also while it is still being written. No TensorFlow is needed.
+    """
+
+    def __init__(self, logdir: str | os.PathLike[str]) -> None:
+        """Names the folder to read.
+
+        Args:
+          logdir: A folder that holds runs, or a run's own.
+
+        Raises:
+          NotADirectoryError: There is no such folder.
+        """
+        try:
+            self._logdir = Path(os.path.expanduser(local_folder(logdir)))
+        except ValueError as error:
+            raise NotADirectoryError(str(error)) from None
+        if not self._logdir.is_dir():
+            raise NotADirectoryError(
+                f"{os.fspath(logdir)!r} is not a folder. Give the folder that the callback, the hook or the writer "
+                "was given, or one above it."
+            )
+
+    def names(self) -> list[str]:
+        """The names of the runs, in order: their folder below `logdir`, `.` for `logdir` itself."""
+        return sorted(self._folders())
+
+    def runs(self) -> Iterator[Run]:
+        """Reads one run after the other, in the order of their names.
+
+        One of which nothing can be read is left out; `run` says why.
+        """
+        for name, folder in sorted(self._folders().items()):
+            log = _read(name, folder)
+            if log.run is not None:
+                yield log.run
+
+    def run(self, name: str = ".") -> Run:
+        """Reads one run.
+
+        Raises:
+          NotLoggedError: There is no run of that name, or nothing of it can be read; the sentence says why.
+        """
+        folders = self._folders()
+        if name not in folders:
+            raise NotLoggedError(f"{self._logdir} holds no run {name!r}; {nearest(name, sorted(folders))}.")
+        log = _read(name, folders[name])
+        if log.run is None:
+            raise NotLoggedError(why_unreadable(name, log.problems))
+        return log.run
+
+    def _folders(self) -> dict[str, Path]:
+        """The folders `layers` that hold event files, by the name of their run."""
+        found: dict[str, Path] = {}
+        seen = set()
+        for folder, subfolders, files in os.walk(self._logdir, followlinks=True):
+            # A link may lead back up; each folder is entered once.
+            real = os.path.realpath(folder)
+            if real in seen:
+                subfolders.clear()
+                continue
+            seen.add(real)
+            path = Path(folder)
+            if path.name == FOLDER and any(event_file.is_event_file(file) for file in files):
+                # Given the folder `layers` itself, its run still is what lies there.
+                within = path == self._logdir
+                found["." if within else path.parent.relative_to(self._logdir).as_posix()] = path
+        return found
+
+
+def _read(name: str, folder: Path) -> FolderLog:
+    """Reads the event files that lie in `folder`."""
+    messages, problems = event_file.read_folder(folder)
+    log = FolderLog(name, folder=folder.parent, payload_folder=folder)
+    log.update(messages, messages.keys(), problems)
+    return log
