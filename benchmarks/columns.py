@@ -7,11 +7,11 @@ import time
 import numpy as np
 
 from benchmarks.measuring import Action, Options, Row, duration_row, ratios
-from tb_layerview.format.messages import DENSE
 from tb_layerview.format.model import Layer, Model, Tensor
+from tb_layerview.format.statistics import DENSE, SECTIONS, STATISTICS
 from tb_layerview.reading.merge import WriterLog, merge
 from tb_layerview.reading.run import Run
-from tb_layerview.reading.shard import SECTIONS, STATISTICS, Shard
+from tb_layerview.reading.shard import Shard
 from tb_layerview.serving import answers
 
 

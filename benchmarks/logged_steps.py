@@ -14,7 +14,7 @@ from benchmarks.measuring import Action, Options, Row, ratio_row, ratios
 from benchmarks.models import IMAGES, LABELS, RESNET_IMAGES, RESNET_LABELS, cnn, resnet
 from tb_layerview import Keep, Select
 from tb_layerview.capture.keras.tf.probe import Batch, ProbePass
-from tb_layerview.measure.host import Measure
+from tb_layerview.measure.measurement import Measure
 from tb_layerview.measure.tf import digests as device_digest
 from tb_layerview.writing.log_files import Log
 

@@ -11,15 +11,15 @@ import numpy.typing as npt
 
 from benchmarks.measuring import Options, Row
 from tb_layerview.format.logged import LoggedTensor
-from tb_layerview.format.messages import SUMMARIES
 from tb_layerview.format.model import Kind, Layer, Model, Tensor
+from tb_layerview.format.statistics import SUMMARIES, UPDATE_RATIO
 from tb_layerview.health.diagnosis import diagnose
 from tb_layerview.health.evidence import Evidence
 from tb_layerview.health.watch import Watch
 from tb_layerview.measure.extra import Sparse
-from tb_layerview.measure.host import Measurement, measure
+from tb_layerview.measure.host import measure
+from tb_layerview.measure.measurement import Measurement
 from tb_layerview.measure.summary import summarise
-from tb_layerview.reading.run import UPDATE_RATIO
 
 LAYERS, STEPS, SHAPE = 25, 1000, (32, 64)
 ROUNDS = 7

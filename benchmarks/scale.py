@@ -14,7 +14,8 @@ from benchmarks.measuring import Options, Row, bytes_row, duration_row, folder_b
 from benchmarks.serving import get, map_paths, wait
 from tb_layerview.format.model import Layer, Model, Tensor
 from tb_layerview.format.values import Axis
-from tb_layerview.measure.host import Measurement, measure
+from tb_layerview.measure.host import measure
+from tb_layerview.measure.measurement import Measurement
 from tb_layerview.writing.log_files import Log
 from tests.serving import run_tensorboard
 

@@ -12,7 +12,8 @@ import tensorflow as tf
 
 from benchmarks.measuring import Action, Options, Row, duration_row, ratios
 from tb_layerview.format.model import Kind, Layer, Model, Tensor
-from tb_layerview.measure.host import Measurement, measure
+from tb_layerview.measure.host import measure
+from tb_layerview.measure.measurement import Measurement
 from tb_layerview.writing.log_files import Log
 from tests.serving import TensorBoardServer, run_tensorboard
 

@@ -58,7 +58,7 @@ def coverage(name: str, runs: int) -> None:
     import atheris
 
     parse, seeds = hostile_bytes.parsers()[name]
-    for function in ("decode", "_decode_varints", "_in_own_unit", "_quantiles"):
+    for function in ("decode", "_in_own_unit", "_quantiles"):
         _instrument(atheris, sys.modules["tb_layerview.format.histogram"], function)
     parsers = {
         "format": ("arrays", "units", "values", "wire", "messages"),

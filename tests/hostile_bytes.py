@@ -16,13 +16,13 @@ from pathlib import Path
 import numpy as np
 
 from tb_layerview import LayerReader, LayerWriter
-from tb_layerview.format import histogram, units, values
+from tb_layerview.format import histogram, names, statistics, units, values
 from tb_layerview.format import layerview_pb2 as pb
 from tb_layerview.format import messages as record
 from tb_layerview.format.framing import masked_crc32c
 from tb_layerview.format.model import Layer, Model, Tensor
 from tb_layerview.health.rules.catalogue import RULES
-from tb_layerview.reading import event_file, shard
+from tb_layerview.reading import event_file
 from tb_layerview.reading.folder_log import FolderLog
 from tb_layerview.reading.run import Run
 from tb_layerview.reading.shard import Message
@@ -48,7 +48,7 @@ def model_bytes(tensors: int = 2) -> bytes:
 
 
 def step_bytes(step: int = 1) -> bytes:
-    columns = pb.Columns(tensor=[0, 1], size=[6, 6], **{name: [1, 0] for name in shard.STATISTICS[1:]})
+    columns = pb.Columns(tensor=[0, 1], size=[6, 6], **{name: [1, 0] for name in statistics.STATISTICS[1:]})
     for section in (columns.histograms, columns.units, columns.values):
         section.MergeFrom(pb.Section(offset=10, length=[5, 7], crc32=[1, 2]))
     message = pb.StepRecord(step=step, mode=pb.TRAIN, columns=[columns], scalars={"loss": 0.5})
@@ -58,15 +58,15 @@ def step_bytes(step: int = 1) -> bytes:
 
 def read_model(data: bytes) -> None:
     """A writer's model, and all that is made of it."""
-    _ask(_run({record.model_tag("1-w"): [Message(0, 0.0, data)], record.shard_tag("1-w", 0): _steps(step_bytes())}))
+    _ask(_run({names.model_tag("1-w"): [Message(0, 0.0, data)], names.shard_tag("1-w", 0): _steps(step_bytes())}))
 
 
 def read_step(data: bytes) -> None:
     """One step between two good ones, which must stay."""
     run = _run(
         {
-            record.model_tag("1-w"): [Message(0, 0.0, model_bytes())],
-            record.shard_tag("1-w", 0): [
+            names.model_tag("1-w"): [Message(0, 0.0, model_bytes())],
+            names.shard_tag("1-w", 0): [
                 Message(-1, 0.5, step_bytes(-1)),
                 Message(1, 1.5, data),
                 Message(2, 2.5, step_bytes(2)),

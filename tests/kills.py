@@ -19,8 +19,8 @@ import numpy as np
 import program_faults
 
 from tb_layerview import LayerReader
+from tb_layerview.format.statistics import SECTIONS
 from tb_layerview.reading.run import Run
-from tb_layerview.reading.shard import SECTIONS
 
 STEPS = 400
 #: After how many steps a process is killed at most, and how many seconds later: two or three steps.

@@ -8,7 +8,7 @@ from pathlib import Path
 from tensorboard.compat.proto import event_pb2
 
 from tb_layerview.format import layerview_pb2 as pb
-from tb_layerview.format import messages
+from tb_layerview.format import statistics
 from tb_layerview.format.framing import masked_crc32c
 from tb_layerview.reading import event_file
 
@@ -31,7 +31,7 @@ def _without_summaries(data: bytes) -> bytes:
         if not value.tag.endswith("/model"):
             step = pb.StepRecord.FromString(value.tensor.string_val[0])
             for columns in step.columns:
-                for name in (*messages.DENSE, "sparse"):
+                for name in (*statistics.DENSE, "sparse"):
                     columns.ClearField(name)
             step.ClearField("crc32")
             value.tensor.string_val[0] = step.SerializeToString()

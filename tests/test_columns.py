@@ -11,10 +11,12 @@ import pytest
 
 from tb_layerview.format import layerview_pb2 as pb
 from tb_layerview.format import messages as record
+from tb_layerview.format import names
 from tb_layerview.format.model import Layer, Model, Tensor
+from tb_layerview.format.statistics import STATISTICS
 from tb_layerview.reading.folder_log import FolderLog
 from tb_layerview.reading.run import Run
-from tb_layerview.reading.shard import STATISTICS, Message
+from tb_layerview.reading.shard import Message
 from tb_layerview.serving import columns
 
 #: Two tensors' values by step; NaN where one is not logged.
@@ -36,14 +38,14 @@ def run_of(values: Values, writers: Sequence[int] = (0,), shard: int = 512) -> R
     )
     messages: dict[str, list[Message]] = {}
     for i, (first, end) in enumerate(zip(writers, (*writers[1:], values.shape[1]))):
-        messages[record.model_tag(f"{i}-w")] = [Message(0, 0.0, record.model_to_proto(model).SerializeToString())]
+        messages[names.model_tag(f"{i}-w")] = [Message(0, 0.0, record.model_to_proto(model).SerializeToString())]
         for step in range(first, end):
             there = np.flatnonzero(~np.isnan(values[:, step])).tolist()
             column = {name: [0] * len(there) for name in STATISTICS}
             column.update(size=[10] * len(there), zero=[step % 11 % 10] * len(there))
             entries = pb.Columns(tensor=there, **{**column, "mean": values[there, step].tolist()})
             data = pb.StepRecord(step=step, mode=pb.TRAIN, columns=[entries]).SerializeToString()
-            tag = record.shard_tag(f"{i}-w", (step - first) // shard)
+            tag = names.shard_tag(f"{i}-w", (step - first) // shard)
             messages.setdefault(tag, []).append(Message(step, float(step), data))
     run = FolderLog("run", folder=None, payload_folder=None).update(messages, list(messages))
     assert run is not None
@@ -146,11 +148,11 @@ def test_tensors_come_in_the_order_asked_for_and_none_is_none() -> None:
 def test_a_row_that_was_logged_in_another_order_is_found() -> None:
     """One writer's later record of a step counts: the rows of its shard are then not in the order of the steps."""
     model = Model((Layer("a"),), (Tensor(0, "activation", "output", (10,), "float32"),))
-    messages = {record.model_tag("0-w"): [Message(0, 0.0, record.model_to_proto(model).SerializeToString())]}
+    messages = {names.model_tag("0-w"): [Message(0, 0.0, record.model_to_proto(model).SerializeToString())]}
     for i, (step, mean) in enumerate([(0, 0), (2, 20), (1, 10), (3, 30)]):
         entries = pb.Columns(tensor=[0], **{name: [mean if name == "mean" else 1] for name in STATISTICS})
         data = pb.StepRecord(step=step, mode=pb.TRAIN, columns=[entries]).SerializeToString()
-        messages.setdefault(record.shard_tag("0-w", 0), []).append(Message(step, float(i), data))
+        messages.setdefault(names.shard_tag("0-w", 0), []).append(Message(step, float(i), data))
     run = FolderLog("run", folder=None, payload_folder=None).update(messages, list(messages))
     assert run is not None
     assert columns.by_step(run, "mean", BOTH[:1]).tolist() == [[0, 10, 20, 30]]

@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tb_layerview.measure.tf import kernel
+
 tf = pytest.importorskip("tensorflow")
 
 from tb_layerview.format import histogram  # noqa: E402
 from tb_layerview.format.values import Axis  # noqa: E402
 from tb_layerview.measure.extra import Sparse  # noqa: E402
-from tb_layerview.measure.host import Measurement  # noqa: E402
+from tb_layerview.measure.measurement import Measurement  # noqa: E402
 from tb_layerview.measure.tf import digests  # noqa: E402
 from tb_layerview.measure.tf.digests import Tap  # noqa: E402
 
@@ -125,7 +127,7 @@ def test_a_tensor_larger_than_a_block_of_real_size_keeps_its_numbers(monkeypatch
     monkeypatch.undo()
     array = np.zeros((400_000, 50), np.float32)
     array[::2, ::2] = 100 + rng.random((200_000, 25), np.float32)
-    assert array.size > digests._BLOCK
+    assert array.size > kernel.BLOCK
     (measured,) = _measure({0: Tap(tf.constant(array), units=True)}).values()
     truth = array.astype(np.float64)
     assert (measured.digest.zero, measured.digest.size) == (15_000_000, 20_000_000)

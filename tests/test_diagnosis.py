@@ -14,14 +14,15 @@ import pytest
 
 from tb_layerview import Check, LayerReader, LayerWriter
 from tb_layerview.commands import cli
-from tb_layerview.format.messages import SUMMARIES
 from tb_layerview.format.model import Layer, Model, Tensor
+from tb_layerview.format.statistics import SUMMARIES, Digest
 from tb_layerview.health.diagnosis import Finding, diagnose
 from tb_layerview.health.evidence import Evidence
 from tb_layerview.health.rules.catalogue import RULES, with_thresholds
 from tb_layerview.health.watch import Watch
 from tb_layerview.measure.extra import Sparse
-from tb_layerview.measure.host import Digest, Measurement, measure
+from tb_layerview.measure.host import measure
+from tb_layerview.measure.measurement import Measurement
 from tb_layerview.reading.run import Run
 from tb_layerview.writing import log_files
 from tb_layerview.writing.alarms import Alarms

@@ -7,7 +7,8 @@ import pytest
 
 from tb_layerview.format import histogram
 from tb_layerview.format.values import Axis
-from tb_layerview.measure.host import measure, merge
+from tb_layerview.measure.host import measure
+from tb_layerview.measure.merge import merge
 
 rng = np.random.default_rng(1)
 ARRAYS = {

@@ -232,7 +232,9 @@ _WATCHMEN = {
     "callback.LayerViewCallback._infer",
 }
 # What logs a Keras model, up to where the log takes over.
-_CAPTURE = tuple(f"tb_layerview.{n}" for n in ("capture.keras.", "measure.tf.", "writing.training_log", "writing.log_files"))
+_CAPTURE = tuple(
+    f"tb_layerview.{n}" for n in ("capture.keras.", "measure.tf.", "writing.training_log", "writing.log_files")
+)
 Places = dict[str, list[tuple[Any, str, Any]]]
 
 

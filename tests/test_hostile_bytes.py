@@ -25,7 +25,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tb_layerview import LayerReader, LayerWriter
-from tb_layerview.format import arrays, histogram, units, values, wire
+from tb_layerview.format import arrays, histogram, names, units, values, wire
 from tb_layerview.format import layerview_pb2 as pb
 from tb_layerview.format import messages as record
 from tb_layerview.reading import event_file, shard
@@ -205,8 +205,8 @@ def test_many_steps_that_log_nothing_of_many_tensors_get_no_table() -> None:
     def empty(step: int) -> Message:
         return Message(step, step + 0.5, pb.StepRecord(step=step, mode=pb.TRAIN).SerializeToString())
 
-    messages = {record.model_tag("1-w"): [Message(0, 0.0, wide_model(20_000))]}
-    messages |= {record.shard_tag("1-w", i): [empty(s) for s in range(300 * i, 300 * i + 300)] for i in range(3)}
+    messages = {names.model_tag("1-w"): [Message(0, 0.0, wide_model(20_000))]}
+    messages |= {names.shard_tag("1-w", i): [empty(s) for s in range(300 * i, 300 * i + 300)] for i in range(3)}
     runs: list[Run] = []
     # As dense tables the 900 steps would be 3 GB.
     assert peak(lambda: runs.append(run_of(messages))) < 600 * MB
@@ -284,8 +284,8 @@ def test_a_step_whose_bytes_changed_after_they_were_logged_is_left_out() -> None
 def test_a_run_of_thousands_of_writers_is_read_in_a_moment() -> None:
     messages: dict[str, list[Message]] = {}
     for i in range(3000):
-        messages[record.model_tag(f"{i:05d}-w")] = [Message(0, 0.0, hostile_bytes.model_bytes())]
-        messages[record.shard_tag(f"{i:05d}-w", 0)] = [Message(i, i + 0.5, hostile_bytes.step_bytes(i))]
+        messages[names.model_tag(f"{i:05d}-w")] = [Message(0, 0.0, hostile_bytes.model_bytes())]
+        messages[names.shard_tag(f"{i:05d}-w", 0)] = [Message(i, i + 0.5, hostile_bytes.step_bytes(i))]
     began = time.process_time()
     assert len(run_of(messages).steps) == 3000
     assert time.process_time() - began < 10
@@ -351,8 +351,8 @@ def test_what_a_reference_names_is_never_outside_the_runs_folder(logged: Path) -
     for writer in ("../secret", "..", "/etc/passwd", "a/../../secret"):
         step = pb.StepRecord.FromString(hostile_bytes.step_bytes())
         messages = {
-            record.model_tag(writer): [Message(0, 0.0, hostile_bytes.model_bytes())],
-            record.shard_tag(writer, 0): [Message(0, 0.0, step.SerializeToString())],
+            names.model_tag(writer): [Message(0, 0.0, hostile_bytes.model_bytes())],
+            names.shard_tag(writer, 0): [Message(0, 0.0, step.SerializeToString())],
         }
         assert FolderLog("run", folder=logged, payload_folder=logged).update(messages, messages.keys()) is None
 

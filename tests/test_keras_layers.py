@@ -21,7 +21,7 @@ tf = pytest.importorskip("tensorflow")
 from tb_layerview import Keep, LayerReader, LayerViewCallback, Select  # noqa: E402
 from tb_layerview.capture.keras.tf.probe import Batch, ProbePass  # noqa: E402
 from tb_layerview.format.model import Tensor  # noqa: E402
-from tb_layerview.measure.host import Measurement  # noqa: E402
+from tb_layerview.measure.measurement import Measurement  # noqa: E402
 
 keras = tf.keras
 layers = keras.layers

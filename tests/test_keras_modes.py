@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 from tb_layerview import Keep, LayerReader, LayerViewCallback
-from tb_layerview.format.messages import SUMMARIES
 from tb_layerview.format.model import Layer, Model, Tensor
+from tb_layerview.format.statistics import SUMMARIES
 from tb_layerview.health.diagnosis import Finding, diagnose
 from tb_layerview.health.evidence import Evidence
 from tb_layerview.health.rules.modes import TrainInferenceShift
 from tb_layerview.health.watch import Watch
-from tb_layerview.measure.host import Measurement, measure
+from tb_layerview.measure.host import measure
+from tb_layerview.measure.measurement import Measurement
 from tb_layerview.measure.summary import summarise
 from tb_layerview.writing import log_files
 

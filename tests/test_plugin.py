@@ -551,7 +551,8 @@ def test_units_that_cannot_be_read_are_counted_and_410_if_they_are_all(tmp_path:
 
 def test_values_step_is_the_latest_before_else_the_first_after(tmp_path: Path) -> None:
     from tb_layerview.format.model import Layer, Model, Tensor
-    from tb_layerview.measure.host import Measurement, measure
+    from tb_layerview.measure.host import measure
+    from tb_layerview.measure.measurement import Measurement
     from tb_layerview.writing.log_files import Log
 
     log = Log(tmp_path)

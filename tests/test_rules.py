@@ -12,12 +12,11 @@ import pytest
 from tb_layerview import LayerReader, LayerWriter
 from tb_layerview.commands import cli
 from tb_layerview.format.logged import LoggedTensor
-from tb_layerview.format.messages import SUMMARIES
 from tb_layerview.format.model import Kind, Layer, Model, Tensor
+from tb_layerview.format.statistics import SUMMARIES, Digest
 from tb_layerview.health.diagnosis import Finding, diagnose
 from tb_layerview.health.evidence import Evidence
 from tb_layerview.health.watch import Watch
-from tb_layerview.measure.host import Digest
 
 DIGEST = tuple(field.name for field in dataclasses.fields(Digest))
 UNITS = 16

@@ -15,13 +15,15 @@ from hypothesis import strategies as st
 from tb_layerview import LayerReader, LayerWriter
 from tb_layerview.format import layerview_pb2 as pb
 from tb_layerview.format import messages as record
+from tb_layerview.format import names
 from tb_layerview.format.logged import NotLoggedError
 from tb_layerview.format.model import Layer, Model, Tensor
+from tb_layerview.format.statistics import STATISTICS
 from tb_layerview.reading import event_file
 from tb_layerview.reading.folder_log import FolderLog
 from tb_layerview.reading.payload_file import PayloadError, Piece
 from tb_layerview.reading.run import Run
-from tb_layerview.reading.shard import STATISTICS, Message
+from tb_layerview.reading.shard import Message
 
 
 def write(folder: Path, steps: Sequence[int], value: float, layers: Sequence[str] = ("a",)) -> None:
@@ -86,8 +88,8 @@ def test_any_order_of_restarts_gives_what_replaying_them_would(histories: list[l
         expected.update((step, float(writer)) for step in steps)
     messages = {}
     for writer, steps in enumerate(histories):
-        messages[record.model_tag(f"{writer}-w")] = [Message(0, 0.0, model_message("a"))]
-        messages[record.shard_tag(f"{writer}-w", 0)] = [Message(s, s + 0.5, step_message(s, [writer])) for s in steps]
+        messages[names.model_tag(f"{writer}-w")] = [Message(0, 0.0, model_message("a"))]
+        messages[names.shard_tag(f"{writer}-w", 0)] = [Message(s, s + 0.5, step_message(s, [writer])) for s in steps]
     # Tags come in any order.
     run = FolderLog("r", folder=None, payload_folder=None).update(messages, list(messages)[::-1])
     assert run is not None
@@ -131,13 +133,13 @@ def step_message(step: int, values: Sequence[float], **more: object) -> bytes:
     return pb.StepRecord(step=step, mode=pb.TRAIN, columns=[columns], **more).SerializeToString()
 
 
-MODEL, SHARD = record.model_tag("1-w"), record.shard_tag("1-w", 0)
+MODEL, SHARD = names.model_tag("1-w"), names.shard_tag("1-w", 0)
 
 
 def messages_of(*steps: int, writer: str = "1-w") -> dict[str, list[Message]]:
     return {
-        record.model_tag(writer): [Message(0, 0.0, model_message("a", "b"))],
-        record.shard_tag(writer, 0): [Message(s, s + 0.5, step_message(s, [s, -s])) for s in steps],
+        names.model_tag(writer): [Message(0, 0.0, model_message("a", "b"))],
+        names.shard_tag(writer, 0): [Message(s, s + 0.5, step_message(s, [s, -s])) for s in steps],
     }
 
 
@@ -154,7 +156,7 @@ def update(log: FolderLog, messages: dict[str, list[Message]], *tags: str) -> Ru
 
 def test_inputs_follow_their_layers_into_the_unified_list(log: FolderLog) -> None:
     old, new = messages_of(0, 1), messages_of(1, writer="2-w")
-    new[record.model_tag("2-w")] = [Message(0, 0.0, model_message("new", "a"))]
+    new[names.model_tag("2-w")] = [Message(0, 0.0, model_message("new", "a"))]
     run = update(log, {**old, **new})
     assert [(layer.path, [run.layers[i].path for i in layer.inputs]) for layer in run.layers] == [
         ("new", []),
@@ -195,7 +197,7 @@ def test_the_generation_stays_while_steps_are_only_added(log: FolderLog) -> None
     first = update(log, messages_of(0, 1))
     assert update(log, {}, MODEL, SHARD).generation == first.generation
     assert update(log, messages_of(0, 1, 2)).generation == first.generation
-    later = {record.shard_tag("1-w", 1): [Message(3, 3.5, step_message(3, [3, 3]))]}
+    later = {names.shard_tag("1-w", 1): [Message(3, 3.5, step_message(3, [3, 3]))]}
     grown = update(log, later, MODEL, SHARD)
     assert grown.steps.tolist() == [0, 1, 2, 3]
     assert grown.generation == first.generation
@@ -230,7 +232,7 @@ def test_what_is_known_is_not_decoded_again(log: FolderLog) -> None:
 
 def test_a_finished_shard_need_not_be_given_again(log: FolderLog) -> None:
     update(log, messages_of(0, 1))
-    run = update(log, {record.shard_tag("1-w", 1): [Message(2, 2.5, step_message(2, [2, 2]))]}, MODEL, SHARD)
+    run = update(log, {names.shard_tag("1-w", 1): [Message(2, 2.5, step_message(2, [2, 2]))]}, MODEL, SHARD)
     assert means(run) == {0: 0, 1: 1, 2: 2}
 
 
@@ -301,7 +303,7 @@ def test_a_writer_whose_name_leads_out_of_the_folder_is_refused(log: FolderLog, 
     assert log.update(messages, messages.keys()) is None
     run = update(log, {**messages, **messages_of(1)})
     assert run.steps.tolist() == [1]
-    assert f"the tag {record.model_tag(writer)!r} is none of a layer log" in run.problems
+    assert f"the tag {names.model_tag(writer)!r} is none of a layer log" in run.problems
 
 
 # --- Payloads ------------------------------------------------------------------------------
@@ -371,7 +373,7 @@ def read_with_section(folder: Path, data: bytes, offset: int) -> Run:
     """A run whose histogram is `data`, said to lie at `offset`."""
     import zlib
 
-    (folder / record.payload_name("1-w")).write_bytes(data)
+    (folder / names.payload_name("1-w")).write_bytes(data)
     step = pb.StepRecord.FromString(step_message(0, [0]))
     step.columns[0].histograms.MergeFrom(pb.Section(offset=offset, length=[len(data)], crc32=[zlib.crc32(data)]))
     messages = messages_of()

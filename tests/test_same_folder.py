@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from tb_layerview import Check, Keep, LayerReader, LayerWriter, Select
-from tb_layerview.format.messages import FOLDER
+from tb_layerview.format.names import FOLDER
 from tb_layerview.reading.run import Run
 from tb_layerview.serving.columns import by_group, by_step
 from tb_layerview.writing import earlier

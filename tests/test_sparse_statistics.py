@@ -12,12 +12,14 @@ from older_logs import without_summaries
 
 from tb_layerview import Keep, LayerReader, LayerViewCallback, LayerViewHook, LayerWriter
 from tb_layerview.format import layerview_pb2 as pb
-from tb_layerview.format import messages
-from tb_layerview.format.messages import SUMMARIES
+from tb_layerview.format import statistics
 from tb_layerview.format.model import Layer, Model, Tensor
+from tb_layerview.format.statistics import SUMMARIES
 from tb_layerview.measure.activation_functions import BOUNDS
 from tb_layerview.measure.extra import Sparse
-from tb_layerview.measure.host import Measurement, measure, merge
+from tb_layerview.measure.host import measure
+from tb_layerview.measure.measurement import Measurement
+from tb_layerview.measure.merge import merge
 from tb_layerview.measure.summary import summarise
 from tb_layerview.writing import log_files
 
@@ -277,7 +279,7 @@ def test_a_name_of_a_newer_writer_is_ignored_and_what_does_not_fit_is_said(tmp_p
 
     def read(**sparse: Any) -> shard.Shard:
         columns = pb.Columns(tensor=[0])
-        for name in (*shard.STATISTICS, *messages.DENSE):
+        for name in (*statistics.STATISTICS, *statistics.DENSE):
             getattr(columns, name).append(1)
         columns.sparse.add(**sparse)
         data = pb.StepRecord(step=3, mode=pb.TRAIN, columns=[columns]).SerializeToString()

@@ -10,9 +10,10 @@ import pytest
 from older_logs import without_summaries
 
 from tb_layerview import Keep, LayerReader, LayerViewCallback, LayerWriter, Schedule
-from tb_layerview.format.messages import DENSE, QUANTILES, SUMMARIES
 from tb_layerview.format.model import Layer, Model, Tensor
-from tb_layerview.measure.host import Measurement, measure
+from tb_layerview.format.statistics import DENSE, QUANTILES, SUMMARIES
+from tb_layerview.measure.host import measure
+from tb_layerview.measure.measurement import Measurement
 from tb_layerview.measure.summary import summarise
 from tb_layerview.writing.training_log import Session
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tb_layerview.writing.training_log import logger
+from tb_layerview.about import logger
 
 # The jobs of a cluster whose first task is the chief: without one of them it is the first worker.
 _CHIEFS = ("chief", "master")

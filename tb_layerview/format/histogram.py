@@ -16,6 +16,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from tb_layerview.format.wire import decode_varints, encode_varints
+
 #: How many different cell codes a float32 has: the sign and 12 bits of exponent and mantissa.
 CODES = 8192
 #: Bits of a float32 below its code.
@@ -156,7 +158,7 @@ def decode(data: bytes) -> Histogram:
         raise ValueError(f"a histogram is centred on {center}")
     if len(data) > MAX_BYTES:
         raise ValueError(f"a histogram of {len(data)} bytes is longer than the longest, {MAX_BYTES}")
-    numbers = _decode_varints(data[_HEADER.size :]).tolist()  # whole numbers of Python, which do not overflow
+    numbers = decode_varints(data[_HEADER.size :]).tolist()  # whole numbers of Python, which do not overflow
     edges, counts = [], []
     end, i = _FIRST, 0
     try:
@@ -265,28 +267,4 @@ def _encode_bins(starts: npt.NDArray[np.int64], widths: npt.NDArray[np.int64], c
     numbers = np.stack([2 * gaps + wide, widths, counts], axis=1)
     present = np.ones(numbers.shape, bool)
     present[:, 1] = wide
-    return _encode_varints(numbers[present])
-
-
-def _encode_varints(numbers: npt.NDArray[np.int64]) -> bytes:
-    position = np.arange(max(1, -(-int(numbers.max()).bit_length() // 7)))
-    rest = numbers[:, None] >> (7 * position)
-    is_there = rest > 0
-    is_there[:, 0] = True
-    digits = (rest & 127).astype(np.uint8)
-    digits[:, :-1] |= is_there[:, 1:].astype(np.uint8) << 7
-    return bytes(digits[is_there])
-
-
-def _decode_varints(data: bytes) -> npt.NDArray[np.int64]:
-    raw = np.frombuffer(data, np.uint8).astype(np.int64)
-    is_last = raw < 128
-    if not len(raw):
-        return raw
-    if not is_last[-1]:
-        raise ValueError("a histogram ends in the middle of a number")
-    starts = np.concatenate([[0], np.flatnonzero(is_last)[:-1] + 1])
-    position = np.arange(len(raw)) - np.repeat(starts, np.diff(np.append(starts, len(raw))))
-    if position.max() > 8:
-        raise ValueError("a histogram has a number of more than nine bytes")
-    return np.asarray(np.add.reduceat((raw & 127) << (7 * position), starts))
+    return encode_varints(numbers[present])

@@ -1,4 +1,4 @@
-"""The log format's messages, made from and into values. The only module that both sides of the format share."""
+"""The log format's messages, made from values and into values."""
 
 from __future__ import annotations
 
@@ -10,21 +10,13 @@ from tb_layerview.format import model, wire
 
 #: Version of the format; a reader refuses a newer one by name.
 FORMAT = 1
-PLUGIN_NAME = "layerview"
-#: The folder below a log folder that holds what is logged.
-FOLDER = "layers"
-#: The quantiles that are stored as columns, and the fraction of the elements that lies below each.
-QUANTILES = {"p1": 0.01, "p5": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95, "p99": 0.99}
-#: Statistics that only some tensors have: of examples, of what an activation function bounds, of attention,
-#: of layers that do something else when they train, of units that do the same as others, and of what a layer takes.
-SPARSE = (
-    *("spread", "rank", "saturated", "positions", "evenness", "heads_alike", "shift", "alike"),
-    "taken_non_finite",
-)
-#: The columns that all tensors have but older writers do not write: quantiles, and the share of units that are silent.
-DENSE = (*QUANTILES, "silent")
-#: All that is not in the digest.
-SUMMARIES = (*DENSE, *SPARSE)
+#: The number of each mode.
+MODES: dict[model.Mode, pb.Mode] = {
+    "train": pb.TRAIN,
+    "evaluate": pb.EVALUATE,
+    "predict": pb.PREDICT,
+    "replay": pb.REPLAY,
+}
 
 # Layers, tensors and notes; and inputs of layers, all together.
 _MOST_PARTS = 4 * model.MOST_TENSORS
@@ -32,30 +24,6 @@ _MOST_CONNECTIONS = 1 << 20
 # The field `crc32` as protobuf has it: its number and that it takes four bytes, then the bytes.
 _CHECKSUM = struct.Struct("<BI")
 _CHECKSUM_KEY = 15 << 3 | 5
-
-
-#: How the names of the event files end that are written here.
-EVENT_SUFFIX = ".layerview"
-
-
-def payload_name(writer: str) -> str:
-    """The name of the file that holds a writer's payloads."""
-    return f"layerview.{writer}.payload"
-
-
-def end_name(writer: str) -> str:
-    """The name of the empty file that says that a writer is done: the last step that it logged is the last."""
-    return f"layerview.{writer}.end"
-
-
-def model_tag(writer: str) -> str:
-    """The tag of a writer's Model."""
-    return f"layers/{writer}/model"
-
-
-def shard_tag(writer: str, shard: int) -> str:
-    """The tag of a writer's StepRecords of one shard."""
-    return f"layers/{writer}/{shard:05d}"
 
 
 def model_to_proto(value: model.Model) -> pb.Model:

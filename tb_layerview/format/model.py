@@ -170,3 +170,22 @@ def default_axes(kind: Kind, rank: int) -> tuple[str, ...]:
         5: ("depth", "row", "column", "input channel", "channel"),
     }
     return known.get(rank, tuple(f"axis {i}" for i in range(rank)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Cost:
+    """What logging has cost since its process began to train.
+
+    Attributes:
+      set_up_seconds: Tracing and the first pass.
+      logging_seconds: Time that the training took longer for logging, beyond set-up.
+      training_seconds: Time since the start of the training, logging and set-up included.
+      bytes: Written, events and payloads.
+      skipped: Steps of the schedule that the budget left out.
+    """
+
+    set_up_seconds: float = 0.0
+    logging_seconds: float = 0.0
+    training_seconds: float = 0.0
+    bytes: int = 0
+    skipped: int = 0

@@ -8,18 +8,11 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 
 from tb_layerview.format.logged import LoggedTensor
+from tb_layerview.format.names import replay_name
 from tb_layerview.health.diagnosis import Finding, Replay, diagnose
 from tb_layerview.health.evidence import Evidence
 from tb_layerview.health.rules.catalogue import RULES, NonFinite, Rule
 from tb_layerview.reading.run import Run
-
-#: The folder below a run's that holds its replays, and the end of their run's name.
-FOLDER = "replay"
-
-
-def replay_name(run: str) -> str:
-    """The name of the run that holds a run's replays."""
-    return FOLDER if run == "." else f"{run}/{FOLDER}"
 
 
 def cause(found: Sequence[Finding], tensors: Iterable[LoggedTensor], run: str) -> Finding | None:

@@ -10,14 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from tb_layerview.format.logged import LoggedTensor
-from tb_layerview.format.messages import SUMMARIES
 from tb_layerview.format.model import Model
+from tb_layerview.format.statistics import SUMMARIES, UPDATE_RATIO, Digest
 from tb_layerview.health.diagnosis import Finding, diagnose
 from tb_layerview.health.evidence import CHANGE, START, Evidence, Floats, History, Past, changes
 from tb_layerview.health.replay import with_replay
 from tb_layerview.health.rules.catalogue import RULES, Rule
-from tb_layerview.measure.host import Digest
-from tb_layerview.reading.run import UPDATE_RATIO
 
 _DIGEST = tuple(field.name for field in dataclasses.fields(Digest))
 _STATISTICS = (*_DIGEST, *SUMMARIES, UPDATE_RATIO, CHANGE)

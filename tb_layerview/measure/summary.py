@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from tb_layerview.format import histogram
-from tb_layerview.format.messages import QUANTILES, SUMMARIES
+from tb_layerview.format.statistics import QUANTILES, SUMMARIES
 from tb_layerview.measure.extra import alike
-from tb_layerview.measure.host import Measurement
+from tb_layerview.measure.measurement import Measurement
 
 _LARGEST = float(np.finfo(np.float32).max)
 

@@ -1,7 +1,6 @@
 """Event files: the messages that a folder holds, read without TensorFlow.
 
-TensorBoard's own reader imports TensorFlow wherever it is installed, so this module reads the files itself: a record is
-uint64 length, uint32 masked CRC-32C of the length, that many bytes, uint32 masked CRC-32C of those.
+TensorBoard's own reader imports TensorFlow wherever it is installed, so this module reads the files itself.
 """
 
 from __future__ import annotations
@@ -9,7 +8,6 @@ from __future__ import annotations
 import io
 import itertools
 import os
-import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,13 +16,11 @@ from google.protobuf.message import DecodeError
 from tensorboard.compat.proto import event_pb2
 
 from tb_layerview.format import wire
-from tb_layerview.format.framing import masked_crc32c
-from tb_layerview.format.messages import EVENT_SUFFIX, PLUGIN_NAME
+from tb_layerview.format.framing import HEAD_SIZE, TAIL_SIZE, is_whole, length_of
+from tb_layerview.format.names import EVENT_SUFFIX, PLUGIN_NAME
 from tb_layerview.format.storage import open_regular
 from tb_layerview.reading.shard import Message
 
-_HEAD = struct.Struct("<QI")
-_TAIL = struct.Struct("<I")
 # A step of 65,536 tensors takes 8 MB.
 _MOST_BYTES = 32 << 20
 _MOST_VALUES = 1 << 16
@@ -84,7 +80,7 @@ def read_folder(folder: Path) -> tuple[dict[str, list[Message]], list[str]]:
     return messages, problems
 
 
-class Check:
+class DamageCheck:
     """Checks the checksums of all event files in a folder, and again what was added to them.
 
     TensorBoard does not say what it could not read: its Python loader stops at a damaged record, and its Rust loader
@@ -147,27 +143,27 @@ def _whole_records(
     size, at = os.fstat(file.fileno()).st_size, start
     file.seek(start)
     while True:
-        head = file.read(_HEAD.size)
-        if len(head) < _HEAD.size:
+        head = file.read(HEAD_SIZE)
+        if len(head) < HEAD_SIZE:
             return
-        length, length_crc = _HEAD.unpack(head)
-        if masked_crc32c(head[:8]) != length_crc:
+        length, is_undamaged = length_of(head)
+        if not is_undamaged:
             problems.append(f"{path} is damaged at byte {at}; the {size - at} bytes from there on are not read")
             return
-        at += _HEAD.size
-        if at + length + _TAIL.size > size:
+        at += HEAD_SIZE
+        if at + length + TAIL_SIZE > size:
             return
         if length > _MOST_BYTES:
             problems.append(
                 f"{path} has a record of {length} bytes at byte {at}, too long to be a step; it is left out"
             )
-            at = file.seek(at + length + _TAIL.size)
+            at = file.seek(at + length + TAIL_SIZE)
             continue
-        data, tail = file.read(length), file.read(_TAIL.size)
-        if len(tail) < _TAIL.size:
+        data, tail = file.read(length), file.read(TAIL_SIZE)
+        if len(tail) < TAIL_SIZE:
             return  # it was cut off while it was read
-        if masked_crc32c(data) == _TAIL.unpack(tail)[0]:
-            yield at + length + _TAIL.size, data
+        if is_whole(data, tail):
+            yield at + length + TAIL_SIZE, data
         else:
             problems.append(f"{path} is damaged in the {length} bytes from byte {at} on; they are left out")
-        at += length + _TAIL.size
+        at += length + TAIL_SIZE

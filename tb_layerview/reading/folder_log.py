@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
@@ -10,13 +9,11 @@ from google.protobuf.message import DecodeError
 
 from tb_layerview.format.messages import read_model
 from tb_layerview.format.model import Model
+from tb_layerview.format.names import TAG
 from tb_layerview.reading import shard
 from tb_layerview.reading.merge import WriterLog, few, merge
 from tb_layerview.reading.run import Run
 from tb_layerview.reading.shard import Message, Shard
-
-# A writer's id is part of a file's name: nothing in it may lead out of the folder.
-_TAG = re.compile(r"layers/([A-Za-z0-9][A-Za-z0-9._-]{0,127})/(model|[0-9]{5,9})")
 
 
 class FolderLog:
@@ -60,8 +57,8 @@ class FolderLog:
         Returns:
           The run, or None as long as no writer has said what it logs.
         """
-        found = [f"the tag {tag!r} is none of a layer log" for tag in tags if not _TAG.fullmatch(tag)]
-        parts = {tag: (match[1], match[2]) for tag in tags if (match := _TAG.fullmatch(tag))}
+        found = [f"the tag {tag!r} is none of a layer log" for tag in tags if not TAG.fullmatch(tag)]
+        parts = {tag: (match[1], match[2]) for tag in tags if (match := TAG.fullmatch(tag))}
         numbers: dict[str, dict[int, str]] = {writer: {} for writer, _ in parts.values()}
         for tag, (writer, part) in parts.items():
             if part != "model":

@@ -14,9 +14,10 @@ import numpy.typing as npt
 
 from tb_layerview.format.logged import LoggedTensor
 from tb_layerview.format.model import Layer, Mode, Model
+from tb_layerview.format.statistics import STATISTICS
 from tb_layerview.reading.part import Part
 from tb_layerview.reading.run import MOST_SCALARS, Run
-from tb_layerview.reading.shard import STATISTICS, Shard
+from tb_layerview.reading.shard import Shard
 
 _MOST_PROBLEMS = 100
 _LONGEST_PROBLEM = 600  # characters

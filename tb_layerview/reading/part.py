@@ -7,8 +7,9 @@ import dataclasses
 import numpy as np
 import numpy.typing as npt
 
+from tb_layerview.format.statistics import SECTIONS, Section
 from tb_layerview.reading.payload_file import Piece
-from tb_layerview.reading.shard import SECTIONS, Section, Shard
+from tb_layerview.reading.shard import Shard
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -6,16 +6,12 @@ import contextlib
 import dataclasses
 import io
 import os
-import re
 import zlib
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from tb_layerview.format.messages import payload_name
+from tb_layerview.format.names import payload_name
 from tb_layerview.format.storage import open_regular
-
-# What the id of a writer may be: part of a file's name and of a tag, and nothing that leads out of a folder.
-_WRITER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
 class PayloadError(Exception):
@@ -37,11 +33,6 @@ class Piece:
     offset: int
     length: int
     crc32: int
-
-
-def is_writer(writer: str) -> bool:
-    """Whether this may be the id of a writer."""
-    return _WRITER.fullmatch(writer) is not None
 
 
 def read(folder: str | os.PathLike[str] | None, piece: Piece) -> bytes:

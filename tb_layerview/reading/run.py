@@ -14,25 +14,27 @@ from typing import SupportsIndex, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from tb_layerview.format import histogram, messages, units, values
+from tb_layerview.format import histogram, units, values
 from tb_layerview.format.histogram import Histogram
 from tb_layerview.format.logged import LoggedTensor, NotLoggedError, list_tensors, nearest
-from tb_layerview.format.messages import QUANTILES, SUMMARIES
-from tb_layerview.format.model import Kind, Layer, Mode, Model
+from tb_layerview.format.model import Cost, Kind, Layer, Mode, Model
+from tb_layerview.format.names import end_name
+from tb_layerview.format.statistics import (
+    COUNTS,
+    NAMES,
+    QUANTILES,
+    UPDATE_RATIO,
+    Digest,
+    Section,
+)
 from tb_layerview.format.units import Units
 from tb_layerview.format.values import Values
-from tb_layerview.measure.host import Digest
 from tb_layerview.reading import payload_file
 from tb_layerview.reading.part import Part, span
 from tb_layerview.reading.payload_file import PayloadError, Piece
-from tb_layerview.reading.shard import COUNTS, STATISTICS, Cost, Section
 
-#: The one statistic that is not stored: that of an update and a weight.
-UPDATE_RATIO = "update_ratio"
 #: How many scalars a run has: each has a place at every step, logged or not.
 MOST_SCALARS = 1024
-#: All that `Run.statistics` gives.
-NAMES = (*STATISTICS, *SUMMARIES, UPDATE_RATIO)
 
 _T = TypeVar("_T")
 
@@ -81,7 +83,7 @@ class Run:
         """
         if self.payload_folder is None or not self.writers:
             return False
-        return (self.payload_folder / messages.end_name(self.writers[-1])).exists()
+        return (self.payload_folder / end_name(self.writers[-1])).exists()
 
     def tensor(self, layer: str, *, kind: Kind | None = None, name: str | None = None, call: int = 0) -> LoggedTensor:
         """Finds a tensor.

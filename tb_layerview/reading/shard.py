@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
-from typing import Literal, NamedTuple, TypeVar, get_args
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,18 +14,12 @@ from google.protobuf.message import DecodeError
 from tb_layerview.format import histogram, units, wire
 from tb_layerview.format import layerview_pb2 as pb
 from tb_layerview.format import messages as record
-from tb_layerview.format.messages import DENSE, SPARSE
-from tb_layerview.format.model import MOST_VALUES, Mode
+from tb_layerview.format.model import MOST_VALUES, Cost, Mode
+from tb_layerview.format.statistics import DENSE, SECTIONS, SPARSE, STATISTICS, Section
 from tb_layerview.reading.payload_file import Piece
 
-Section = Literal["histogram", "units", "values"]
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
-#: Counts of elements, then statistics of the finite elements: the order of `Shard.table`.
-STATISTICS = ("size", "nan", "pos_inf", "neg_inf", "zero", "negative", "min", "max", "mean", "std", "rms")
-#: How many of the statistics are counts.
-COUNTS = STATISTICS.index("min")
-SECTIONS: tuple[Section, ...] = get_args(Section)
 
 #: How many places the tables of a run may have however few of them are filled, at 171 bytes each.
 ROOM = 1 << 21
@@ -39,7 +33,7 @@ _LONGEST: dict[Section, int] = {
 }
 
 _PIECES = np.dtype([("offset", "<u8"), ("length", "<u4"), ("crc32", "<u4")])
-_MODES: dict[int, Mode] = {pb.TRAIN: "train", pb.EVALUATE: "evaluate", pb.PREDICT: "predict", pb.REPLAY: "replay"}
+_MODES = {number: mode for mode, number in record.MODES.items()}
 
 
 class Message(NamedTuple):
@@ -54,25 +48,6 @@ class Message(NamedTuple):
     step: int
     wall_time: float
     data: bytes
-
-
-@dataclasses.dataclass(frozen=True)
-class Cost:
-    """What logging has cost since its process began to train.
-
-    Attributes:
-      set_up_seconds: Tracing and the first pass.
-      logging_seconds: Time that the training took longer for logging, beyond set-up.
-      training_seconds: Time since the start of the training, logging and set-up included.
-      bytes: Written, events and payloads.
-      skipped: Steps of the schedule that the budget left out.
-    """
-
-    set_up_seconds: float = 0.0
-    logging_seconds: float = 0.0
-    training_seconds: float = 0.0
-    bytes: int = 0
-    skipped: int = 0
 
 
 class SparseColumn(NamedTuple):

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
+from tb_layerview.format.statistics import COUNTS, NAMES, STATISTICS
 from tb_layerview.reading.part import Part, span
-from tb_layerview.reading.run import NAMES, Run
-from tb_layerview.reading.shard import COUNTS, STATISTICS
+from tb_layerview.reading.run import Run
 
 #: What there are columns of; the share of elements that are not finite is made of three counts.
 COLUMNS = (*STATISTICS, "non_finite", *NAMES[len(STATISTICS) :])

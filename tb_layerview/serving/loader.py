@@ -6,7 +6,7 @@ import argparse
 
 from tensorboard.plugins import base_plugin
 
-from tb_layerview.format.messages import PLUGIN_NAME
+from tb_layerview.format.names import PLUGIN_NAME
 
 
 class LayerViewLoader(base_plugin.TBLoader):

@@ -17,13 +17,12 @@ from werkzeug import wrappers
 
 from tb_layerview.format import units
 from tb_layerview.format.logged import NotLoggedError
-from tb_layerview.format.messages import PLUGIN_NAME
 from tb_layerview.format.model import KINDS
-from tb_layerview.health.replay import replay_name
+from tb_layerview.format.names import PLUGIN_NAME, replay_name
+from tb_layerview.format.statistics import SECTIONS, UPDATE_RATIO
 from tb_layerview.health.rules.catalogue import Rule, with_thresholds
 from tb_layerview.reading.payload_file import PayloadError
-from tb_layerview.reading.run import UPDATE_RATIO, Run
-from tb_layerview.reading.shard import SECTIONS
+from tb_layerview.reading.run import Run
 from tb_layerview.serving import answers
 from tb_layerview.serving.columns import COLUMNS
 from tb_layerview.serving.source import RunSource

@@ -18,7 +18,7 @@ from tensorboard.data import provider
 from tensorboard.plugins import base_plugin
 
 from tb_layerview.format.logged import NotLoggedError, nearest
-from tb_layerview.format.messages import FOLDER, PLUGIN_NAME
+from tb_layerview.format.names import FOLDER, PLUGIN_NAME
 from tb_layerview.reading import event_file
 from tb_layerview.reading.folder_log import FolderLog, why_unreadable
 from tb_layerview.reading.run import Run
@@ -47,7 +47,7 @@ class _State:
     lock: threading.Lock = dataclasses.field(default_factory=threading.Lock)
     stamps: dict[str, _Stamp] = dataclasses.field(default_factory=dict)
     problems: dict[str, list[str]] = dataclasses.field(default_factory=dict)  # by tag
-    check: event_file.Check | None = None  # of the files, where they are on this machine
+    check: event_file.DamageCheck | None = None  # of the files, where they are on this machine
     checking: Future[bool] | None = None
     read_at: float = math.inf  # when it was read first, in seconds of the monotonic clock
     checked: dict[str, int] = dataclasses.field(default_factory=dict)  # how long they were when the check began
@@ -209,7 +209,7 @@ class RunSource:
             if name not in states:
                 payload_folder = self._folder(run)
                 folder = payload_folder.parent if payload_folder and payload_folder.name == FOLDER else payload_folder
-                check = event_file.Check(payload_folder) if payload_folder else None
+                check = event_file.DamageCheck(payload_folder) if payload_folder else None
                 states[name] = _State(FolderLog(name, folder=folder, payload_folder=payload_folder), check=check)
             return states[name]
 

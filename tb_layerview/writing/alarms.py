@@ -14,7 +14,7 @@ from tb_layerview.format.model import Mode, Model
 from tb_layerview.health.diagnosis import Finding, counted, led_to, since
 from tb_layerview.health.replay import cause
 from tb_layerview.health.watch import Watch
-from tb_layerview.measure.host import Measurement
+from tb_layerview.measure.measurement import Measurement
 from tb_layerview.options import Check
 
 logger = logging.getLogger("tb_layerview")

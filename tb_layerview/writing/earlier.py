@@ -9,16 +9,15 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-import struct
 from pathlib import Path
 
-from tb_layerview.format.messages import EVENT_SUFFIX
+from tb_layerview.format import wire
+from tb_layerview.format.framing import HEAD_SIZE, TAIL_SIZE, length_of
+from tb_layerview.format.names import EVENT_SUFFIX
 from tb_layerview.format.storage import open_regular
 
 # Looking at more of them takes more than half a second.
 _MOST_RECORDS = 50_000
-_HEAD = struct.Struct("<Q4x")  # a record's length and the checksum of it
-_TAIL = 4
 # The start of an Event, by the numbers of its fields: the wall time, the step where it is not 0, and the summary, in
 # which the tag comes first.
 _START = re.compile(
@@ -70,20 +69,15 @@ def _steps_in(path: Path, most: int) -> tuple[tuple[int, int] | None, int, bool]
     low, high, seen, at = -1, -1, 0, 0
     with open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
-        while at + _HEAD.size <= size and seen < most:
+        while at + HEAD_SIZE <= size and seen < most:
             file.seek(at)
-            head = file.read(_HEAD.size + _LONGEST_START)
-            if len(head) < _HEAD.size:
+            head = file.read(HEAD_SIZE + _LONGEST_START)
+            if len(head) < HEAD_SIZE:
                 break
-            start = _START.match(head, _HEAD.size)
+            start = _START.match(head, HEAD_SIZE)
             if start is not None:
-                step = _varint(start[1] or b"\0")
+                step = wire.read_varint(start[1] or b"\0", 0)[0]
                 low, high = step if low < 0 else min(low, step), max(high, step)
             seen += 1
-            at += _HEAD.size + int(_HEAD.unpack_from(head)[0]) + _TAIL
-    return (None if low < 0 else (low, high)), seen, at + _HEAD.size > size
-
-
-def _varint(data: bytes) -> int:
-    """The number that protobuf writes so, lowest seven bits first."""
-    return sum((byte & 127) << 7 * i for i, byte in enumerate(data))
+            at += HEAD_SIZE + length_of(head)[0] + TAIL_SIZE
+    return (None if low < 0 else (low, high)), seen, at + HEAD_SIZE > size

@@ -10,7 +10,6 @@ import os
 import re
 import secrets
 import socket
-import struct
 import time
 import weakref
 import zlib
@@ -22,13 +21,13 @@ import numpy as np
 import numpy.typing as npt
 from tensorboard.compat.proto import event_pb2, summary_pb2, tensor_pb2, tensor_shape_pb2, types_pb2
 
-from tb_layerview.format import histogram, messages, units, values
+from tb_layerview.format import framing, histogram, messages, names, statistics, units, values
 from tb_layerview.format import layerview_pb2 as pb
 from tb_layerview.format.arrays import Precision
-from tb_layerview.format.framing import masked_crc32c
 from tb_layerview.format.local_folder import local_folder
 from tb_layerview.format.model import Mode, Model
-from tb_layerview.measure.host import Digest, Measurement
+from tb_layerview.format.statistics import STATISTICS
+from tb_layerview.measure.measurement import Measurement
 from tb_layerview.measure.summary import summarise
 from tb_layerview.writing.earlier import EarlierSteps, earlier_steps
 
@@ -36,9 +35,6 @@ from tb_layerview.writing.earlier import EarlierSteps, earlier_steps
 _SHARD_STEPS = 512
 _SHARD_BYTES = 64 << 20
 
-_MODES: dict[Mode, pb.Mode] = {"train": pb.TRAIN, "evaluate": pb.EVALUATE, "predict": pb.PREDICT, "replay": pb.REPLAY}
-_COUNTS = ("size", "nan", "pos_inf", "neg_inf", "zero", "negative")
-_MOMENTS = ("min", "max", "mean", "std", "rms")
 #: What it is that a mode logs.
 NOUNS: dict[Mode, str] = {"train": "training", "evaluate": "evaluation", "predict": "prediction", "replay": "replay"}
 
@@ -66,18 +62,16 @@ class Log:
         Raises:
           ValueError: The folder cannot be made or written to, or is not on this machine.
         """
-        self.folder = Path(os.path.expanduser(local_folder(logdir))) / messages.FOLDER
+        self.folder = Path(os.path.expanduser(local_folder(logdir))) / names.FOLDER
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._earlier = _earlier(self.folder)
             # Clocks are put back. Readers order writers, and TensorBoard event files, by their names.
             now = max(time.time_ns(), _newest(self.folder) + 1)
             self.writer = f"{now:019d}-{secrets.token_hex(4)}"
-            event_name = (
-                f"events.out.tfevents.{now // 10**9}.{socket.gethostname()}.{self.writer}{messages.EVENT_SUFFIX}"
-            )
+            event_name = f"events.out.tfevents.{now // 10**9}.{socket.gethostname()}.{self.writer}{names.EVENT_SUFFIX}"
             with contextlib.ExitStack() as opened:
-                self._payload = opened.enter_context(open(self.folder / messages.payload_name(self.writer), "xb"))
+                self._payload = opened.enter_context(open(self.folder / names.payload_name(self.writer), "xb"))
                 self._events = opened.enter_context(open(self.folder / event_name, "xb"))
                 self._opened = _open_folder(self.folder, opened)
                 self._files = opened.pop_all()
@@ -120,7 +114,7 @@ class Log:
         """Says what the records that follow refer to. A later model must begin with the tensors of the one before."""
         step = self._last.step if self._last else 0
         self._append(
-            self._event(messages.model_tag(self.writer), step, messages.with_checksum(messages.model_to_proto(model)))
+            self._event(names.model_tag(self.writer), step, messages.with_checksum(messages.model_to_proto(model)))
         )
 
     def write(
@@ -162,11 +156,11 @@ class Log:
             self._next_shard_if_full()
             self._last = pb.StepRecord(step=step)
             self._shard_steps += 1
-        self._last.mode = _MODES[mode]
+        self._last.mode = messages.MODES[mode]
         columns = self._columns(measurements, precision)
         summaries = summarise(measurements) if summaries is None else summaries
-        for name, column in zip(messages.SUMMARIES, summaries):
-            if name in messages.DENSE:
+        for name, column in zip(statistics.SUMMARIES, summaries):
+            if name in statistics.DENSE:
                 getattr(columns, name).extend(column.tolist())
                 continue
             has = np.flatnonzero(~np.isnan(column))
@@ -181,7 +175,7 @@ class Log:
             self._last.cost.bytes = self.bytes_written
         data = messages.with_checksum(self._last)
         self._shard_bytes += len(data)
-        self._append(self._event(messages.shard_tag(self.writer, self._shard), step, data))
+        self._append(self._event(names.shard_tag(self.writer, self._shard), step, data))
 
     def write_earlier(self, write: Callable[[], None]) -> None:
         """Appends steps before the last one: `write` appends them, in ascending order.
@@ -205,7 +199,7 @@ class Log:
         Raises:
           OSError: It cannot be written down.
         """
-        name = messages.end_name(self.writer)
+        name = names.end_name(self.writer)
         if self._opened is None:
             (self.folder / name).touch()
         else:  # which may have another name by now
@@ -230,7 +224,7 @@ class Log:
     def _columns(self, measurements: Mapping[int, Measurement], precision: Precision) -> pb.Columns:
         columns = pb.Columns(tensor=sorted(measurements))
         ordered = [measurements[index] for index in columns.tensor]
-        for name in (*_COUNTS, *_MOMENTS):
+        for name in STATISTICS:
             getattr(columns, name).extend(getattr(m.digest, name) for m in ordered)
         sections = [
             (columns.histograms, [_histogram(m) for m in ordered]),
@@ -262,7 +256,7 @@ class Log:
         value = summary_pb2.Summary.Value(
             tag=tag,
             metadata=summary_pb2.SummaryMetadata(
-                plugin_data=summary_pb2.SummaryMetadata.PluginData(plugin_name=messages.PLUGIN_NAME),
+                plugin_data=summary_pb2.SummaryMetadata.PluginData(plugin_name=names.PLUGIN_NAME),
                 data_class=summary_pb2.DATA_CLASS_TENSOR,
             ),
             tensor=tensor_pb2.TensorProto(
@@ -272,12 +266,7 @@ class Log:
         return event_pb2.Event(wall_time=self._now(), step=step, summary=summary_pb2.Summary(value=[value]))
 
     def _append(self, event: event_pb2.Event) -> None:
-        data = event.SerializeToString()
-        length = struct.pack("<Q", len(data))
-        framed = b"".join(
-            (length, struct.pack("<I", masked_crc32c(length)), data, struct.pack("<I", masked_crc32c(data)))
-        )
-        self.bytes_written += self._events.write(framed)
+        self.bytes_written += self._events.write(framing.framed(event.SerializeToString()))
         self._events.flush()
         if self._is_linked and not os.fstat(self._events.fileno()).st_nlink:
             raise FileNotFoundError(errno.ENOENT, "the log's files were removed while it was written", str(self.folder))
@@ -303,7 +292,7 @@ def _earlier(folder: Path) -> EarlierSteps | None:
 
 def _newest(folder: Path) -> int:
     """When the newest of the writers in a folder began, as its id says: nanoseconds since 1970."""
-    ids = (re.fullmatch(messages.payload_name(r"([0-9]{19})-[0-9a-f]{8}"), path.name) for path in folder.iterdir())
+    ids = (re.fullmatch(names.payload_name(r"([0-9]{19})-[0-9a-f]{8}"), path.name) for path in folder.iterdir())
     return max((int(found[1]) for found in ids if found), default=0)
 
 
@@ -316,6 +305,3 @@ def _histogram(measurement: Measurement) -> bytes:
 def _units(measurement: Measurement) -> bytes:
     kept = measurement.units
     return b"" if kept is None or len(kept.mean) > units.MOST else units.encode(kept)
-
-
-assert {*_COUNTS, *_MOMENTS} == set(Digest.__dataclass_fields__)

@@ -12,10 +12,11 @@ import numpy as np
 
 from tb_layerview.format import arrays, histogram, values
 from tb_layerview.format.arrays import Precision
-from tb_layerview.format.messages import DENSE
 from tb_layerview.format.model import Tensor
+from tb_layerview.format.statistics import DENSE
+from tb_layerview.format.wire import varint_size
 from tb_layerview.measure.activation_functions import RECTIFIERS
-from tb_layerview.measure.host import Measurement
+from tb_layerview.measure.measurement import Measurement
 from tb_layerview.options import Keep, Schedule, interval
 
 #: The training that is planned for, in steps. What a longer one logs beyond is held by `Plan.fit`.
@@ -273,22 +274,17 @@ def _how_often(per_octave: float) -> str:
 
 def _digest_bytes(index: int, elements: int) -> int:
     """One tensor's entries in the columns of an event: see `layerview.proto`."""
-    size = _varint(elements)
+    size = varint_size(elements)
     counts = size + 3 + 2 * size  # all; none that is not finite; zeros and negative ones
-    return _varint(index) + counts + 5 * 8 + _SUMMARIES + 3 * 4 + (2 + 2 + 3)
-
-
-def _varint(number: int) -> int:
-    """Bytes of a number in a protobuf message."""
-    return max(1, -(-number.bit_length() // 7))
+    return varint_size(index) + counts + 5 * 8 + _SUMMARIES + 3 * 4 + (2 + 2 + 3)
 
 
 def _most_bytes(measurements: Mapping[int, Measurement], precision: Precision) -> dict[str, int]:
     """The most bytes that each part of a step can take: what cannot be deflated grows a little."""
     most = {"steps": 2 * _EVENT, "histograms": 0, "units": 0, "values": 0}
     for index, m in measurements.items():
-        most["steps"] += _varint(index) + 6 * _varint(m.digest.size) + 5 * 8 + _SUMMARIES + 3 * (4 + 4)
-        most["steps"] += len(m.sparse) * (_varint(index) + 4)
+        most["steps"] += varint_size(index) + 6 * varint_size(m.digest.size) + 5 * 8 + _SUMMARIES + 3 * (4 + 4)
+        most["steps"] += len(m.sparse) * (varint_size(index) + 4)
         is_wide = max(-m.digest.min, m.digest.max) > arrays.WIDE  # stored as float32, instead of float16
         itemsize = max(np.dtype(precision).itemsize, 4 if is_wide else 2)
         if m.code_counts is not None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import collections
 import contextlib
 import dataclasses
-import logging
 import math
 import os
 import re
@@ -15,14 +14,14 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 import numpy.typing as npt
 
-from tb_layerview.about import __version__
+from tb_layerview.about import __version__, logger
 from tb_layerview.format import layerview_pb2 as pb
-from tb_layerview.format import messages
+from tb_layerview.format import names
 from tb_layerview.format.local_folder import local_folder
 from tb_layerview.format.model import Mode, Model
+from tb_layerview.format.names import REPLAY_FOLDER, replay_name
 from tb_layerview.health.diagnosis import Finding
-from tb_layerview.health.replay import FOLDER, replay_name
-from tb_layerview.measure.host import Measure, Measurement
+from tb_layerview.measure.measurement import Measure, Measurement
 from tb_layerview.measure.summary import summarise
 from tb_layerview.options import Check, Keep, Schedule
 from tb_layerview.writing.alarms import Alarms
@@ -30,8 +29,6 @@ from tb_layerview.writing.budget import EVERY_STEP, Budget
 from tb_layerview.writing.log_files import NOUNS, Log
 from tb_layerview.writing.plan import Plan
 from tb_layerview.writing.thread import WritingThread
-
-logger = logging.getLogger("tb_layerview")
 
 _RAISE_THE_CAP = "no more steps are logged. Keep(max_bytes=...) raises the cap"
 _CLOSELY = 32  # steps after something was found
@@ -382,7 +379,7 @@ class Session:
         Returns:
           What the rules find in it.
         """
-        folder = os.path.join(self._logdir, FOLDER)
+        folder = os.path.join(self._logdir, REPLAY_FOLDER)
         session = Session(folder, Schedule(every=1), self._keep, "replay", Check(thresholds=self._check.thresholds))
         try:
             session.describe(model)
@@ -447,7 +444,7 @@ class Session:
         was_open, self.is_open = self.is_open, False
         self.heed()
         budget, training = self.budget, max(self.budget.without_logging, 1e-9)
-        folder = os.path.join(self._logdir, messages.FOLDER)
+        folder = os.path.join(self._logdir, names.FOLDER)
         early = "" if was_open else "\ntb_layerview: logging stopped early, see the warning above"
         if not self._logged:
             return (

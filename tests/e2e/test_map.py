@@ -17,7 +17,8 @@ from serving import TensorBoardServer
 
 from tb_layerview import Keep, LayerReader, LayerViewCallback, LayerWriter, Select
 from tb_layerview.format.model import Layer, Model, Tensor
-from tb_layerview.measure.host import Digest, Measurement
+from tb_layerview.format.statistics import Digest
+from tb_layerview.measure.measurement import Measurement
 from tb_layerview.reading.run import Run
 from tb_layerview.writing.log_files import Log
 

@@ -14,7 +14,7 @@ from tb_layerview.capture.graph.search.index import GraphIndex
 from tb_layerview.capture.graph.search.search import GraphTap
 from tb_layerview.format import values
 from tb_layerview.measure.extra import Sparse
-from tb_layerview.measure.host import Measurement
+from tb_layerview.measure.measurement import Measurement
 from tb_layerview.measure.tf import digests
 from tb_layerview.options import Keep
 

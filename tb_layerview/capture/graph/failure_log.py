@@ -12,7 +12,7 @@ from tb_layerview.capture.graph.failing import FailingRun
 from tb_layerview.capture.graph.runs import NEVER
 from tb_layerview.capture.graph.search.search import GraphTap
 from tb_layerview.format.model import Model
-from tb_layerview.measure.host import Measure, Measurement
+from tb_layerview.measure.measurement import Measure, Measurement
 from tb_layerview.measure.tf import digests
 from tb_layerview.writing.training_log import Session
 

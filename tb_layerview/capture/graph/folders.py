@@ -9,7 +9,7 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 
 from tb_layerview.format import layerview_pb2 as pb
-from tb_layerview.format import messages
+from tb_layerview.format import messages, names
 from tb_layerview.format.model import Mode
 from tb_layerview.reading import event_file
 
@@ -31,7 +31,7 @@ def _is_trainings(logdir: str) -> bool:
     """Whether a training has saved or logged into a folder."""
     if tf.io.gfile.exists(os.path.join(logdir, "checkpoint")):
         return True
-    return any(map(_is_of_training, event_file.first_steps(Path(os.path.expanduser(logdir)) / messages.FOLDER)))
+    return any(map(_is_of_training, event_file.first_steps(Path(os.path.expanduser(logdir)) / names.FOLDER)))
 
 
 def _is_of_training(step: bytes) -> bool:

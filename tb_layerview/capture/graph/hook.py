@@ -9,6 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from tb_layerview.about import logger
 from tb_layerview.capture.cluster import logs_graph
 from tb_layerview.capture.graph.folders import folder_for
 from tb_layerview.capture.graph.recording import GraphLogging
@@ -18,7 +19,7 @@ from tb_layerview.capture.graph.search.select import narrow
 from tb_layerview.format.local_folder import local_folder
 from tb_layerview.format.model import Mode
 from tb_layerview.options import Check, CopiedUnused, Keep, Schedule, Select, as_schedule
-from tb_layerview.writing.training_log import Session, logger
+from tb_layerview.writing.training_log import Session
 
 _KEYS = tf.compat.v1.GraphKeys
 

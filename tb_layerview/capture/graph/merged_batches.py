@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tb_layerview.measure.host import Measurement, merge
+from tb_layerview.measure.measurement import Measurement
+from tb_layerview.measure.merge import merge
 
 #: How many batches are one record.
 MERGED = 10

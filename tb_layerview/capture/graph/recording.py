@@ -10,7 +10,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tb_layerview.about import __version__
+from tb_layerview.about import __version__, logger
 from tb_layerview.capture.graph.apart import Apart, Source
 from tb_layerview.capture.graph.digests import DigestGroup, add_digests, add_weight_digests, find_needs, own_scope
 from tb_layerview.capture.graph.failing import FailingRun
@@ -23,9 +23,9 @@ from tb_layerview.capture.graph.search.index import GraphIndex, can_fetch
 from tb_layerview.capture.graph.search.search import GraphTap, GraphTaps, listed
 from tb_layerview.capture.graph.updates import WeightUpdates
 from tb_layerview.format.model import Model
-from tb_layerview.measure.host import Measurement
+from tb_layerview.measure.measurement import Measurement
 from tb_layerview.options import Keep, Schedule
-from tb_layerview.writing.training_log import Session, logger
+from tb_layerview.writing.training_log import Session
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,7 +12,7 @@ from tb_layerview.capture.graph.digests import DigestGroup, make_group, own_scop
 from tb_layerview.capture.graph.runs import NEVER
 from tb_layerview.capture.graph.search.index import GraphIndex
 from tb_layerview.capture.graph.search.search import GraphTap
-from tb_layerview.measure.host import Measurement
+from tb_layerview.measure.measurement import Measurement
 from tb_layerview.measure.tf.digests import as_difference
 from tb_layerview.options import Keep
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from tb_layerview.about import logger
 from tb_layerview.capture.cluster import has_other_processes, logs_model
 from tb_layerview.capture.keras.recorder import Recording, check_options, floats
 from tb_layerview.capture.keras.steps import Place, StepCounter
@@ -20,7 +21,6 @@ from tb_layerview.capture.keras.versions import CallbackOfEitherKeras, is_built,
 from tb_layerview.format.local_folder import local_folder
 from tb_layerview.format.model import Kind, Mode
 from tb_layerview.options import Check, CopiedUnused, Keep, Schedule, Select, as_schedule
-from tb_layerview.writing.training_log import logger
 
 _GIVE_A_PROBE = "Give the callback a batch that the model takes: probe=(x, y)"
 # What there is to log where nothing is trained.

@@ -26,7 +26,7 @@ from tb_layerview.capture.keras.tf.weights import WeightsAlone
 from tb_layerview.capture.keras.versions import is_built, require_tensorflow
 from tb_layerview.format.local_folder import local_folder
 from tb_layerview.format.model import Mode
-from tb_layerview.measure.host import Measure, Measurement
+from tb_layerview.measure.measurement import Measure, Measurement
 from tb_layerview.options import Check, Keep, Schedule, Select, as_schedule
 from tb_layerview.writing.training_log import NotSupported, Refused, Session, in_words
 

@@ -27,7 +27,7 @@ from tb_layerview.capture.graph.search.layer import (
 )
 from tb_layerview.format.model import Kind, Layer, Tensor, default_axes, unused_path
 from tb_layerview.measure.activation_functions import FUNCTIONS
-from tb_layerview.measure.host import can_measure
+from tb_layerview.measure.measurement import can_measure
 from tb_layerview.measure.tf.digests import difference_dtype
 
 # Names that the layers of Keras and `tf.layers` give: a scope with these is one layer, however many there are.

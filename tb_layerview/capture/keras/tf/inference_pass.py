@@ -15,7 +15,7 @@ from tb_layerview.capture.keras.tf.calls import Call, recording
 from tb_layerview.capture.keras.tf.traced import Traced
 from tb_layerview.capture.keras.tf.unchanged import put_back_after, unchanged_by_tracing, written_variables
 from tb_layerview.measure.extra import shift
-from tb_layerview.measure.host import Measure, Measurement
+from tb_layerview.measure.measurement import Measure, Measurement
 from tb_layerview.measure.tf import digests
 from tb_layerview.measure.tf.digests import Tap
 

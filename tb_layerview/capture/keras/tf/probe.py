@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from tb_layerview.about import logger
 from tb_layerview.capture import cluster
 from tb_layerview.capture.keras.tf import examples as keras_examples
 from tb_layerview.capture.keras.tf.calls import Call, recording
@@ -35,11 +36,11 @@ from tb_layerview.capture.keras.tf.updates import Update
 from tb_layerview.capture.keras.tf.weights import WeightReader
 from tb_layerview.capture.keras.versions import software_of, tf_variable
 from tb_layerview.format.model import Model, Probe
-from tb_layerview.measure.host import Measure, Measurement
+from tb_layerview.measure.measurement import Measure, Measurement
 from tb_layerview.measure.tf import digests
 from tb_layerview.measure.tf.digests import Tap
 from tb_layerview.options import Keep, Select
-from tb_layerview.writing.training_log import NotSupported, in_words, logger
+from tb_layerview.writing.training_log import NotSupported, in_words
 
 # By how much the loss scale is made smaller where gradients overflow.
 _SMALLER = 16.0

@@ -15,9 +15,11 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from tb_layerview.format import histogram
+from tb_layerview.format.statistics import Digest
 from tb_layerview.format.units import Units
 from tb_layerview.format.values import Axis
-from tb_layerview.measure.host import Digest, Measure, Measurement, merge
+from tb_layerview.measure.measurement import Measure, Measurement
+from tb_layerview.measure.merge import merge
 from tb_layerview.measure.tf import digests
 from tb_layerview.measure.tf.digests import Tap, as_difference
 

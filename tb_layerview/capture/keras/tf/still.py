@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import tensorflow as tf
 
 from tb_layerview.capture.keras.tf.rows import changed_rows
-from tb_layerview.measure.host import Measure, Measurement
+from tb_layerview.measure.measurement import Measure, Measurement
 from tb_layerview.measure.tf import digests
 from tb_layerview.measure.tf.digests import Tap
 

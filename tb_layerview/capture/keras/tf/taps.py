@@ -21,7 +21,7 @@ from tb_layerview.capture.keras.tf.updates import Update
 from tb_layerview.format import values
 from tb_layerview.format.model import TOUCHED, Kind, Layer, Model, Tensor, default_axes, unused_path
 from tb_layerview.measure.extra import Sparse
-from tb_layerview.measure.host import can_measure
+from tb_layerview.measure.measurement import can_measure
 from tb_layerview.measure.tf.digests import Tap, as_difference
 from tb_layerview.options import Keep, Select
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import tensorflow as tf
 
 from tb_layerview.capture.keras.tf.axes import Layout
-from tb_layerview.measure.host import Measure
+from tb_layerview.measure.measurement import Measure
 from tb_layerview.measure.tf import digests
 from tb_layerview.measure.tf.digests import Tap, as_difference
 

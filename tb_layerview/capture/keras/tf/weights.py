@@ -15,7 +15,7 @@ from tb_layerview.capture.keras.tf.taps import Pass, Weight, find_taps, is_numbe
 from tb_layerview.capture.keras.tf.updates import Update
 from tb_layerview.capture.keras.versions import software_of, tf_variable
 from tb_layerview.format.model import Model
-from tb_layerview.measure.host import Measure
+from tb_layerview.measure.measurement import Measure
 from tb_layerview.measure.tf import digests
 from tb_layerview.measure.tf.digests import Tap
 from tb_layerview.options import Keep, Select

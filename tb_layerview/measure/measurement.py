@@ -1,0 +1,51 @@
+"""What one look at a tensor gives, and which tensors can be looked at."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from tb_layerview.format.statistics import Digest
+from tb_layerview.format.units import Units
+from tb_layerview.format.values import Axis
+
+
+@dataclasses.dataclass(frozen=True)
+class Measurement:
+    """What one look at a tensor gives.
+
+    Attributes:
+      digest: Exact statistics of the whole tensor.
+      code_counts: integer [histogram.CODES]: how many elements have each code (see `histogram.encode`), or None.
+      center: What was subtracted before counting.
+      shift: The power of two by which the distances were divided before counting.
+      units: Statistics per unit, or None.
+      kept: The elements at the indices `kept_axes`, or None.
+      kept_axes: What is kept of each axis.
+      sparse: Statistics that only some tensors have, by name (`record.SPARSE`).
+    """
+
+    digest: Digest
+    code_counts: npt.NDArray[np.integer] | None = None
+    center: float = 0.0
+    shift: int = 0
+    units: Units | None = None
+    kept: npt.NDArray[np.generic] | None = None
+    kept_axes: tuple[Axis, ...] = ()
+    sparse: Mapping[str, float] = dataclasses.field(default_factory=dict)
+
+
+#: Makes the measurements of tensors, by any index, of what has left the device: on the writing thread.
+Measure = Callable[[], dict[int, Measurement]]
+
+
+def can_measure(dtype: str) -> bool:
+    """Whether tensors of this numpy or ml_dtypes type are logged: real numbers of 8 to 64 bits, and booleans."""
+    return dtype in _MEASURABLE
+
+
+SINGLE = ("float16", "bfloat16", "float32", "bool", "int8", "uint8", "int16", "uint16")
+_MEASURABLE = (*SINGLE, "float64", "int32", "uint32", "int64", "uint64")
