@@ -6,14 +6,15 @@ import importlib
 from typing import TYPE_CHECKING
 
 from tb_layerview.about import __version__
-from tb_layerview.options import Check, Keep, Schedule, Select
+from tb_layerview.health.check import Check
+from tb_layerview.options import Keep, Schedule, Select
 
 if TYPE_CHECKING:
     from tb_layerview.capture.graph.hook import LayerViewHook
     from tb_layerview.capture.keras.callback import LayerViewCallback
     from tb_layerview.capture.keras.recorder import LayerRecorder
     from tb_layerview.format.logged import NotLoggedError
-    from tb_layerview.health.diagnosis import Finding
+    from tb_layerview.health.finding import Finding
     from tb_layerview.reading.payload_file import PayloadError
     from tb_layerview.reading.reader import LayerReader
     from tb_layerview.writing.writer import LayerWriter

@@ -25,7 +25,7 @@ from tb_layerview.health.rules.catalogue import RULES
 from tb_layerview.reading import event_file
 from tb_layerview.reading.folder_log import FolderLog
 from tb_layerview.reading.run import Run
-from tb_layerview.reading.shard import Message
+from tb_layerview.reading.step_record import Message
 from tb_layerview.serving.answers import findings, steps
 from tb_layerview.serving.answers import run as answer_run
 

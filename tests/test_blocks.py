@@ -15,8 +15,8 @@ import pytest
 tf = pytest.importorskip("tensorflow")
 
 from tb_layerview import LayerReader, LayerViewCallback, LayerViewHook  # noqa: E402
-from tb_layerview.health.diagnosis import Finding  # noqa: E402
-from tb_layerview.health.replay import diagnose_runs  # noqa: E402
+from tb_layerview.health.finding import Finding  # noqa: E402
+from tb_layerview.health.of_run import diagnose_runs  # noqa: E402
 
 keras, layers, tf1 = tf.keras, tf.keras.layers, tf.compat.v1
 UNITS = 4

@@ -16,7 +16,7 @@ from tb_layerview.format.model import Layer, Model, Tensor
 from tb_layerview.format.statistics import STATISTICS
 from tb_layerview.reading.folder_log import FolderLog
 from tb_layerview.reading.run import Run
-from tb_layerview.reading.shard import Message
+from tb_layerview.reading.step_record import Message
 from tb_layerview.serving import columns
 
 #: Two tensors' values by step; NaN where one is not logged.

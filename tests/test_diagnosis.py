@@ -16,8 +16,9 @@ from tb_layerview import Check, LayerReader, LayerWriter
 from tb_layerview.commands import cli
 from tb_layerview.format.model import Layer, Model, Tensor
 from tb_layerview.format.statistics import SUMMARIES, Digest
-from tb_layerview.health.diagnosis import Finding, diagnose
+from tb_layerview.health.diagnosis import diagnose
 from tb_layerview.health.evidence import Evidence
+from tb_layerview.health.finding import Finding
 from tb_layerview.health.rules.catalogue import RULES, with_thresholds
 from tb_layerview.health.watch import Watch
 from tb_layerview.measure.extra import Sparse

@@ -9,7 +9,8 @@ import tensorflow as tf
 from graphs import convolution, dense, flat, trained, weight
 
 from tb_layerview.capture.graph.search.index import GraphIndex
-from tb_layerview.capture.graph.search.search import GraphTap, GraphTaps, find_layers
+from tb_layerview.capture.graph.search.search import find_layers
+from tb_layerview.capture.graph.search.taps import GraphTap, GraphTaps
 
 tf1 = tf.compat.v1
 

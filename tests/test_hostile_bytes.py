@@ -28,11 +28,11 @@ from tb_layerview import LayerReader, LayerWriter
 from tb_layerview.format import arrays, histogram, names, units, values, wire
 from tb_layerview.format import layerview_pb2 as pb
 from tb_layerview.format import messages as record
-from tb_layerview.reading import event_file, shard
+from tb_layerview.reading import event_file, shard, step_record
 from tb_layerview.reading.folder_log import FolderLog
 from tb_layerview.reading.payload_file import PayloadError
 from tb_layerview.reading.run import MOST_SCALARS, Run
-from tb_layerview.reading.shard import Message
+from tb_layerview.reading.step_record import Message
 
 PARSERS = hostile_bytes.parsers()
 DECODERS = hostile_bytes.DECODERS
@@ -245,7 +245,7 @@ def test_a_model_that_is_larger_than_any_is_left_out_and_said(model: pb.Model, s
 def test_a_message_of_millions_of_empty_parts_is_refused_before_it_is_parsed(field: bytes) -> None:
     def read() -> None:
         with pytest.raises(ValueError, match="has more than 65,536 parts"):
-            shard._read_record(field * (4 * MB), 2)
+            step_record.read_record(field * (4 * MB), 2)
 
     assert peak(read) < 16 * MB
     with pytest.raises(ValueError, match="has more than 262,144 parts"):

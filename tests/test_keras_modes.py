@@ -11,8 +11,9 @@ import pytest
 from tb_layerview import Keep, LayerReader, LayerViewCallback
 from tb_layerview.format.model import Layer, Model, Tensor
 from tb_layerview.format.statistics import SUMMARIES
-from tb_layerview.health.diagnosis import Finding, diagnose
+from tb_layerview.health.diagnosis import diagnose
 from tb_layerview.health.evidence import Evidence
+from tb_layerview.health.finding import Finding
 from tb_layerview.health.rules.modes import TrainInferenceShift
 from tb_layerview.health.watch import Watch
 from tb_layerview.measure.host import measure

@@ -13,7 +13,7 @@ import pytest
 
 from tb_layerview import LayerReader, LayerWriter
 from tb_layerview.commands import cli
-from tb_layerview.format.local_folder import local_folder
+from tb_layerview.format.storage import local_folder
 
 ELSEWHERE = ["gs://bucket/run", "s3://bucket", "hdfs://host:9000/logs/a", "S3A://b/c", "my-store+x.1://where"]
 WORDS = "is no folder on this machine"

@@ -32,8 +32,8 @@ from layers_behind_nan import (  # noqa: E402
 from nan_table import DOCUMENT, Shown, cell, document  # noqa: E402
 
 from tb_layerview import LayerReader, LayerViewCallback, LayerViewHook  # noqa: E402
-from tb_layerview.health.diagnosis import Finding  # noqa: E402
-from tb_layerview.health.replay import diagnose_runs  # noqa: E402
+from tb_layerview.health.finding import Finding  # noqa: E402
+from tb_layerview.health.of_run import diagnose_runs  # noqa: E402
 
 keras, layers, tf1 = tf.keras, tf.keras.layers, tf.compat.v1
 BY_NAME = {behind.name: behind for behind in BEHIND}

@@ -22,7 +22,7 @@ from werkzeug import test as werkzeug_test
 
 from tb_layerview import Keep, LayerReader, LayerWriter
 from tb_layerview.format import histogram, units, values
-from tb_layerview.serving import plugin as plugin_module
+from tb_layerview.serving import static_files
 from tb_layerview.serving.loader import LayerViewLoader
 from tb_layerview.serving.plugin import LayerViewPlugin
 
@@ -583,17 +583,17 @@ def test_values_step_is_the_latest_before_else_the_first_after(tmp_path: Path) -
         ("/run?run=../run1", 404, "there is no run '../run1' that holds layers; nearest: run1."),
         ("/steps?run=", 404, "there is no run '' that holds layers; there are run1."),
         ("/statistics?run=run1", 400, "kind is missing: add kind=... to the address."),
-        ("/statistics?run=run1&kind=x", 400, "kind='x' is none of activation, weight, gradient, update."),
+        ("/statistics?run=run1&kind=x", 400, "kind='x' is not one of activation, weight, gradient, update."),
         ("/statistics?run=run1&kind=weight", 400, "statistic is missing; it is one or more of size, nan,"),
-        ("/statistics?run=run1&kind=weight&statistic=x", 400, "statistic='x' is none of size, nan,"),
+        ("/statistics?run=run1&kind=weight&statistic=x", 400, "statistic='x' is not one of size, nan,"),
         (
             "/statistics?run=run1&kind=weight&statistic=rms&statistic=update_ratio",
             400,
             "statistic='update_ratio' is of updates alone: ask for it with kind=update.",
         ),
         ("/statistics?run=run1&kind=weight&statistic=rms&since=-1", 400, "since='-1' is not a whole number from 0 on."),
-        ("/statistics?run=run1&kind=weight&statistic=rms&groups=2", 400, "groups='2' is none of 0, 1."),
-        ("/statistics?run=run1&kind=weight&statistic=rms&groups=", 400, "groups='' is none of 0, 1."),
+        ("/statistics?run=run1&kind=weight&statistic=rms&groups=2", 400, "groups='2' is not one of 0, 1."),
+        ("/statistics?run=run1&kind=weight&statistic=rms&groups=", 400, "groups='' is not one of 0, 1."),
         ("/statistics?run=run1&kind=weight&statistic=rms&groups=1&since=1.5", 400, "since='1.5' is not a whole number"),
         ("/tensor?run=run1&step=0", 400, "tensor is missing: add tensor=... to the address."),
         ("/tensor?run=run1&tensor=x&step=0", 400, "tensor='x' is not a whole number from 0 on."),
@@ -606,11 +606,11 @@ def test_values_step_is_the_latest_before_else_the_first_after(tmp_path: Path) -
         ("/tensor?run=run1&tensor=0&step=" + "9" * 30, 400, "step='999"),
         ("/tensor?run=run1&tensor=2&step=1", 404, "weight 'kernel' of layer 'conv' was not logged at step 1."),
         ("/payload?run=run1&tensor=0&step=0", 400, "section is missing: add section=... to the address."),
-        ("/payload?run=run1&tensor=0&step=0&section=x", 400, "section='x' is none of histogram, units, values."),
+        ("/payload?run=run1&tensor=0&step=0&section=x", 400, "section='x' is not one of histogram, units, values."),
         ("/payload?run=run1&tensor=2&step=1&section=values", 404, "weight 'kernel' of layer 'conv' keeps no values at"),
         ("/histograms?run=run1&tensor=99", 404, "run 'run1' has no tensor 99; it has 3, from 0 on."),
         ("/units?run=run1&tensor=0", 400, "statistic is missing: add statistic=... to the address."),
-        ("/units?run=run1&tensor=0&statistic=max", 400, "statistic='max' is none of mean, rms, zero, peak."),
+        ("/units?run=run1&tensor=0&statistic=max", 400, "statistic='max' is not one of mean, rms, zero, peak."),
         ("/units?run=run1&statistic=rms", 400, "tensor is missing: add tensor=... to the address."),
         ("/units?run=run1&tensor=-1&statistic=rms", 400, "tensor='-1' is not a whole number from 0 on."),
         ("/units?run=run1&tensor=3&statistic=rms", 404, "run 'run1' has no tensor 3; it has 3, from 0 on."),
@@ -832,7 +832,7 @@ def test_without_a_data_provider_there_is_no_tab() -> None:
 
 
 def static_client(folder: Path) -> Client:
-    return Client(plugin_module.static_routes(folder))
+    return Client(static_files.static_routes(folder))
 
 
 def test_each_file_of_the_front_end_is_served_as_what_it_is(tmp_path: Path) -> None:
@@ -845,7 +845,7 @@ def test_each_file_of_the_front_end_is_served_as_what_it_is(tmp_path: Path) -> N
     }
     for path in files:
         (tmp_path / path[1:]).write_text(f"content of {path}", encoding="utf-8")
-    assert plugin_module.static_routes(tmp_path).keys() == files.keys()
+    assert static_files.static_routes(tmp_path).keys() == files.keys()
     client = static_client(tmp_path)
     for path, (content_type, cache) in files.items():
         response = client.get(path)

@@ -25,8 +25,9 @@ from tb_layerview.capture.keras.tf.replay import _whole  # noqa: E402
 from tb_layerview.capture.keras.tf.snapshot import ModelState  # noqa: E402
 from tb_layerview.commands.check import check as check_logs  # noqa: E402
 from tb_layerview.format.logged import LoggedTensor  # noqa: E402
-from tb_layerview.health.diagnosis import Replay  # noqa: E402
-from tb_layerview.health.replay import diagnose_run, with_replay  # noqa: E402
+from tb_layerview.health.finding import Replay  # noqa: E402
+from tb_layerview.health.of_run import diagnose_run  # noqa: E402
+from tb_layerview.health.replay import with_replay  # noqa: E402
 
 keras = tf.keras
 layers = keras.layers
@@ -360,7 +361,7 @@ def test_what_cannot_be_traced_is_left_to_keras_own_function(
     def fails(logs: Any) -> Any:
         raise NotImplementedError("no such logs")
 
-    monkeypatch.setattr("tb_layerview.capture.keras.tf.last_batch.losses_are_finite", fails)
+    monkeypatch.setattr("tb_layerview.capture.keras.tf.finite.losses_are_finite", fails)
     train(model, tmp_path, x=X)
     assert [r.getMessage() for r in caplog.records if "no such logs" in r.getMessage()]
     assert int(LayerReader(tmp_path).run().steps[-1]) == BATCHES

@@ -14,8 +14,9 @@ from tb_layerview.commands import cli
 from tb_layerview.format.logged import LoggedTensor
 from tb_layerview.format.model import Kind, Layer, Model, Tensor
 from tb_layerview.format.statistics import SUMMARIES, Digest
-from tb_layerview.health.diagnosis import Finding, diagnose
+from tb_layerview.health.diagnosis import diagnose
 from tb_layerview.health.evidence import Evidence
+from tb_layerview.health.finding import Finding
 from tb_layerview.health.watch import Watch
 
 DIGEST = tuple(field.name for field in dataclasses.fields(Digest))

@@ -23,7 +23,7 @@ from tb_layerview.reading import event_file
 from tb_layerview.reading.folder_log import FolderLog
 from tb_layerview.reading.payload_file import PayloadError, Piece
 from tb_layerview.reading.run import Run
-from tb_layerview.reading.shard import Message
+from tb_layerview.reading.step_record import Message
 
 
 def write(folder: Path, steps: Sequence[int], value: float, layers: Sequence[str] = ("a",)) -> None:

@@ -17,7 +17,7 @@ import pytest
 from tb_layerview import Keep, LayerReader, Schedule
 from tb_layerview.format.model import Layer, Model, Tensor
 from tb_layerview.format.values import Axis
-from tb_layerview.health.rules.catalogue import NonFinite
+from tb_layerview.health.rules.non_finite import NonFinite
 from tb_layerview.measure.host import measure
 from tb_layerview.measure.measurement import Measurement
 from tb_layerview.writing.training_log import Session

@@ -21,6 +21,7 @@ from tb_layerview.measure.host import measure
 from tb_layerview.measure.measurement import Measurement
 from tb_layerview.measure.merge import merge
 from tb_layerview.measure.summary import summarise
+from tb_layerview.reading import step_record
 from tb_layerview.writing import log_files
 
 tf = pytest.importorskip("tensorflow")
@@ -283,7 +284,7 @@ def test_a_name_of_a_newer_writer_is_ignored_and_what_does_not_fit_is_said(tmp_p
             getattr(columns, name).append(1)
         columns.sparse.add(**sparse)
         data = pb.StepRecord(step=3, mode=pb.TRAIN, columns=[columns]).SerializeToString()
-        return shard.read([shard.Message(3, 0.0, data)], 1)
+        return shard.read([step_record.Message(3, 0.0, data)], 1)
 
     newer = read(name="of tomorrow", tensor=[0], value=[1.0])
     assert newer.problems == () and newer.sparse == {}

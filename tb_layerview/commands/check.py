@@ -9,9 +9,9 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from tb_layerview.format.local_folder import local_folder
-from tb_layerview.health.diagnosis import Finding, counted, led_to, since
-from tb_layerview.health.replay import diagnose_runs
+from tb_layerview.format.storage import local_folder
+from tb_layerview.health.finding import Finding, counted, led_to, since
+from tb_layerview.health.of_run import diagnose_runs
 from tb_layerview.health.rules.catalogue import RULES, Rule
 from tb_layerview.reading.reader import LayerReader
 from tb_layerview.reading.run import Run

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from tb_layerview.about import __version__
-from tb_layerview.format.local_folder import local_folder
+from tb_layerview.format.storage import local_folder
 
 
 def main(argv: Sequence[str] | None = None) -> int:

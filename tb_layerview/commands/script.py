@@ -8,31 +8,20 @@ from __future__ import annotations
 
 import argparse
 import builtins
-import functools
 import importlib
 import importlib.abc
 import importlib.machinery
-import inspect
 import io
-import logging
 import os
 import sys
 import types
-import weakref
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from tb_layerview.about import __version__
-from tb_layerview.format.local_folder import local_folder
+from tb_layerview.about import __version__, logger
+from tb_layerview.capture import added
+from tb_layerview.capture.added import Added
+from tb_layerview.format.storage import local_folder
 from tb_layerview.options import Schedule
-
-logger = logging.getLogger("tb_layerview")
-
-#: Where each Keras has its `Model`.
-_KERAS_MODELS = ("keras.src.models.model", "keras.src.engine.training", "tf_keras.src.engine.training")
-_ESTIMATOR = "tensorflow_estimator.python.estimator.estimator"
-
-_After = Callable[[], None]
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -72,10 +61,10 @@ def main(arguments: Sequence[str]) -> int:
             source = file.read()
     except OSError as error:
         parser.exit(2, f"{parser.prog}: cannot read {options.script!r}: {error.strerror or error}. Give a script.\n")
-    added = Added(logdir, os.path.splitext(os.path.basename(options.script))[0], options.schedule)
-    added.wrap()
+    additions = Added(logdir, os.path.splitext(os.path.basename(options.script))[0], options.schedule)
+    additions.wrap()
     run(options.script, source, options.arguments)
-    if not added.has_trained:
+    if not additions.has_trained:
         logger.warning(
             "tb_layerview: nothing is logged: %s trained nothing with Keras' Model.fit or an Estimator's train. "
             "In a loop of its own LayerWriter logs what is handed to it.",
@@ -132,7 +121,8 @@ def run(path: str, source: bytes, arguments: Sequence[str]) -> None:
 
 
 def _hide_frames(error: BaseException) -> None:
-    """Takes the frames of this module, but for those above the script, out of the tracebacks of an error."""
+    """Takes our own frames, but for those above the script, out of the tracebacks of an error."""
+    ours = (__file__, added.__file__)
     seen: set[int] = set()
     errors: list[BaseException | None] = [error]
     while errors:
@@ -144,187 +134,7 @@ def _hide_frames(error: BaseException) -> None:
         shown = one.__traceback__
         while shown is not None and shown.tb_next is not None:
             below = shown.tb_next
-            if below.tb_frame.f_code.co_filename == __file__:
+            if below.tb_frame.f_code.co_filename in ours:
                 shown.tb_next = below.tb_next
             else:
                 shown = below
-
-
-class Added:
-    """What is added to the script's trainings.
-
-    Attributes:
-      has_trained: Whether the script has trained anything, logged or not.
-    """
-
-    def __init__(self, logdir: str | None, name: str, schedule: Schedule) -> None:
-        """Notes the options.
-
-        Args:
-          logdir: The run's folder, or None for `logs/<name>` and an Estimator's own `model_dir`.
-          name: The script's, without its extension.
-          schedule: When to log.
-        """
-        self.has_trained = False
-        self._logdir, self._schedule = logdir, schedule
-        # The script may change its working directory; where to log was said before it did.
-        self._folder = os.path.abspath(logdir or os.path.join("logs", name))
-        self._models = 0
-        self._callbacks: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
-        self._folders_of_estimators: dict[str, str] = {}
-        self._said: set[str] = set()
-
-    def wrap(self) -> None:
-        """Wraps what trains, now or as soon as it is imported."""
-        names = (*_KERAS_MODELS, _ESTIMATOR)
-        sys.meta_path.insert(0, _Finder(names, self._wrap_module))
-        for name in names:
-            if name in sys.modules:
-                self._wrap_module(sys.modules[name])
-
-    def _wrap_module(self, module: Any) -> None:
-        methods: dict[str, Any]
-        if module.__name__ == _ESTIMATOR:
-            owner = getattr(module, "Estimator", None)
-            methods = {n: functools.partial(self._add_hook, n == "evaluate") for n in ("train", "evaluate")}
-        else:
-            owner = getattr(module, "Model", None)
-            methods = {"fit": functools.partial(self._add_callback, module.__name__.partition(".")[0])}
-        for name, add in methods.items():
-            if not hasattr(owner, name):
-                self._say(f"this version of {module.__name__} has no {name} where others have it")
-                continue
-            _wrap(owner, name, functools.partial(self._before, add))
-
-    def _before(self, add: Callable[[Any, dict[str, Any]], _After], trained: Any, arguments: dict[str, Any]) -> _After:
-        """Adds what logs, if that can be; else the training goes on without."""
-        self.has_trained = True
-        try:
-            return add(trained, arguments)
-        except Exception as error:  # noqa: BLE001  # logging never stops a training
-            self._say(f"{type(error).__name__}: {error}")
-            return _nothing
-
-    def _add_callback(self, keras: str, model: Any, arguments: dict[str, Any]) -> _After:
-        """Adds the callback to the arguments of a `fit`, unless there is one."""
-        given = arguments.get("callbacks")
-        if _has(given, "tb_layerview.capture.keras.callback", "LayerViewCallback"):
-            return _nothing
-        if given is not None and not isinstance(given, (list, tuple)) and hasattr(given, "callbacks"):
-            self._say("its fit is given a CallbackList, which is final. Add tb_layerview.LayerViewCallback to it")
-            return _nothing
-        callback = self._callbacks.get(model) or self._new_callback(keras)
-        if callback is None:
-            return _nothing
-        # Kept for the model's next `fit`, whose steps go on from here.
-        self._callbacks[model] = callback
-        several = list(given) if isinstance(given, (list, tuple)) else [] if given is None else [given]
-        arguments["callbacks"] = [*several, callback]
-        return lambda: callback.set_model(None)  # so that it does not keep the model alive
-
-    def _new_callback(self, keras: str) -> Any | None:
-        """A callback for a model of this Keras; None where it cannot be logged."""
-        backend = importlib.import_module(keras).backend.backend()
-        if backend != "tensorflow":
-            self._say(f"its Keras runs on {backend}; layers are logged where Keras runs on TensorFlow")
-            return None
-        from tb_layerview.capture.keras.callback import LayerViewCallback
-
-        return LayerViewCallback(self._next_run("fit"), schedule=self._schedule)
-
-    def _add_hook(self, is_evaluation: bool, estimator: Any, arguments: dict[str, Any]) -> _After:
-        """Adds the hook to the arguments of an Estimator's `train` or `evaluate`, unless there is one."""
-        given = list(arguments.get("hooks") or ())
-        if _has(given, "tb_layerview.capture.graph.hook", "LayerViewHook"):
-            return _nothing
-        from tb_layerview.capture.graph.hook import LayerViewHook
-
-        folder = estimator.model_dir
-        if self._logdir is not None:
-            if folder not in self._folders_of_estimators:
-                self._folders_of_estimators[folder] = self._next_run("train")
-            folder = self._folders_of_estimators[folder]
-        if is_evaluation:
-            # `eval`, or `eval_<name>`, as the Estimator itself calls it.
-            folder = os.path.join(folder, os.path.basename(estimator.eval_dir(arguments.get("name"))))
-        # An evaluation has one record, at whatever step. First, as hooks that come later may raise an error to stop.
-        schedule = Schedule() if is_evaluation else self._schedule
-        arguments["hooks"] = [LayerViewHook(folder, schedule=schedule), *given]
-        return _nothing
-
-    def _next_run(self, word: str) -> str:
-        """The folder of the next model's run: the one that was asked for, then `fit-2` below it, ..."""
-        self._models += 1
-        return self._folder if self._models == 1 else os.path.join(self._folder, f"{word}-{self._models}")
-
-    def _say(self, what: str) -> None:
-        """Says once why a training is not logged."""
-        if what not in self._said:
-            self._said.add(what)
-            logger.warning("tb_layerview: a training of this script is not logged: %s. The training goes on.", what)
-
-
-def _nothing() -> None:
-    """What is to be done after a training to which nothing was added."""
-
-
-def _has(given: Any, module: str, name: str) -> bool:
-    """Whether one of ours is among callbacks or hooks, in lists within lists."""
-    # Only if its module is loaded can there be one.
-    loaded = sys.modules.get(module)
-    if loaded is None or given is None:
-        return False
-    if isinstance(given, (list, tuple)):
-        return any(_has(one, module, name) for one in given)
-    inner = getattr(given, "callbacks", None)
-    return isinstance(given, getattr(loaded, name)) or (isinstance(inner, list) and _has(inner, module, name))
-
-
-def _wrap(owner: Any, name: str, before: Callable[[Any, dict[str, Any]], _After]) -> None:
-    """Wraps a method: `before(self, arguments)` may change the arguments, by name; what it returns is called after."""
-    original = getattr(owner, name)
-    signature = inspect.signature(original)
-    first = next(iter(signature.parameters))
-
-    @functools.wraps(original)
-    def wrapped(*args: Any, **kwargs: Any) -> Any:
-        try:
-            bound = signature.bind(*args, **kwargs)
-        except TypeError:
-            return original(*args, **kwargs)  # which says it better
-        after = before(bound.arguments[first], bound.arguments)
-        try:
-            return original(*bound.args, **bound.kwargs)
-        finally:
-            after()
-
-    setattr(owner, name, wrapped)
-
-
-class _Finder(importlib.abc.MetaPathFinder):
-    """Calls a function on each of some modules right after it is imported; finding them is left to the others."""
-
-    def __init__(self, names: Sequence[str], after: Callable[[Any], None]) -> None:
-        self._names, self._after = names, after
-
-    def find_spec(
-        self, name: str, path: Sequence[str] | None, target: types.ModuleType | None = None
-    ) -> importlib.machinery.ModuleSpec | None:
-        if name not in self._names:
-            return None
-        for finder in sys.meta_path:
-            spec = None if finder is self else finder.find_spec(name, path, target)
-            if spec is None:
-                continue
-            loader: Any = spec.loader
-            execute = loader.exec_module
-
-            def exec_module(module: Any, loader: Any = loader, execute: Any = execute) -> None:
-                del loader.exec_module
-                execute(module)
-                self._after(module)
-
-            # The loader itself stays what it is: `inspect` and others ask it for the source.
-            loader.exec_module = exec_module
-            return spec
-        return None

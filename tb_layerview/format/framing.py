@@ -1,7 +1,7 @@
 """How records lie in an event file: their length, a checksum of it, the record, and a checksum of that.
 
-Integers are little-endian: uint64 length, uint32 masked CRC-32C of the length, that many bytes, uint32 masked CRC-32C of
-those, as in TFRecord files.
+Integers are little-endian: uint64 length, uint32 masked CRC-32C of the length, that many bytes, uint32 masked CRC-32C
+of those, as in TFRecord files.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ HEAD_SIZE, TAIL_SIZE = _HEAD.size, _TAIL.size
 
 def masked_crc32c(data: bytes) -> int:
     """The checksum as TFRecord files store it: rotated and offset, so that a CRC of data with CRCs in it stays good."""
-    crc = google_crc32c.value(data)
+    crc: int = google_crc32c.value(data)
     return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
 
 

@@ -40,6 +40,6 @@ def replay_name(run: str) -> str:
     return REPLAY_FOLDER if run == "." else f"{run}/{REPLAY_FOLDER}"
 
 
-#: The tags of a layer log: the writer's id, then what the message is. An id is part of a file's name, so that nothing in
-#: it may lead out of a folder.
+#: The tags of a layer log: the writer's id, then what the message is. An id is part of a file's name, so nothing in it
+#: may lead out of a folder.
 TAG = re.compile(r"layers/([A-Za-z0-9][A-Za-z0-9._-]{0,127})/(model|[0-9]{5,9})")

@@ -84,6 +84,7 @@ def varint_size(number: int) -> int:
 
 
 def encode_varints(numbers: npt.NDArray[np.int64]) -> bytes:
+    """Numbers of at least 0, one after the other; there must be one at least."""
     position = np.arange(max(1, -(-int(numbers.max()).bit_length() // 7)))
     rest = numbers[:, None] >> (7 * position)
     is_there = rest > 0
@@ -94,6 +95,11 @@ def encode_varints(numbers: npt.NDArray[np.int64]) -> bytes:
 
 
 def decode_varints(data: bytes) -> npt.NDArray[np.int64]:
+    """The numbers that `encode_varints` wrote.
+
+    Raises:
+      ValueError: The data end within a number, or one has more than nine bytes.
+    """
     raw = np.frombuffer(data, np.uint8).astype(np.int64)
     is_last = raw < 128
     if not len(raw):

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
-
-import numpy as np
+from collections.abc import Iterable, Sequence
 
 from tb_layerview.format.logged import LoggedTensor
-from tb_layerview.format.names import replay_name
-from tb_layerview.health.diagnosis import Finding, Replay, diagnose
-from tb_layerview.health.evidence import Evidence
-from tb_layerview.health.rules.catalogue import RULES, NonFinite, Rule
-from tb_layerview.reading.run import Run
+from tb_layerview.health.finding import Finding, Replay
+from tb_layerview.health.rules.non_finite import NonFinite
 
 
 def cause(found: Sequence[Finding], tensors: Iterable[LoggedTensor], run: str) -> Finding | None:
@@ -75,59 +70,6 @@ def with_replay(findings: Sequence[Finding], replay: Finding | None) -> tuple[Fi
     moved = [dataclasses.replace(f, follows=follows(f, is_so)) for f, is_so in zip(findings, explained)]
     last = max((f.last for i, f in enumerate(findings) if explained[i] and f.rule == replay.rule), default=0)
     return (*moved[:place], dataclasses.replace(replay, last=max(last, replay.last), follows=earlier), *moved[place:])
-
-
-def diagnose_runs(runs: Iterable[Run], rules: Sequence[Rule] = RULES) -> Iterator[tuple[Run, tuple[Finding, ...]]]:
-    """What went wrong in each of these runs. What replays show is told of the training that they belong to."""
-    by_name = {run.name: run for run in runs}
-    replays = {name: by_name.get(replay_name(name)) for name in by_name}
-    told = {run.name for run in replays.values() if run is not None and set(run.modes) == {"replay"}}
-    for name, run in by_name.items():
-        if name not in told:
-            yield run, diagnose_run(run, replays[name], rules)
-
-
-def diagnose_run(run: Run, replays: Run | None, rules: Sequence[Rule] = RULES) -> tuple[Finding, ...]:
-    """What went wrong in a training, with what its replays show of it.
-
-    Args:
-      run: The training.
-      replays: The run that holds its replays, if there is one.
-      rules: What to look for.
-    """
-    found = diagnose(Evidence.of(run), rules)
-    if replays is None:
-        return found
-    name = replays.name
-    for position in range(len(replays.steps)):
-        if not _belongs(run, replays, position):
-            continue
-        at = slice(position, position + 1)
-
-        def statistic(column: str, at: slice = at) -> np.ndarray:
-            return replays.statistics(column)[:, at]
-
-        steps, scalars = replays.steps[at], replays.scalars_by_step[at]
-        evidence = Evidence(replays.layers, replays.tensors, steps, statistic, scalars)
-        shown = cause(diagnose(evidence, [rule for rule in rules if rule.name == NonFinite.name]), run.tensors, name)
-        if shown is not None:
-            return with_replay(found, shown)
-    return found
-
-
-def _belongs(run: Run, replays: Run, position: int) -> bool:
-    """Whether a replay is of the training whose steps are shown: one that was replaced leaves its replays behind."""
-    if replays.modes[position] != "replay" or not len(run.steps):
-        return False
-    place = min(int(np.searchsorted(run.steps, replays.steps[position])), len(run.steps) - 1)
-    writer = run.writers[place]
-    began = float(run.wall_times[np.array(run.writers) == writer].min())
-    # A replay of the first step that is logged is written before it. A writer's id tells when it began, unless the
-    # clock was put back.
-    since = writer.partition("-")[0]
-    if since.isdigit():
-        began = min(began, int(since) / 1e9)
-    return bool(replays.wall_times[position] >= began)
 
 
 def _key(tensor: LoggedTensor) -> tuple[str, int, str, str]:

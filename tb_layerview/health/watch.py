@@ -12,8 +12,10 @@ import numpy.typing as npt
 from tb_layerview.format.logged import LoggedTensor
 from tb_layerview.format.model import Model
 from tb_layerview.format.statistics import SUMMARIES, UPDATE_RATIO, Digest
-from tb_layerview.health.diagnosis import Finding, diagnose
-from tb_layerview.health.evidence import CHANGE, START, Evidence, Floats, History, Past, changes
+from tb_layerview.health.diagnosis import diagnose
+from tb_layerview.health.evidence import CHANGE, START, Evidence, changes
+from tb_layerview.health.finding import Finding
+from tb_layerview.health.history import Floats, History, Past
 from tb_layerview.health.replay import with_replay
 from tb_layerview.health.rules.catalogue import RULES, Rule
 

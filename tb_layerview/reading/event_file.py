@@ -19,7 +19,7 @@ from tb_layerview.format import wire
 from tb_layerview.format.framing import HEAD_SIZE, TAIL_SIZE, is_whole, length_of
 from tb_layerview.format.names import EVENT_SUFFIX, PLUGIN_NAME
 from tb_layerview.format.storage import open_regular
-from tb_layerview.reading.shard import Message
+from tb_layerview.reading.step_record import Message
 
 # A step of 65,536 tensors takes 8 MB.
 _MOST_BYTES = 32 << 20

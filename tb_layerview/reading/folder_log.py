@@ -13,7 +13,8 @@ from tb_layerview.format.names import TAG
 from tb_layerview.reading import shard
 from tb_layerview.reading.merge import WriterLog, few, merge
 from tb_layerview.reading.run import Run
-from tb_layerview.reading.shard import Message, Shard
+from tb_layerview.reading.shard import Shard
+from tb_layerview.reading.step_record import Message
 
 
 class FolderLog:

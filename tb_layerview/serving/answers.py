@@ -14,9 +14,9 @@ from tb_layerview.format import units as unit_statistics
 from tb_layerview.format.logged import NotLoggedError
 from tb_layerview.format.model import Kind
 from tb_layerview.format.statistics import SECTIONS, Section
-from tb_layerview.health.diagnosis import since as since_when
 from tb_layerview.health.evidence import Evidence
-from tb_layerview.health.replay import diagnose_run
+from tb_layerview.health.finding import since as since_when
+from tb_layerview.health.of_run import diagnose_run
 from tb_layerview.health.rules.catalogue import RULES, Rule, thresholds
 from tb_layerview.reading.payload_file import PayloadError
 from tb_layerview.reading.run import Run

@@ -22,7 +22,7 @@ from tb_layerview.format.names import FOLDER, PLUGIN_NAME
 from tb_layerview.reading import event_file
 from tb_layerview.reading.folder_log import FolderLog, why_unreadable
 from tb_layerview.reading.run import Run
-from tb_layerview.reading.shard import Message
+from tb_layerview.reading.step_record import Message
 
 # How many steps of a shard to ask for: all. Both of TensorBoard's loaders take this as a limit only.
 _ALL_STEPS = 1 << 24

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import collections
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 
 import numpy as np
 import numpy.typing as npt
 
+from tb_layerview.about import logger
 from tb_layerview.format.model import Mode, Model
-from tb_layerview.health.diagnosis import Finding, counted, led_to, since
+from tb_layerview.health.check import Check
+from tb_layerview.health.finding import Finding, counted, led_to, since
 from tb_layerview.health.replay import cause
 from tb_layerview.health.watch import Watch
 from tb_layerview.measure.measurement import Measurement
-from tb_layerview.options import Check
-
-logger = logging.getLogger("tb_layerview")
 
 
 class Alarms:

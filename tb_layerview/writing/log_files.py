@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import logging
 import math
 import os
 import re
@@ -21,12 +20,13 @@ import numpy as np
 import numpy.typing as npt
 from tensorboard.compat.proto import event_pb2, summary_pb2, tensor_pb2, tensor_shape_pb2, types_pb2
 
+from tb_layerview.about import logger
 from tb_layerview.format import framing, histogram, messages, names, statistics, units, values
 from tb_layerview.format import layerview_pb2 as pb
 from tb_layerview.format.arrays import Precision
-from tb_layerview.format.local_folder import local_folder
 from tb_layerview.format.model import Mode, Model
 from tb_layerview.format.statistics import STATISTICS
+from tb_layerview.format.storage import local_folder
 from tb_layerview.measure.measurement import Measurement
 from tb_layerview.measure.summary import summarise
 from tb_layerview.writing.earlier import EarlierSteps, earlier_steps
@@ -37,8 +37,6 @@ _SHARD_BYTES = 64 << 20
 
 #: What it is that a mode logs.
 NOUNS: dict[Mode, str] = {"train": "training", "evaluate": "evaluation", "predict": "prediction", "replay": "replay"}
-
-_logger = logging.getLogger("tb_layerview")
 
 
 class Log:
@@ -99,7 +97,7 @@ class Log:
         earlier = self._earlier
         if earlier is None or earlier.last <= step or mode == "replay":
             return
-        _logger.warning(
+        logger.warning(
             "tb_layerview: %s holds steps %s to %s%s of another %s: they are hidden from step %s on. "
             "Give another folder to keep both.",
             self._logdir,
@@ -286,7 +284,7 @@ def _earlier(folder: Path) -> EarlierSteps | None:
     try:
         return earlier_steps(folder)
     except OSError as error:
-        _logger.warning("tb_layerview: what %s holds cannot be looked at: %s.", folder, error.strerror or error)
+        logger.warning("tb_layerview: what %s holds cannot be looked at: %s.", folder, error.strerror or error)
         return None
 
 

@@ -14,16 +14,17 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 import numpy.typing as npt
 
-from tb_layerview.about import __version__, logger
+from tb_layerview.about import logger, software
 from tb_layerview.format import layerview_pb2 as pb
 from tb_layerview.format import names
-from tb_layerview.format.local_folder import local_folder
 from tb_layerview.format.model import Mode, Model
 from tb_layerview.format.names import REPLAY_FOLDER, replay_name
-from tb_layerview.health.diagnosis import Finding
+from tb_layerview.format.storage import local_folder
+from tb_layerview.health.check import Check
+from tb_layerview.health.finding import Finding
 from tb_layerview.measure.measurement import Measure, Measurement
 from tb_layerview.measure.summary import summarise
-from tb_layerview.options import Check, Keep, Schedule
+from tb_layerview.options import Keep, Schedule
 from tb_layerview.writing.alarms import Alarms
 from tb_layerview.writing.budget import EVERY_STEP, Budget
 from tb_layerview.writing.log_files import NOUNS, Log
@@ -469,7 +470,7 @@ class Session:
     def _say_why_nothing_is_logged(self) -> None:
         """Leaves the reason in a log without steps: whoever opens it later has not seen what was printed."""
         if not self._logged:
-            nothing = Model((), (), schedule=self._schedule.in_words(), software=f"tb_layerview {__version__}")
+            nothing = Model((), (), schedule=self._schedule.in_words(), software=software())
             model = self._described or nothing
             self._log.describe(dataclasses.replace(model, notes=(*model.notes, f"0 steps logged: {self._why_nothing}")))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
 import os
 from collections.abc import Mapping
 from types import TracebackType
@@ -12,15 +11,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tb_layerview.about import __version__
+from tb_layerview.about import logger, software
 from tb_layerview.format import values
 from tb_layerview.format.model import Kind, Layer, Mode, Model, Tensor, as_kind, default_axes
 from tb_layerview.measure.extra import Sparse
 from tb_layerview.measure.host import measure
 from tb_layerview.options import Keep
 from tb_layerview.writing.log_files import Log
-
-logger = logging.getLogger("tb_layerview")
 
 _WAY_OUT = (
     "Copy it to the host's memory as a dense array first: tensor.cpu() in PyTorch, jax.device_get(array), "
@@ -57,7 +54,7 @@ class LayerWriter:
         self._mode: Mode = mode
         self._layers: dict[str, int] = {}
         self._tensors: dict[tuple[int, int, str, str], int] = {}
-        self._model = Model(layers=(), tensors=(), software=f"tb_layerview {__version__}")
+        self._model = Model(layers=(), tensors=(), software=software())
         self._log = Log(logdir)
         self._is_first = True
 

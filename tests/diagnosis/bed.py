@@ -15,8 +15,8 @@ import tensorflow as tf
 
 import tb_layerview as lv
 from tb_layerview.format.model import KINDS
-from tb_layerview.health.diagnosis import Finding
-from tb_layerview.health.replay import diagnose_runs
+from tb_layerview.health.finding import Finding
+from tb_layerview.health.of_run import diagnose_runs
 
 tf1 = tf.compat.v1
 keras, layers = tf.keras, tf.keras.layers

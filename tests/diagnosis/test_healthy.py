@@ -16,8 +16,9 @@ import healthy_trainings  # noqa: F401
 from bed import HEALTHY, Healthy, dense, findings, fit, keras, problem, stack
 
 from tb_layerview import LayerReader
-from tb_layerview.health.diagnosis import Finding, diagnose, since
+from tb_layerview.health.diagnosis import diagnose
 from tb_layerview.health.evidence import Evidence
+from tb_layerview.health.finding import Finding, since
 from tb_layerview.health.rules.catalogue import RULES
 from tb_layerview.reading.run import Run
 

@@ -17,7 +17,7 @@ import faults_of_training  # noqa: F401
 from bed import FAULTS, Fault, Planted, findings
 
 from tb_layerview.format.logged import LoggedTensor
-from tb_layerview.health.diagnosis import Finding, since
+from tb_layerview.health.finding import Finding, since
 
 
 def _as_parameter(fault: Fault) -> Any:

@@ -21,8 +21,9 @@ from serving import TensorBoardServer
 
 from tb_layerview import Check, LayerReader, LayerViewCallback
 from tb_layerview.commands import demo
-from tb_layerview.health.diagnosis import Finding, diagnose
+from tb_layerview.health.diagnosis import diagnose
 from tb_layerview.health.evidence import Evidence
+from tb_layerview.health.finding import Finding
 from tb_layerview.health.rules.catalogue import with_thresholds
 from tb_layerview.reading.run import Run
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from tb_layerview.capture.graph.apart import Apart
 from tb_layerview.capture.graph.search.index import GraphIndex
-from tb_layerview.capture.graph.search.search import GraphTap
+from tb_layerview.capture.graph.search.taps import GraphTap
 from tb_layerview.format import values
 from tb_layerview.measure.extra import Sparse
 from tb_layerview.measure.measurement import Measurement

@@ -10,7 +10,7 @@ from tb_layerview.capture.ages import Trial
 from tb_layerview.capture.graph.digests import DigestGroup
 from tb_layerview.capture.graph.failing import FailingRun
 from tb_layerview.capture.graph.runs import NEVER
-from tb_layerview.capture.graph.search.search import GraphTap
+from tb_layerview.capture.graph.search.taps import GraphTap
 from tb_layerview.format.model import Model
 from tb_layerview.measure.measurement import Measure, Measurement
 from tb_layerview.measure.tf import digests

@@ -14,11 +14,13 @@ from tb_layerview.capture.cluster import logs_graph
 from tb_layerview.capture.graph.folders import folder_for
 from tb_layerview.capture.graph.recording import GraphLogging
 from tb_layerview.capture.graph.search.index import GraphIndex
-from tb_layerview.capture.graph.search.search import GraphTaps, find_layers
+from tb_layerview.capture.graph.search.search import find_layers
 from tb_layerview.capture.graph.search.select import narrow
-from tb_layerview.format.local_folder import local_folder
+from tb_layerview.capture.graph.search.taps import GraphTaps
 from tb_layerview.format.model import Mode
-from tb_layerview.options import Check, CopiedUnused, Keep, Schedule, Select, as_schedule
+from tb_layerview.format.storage import local_folder
+from tb_layerview.health.check import Check
+from tb_layerview.options import CopiedUnused, Keep, Schedule, Select, as_schedule
 from tb_layerview.writing.training_log import Session
 
 _KEYS = tf.compat.v1.GraphKeys

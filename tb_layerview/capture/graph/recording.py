@@ -10,7 +10,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tb_layerview.about import __version__, logger
+from tb_layerview.about import logger, software
 from tb_layerview.capture.graph.apart import Apart, Source
 from tb_layerview.capture.graph.digests import DigestGroup, add_digests, add_weight_digests, find_needs, own_scope
 from tb_layerview.capture.graph.failing import FailingRun
@@ -20,7 +20,7 @@ from tb_layerview.capture.graph.merged_batches import MERGED, Batches
 from tb_layerview.capture.graph.run_times import RunTimes
 from tb_layerview.capture.graph.runs import KnownRun, KnownRuns
 from tb_layerview.capture.graph.search.index import GraphIndex, can_fetch
-from tb_layerview.capture.graph.search.search import GraphTap, GraphTaps, listed
+from tb_layerview.capture.graph.search.taps import GraphTap, GraphTaps, listed
 from tb_layerview.capture.graph.updates import WeightUpdates
 from tb_layerview.format.model import Model
 from tb_layerview.measure.measurement import Measurement
@@ -129,7 +129,7 @@ class GraphLogging:
             tensors=tuple(tap.tensor for tap in taps.values()),
             notes=tuple(notes),
             schedule=self._schedule.in_words() if self._is_training else f"the first {MERGED} batches",
-            software=f"tb_layerview {__version__}, tensorflow {tf.__version__}",
+            software=software(TensorFlow=tf.__version__),
         )
         self._session.describe(self._model)
 

@@ -13,7 +13,7 @@ from tb_layerview.capture.graph.digests import DigestGroup
 from tb_layerview.capture.graph.failing import FailingRun
 from tb_layerview.capture.graph.search.index import GraphIndex
 from tb_layerview.capture.graph.search.losses import Losses, RunLosses
-from tb_layerview.capture.graph.search.search import GraphTaps
+from tb_layerview.capture.graph.search.taps import GraphTaps
 
 #: After so many runs that did not raise the global step, runs of that kind are taken not to.
 NEVER = 64

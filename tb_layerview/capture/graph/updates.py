@@ -11,7 +11,7 @@ import tensorflow as tf
 from tb_layerview.capture.graph.digests import DigestGroup, make_group, own_scope, read_weight
 from tb_layerview.capture.graph.runs import NEVER
 from tb_layerview.capture.graph.search.index import GraphIndex
-from tb_layerview.capture.graph.search.search import GraphTap
+from tb_layerview.capture.graph.search.taps import GraphTap
 from tb_layerview.measure.measurement import Measurement
 from tb_layerview.measure.tf.digests import as_difference
 from tb_layerview.options import Keep

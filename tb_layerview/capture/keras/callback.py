@@ -12,15 +12,18 @@ import tensorflow as tf
 
 from tb_layerview.about import logger
 from tb_layerview.capture.cluster import has_other_processes, logs_model
-from tb_layerview.capture.keras.recorder import Recording, check_options, floats
+from tb_layerview.capture.given import check_options, floats
+from tb_layerview.capture.keras.recording import Recording
 from tb_layerview.capture.keras.steps import Place, StepCounter
-from tb_layerview.capture.keras.tf.first_batch import Choice, Deputy, Taken, number, steps_per_execution, taking
+from tb_layerview.capture.keras.tf.first_batch import Choice, Taken, number, steps_per_execution, taking
 from tb_layerview.capture.keras.tf.last_batch import KeepingBatches, build, kerass, obstacle
+from tb_layerview.capture.keras.tf.stand_in import Deputy
 from tb_layerview.capture.keras.tf.train_step import is_own
 from tb_layerview.capture.keras.versions import CallbackOfEitherKeras, is_built, require_tensorflow
-from tb_layerview.format.local_folder import local_folder
 from tb_layerview.format.model import Kind, Mode
-from tb_layerview.options import Check, CopiedUnused, Keep, Schedule, Select, as_schedule
+from tb_layerview.format.storage import local_folder
+from tb_layerview.health.check import Check
+from tb_layerview.options import CopiedUnused, Keep, Schedule, Select, as_schedule
 
 _GIVE_A_PROBE = "Give the callback a batch that the model takes: probe=(x, y)"
 # What there is to log where nothing is trained.

@@ -8,7 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tb_layerview.about import __version__
+from tb_layerview.about import software
 
 
 def keras_of(model: Any) -> ModuleType | None:
@@ -21,7 +21,7 @@ def keras_of(model: Any) -> ModuleType | None:
 def software_of(model: Any) -> str:
     """What a log of a model is made with, in words."""
     keras = getattr(keras_of(model), "__version__", "unknown")
-    return f"tb_layerview {__version__}, Keras {keras}, TensorFlow {tf.__version__}"
+    return software(Keras=keras, TensorFlow=tf.__version__)
 
 
 def require_tensorflow(model: Any) -> None:

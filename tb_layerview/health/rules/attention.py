@@ -7,7 +7,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from tb_layerview.health.evidence import Evidence, Mask
+from tb_layerview.health.evidence import Evidence
+from tb_layerview.health.history import Mask
 from tb_layerview.health.rule import Rule, Severity
 
 

@@ -8,8 +8,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from tb_layerview.health.evidence import Evidence, Floats, Mask
-from tb_layerview.health.rule import Rule, Severity, grown, smallest_before
+from tb_layerview.health.evidence import Evidence
+from tb_layerview.health.history import Floats, Mask
+from tb_layerview.health.rule import Rule, Severity
+from tb_layerview.health.rules.growth import grown, smallest_before
 
 #: What a gradient or an update that is far too large leads to.
 TOO_MUCH = (

@@ -8,7 +8,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from tb_layerview.health.evidence import CHANGE, Evidence, Mask
+from tb_layerview.health.evidence import CHANGE, Evidence
+from tb_layerview.health.history import Mask
 from tb_layerview.health.rule import Rule, Severity
 from tb_layerview.health.rules.gradients import TOO_MUCH
 

@@ -58,6 +58,7 @@ _COLUMNS = 8
 
 
 def to_measurement(arrays: Mapping[str, npt.NDArray[Any]]) -> measurement.Measurement:
+    """What the digest's arrays say of a tensor."""
     negative, size, center, shift, first, second = (float(x) for x in arrays["numbers"])
     columns = arrays["columns"].T
     low, minus_high = (float(x) for x in columns[:2].reshape(2, -1).min(axis=1, initial=np.inf))

@@ -6,7 +6,6 @@ Variables give the layers: `block/conv/kernel` belongs to a layer `block/conv`. 
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -25,6 +24,7 @@ from tb_layerview.capture.graph.search.layer import (
     split_name,
     whole_name,
 )
+from tb_layerview.capture.graph.search.taps import GraphTap, GraphTaps, listed
 from tb_layerview.format.model import Kind, Layer, Tensor, default_axes, unused_path
 from tb_layerview.measure.activation_functions import FUNCTIONS
 from tb_layerview.measure.measurement import can_measure
@@ -35,50 +35,6 @@ _USUAL_LEAVES = re.compile(
     r"kernel|bias|gamma|beta|moving_\w+|(depthwise|pointwise|recurrent|input)_(kernel|bias)|embeddings|alpha|weights|biases"
     r"|w|b|W|scale|offset"
 )
-
-
-@dataclasses.dataclass(frozen=True)
-class GraphTap:
-    """A tensor of the graph that can be logged.
-
-    Attributes:
-      tensor: What it is.
-      source: The `tf.Tensor`; for a weight the `tf.Operation` that holds the variable, or a `tf.Tensor` that is
-        computed from variables alone; for an update the `tf.Operation` that holds the variable.
-      transpose: The order in which to put the source's axes to have those of `tensor`; None if they are in order.
-      when: The branch of a condition of TensorFlow 2's form that alone makes the source what it is logged as; None if
-        every run does.
-    """
-
-    tensor: Tensor
-    source: Any
-    transpose: tuple[int, ...] | None = None
-    when: Branch | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class GraphTaps:
-    """What was found in a graph.
-
-    Attributes:
-      layers: In the order in which they run.
-      taps: Everything that can be logged of them, layer by layer.
-      triggers: The operations that update trainable variables: a run that reaches one trains.
-      trained: The operations that hold the variables that they update.
-      gradients: The gradients' `tf.Tensor`s, whether or not they are to be logged.
-      losses: Scalar `tf.Tensor`s that were differentiated, by the scope of their gradients' operations.
-      learning_rates: Scalar `tf.Tensor`s by name: `learning_rate`, or one per optimizer with the first layer's path.
-      notes: What is not there to be logged and why, a sentence each.
-    """
-
-    layers: tuple[Layer, ...]
-    taps: tuple[GraphTap, ...]
-    triggers: frozenset[Any]
-    trained: tuple[Any, ...]
-    gradients: tuple[Any, ...]
-    losses: dict[str, Any]
-    learning_rates: dict[str, Any]
-    notes: tuple[str, ...]
 
 
 def find_layers(index: GraphIndex) -> GraphTaps:
@@ -340,11 +296,6 @@ def _axes(layer: FoundLayer, kind: Kind, name: str, rank: int) -> tuple[str, ...
         # A transposed convolution's kernel has the channels that it makes before those that it reads.
         return (*axes[:-2], axes[-1], axes[-2])
     return axes
-
-
-def listed(names: list[str], most: int = 8) -> str:
-    """Names in a sentence: the first ones, and how many more there are."""
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def _channels_last(layer: FoundLayer, rank: int) -> tuple[int, ...] | None:

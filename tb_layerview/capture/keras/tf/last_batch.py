@@ -6,18 +6,18 @@ import contextlib
 import inspect
 import re
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import tensorflow as tf
 
 from tb_layerview.capture.cluster import has_other_processes
+from tb_layerview.capture.keras.tf.autograph import unconverted
+from tb_layerview.capture.keras.tf.finite import losses_are_finite, weights_are_finite
 from tb_layerview.capture.keras.tf.first_batch import steps_per_execution
-from tb_layerview.capture.keras.tf.snapshot import least_seconds
-from tb_layerview.capture.keras.versions import tf_variable
 
 if TYPE_CHECKING:
-    from tb_layerview.capture.keras.recorder import Recording
+    from tb_layerview.capture.keras.recording import Recording
     from tb_layerview.capture.keras.steps import StepCounter
 
 _OURS = "_tb_layerview_returning_batch"
@@ -224,21 +224,13 @@ def returning_batch(model: Any, train_function: Any, without: Callable[[], froze
 
     def returning(iterator: Any) -> Returned:
         logs, batch = step(iterator)
-        return Returned(logs, batch, tf.logical_and(losses_are_finite(logs), _weights_are_finite(model, without())))
+        return Returned(logs, batch, tf.logical_and(losses_are_finite(logs), weights_are_finite(model, without())))
 
     is_eager = bool(model.run_eagerly)
-    ours = returning if is_eager else tf.function(_unconverted(returning), reduce_retracing=True)
+    ours = returning if is_eager else tf.function(unconverted(returning), reduce_retracing=True)
     with contextlib.suppress(AttributeError):
         setattr(train_function, _OURS, ours)
     return ours
-
-
-def spared_seconds(model: Any) -> float:
-    """What a step takes less than with Keras' own function: Keras 3 looks into an optional that holds the logs."""
-    if model.run_eagerly or not hasattr(model, "_make_function"):
-        return 0.0
-    optional = tf.experimental.Optional.from_value({"loss": tf.zeros([])})
-    return least_seconds(lambda: optional.has_value() and optional.get_value())
 
 
 def _of_batch(train_function: Any) -> Callable[[Any], tuple[Any, Any]]:
@@ -270,51 +262,3 @@ class _Tee:
     def __next__(self) -> Any:
         self.batch = next(self._iterator)
         return self.batch
-
-
-def losses_are_finite(logs: Any) -> Any:
-    """Whether the losses are finite, bool []: those called so, else all that is logged. A mean stays NaN."""
-    found = {name: value for name, value in logs.items() if _is_float(value)} if isinstance(logs, Mapping) else {}
-    losses = {name: value for name, value in found.items() if "loss" in name} or found
-    finite = [tf.reduce_all(tf.math.is_finite(value)) for value in losses.values()]
-    return tf.reduce_all(tf.stack(finite)) if finite else tf.constant(True)
-
-
-def _weights_are_finite(model: Any, without: frozenset[int]) -> Any:
-    """Whether the trained weights are finite, bool []; True at every other step, as that pass over them costs.
-
-    The loss alone does not tell: where oneDNN computes a product, its bias and a ReLU in one kernel, that makes 0 of
-    NaN, and the gradient of the product's kernel is NaN. (A ReLU alone keeps NaN, and so do the three where there is no
-    oneDNN.) What leaves NaN out by itself, as max pooling does, hides it anywhere.
-
-    Args:
-      model: The Keras model.
-      without: Ids of variables that are not looked at: what is not finite there is noticed once it is looked up.
-    """
-    iterations = getattr(model.optimizer, "iterations", None)
-    variables = ((v, tf_variable(v)) for v in model.trainable_variables)
-    chosen = [variable for variable, whole in variables if id(whole) not in without]
-    if iterations is None or not chosen:
-        return tf.constant(True)
-
-    def look() -> tf.Tensor:
-        values = [tf.convert_to_tensor(variable) for variable in chosen]
-        # float16 would overflow where its elements do not.
-        sums = [tf.reduce_sum(tf.cast(v, tf.float64 if v.dtype == tf.float64 else tf.float32)) for v in values]
-        return tf.reduce_all([tf.math.is_finite(total) for total in sums])
-
-    return tf.cond(tf.equal(tf.convert_to_tensor(iterations) % 2, 0), look, lambda: tf.constant(True))
-
-
-def _is_float(value: Any) -> bool:
-    return isinstance(value, float) or bool(tf.is_tensor(value) and value.dtype.is_floating)
-
-
-def _unconverted(function: Any) -> Any:
-    """Keeps autograph from this package's code; what it calls is converted if Keras has it converted."""
-
-    def unconverted(*args: Any) -> Any:
-        return function(*args)
-
-    unconverted.autograph_info__ = {}  # type: ignore[attr-defined]  # by which autograph knows what not to convert
-    return lambda *args: unconverted(*args)

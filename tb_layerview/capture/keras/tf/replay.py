@@ -14,12 +14,12 @@ import tensorflow as tf
 from tb_layerview.capture.ages import RECENT, Ages, Room, Trial
 from tb_layerview.capture.keras.tf import replicas
 from tb_layerview.capture.keras.tf.first_batch import as_tensor
-from tb_layerview.capture.keras.tf.last_batch import spared_seconds
 from tb_layerview.capture.keras.tf.probe import Batch, ProbePass
-from tb_layerview.capture.keras.tf.snapshot import ModelState, Values
-from tb_layerview.health.diagnosis import Finding
-from tb_layerview.health.rules.catalogue import NonFinite
-from tb_layerview.options import Check, Keep, Select
+from tb_layerview.capture.keras.tf.snapshot import ModelState, Values, spared_seconds
+from tb_layerview.health.check import Check
+from tb_layerview.health.finding import Finding
+from tb_layerview.health.rules.non_finite import NonFinite
+from tb_layerview.options import Keep, Select
 from tb_layerview.writing.training_log import Session
 
 # Weights are copied where reading them takes so many times what it took at first.

@@ -95,3 +95,11 @@ def least_seconds(action: Callable[[], object], times: int = 7) -> float:
         action()
         found.append(time.perf_counter() - began)
     return float(min(found))
+
+
+def spared_seconds(model: Any) -> float:
+    """What a step takes less than with Keras' own function: Keras 3 looks into an optional that holds the logs."""
+    if model.run_eagerly or not hasattr(model, "_make_function"):
+        return 0.0
+    optional = tf.experimental.Optional.from_value({"loss": tf.zeros([])})
+    return least_seconds(lambda: optional.has_value() and optional.get_value())

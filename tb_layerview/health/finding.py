@@ -1,0 +1,75 @@
+"""What is said of a training: a rule, the tensor that it holds of, since when, and what it led to."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+from tb_layerview.format.logged import LoggedTensor
+from tb_layerview.health.rules.catalogue import Severity
+
+
+@dataclasses.dataclass(frozen=True)
+class Replay:
+    """Where a step lies that was run again.
+
+    Attributes:
+      run: The name of the run that holds it.
+      step: The training step that the batch made.
+    """
+
+    run: str
+    step: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """What a rule found.
+
+    Attributes:
+      rule: The rule's name.
+      severity: The rule's severity.
+      tensor: Where, or None where no tensor can be named.
+      first: The first logged step at which it held.
+      before: The last step before at which the tensor was logged and it did not hold; None if it held from the first
+        on. It began after `before` and not later than `first`.
+      last: The last logged step at which it held.
+      measured: The numbers behind it at `first`, by name.
+      words: What was found, in a sentence.
+      follows: The index of the finding that explains this one, or None.
+      replay: The replay that shows it (at step `replay.step`), or None where the training's own log alone does.
+    """
+
+    rule: str
+    severity: Severity
+    tensor: LoggedTensor | None
+    first: int
+    before: int | None
+    last: int
+    measured: Mapping[str, float]
+    words: str
+    follows: int | None = None
+    replay: Replay | None = None
+
+
+def since(finding: Finding) -> str:
+    """Since when, in words: between which logged steps it began."""
+    if finding.before is None:
+        return f"at step {finding.first:,}, the first that is logged"
+    if finding.first - finding.before == 1:
+        return f"since step {finding.first:,}"
+    return f"between steps {finding.before + 1:,} and {finding.first:,}"
+
+
+def led_to(findings: Sequence[Finding], index: int) -> Finding | None:
+    """The first error that follows from a warning, of a tensor if any is; None where there is none, and of an error."""
+    if findings[index].severity == "error":
+        return None
+    errors = [f for f in findings if f.follows == index and f.severity == "error"]
+    return next((f for f in errors if f.tensor is not None), errors[0] if errors else None)
+
+
+def counted(findings: Sequence[Finding]) -> str:
+    """How many there are, in words."""
+    counts = [(severity, sum(f.severity == severity for f in findings)) for severity in ("error", "warning")]
+    return ", ".join(f"{count:,} {severity}{'s' * (count > 1)}" for severity, count in counts if count)
