@@ -16,7 +16,7 @@ from tb_layerview import Keep, Select
 from tb_layerview.capture.keras.tf.probe import Batch, ProbePass
 from tb_layerview.measure.measurement import Measure
 from tb_layerview.measure.tf import digests as device_digest
-from tb_layerview.writing.log_files import Log
+from tb_layerview.writing.log_files import LogFiles
 
 EXAMPLES = 32
 _BLOCK = 1 << 18
@@ -42,7 +42,7 @@ class LoggedStep:
     def of(cls, model: Any, images: Any, labels: Any, select: Select, folder: str) -> LoggedStep:
         """A step of a model that logs what is selected into a folder."""
         probe = ProbePass(model, _probe(images, labels), "", select, Keep())
-        log = Log(folder)
+        log = LogFiles(folder)
         log.describe(probe.model)
         step = iter(range(10**9))
 

@@ -11,7 +11,7 @@ import numpy as np
 from benchmarks.measuring import Options, Row, duration_row, seconds
 from tb_layerview.format.model import Layer, Model, Tensor
 from tb_layerview.measure.host import measure
-from tb_layerview.writing.log_files import Log
+from tb_layerview.writing.log_files import LogFiles
 from tests.serving import run_tensorboard
 
 RUNS, STEPS, TENSORS = 1_000, 10, 20
@@ -54,7 +54,7 @@ def _write(folder: str, seed: int) -> None:
     model = Model((Layer("layer"),), tuple(Tensor(0, "weight", str(i), (64,), "float32") for i in range(TENSORS)))
     arrays = np.random.default_rng(seed).normal(size=(TENSORS, 64)).astype(np.float32)
     measured = {i: measure(array) for i, array in enumerate(arrays)}
-    log = Log(folder)
+    log = LogFiles(folder)
     log.describe(model)
     for step in range(STEPS):
         log.write(step, measured, scalars={"loss": 1 / (step + 1)})

@@ -16,7 +16,7 @@ from tb_layerview.format.statistics import SUMMARIES, UPDATE_RATIO
 from tb_layerview.health.diagnosis import diagnose
 from tb_layerview.health.evidence import Evidence
 from tb_layerview.health.watch import Watch
-from tb_layerview.measure.extra import Sparse
+from tb_layerview.measure.extra import Extra
 from tb_layerview.measure.host import measure
 from tb_layerview.measure.measurement import Measurement
 from tb_layerview.measure.summary import summarise
@@ -39,7 +39,7 @@ def rows(options: Options) -> list[Row]:
     """The rules at a step and over a log, in processor time."""
     random = np.random.default_rng(0)
     arrays = [(SCALES[tensor.kind] * random.normal(size=SHAPE)).astype(np.float32) for tensor in MODEL.tensors]
-    wanted = [Sparse.of(tensor) for tensor in MODEL.tensors]
+    wanted = [Extra.of(tensor) for tensor in MODEL.tensors]
 
     def digests() -> dict[int, Measurement]:
         return {i: measure(array, units=True, sparse=wanted[i]) for i, array in enumerate(arrays)}

@@ -16,7 +16,7 @@ from tb_layerview.format.model import Layer, Model, Tensor
 from tb_layerview.format.values import Axis
 from tb_layerview.measure.host import measure
 from tb_layerview.measure.measurement import Measurement
-from tb_layerview.writing.log_files import Log
+from tb_layerview.writing.log_files import LogFiles
 from tests.serving import run_tensorboard
 
 LONG, MANY = 10_000, 300
@@ -116,7 +116,7 @@ def _payload_row(steps: int, nothing: float) -> Row:
     return Row(what, against, f"{taken[1] / 1e6:.1f} MB", goal, abs(taken[1] - taken[0]) <= ALLOWED_MORE)
 
 
-def _write(folder: str, steps: int, values: int, tensors: int = MANY) -> tuple[Log, dict[int, Measurement]]:
+def _write(folder: str, steps: int, values: int, tensors: int = MANY) -> tuple[LogFiles, dict[int, Measurement]]:
     """Logs statistics of all tensors at all steps, and so many values of each; the log stays open."""
     rng = np.random.default_rng(0)
     model = Model(
@@ -127,7 +127,7 @@ def _write(folder: str, steps: int, values: int, tensors: int = MANY) -> tuple[L
         arrays = [rng.normal(size=max(values, 64)).astype(np.float32) for _ in range(tensors)]
         keep = [Axis(0, 1, values, values)] if values else None
         drawn.append({i: _alone(measure(array, keep=keep)) for i, array in enumerate(arrays)})
-    log = Log(folder)
+    log = LogFiles(folder)
     log.describe(model)
     for step in range(steps):
         log.write(step, drawn[step % len(drawn)], scalars={"loss": 1 / (step + 1)})

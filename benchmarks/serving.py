@@ -14,7 +14,7 @@ from benchmarks.measuring import Action, Options, Row, duration_row, ratios
 from tb_layerview.format.model import Kind, Layer, Model, Tensor
 from tb_layerview.measure.host import measure
 from tb_layerview.measure.measurement import Measurement
-from tb_layerview.writing.log_files import Log
+from tb_layerview.writing.log_files import LogFiles
 from tests.serving import TensorBoardServer, run_tensorboard
 
 LAYERS = 25
@@ -97,7 +97,7 @@ def _write(folder: str, steps: int) -> None:
         {i: measure(rng.normal(size=(128, 64)).astype(np.float32), units=True) for i in range(len(tensors))}
         for _ in range(3)
     ]
-    log = Log(folder)
+    log = LogFiles(folder)
     log.describe(model)
     for step in range(steps):
         log.write(step, drawn[step % len(drawn)], scalars={"loss": 1 / (step + 1), "accuracy": 0.5})

@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 
 from tb_layerview import Keep, LayerWriter
-from tb_layerview.writing.log_files import Log
+from tb_layerview.writing.log_files import LogFiles
 
 X = np.random.default_rng(3).normal(size=(32, 8)).astype(np.float32)
 Y = X.sum(axis=1, keepdims=True)
@@ -44,7 +44,7 @@ def watch(slow: float) -> Callable[[FrameType, str, Any], None]:
     """Looks at the writing thread from outside: says what was written, and may hold up each flush."""
 
     def seen(frame: FrameType, event: str, what: Any) -> None:
-        if event == "return" and frame.f_code is Log.write.__code__:
+        if event == "return" and frame.f_code is LogFiles.write.__code__:
             say(f"wrote {frame.f_locals['step']}")
         if slow and event == "c_call" and what.__name__ == "flush" and isinstance(what.__self__, io.BufferedWriter):
             time.sleep(slow)

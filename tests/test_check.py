@@ -191,9 +191,9 @@ def test_thresholds_can_be_moved_in_the_shell(tmp_path: Path, capsys: pytest.Cap
 def test_the_command_says_of_a_run_without_steps_why_and_is_not_content_with_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from tb_layerview.writing.training_log import Session
+    from tb_layerview.writing.training_log import TrainingLog
 
-    session = Session(tmp_path / "nothing", lv.Schedule(), lv.Keep())
+    session = TrainingLog(tmp_path / "nothing", lv.Schedule(), lv.Keep())
     session.report("the probe", "the model takes 16 rows")
     session.close()
     assert cli.main(["check", str(tmp_path)]) == 2

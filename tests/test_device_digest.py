@@ -14,7 +14,7 @@ tf = pytest.importorskip("tensorflow")
 
 from tb_layerview.format import histogram  # noqa: E402
 from tb_layerview.format.values import Axis  # noqa: E402
-from tb_layerview.measure.extra import Sparse  # noqa: E402
+from tb_layerview.measure.extra import Extra  # noqa: E402
 from tb_layerview.measure.measurement import Measurement  # noqa: E402
 from tb_layerview.measure.tf import digests  # noqa: E402
 from tb_layerview.measure.tf.digests import Tap  # noqa: E402
@@ -152,7 +152,7 @@ def test_what_is_on_the_host_gives_the_same_measurements() -> None:
             tf.constant(array),
             units=True,
             keep=(Axis(0, 2, 8, 500), Axis(0, 1, 4, array.shape[1])),  # planned for a batch of another size
-            sparse=Sparse(features=1, bounds=(-1.0, 1.0)),
+            sparse=Extra(features=1, bounds=(-1.0, 1.0)),
         )
         for i, array in arrays.items()
     }

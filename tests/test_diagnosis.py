@@ -21,7 +21,7 @@ from tb_layerview.health.evidence import Evidence
 from tb_layerview.health.finding import Finding
 from tb_layerview.health.rules.catalogue import RULES, with_thresholds
 from tb_layerview.health.watch import Watch
-from tb_layerview.measure.extra import Sparse
+from tb_layerview.measure.extra import Extra
 from tb_layerview.measure.host import measure
 from tb_layerview.measure.measurement import Measurement
 from tb_layerview.reading.run import Run
@@ -369,11 +369,11 @@ def connected(folder: Path, layers: tuple[Layer, ...], write: Callable[[int, int
     tensors = tuple(
         Tensor(i, "activation", "output", (16, 20), "float64", 0, ("example", "unit")) for i in range(len(layers))
     )
-    out = log_files.Log(folder)
+    out = log_files.LogFiles(folder)
     out.describe(Model(layers, tensors))
     for step in range(20):
         arrays = {i: write(i, step) for i in range(len(layers))}
-        out.write(step, {i: measure(array, units=True, sparse=Sparse.of(tensors[i])) for i, array in arrays.items()})
+        out.write(step, {i: measure(array, units=True, sparse=Extra.of(tensors[i])) for i, array in arrays.items()})
     out.close()
     return findings(folder)
 

@@ -223,9 +223,9 @@ def test_what_the_data_raise_is_raised_as_it_is_without_logging(tmp_path: Path) 
 #: Who catches and tells of what fails, and what is no step: a stand-in's call and values of a few fields.
 _WATCHMEN = {
     f"training_log.{name}"
-    for name in ("Session.before_step_0", "Session.set_up", "Session.guard", "Session.report", "in_words")
+    for name in ("TrainingLog.before_step_0", "TrainingLog.set_up", "TrainingLog.guard", "TrainingLog.report", "in_words")
 } | {
-    "first_batch.Deputy.__call__",
+    "stand_in.StandIn.__call__",
     "callback.LayerViewCallback.on_test_end",
     "callback.LayerViewCallback.on_predict_end",
     "callback.LayerViewCallback._hand_over_inference",
@@ -336,7 +336,7 @@ def test_whatever_step_of_the_preparation_fails_the_training_has_its_batches(wha
     watched = _Preparation(lambda name: None if name in begun else begun.append(name))
     with _each_call(places, watched):
         assert trainings.outcome([LayerViewCallback(tmp_path / "all")]) == bare
-    some = {"probe.Batch.first", "probe.ProbePass.__init__", "taps.find_taps", "log_files.Log.describe"}
+    some = {"probe.Batch.first", "probe.ProbePass.__init__", "taps.find_taps", "log_files.LogFiles.describe"}
     if what != "predict" or not KERAS_3:  # which is given the batches themselves
         some.add("first_batch._data_set")
     assert some <= set(begun) and len(begun) > 40

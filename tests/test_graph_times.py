@@ -9,13 +9,13 @@ import pytest
 
 from tb_layerview.capture.graph.run_times import RunTimes
 from tb_layerview.options import Keep, Schedule
-from tb_layerview.writing.training_log import Session
+from tb_layerview.writing.training_log import TrainingLog
 
 
 def _counted(folder: Path, runs: Iterable[tuple[str, bool, float]]) -> tuple[float, float]:
     """Seconds of set-up and of logging, after runs (kind, whether it is logged, seconds)."""
     # Its own work is real, and none of what the runs take.
-    session = Session(folder, Schedule(), Keep(), clock=lambda: 0.0, thread_clock=lambda: 0.0)
+    session = TrainingLog(folder, Schedule(), Keep(), clock=lambda: 0.0, thread_clock=lambda: 0.0)
     times = RunTimes()
     for run in runs:
         times.add(*run)

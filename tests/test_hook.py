@@ -18,7 +18,7 @@ from graphs import BATCH, batch, dense, flat, next_batch, noisy_network, trained
 from tb_layerview import Keep, LayerViewHook, Schedule, Select
 from tb_layerview.reading.reader import LayerReader
 from tb_layerview.reading.run import Run
-from tb_layerview.writing.log_files import Log
+from tb_layerview.writing.log_files import LogFiles
 
 tf1 = tf.compat.v1
 
@@ -354,7 +354,7 @@ def test_a_full_disk_is_reported_once_and_the_training_goes_on(
 
     with trained(two_layers) as t:
         without = train(t, [])
-    monkeypatch.setattr("tb_layerview.writing.log_files.Log.write", full)
+    monkeypatch.setattr("tb_layerview.writing.log_files.LogFiles.write", full)
     with trained(two_layers) as t:
         with_hook = train(t, [LayerViewHook(tmp_path, schedule=1)])
     assert_same(without, with_hook)
@@ -517,13 +517,13 @@ def quiet() -> None:
 @pytest.fixture
 def slow_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is not waited for is not there in time."""
-    write = Log.write
+    write = LogFiles.write
 
     def slowly(*args: Any, **options: Any) -> None:
         time.sleep(0.2)
         write(*args, **options)
 
-    monkeypatch.setattr(Log, "write", slowly)
+    monkeypatch.setattr(LogFiles, "write", slowly)
 
 
 @pytest.mark.estimator

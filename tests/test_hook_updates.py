@@ -400,12 +400,12 @@ def test_updates_alone_can_be_selected_and_without_them_nothing_is_kept(tmp_path
 def test_if_the_weights_cannot_be_kept_that_is_said_once_and_the_rest_is_logged(
     tmp_path: Path, caplog: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tb_layerview.capture.graph.updates import WeightUpdates
+    from tb_layerview.capture.graph.updates import GraphUpdates
 
     def full(*_: Any) -> None:
         raise tf.errors.ResourceExhaustedError(None, None, "out of memory")
 
-    monkeypatch.setattr(WeightUpdates, "keep", full)
+    monkeypatch.setattr(GraphUpdates, "keep", full)
     with trained(network) as t:
         seen = train(t, [LayerViewHook(tmp_path, schedule=1, keep=EXACT)])
     assert [r.getMessage() for r in caplog.records if "keeping the weights" in r.getMessage()] == [

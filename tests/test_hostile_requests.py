@@ -20,7 +20,7 @@ from test_plugin import Board, write_run
 from tb_layerview import LayerReader, LayerWriter
 from tb_layerview.format.logged import NotLoggedError
 from tb_layerview.serving.columns import COLUMNS
-from tb_layerview.writing.log_files import Log
+from tb_layerview.writing.log_files import LogFiles
 
 ROUTES = ("/runs", "/run", "/steps", "/statistics", "/findings", "/tensor", "/payload", "/histograms", "/units")
 SECRET = 777.0
@@ -87,12 +87,12 @@ def test_what_is_said_twice_is_refused(board: Board, path: str, sentence: str) -
 
 
 def test_an_event_of_our_plugin_that_holds_no_message_is_said_and_breaks_nothing(tmp_path: Path) -> None:
-    def event(log: Log, tag: str, **tensor: object) -> event_pb2.Event:
+    def event(log: LogFiles, tag: str, **tensor: object) -> event_pb2.Event:
         found = log._event(tag, 3, b"")
         found.summary.value[0].tensor.CopyFrom(tensor_pb2.TensorProto(**tensor))
         return found
 
-    log = Log(tmp_path)
+    log = LogFiles(tmp_path)
     strings = types_pb2.DT_STRING
     shape = tensor_pb2.TensorProto().tensor_shape
     shape.dim.add(size=2)

@@ -209,7 +209,7 @@ def written(folder: Path, shift: dict[int, float]) -> tuple[list[Finding], list[
     """What is found in a log of 401 steps with this `shift`, in all of it and step by step."""
     tensor = Tensor(0, "activation", "output", (4, 5), "float32", axes=("example", "unit"))
     model = Model((Layer("norm"),), (tensor,))
-    out, watch, told = log_files.Log(folder), Watch(model), []
+    out, watch, told = log_files.LogFiles(folder), Watch(model), []
     out.describe(model)
     plain = measure(RNG.normal(size=(4, 5)), units=True)
     for step in range(401):

@@ -12,7 +12,7 @@ import pytest
 tf = pytest.importorskip("tensorflow")
 
 from tb_layerview import Check, Keep, LayerReader, LayerViewCallback, Select  # noqa: E402
-from tb_layerview.capture.keras.tf.calls import recording  # noqa: E402
+from tb_layerview.capture.keras.tf.calls import noting_calls  # noqa: E402
 from tb_layerview.capture.keras.tf.probe import Batch, ProbePass  # noqa: E402
 from tb_layerview.capture.keras.tf.taps import Pass, find_taps  # noqa: E402
 from tb_layerview.reading.run import Run  # noqa: E402
@@ -282,7 +282,7 @@ def test_a_weight_that_has_anothers_name_is_counted_and_named() -> None:
 
     @tf.function
     def trace(x: Any) -> Any:
-        with recording(model) as calls:
+        with noting_calls(model) as calls:
             model(x)
         colliding = [dataclasses.replace(call, path=call.path.partition("#")[0]) for call in calls]
         taps = find_taps(Pass(model, x, colliding, {}, None, {}), Select(), EXACT)

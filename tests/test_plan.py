@@ -13,9 +13,9 @@ from tb_layerview.format import values as values_format
 from tb_layerview.format.model import Kind, Layer, Model, Tensor, default_axes
 from tb_layerview.format.values import choose
 from tb_layerview.measure.host import measure
-from tb_layerview.writing.log_files import Log
+from tb_layerview.writing.log_files import LogFiles
 from tb_layerview.writing.plan import Plan, _most_bytes
-from tb_layerview.writing.training_log import Session
+from tb_layerview.writing.training_log import TrainingLog
 
 LADDER = [step for step in range(100_000) if Schedule().wants(step)]
 MB = 1_000_000
@@ -174,7 +174,7 @@ def test_the_sizes_are_those_that_a_resnets_shapes_take_on_disk(tmp_path: Path) 
         array = np.maximum(array, 0) if t.function == "relu" else array
         axes = choose(t.shape, t.axes, keep.budget(t.kind), keep.examples) if t.shape else None
         measured[i] = measure(array, units=True, keep=axes)
-    log = Log(tmp_path)
+    log = LogFiles(tmp_path)
     log.write(0, measured)
     log.close()
     written, sizes = bytes_by_part(tmp_path), Plan.of(tensors, Schedule(), keep).sizes
@@ -234,7 +234,7 @@ def test_the_most_that_a_step_may_take_holds_for_what_is_stored_as_float32() -> 
 @pytest.mark.covers("What and when: Keep, the byte cap")
 def test_the_cap_holds_where_more_is_written_than_planned(tmp_path: Path) -> None:
     keep = Keep(max_bytes=200_000, weights=65_536)
-    session = Session(tmp_path, Schedule(budget=1.0), keep)
+    session = TrainingLog(tmp_path, Schedule(budget=1.0), keep)
     # Described as small: what is logged is 16 times as large.
     session.describe(Model((Layer("dense"),), (tensor(0, "weight", "kernel", (8, 8)),)))
     session.begin(0)

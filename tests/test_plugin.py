@@ -112,10 +112,10 @@ def client(logdir: Path) -> Client:
 
 def test_a_run_without_steps_is_listed_with_the_reason(tmp_path: Path) -> None:
     from tb_layerview import Keep, Schedule
-    from tb_layerview.writing.training_log import Session
+    from tb_layerview.writing.training_log import TrainingLog
 
     write_run(tmp_path / "good", range(3))
-    session = Session(tmp_path / "nothing", Schedule(), Keep())
+    session = TrainingLog(tmp_path / "nothing", Schedule(), Keep())
     session.report("the probe", "the model takes 16 rows")
     session.close()
     board = Board(tmp_path)
@@ -553,9 +553,9 @@ def test_values_step_is_the_latest_before_else_the_first_after(tmp_path: Path) -
     from tb_layerview.format.model import Layer, Model, Tensor
     from tb_layerview.measure.host import measure
     from tb_layerview.measure.measurement import Measurement
-    from tb_layerview.writing.log_files import Log
+    from tb_layerview.writing.log_files import LogFiles
 
-    log = Log(tmp_path)
+    log = LogFiles(tmp_path)
     log.describe(Model((Layer("a"),), (Tensor(0, "activation", "output", (3,), "float64"),)))
     for step in range(6):
         measured = measure(np.full(3, float(step)), keep=[values.Axis(0, 1, 3, 3)] if step in (2, 4) else None)
@@ -684,9 +684,9 @@ def test_new_steps_appear_and_the_generation_stays(tmp_path: Path) -> None:
 def test_steps_that_come_before_their_model_appear_with_it(tmp_path: Path) -> None:
     from tb_layerview.format.model import Layer, Model, Tensor
     from tb_layerview.measure.host import measure
-    from tb_layerview.writing.log_files import Log
+    from tb_layerview.writing.log_files import LogFiles
 
-    log = Log(tmp_path)
+    log = LogFiles(tmp_path)
     log.write(0, {0: measure(np.ones(3))})
     board = Board(tmp_path)
     assert board.client.json("/runs") == {"runs": [], "without_steps": [], "unreadable": []}

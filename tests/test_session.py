@@ -20,7 +20,7 @@ from tb_layerview.format.values import Axis
 from tb_layerview.health.rules.non_finite import NonFinite
 from tb_layerview.measure.host import measure
 from tb_layerview.measure.measurement import Measurement
-from tb_layerview.writing.training_log import Session
+from tb_layerview.writing.training_log import TrainingLog
 
 MODEL = Model((Layer("dense", "Dense"),), (Tensor(0, "weight", "kernel", (4, 3), "float32", axes=("input", "unit")),))
 
@@ -37,13 +37,13 @@ class Clock:
 
 def _train(
     folder: Path, schedule: Schedule, steps: int, step_seconds: float, log_seconds: float, any_seconds: float = 0.0
-) -> tuple[list[int], Session]:
+) -> tuple[list[int], TrainingLog]:
     """A training whose steps and whose logging take so long, and what every step pays; returns the logged steps.
 
     What the writing thread really takes depends on the machine and on what else it does: here it takes nothing.
     """
     clock = Clock()
-    session = Session(folder, schedule, Keep(), clock=clock, thread_clock=lambda: 0.0)
+    session = TrainingLog(folder, schedule, Keep(), clock=clock, thread_clock=lambda: 0.0)
     session.begin(0)
     session.describe(MODEL)
     logged = []
@@ -60,7 +60,7 @@ def _train(
 
 def test_steps_after_a_finding_are_logged_closely_on_the_ladder_alone(tmp_path: Path) -> None:
     for schedule, wanted in ((Schedule(), range(5001, 5033)), (Schedule(every=20), (5020,))):
-        session = Session(tmp_path, schedule, Keep())
+        session = TrainingLog(tmp_path, schedule, Keep())
         session.log_closely(5000)
         assert [step for step in range(5001, 5040) if session.due(step) and step % 64] == list(wanted)
         session.close()
@@ -99,7 +99,7 @@ def test_what_the_writing_thread_takes_is_charged_by_how_many_processors_there_a
         takes.now += 0.5
         return {0: measure(np.ones((4, 3), np.float32))}
 
-    session = Session(tmp_path, Schedule(every=1), Keep(), clock=Clock(), thread_clock=takes)
+    session = TrainingLog(tmp_path, Schedule(every=1), Keep(), clock=Clock(), thread_clock=takes)
     session.begin(0)
     session.describe(MODEL)
     for step in range(10):
@@ -163,7 +163,7 @@ def test_the_closing_line_accounts_for_all_that_a_stopwatch_sees(tmp_path: Path)
         return {0: measure(np.ones((4, 3), np.float32))}
 
     is_closed_next = False
-    session = Session(tmp_path, Schedule(every=1), Keep(), clock=asked)
+    session = TrainingLog(tmp_path, Schedule(every=1), Keep(), clock=asked)
     session.begin(0)
     with session.set_up("the probe"):
         clock.now += 3.0
@@ -191,7 +191,7 @@ def test_a_logged_step_that_takes_more_than_a_hundred_others_is_said_at_once(
 ) -> None:
     large = Model((Layer("dense"), Layer("table")), (MODEL.tensors[0], Tensor(1, "weight", "table", (9, 9), "float32")))
     clock = Clock()
-    session = Session(tmp_path, Schedule(every=1), Keep(), clock=clock)
+    session = TrainingLog(tmp_path, Schedule(every=1), Keep(), clock=clock)
     session.begin(0)
     session.describe(large)
     said = []
@@ -228,7 +228,7 @@ def test_what_was_written_is_read_back_with_its_cost(tmp_path: Path) -> None:
 def test_a_failure_is_reported_once_by_name_and_the_training_goes_on(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    session = Session(tmp_path, Schedule(every=1), Keep())
+    session = TrainingLog(tmp_path, Schedule(every=1), Keep())
     session.begin(0)
     for _ in range(3):
         with caplog.at_level(logging.WARNING), session.logging("a step"):
@@ -242,7 +242,7 @@ def test_a_failure_is_reported_once_by_name_and_the_training_goes_on(
 def test_a_failure_to_write_ends_the_logging_and_not_the_training(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    session = Session(tmp_path, Schedule(every=1), Keep())
+    session = TrainingLog(tmp_path, Schedule(every=1), Keep())
     session.begin(0)
     session.describe(MODEL)
 
@@ -260,7 +260,7 @@ def test_a_failure_to_write_ends_the_logging_and_not_the_training(
 
 
 def test_a_training_without_a_logged_step_says_why_at_its_end_and_in_the_log(tmp_path: Path) -> None:
-    session = Session(tmp_path, Schedule(every=1), Keep())
+    session = TrainingLog(tmp_path, Schedule(every=1), Keep())
     session.begin(0)
     with session.set_up("the probe"):
         raise RuntimeError("the model takes 16 rows")
@@ -274,7 +274,7 @@ def test_a_training_without_a_logged_step_says_why_at_its_end_and_in_the_log(tmp
 
 
 def test_a_training_that_ends_before_its_first_step_says_so_and_keeps_what_it_said_before(tmp_path: Path) -> None:
-    session = Session(tmp_path, Schedule(steps=(5,)), Keep())
+    session = TrainingLog(tmp_path, Schedule(steps=(5,)), Keep())
     session.describe(dataclasses.replace(MODEL, notes=("conv: has dtype string and is left out",)))
     assert "0 steps logged in" in (message := session.close()) and "it ended before a step was logged" in message
     run = LayerReader(tmp_path).run()
@@ -287,7 +287,7 @@ def test_a_training_that_ends_before_its_first_step_says_so_and_keeps_what_it_sa
 
 def test_what_a_training_logged_keeps_its_own_words_where_a_later_one_logs_nothing(tmp_path: Path) -> None:
     _train(tmp_path, Schedule(every=1), 3, 0.1, 0.01)[1].close()
-    session = Session(tmp_path, Schedule(every=7), Keep())
+    session = TrainingLog(tmp_path, Schedule(every=7), Keep())
     session.report("the probe", "it cannot be had")
     session.close()
     run = LayerReader(tmp_path).run()
@@ -298,7 +298,7 @@ def test_what_a_training_logged_keeps_its_own_words_where_a_later_one_logs_nothi
 
 
 def test_a_log_whose_folder_is_gone_before_its_first_step_is_closed(tmp_path: Path, caplog: Any) -> None:
-    session = Session(tmp_path / "log", Schedule(every=1), Keep())
+    session = TrainingLog(tmp_path / "log", Schedule(every=1), Keep())
     shutil.rmtree(tmp_path / "log")
     assert "0 steps logged" in session.close()
     assert [r.getMessage().partition(":")[0] for r in caplog.records] == ["tb_layerview"]
@@ -323,7 +323,7 @@ def test_a_rule_that_fails_is_reported_and_every_step_is_logged_all_the_same(
 @pytest.mark.covers("What and when: Keep, the byte cap", "What and when: Keep, the order of thinning")
 def test_as_the_byte_cap_nears_values_thin_out_first_and_steps_last(tmp_path: Path) -> None:
     keep = Keep(max_bytes=300_000)
-    session = Session(tmp_path, Schedule(every=1), keep)
+    session = TrainingLog(tmp_path, Schedule(every=1), keep)
     session.begin(0)
     session.describe(MODEL)
     rng = np.random.default_rng(0)
@@ -350,4 +350,4 @@ def test_as_the_byte_cap_nears_values_thin_out_first_and_steps_last(tmp_path: Pa
 def test_a_folder_that_cannot_be_written_is_an_error_at_once(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(ValueError, match="cannot log to .*Give a folder that this user can write to"):
-        Session(tmp_path / "file" / "run", Schedule(), Keep())
+        TrainingLog(tmp_path / "file" / "run", Schedule(), Keep())

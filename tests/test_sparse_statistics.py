@@ -16,7 +16,7 @@ from tb_layerview.format import statistics
 from tb_layerview.format.model import Layer, Model, Tensor
 from tb_layerview.format.statistics import SUMMARIES
 from tb_layerview.measure.activation_functions import BOUNDS
-from tb_layerview.measure.extra import Sparse
+from tb_layerview.measure.extra import Extra
 from tb_layerview.measure.host import measure
 from tb_layerview.measure.measurement import Measurement
 from tb_layerview.measure.merge import merge
@@ -39,7 +39,7 @@ def described(array: np.ndarray, name: str = "output", axes: tuple[str, ...] = (
 
 def both(array: np.ndarray, tensor: Tensor, known: bool = True) -> list[dict[str, float]]:
     """What the host and the device measure; where its number of examples is not known, the device does all itself."""
-    wanted = Sparse.of(tensor)
+    wanted = Extra.of(tensor)
     assert wanted is not None
     host = measure(array, sparse=wanted).sparse
 
@@ -83,7 +83,7 @@ def test_a_sample_of_the_features_has_all_channels_and_tells_about_the_same() ->
     for found in both(array, described(array)):
         assert found["spread"] == pytest.approx(spread, rel=0.05)
         assert found["rank"] == pytest.approx(rank, rel=0.2)
-    wanted = Sparse.of(described(array))
+    wanted = Extra.of(described(array))
     assert wanted is not None
     assert len(np.unique(np.arange(0, 32 * 32 * 64, wanted.features) % 64)) == 64
 
@@ -252,7 +252,7 @@ def test_they_are_columns_with_nan_where_a_tensor_has_none(tmp_path: Path) -> No
 
 def test_what_is_added_to_a_step_replaces_and_a_growing_shard_is_read_on(tmp_path: Path) -> None:
     tensor = Tensor(0, "activation", "output", (4, 3), "float32", axes=("example", "unit"))
-    writer = log_files.Log(tmp_path)
+    writer = log_files.LogFiles(tmp_path)
     writer.describe(Model((Layer("a"), Layer("b")), (tensor, Tensor(1, *list(vars(tensor).values())[1:]))))
     plain = measure(np.ones((4, 3))).digest
 

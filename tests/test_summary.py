@@ -15,7 +15,7 @@ from tb_layerview.format.statistics import DENSE, QUANTILES, SUMMARIES
 from tb_layerview.measure.host import measure
 from tb_layerview.measure.measurement import Measurement
 from tb_layerview.measure.summary import summarise
-from tb_layerview.writing.training_log import Session
+from tb_layerview.writing.training_log import TrainingLog
 
 FRACTIONS = list(QUANTILES.values())
 
@@ -112,7 +112,7 @@ def test_silent_is_nan_where_units_are_not_measured(tmp_path: Path) -> None:
 def test_columns_stay_where_histograms_and_units_are_thinned_away(tmp_path: Path) -> None:
     array = np.random.default_rng(0).normal(size=(32, 64)).astype(np.float32)
     array[:, ::4] = 0.0
-    session = Session(tmp_path, Schedule(budget=1.0), Keep(max_bytes=120_000, weights=0))
+    session = TrainingLog(tmp_path, Schedule(budget=1.0), Keep(max_bytes=120_000, weights=0))
     tensor = Tensor(0, "weight", "kernel", array.shape, "float32", axes=("input", "unit"))
     session.describe(Model((Layer("dense"),), (tensor,)))
     session.begin(0)

@@ -19,7 +19,7 @@ MOST = RECENT + (OLDEST // RECENT).bit_length() - 1
 T = TypeVar("T")
 
 
-class Ages(Generic[T]):
+class RecentSteps(Generic[T]):
     """Keeps something of each of the last steps, and of ever fewer of those before.
 
     Of ages 1 to 3 every one is kept, then one of 4 to 7, one of 8 to 15, one of 16 to 31, one of 32 to 63: of each
@@ -80,7 +80,7 @@ class Room:
         return cls(int(sets), int(batches))
 
 
-class Trial:
+class CostTrial:
     """Tells from early steps whether keeping the weights costs nothing to speak of.
 
     It looks twice: at the first steps, to spare the training what is far too dear, and again once those are over that

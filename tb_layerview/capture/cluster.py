@@ -72,7 +72,7 @@ def logs_graph(graph: Any) -> bool:
 
 def logs_model(model: Any) -> bool:
     """Whether this process logs a Keras model. If another one does, or if nobody can, that is said."""
-    why_not = obstacle(model)
+    why_not = why_no_probe(model)
     if why_not is not None:
         logger.warning("tb_layerview: %s. Nothing is logged; the training goes on.", why_not)
         return False
@@ -84,7 +84,7 @@ def logs_model(model: Any) -> bool:
     return True
 
 
-def obstacle(model: Any) -> str | None:
+def why_no_probe(model: Any) -> str | None:
     """Why a Keras model cannot be logged by a probe that this process runs, and what to do; None if it can."""
     strategy = model.distribute_strategy
     name = type(strategy).__name__

@@ -30,12 +30,12 @@ class Units:
 #: The most units whose statistics are kept: a tensor's that has more of them are not.
 MOST = 1 << 22
 #: What there is of each unit, in the order in which it is stored.
-STATISTICS = tuple(field.name for field in dataclasses.fields(Units))
+UNIT_STATISTICS = tuple(field.name for field in dataclasses.fields(Units))
 
 
 def encode(units: Units) -> bytes:
     """Four array blocks, in the order of the fields."""
-    return b"".join(arrays.encode(getattr(units, name)) for name in STATISTICS)
+    return b"".join(arrays.encode(getattr(units, name)) for name in UNIT_STATISTICS)
 
 
 def decode(data: bytes) -> Units:
@@ -45,7 +45,7 @@ def decode(data: bytes) -> Units:
       ValueError: `data` is not four columns of equal length.
     """
     columns, offset = [], 0
-    for _ in STATISTICS:
+    for _ in UNIT_STATISTICS:
         column, offset = _column(data, offset)
         columns.append(column)
     if len({len(column) for column in columns}) > 1:
@@ -54,13 +54,13 @@ def decode(data: bytes) -> Units:
 
 
 def decode_one(data: bytes, statistic: str) -> npt.NDArray[np.floating]:
-    """One of `STATISTICS` of what `encode` made, without inflating the others.
+    """One of `UNIT_STATISTICS` of what `encode` made, without inflating the others.
 
     Raises:
       ValueError: `data` holds no such array block.
     """
     offset = 0
-    for _ in range(STATISTICS.index(statistic)):
+    for _ in range(UNIT_STATISTICS.index(statistic)):
         offset = arrays.end(data, offset)
     return _column(data, offset)[0]
 

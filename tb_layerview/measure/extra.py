@@ -57,7 +57,7 @@ EVEN = 1 - 1e-5
 
 
 @dataclasses.dataclass(frozen=True)
-class Sparse:
+class Extra:
     """What is measured of a tensor beside what all have.
 
     Attributes:
@@ -73,7 +73,7 @@ class Sparse:
     every: int = 1
 
     @classmethod
-    def of(cls, tensor: Tensor) -> Sparse | None:
+    def of(cls, tensor: Tensor) -> Extra | None:
         """What is measured of a tensor; None if it is nothing."""
         rank = len(tensor.shape)
         if tensor.kind != "activation" or rank < 2 or 0 in tensor.shape:
@@ -102,7 +102,7 @@ def _coprime(least: int, units: int) -> int:
     return least
 
 
-def measure(array: npt.NDArray[np.generic], wanted: Sparse) -> dict[str, float]:
+def measure(array: npt.NDArray[np.generic], wanted: Extra) -> dict[str, float]:
     """Measures an array on the host, by name; what has no number is not there."""
     found: dict[str, float] = {}
     if not array.size:
@@ -126,7 +126,7 @@ def of_examples(rows: npt.NDArray[np.generic]) -> dict[str, float]:
         return finite(dict(zip(("spread", "rank"), _examples(rows.astype(np.result_type(rows, np.float32))))))
 
 
-def grouped(shape: tuple[int, ...], wanted: Sparse) -> tuple[int, int, int, int]:
+def grouped(shape: tuple[int, ...], wanted: Extra) -> tuple[int, int, int, int]:
     """The sizes of scores as [examples, heads, queries, keys]."""
     assert wanted.attention is not None
     free, heads, queries, _ = wanted.attention

@@ -12,7 +12,7 @@ from tb_layerview.format.statistics import Digest
 from tb_layerview.format.units import Units
 from tb_layerview.format.values import Axis
 from tb_layerview.measure import extra
-from tb_layerview.measure.extra import Sparse
+from tb_layerview.measure.extra import Extra
 from tb_layerview.measure.measurement import SINGLE, Measurement, can_measure
 
 
@@ -21,7 +21,7 @@ def measure(
     *,
     units: bool = False,
     keep: Sequence[Axis] | None = None,
-    sparse: Sparse | None = None,
+    sparse: Extra | None = None,
 ) -> Measurement:
     """Measures an array on the host, all statistics in float64.
 

@@ -11,7 +11,7 @@ from tb_layerview.format.messages import read_model
 from tb_layerview.format.model import Model
 from tb_layerview.format.names import TAG
 from tb_layerview.reading import shard
-from tb_layerview.reading.merge import WriterLog, few, merge
+from tb_layerview.reading.merge import WriterLog, first_problems, merge
 from tb_layerview.reading.run import Run
 from tb_layerview.reading.shard import Shard
 from tb_layerview.reading.step_record import Message
@@ -90,7 +90,7 @@ class FolderLog:
         found = [*problems, *found]
         # A writer that has begun says what it logs a moment later: that alone is no problem.
         unsaid = sum(writer not in self._models for writer in numbers)
-        self.problems = few(found) if len(found) > unsaid else ()
+        self.problems = first_problems(found) if len(found) > unsaid else ()
         self.run = (
             merge(
                 self._name,

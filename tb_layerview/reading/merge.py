@@ -105,7 +105,7 @@ def merge(
         writers=tuple(ids),
         model=_newest(logs),
         hidden=hidden,
-        problems=few(
+        problems=first_problems(
             chain(
                 problems,
                 _too_many_scalars(logs),
@@ -139,7 +139,7 @@ def _too_many_scalars(logs: Sequence[WriterLog]) -> Iterator[str]:
         yield f"the log has {len(names):,} scalars beside the layers; the first {MOST_SCALARS:,} are shown"
 
 
-def few(problems: Iterable[str]) -> tuple[str, ...]:
+def first_problems(problems: Iterable[str]) -> tuple[str, ...]:
     """The first of them and how many more there are: a file that is damaged everywhere has as many as records."""
     rest = iter(problems)
     first = tuple(

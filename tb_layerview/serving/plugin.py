@@ -130,7 +130,7 @@ class LayerViewPlugin(base_plugin.TBPlugin):
 
     def _serve_units(self, request: wrappers.Request) -> wrappers.Response:
         index, since = number_of(request, "tensor"), number_of(request, "since", default=0)
-        statistic = one_of(request, "statistic", units.STATISTICS)
+        statistic = one_of(request, "statistic", units.UNIT_STATISTICS)
         run = self._run(request)
         data, failed = answers.units(run, index, statistic, since)
         return as_bytes(request, data, run, Unreadable=failed)

@@ -39,7 +39,7 @@ _SHARD_BYTES = 64 << 20
 NOUNS: dict[Mode, str] = {"train": "training", "evaluate": "evaluation", "predict": "prediction", "replay": "replay"}
 
 
-class Log:
+class LogFiles:
     """What one writer appends to: records of steps, whole or not at all.
 
     Payload bytes are flushed before the event that refers to them, so what an event refers to is there, and each call

@@ -27,7 +27,7 @@ from tb_layerview.measure.summary import summarise
 from tb_layerview.options import Keep, Schedule
 from tb_layerview.writing.alarms import Alarms
 from tb_layerview.writing.budget import EVERY_STEP, Budget
-from tb_layerview.writing.log_files import NOUNS, Log
+from tb_layerview.writing.log_files import NOUNS, LogFiles
 from tb_layerview.writing.plan import Plan
 from tb_layerview.writing.thread import WritingThread
 
@@ -47,7 +47,7 @@ class Refused(ValueError):  # noqa: N818  # no fault, but an answer
     """What somebody asked for and cannot have, said before the first step: no training begins with it."""
 
 
-class Session:
+class TrainingLog:
     """Decides when to log, measures what logging costs, and writes in a thread of its own.
 
     What goes wrong after the training has begun is reported once, and the training goes on: `set_up`, `before_step_0`,
@@ -90,7 +90,7 @@ class Session:
         self._logdir = local_folder(logdir)
         self._schedule, self._keep, self._check, self._clock = schedule, keep, check, clock
         self.budget = Budget(schedule.budget, clock)
-        self._log = Log(logdir)
+        self._log = LogFiles(logdir)
         self._thread = WritingThread(thread_clock)
         self._charged = 0.0  # of what the thread has taken
         self._failures: dict[str, str] = {}  # what was said of each thing that is not logged
@@ -381,7 +381,7 @@ class Session:
           What the rules find in it.
         """
         folder = os.path.join(self._logdir, REPLAY_FOLDER)
-        session = Session(folder, Schedule(every=1), self._keep, "replay", Check(thresholds=self._check.thresholds))
+        session = TrainingLog(folder, Schedule(every=1), self._keep, "replay", Check(thresholds=self._check.thresholds))
         try:
             session.describe(model)
             session.write(step, measure, scalars)

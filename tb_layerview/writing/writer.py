@@ -14,10 +14,10 @@ import numpy.typing as npt
 from tb_layerview.about import logger, software
 from tb_layerview.format import values
 from tb_layerview.format.model import Kind, Layer, Mode, Model, Tensor, as_kind, default_axes
-from tb_layerview.measure.extra import Sparse
+from tb_layerview.measure.extra import Extra
 from tb_layerview.measure.host import measure
 from tb_layerview.options import Keep
-from tb_layerview.writing.log_files import Log
+from tb_layerview.writing.log_files import LogFiles
 
 _WAY_OUT = (
     "Copy it to the host's memory as a dense array first: tensor.cpu() in PyTorch, jax.device_get(array), "
@@ -55,7 +55,7 @@ class LayerWriter:
         self._layers: dict[str, int] = {}
         self._tensors: dict[tuple[int, int, str, str], int] = {}
         self._model = Model(layers=(), tensors=(), software=software())
-        self._log = Log(logdir)
+        self._log = LogFiles(logdir)
         self._is_first = True
 
     def write(
@@ -101,7 +101,7 @@ class LayerWriter:
             kept = values.choose(array.shape, names, budget, self._keep.examples) if budget and array.ndim else None
             which = name or _NAMES[kind]
             index = self._index(path, Tensor(0, kind, which, array.shape, array.dtype.name, call, names, function))
-            sparse = Sparse.of(dataclasses.replace(self._model.tensors[index], shape=array.shape, axes=names))
+            sparse = Extra.of(dataclasses.replace(self._model.tensors[index], shape=array.shape, axes=names))
             measurements[index] = measure(array, units=self._keep.units, keep=kept, sparse=sparse)
         if self._is_first:
             self._log.warn_of_hidden(step, self._mode)

@@ -17,7 +17,7 @@ from serving import TensorBoardServer
 
 from tb_layerview import Keep, LayerWriter, Schedule
 from tb_layerview.format import messages, values
-from tb_layerview.writing.training_log import Session
+from tb_layerview.writing.training_log import TrainingLog
 
 pytestmark = pytest.mark.e2e
 
@@ -47,7 +47,7 @@ def logdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(messages, "FORMAT", messages.FORMAT + 1)
         write(folder / "newer")
-    session = Session(folder / "nothing", Schedule(), Keep())
+    session = TrainingLog(folder / "nothing", Schedule(), Keep())
     session.report("the probe", "the model takes 16 rows")
     session.close()
     return folder

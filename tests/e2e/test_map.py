@@ -20,7 +20,7 @@ from tb_layerview.format.model import Layer, Model, Tensor
 from tb_layerview.format.statistics import Digest
 from tb_layerview.measure.measurement import Measurement
 from tb_layerview.reading.run import Run
-from tb_layerview.writing.log_files import Log
+from tb_layerview.writing.log_files import LogFiles
 
 pytestmark = pytest.mark.e2e
 
@@ -53,7 +53,7 @@ def _write_long(folder: Path, steps: int = 10_000, tensors: int = 20, bad: tuple
     """Digests of ten thousand steps, one of them of a tensor with one NaN."""
     layers = tuple(Layer(f"layer_{i:02}") for i in range(tensors))
     logged = tuple(Tensor(i, "activation", "output", (4, 8), "float32") for i in range(tensors))
-    log = Log(folder / "long")
+    log = LogFiles(folder / "long")
     log.describe(Model(layers, logged, software="a test"))
     for step in range(steps):
         measured = {

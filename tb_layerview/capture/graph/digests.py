@@ -13,7 +13,7 @@ from tb_layerview.capture.graph.apart import Apart
 from tb_layerview.capture.graph.search.index import GraphIndex
 from tb_layerview.capture.graph.search.taps import GraphTap
 from tb_layerview.format import values
-from tb_layerview.measure.extra import Sparse
+from tb_layerview.measure.extra import Extra
 from tb_layerview.measure.measurement import Measurement
 from tb_layerview.measure.tf import digests
 from tb_layerview.options import Keep
@@ -124,7 +124,7 @@ def make_group(
         tensor = tensors[number] if tap.transpose is None else tf.transpose(tensors[number], tap.transpose)
         kept = _plan(tap, keep)
         digested[number] = digests.Tap(
-            tensor, units=keep.units and len(tap.tensor.shape) > 1, keep=kept, sparse=Sparse.of(tap.tensor)
+            tensor, units=keep.units and len(tap.tensor.shape) > 1, keep=kept, sparse=Extra.of(tap.tensor)
         )
     return DigestGroup(sources, digested, digests.reduce(digested, digests.prepare(digested)))
 

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from tb_layerview.capture.ages import Trial
+from tb_layerview.capture.ages import CostTrial
 from tb_layerview.capture.graph.digests import DigestGroup
 from tb_layerview.capture.graph.failing import FailingRun
 from tb_layerview.capture.graph.runs import NEVER
@@ -14,7 +14,7 @@ from tb_layerview.capture.graph.search.taps import GraphTap
 from tb_layerview.format.model import Model
 from tb_layerview.measure.measurement import Measure, Measurement
 from tb_layerview.measure.tf import digests
-from tb_layerview.writing.training_log import Session
+from tb_layerview.writing.training_log import TrainingLog
 
 # What it takes to notice, at each step, as measured on two cores: one more fetch, an operation a tensor, and one pass
 # over the gradients.
@@ -45,7 +45,7 @@ class FailureLog:
         failing: FailingRun,
         taps: Mapping[int, GraphTap],
         groups: Sequence[DigestGroup],
-        session: Session,
+        session: TrainingLog,
     ) -> None:
         """Takes what there is.
 
@@ -59,7 +59,7 @@ class FailureLog:
         self._taps = taps
         self._is_on, self._wary = True, 0  # for how many more runs the weights themselves are looked at
         self._cost = _SECONDS + _SECONDS_A_TENSOR * failing.looked_at + failing.bytes / _BYTES_A_SECOND
-        self._trial = None if session.replay else Trial(session.share, self._cost)
+        self._trial = None if session.replay else CostTrial(session.share, self._cost)
 
     def start(self, session: Any) -> None:
         """Begins with a session. Weights that are broken already are no step's doing."""

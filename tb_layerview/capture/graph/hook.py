@@ -12,7 +12,7 @@ import tensorflow as tf
 from tb_layerview.about import logger
 from tb_layerview.capture.cluster import logs_graph
 from tb_layerview.capture.graph.folders import folder_for
-from tb_layerview.capture.graph.recording import GraphLogging
+from tb_layerview.capture.graph.recording import GraphRecording
 from tb_layerview.capture.graph.search.index import GraphIndex
 from tb_layerview.capture.graph.search.search import find_layers
 from tb_layerview.capture.graph.search.select import narrow
@@ -21,7 +21,7 @@ from tb_layerview.format.model import Mode
 from tb_layerview.format.storage import local_folder
 from tb_layerview.health.check import Check
 from tb_layerview.options import CopiedUnused, Keep, Schedule, Select, as_schedule
-from tb_layerview.writing.training_log import Session
+from tb_layerview.writing.training_log import TrainingLog
 
 _KEYS = tf.compat.v1.GraphKeys
 
@@ -83,7 +83,7 @@ class LayerViewHook(CopiedUnused, tf.compat.v1.train.SessionRunHook):
         self._logdir = os.fspath(logdir)
         self._select, self._schedule, self._keep, self._check = select, as_schedule(schedule), keep, check
         self._has_trained = False
-        self._logging: GraphLogging | None = None
+        self._logging: GraphRecording | None = None
         self._finalizer: weakref.finalize[Any, Any] | None = None
 
     def _options(self) -> dict[str, Any]:
@@ -122,11 +122,11 @@ class LayerViewHook(CopiedUnused, tf.compat.v1.train.SessionRunHook):
         mode = _mode(index, found)
         folder = folder_for(folder, mode, self._has_trained)
         self._has_trained = self._has_trained or mode == "train"
-        session = Session(folder, self._schedule, self._keep, mode, self._check)
+        session = TrainingLog(folder, self._schedule, self._keep, mode, self._check)
         # A process that ends on an error does not call `end`: what is still in the queue is written all the same.
         self._finalizer = weakref.finalize(self, session.close)
         session.budget.set_up += time.perf_counter() - began
-        self._logging = GraphLogging(index, found, selected, self._schedule, self._keep, session)
+        self._logging = GraphRecording(index, found, selected, self._schedule, self._keep, session)
 
     def after_create_session(self, session: Any, coord: Any) -> None:
         """Reads the step from which the training goes on."""

@@ -21,11 +21,11 @@ from tb_layerview.capture.graph.run_times import RunTimes
 from tb_layerview.capture.graph.runs import KnownRun, KnownRuns
 from tb_layerview.capture.graph.search.index import GraphIndex, can_fetch
 from tb_layerview.capture.graph.search.taps import GraphTap, GraphTaps, listed
-from tb_layerview.capture.graph.updates import WeightUpdates
+from tb_layerview.capture.graph.updates import GraphUpdates
 from tb_layerview.format.model import Model
 from tb_layerview.measure.measurement import Measurement
 from tb_layerview.options import Keep, Schedule
-from tb_layerview.writing.training_log import Session
+from tb_layerview.writing.training_log import TrainingLog
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +56,7 @@ class _Pending:
         return id(self.run), self.groups, self.with_values, self.is_looked_at
 
 
-class GraphLogging:
+class GraphRecording:
     """The logging of one graph in one session."""
 
     def __init__(
@@ -66,7 +66,7 @@ class GraphLogging:
         selected: tuple[GraphTap, ...],
         schedule: Schedule,
         keep: Keep,
-        session: Session,
+        session: TrainingLog,
     ) -> None:
         """Adds the digests to the graph, and describes to the log what they are of.
 
@@ -109,7 +109,7 @@ class GraphLogging:
         in_run = {i: tap for i, tap in taps.items() if i not in weights and i not in updates}
         self._groups: tuple[DigestGroup, ...] = add_digests(self._index, in_run, keep, needed_by, apart)
         self._weights: DigestGroup = add_weight_digests(self._index, weights, keep)
-        self._updates = WeightUpdates(self._index, updates, keep)
+        self._updates = GraphUpdates(self._index, updates, keep)
         by_hand = frozenset((t.source.op, t.source.value_index) for t in selected if t.tensor.kind != "weight")
         self._global_step = GlobalStep(self._index)
         if self._is_training and self._global_step.now is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from typing import Any
 
-from tb_layerview.writing.training_log import Session
+from tb_layerview.writing.training_log import TrainingLog
 
 _ENOUGH = 3  # runs, for a median to be compared with
 
@@ -46,7 +46,7 @@ class RunTimes:
         first, self._first[key] = self._first[key], 0.0
         self._set_up += max(0.0, first - seconds)
 
-    def charge(self, session: Session) -> None:
+    def charge(self, session: TrainingLog) -> None:
         """Counts the difference as the cost of the logged runs, as soon as there is something to compare."""
         session.budget.set_up += self._set_up
         self._set_up = 0.0

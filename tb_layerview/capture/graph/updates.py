@@ -17,7 +17,7 @@ from tb_layerview.measure.tf.digests import as_difference
 from tb_layerview.options import Keep
 
 
-class WeightUpdates:
+class GraphUpdates:
     """Keeps a copy of the weights of one step on their devices, and digests there how the next step has changed them.
 
     The copies are resources that only operations of our own name: no collection holds them, so no saver saves or

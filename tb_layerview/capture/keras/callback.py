@@ -16,8 +16,8 @@ from tb_layerview.capture.given import check_options, floats
 from tb_layerview.capture.keras.recording import Recording
 from tb_layerview.capture.keras.steps import Place, StepCounter
 from tb_layerview.capture.keras.tf.first_batch import Choice, Taken, number, steps_per_execution, taking
-from tb_layerview.capture.keras.tf.last_batch import KeepingBatches, build, kerass, obstacle
-from tb_layerview.capture.keras.tf.stand_in import Deputy
+from tb_layerview.capture.keras.tf.last_batch import KeepingBatches, build, kerass, why_no_last_batch
+from tb_layerview.capture.keras.tf.stand_in import StandIn
 from tb_layerview.capture.keras.tf.train_step import is_own
 from tb_layerview.capture.keras.versions import CallbackOfEitherKeras, is_built, require_tensorflow
 from tb_layerview.format.model import Kind, Mode
@@ -86,7 +86,7 @@ class LayerViewCallback(CopiedUnused, CallbackOfEitherKeras, tf.keras.callbacks.
         self._select, self._schedule, self._keep, self._check = select, as_schedule(schedule), keep, check
         self._training: Recording | None = None
         self._inference: _Inference | None = None  # the evaluation or prediction that is under way
-        self._deputies: dict[str, Deputy] = {}
+        self._deputies: dict[str, StandIn] = {}
         self._logs = False
         self._counter = StepCounter()
         self._place: Place | None = None
@@ -134,7 +134,7 @@ class LayerViewCallback(CopiedUnused, CallbackOfEitherKeras, tf.keras.callbacks.
         model = self.model
         is_compiled = getattr(model, "compiled", getattr(model, "_is_compiled", False))
         if self._logs and is_compiled and self._inference_select() is not None and "evaluate" not in self._deputies:
-            self._deputies["evaluate"] = Deputy(model, "test_function", self._infer)
+            self._deputies["evaluate"] = StandIn(model, "test_function", self._infer)
 
     # Training.
 
@@ -166,7 +166,7 @@ class LayerViewCallback(CopiedUnused, CallbackOfEitherKeras, tf.keras.callbacks.
         training.session.begin(self._counter.step)
         self._stand_in_for_evaluation()
         self._dismiss("train")  # of a training that ended on an error
-        self._deputies["train"] = Deputy(self.model, "train_function", self._train)
+        self._deputies["train"] = StandIn(self.model, "train_function", self._train)
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Notes which epoch it is."""
@@ -294,7 +294,7 @@ class LayerViewCallback(CopiedUnused, CallbackOfEitherKeras, tf.keras.callbacks.
         if deputy is None or deputy.is_in_place or getattr(self.model, "train_function", None) is None:
             return
         deputy.dismiss()
-        deputy = self._deputies["train"] = Deputy(self.model, "train_function", self._train)
+        deputy = self._deputies["train"] = StandIn(self.model, "train_function", self._train)
         if training.is_ready:
             self._keep_batches(deputy.function, training, [])
 
@@ -357,7 +357,7 @@ class LayerViewCallback(CopiedUnused, CallbackOfEitherKeras, tf.keras.callbacks.
     def _keep_batches(self, train_function: Any, training: Recording, notes: list[str]) -> None:
         """Has the last batches kept for a replay where they can be had."""
         train_function = kerass(train_function)
-        why_not = obstacle(self.model, train_function)
+        why_not = why_no_last_batch(self.model, train_function)
         if self._check.replay is not False and why_not is None:
             self._deputies["train"].function = KeepingBatches(self.model, train_function, training, self._counter)
         elif self._check.replay is not False:
@@ -408,7 +408,7 @@ class LayerViewCallback(CopiedUnused, CallbackOfEitherKeras, tf.keras.callbacks.
             with self._training.session.guard("the log of the prediction"):
                 self._begin_inference("predict")
         if self._inference is not None:
-            self._deputies["predict"] = Deputy(self.model, "predict_function", self._infer)
+            self._deputies["predict"] = StandIn(self.model, "predict_function", self._infer)
 
     def on_predict_end(self, logs: Mapping[str, Any] | None = None) -> None:
         """Has the prediction written."""

@@ -24,7 +24,7 @@ from tb_layerview.format.model import Mode
 from tb_layerview.health.check import Check
 from tb_layerview.measure.measurement import Measure, Measurement
 from tb_layerview.options import Keep, Schedule, Select
-from tb_layerview.writing.training_log import NotSupported, Refused, Session, in_words
+from tb_layerview.writing.training_log import NotSupported, Refused, TrainingLog, in_words
 
 Scalars = Callable[[], Mapping[str, float]]
 
@@ -87,7 +87,7 @@ class Recording:
         """
         self._model: Any = model
         self._select, self._schedule, self._keep, self._check = select, schedule, keep, check
-        self.session = Session(logdir, schedule, keep, mode, check)
+        self.session = TrainingLog(logdir, schedule, keep, mode, check)
         # Who never closes it, because the training ended on an error, has what was handed over all the same.
         self._finalizer = weakref.finalize(self, self.session.close)
         self._probe: ProbePass | WeightsAlone | None = None

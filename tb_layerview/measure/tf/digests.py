@@ -23,7 +23,7 @@ import tensorflow as tf
 
 from tb_layerview.format.values import Axis
 from tb_layerview.measure import host, measurement
-from tb_layerview.measure.extra import Sparse
+from tb_layerview.measure.extra import Extra
 from tb_layerview.measure.tf import extra
 from tb_layerview.measure.tf.kernel import BLOCK, Variant, loop_of, rows, to_measurement
 from tb_layerview.measure.tf.loop import WIDTH, items
@@ -49,7 +49,7 @@ class Tap:
     tensor: tf.Tensor
     units: bool = False
     keep: tuple[Axis, ...] | None = None
-    sparse: Sparse | None = None
+    sparse: Extra | None = None
     taken: tf.Tensor | None = None
 
     def without_tensor(self) -> Tap:

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from tb_layerview.measure import extra
-from tb_layerview.measure.extra import EVEN, EXAMPLES, Sparse
+from tb_layerview.measure.extra import EVEN, EXAMPLES, Extra
 from tb_layerview.measure.tf.loop import Loop, items
 
 #: What is counted where a layer is called, and not of what it puts out.
@@ -24,7 +24,7 @@ _NAMES = {
 }
 
 
-def kinds(wanted: Sparse) -> tuple[str, ...]:
+def kinds(wanted: Extra) -> tuple[str, ...]:
     """What is measured of a tensor, for `reduce`."""
     is_wanted = {
         "examples": wanted.features > 0,
@@ -34,14 +34,14 @@ def kinds(wanted: Sparse) -> tuple[str, ...]:
     return tuple(kind for kind in is_wanted if is_wanted[kind])
 
 
-def prepare(kind: str, tensor: tf.Tensor, wanted: Sparse) -> tf.Tensor:
+def prepare(kind: str, tensor: tf.Tensor, wanted: Extra) -> tf.Tensor:
     """A tensor as `reduce` takes it, for one of the `kinds`, float32."""
     if kind == "examples":
         return _sample(tensor, wanted)
     return tf.reshape(_single(tensor), [-1]) if kind == "bounded" else _grouped(tensor, wanted)
 
 
-def reduce(kind: str, prepared: Sequence[tf.Tensor], wanted: Sequence[Sparse]) -> Any:
+def reduce(kind: str, prepared: Sequence[tf.Tensor], wanted: Sequence[Extra]) -> Any:
     """Adds the operations for one of the `kinds`: what to fetch, to be given to `statistics` as numpy arrays."""
     if kind == "examples":
         return list(prepared)
@@ -71,7 +71,7 @@ def _single(tensor: tf.Tensor) -> tf.Tensor:
     return tf.cast(tensor, tf.float32)
 
 
-def _sample(tensor: tf.Tensor, wanted: Sparse) -> tf.Tensor:
+def _sample(tensor: tf.Tensor, wanted: Extra) -> tf.Tensor:
     """What is looked at, as [examples, features]."""
     examples, features = tensor.shape[0], tensor.shape[1:].num_elements()
     if examples is None or features is None:
@@ -82,7 +82,7 @@ def _sample(tensor: tf.Tensor, wanted: Sparse) -> tf.Tensor:
     return _single(tf.reshape(tensor, tf.stack([examples, features]))[::every, :: wanted.features])
 
 
-def _grouped(tensor: tf.Tensor, wanted: Sparse) -> tf.Tensor:
+def _grouped(tensor: tf.Tensor, wanted: Extra) -> tf.Tensor:
     """As [examples, heads, queries, keys]."""
     assert wanted.attention is not None
     scores = tensor[:: wanted.every]

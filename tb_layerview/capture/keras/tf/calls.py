@@ -72,7 +72,7 @@ class _Recording:
 class _PerThread(threading.local):
     """What this thread is recording, if it is."""
 
-    recording: _Recording | None = None
+    noting_calls: _Recording | None = None
 
 
 _this = _PerThread()
@@ -81,7 +81,7 @@ _patched: dict[tuple[type, str], tuple[Any, int]] = {}  # a class' own method, a
 
 
 @contextlib.contextmanager
-def recording(model: Any) -> Iterator[list[Call]]:
+def noting_calls(model: Any) -> Iterator[list[Call]]:
     """Records the calls of all layers on this thread, in the graph that is being built, as they begin.
 
     Yields:

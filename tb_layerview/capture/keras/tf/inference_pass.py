@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from tb_layerview.capture import cluster
 from tb_layerview.capture.keras.tf.axes import Layout
-from tb_layerview.capture.keras.tf.calls import Call, recording
+from tb_layerview.capture.keras.tf.calls import Call, noting_calls
 from tb_layerview.capture.keras.tf.traced import Traced
 from tb_layerview.capture.keras.tf.unchanged import put_back_after, unchanged_by_tracing, written_variables
 from tb_layerview.measure.extra import shift
@@ -143,7 +143,7 @@ class InferencePass:
 
 
 def _find_taps(model: Any, x: Any, outputs: Mapping[int, Output]) -> dict[int, Tap]:
-    with recording(model) as calls:
+    with noting_calls(model) as calls:
         model(x, training=False)
     by_place = {(call.path, call.index): call for call in calls}
     taps = {}

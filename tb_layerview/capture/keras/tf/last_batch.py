@@ -55,7 +55,7 @@ class KeepingBatches:
 
         Args:
           model: The Keras model.
-          train_function: Its function, to which there is no `obstacle`.
+          train_function: Its function, to which there is no `why_no_last_batch`.
           recording: Whose replayer keeps the batches. What is left of an interrupted `fit` does not hold it.
           counter: Which step it is.
         """
@@ -182,7 +182,7 @@ def _draws(function: Any) -> bool:
     return any(_DRAWING.match(node.op) for node in nodes)
 
 
-def obstacle(model: Any, train_function: Any) -> str | None:
+def why_no_last_batch(model: Any, train_function: Any) -> str | None:
     """Why the last batch cannot be had; None if it can."""
     if steps_per_execution(model) > 1:
         return f"steps_per_execution={steps_per_execution(model)}: the batches of one execution cannot be had"
@@ -207,7 +207,7 @@ def returning_batch(model: Any, train_function: Any, without: Callable[[], froze
 
     Args:
       model: The Keras model.
-      train_function: Its function, to which there is no `obstacle`.
+      train_function: Its function, to which there is no `why_no_last_batch`.
       without: Gives, while it is traced, the ids of variables of TensorFlow that are not looked at.
     """
     known = getattr(train_function, _OURS, None)

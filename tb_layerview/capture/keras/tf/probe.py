@@ -19,7 +19,7 @@ import tensorflow as tf
 from tb_layerview.about import logger
 from tb_layerview.capture import cluster
 from tb_layerview.capture.keras.tf import examples as keras_examples
-from tb_layerview.capture.keras.tf.calls import Call, recording
+from tb_layerview.capture.keras.tf.calls import Call, noting_calls
 from tb_layerview.capture.keras.tf.inference_pass import InferencePass, Output
 from tb_layerview.capture.keras.tf.rows import LookedUp, is_large
 from tb_layerview.capture.keras.tf.still import StillWeights
@@ -360,7 +360,7 @@ class ProbePass:
         for metric in model.metrics:  # so that what they tell afterwards is of the probe alone
             metric.reset_state()
         data = (x, y, sample_weight)[: self._batch.parts] if self._batch.parts else x
-        with recording(model) as calls:
+        with noting_calls(model) as calls:
             step.trace(data, executed)
         gradients, notes = step.gradients()
         loss, sentence = step.loss()
@@ -398,7 +398,7 @@ class ProbePass:
         weights = self._weights_now()
         large = [v for v in trainable if is_large(v)] if self._training else []
         with tf.GradientTape() as tape:
-            with recording(model) as calls:
+            with noting_calls(model) as calls:
                 predictions = model(x, training=self._training) if self._has_modes else model(x)
             loss = self._loss(x, y, predictions, sample_weight) if self._training else None
             scaled = loss if loss is None or scale is None else tf.cast(loss, tf.float32) * scale

@@ -11,7 +11,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tb_layerview.capture.ages import RECENT, Ages, Room, Trial
+from tb_layerview.capture.ages import RECENT, CostTrial, RecentSteps, Room
 from tb_layerview.capture.keras.tf import replicas
 from tb_layerview.capture.keras.tf.first_batch import as_tensor
 from tb_layerview.capture.keras.tf.probe import Batch, ProbePass
@@ -20,14 +20,14 @@ from tb_layerview.health.check import Check
 from tb_layerview.health.finding import Finding
 from tb_layerview.health.rules.non_finite import NonFinite
 from tb_layerview.options import Keep, Select
-from tb_layerview.writing.training_log import Session
+from tb_layerview.writing.training_log import TrainingLog
 
 # Weights are copied where reading them takes so many times what it took at first.
 _COPIED = 10
 
 
 @dataclasses.dataclass(frozen=True)
-class Taken:
+class KeptStep:
     """A training step that was taken.
 
     Attributes:
@@ -54,7 +54,7 @@ class Replayer:
     """
 
     def __init__(
-        self, model: Any, session: Session, probe: ProbePass, select: Select, keep: Keep, check: Check
+        self, model: Any, session: TrainingLog, probe: ProbePass, select: Select, keep: Keep, check: Check
     ) -> None:
         """Measures what keeping the weights costs; nothing is kept yet.
 
@@ -71,10 +71,10 @@ class Replayer:
         self.state = ModelState(model)
         self._cost = max(0.0, self.state.cost() - spared_seconds(model))
         self._took = self._cost  # by the last step
-        self._trial = Trial(session.share, self._cost) if check.replay is None else None
+        self._trial = CostTrial(session.share, self._cost) if check.replay is None else None
         self._room: Room | None = None  # once there was a batch
-        self._ages: Ages[Values] = Ages()
-        self._taken: collections.deque[Taken] = collections.deque(maxlen=RECENT)
+        self._ages: RecentSteps[Values] = RecentSteps()
+        self._taken: collections.deque[KeptStep] = collections.deque(maxlen=RECENT)
         self._before: tuple[int, Values] | None = None
         self._seconds: float | None = None
         self._was_replayed = False
@@ -111,7 +111,7 @@ class Replayer:
                 self._make_room(batch)
             if self._is_keeping:
                 self._ages.push(step, values)
-                self._taken.append(Taken(step + 1, values, batch, is_finite))
+                self._taken.append(KeptStep(step + 1, values, batch, is_finite))
 
     def look(self, step: int, found: Sequence[Finding], at_once: bool = False) -> None:
         """Replays what has to be replayed.
@@ -160,7 +160,7 @@ class Replayer:
                 f"the weights and a batch take {(self.state.bytes + sum(sizes)) / 1e6:,.0f} MB. "
                 "Check(memory=...) gives them more room"
             )
-        self._ages = Ages(room.sets)
+        self._ages = RecentSteps(room.sets)
         self._taken = collections.deque(maxlen=max(1, room.batches))
 
     def _give_up(self, why: str) -> None:
@@ -180,7 +180,7 @@ class Replayer:
         lag = 0 if at_once or on_host else min(2, len(self._taken) - 1)
         return not bool(self._taken[-1 - lag].is_finite)
 
-    def _culprit(self, now: Values) -> Taken | None:
+    def _culprit(self, now: Values) -> KeptStep | None:
         """The first step of those that are kept that made something that is not finite, from weights that were."""
         taken = list(self._taken)
         after = [*(step.before for step in taken[1:]), now]
@@ -217,7 +217,7 @@ class Replayer:
         finally:
             self.state.assign(now)
 
-    def _run_batch(self, taken: Taken, is_broken: bool) -> None:
+    def _run_batch(self, taken: KeptStep, is_broken: bool) -> None:
         """Runs one batch forward and backward, and logs it into the run of the replays."""
         source = f"the batch of step {taken.step:,} on the weights of step {taken.step - 1:,}"
         batch = _whole(taken.batch, self._model.distribute_strategy)

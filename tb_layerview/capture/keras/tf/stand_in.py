@@ -9,7 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 
-class Deputy:
+class StandIn:
     """Stands in for one of a model's functions until it is dismissed.
 
     Attributes:
@@ -53,7 +53,7 @@ class Deputy:
     def is_in_place(self) -> bool:
         """Whether the model calls it; not if somebody had its function made anew, as after layers were unfrozen."""
         function = None if self._model is None else getattr(self._model, self._name)
-        while isinstance(function, Deputy) and function is not self:
+        while isinstance(function, StandIn) and function is not self:
             function = function.function
         return function is self
 
@@ -78,6 +78,6 @@ def _in_place(model: Any, name: str) -> Any:
 
 def _without_dismissed(function: Any) -> Any:
     """A function without the stand-ins that are not wanted any more: two callbacks may end in any order."""
-    while isinstance(function, Deputy) and function.before is not function:
+    while isinstance(function, StandIn) and function.before is not function:
         function = function.before
     return function

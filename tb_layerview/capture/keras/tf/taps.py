@@ -20,7 +20,7 @@ from tb_layerview.capture.keras.tf.softmax import with_scores
 from tb_layerview.capture.keras.tf.updates import Update
 from tb_layerview.format import values
 from tb_layerview.format.model import TOUCHED, Kind, Layer, Model, Tensor, default_axes, unused_path
-from tb_layerview.measure.extra import Sparse
+from tb_layerview.measure.extra import Extra
 from tb_layerview.measure.measurement import can_measure
 from tb_layerview.measure.tf.digests import Tap, as_difference
 from tb_layerview.options import Keep, Select
@@ -459,7 +459,7 @@ class _Found:
         described = Tensor(layer, kind, name, shape, dtype, call, layout.axes, function)
         self._tensors.append(described)
         units = self._keep.units and len(shape) > 1
-        self.taps[index] = Tap(tensor, units=units, keep=keep, sparse=Sparse.of(described))
+        self.taps[index] = Tap(tensor, units=units, keep=keep, sparse=Extra.of(described))
         return index
 
     def model(self, sources: list[tuple[str, tuple[tf.Tensor, ...]]]) -> Model:
