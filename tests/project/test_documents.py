@@ -91,7 +91,7 @@ def test_each_law_names_a_test_that_holds_it() -> None:
     laws = re.search(r"^## Laws\n(.*?)^## ", design, re.MULTILINE | re.DOTALL)
     assert laws is not None
     rows = [line for line in laws[1].splitlines() if line.startswith("| ")][2:]
-    assert len(rows) == 10
+    assert len(rows) >= 10
     assert [row for row in rows if not named_tests(row)] == []
 
 
