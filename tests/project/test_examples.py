@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tb_layerview import LayerReader, NotLoggedError
+from tb_layerview import Check, Keep, LayerReader, LayerViewHook, NotLoggedError
 
 ROOT = next(folder for folder in Path(__file__).resolve().parents if (folder / "pyproject.toml").is_file())
 EXAMPLES = ROOT / "examples"
@@ -123,6 +123,20 @@ def runs_served(port: int) -> list[str]:
         time.sleep(0.2)
 
 
+def kept_values(folder: Path) -> dict[str, list[Any]]:
+    """Values of activations, by run: all that are kept at any step."""
+    found: dict[str, list[Any]] = {}
+    for run in LayerReader(folder).runs():
+        found[run.name] = []
+        for tensor in (tensor for tensor in run.tensors if tensor.kind == "activation"):
+            for step in run.steps:
+                try:
+                    found[run.name].append(run.values(tensor, step=step).array)
+                except NotLoggedError:
+                    continue
+    return found
+
+
 def test_the_values_of_a_training_stay_out_of_the_log_where_none_are_kept(tmp_path: Path) -> None:
     """What README.md says of your data: by default examples are in the log, with Keep(activations=0) none are."""
     program = """
@@ -141,22 +155,29 @@ for name, keep in ("kept", lv.Keep()), ("none", lv.Keep(activations=0)):
     run_example(str(script), tmp_path)
     data = np.random.default_rng(0).random((64, 8), dtype=np.float32)
 
-    def kept(folder: str) -> dict[str, list[Any]]:
-        """Values of activations, by run: all that are kept at any step."""
-        found: dict[str, list[Any]] = {}
-        for run in LayerReader(tmp_path / folder).runs():
-            found[run.name] = []
-            for tensor in (tensor for tensor in run.tensors if tensor.kind == "activation"):
-                for step in run.steps:
-                    try:
-                        found[run.name].append(run.values(tensor, step=step).array)
-                    except NotLoggedError:
-                        continue
-        return found
-
-    by_default = kept("kept")
+    by_default = kept_values(tmp_path / "kept")
     assert set(by_default) == {".", "evaluate", "replay"}
     assert any(np.allclose(array, data[:8], atol=1e-3) for array in by_default["."] if array.shape == (8, 8))
     whole_batch = [array for array in by_default["replay"] if array.shape == (8, 8)]
     assert any(np.isnan(array[0, 3]) and np.allclose(array[1:], data[41:48], atol=1e-3) for array in whole_batch)
-    assert kept("none") == {".": [], "evaluate": [], "replay": []}
+    assert kept_values(tmp_path / "none") == {".": [], "evaluate": [], "replay": []}
+
+
+def test_so_it_is_with_the_hook(tmp_path: Path) -> None:
+    v1 = tf.compat.v1
+    x = np.random.default_rng(0).random((64, 8), dtype=np.float32)
+    x[40, 3] = np.nan
+    for name, keep in (("kept", Keep()), ("none", Keep(activations=0))):
+        with tf.Graph().as_default():
+            batch = v1.placeholder(tf.float32, (8, 8))
+            hidden = tf.nn.relu(tf.matmul(batch, v1.get_variable("hidden/kernel", (8, 4))), name="hidden/Relu")
+            output = tf.matmul(hidden, v1.get_variable("output/kernel", (4, 2)), name="output/MatMul")
+            loss = tf.reduce_mean(output**2)
+            train = v1.train.GradientDescentOptimizer(0.1).minimize(loss, v1.train.get_or_create_global_step())
+            hook = LayerViewHook(tmp_path / name, keep=keep, check=Check(replay=True))
+            with v1.train.MonitoredTrainingSession(hooks=[hook]) as session:
+                for start in range(0, 64, 8):
+                    session.run([train, loss], {batch: x[start : start + 8]})
+    by_default = kept_values(tmp_path / "kept")
+    assert set(by_default) == {".", "replay"} and all(by_default.values())
+    assert kept_values(tmp_path / "none") == {".": [], "replay": []}
