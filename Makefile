@@ -11,7 +11,7 @@ help:
 	@echo "make demo            train a small Keras model on real digits, and look at it in the Layers tab"
 	@echo "make demo-estimator  the same with a tf.estimator.Estimator (Python 3.9 to 3.11)"
 	@echo "make test            all tests: both TensorFlow stacks, the front end, end to end in Chromium"
-	@echo "make coverage        write docs/coverage.md, diagnosis.md and nan_behind_layers.md from what the last \`make test\` has shown"
+	@echo "make coverage        write coverage, diagnosis and nan_behind_layers in docs/reports from what the last \`make test\` has shown"
 	@echo "make check           format, lint and types of both languages"
 	@echo "make pictures        make the documents' pictures anew"
 	@echo "make bench           measure what logging costs and keeps, and how long the server takes"

@@ -1,7 +1,8 @@
 """Measures what logging costs and keeps, and how long the server takes: `make bench`, or `python -m benchmarks`.
 
 Each group is measured in a process of its own, and what it found is kept in build/benchmarks, so that one group can be
-measured anew. The table in docs/benchmarks.md is made of all of them; what was not measured here stays in it as it was.
+measured anew. The table in docs/reports/benchmarks.md is made of all of them; what was not measured here stays in it as
+it was.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from pathlib import Path
 from benchmarks.measuring import Options, Row
 
 ROOT = Path(__file__).resolve().parent.parent
-TABLE = ROOT / "docs" / "benchmarks.md"
+TABLE = ROOT / "docs" / "reports" / "benchmarks.md"
 FOUND = ROOT / "build" / "benchmarks"
 # Each group: the module, its function, and a heading.
 GROUPS = {

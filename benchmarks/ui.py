@@ -1,4 +1,4 @@
-"""Measures how quick the Layers tab is: headless Chromium over a real TensorBoard. Writes docs/benchmarks_ui.md."""
+"""Measures how quick the tab is: headless Chromium over a real TensorBoard. Writes docs/reports/benchmarks_ui.md."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from serving import TensorBoardServer, run_tensorboard  # noqa: E402
 from benchmarks import ui_slider  # noqa: E402
 
 ROUNDS = 9
-TABLE = ROOT / "docs" / "benchmarks_ui.md"
+TABLE = ROOT / "docs" / "reports" / "benchmarks_ui.md"
 SIZE = {"width": 1280, "height": 800}
 
 
@@ -127,7 +127,7 @@ def rows() -> list[Row]:
 
 
 def main() -> None:
-    """Measures, prints the table, and writes it to docs/benchmarks_ui.md."""
+    """Measures, prints the table, and writes it to docs/reports/benchmarks_ui.md."""
     lines = [
         "# Benchmarks of the tab",
         "",

@@ -2,8 +2,8 @@
 
 Two halves that meet in a file. As a plugin of pytest: `pytest --coverage-results=FILE` writes what became of each test
 that is marked `@pytest.mark.covers("section: item")`, and what tests recorded by pytest's `record_property`. As a
-program: `python tests/coverage_table.py` joins these files with the list of all items, and writes docs/coverage.md;
-`diagnosis_table.py` makes docs/diagnosis.md of the same files.
+program: `python tests/coverage_table.py` joins these files with the list of all items, and writes
+docs/reports/coverage.md; `diagnosis_table.py` makes docs/reports/diagnosis.md of the same files.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 ITEMS = ROOT / "tests" / "coverage_items.txt"
-TABLE = ROOT / "docs" / "coverage.md"
+TABLE = ROOT / "docs" / "reports" / "coverage.md"
 RESULTS = tuple(ROOT / "build" / f"coverage-{stack}.json" for stack in ("modern", "estimator"))
 SOFTWARE = ("tensorflow", "tensorflow-cpu", "keras", "tf_keras", "tensorboard", "numpy")
 

@@ -1,4 +1,4 @@
-"""docs/diagnosis.md: what the rules find in planted faults and in healthy trainings, and where their thresholds stand.
+"""docs/reports/diagnosis.md: what the rules find in planted faults and healthy trainings, and where thresholds stand.
 
 `python tests/diagnosis_table.py` makes it from what the tests in tests/diagnosis recorded, by the files of
 `pytest --coverage-results=FILE`, and from the rules themselves.
@@ -18,7 +18,7 @@ from coverage_table import RESULTS, ROOT, stack_name
 
 from tb_layerview.health.rules.catalogue import RULES, Rule, thresholds
 
-DOCUMENT = ROOT / "docs" / "diagnosis.md"
+DOCUMENT = ROOT / "docs" / "reports" / "diagnosis.md"
 NOT_FOUND = "**not found**"
 
 

@@ -1,4 +1,4 @@
-"""docs/nan_behind_layers.md: what a NaN looks like behind each common layer, on both stacks, with oneDNN and without.
+"""docs/reports/nan_behind_layers.md: what a NaN looks like after each common layer, by stack, with and without oneDNN.
 
 `python tests/nan_table.py` makes it from what tests/test_nan_behind_layers.py recorded, by the files of
 `pytest --coverage-results=FILE`.
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from coverage_table import RESULTS, ROOT, stack_name
 
-DOCUMENT = ROOT / "docs" / "nan_behind_layers.md"
+DOCUMENT = ROOT / "docs" / "reports" / "nan_behind_layers.md"
 
 
 @dataclasses.dataclass(frozen=True)

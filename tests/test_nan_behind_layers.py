@@ -2,7 +2,7 @@
 
 Some layers make finite numbers of it: max pooling the lowest of all floats, and a ReLU 0 where oneDNN computes it in
 one kernel with the product and the bias before it. Whether that is so depends on the processor, so `make test` runs
-this with oneDNN and without. `make coverage` makes docs/nan_behind_layers.md of what is recorded here.
+this with oneDNN and without. `make coverage` makes docs/reports/nan_behind_layers.md of what is recorded here.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""docs/diagnosis.md says what is so: all faults, all healthy trainings, all rules and their thresholds."""
+"""docs/reports/diagnosis.md says what is so: all faults, all healthy trainings, all rules and their thresholds."""
 
 from __future__ import annotations
 
