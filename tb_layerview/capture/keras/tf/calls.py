@@ -72,7 +72,7 @@ class _Recording:
 class _PerThread(threading.local):
     """What this thread is recording, if it is."""
 
-    noting_calls: _Recording | None = None
+    recording: _Recording | None = None
 
 
 _this = _PerThread()
