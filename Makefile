@@ -2,14 +2,14 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-estimator test coverage check pictures bench bench-ui fuzz soak proto frontend browser clean
+.PHONY: help demo demo-estimator test coverage check lock pictures bench bench-ui fuzz soak proto frontend browser clean
 .DELETE_ON_ERROR:
 # Both environments build the front end in the same place.
 .NOTPARALLEL:
 
 help:
 	@echo "make demo            train a small Keras model on real digits, and look at it in the Layers tab"
-	@echo "make demo-estimator  the same with a tf.estimator.Estimator (Python 3.9 to 3.11)"
+	@echo "make demo-estimator  the same with a tf.estimator.Estimator (Python 3.11)"
 	@echo "make test            all tests: both TensorFlow stacks, the front end, end to end in Chromium"
 	@echo "make coverage        write docs/coverage.md, diagnosis.md and nan_behind_layers.md from what the last \`make test\` has shown"
 	@echo "make check           format, lint and types of both languages"
@@ -18,21 +18,22 @@ help:
 	@echo "make bench-ui        measure how quick the tab is, in Chromium"
 	@echo "make fuzz            100,000 mutated inputs for each parser, then coverage-guided ones (atheris, on Linux)"
 	@echo "make soak            100 killed trainings, 100,000 logged steps, 16 clients: memory and disk stay within bounds"
+	@echo "make lock            pin all that the environments hold: requirements/*.lock, from pyproject.toml and requirements/*.in"
 	@echo "make proto           generate tb_layerview/layerview_pb2.py from layerview.proto"
 	@echo "make clean           remove all that was made, the virtual environments too"
 
 # --- Pythons ---------------------------------------------------------------------------------
 
 # The first Python 3.$(1) to 3.$(2) on the PATH that can make virtual environments.
-find-python = $(shell for python in python3.11 python3.12 python3.13 python3.10 python3.9 python3 python; do \
+find-python = $(shell for python in python3.11 python3.12 python3.13 python3 python; do \
 	"$$python" -c 'import ensurepip, sys, venv; sys.exit(not (3, $(1)) <= sys.version_info[:2] <= (3, $(2)))' \
 	2>/dev/null && command -v "$$python" && break; done)
 
 # `make demo PYTHON=...` and `make demo-estimator ESTIMATOR_PYTHON=...` choose other ones.
-PYTHON = $(call find-python,10,13)
-ESTIMATOR_PYTHON = $(call find-python,9,11)
+PYTHON = $(call find-python,11,13)
+ESTIMATOR_PYTHON = $(call find-python,11,11)
 
-# $(call venv,folder,python,its variable,its versions,requirements,what it brings,requirements without what they require)
+# $(call venv,folder,python,its variable,its versions,its lock,what it brings)
 define venv
 python='$(2)'; \
 if [ -z "$$python" ]; then \
@@ -40,13 +41,11 @@ if [ -z "$$python" ]; then \
 	echo "Install one (on Debian: apt-get install python3 python3-venv) or name it: make $(MAKECMDGOALS) $(3)=/path/to/python" >&2; \
 	exit 1; \
 fi; \
-echo "Setting up $(1): $(6). Once; takes some minutes."; \
+echo "Setting up $(1): $(6). Once; takes a minute or two."; \
 mkdir -p $(1); \
 { "$$python" -m venv $(1) \
-	&& $(1)/bin/python -m pip install --disable-pip-version-check --upgrade pip setuptools \
-	&& node=$$($(1)/bin/python build_frontend.py --requirements) \
-	&& $(1)/bin/python -m pip install --disable-pip-version-check -r $(5) $$node \
-	$(if $(7),&& $(1)/bin/python -m pip install --disable-pip-version-check --no-deps -r $(7)); \
+	&& $(1)/bin/python -m pip install --disable-pip-version-check -r requirements/bootstrap.txt \
+	&& $(1)/bin/python requirements/environment.py install $(5); \
 } >$(1)/setup.log 2>&1 || { \
 	tail -n 40 $(1)/setup.log >&2; \
 	echo "Setting up $(1) failed. All that it said is in $(1)/setup.log." >&2; \
@@ -55,11 +54,23 @@ mkdir -p $(1); \
 touch $@
 endef
 
-.venv/.ready: requirements/modern.txt requirements/modern-no-deps.txt pyproject.toml setup.py
-	@$(call venv,.venv,$(PYTHON),PYTHON,3.10 to 3.13,requirements/modern.txt,TensorFlow 2.21 with Keras 3 and TensorBoard,requirements/modern-no-deps.txt)
+SETUP = requirements/bootstrap.txt requirements/environment.py pyproject.toml setup.py
 
-.venv-estimator/.ready: requirements/estimator.txt pyproject.toml setup.py
-	@$(call venv,.venv-estimator,$(ESTIMATOR_PYTHON),ESTIMATOR_PYTHON,3.9 to 3.11,requirements/estimator.txt,TensorFlow 2.15 with Estimators and TensorBoard)
+.venv/.ready: requirements/modern.lock $(SETUP)
+	@$(call venv,.venv,$(PYTHON),PYTHON,3.11 to 3.13,modern.lock,TensorFlow 2.21 with Keras 3 and TensorBoard)
+
+.venv-estimator/.ready: requirements/estimator.lock $(SETUP)
+	@$(call venv,.venv-estimator,$(ESTIMATOR_PYTHON),ESTIMATOR_PYTHON,3.11,estimator.lock,TensorFlow 2.15 with Estimators and TensorBoard)
+
+# `make lock LOCK=--upgrade` takes the newest versions; without it those that are locked stay where they can.
+lock: build/lock/.ready
+	@build/lock/bin/python requirements/environment.py lock $(LOCK)
+
+# An environment of its own, so that a lock can be made before there is one to install from.
+build/lock/.ready: requirements/bootstrap.txt
+	@$(PYTHON) -m venv build/lock
+	@build/lock/bin/python -m pip install --quiet --disable-pip-version-check -r requirements/bootstrap.txt
+	@touch $@
 
 .venv-proto/.ready:
 	@$(ESTIMATOR_PYTHON) -m venv .venv-proto
