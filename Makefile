@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-estimator test coverage check lock pictures bench bench-ui fuzz soak proto frontend browser clean
+.PHONY: help demo demo-estimator test test-long coverage check lock pictures bench bench-ui fuzz soak proto frontend browser clean
 .DELETE_ON_ERROR:
 # Both environments build the front end in the same place.
 .NOTPARALLEL:
@@ -10,8 +10,9 @@ SHELL := /bin/bash
 help:
 	@echo "make demo            train a small Keras model on real digits, and look at it in the Layers tab"
 	@echo "make demo-estimator  the same with a tf.estimator.Estimator (Python 3.11)"
-	@echo "make test            all tests: both TensorFlow stacks, the front end, end to end in Chromium"
-	@echo "make coverage        write docs/coverage.md, diagnosis.md and nan_behind_layers.md from what the last \`make test\` has shown"
+	@echo "make test            the tests of every day: both TensorFlow stacks, the front end, end to end in Chromium"
+	@echo "make test-long       what takes longer: series, faults of every kind, several processes, TensorFlow without oneDNN"
+	@echo "make coverage        write docs/coverage.md, diagnosis.md and nan_behind_layers.md from what both of them have shown"
 	@echo "make check           format, lint and types of both languages"
 	@echo "make pictures        make the documents' pictures anew"
 	@echo "make bench           measure what logging costs and keeps, and how long the server takes"
@@ -93,42 +94,12 @@ frontend: .venv/.ready
 browser: .venv/.ready
 	@.venv/bin/python tests/chromium.py
 
-# $(call suite,environment,name,tests): one stack's tests; those that depend on how TensorFlow computes (tests/arithmetic.py
-# lists them) once more without oneDNN, which is on by default on some processors only. Fails if any of them does.
-define suite
-{ failed=0; \
-TF_ENABLE_ONEDNN_OPTS=1 $(1)/bin/python -m pytest -o cache_dir=build/pytest-$(2) -m '$(3)' \
-	--coverage-results=build/coverage-$(2).json 2>&1 | tee build/test-$(2).log || failed=1; \
-TF_ENABLE_ONEDNN_OPTS=0 $(1)/bin/python -m pytest -o cache_dir=build/pytest-$(2) -m 'arithmetic and $(3)' \
-	--coverage-results=build/coverage-$(2)-without-onednn.json 2>&1 | tee build/test-$(2)-without-onednn.log || failed=1; \
-( exit $$failed ); }
-endef
-
-# All parts run, whichever fails, the two stacks side by side; the last lines say how each of them ended. The background's
-# processes are a group of their own (set -m), so that they end when this is interrupted.
+# Each part of it in a process of its own, side by side: see tests/suite.py.
 test: .venv/.ready .venv-estimator/.ready frontend browser
-	@mkdir -p build; set -o pipefail; status=0; front_end=passed; \
-	echo "Front end: types, format, unit tests"; \
-	.venv/bin/python build_frontend.py check test || { status=1; front_end=failed; }; \
-	echo "TensorFlow 2.15 (.venv-estimator), meanwhile: see build/test-estimator.log"; \
-	set -m; $(call suite,.venv-estimator,estimator,not e2e and not packaging) >/dev/null & estimator=$$!; set +m; \
-	trap 'kill -- -$$estimator 2>/dev/null' EXIT; \
-	echo "TensorFlow 2.21 (.venv)"; \
-	$(call suite,.venv,modern,not estimator) || status=1; \
-	echo "TensorFlow 2.15 (.venv-estimator)"; \
-	wait $$estimator || status=1; \
-	trap - EXIT; \
-	for part in estimator estimator-without-onednn; do \
-		sed -n '/^=* \(FAILURES\|ERRORS\|short test summary info\) =*$$/,$$p' build/test-$$part.log; \
-	done; \
-	echo; \
-	echo "Front end: $$front_end"; \
-	for part in estimator modern; do \
-		test $$part = estimator && echo "TensorFlow 2.15:" || echo "TensorFlow 2.21:"; \
-		tail -n 1 build/test-$$part.log; \
-		echo "  without oneDNN:"; tail -n 1 build/test-$$part-without-onednn.log; \
-	done; \
-	exit $$status
+	@.venv/bin/python tests/suite.py
+
+test-long: .venv/.ready .venv-estimator/.ready frontend browser
+	@.venv/bin/python tests/suite.py long
 
 coverage: .venv/.ready
 	@.venv/bin/python tests/coverage_table.py
