@@ -30,6 +30,10 @@ find-python = $(shell for python in python3.11 python3.12 python3.13 python3 pyt
 	"$$python" -c 'import ensurepip, sys, venv; sys.exit(not (3, $(1)) <= sys.version_info[:2] <= (3, $(2)))' \
 	2>/dev/null && command -v "$$python" && break; done)
 
+# For the modern stack: pyproject.toml's requires-python, and the newest that TensorFlow 2.21 has wheels for.
+OLDEST = 3.11
+NEWEST = 3.13
+
 # `make demo PYTHON=...` and `make demo-estimator ESTIMATOR_PYTHON=...` choose other ones.
 PYTHON = $(call find-python,11,13)
 ESTIMATOR_PYTHON = $(call find-python,11,11)
@@ -109,7 +113,7 @@ coverage: .venv/.ready
 check: .venv/.ready
 	@.venv/bin/ruff format --check .
 	@.venv/bin/ruff check .
-	@.venv/bin/mypy
+	@for python in $(OLDEST) $(NEWEST); do .venv/bin/mypy --python-version "$$python" || exit 1; done
 	@.venv/bin/python build_frontend.py check
 
 # The guide has an Estimator, too.
