@@ -1,8 +1,8 @@
 """Which tests depend on how TensorFlow computes.
 
 As what its kernels make of NaN, which operations they fuse, and which of them there are at all. Whether TensorFlow
-computes with oneDNN depends on the processor, unless TF_ENABLE_ONEDNN_OPTS says so: `make test` runs all files with it,
-and these once more without.
+computes with oneDNN depends on the processor, unless TF_ENABLE_ONEDNN_OPTS says so: all files are run with it, and by
+`make test-long` these once more without.
 """
 
 ARITHMETIC = (

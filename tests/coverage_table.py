@@ -2,7 +2,7 @@
 
 Two halves that meet in a file. As a plugin of pytest: `pytest --coverage-results=FILE` writes what became of each test
 that is marked `@pytest.mark.covers("section: item")`, and what tests recorded by pytest's `record_property`. As a
-program: `python tests/coverage_table.py` joins these files with the list of all items, and writes
+program: `python tests/coverage_table.py` joins these files with each other and with the list of all items, and writes
 docs/reports/coverage.md; `diagnosis_table.py` makes docs/reports/diagnosis.md of the same files.
 """
 
@@ -22,7 +22,10 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 ITEMS = ROOT / "tests" / "coverage_items.txt"
 TABLE = ROOT / "docs" / "reports" / "coverage.md"
+#: What each part of `make test` and `make test-long` has shown, and that joined, a file for each stack.
+PARTS = ROOT / "build" / "coverage-parts"
 RESULTS = tuple(ROOT / "build" / f"coverage-{stack}.json" for stack in ("modern", "estimator"))
+LEFT_OUT = "left out of this run"
 SOFTWARE = ("tensorflow", "tensorflow-cpu", "keras", "tf_keras", "tensorboard", "numpy")
 
 
@@ -73,7 +76,7 @@ class _Collector:
             if item.nodeid in self._items:
                 skip = item.get_closest_marker("skip")
                 reason = skip.kwargs.get("reason", "") if skip else ""
-                self._outcomes[item.nodeid] = ("skipped", reason or "left out of this run")
+                self._outcomes[item.nodeid] = ("skipped", reason or LEFT_OUT)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item) -> Any:
@@ -129,6 +132,35 @@ def _version(name: str) -> str:
 # ---- A program ----
 
 
+def join(parts: Path = PARTS, results: Iterable[Path] = RESULTS) -> None:
+    """Joins what the parts of each stack have shown into its results: what one leaves out, another may have run."""
+    for path in results:
+        stack = path.stem.removeprefix("coverage-")
+        found = [json.loads(part.read_text()) for part in sorted(parts.glob(f"{stack}*.json"))]
+        if found:
+            path.write_text(json.dumps(joined(found), indent=1) + "\n")
+
+
+def joined(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What several runs on one stack have shown; a test that was in several of them has the worst of its outcomes."""
+    worst: dict[tuple[str, str], dict[str, str]] = {}
+    for row in (row for part in parts for row in part["covered"]):
+        key = row["test"], row["item"]
+        if key not in worst or _badness(row) > _badness(worst[key]):
+            worst[key] = row
+    return {
+        "software": parts[0]["software"],
+        "covered": [worst[key] for key in sorted(worst)],
+        "recorded": [row for part in parts for row in part["recorded"]],
+    }
+
+
+def _badness(row: Mapping[str, str]) -> int:
+    if row["outcome"] == "skipped":
+        return 0 if row["reason"] == LEFT_OUT else 1
+    return 3 if row["outcome"] == "failed" else 2
+
+
 @dataclasses.dataclass(frozen=True)
 class Stack:
     """The results of one stack.
@@ -150,7 +182,9 @@ class Stack:
           ValueError: A test covers what is no item.
         """
         if not path.exists():
-            raise FileNotFoundError(f"there are no results in {path.relative_to(ROOT)}; run `make test` first.")
+            raise FileNotFoundError(
+                f"there are no results in {path.relative_to(ROOT)}; run `make test` and `make test-long` first."
+            )
         result = json.loads(path.read_text())
         outcomes: dict[str, dict[str, list[tuple[str, str]]]] = {item: {} for item in items}
         for row in result["covered"]:
@@ -189,8 +223,8 @@ def table(items: Sequence[str], stacks: Sequence[Stack]) -> str:
     lines = [
         "# What is covered",
         "",
-        "`make test` keeps what became of each test that covers an item of the list in `tests/coverage_items.txt`;",
-        "`make coverage` made these tables from it. Nothing in them is ticked by hand.",
+        "`make test` and `make test-long` keep what became of each test that covers an item of the list in",
+        "`tests/coverage_items.txt`; `make coverage` made these tables from it. Nothing in them is ticked by hand.",
         "",
     ]
     for stack in stacks:
@@ -226,6 +260,7 @@ def _short(test: str) -> str:
 
 def main() -> None:
     items = all_items()
+    join()
     try:
         stacks = [Stack.read(path, items) for path in RESULTS]
     except (FileNotFoundError, ValueError) as error:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from coverage_table import RESULTS, ROOT, stack_name
+from coverage_table import RESULTS, ROOT, join, stack_name
 
 from tb_layerview.health.rules.catalogue import RULES, Rule, thresholds
 
@@ -47,7 +47,7 @@ class Shown:
           ValueError: Not all of tests/diagnosis was run.
         """
         if not path.is_file():
-            raise FileNotFoundError(f"{path} is not there: run `make test` first.")
+            raise FileNotFoundError(f"{path} is not there: run `make test` and `make test-long` first.")
         result = json.loads(path.read_text())
         recorded: dict[str, list[Any]] = {"fault": [], "healthy": [], "edges": []}
         for row in result["recorded"]:
@@ -66,7 +66,7 @@ def document(shown: Sequence[Shown], rules: Sequence[Rule] = RULES) -> str:
         "# What the rules find",
         "",
         "The tests in `tests/diagnosis` train small networks on both stacks, some with a fault whose layer and first",
-        "step are known, some with none. `make coverage` made this document from what the last `make test` has shown,",
+        "step are known, some with none. `make coverage` made this document from what the last tests have shown,",
         "and from the rules' own docstrings. Nothing in it is written by hand.",
         "",
         *(_summary(one) for one in shown),
@@ -163,6 +163,7 @@ def _number(edge: float | None) -> str:
 
 
 def main() -> None:
+    join()
     try:
         shown = [Shown.read(path) for path in RESULTS]
     except (FileNotFoundError, ValueError) as error:

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from coverage_table import RESULTS, ROOT, stack_name
+from coverage_table import RESULTS, ROOT, join, stack_name
 
 DOCUMENT = ROOT / "docs" / "reports" / "nan_behind_layers.md"
 
@@ -41,7 +41,7 @@ class Shown:
         stack = ""
         for path in paths:
             if not path.is_file():
-                raise FileNotFoundError(f"{path} is not there: run `make test` first.")
+                raise FileNotFoundError(f"{path} is not there: run `make test` and `make test-long` first.")
             result = json.loads(path.read_text())
             stack = stack_name(result["software"])
             values = [row["value"] for row in result["recorded"] if row["name"] == "behind_nan"]
@@ -66,7 +66,7 @@ def document(shown: Sequence[Shown]) -> str:
             "one kernel. A cell says what became of the elements that depend on it; `-3.4e38` is the lowest float",
             "there is. `tests/test_nan_behind_layers.py` saw it, and that in trainings with each of these layers",
             "behind one that makes NaN it is that one which is named, and all else follows from it. `make coverage`",
-            "made this document from the last `make test`. Nothing in it is written by hand.",
+            "made this document from the last tests. Nothing in it is written by hand.",
             "",
             "Whether oneDNN is on by default depends on the processor; `TF_ENABLE_ONEDNN_OPTS=1` or `0` says so.",
             "",
@@ -93,12 +93,9 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def main() -> None:
+    join()
     try:
-        shown = [
-            Shown.read([path, path.with_name(f"{path.stem}-without-onednn.json")], onednn)
-            for path in RESULTS
-            for onednn in (True, False)
-        ]
+        shown = [Shown.read([path], onednn) for path in RESULTS for onednn in (True, False)]
     except (FileNotFoundError, ValueError) as error:
         sys.exit(f"nan_table: {error}")
     DOCUMENT.write_text(document(shown))

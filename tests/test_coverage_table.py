@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import subprocess
 import sys
@@ -124,6 +125,32 @@ def test_a_test_that_covers_what_is_not_on_the_list_is_an_error(stack: Stack, tm
     )
     with pytest.raises(ValueError, match=r"t\.py::t covers 'C: new', which is no line of coverage_items\.txt"):
         Stack.read(tmp_path / "results.json", SUITE_ITEMS)
+
+
+def test_what_one_part_leaves_out_another_has_run_and_the_worst_counts(tmp_path: Path) -> None:
+    left_out, missing = ("skipped", coverage_table.LEFT_OUT), ("skipped", "no moon")
+    passed, failed = ("passed", ""), ("failed", "")
+
+    def part(name: str, value: int, **outcomes: tuple[str, str]) -> None:
+        covered = [
+            {"item": f"A: {item}", "test": f"t.py::{item}", "outcome": outcome, "reason": reason}
+            for item, (outcome, reason) in outcomes.items()
+        ]
+        recorded = [{"name": "n", "value": value}]
+        (tmp_path / name).write_text(json.dumps({"software": {}, "covered": covered, "recorded": recorded}))
+
+    part("modern.json", 1, works=passed, broken=passed, skipped=left_out, in_part=missing, never=left_out)
+    part("modern-long.json", 2, works=left_out, broken=failed, skipped=missing, in_part=passed, never=left_out)
+    part("estimator.json", 3, works=failed)
+    coverage_table.join(tmp_path, [tmp_path / "coverage-modern.json", tmp_path / "coverage-none.json"])
+
+    items = [f"A: {name}" for name in ("works", "broken", "skipped", "in_part", "never")]
+    stack = Stack.read(tmp_path / "coverage-modern.json", items)
+    cells = ["passed", "**failed**", "skipped: no moon", "passed", f"skipped: {coverage_table.LEFT_OUT}"]
+    assert [stack.cell(item) for item in items] == cells
+    recorded = json.loads((tmp_path / "coverage-modern.json").read_text())["recorded"]
+    assert sorted(row["value"] for row in recorded) == [1, 2]
+    assert not (tmp_path / "coverage-none.json").exists()
 
 
 @pytest.mark.parametrize(

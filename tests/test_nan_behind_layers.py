@@ -1,8 +1,8 @@
 """What a NaN looks like behind each common layer, and that its cause is named right whatever it looks like.
 
 Some layers make finite numbers of it: max pooling the lowest of all floats, and a ReLU 0 where oneDNN computes it in
-one kernel with the product and the bias before it. Whether that is so depends on the processor, so `make test` runs
-this with oneDNN and without. `make coverage` makes docs/reports/nan_behind_layers.md of what is recorded here.
+one kernel with the product and the bias before it. Whether that is so depends on the processor, so this is run with
+oneDNN and, by `make test-long`, without. `make coverage` makes docs/reports/nan_behind_layers.md of what is recorded here.
 """
 
 from __future__ import annotations
@@ -201,5 +201,5 @@ def test_the_document_is_made_of_what_was_recorded(tmp_path: Path) -> None:
     file.write_text(json.dumps({"software": {"tensorflow": "2.99.1"}, "recorded": []}))
     with pytest.raises(ValueError, match=r"one\.json holds nothing of layers behind NaN"):
         Shown.read([file], True)
-    with pytest.raises(FileNotFoundError, match="run `make test` first"):
+    with pytest.raises(FileNotFoundError, match="run `make test` and `make test-long` first"):
         Shown.read([tmp_path / "none.json"], True)

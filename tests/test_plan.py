@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -108,7 +109,7 @@ def test_as_the_cap_shrinks_values_give_way_first_and_rungs_last() -> None:
         plan = Plan.of(tensors, Schedule(), Keep(max_bytes=cap * MB))
         parts = expected(plan)
         counts.append({part: parts[part] / getattr(plan.sizes, part) for part in parts})
-    for larger, smaller in zip(counts, counts[1:]):
+    for larger, smaller in itertools.pairwise(counts):
         assert smaller["steps"] <= larger["steps"]
     first = {part: next(i for i, c in enumerate(counts) if c[part] < counts[0][part]) for part in counts[0]}
     assert first["values"] < first["units"] < first["histograms"] < first["steps"]

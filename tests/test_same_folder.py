@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import logging
 import pickle
 import random
@@ -229,7 +230,7 @@ def test_the_last_step_of_a_fit_keeps_its_update_when_another_goes_on(
     run = LayerReader(tmp_path).run()
     assert run.steps.tolist() == list(range(9))
     rms = run.statistics("rms")[run.tensor("hidden", kind="update", name="kernel").index]
-    truth = [np.sqrt(np.mean(np.square(b - a, dtype=np.float64))) for a, b in zip(seen, seen[1:])]
+    truth = [np.sqrt(np.mean(np.square(b - a, dtype=np.float64))) for a, b in itertools.pairwise(seen)]
     np.testing.assert_allclose(rms[1:], truth, rtol=1e-5)
     assert run.hidden == ""
     assert warned() == []

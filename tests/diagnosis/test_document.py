@@ -96,5 +96,5 @@ def test_it_is_made_of_what_the_tests_recorded(tmp_path: Path) -> None:
     file.write_text(json.dumps({"software": {}, "recorded": rows[:3]}))
     with pytest.raises(ValueError, match=r"results\.json holds nothing of edges"):
         Shown.read(file)
-    with pytest.raises(FileNotFoundError, match="run `make test` first"):
+    with pytest.raises(FileNotFoundError, match="run `make test` and `make test-long` first"):
         Shown.read(tmp_path / "none.json")
