@@ -598,6 +598,8 @@ def test_what_is_large_and_grows_no_more_is_not_why_something_overflows(tmp_path
     lead, *others = findings(tmp_path)
     assert (lead.rule, lead.first, lead.follows) == ("non_finite", 28, None)
     assert "exploding_gradient" in {f.rule for f in others if f.first == 20 and f.follows is None}
+    # Put first, the error is still what follows from it names: the other NaN of its step.
+    assert [f.follows for f in others if f.rule == "non_finite"] == [0]
 
 
 def test_a_training_is_told_of_the_overflow_and_of_what_led_to_it(
