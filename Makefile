@@ -96,19 +96,19 @@ frontend: .venv/.ready
 	@.venv/bin/python build_frontend.py
 
 browser: .venv/.ready
-	@.venv/bin/python tests/chromium.py
+	@.venv/bin/python tests/helpers/chromium.py
 
-# Each part of it in a process of its own, side by side: see tests/suite.py.
+# Each part of it in a process of its own, side by side: see tests/helpers/suite.py.
 test: .venv/.ready .venv-estimator/.ready frontend browser
-	@.venv/bin/python tests/suite.py
+	@.venv/bin/python tests/helpers/suite.py
 
 test-long: .venv/.ready .venv-estimator/.ready frontend browser
-	@.venv/bin/python tests/suite.py long
+	@.venv/bin/python tests/helpers/suite.py long
 
 coverage: .venv/.ready
-	@.venv/bin/python tests/coverage_table.py
-	@.venv/bin/python tests/diagnosis_table.py
-	@.venv/bin/python tests/nan_table.py
+	@.venv/bin/python tests/helpers/coverage_table.py
+	@.venv/bin/python tests/helpers/diagnosis_table.py
+	@.venv/bin/python tests/helpers/nan_table.py
 
 check: .venv/.ready
 	@.venv/bin/ruff format --check .
@@ -137,14 +137,14 @@ build/atheris/.ready: .venv/.ready
 	@touch $@
 
 fuzz: .venv/.ready build/atheris/.ready
-	@.venv/bin/python tests/fuzz.py $(FUZZ_COUNT)
+	@.venv/bin/python tests/long/fuzz.py $(FUZZ_COUNT)
 	@for parser in StepRecord Model event values histogram units; do echo "Coverage-guided: $$parser"; \
-		PYTHONPATH=build/atheris .venv/bin/python tests/fuzz.py coverage $$parser $(FUZZ_COUNT) >build/fuzz.log 2>&1 \
+		PYTHONPATH=build/atheris .venv/bin/python tests/long/fuzz.py coverage $$parser $(FUZZ_COUNT) >build/fuzz.log 2>&1 \
 			|| { tail -n 20 build/fuzz.log; exit 1; }; \
 		grep -aE '^stat::(number_of_executed|new)_units' build/fuzz.log; done
 
 soak: .venv/.ready
-	@.venv/bin/python tests/soak.py $(SOAK_STEPS)
+	@.venv/bin/python tests/long/soak.py $(SOAK_STEPS)
 
 proto: .venv-proto/.ready
 	@.venv-proto/bin/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. tb_layerview/format/layerview.proto

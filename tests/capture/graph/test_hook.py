@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from graphs import BATCH, batch, dense, flat, next_batch, noisy_network, trained, weight
+from places import environment
 
 from tb_layerview import Keep, LayerViewHook, Schedule, Select
 from tb_layerview.reading.reader import LayerReader
@@ -445,10 +445,8 @@ def fail(session):
 with graphs.trained(two_layers) as t:
     train(t, [LayerViewHook({str(tmp_path)!r}, schedule=1)], extra=fail)
 """
-    root = Path(__file__).resolve().parent
-    path = os.pathsep.join([str(root), str(root.parent), os.environ.get("PYTHONPATH", "")])
     ended = subprocess.run(
-        [sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True
+        [sys.executable, "-c", program], env=environment(Path(__file__).parent), capture_output=True, text=True
     )
     assert "the user's own error" in ended.stderr
     assert list(read(tmp_path).steps) == list(range(1, 10))

@@ -1,4 +1,4 @@
-"""Runs the tests: `python tests/suite.py` those of every day, `python tests/suite.py long` those marked `long`.
+"""Runs the tests: `python suite.py` those of every day, `python suite.py long` those that are marked `long`.
 
 In parts, each a process of its own, as many side by side as there are processors, and at least two. All of them run,
 whichever fails; each leaves what it printed in build/test-PART.log, what of it failed is printed when it ends, and the
@@ -20,7 +20,7 @@ from pathlib import Path
 
 from arithmetic import ARITHMETIC
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 TESTS = ROOT / "tests"
 LOGS = ROOT / "build"
 MODERN, ESTIMATOR = ROOT / ".venv/bin/python", ROOT / ".venv-estimator/bin/python"

@@ -13,9 +13,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from test_hostile_requests import clients_while_a_writer_appends
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "helpers"))
 
-HERE = Path(__file__).parent
+from clients import clients_while_a_writer_appends
+from places import HELPERS
+
 MAX_BYTES = 500_000_000
 
 
@@ -27,7 +29,7 @@ def resident() -> int:
 def kills() -> None:
     for kind, count in (("writer", 60), ("keras", 20), ("hook", 20)):
         with tempfile.TemporaryDirectory() as folder:
-            command = [sys.executable, str(HERE / "kills.py"), kind, str(count), folder]
+            command = [sys.executable, str(HELPERS / "kills.py"), kind, str(count), folder]
             # Processes are forked off one that must have no other thread.
             environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
             done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)

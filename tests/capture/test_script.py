@@ -15,7 +15,7 @@ import pytest
 
 from tb_layerview import LayerReader
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 # What a script can see of how it is run, and that nothing it may want to set up is imported before it.
 SURROUNDINGS = """

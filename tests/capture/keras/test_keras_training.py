@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from places import HELPERS
 
 tf = pytest.importorskip("tensorflow")
 
@@ -349,7 +350,7 @@ def test_a_training_of_quick_steps_takes_no_longer_than_its_budget_allows(tmp_pa
 
 def test_steps_that_are_not_logged_find_their_memory_as_they_would_without() -> None:
     """In processes of their own: how memory is given back is settled once for all in a process."""
-    program = Path(__file__).with_name("program_page_faults.py")
+    program = HELPERS / "program_page_faults.py"
     faults = {
         how: float(
             subprocess.run([sys.executable, str(program), how], check=True, capture_output=True, text=True)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from places import environment
 
 tf = pytest.importorskip("tensorflow")
 
@@ -57,10 +57,9 @@ def test_another_backend_of_keras_is_refused_with_the_way_out_before_anything_ru
     if importlib.util.find_spec(BACKENDS[backend]) is None:
         pytest.skip(f"{BACKENDS[backend]} is not installed")
     calls = [call for name, call in CALLS.items() if not (backend == "numpy" and name == "fit")]  # it cannot train
-    path = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
     ended = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(tmp_path), *calls],
-        env={**os.environ, "PYTHONPATH": path, "KERAS_BACKEND": backend},
+        env=environment(KERAS_BACKEND=backend),
         capture_output=True,
         text=True,
         timeout=120,

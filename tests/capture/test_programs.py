@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from places import HELPERS
 
 tf = pytest.importorskip("tensorflow")
 
@@ -152,13 +153,13 @@ def test_a_program_with_keras_runs_by_itself(name: str, tmp_path: Path, monkeypa
 
 
 def run_as_script(name: str, folder: Path, monkeypatch: Any) -> None:
-    path = Path(__file__).parent / "programs" / f"{name}.py"
+    path = HELPERS / "programs" / f"{name}.py"
     monkeypatch.setattr(sys, "argv", [str(path), str(folder)])
     runpy.run_path(str(path), run_name="__main__")
 
 
 def test_each_program_is_among_those_that_are_tested() -> None:
-    files = {path.stem for path in (Path(__file__).parent / "programs").glob("[a-z]*.py")}
+    files = {path.stem for path in (HELPERS / "programs").glob("[a-z]*.py")}
     assert files == {*ESTIMATORS, *KERAS}
     assert len(files) == 15
 

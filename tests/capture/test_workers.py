@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from places import environment
 
 pytest.importorskip("tensorflow")
 
@@ -69,11 +69,10 @@ class Cluster:
         assert not failed, f"{failed} (None: hung)\n" + "\n".join(text[-3000:] for text in self.output.values())
 
 
-def start(arguments: tuple[str, ...], out: object, **environment: str) -> subprocess.Popen[str]:
-    path = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+def start(arguments: tuple[str, ...], out: object, **variables: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, program.__file__, *arguments],
-        env={**os.environ, "PYTHONPATH": path, "CUDA_VISIBLE_DEVICES": "", **environment},
+        env=environment(CUDA_VISIBLE_DEVICES="", **variables),
         stdout=out,
         stderr=subprocess.STDOUT,
         text=True,

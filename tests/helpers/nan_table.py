@@ -1,6 +1,6 @@
 """docs/reports/nan_behind_layers.md: what a NaN looks like after each common layer, by stack, with and without oneDNN.
 
-`python tests/nan_table.py` makes it from what tests/test_nan_behind_layers.py recorded, by the files of
+`python tests/helpers/nan_table.py` makes it from what tests/health/test_nan_behind_layers.py recorded, by the files of
 `pytest --coverage-results=FILE`.
 """
 
@@ -64,7 +64,7 @@ def document(shown: Sequence[Shown]) -> str:
             "One of two examples was NaN, in a quarter of its elements or in all of them, and the layer was called",
             "with both: by itself (eager), and in a `tf.function`, where TensorFlow may compute several operations in",
             "one kernel. A cell says what became of the elements that depend on it; `-3.4e38` is the lowest float",
-            "there is. `tests/test_nan_behind_layers.py` saw it, and that in trainings with each of these layers",
+            "there is. `test_nan_behind_layers.py` saw it, and that in trainings with each of these layers",
             "behind one that makes NaN it is that one which is named, and all else follows from it. `make coverage`",
             "made this document from the last tests. Nothing in it is written by hand.",
             "",

@@ -13,6 +13,7 @@ import numpy as np
 import program_fusions
 import pytest
 import tensorflow as tf
+from places import HELPERS
 
 from tb_layerview import Check, Keep, LayerReader, LayerViewHook, Select
 
@@ -21,14 +22,12 @@ tf1 = tf.compat.v1
 # What is tested here is what TensorFlow has long called deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore:.*(deprecated|unseeded).*:UserWarning")
 
-HERE = Path(__file__).parent
-
 
 @pytest.fixture(scope="module", params=["1", "0"], ids=["oneDNN", "no oneDNN"])
 def told(request: pytest.FixtureRequest) -> dict[str, Any]:
     """What `program_fusions` tells; whether oneDNN computes is decided when TensorFlow is loaded."""
     environment = {**os.environ, "TF_ENABLE_ONEDNN_OPTS": request.param, "TF_CPP_MIN_LOG_LEVEL": "3"}
-    program = [sys.executable, str(HERE / "program_fusions.py")]
+    program = [sys.executable, str(HELPERS / "program_fusions.py")]
     done = subprocess.run(program, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])

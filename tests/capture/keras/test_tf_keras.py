@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
-import os
 import re
 import subprocess
 import sys
@@ -13,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import program_with_tf_keras as program
 import pytest
+from places import ROOT, TESTS, environment
 from two_layers import assert_true, logged
 
 from tb_layerview import LayerReader
 
-TESTS = Path(__file__).resolve().parent
 pytestmark = [
     pytest.mark.skipif(importlib.util.find_spec("tf_keras") is None, reason="tf_keras is not installed"),
     pytest.mark.covers("Keras: tf_keras beside Keras 3"),
@@ -26,11 +25,10 @@ pytestmark = [
 
 def python(*arguments: str, legacy: bool) -> subprocess.CompletedProcess[str]:
     """Runs Python with TF_USE_LEGACY_KERAS=1, or without the variable."""
-    environment = {name: value for name, value in os.environ.items() if name != "TF_USE_LEGACY_KERAS"}
-    environment["PYTHONPATH"] = os.pathsep.join([str(TESTS.parent), os.environ.get("PYTHONPATH", "")])
+    variables = {name: value for name, value in environment().items() if name != "TF_USE_LEGACY_KERAS"}
     if legacy:
-        environment["TF_USE_LEGACY_KERAS"] = "1"
-    return subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True, timeout=500)
+        variables["TF_USE_LEGACY_KERAS"] = "1"
+    return subprocess.run([sys.executable, *arguments], env=variables, capture_output=True, text=True, timeout=500)
 
 
 @pytest.fixture(
@@ -94,8 +92,8 @@ def test_whichever_keras_a_model_is_of_what_is_logged_is_what_is_worked_out_by_h
 )
 def test_what_is_tested_with_keras_3_holds_for_tf_keras_too(arguments: list[str], at_least: int) -> None:
     """The same tests in another process, in which `tf.keras` is tf_keras."""
-    found = [str(TESTS / argument) if argument.endswith(".py") else argument for argument in arguments]
-    ended = python("-m", "pytest", "-q", "-p", "no:cacheprovider", f"--rootdir={TESTS.parent}", *found, legacy=True)
+    found = [str(next(TESTS.rglob(argument))) if argument.endswith(".py") else argument for argument in arguments]
+    ended = python("-m", "pytest", "-q", "-p", "no:cacheprovider", f"--rootdir={ROOT}", *found, legacy=True)
     assert ended.returncode == 0, ended.stdout[-4000:] + ended.stderr[-2000:]
     (passed,) = re.findall(r"(\d+) passed", ended.stdout)
     assert int(passed) >= at_least

@@ -13,6 +13,8 @@ import time
 import warnings
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "helpers"))
+
 import hostile_bytes
 
 MOST_SECONDS = 1.0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,8 +11,8 @@ from pathlib import Path
 import coverage_table
 import pytest
 from coverage_table import Stack
+from places import TESTS, environment
 
-TESTS = Path(__file__).resolve().parent
 ITEMS = coverage_table.all_items()
 
 A_SUITE = """
@@ -86,9 +85,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Stack:
     (folder / "conftest.py").write_text('pytest_plugins = ["coverage_table"]\n')
     (folder / "pytest.ini").write_text("[pytest]\naddopts = --strict-markers\nmarkers = slow\n")
     results = folder / "made" / "results.json"
-    environment = {**os.environ, "PYTHONPATH": str(TESTS), "PYTEST_ADDOPTS": ""}
+    variables = environment(PYTEST_ADDOPTS="")
     command = [sys.executable, "-m", "pytest", "-m", "not slow", f"--coverage-results={results}"]
-    ended = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    ended = subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True)
     assert ended.returncode == 1, ended.stdout + ended.stderr
     return Stack.read(results, SUITE_ITEMS)
 

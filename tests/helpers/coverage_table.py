@@ -2,8 +2,8 @@
 
 Two halves that meet in a file. As a plugin of pytest: `pytest --coverage-results=FILE` writes what became of each test
 that is marked `@pytest.mark.covers("section: item")`, and what tests recorded by pytest's `record_property`. As a
-program: `python tests/coverage_table.py` joins these files with each other and with the list of all items, and writes
-docs/reports/coverage.md; `diagnosis_table.py` makes docs/reports/diagnosis.md of the same files.
+program: `python tests/helpers/coverage_table.py` joins these files with each other and with the list of all items, and
+writes docs/reports/coverage.md; `diagnosis_table.py` makes docs/reports/diagnosis.md of the same files.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
-ITEMS = ROOT / "tests" / "coverage_items.txt"
+ROOT = Path(__file__).resolve().parents[2]
+ITEMS = ROOT / "tests" / "helpers" / "coverage_items.txt"
 TABLE = ROOT / "docs" / "reports" / "coverage.md"
 #: What each part of `make test` and `make test-long` has shown, and that joined, a file for each stack.
 PARTS = ROOT / "build" / "coverage-parts"
@@ -54,7 +54,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "covers(*items): covers these lines of tests/coverage_items.txt")
+    config.addinivalue_line("markers", "covers(*items): covers these lines of tests/helpers/coverage_items.txt")
     path = config.getoption("--coverage-results")
     if path:
         config.pluginmanager.register(_Collector(Path(path)))
@@ -224,7 +224,7 @@ def table(items: Sequence[str], stacks: Sequence[Stack]) -> str:
         "# What is covered",
         "",
         "`make test` and `make test-long` keep what became of each test that covers an item of the list in",
-        "`tests/coverage_items.txt`; `make coverage` made these tables from it. Nothing in them is ticked by hand.",
+        "`tests/helpers/coverage_items.txt`; `make coverage` made these tables from it. Nothing is ticked by hand.",
         "",
     ]
     for stack in stacks:

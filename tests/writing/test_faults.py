@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import json
-import os
 import shutil
 import subprocess
 import time
@@ -18,15 +17,15 @@ import numpy as np
 import pytest
 from forks import Forks
 from kills import read_whole
+from places import HELPERS, environment
 
 from tb_layerview import LayerReader, LayerWriter
 from tb_layerview.reading import event_file
 from tb_layerview.writing import log_files
 
-HERE = Path(__file__).parent
-PROGRAM = HERE / "program_faults.py"
+PROGRAM = HELPERS / "program_faults.py"
 STEPS = 12
-ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE.parent), str(HERE)]), "TF_CPP_MIN_LOG_LEVEL": "3"}
+ENVIRONMENT = environment(TF_CPP_MIN_LOG_LEVEL="3")
 SECONDS = 230
 
 
@@ -56,7 +55,7 @@ def bare(forks: Forks, kind: str) -> list[str]:
 
 
 def test_what_twenty_killed_writers_had_written_is_whole_and_the_next_goes_on(forks: Forks, tmp_path: Path) -> None:
-    printed, _ = forks.run(HERE / "kills.py", "writer", 20, tmp_path, seconds=SECONDS)
+    printed, _ = forks.run(HELPERS / "kills.py", "writer", 20, tmp_path, seconds=SECONDS)
     assert json.loads(printed) == {**json.loads(printed), "killed": 20, "writers": 20, "lost": 0}
     with LayerWriter(tmp_path) as writer:
         last = int(LayerReader(tmp_path).run().steps[-1])
@@ -68,7 +67,7 @@ def test_what_twenty_killed_writers_had_written_is_whole_and_the_next_goes_on(fo
 def test_what_a_killed_training_had_written_is_whole_and_the_next_replaces_it(
     forks: Forks, tmp_path: Path, kind: str
 ) -> None:
-    forks.run(HERE / "kills.py", kind, 1, tmp_path / "killed", seconds=SECONDS)
+    forks.run(HELPERS / "kills.py", kind, 1, tmp_path / "killed", seconds=SECONDS)
     train(forks, kind, tmp_path / "killed")
     train(forks, kind, tmp_path / "alone")
     (alone, killed) = LayerReader(tmp_path).runs()

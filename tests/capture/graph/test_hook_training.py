@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,6 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from graphs import BATCH, dense, flat, trained
+from places import environment
 
 from tb_layerview import Keep, LayerViewHook
 from tb_layerview.reading.reader import LayerReader
@@ -201,11 +201,9 @@ with graphs.trained(network, lambda: tf.compat.v1.train.AdamOptimizer(1e30)) as 
         for _ in range(50):
             print("step", session.run([t.train_op, t.loss])[1], flush=True)
 """
-    root = Path(__file__).resolve().parent
-    path = os.pathsep.join([str(root), str(root.parent), os.environ.get("PYTHONPATH", "")])
     ended = subprocess.run(
         [sys.executable, "-c", program],
-        env={**os.environ, "PYTHONPATH": path},
+        env=environment(Path(__file__).parent),
         capture_output=True,
         text=True,
         timeout=120,

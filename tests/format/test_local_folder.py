@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from places import environment
 
 from tb_layerview import LayerReader, LayerWriter
 from tb_layerview.commands import cli
@@ -84,9 +85,8 @@ def test_the_commands_refuse_it(here: Path, capsys: pytest.CaptureFixture[str]) 
     assert cli.main(["demo", "--no-serve", "--logdir", "s3://bucket"]) == 2
     assert WORDS in capsys.readouterr().err
     (here / "train.py").write_text("print('began')")
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
     command = [sys.executable, "-m", "tb_layerview", "--logdir", "s3://bucket/run", "train.py"]
-    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=100)
+    ended = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False, timeout=100)
     assert (ended.returncode, ended.stdout) == (2, "")
     assert f"--logdir: 's3://bucket/run' {WORDS}" in ended.stderr
     assert [path.name for path in here.iterdir()] == ["train.py"]

@@ -196,7 +196,7 @@ def test_a_window_tells_of_each_rule_what_the_whole_log_tells(tmp_path: Path) ->
 
 def test_every_rule_has_been_planted() -> None:
     elsewhere = {"depth_scale", "exploding_gradient", "collapsed_attention", "uniform_attention", "alike_heads"}
-    elsewhere |= {"train_inference_shift"}  # tests/test_keras_modes.py
+    elsewhere |= {"train_inference_shift"}  # tests/capture/keras/test_keras_modes.py
     assert {rule for rule, *_ in PLANTED} | elsewhere == {rule.name for rule in RULES}
 
 

@@ -1,6 +1,6 @@
 """docs/reports/diagnosis.md: what the rules find in planted faults and healthy trainings, and where thresholds stand.
 
-`python tests/diagnosis_table.py` makes it from what the tests in tests/diagnosis recorded, by the files of
+`python tests/helpers/diagnosis_table.py` makes it from what the tests in tests/diagnosis recorded, by the files of
 `pytest --coverage-results=FILE`, and from the rules themselves.
 """
 

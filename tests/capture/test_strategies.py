@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from places import environment
 
 pytest.importorskip("tensorflow")
 
@@ -27,10 +27,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     def train(what: str) -> Path:
         if what not in done:
             folder = tmp_path_factory.mktemp(what)
-            path = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
             ended = subprocess.run(
                 [sys.executable, program.__file__, what, str(folder)],
-                env={**os.environ, "PYTHONPATH": path},
+                env=environment(),
                 capture_output=True,
                 text=True,
                 timeout=240,
