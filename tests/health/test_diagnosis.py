@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tb_layerview import Check, LayerReader, LayerWriter
+from tb_layerview import Check, LayerReader, LayerViewCallback, LayerWriter
 from tb_layerview.commands import cli
 from tb_layerview.format.model import Layer, Model, Tensor
 from tb_layerview.format.statistics import SUMMARIES, Digest
@@ -655,3 +655,38 @@ def test_thresholds_can_be_moved_and_wrong_ones_are_refused(tmp_path: Path) -> N
     ):
         with pytest.raises(ValueError, match=re.escape(words)):
             with_thresholds({name: value})
+
+
+@pytest.mark.parametrize(
+    ("functions", "width", "rate", "are_all_small"),
+    [
+        ("relu tanh tanh tanh tanh tanh tanh tanh", 32, 1e-3, False),  # grows out of it, and its gradients with it
+        ("relu tanh tanh tanh tanh tanh tanh tanh", 8, 1e-3, True),
+        ("tanh tanh tanh relu tanh tanh tanh tanh", 16, 1e-3, False),
+        ("tanh tanh tanh tanh tanh tanh tanh relu", 32, 1e-2, True),
+        ("tanh tanh tanh tanh tanh tanh tanh tanh", 8, 1e-3, True),
+        ("relu relu relu relu relu relu relu relu", 8, 1e-3, True),
+    ],
+)
+def test_layers_that_start_at_a_hundredth_are_one_cause_whatever_collapses_later(
+    functions: str, width: int, rate: float, are_all_small: bool, tmp_path: Path
+) -> None:
+    keras = pytest.importorskip("tensorflow").keras
+    r = np.random.RandomState(1)
+    x = r.randn(64, 4).astype(np.float32)
+    keras.utils.set_random_seed(1)
+    hidden = [keras.layers.Dense(width, f, name=f"d{i}") for i, f in enumerate(functions.split())]
+    model = keras.Sequential([keras.Input((4,)), *hidden, keras.layers.Dense(1, name="o")])
+    for layer in hidden:
+        if are_all_small or layer.activation.__name__ == "tanh":
+            kernel, bias = layer.get_weights()
+            layer.set_weights([0.01 * kernel, bias])
+    model.compile(keras.optimizers.Adam(rate), "mse")
+    callback = LayerViewCallback(tmp_path, schedule=1)
+    model.fit(x, x.sum(1, keepdims=True), batch_size=16, epochs=25, verbose=0, callbacks=[callback])
+    found = findings(tmp_path)
+    roots = [(f.rule, f.first) for f in found if f.follows is None]
+    assert roots == [("depth_scale", 0)], [f.words for f in found if f.follows is None]
+    # There is something to explain: a layer collapses when no scale runs away any more.
+    over = max(f.last for f in found if f.rule == "depth_scale" and f.follows is None)
+    assert any(f.rule == "collapsed_representation" and f.first > over for f in found)

@@ -305,6 +305,79 @@ def test_a_rate_of_zero_is_one_matter_and_a_layer_that_stops_later_another() -> 
     ]
 
 
+WAY = [*((f"dense_{i}", "Dense", UNITS) for i in range(8)), ("score", "Dense", 1)]
+
+
+def too_small(until: int) -> MadeUp:
+    """Layers that each make what they take a hundredth, for so many steps: then biases hide it."""
+    made = MadeUp(WAY, range(101))
+    made.set("input", "activation", 0, spread=1.0)
+    for i, (path, *_) in enumerate(WAY[:-1]):
+        made.set(path, "activation", 0, until, rms=0.5 * 0.01 ** (i + 1), spread=0.5)
+        made.set(path, "activation", until, spread=0.5)
+    made.set("score", "activation", 0, until, rms=0.5 * 0.01**8)
+    return made
+
+
+def collapse(made: MadeUp, first: int, since: int, until: int) -> None:
+    """Has what this layer and all behind it give be the same for all examples."""
+    for path, *_ in WAY[first:]:
+        made.set(path, "activation", since, until, spread=1e-9)
+
+
+@pytest.mark.parametrize("moves", [(4, 3, 2), (6, 2), (2, 5), (1,)])
+def test_layers_that_start_too_small_are_one_cause_wherever_they_collapse_later(moves: tuple[int, ...]) -> None:
+    made = too_small(until=2)
+    # While anything lasts that it led to there, here a gradient that is too small, it is not over.
+    made.set("dense_1", "gradient", 1, 95, rms=1e-9)
+    for i, first in enumerate(moves):
+        collapse(made, first, 20 + 20 * i, 40 + 20 * i)
+    found = made.found()
+    assert [f.tensor.layer for f in found if f.rule == "collapsed_representation" and f.tensor] == [
+        f"dense_{first}" for first in moves
+    ]
+    assert roots(found) == [("depth_scale", "dense_3", 0, 1)]
+
+
+def test_what_collapses_long_after_all_that_was_too_small_is_another_matter() -> None:
+    made = too_small(until=2)
+    made.set("dense_1", "gradient", 1, 30, rms=1e-9)
+    collapse(made, 2, 60, 101)
+    assert [root[:3] for root in roots(made.found())] == [
+        ("depth_scale", "dense_3", 0),
+        ("collapsed_representation", "dense_2", 60),
+    ]
+
+
+def test_a_collapse_that_moves_to_the_front_is_one_matter() -> None:
+    made = MadeUp(WAY, range(101))
+    made.set("input", "activation", 0, spread=1.0)
+    for path, *_ in WAY:
+        made.set(path, "activation", 0, spread=0.5)
+    for first, since in ((5, 20), (4, 40), (1, 60)):
+        collapse(made, first, since, 101)
+    assert [root[:3] for root in roots(made.found())] == [("collapsed_representation", "dense_5", 20)]
+
+
+@pytest.mark.parametrize("factor", [0.01, 10.0])
+def test_gradients_grow_beside_a_start_that_was_too_small_as_part_of_that(factor: float) -> None:
+    made = MadeUp(WAY, range(101))
+    for i, (path, *_) in enumerate(WAY):
+        made.set(path, "activation", 0, 5, rms=0.5 * factor ** (i + 1))
+        made.set(path, "gradient", 0, 20, rms=1e-5)
+    made.set("score", "gradient", 60, rms=0.5)
+    for path, *_ in WAY[:-1]:
+        made.set(path, "gradient", 20, rms=5e-4)
+        made.set(path, "gradient", 60, rms=0.5)
+    for i in range(20, 60):  # little by little, so that nothing jumps
+        for path, *_ in WAY:
+            made.set(path, "gradient", i, i + 1, rms=1e-5 * 3e4 ** ((i - 20) / 40))
+    found = made.found()
+    assert any(f.rule == "exploding_gradient" for f in found)
+    # Too large at the start does not make that too small to be compared with.
+    assert [root[0] for root in roots(found)] == ["depth_scale"] + ["exploding_gradient"] * (factor > 1)
+
+
 def write_dying(folder: Path, steps: int, dies: int, close: bool) -> LayerWriter:
     writer = LayerWriter(folder)
     for step in range(steps):

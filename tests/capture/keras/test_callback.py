@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 tf = pytest.importorskip("tensorflow")
 
 from tb_layerview import Keep, LayerReader, LayerViewCallback, Schedule, Select  # noqa: E402
+from tb_layerview.capture.keras.recording import Recording  # noqa: E402
 from tb_layerview.reading.run import Run  # noqa: E402
 
 keras = tf.keras
@@ -540,3 +542,29 @@ def test_a_training_without_a_batch_is_not_to_be_looked_at(tmp_path: Path, capsy
     printed = capsys.readouterr().out
     assert "0 steps logged" in printed and "look at them" not in printed
     assert [note for note in _run(tmp_path).model.notes if note.startswith("0 steps logged: ")]
+
+
+class _Slow(keras.callbacks.Callback):  # type: ignore[misc]
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        time.sleep(0.2)
+
+
+@pytest.mark.skipif(KERAS_3, reason="Keras 3 does not time its callbacks")
+def test_a_logged_step_far_slower_than_a_training_step_makes_keras_call_no_callback_slow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    take = Recording.take
+
+    def slowly(*args: Any, **options: Any) -> None:
+        time.sleep(0.2)
+        take(*args, **options)
+
+    def said(callback: Any) -> list[str]:
+        caplog.clear()
+        _plain().fit(PLAIN_X, PLAIN_Y, batch_size=8, verbose=0, callbacks=[callback])
+        return [message for message in caplog.messages if "is slow compared to the batch time" in message]
+
+    monkeypatch.setattr(Recording, "take", slowly)
+    assert len(said(_Slow())) == 1
+    assert said(LayerViewCallback(tmp_path, schedule=1)) == []
+    assert _run(tmp_path).steps.tolist() == list(range(9))

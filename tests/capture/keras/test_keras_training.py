@@ -360,3 +360,43 @@ def test_steps_that_are_not_logged_find_their_memory_as_they_would_without() -> 
         for how in ("bare", "logged")
     }
     assert faults["logged"] < faults["bare"] + 50  # 250 where the C library gives back what each step allocates
+
+
+IDS = rng.integers(0, 50, (64, 4))
+
+
+@pytest.mark.skipif(not (hasattr(keras, "version") and keras.version() >= "3"), reason="Keras 2 does not quantize")
+@pytest.mark.filterwarnings("ignore:.*does not have a `quantize` method implemented:UserWarning")
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_an_int8_model_that_learns_by_lora_is_trained_the_same_to_the_last_bit(tmp_path: Path, optimizer: str) -> None:
+    def train_one(callbacks: list[Any]) -> Any:
+        keras.utils.set_random_seed(5)
+        learning = [
+            layers.Embedding(50, 8, name="table"),
+            layers.EinsumDense("abc,cd->abd", (4, 8), name="mix"),
+            layers.Dense(8, activation="relu", name="hidden"),
+            layers.Dense(3, name="scores"),
+        ]
+        dropout = layers.Dropout(0.3)
+        parts = [*learning[:2], layers.Flatten(), learning[2], dropout, learning[3]]
+        model = keras.Sequential([keras.Input((4,), dtype="int32"), *parts])
+        model.quantize("int8")
+        for layer in learning:
+            layer.enable_lora(2)
+        model.compile(optimizer, "mse", metrics=["mae"])
+        assert {str(v.dtype) for v in model.non_trainable_weights} == {"int8", "float32"}
+        assert {v.path.split("/")[-1] for v in model.trainable_weights} > {"lora_kernel_a", "lora_embeddings_b"}
+        before = [v.numpy() for v in model.trainable_weights]
+        history = model.fit(IDS, Y, batch_size=BATCH, epochs=EPOCHS, verbose=0, callbacks=callbacks).history
+        assert any(not np.array_equal(v.numpy(), was) for v, was in zip(model.trainable_weights, before))
+        state = [v.numpy() for v in (*model.optimizer.variables, dropout.seed_generator.state)]
+        drawn = [tf.random.uniform([]).numpy(), np.random.random(), keras.random.uniform(()).numpy()]
+        return history, [*model.get_weights(), *state, *drawn]
+
+    bare, logged_too = train_one([]), train_one([LayerViewCallback(tmp_path, schedule=1, keep=EXACT)])
+    assert bare[0] == logged_too[0]
+    assert len(bare[1]) == len(logged_too[1])
+    assert all(np.array_equal(one, other) for one, other in zip(bare[1], logged_too[1]))
+    run = LayerReader(tmp_path).run()
+    assert run.steps.tolist() == list(range(EPOCHS * len(X) // BATCH + 1))
+    assert {"lora_kernel_a", "lora_kernel_b"} <= {t.name for t in run.tensors if t.kind == "gradient"}
