@@ -8,7 +8,9 @@ export default defineConfig({
   oxc: { jsx: { runtime: "automatic", importSource: "preact" } },
   // d3-zoom brings all of d3-transition along, for one function.
   resolve: {
-    alias: { "d3-transition": fileURLToPath(new URL("src/no_transitions.js", import.meta.url)) },
+    alias: {
+      "d3-transition": fileURLToPath(new URL("src/kit/no_transitions.js", import.meta.url)),
+    },
   },
   build: {
     // The Python package carries what is built.

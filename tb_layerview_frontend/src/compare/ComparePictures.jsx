@@ -1,0 +1,259 @@
+import { useEffect, useRef, useState } from "preact/hooks";
+
+import { ColourBar } from "../kit/ColourBar.jsx";
+import { TakeAlong } from "../kit/TakeAlong.jsx";
+import { formatCount, formatExact, formatValue } from "../kit/format.js";
+import { PictureCanvas } from "../picture/PictureCanvas.jsx";
+import { Slices } from "../picture/Slices.jsx";
+import { describeKept, offsetOf } from "../picture/plan.js";
+import { comparedPanels, rankedUnits } from "./compared_file.js";
+import { useComparedPictures } from "./use_compared_pictures.js";
+
+/** @typedef {import("../page/store.js").Store} Store */
+/** @typedef {import("../data/run_data.js").Run} Run */
+/** @typedef {import("../data/tensor_data.js").Detail} Detail */
+/** @typedef {import("../data/payload.js").Values} Values */
+
+const MOST_UNITS = 8;
+
+/**
+ * Pictures of both runs, or of two steps of one: side by side, or their signed difference.
+ * @param {{store: Store, run: Run, a: Detail | null, b: Detail | null}} props
+ */
+export function ComparePictures({ store, run, a, b }) {
+  if (!a || !b) return <div class="lv-picture lv-message">Loading the values…</div>;
+  const missing = /** @type {[string, Detail][]} */ ([
+    ["A", a],
+    ["B", b],
+  ]).flatMap(([side, { values, valuesProblem, record }]) => {
+    if (values) return [];
+    return [
+      `${side}: ${valuesProblem || (record ? "no values of this tensor are kept." : "not logged at this step.")}`,
+    ];
+  });
+  if (!a.values || !b.values) {
+    return (
+      <div class="lv-picture lv-message" role="status" data-testid="compare-no-values">
+        {missing.map((sentence) => (
+          <p key={sentence}>{sentence}</p>
+        ))}
+        <p>Statistics and distributions compare all the same.</p>
+      </div>
+    );
+  }
+  return (
+    <div class="lv-picture">
+      <Pictures store={store} run={run} a={a} b={b} values={a.values} others={b.values} />
+    </div>
+  );
+}
+
+/**
+ * @param {object} props
+ * @param {Store} props.store
+ * @param {Run} props.run
+ * @param {Detail} props.a
+ * @param {Detail} props.b
+ * @param {Values} props.values of A
+ * @param {Values} props.others values of B
+ */
+function Pictures({ store, run, a, b, values, others }) {
+  const { view } = store;
+  const tensor = run.info.tensors[a.tensor];
+  const compared = useComparedPictures(store, tensor, values, others);
+  const { names, unit, isDifference, difference, changes, scale, pictures } = compared;
+  const [hover, setHover] = useState(/** @type {number[] | null} */ (null));
+  const canvases = [
+    useRef(/** @type {HTMLCanvasElement | null} */ (null)),
+    useRef(/** @type {HTMLCanvasElement | null} */ (null)),
+  ];
+  const opened = useRef(a.tensor);
+  useEffect(() => {
+    if (opened.current === a.tensor) return;
+    // Another tensor has other elements.
+    opened.current = a.tensor;
+    setHover(null);
+    view.cell.value = [];
+    view.zoom.value = null;
+  }, [a.tensor]);
+  const { chosen } = pictures.first;
+  const pinned = view.cell.value.map((at, axis) =>
+    axis in chosen && values.axes[axis]
+      ? values.axes[axis].start + values.axes[axis].step * chosen[axis]
+      : at,
+  );
+  const unitName = names[unit] ?? "element";
+  const steps = [a, b].map((detail) => detail.record?.values_step ?? detail.step);
+  const shown = isDifference
+    ? [{ side: "B − A", testid: "difference", picture: pictures.first }]
+    : [
+        { side: "A", testid: "a", picture: pictures.first },
+        { side: "B", testid: "b", picture: pictures.second },
+      ];
+  return (
+    <>
+      <div class="lv-compare-how">
+        <div class="lv-tabs" role="tablist" aria-label="How pictures are compared">
+          {[
+            ["side", "Side by side"],
+            ["difference", "B − A"],
+          ].map(([name, label]) => (
+            <button
+              key={name}
+              type="button"
+              role="tab"
+              data-testid={`compare-panel-${name}`}
+              aria-selected={isDifference === (name === "difference")}
+              disabled={name === "difference" && !difference}
+              onClick={() => {
+                view.comparePanel.value = name;
+              }}
+            >
+              {label}
+            </button>
+          ))}
+        </div>
+        {!difference && (
+          <span class="lv-caption" role="status">
+            Other elements are kept in B than in A, so there is no difference picture.
+          </span>
+        )}
+        <span class="lv-caption">
+          shown {describeKept(values.axes, names)}, {(difference ?? values).precision}
+          {steps[0] !== a.step && `; A's values of step ${formatCount(steps[0])}`}
+          {steps[1] !== b.step && `; B's values of step ${formatCount(steps[1])}`}
+        </span>
+        <Slices
+          values={values}
+          names={names}
+          chosen={chosen}
+          onChoose={(name, index) => {
+            view.at.value = { ...view.at.value, [name]: index };
+          }}
+        />
+        {isDifference && unit >= 0 && (
+          <label class="lv-select">
+            <span class="lv-caption">{unitName}s</span>
+            <select
+              data-testid="compare-units"
+              aria-label={`Order of the ${unitName}s`}
+              value={view.compareUnits.value}
+              onChange={(event) => {
+                view.compareUnits.value = event.currentTarget.value;
+              }}
+            >
+              <option value="change">by change</option>
+              <option value="index">by index</option>
+            </select>
+          </label>
+        )}
+        <TakeAlong
+          what="the pictures"
+          panels={comparedPanels(store, compared, steps, canvases)}
+          small
+        />
+      </div>
+      <div class="lv-compare-pictures">
+        {shown.map(({ side, testid, picture }, i) => (
+          <figure key={testid} data-testid={`compare-picture-${testid}`}>
+            {shown.length > 1 && (
+              <figcaption>
+                <b class={`lv-side${side === "B" ? " lv-side-b" : ""}`}>{side}</b>
+              </figcaption>
+            )}
+            <div class="lv-picture-body">
+              <PictureCanvas
+                picture={picture}
+                view={view.zoom.value}
+                onView={(next) => {
+                  view.zoom.value = next;
+                }}
+                cell={view.cell.value}
+                onCell={(index) => {
+                  view.cell.value = index;
+                }}
+                hover={hover}
+                onHover={setHover}
+                label={
+                  isDifference ? "B minus A, element by element." : `The kept values of ${side}.`
+                }
+                canvasRef={canvases[i]}
+              />
+            </div>
+          </figure>
+        ))}
+      </div>
+      {isDifference && changes && (
+        <p class="lv-compare-units" data-testid="compare-changes">
+          <span class="lv-caption">changed most (rms of B − A)</span>{" "}
+          {rankedUnits(compared)
+            .slice(0, MOST_UNITS)
+            .map(([index, change]) => (
+              <span key={index} data-unit={index}>
+                {unitName} {index}: {formatValue(change)}
+              </span>
+            ))}
+        </p>
+      )}
+      <div class="lv-picture-foot">
+        <Readout
+          values={values}
+          others={others}
+          difference={difference}
+          names={names}
+          index={hover ?? (pinned.length ? pinned : null)}
+        />
+        <ColourBar
+          scale={scale}
+          label=""
+          palette={pictures.first.palette}
+          counts={isDifference ? pictures.first.marks : undefined}
+        />
+      </div>
+    </>
+  );
+}
+
+/**
+ * The element under the cursor in A, in B, and the difference as it is drawn.
+ * @param {object} props
+ * @param {Values} props.values of A
+ * @param {Values} props.others of B
+ * @param {Values | null} props.difference
+ * @param {string[]} props.names
+ * @param {number[] | null} props.index in the whole tensor
+ */
+function Readout({ values, others, difference, names, index }) {
+  if (!index) {
+    return (
+      <p class="lv-readout lv-readout-none" data-testid="compare-readout" aria-live="polite">
+        Point at an element to read it in A and in B.
+      </p>
+    );
+  }
+  const [own, other, change] = [values, others, difference].map((kept) => {
+    const offset = kept ? offsetOf(kept.axes, index) : -1;
+    return kept && offset >= 0 ? kept.data[offset] : null;
+  });
+  const show = (/** @type {number | null} */ value) =>
+    value === null ? "not kept" : formatExact(value);
+  return (
+    <p
+      class="lv-readout"
+      data-testid="compare-readout"
+      data-index={index.join(",")}
+      data-a={String(own)}
+      data-b={String(other)}
+      data-value={String(change)}
+      aria-live="polite"
+    >
+      {change !== null && <b>B − A {formatExact(change)}</b>}
+      <span class="lv-readout-index">
+        A {show(own)} · B {show(other)}
+      </span>
+      <span class="lv-readout-words">
+        {index.map((at, i) => `${names[i]} ${at}`).join(", ") || "the one value"}
+      </span>
+    </p>
+  );
+}

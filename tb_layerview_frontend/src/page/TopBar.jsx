@@ -1,0 +1,39 @@
+import { ComparePicker } from "../compare/CompareBar.jsx";
+import { formatCount } from "../kit/format.js";
+import { StepBar } from "./StepBar.jsx";
+import { Trust } from "./Trust.jsx";
+
+/** @typedef {import("./store.js").Store} Store */
+
+/**
+ * The bar with what holds for everything below it: run, step, cost.
+ * @param {{store: Store}} props
+ */
+export function TopBar({ store }) {
+  const { view, runs } = store;
+  return (
+    <header class="lv-top">
+      <h1 class="lv-unseen">Layers</h1>
+      <label class="lv-run">
+        <span class="lv-caption">Run</span>
+        <select
+          data-testid="run-picker"
+          aria-label="Run"
+          value={view.run.value}
+          onChange={(event) => store.selectRun(event.currentTarget.value)}
+        >
+          {runs.value.status === "ready" &&
+            runs.value.value.map(({ run, steps: logged }) => (
+              <option key={run} value={run}>
+                {run === "." ? "(log folder)" : run} · {formatCount(logged)}{" "}
+                {logged === 1 ? "step" : "steps"}
+              </option>
+            ))}
+        </select>
+      </label>
+      <ComparePicker store={store} />
+      <StepBar store={store} />
+      <Trust store={store} />
+    </header>
+  );
+}

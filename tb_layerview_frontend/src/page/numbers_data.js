@@ -1,0 +1,82 @@
+/** The exact statistics of the selected tensor at other steps than the selected one, to be read beside it. */
+
+import { signal } from "@preact/signals";
+
+import * as api from "../data/api.js";
+import { LruCache } from "../data/lru.js";
+import { failIn, makeTensorTasks } from "../data/tensor_tasks.js";
+
+/**
+ * @template T
+ * @typedef {import("../data/run_data.js").Loadable<T>} Loadable
+ */
+
+/**
+ * Records of one tensor. `null` where it was not logged at that step, `undefined` where there is no such step.
+ * @typedef {object} Others
+ * @property {number} tensor
+ * @property {number} step beside which they stand
+ * @property {api.TensorRecord | null | undefined} first of the first logged step
+ * @property {api.TensorRecord | null | undefined} previous of the logged step before
+ */
+
+/**
+ * @param {object} options
+ * @param {import("../data/run_data.js").RunData} options.data of which run
+ * @param {import("@preact/signals").ReadonlySignal<number>} options.tensor its index, -1 for none
+ * @param {import("@preact/signals").ReadonlySignal<number>} options.stepIndex of the selected step
+ * @param {() => boolean} options.wanted reads signals
+ * @param {import("@preact/signals").ReadonlySignal<number>} options.retries counts up when what failed should be asked again
+ * @param {import("../data/tasks.js").Tasks} options.tasks
+ */
+export function createNumbersData({ data, tensor, stepIndex, wanted, retries, tasks }) {
+  const { steps } = data;
+  /** @type {import("@preact/signals").Signal<Loadable<Others>>} what was there stays until the next is */
+  const others = signal({ status: "loading" });
+  /** @type {LruCache<api.TensorRecord | null>} */
+  const cache = new LruCache(500);
+
+  const onTensor = makeTensorTasks({ data, tensor, wanted, retries, tasks });
+
+  onTensor(
+    () => ({ at: stepIndex.value }),
+    async ({ name, generation: of, tensor: index, at }, abort) => {
+      const numbers = steps.value;
+      if (at < 0) return;
+      const [first, previous] = await Promise.all(
+        [0, at - 1].map((one) =>
+          one < 0 ? undefined : recordOf(name, of, index, numbers[one], abort),
+        ),
+      );
+      if (abort.aborted) return;
+      others.value = {
+        status: "ready",
+        value: { tensor: index, step: numbers[at], first, previous },
+      };
+    },
+    failIn(others),
+  );
+
+  /**
+   * @param {string} name
+   * @param {string} of generation
+   * @param {number} index
+   * @param {number} step
+   * @param {AbortSignal} abort
+   */
+  async function recordOf(name, of, index, step, abort) {
+    const key = `${name}\n${of}\n${index}\n${step}`;
+    const known = cache.get(key);
+    if (known !== undefined) return known;
+    /** @type {api.TensorRecord | null} */
+    let record = null;
+    try {
+      record = await api.fetchTensor(name, index, step, abort);
+    } catch (error) {
+      if (!(error instanceof api.RequestError && error.status === 404)) throw error;
+    }
+    cache.set(key, record, 1);
+    return record;
+  }
+  return { others };
+}
