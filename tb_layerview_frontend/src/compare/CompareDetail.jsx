@@ -10,7 +10,7 @@ import { inputsDiffer, pictureOffer } from "./same_start.js";
 
 /** @typedef {import("../page/store.js").Store} Store */
 /** @typedef {import("../data/run_data.js").Run} Run */
-/** @typedef {import("../data/api.js").TensorRecord} TensorRecord */
+/** @typedef {import("../data/types.js").TensorRecord} TensorRecord */
 
 /**
  * The selected tensor in both runs, where both have it.

@@ -2,12 +2,18 @@
 
 import { batch, computed, signal } from "@preact/signals";
 
-import * as api from "../data/api.js";
 import { matchSteps, matchTensors, shownStepIndex, tensorTitle } from "../data/matching.js";
+import { RequestError } from "../data/requests.js";
+import { fetchTensor } from "../data/routes.js";
 import { createRunData } from "../data/run_data.js";
 import { createTensorData } from "../data/tensor_data.js";
 import { PARTING_ORDER } from "../map/order.js";
 import { firstCommonStep, firstDifference, isTelling } from "./same_start.js";
+
+/** @typedef {import("../data/types.js").Kind} Kind */
+/** @typedef {import("../data/types.js").RunInfo} RunInfo */
+/** @typedef {import("../data/types.js").RunSummary} RunSummary */
+/** @typedef {import("../data/types.js").TensorRecord} TensorRecord */
 
 /** @typedef {import("../data/run_data.js").Run} Run */
 /** @typedef {import("./same_start.js").Evidence} Evidence */
@@ -20,12 +26,12 @@ const AT_ONCE = 4;
 /**
  * @param {object} options
  * @param {import("../page/store.js").View} options.view
- * @param {import("@preact/signals").ReadonlySignal<import("../data/run_data.js").Loadable<api.RunSummary[]>>} options.runs
+ * @param {import("@preact/signals").ReadonlySignal<import("../data/run_data.js").Loadable<RunSummary[]>>} options.runs
  * @param {import("../data/run_data.js").RunData} options.data A
  * @param {import("@preact/signals").ReadonlySignal<number>} options.tensor of A, -1 for none
  * @param {import("@preact/signals").ReadonlySignal<number>} options.stepIndex of A
- * @param {(run: Run) => api.Kind[]} options.kinds reads signals: of which kinds statistics are wanted
- * @param {(kind: api.Kind) => string[]} options.statistics reads signals: which statistics are wanted of such a kind
+ * @param {(run: Run) => Kind[]} options.kinds reads signals: of which kinds statistics are wanted
+ * @param {(kind: Kind) => string[]} options.statistics reads signals: which statistics are wanted of such a kind
  * @param {import("@preact/signals").ReadonlySignal<number>} options.retries counts up when what failed should be asked again
  * @param {import("../data/tasks.js").Tasks} options.tasks
  */
@@ -187,8 +193,8 @@ export function createComparison({
 
 /**
  * Compares the weights of two runs at a step, to the last digit.
- * @param {api.RunInfo} a
- * @param {api.RunInfo} b
+ * @param {RunInfo} a
+ * @param {RunInfo} b
  * @param {import("../data/matching.js").Matching} matching
  * @param {number | null} step the first that both logged
  * @param {AbortSignal} abort
@@ -240,13 +246,13 @@ async function compareWeights(a, b, { pairs, partner }, step, abort) {
  * @param {number} tensor
  * @param {number} step
  * @param {AbortSignal} abort
- * @returns {Promise<api.TensorRecord | null>} null where the tensor was not logged at that step
+ * @returns {Promise<TensorRecord | null>} null where the tensor was not logged at that step
  */
 async function recordAt(run, tensor, step, abort) {
   try {
-    return await api.fetchTensor(run, tensor, step, abort);
+    return await fetchTensor(run, tensor, step, abort);
   } catch (error) {
-    if (error instanceof api.RequestError && error.status === 404) return null;
+    if (error instanceof RequestError && error.status === 404) return null;
     throw error;
   }
 }

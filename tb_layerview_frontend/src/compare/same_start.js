@@ -2,9 +2,9 @@
 
 import { formatCount, formatValue } from "../kit/format.js";
 
-/** @typedef {import("../data/api.js").TensorRecord} TensorRecord */
-/** @typedef {import("../data/api.js").RunInfo} RunInfo */
-/** @typedef {import("../data/api.js").Kind} Kind */
+/** @typedef {import("../data/types.js").TensorRecord} TensorRecord */
+/** @typedef {import("../data/types.js").RunInfo} RunInfo */
+/** @typedef {import("../data/types.js").Kind} Kind */
 
 /**
  * What the weights at the first step that both runs logged say of their start.

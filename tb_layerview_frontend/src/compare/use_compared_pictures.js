@@ -19,7 +19,7 @@ const DIFFERENCE_COLOURS = "purple-green";
 
 /**
  * @param {Store} store
- * @param {import("../data/api.js").Tensor} tensor
+ * @param {import("../data/types.js").Tensor} tensor
  * @param {Values} a
  * @param {Values} b
  */

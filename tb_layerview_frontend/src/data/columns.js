@@ -1,7 +1,7 @@
 /** Statistics of all tensors of one kind at all steps, growing as a run goes on. */
 
-/** @typedef {import("./api.js").Kind} Kind */
-/** @typedef {import("./api.js").Tensor} Tensor */
+/** @typedef {import("./types.js").Kind} Kind */
+/** @typedef {import("./types.js").Tensor} Tensor */
 
 export class Columns {
   /**

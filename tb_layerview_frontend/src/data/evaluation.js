@@ -2,14 +2,17 @@
 
 import { signal } from "@preact/signals";
 
-import * as api from "./api.js";
 import { isEvaluationOf } from "./matching.js";
+import { fetchHistory } from "./routes.js";
+
+/** @typedef {import("./types.js").History} History */
+/** @typedef {import("./types.js").RunSummary} RunSummary */
 
 /**
  * The run that evaluates a run, if there is one: of several the one whose name is the shortest, for it has none of its own.
- * @param {api.RunSummary[]} runs
+ * @param {RunSummary[]} runs
  * @param {string} name
- * @returns {api.RunSummary | undefined}
+ * @returns {RunSummary | undefined}
  */
 export function evaluationOf(runs, name) {
   const found = runs.filter(({ run }) => isEvaluationOf(name, run));
@@ -19,13 +22,13 @@ export function evaluationOf(runs, name) {
 /**
  * @typedef {object} Evaluation
  * @property {string} run
- * @property {api.History | null} history
+ * @property {History | null} history
  * @property {string} problem why there is no history, or an old one; empty if there is none
  */
 
 /**
  * @param {object} options
- * @param {import("@preact/signals").ReadonlySignal<import("./run_data.js").Loadable<api.RunSummary[]>>} options.runs
+ * @param {import("@preact/signals").ReadonlySignal<import("./run_data.js").Loadable<RunSummary[]>>} options.runs
  * @param {() => string} options.name reads signals: the run that is shown
  * @param {import("@preact/signals").ReadonlySignal<number>} options.retries
  * @param {import("./tasks.js").Tasks} options.tasks
@@ -43,7 +46,7 @@ export function createEvaluation({ runs, name, retries, tasks }) {
     async ({ run }, abort) => {
       if (evaluation.value?.run !== run) evaluation.value = null;
       if (!run) return;
-      const history = await api.fetchHistory(run, abort);
+      const history = await fetchHistory(run, abort);
       if (!abort.aborted) evaluation.value = { run, history, problem: "" };
     },
     (problem) => {

@@ -1,8 +1,8 @@
 /** Which tensors and steps of two runs belong together, and what is said of those that have no partner. */
 
-/** @typedef {import("./api.js").RunInfo} RunInfo */
-/** @typedef {import("./api.js").Tensor} Tensor */
-/** @typedef {import("./api.js").RunSummary} RunSummary */
+/** @typedef {import("./types.js").RunInfo} RunInfo */
+/** @typedef {import("./types.js").Tensor} Tensor */
+/** @typedef {import("./types.js").RunSummary} RunSummary */
 
 /**
  * Which tensors of two runs belong together: those of the same layer path, kind, name and call.

@@ -1,6 +1,6 @@
 /** All statistics of a tensor, and what each of them means. */
 
-/** @typedef {import("./api.js").TensorRecord} TensorRecord */
+/** @typedef {import("./types.js").TensorRecord} TensorRecord */
 
 /**
  * @typedef {object} NumberOf

@@ -3,12 +3,18 @@
 import { batch, computed, signal } from "@preact/signals";
 
 import { buildTree } from "../map/rows.js";
-import * as api from "./api.js";
 import { Columns } from "./columns.js";
 import { splitColumns } from "./payload.js";
+import { RequestError, messageOf } from "./requests.js";
+import { fetchHistory, fetchRun, fetchStatistics } from "./routes.js";
 import { kindsOf } from "./selection.js";
 
-/** @typedef {import("./api.js").Kind} Kind */
+/** @typedef {import("./types.js").Columnar} Columnar */
+/** @typedef {import("./types.js").History} History */
+/** @typedef {import("./types.js").RunInfo} RunInfo */
+/** @typedef {import("./types.js").RunSummary} RunSummary */
+
+/** @typedef {import("./types.js").Kind} Kind */
 
 /**
  * @template T
@@ -19,8 +25,8 @@ import { kindsOf } from "./selection.js";
  * A run as far as it is known: replaced as a whole, so that names of one run never meet numbers of another.
  * @typedef {object} Run
  * @property {string} name
- * @property {api.RunInfo} info
- * @property {api.History} history
+ * @property {RunInfo} info
+ * @property {History} history
  * @property {import("../map/rows.js").Node[]} tree
  * @property {number[][]} outputs by layer, the layers that read it
  * @property {Map<Kind, Columns>} columns
@@ -62,7 +68,7 @@ export function createRunData({
 
   /**
    * Brings what is new.
-   * @param {api.RunSummary[]} found all runs that there are
+   * @param {RunSummary[]} found all runs that there are
    */
   async function refresh(found) {
     const before = current.value;
@@ -75,7 +81,7 @@ export function createRunData({
       summary.notes === history.notes.length &&
       summary.tensors === before.info.tensors.length;
     if (same) return;
-    const next = await api.fetchHistory(before.name, end);
+    const next = await fetchHistory(before.name, end);
     if (current.value !== before) return;
     const appended =
       next.generation === history.generation && summary.tensors === before.info.tensors.length;
@@ -87,9 +93,7 @@ export function createRunData({
     const grown = [...before.columns.values()].filter((columns) => columns.steps);
     const asked = grown.map(({ statistics: names }) => names);
     const later = await Promise.all(
-      grown.map(({ kind, steps: since }, of) =>
-        api.fetchStatistics(name, kind, asked[of], since, end),
-      ),
+      grown.map(({ kind, steps: since }, of) => fetchStatistics(name, kind, asked[of], since, end)),
     );
     if (current.value !== before) return;
     if (later.some((sent) => isOther(sent, next.generation))) {
@@ -137,7 +141,7 @@ export function createRunData({
     let problem;
     try {
       while (!columns.has(name)) {
-        const sent = await api.fetchStatistics(of.name, kind, [name], 0, abort);
+        const sent = await fetchStatistics(of.name, kind, [name], 0, abort);
         if (isOther(sent, of.history.generation)) return false;
         const [split] = splitColumns(sent.buffer, 1, columns.tensors.length);
         // New steps may have come in between, for the statistics that are here already.
@@ -146,8 +150,8 @@ export function createRunData({
         revision.value++;
       }
     } catch (error) {
-      if (!(error instanceof api.RequestError)) throw error;
-      problem = api.messageOf(error);
+      if (!(error instanceof RequestError)) throw error;
+      problem = messageOf(error);
     }
     const isCleared = name !== "non_finite" && columns.has("non_finite");
     if (columnProblems.value[kind] !== problem && (problem || isCleared)) {
@@ -161,10 +165,7 @@ export function createRunData({
    * @param {AbortSignal} abort
    */
   async function load(name, abort) {
-    const [info, history] = await Promise.all([
-      api.fetchRun(name, abort),
-      api.fetchHistory(name, abort),
-    ]);
+    const [info, history] = await Promise.all([fetchRun(name, abort), fetchHistory(name, abort)]);
     /** @type {number[][]} */
     const outputs = info.layers.map(() => []);
     info.layers.forEach((layer, index) => {
@@ -219,7 +220,7 @@ export function createRunData({
 
 /**
  * Whether an answer belongs to another history than the one that is known: the run was logged anew in between.
- * @param {api.Columnar} sent
+ * @param {Columnar} sent
  * @param {string} generation
  */
 export function isOther(sent, generation) {

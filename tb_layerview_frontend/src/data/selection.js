@@ -1,8 +1,8 @@
 /** Which tensor and which kinds are selected, and what they are called. */
 
-/** @typedef {import("./api.js").Kind} Kind */
-/** @typedef {import("./api.js").Tensor} Tensor */
-/** @typedef {import("./api.js").RunInfo} RunInfo */
+/** @typedef {import("./types.js").Kind} Kind */
+/** @typedef {import("./types.js").Tensor} Tensor */
+/** @typedef {import("./types.js").RunInfo} RunInfo */
 
 /** @type {{kind: Kind, label: string, singular: string}[]} in the order in which they are offered */
 export const KINDS = [
@@ -69,7 +69,7 @@ export function firstOfLayer({ layers, tensors }, path, kinds) {
 /**
  * The run that is opened before anybody has chosen: the newest. But an evaluation is logged below its training, after it
  * and in a step or two: then it is the training, which says more.
- * @param {import("./api.js").RunSummary[]} runs at least one
+ * @param {import("./types.js").RunSummary[]} runs at least one
  */
 export function openedRun(runs) {
   const newest = runs.reduce((best, run) => (run.wall_time > best.wall_time ? run : best));

@@ -1,6 +1,6 @@
 /** The statistics that the map can show. */
 
-/** @typedef {import("./api.js").Kind} Kind */
+/** @typedef {import("./types.js").Kind} Kind */
 
 /**
  * How a statistic becomes a colour: `size` on a ramp, `signed` diverging around 0, `share` from 0 to 1, `ratio` diverging

@@ -2,7 +2,7 @@
 
 import { computed, effect } from "@preact/signals";
 
-import { ConnectionError, messageOf } from "./api.js";
+import { ConnectionError, messageOf } from "./requests.js";
 
 /**
  * What a store has under way.

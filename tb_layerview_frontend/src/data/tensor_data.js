@@ -2,7 +2,6 @@
 
 import { batch, signal } from "@preact/signals";
 
-import * as api from "./api.js";
 import { LruCache } from "./lru.js";
 import {
   decodeHistogram,
@@ -11,8 +10,12 @@ import {
   decodeValues,
   splitColumns,
 } from "./payload.js";
+import { ConnectionError, RequestError, messageOf } from "./requests.js";
+import { fetchHistograms, fetchPayload, fetchStatistics, fetchTensor } from "./routes.js";
 import { isOther } from "./run_data.js";
 import { failIn, makeTensorTasks } from "./tensor_tasks.js";
+
+/** @typedef {import("./types.js").TensorRecord} TensorRecord */
 
 /** @typedef {import("./payload.js").Histogram} Histogram */
 /** @typedef {import("./payload.js").Values} Values */
@@ -29,7 +32,7 @@ import { failIn, makeTensorTasks } from "./tensor_tasks.js";
  * @property {string} run its name
  * @property {number} tensor
  * @property {number} step
- * @property {api.TensorRecord | null} record null where the tensor was not logged at that step
+ * @property {TensorRecord | null} record null where the tensor was not logged at that step
  * @property {Values | null} values null where none are kept
  * @property {string} valuesProblem a sentence if the values could not be read
  * @property {Histogram | null} histogram
@@ -122,8 +125,8 @@ export function createTensorData({ data, tensor, step, wantsUnits, retries, task
       const since = known?.bySteps.length ?? 0;
       const kind = current.value?.info.tensors[index].kind ?? "activation";
       const [sent, ends] = await Promise.all([
-        api.fetchHistograms(name, index, since, abort),
-        api.fetchStatistics(name, kind, ["min", "max"], since, abort, index),
+        fetchHistograms(name, index, since, abort),
+        fetchStatistics(name, kind, ["min", "max"], since, abort, index),
       ]);
       if (isOther(sent, of) || isOther(ends, of)) {
         await data.load(name, abort);
@@ -159,7 +162,7 @@ export function createTensorData({ data, tensor, step, wantsUnits, retries, task
         };
         return;
       }
-      const buffer = await api.fetchPayload(name, index, step, "units", abort);
+      const buffer = await fetchPayload(name, index, step, "units", abort);
       const decoded = await decodeUnits(buffer);
       if (!abort.aborted) units.value = { status: "ready", value: { key, step, units: decoded } };
     },
@@ -213,9 +216,9 @@ export function createTensorData({ data, tensor, step, wantsUnits, retries, task
       histogram: null,
     };
     try {
-      made.record = await api.fetchTensor(name, index, step, end);
+      made.record = await fetchTensor(name, index, step, end);
     } catch (error) {
-      if (error instanceof api.RequestError && error.status === 404) return made;
+      if (error instanceof RequestError && error.status === 404) return made;
       throw error;
     }
     const { values_step: valuesStep, histogram } = made.record;
@@ -224,12 +227,12 @@ export function createTensorData({ data, tensor, step, wantsUnits, retries, task
       histogram ? histogramOf(name, of, index, step) : null,
     ]);
     for (const result of [values, own]) {
-      if (result.status === "rejected" && result.reason instanceof api.ConnectionError) {
+      if (result.status === "rejected" && result.reason instanceof ConnectionError) {
         throw result.reason;
       }
     }
     if (values.status === "fulfilled") made.values = values.value;
-    else made.valuesProblem = api.messageOf(values.reason);
+    else made.valuesProblem = messageOf(values.reason);
     if (own.status === "fulfilled") made.histogram = own.value;
     return made;
   }
@@ -244,7 +247,7 @@ export function createTensorData({ data, tensor, step, wantsUnits, retries, task
   async function histogramOf(name, of, index, step) {
     const history = histories.get(`${name}\n${of}\n${index}`);
     const known = history?.bySteps[steps.value.indexOf(step)];
-    return known ?? decodeHistogram(await api.fetchPayload(name, index, step, "histogram", end));
+    return known ?? decodeHistogram(await fetchPayload(name, index, step, "histogram", end));
   }
 
   /**
@@ -259,7 +262,7 @@ export function createTensorData({ data, tensor, step, wantsUnits, retries, task
     const key = `${name}\n${of}\n${index}\n${step}`;
     const known = kept.get(key);
     if (known) return known;
-    const made = api.fetchPayload(name, index, step, "values", end).then(decodeValues);
+    const made = fetchPayload(name, index, step, "values", end).then(decodeValues);
     kept.set(key, made, 1000);
     made.then(
       ({ data }) => kept.has(key) && kept.set(key, made, 1000 + data.byteLength),
@@ -272,12 +275,12 @@ export function createTensorData({ data, tensor, step, wantsUnits, retries, task
    * Any tensor of the run at any step, with its values and no more.
    * @param {number} index
    * @param {number} step
-   * @returns {Promise<{values: Values | null, step: number | null, record: api.TensorRecord}>} the step of the values
+   * @returns {Promise<{values: Values | null, step: number | null, record: TensorRecord}>} the step of the values
    */
   async function valuesAt(index, step) {
     const name = current.value?.name ?? "";
     const of = generation.value;
-    const record = await api.fetchTensor(name, index, step, end);
+    const record = await fetchTensor(name, index, step, end);
     const at = record.values_step;
     return { values: at === null ? null : await valuesOf(name, of, index, at), step: at, record };
   }

@@ -2,12 +2,14 @@
 
 import { signal } from "@preact/signals";
 
-import * as api from "../data/api.js";
 import { Columns } from "../data/columns.js";
 import { splitColumns } from "../data/payload.js";
+import { fetchStatistics } from "../data/routes.js";
 import { isOther } from "../data/run_data.js";
 import { failIn, makeTensorTasks } from "../data/tensor_tasks.js";
 import { BAND_STATISTICS } from "./bands.js";
+
+/** @typedef {import("../data/types.js").Kind} Kind */
 
 /**
  * @template T
@@ -37,7 +39,7 @@ export function createBandData({ data, tensor, wanted, retries, tasks }) {
   const { current, steps } = data;
   /** @type {import("@preact/signals").Signal<Loadable<TensorBands>>} */
   const bands = signal({ status: "loading" });
-  /** @type {{of: string, byKind: Map<api.Kind, Columns>}} of one run alone */
+  /** @type {{of: string, byKind: Map<Kind, Columns>}} of one run alone */
   let known = { of: "", byKind: new Map() };
 
   const onTensor = makeTensorTasks({ data, tensor, wanted, retries, tasks });
@@ -61,7 +63,7 @@ export function createBandData({ data, tensor, wanted, retries, tasks }) {
           bands.value = { status: "loading" };
         }
         const names = [...BAND_STATISTICS];
-        const sent = await api.fetchStatistics(name, kind, names, columns.steps, abort);
+        const sent = await fetchStatistics(name, kind, names, columns.steps, abort);
         if (isOther(sent, of)) {
           await data.load(name, abort);
           return;

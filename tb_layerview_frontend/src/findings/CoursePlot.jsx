@@ -10,7 +10,7 @@ import { courseAxis, heldRuns, linePath } from "./course_plot.js";
 import { formatMeasure, isShare, measureInWords, ruleInWords } from "./words.js";
 
 /** @typedef {import("../page/store.js").Store} Store */
-/** @typedef {import("../data/api.js").Course} Course */
+/** @typedef {import("../data/types.js").Course} Course */
 /** @typedef {import("./findings.js").Finding} Finding */
 
 const HEIGHT = 132;

@@ -7,7 +7,7 @@ import { PLACES, placeOf, valueAt } from "./thresholds.js";
 import { ruleInWords, SIGNS, thresholdInWords } from "./words.js";
 
 /** @typedef {import("../page/store.js").Store} Store */
-/** @typedef {import("../data/api.js").Rule} Rule */
+/** @typedef {import("../data/types.js").Rule} Rule */
 
 /** So long a slider has to rest before the rules look again. */
 const REST_MILLISECONDS = 200;

@@ -2,11 +2,11 @@
 
 import { computed, signal } from "@preact/signals";
 
-import * as api from "../data/api.js";
+import { fetchCourse } from "../data/routes.js";
 import { courseOfScalar } from "./course_plot.js";
 import { keyOf, partsOfKey } from "./findings.js";
 
-/** @typedef {import("../data/api.js").Course} Course */
+/** @typedef {import("../data/types.js").Course} Course */
 
 /** @typedef {{status: "loading"} | {status: "none"} | {status: "error", message: string} | {status: "ready", value: Course}} CourseState */
 
@@ -47,7 +47,7 @@ export function createCourseData({ why, data, found, thresholds, retries, tasks 
       if (fetched.value.key !== `${run} ${key}`) {
         fetched.value = { key: `${run} ${key}`, state: { status: "loading" } };
       }
-      const value = await api.fetchCourse({ run, rule, tensor, thresholds: moved }, abort);
+      const value = await fetchCourse({ run, rule, tensor, thresholds: moved }, abort);
       if (!abort.aborted)
         fetched.value = { key: `${run} ${key}`, state: { status: "ready", value } };
     },

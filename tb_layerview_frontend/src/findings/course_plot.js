@@ -3,7 +3,7 @@
 import { columnSteps } from "../kit/axis.js";
 import { makeValueAxis, valueToPosition } from "../kit/value_axis.js";
 
-/** @typedef {import("../data/api.js").Course} Course */
+/** @typedef {import("../data/types.js").Course} Course */
 /** @typedef {import("../kit/axis.js").StepAxis} StepAxis */
 /** @typedef {import("../kit/value_axis.js").ValueAxis} ValueAxis */
 
@@ -98,7 +98,7 @@ export function heldRuns(held, { edges }) {
 
 /**
  * The course of a scalar, which no rule but that of NaN and infinities judges.
- * @param {import("../data/api.js").History} history
+ * @param {import("../data/types.js").History} history
  * @param {string} name of the scalar
  * @returns {Course | null} null if there is no such scalar
  */

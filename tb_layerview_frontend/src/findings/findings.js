@@ -3,16 +3,17 @@
 import { signal } from "@preact/signals";
 import { group } from "d3-array";
 
-import * as api from "../data/api.js";
+import { RequestError } from "../data/requests.js";
+import { fetchFindings } from "../data/routes.js";
 
-/** @typedef {import("../data/api.js").Finding} Finding */
-/** @typedef {import("../data/api.js").Findings} Findings */
+/** @typedef {import("../data/types.js").Finding} Finding */
+/** @typedef {import("../data/types.js").Findings} Findings */
 
 /**
  * What was found, and of which reading of which run.
  * @typedef {object} Found
  * @property {Finding[]} findings in the order of their causes
- * @property {import("../data/api.js").Rule[]} rules
+ * @property {import("../data/types.js").Rule[]} rules
  * @property {Finding[] | null} usual what is found with the usual thresholds; null while none is moved
  * @property {"none" | "ready" | "error"} status `none`: nothing is known yet
  * @property {string} problem why it could not be read
@@ -46,12 +47,10 @@ export function createFindings({ data, thresholds, retries, tasks }) {
   async function load(name, abort) {
     const moved = thresholds();
     try {
-      const { findings, rules, generation, steps } = await api.fetchFindings(name, moved, abort);
+      const { findings, rules, generation, steps } = await fetchFindings(name, moved, abort);
       const key = keyOfReading({ name, generation, steps, moved: [] });
       if (usual.key !== key) {
-        const others = moved.length
-          ? (await api.fetchFindings(name, [], abort)).findings
-          : findings;
+        const others = moved.length ? (await fetchFindings(name, [], abort)).findings : findings;
         if (!abort.aborted) usual = { key, findings: others };
       }
       if (abort.aborted) return [];
@@ -61,7 +60,7 @@ export function createFindings({ data, thresholds, retries, tasks }) {
       found.value = { findings, rules, usual: base, status: "ready", problem: "" };
       return findings;
     } catch (error) {
-      if (!(error instanceof api.RequestError)) throw error;
+      if (!(error instanceof RequestError)) throw error;
       // A threshold that the server does not take is moved back in the panel, which has to stay for that.
       found.value =
         of === name

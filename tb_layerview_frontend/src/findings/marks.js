@@ -3,7 +3,7 @@
 import { nearestIndex } from "../kit/axis.js";
 import { worstFinding } from "./findings.js";
 
-/** @typedef {import("../data/api.js").Finding} Finding */
+/** @typedef {import("../data/types.js").Finding} Finding */
 
 /**
  * A stretch of steps at which something is found of a row, as indices of steps, the last one included.

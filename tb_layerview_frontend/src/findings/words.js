@@ -4,8 +4,8 @@ import { NUMBERS } from "../data/numbers.js";
 import { STATISTICS } from "../data/statistics.js";
 import { formatCount, formatShare, formatValue } from "../kit/format.js";
 
-/** @typedef {import("../data/api.js").Finding} Finding */
-/** @typedef {import("../data/api.js").Rule} Rule */
+/** @typedef {import("../data/types.js").Finding} Finding */
+/** @typedef {import("../data/types.js").Rule} Rule */
 
 export const SIGNS = { error: "✖", warning: "▲" };
 

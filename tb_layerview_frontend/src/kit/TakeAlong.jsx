@@ -1,6 +1,6 @@
 import { useEffect, useId, useRef, useState } from "preact/hooks";
 
-import { messageOf } from "../data/api.js";
+import { messageOf } from "../data/requests.js";
 import { encodeCsv } from "./array_files.js";
 import { captionedPng, copyText, download, fileName } from "./take_along.js";
 

@@ -4,8 +4,8 @@ const SEVERITIES = /** @type {const} */ (["error", "warning"]);
  * What the bands along a map's rows mean, where there are any.
  * @param {object} props
  * @param {Map<number, import("../findings/findings.js").Finding[]>} props.found by tensor
- * @param {import("../data/api.js").Tensor[]} props.tensors
- * @param {import("../data/api.js").Kind} props.kind of the map
+ * @param {import("../data/types.js").Tensor[]} props.tensors
+ * @param {import("../data/types.js").Kind} props.kind of the map
  */
 export function FoundLegend({ found, tensors, kind }) {
   const own = [...found].flatMap(([tensor, findings]) =>

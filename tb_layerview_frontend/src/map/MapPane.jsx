@@ -25,7 +25,7 @@ import { useComparedCurves, useComparedRows, useDifference } from "./use_compari
 /** @typedef {import("../page/store.js").Store} Store */
 /** @typedef {import("../data/run_data.js").Run} Run */
 /** @typedef {import("./rows.js").Row} Row */
-/** @typedef {import("../data/api.js").Kind} Kind */
+/** @typedef {import("../data/types.js").Kind} Kind */
 
 /** @typedef {import("./layer.js").MapLayer} MapLayer */
 

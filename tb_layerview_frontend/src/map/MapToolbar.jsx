@@ -9,7 +9,7 @@ import { ORDERS, PARTING_ORDER } from "./order.js";
 
 /** @typedef {import("../page/store.js").Store} Store */
 /** @typedef {import("../data/run_data.js").Run} Run */
-/** @typedef {import("../data/api.js").Kind} Kind */
+/** @typedef {import("../data/types.js").Kind} Kind */
 
 /**
  * What the map shows: which layers, kinds, statistic, in which order and colours.

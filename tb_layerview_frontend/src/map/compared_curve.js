@@ -5,7 +5,7 @@
 /**
  * B's curve beside A's first one, on the same scale: its loss.
  * @param {Curve[]} curves of A, the loss first
- * @param {import("../data/api.js").History} history of B
+ * @param {import("../data/types.js").History} history of B
  * @param {Int32Array} matched by step of A, the step of B; -1 for none
  * @returns {Curve[]} with B's curve after A's first one; the same where B has no such scalar
  */

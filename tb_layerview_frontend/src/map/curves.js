@@ -24,8 +24,8 @@ const [LOSS, RATE, SHARE] = ["loss", "learning rate", "share"];
 
 /**
  * The curves of a run, the losses first.
- * @param {import("../data/api.js").History} history
- * @param {import("../data/api.js").History | null} evaluation of the run that evaluates this one
+ * @param {import("../data/types.js").History} history
+ * @param {import("../data/types.js").History | null} evaluation of the run that evaluates this one
  * @returns {Curve[]}
  */
 export function curvesOf(history, evaluation = null) {
@@ -69,8 +69,8 @@ function groupOf(name, values) {
 /**
  * What the evaluation has measured, unless the training's own scalars hold it as `val_…`.
  * @param {string} name
- * @param {import("../data/api.js").History} history
- * @param {import("../data/api.js").History | null} evaluation
+ * @param {import("../data/types.js").History} history
+ * @param {import("../data/types.js").History | null} evaluation
  */
 function pointsOf(name, history, evaluation) {
   const values = evaluation?.scalars[name];

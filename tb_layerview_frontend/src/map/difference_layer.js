@@ -42,7 +42,7 @@ import {
 /**
  * @param {Pairing} pairing
  * @param {object} what
- * @param {import("../data/api.js").Kind} what.kind
+ * @param {import("../data/types.js").Kind} what.kind
  * @param {Statistic} what.statistic
  * @param {import("../kit/colour.js").MapTransform | ""} what.transform empty for the usual one
  * @param {boolean} what.rowScales

@@ -1,6 +1,6 @@
 /** What is typed to find layers: the patterns of `Select`, and plain words. */
 
-/** @typedef {import("../data/api.js").Kind} Kind */
+/** @typedef {import("../data/types.js").Kind} Kind */
 
 /**
  * What a filter looks at: a layer, or one tensor name of a layer.
@@ -119,7 +119,7 @@ export function classOf(text) {
 
 /**
  * The layer classes that there are, the most frequent first.
- * @param {import("../data/api.js").Layer[]} layers
+ * @param {import("../data/types.js").Layer[]} layers
  * @returns {{name: string, count: number}[]}
  */
 export function classesOf(layers) {

@@ -16,7 +16,7 @@ const LEAST_FACTOR_OF_ROW = 1.1;
 /**
  * What one kind's map draws.
  * @typedef {object} MapLayer
- * @property {import("../data/api.js").Kind} kind
+ * @property {import("../data/types.js").Kind} kind
  * @property {import("../data/statistics.js").Statistic} statistic
  * @property {import("../data/statistics.js").Badness} badness
  * @property {ColourScale} scale of all rows together
@@ -40,7 +40,7 @@ const LEAST_FACTOR_OF_ROW = 1.1;
 /**
  * @param {object} what
  * @param {import("../data/run_data.js").Run["columns"]} what.columns
- * @param {import("../data/api.js").Kind} what.kind
+ * @param {import("../data/types.js").Kind} what.kind
  * @param {import("../data/statistics.js").Statistic} what.statistic
  * @param {import("../kit/colour.js").MapTransform | ""} what.transform empty for the statistic's own
  * @param {boolean} what.rowScales

@@ -3,9 +3,9 @@
 import { compileFilter } from "./filter.js";
 import { orderTree } from "./order.js";
 
-/** @typedef {import("../data/api.js").Layer} Layer */
-/** @typedef {import("../data/api.js").Tensor} Tensor */
-/** @typedef {import("../data/api.js").Kind} Kind */
+/** @typedef {import("../data/types.js").Layer} Layer */
+/** @typedef {import("../data/types.js").Tensor} Tensor */
+/** @typedef {import("../data/types.js").Kind} Kind */
 
 /**
  * A part of the model: a group of layers, a layer, or one tensor name of a layer (its `kernel`: the weight and its gradient).

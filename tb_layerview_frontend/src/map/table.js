@@ -5,7 +5,7 @@
 /**
  * What the maps draw of each tensor in their rows, in the run's order.
  * @param {object} what
- * @param {import("../data/api.js").RunInfo} what.info
+ * @param {import("../data/types.js").RunInfo} what.info
  * @param {number[]} what.steps
  * @param {import("./layer.js").MapLayer[]} what.layers
  * @param {import("./rows.js").Row[]} what.rows

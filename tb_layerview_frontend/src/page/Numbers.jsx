@@ -4,7 +4,7 @@ import { CopyButton, TakeAlong } from "../kit/TakeAlong.jsx";
 import { drawTable } from "../kit/figure.js";
 import { formatCount, formatShare } from "../kit/format.js";
 
-/** @typedef {import("../data/api.js").TensorRecord} TensorRecord */
+/** @typedef {import("../data/types.js").TensorRecord} TensorRecord */
 
 /**
  * All statistics of the whole tensor, exactly; quantiles are read off its histogram: at this step, at the logged step before, and at the first.

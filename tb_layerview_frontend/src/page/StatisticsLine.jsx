@@ -2,7 +2,7 @@ import { formatCount, formatExact, formatShare, formatValue } from "../kit/forma
 
 /**
  * The statistics of the whole tensor that one looks at first; all of them stand in the panel of numbers.
- * @param {{record: import("../data/api.js").TensorRecord | null}} props
+ * @param {{record: import("../data/types.js").TensorRecord | null}} props
  */
 export function StatisticsLine({ record }) {
   const value = (/** @type {"rms" | "mean" | "std" | "min" | "max"} */ name) => ({

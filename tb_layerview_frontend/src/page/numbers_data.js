@@ -2,9 +2,12 @@
 
 import { signal } from "@preact/signals";
 
-import * as api from "../data/api.js";
 import { LruCache } from "../data/lru.js";
+import { RequestError } from "../data/requests.js";
+import { fetchTensor } from "../data/routes.js";
 import { failIn, makeTensorTasks } from "../data/tensor_tasks.js";
+
+/** @typedef {import("../data/types.js").TensorRecord} TensorRecord */
 
 /**
  * @template T
@@ -16,8 +19,8 @@ import { failIn, makeTensorTasks } from "../data/tensor_tasks.js";
  * @typedef {object} Others
  * @property {number} tensor
  * @property {number} step beside which they stand
- * @property {api.TensorRecord | null | undefined} first of the first logged step
- * @property {api.TensorRecord | null | undefined} previous of the logged step before
+ * @property {TensorRecord | null | undefined} first of the first logged step
+ * @property {TensorRecord | null | undefined} previous of the logged step before
  */
 
 /**
@@ -33,7 +36,7 @@ export function createNumbersData({ data, tensor, stepIndex, wanted, retries, ta
   const { steps } = data;
   /** @type {import("@preact/signals").Signal<Loadable<Others>>} what was there stays until the next is */
   const others = signal({ status: "loading" });
-  /** @type {LruCache<api.TensorRecord | null>} */
+  /** @type {LruCache<TensorRecord | null>} */
   const cache = new LruCache(500);
 
   const onTensor = makeTensorTasks({ data, tensor, wanted, retries, tasks });
@@ -68,12 +71,12 @@ export function createNumbersData({ data, tensor, stepIndex, wanted, retries, ta
     const key = `${name}\n${of}\n${index}\n${step}`;
     const known = cache.get(key);
     if (known !== undefined) return known;
-    /** @type {api.TensorRecord | null} */
+    /** @type {TensorRecord | null} */
     let record = null;
     try {
-      record = await api.fetchTensor(name, index, step, abort);
+      record = await fetchTensor(name, index, step, abort);
     } catch (error) {
-      if (!(error instanceof api.RequestError && error.status === 404)) throw error;
+      if (!(error instanceof RequestError && error.status === 404)) throw error;
     }
     cache.set(key, record, 1);
     return record;

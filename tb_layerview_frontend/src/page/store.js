@@ -3,8 +3,9 @@
 import { batch, computed, signal } from "@preact/signals";
 
 import { createComparison } from "../compare/comparison.js";
-import * as api from "../data/api.js";
 import { createEvaluation } from "../data/evaluation.js";
+import { isAbort, messageOf } from "../data/requests.js";
+import { fetchRuns } from "../data/routes.js";
 import { createRunData } from "../data/run_data.js";
 import {
   defaultTensor,
@@ -24,6 +25,11 @@ import { createPictureData } from "../picture/companions.js";
 import { createUnitData } from "../units/unit_data.js";
 import { createNumbersData } from "./numbers_data.js";
 import { FIELDS } from "./view_state.js";
+
+/** @typedef {import("../data/types.js").Kind} Kind */
+/** @typedef {import("../data/types.js").RunSummary} RunSummary */
+/** @typedef {import("../data/types.js").RunWithoutSteps} RunWithoutSteps */
+/** @typedef {import("../data/types.js").UnreadableRun} UnreadableRun */
 
 /** @typedef {import("./view_state.js").ViewState} ViewState */
 /** @typedef {import("../data/run_data.js").Run} Run */
@@ -54,10 +60,10 @@ export function createStore(initial, end) {
     )
   );
 
-  /** @type {import("@preact/signals").Signal<Loadable<api.RunSummary[]>>} */
+  /** @type {import("@preact/signals").Signal<Loadable<RunSummary[]>>} */
   const runs = signal({ status: "loading" });
-  const unreadable = signal(/** @type {api.UnreadableRun[]} */ ([]));
-  const withoutSteps = signal(/** @type {api.RunWithoutSteps[]} */ ([]));
+  const unreadable = signal(/** @type {UnreadableRun[]} */ ([]));
+  const withoutSteps = signal(/** @type {RunWithoutSteps[]} */ ([]));
   /** @type {import("@preact/signals").Signal<Connection>} */
   const connection = signal({ status: "live" });
   const playing = signal(false);
@@ -69,7 +75,7 @@ export function createStore(initial, end) {
 
   /** @param {Run} run */
   const kindsShown = ({ info }) => shownKinds(info.tensors, view.maps.value, roomForMaps.value);
-  /** @param {api.Kind} kind */
+  /** @param {Kind} kind */
   const statistics = (kind) => [statisticOf(view.statistic.value, kind).name];
   /** @param {Run} run */
   const kindsWanted = (run) => {
@@ -294,7 +300,7 @@ export function createStore(initial, end) {
     if (polling || end.aborted) return;
     polling = true;
     try {
-      const { runs: found, unreadable: damaged, without_steps: empty } = await api.fetchRuns(end);
+      const { runs: found, unreadable: damaged, without_steps: empty } = await fetchRuns(end);
       const recovered = connection.value.status === "lost";
       batch(() => {
         connection.value = { status: "live" };
@@ -308,10 +314,10 @@ export function createStore(initial, end) {
       });
       await Promise.all([data.refresh(found), comparison.refresh(found)]);
     } catch (error) {
-      if (api.isAbort(error)) return;
+      if (isAbort(error)) return;
       noteFailure(error);
       if (runs.value.status !== "ready") {
-        runs.value = { status: "error", message: api.messageOf(error) };
+        runs.value = { status: "error", message: messageOf(error) };
       }
     } finally {
       polling = false;
@@ -321,7 +327,7 @@ export function createStore(initial, end) {
   /** @param {unknown} error */
   function noteFailure(error) {
     if (connection.value.status === "live") {
-      connection.value = { status: "lost", since: new Date(), message: api.messageOf(error) };
+      connection.value = { status: "lost", since: new Date(), message: messageOf(error) };
     }
   }
 

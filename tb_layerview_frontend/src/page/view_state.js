@@ -2,7 +2,7 @@
 
 import { COLOUR_MAPS } from "../picture/colours.js";
 
-/** @typedef {import("../data/api.js").Kind} Kind */
+/** @typedef {import("../data/types.js").Kind} Kind */
 /** @typedef {import("../kit/axis.js").Spacing} Spacing */
 
 /**

@@ -91,7 +91,7 @@ function complete(store, detail) {
  * @param {object} props
  * @param {Store} props.store
  * @param {Run} props.run
- * @param {import("../data/api.js").Tensor} props.tensor
+ * @param {import("../data/types.js").Tensor} props.tensor
  * @param {Detail} props.detail
  * @param {import("../data/payload.js").Values} props.values
  * @param {TensorHistory | null} props.history
@@ -201,7 +201,7 @@ function TensorPicture({ store, run, tensor, detail, values, history, pending })
 
 /**
  * A tensor of a single element: its statistics are its value.
- * @param {{record: import("../data/api.js").TensorRecord}} props
+ * @param {{record: import("../data/types.js").TensorRecord}} props
  */
 function TheOneValue({ record }) {
   const value = record.nan
@@ -232,7 +232,7 @@ const stepOf = ({ record, step }) => record?.values_step ?? step;
 
 /**
  * Which part of the tensor is shown, at which precision, of which step.
- * @param {{run: Run, tensor: import("../data/api.js").Tensor, detail: Detail, picture: PictureModel}} props
+ * @param {{run: Run, tensor: import("../data/types.js").Tensor, detail: Detail, picture: PictureModel}} props
  */
 function Kept({ run, tensor, detail, picture: { values, names, plan, chosen } }) {
   const step = stepOf(detail);

@@ -100,14 +100,14 @@ export function createPictureData({ data, selected, sort, openedUnit, retries, t
 
 /**
  * What went into the model for a tensor, and what came out: activations with examples, of the layers at both ends.
- * @param {Pick<import("../data/api.js").RunInfo, "layers" | "tensors">} info
+ * @param {Pick<import("../data/types.js").RunInfo, "layers" | "tensors">} info
  * @param {number[][]} outputs by layer, those that read it
  * @param {number} index of the tensor that is shown
  * @returns {{input: number, output: number} | null} indices of tensors, -1 for none; null where the tensor has no examples
  */
 export function endsOf({ layers, tensors }, outputs, index) {
   const shown = tensors[index];
-  const names = (/** @type {import("../data/api.js").Tensor} */ { axes, shape, kind }) =>
+  const names = (/** @type {import("../data/types.js").Tensor} */ { axes, shape, kind }) =>
     axisNames(axes, shape.length, kind);
   if (!shown || !names(shown).includes("example")) return null;
   /** @param {number} layer */

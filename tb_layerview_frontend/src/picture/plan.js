@@ -1,7 +1,7 @@
 /** Pictures of tensors: which axis lies where, which elements are shown, and both in words. */
 
 /** @typedef {import("../data/payload.js").Values} Values */
-/** @typedef {import("../data/api.js").Kind} Kind */
+/** @typedef {import("../data/types.js").Kind} Kind */
 
 /**
  * How a tensor is laid out. Each axis of the tensor has exactly one place: within a panel it runs down (`row`) or across

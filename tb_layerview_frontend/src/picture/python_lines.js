@@ -8,7 +8,7 @@
  * @param {string} what.folder of the run, empty if it is not known
  * @param {string} what.run
  * @param {string} what.layer
- * @param {import("../data/api.js").Tensor} what.tensor
+ * @param {import("../data/types.js").Tensor} what.tensor
  * @param {number} what.step at which its values are kept
  * @param {Values} what.values
  * @param {string[]} what.names of the axes

@@ -19,7 +19,7 @@ import { useAxisNames, useShownPart } from "./use_shown_part.js";
 
 /**
  * @param {Store} store
- * @param {import("../data/api.js").Tensor} tensor
+ * @param {import("../data/types.js").Tensor} tensor
  * @param {Detail} detail
  * @param {Values} values
  * @param {TensorHistory | null} history of the tensor; null where there is none

@@ -8,7 +8,7 @@ import { axisNames, baseOffset, chosenIndices, readPlan, shownElements } from ".
 
 /**
  * The axes' names.
- * @param {import("../data/api.js").Tensor} tensor
+ * @param {import("../data/types.js").Tensor} tensor
  * @param {Values} values
  */
 export function useAxisNames(tensor, { axes }) {

@@ -2,8 +2,8 @@
 
 import { signal } from "@preact/signals";
 
-import * as api from "../data/api.js";
 import { LruCache } from "../data/lru.js";
+import { fetchUnits } from "../data/routes.js";
 import { isOther } from "../data/run_data.js";
 import { failIn, makeTensorTasks } from "../data/tensor_tasks.js";
 import { partsOf } from "./unit_parts.js";
@@ -90,7 +90,7 @@ export function createUnitData(options) {
     const key = `${name}\n${of}\n${index}\n${one}`;
     const before = cache.get(key);
     if (before && before.upTo >= steps.value.length) return before;
-    const sent = await api.fetchUnits(name, index, one, before?.upTo ?? 0, abort);
+    const sent = await fetchUnits(name, index, one, before?.upTo ?? 0, abort);
     if (isOther(sent, of)) {
       await data.load(name, abort);
       return null;

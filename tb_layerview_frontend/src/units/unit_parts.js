@@ -1,6 +1,6 @@
 /** One unit of a layer: where its activation and its incoming weights lie. */
 
-/** @typedef {import("../data/api.js").RunInfo} RunInfo */
+/** @typedef {import("../data/types.js").RunInfo} RunInfo */
 /** @typedef {import("../data/payload.js").Values} Values */
 
 /** Layers that hand each channel on to the channel of the same index. */
@@ -18,7 +18,7 @@ const MOST_LAYERS_BACK = 4;
 export function partsOf({ layers, tensors }, tensor) {
   const { layer, call, kind, shape } = tensors[tensor];
   const units = shape.at(-1);
-  /** @param {number} of @param {import("../data/api.js").Kind} wanted */
+  /** @param {number} of @param {import("../data/types.js").Kind} wanted */
   const candidates = (of, wanted) =>
     tensors.flatMap((one, index) =>
       one.layer === of && one.kind === wanted && one.shape.at(-1) === units ? [index] : [],

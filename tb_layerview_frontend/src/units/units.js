@@ -3,7 +3,7 @@
 import { formatCount, formatShare } from "../kit/format.js";
 import { isPlausible } from "../kit/plausible.js";
 
-/** @typedef {import("../data/api.js").Kind} Kind */
+/** @typedef {import("../data/types.js").Kind} Kind */
 
 /**
  * A statistic of each unit at each step at which units are kept.

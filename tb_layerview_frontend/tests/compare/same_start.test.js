@@ -10,9 +10,9 @@ import {
 } from "../../src/compare/same_start.js";
 import { makeInfo } from "../make_info.js";
 
-/** @param {Partial<import("../../src/data/api.js").TensorRecord>} changes */
+/** @param {Partial<import("../../src/data/types.js").TensorRecord>} changes */
 const record = (changes = {}) =>
-  /** @type {import("../../src/data/api.js").TensorRecord} */ ({
+  /** @type {import("../../src/data/types.js").TensorRecord} */ ({
     mean: 0.1,
     std: 0.2,
     min: -1,

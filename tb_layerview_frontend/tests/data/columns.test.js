@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 
 import { Columns } from "../../src/data/columns.js";
 
-const tensors = /** @type {import("../../src/data/api.js").Tensor[]} */ (
+const tensors = /** @type {import("../../src/data/types.js").Tensor[]} */ (
   ["weight", "activation", "weight"].map((kind) => ({
     layer: 0,
     call: 0,

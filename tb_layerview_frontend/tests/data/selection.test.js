@@ -19,7 +19,7 @@ const tensors = [
   tensor(1, "weight", "bias", [16]),
   tensor(1, "gradient", "kernel", [3, 3, 1, 16]),
 ];
-const info = /** @type {import("../../src/data/api.js").RunInfo} */ ({
+const info = /** @type {import("../../src/data/types.js").RunInfo} */ ({
   layers: [
     { path: "input", class_name: "", inputs: [] },
     { path: "conv", class_name: "", inputs: [0] },

@@ -33,7 +33,7 @@ test("of an update ratio far too small is as bad as far too large, and 0 the wor
 });
 
 describe("a map", () => {
-  const tensors = /** @type {import("../../src/data/api.js").Tensor[]} */ (
+  const tensors = /** @type {import("../../src/data/types.js").Tensor[]} */ (
     /** @type {unknown} */ ([0, 1].map((layer) => ({ layer, kind: "weight", name: "w", call: 0 })))
   );
   const columns = new Columns("weight", tensors);

@@ -52,7 +52,7 @@ test("a rule holds over stretches of the axis", () => {
 });
 
 test("the course of a loss leaves out the steps that lack it", () => {
-  const history = /** @type {import("../../src/data/api.js").History} */ (
+  const history = /** @type {import("../../src/data/types.js").History} */ (
     /** @type {unknown} */ ({
       steps: [0, 1, 2],
       scalars: { loss: Float64Array.of(2, NaN, NaN) },

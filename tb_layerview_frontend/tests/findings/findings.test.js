@@ -28,7 +28,7 @@ import {
  * @param {number | null} [follows]
  */
 function finding(first, tensor, follows = null) {
-  return /** @type {import("../../src/data/api.js").Finding} */ (
+  return /** @type {import("../../src/data/types.js").Finding} */ (
     /** @type {unknown} */ ({ first, tensor, follows })
   );
 }
@@ -80,9 +80,9 @@ describe("findings in the order of their causes", () => {
   });
 });
 
-/** @param {Partial<import("../../src/data/api.js").Finding>} given */
+/** @param {Partial<import("../../src/data/types.js").Finding>} given */
 const whole = (given) =>
-  /** @type {import("../../src/data/api.js").Finding} */ ({
+  /** @type {import("../../src/data/types.js").Finding} */ ({
     rule: "silent_layer",
     severity: "error",
     tensor: 0,
@@ -146,7 +146,7 @@ test("what moved thresholds change is counted by rule and tensor, whatever the s
 
 test("numbers are called as in the other views, and the threshold is named as one", () => {
   const measured = { non_finite: 0.384375, nan: 0, neg_inf: 123, size: 320 };
-  const rule = /** @type {import("../../src/data/api.js").Rule} */ ({
+  const rule = /** @type {import("../../src/data/types.js").Rule} */ ({
     name: "silent_units",
     thresholds: /** @type {Record<string, number>} */ ({ patience: 1 }),
   });

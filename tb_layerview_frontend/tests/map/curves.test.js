@@ -7,7 +7,7 @@ import { curveScales, curvesOf, curveTicks, unitOn } from "../../src/map/curves.
  * @param {number[]} [steps]
  */
 function history(scalars, steps = [0, 1, 2]) {
-  return /** @type {import("../../src/data/api.js").History} */ (
+  return /** @type {import("../../src/data/types.js").History} */ (
     /** @type {unknown} */ ({
       steps,
       scalars: Object.fromEntries(

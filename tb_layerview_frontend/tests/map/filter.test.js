@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 
 import { classesOf, classOf, compileFilter, globMatcher, withClass } from "../../src/map/filter.js";
 
-/** @param {string} path @param {string} className @param {string} name @param {import("../../src/data/api.js").Kind[]} kinds */
+/** @param {string} path @param {string} className @param {string} name @param {import("../../src/data/types.js").Kind[]} kinds */
 const subject = (path, className = "", name = "output", kinds = ["activation"]) => ({
   path,
   className,

@@ -12,7 +12,7 @@ const layers = [
 
 /**
  * @param {number} layer
- * @param {import("../../src/data/api.js").Kind} kind
+ * @param {import("../../src/data/types.js").Kind} kind
  * @param {string} name
  */
 const tensor = (layer, kind, name, call = 0) => ({

@@ -17,9 +17,9 @@ function makeServer() {
     generation: "one",
     down: false,
     notes: /** @type {string[]} */ ([]),
-    /** @type {import("../../src/data/api.js").UnreadableRun[]} */
+    /** @type {import("../../src/data/types.js").UnreadableRun[]} */
     unreadable: [],
-    /** @type {import("../../src/data/api.js").RunWithoutSteps[]} */
+    /** @type {import("../../src/data/types.js").RunWithoutSteps[]} */
     withoutSteps: [],
     /** From which step on half of each tensor is NaN. */
     brokenFrom: Infinity,

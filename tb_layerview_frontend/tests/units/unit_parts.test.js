@@ -4,7 +4,7 @@ import { planPicture } from "../../src/picture/plan.js";
 import { partsOf, planUnit, sliceUnit } from "../../src/units/unit_parts.js";
 import { makeTensor as tensor } from "../make_info.js";
 
-const info = /** @type {import("../../src/data/api.js").RunInfo} */ (
+const info = /** @type {import("../../src/data/types.js").RunInfo} */ (
   /** @type {unknown} */ ({
     layers: [
       { path: "conv", class_name: "Conv2D", inputs: [] },
