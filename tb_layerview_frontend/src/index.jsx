@@ -2,22 +2,8 @@
 
 import { batch, effect } from "@preact/signals";
 import { render as mount } from "preact";
-import "uplot/dist/uPlot.min.css";
 
-import "./kit/base.css";
-import "./kit/controls.css";
-import "./page/top_bar.css";
-import "./findings/findings.css";
-import "./page/panes.css";
-import "./map/map.css";
-import "./kit/colour_bar.css";
-import "./page/detail.css";
-import "./picture/picture.css";
-import "./kit/take_along.css";
-import "./distribution/distribution.css";
-import "./compare/compare.css";
-import "./units/units.css";
-import "./page/numbers.css";
+import "./page/styles.css";
 import {
   followTheme,
   isOwnHash,

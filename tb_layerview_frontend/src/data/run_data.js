@@ -2,8 +2,8 @@
 
 import { batch, computed, signal } from "@preact/signals";
 
-import { buildTree } from "../map/rows.js";
 import { Columns } from "./columns.js";
+import { buildTree } from "./model_tree.js";
 import { splitColumns } from "./payload.js";
 import { RequestError, messageOf } from "./requests.js";
 import { fetchHistory, fetchRun, fetchStatistics } from "./routes.js";
@@ -27,7 +27,7 @@ import { kindsOf } from "./selection.js";
  * @property {string} name
  * @property {RunInfo} info
  * @property {History} history
- * @property {import("../map/rows.js").Node[]} tree
+ * @property {import("./model_tree.js").Node[]} tree
  * @property {number[][]} outputs by layer, the layers that read it
  * @property {Map<Kind, Columns>} columns
  */

@@ -1,5 +1,6 @@
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 
+import { Choice } from "../kit/Choice.jsx";
 import { formatCount } from "../kit/format.js";
 import { useSize } from "../kit/hooks.js";
 import { makeValueAxis, VALUE_SPACINGS } from "../kit/value_axis.js";
@@ -285,33 +286,5 @@ function Toolbar({ store, ghostIndex, children }) {
       )}
       {children}
     </div>
-  );
-}
-
-/**
- * @param {object} props
- * @param {import("@preact/signals").Signal<string>} props.field of the view's state
- * @param {string} props.label
- * @param {string} props.testid
- * @param {Record<string, string>} props.options
- */
-export function Choice({ field, label, testid, options }) {
-  return (
-    <select
-      class="lv-panel-choice"
-      data-testid={testid}
-      aria-label={label}
-      title={label}
-      value={field.value}
-      onChange={(event) => {
-        field.value = event.currentTarget.value;
-      }}
-    >
-      {Object.entries(options).map(([value, text]) => (
-        <option key={value} value={value}>
-          {text}
-        </option>
-      ))}
-    </select>
   );
 }

@@ -1,8 +1,9 @@
 import { useMemo } from "preact/hooks";
 
 import { HatchedMark } from "../kit/ColourBar.jsx";
+import { StepTicks } from "../kit/Ticks.jsx";
 import { WordsTable } from "../kit/WordsTable.jsx";
-import { columnSteps, indexAt, makeStepAxis, positionOfStep, stepTicks } from "../kit/axis.js";
+import { columnSteps, indexAt, makeStepAxis, positionOfStep } from "../kit/axis.js";
 import { TROUBLE } from "../kit/colour.js";
 import { formatCount, formatTicks, formatValue } from "../kit/format.js";
 import { cssVariable, hatching, pointIn, useCanvas } from "../kit/hooks.js";
@@ -210,25 +211,6 @@ function ValueTicks({ axis, height }) {
           </span>
         );
       })}
-    </div>
-  );
-}
-
-/** @param {{axis: import("../kit/axis.js").StepAxis, width: number}} props */
-export function StepTicks({ axis, width }) {
-  const ticks = stepTicks(axis, Math.max(2, Math.floor(width / 60)));
-  return (
-    <div class="lv-chart-axis" aria-hidden="true">
-      {ticks.map(({ step, position }) => (
-        <span
-          key={step}
-          style={{ left: `${position * 100}%` }}
-          data-edge={position * width < 16 ? "start" : position * width > width - 16 ? "end" : ""}
-        >
-          {formatCount(step)}
-        </span>
-      ))}
-      <b>step</b>
     </div>
   );
 }

@@ -3,7 +3,7 @@ import { formatCount, formatValue } from "./format.js";
 import { useCanvas, useSize } from "./hooks.js";
 import { theme } from "./host.js";
 
-/** @typedef {import("../picture/paint.js").Counts} Counts */
+/** @typedef {import("./colour.js").Counts} Counts */
 
 /**
  * A colour scale with its numbers, and what stands for values that are no numbers.

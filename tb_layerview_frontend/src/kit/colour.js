@@ -95,6 +95,11 @@ export function cssColour(colours, level) {
 }
 
 /**
+ * What the shown elements are besides their colours: how many of them are no numbers, and how many lie beyond the ends.
+ * @typedef {{nan: number, posInf: number, negInf: number, low: number, high: number}} Counts
+ */
+
+/**
  * How values become levels of a palette. `symlog` is logarithmic to both sides of 0, and linear within its `knee`.
  * @typedef {object} ColourScale
  * @property {"log" | "linear" | "symlog"} transform

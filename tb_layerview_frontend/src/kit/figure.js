@@ -204,13 +204,15 @@ export function drawTable(head, rows, words = []) {
   });
 }
 
+/** @typedef {{depth: number, node: {label: string, className: string}}} NamedRow */
+
 /**
  * The names of a map's rows, as deep as they lie.
- * @param {import("../map/rows.js").Row[]} rows
+ * @param {NamedRow[]} rows
  * @param {number} rowHeight CSS pixels
  */
 export function drawRowNames(rows, rowHeight) {
-  const indent = (/** @type {import("../map/rows.js").Row} */ { depth }) => 4 + 14 * depth;
+  const indent = (/** @type {NamedRow} */ { depth }) => 4 + 14 * depth;
   const names = widest(
     rows.map(({ node }) => node.label),
     12,

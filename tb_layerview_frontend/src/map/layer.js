@@ -4,7 +4,8 @@ import { KINDS } from "../data/selection.js";
 import { badnessOf } from "../data/statistics.js";
 import { NATURAL, statisticScale } from "../kit/colour.js";
 import { formatCount, formatShare, formatValue } from "../kit/format.js";
-import { findWorst, firstTrouble, largestBeyond, scaleRange, worstOf } from "./aggregate.js";
+import { scaleRange } from "../kit/scale_range.js";
+import { findWorst, firstTrouble, largestBeyond, worstOf } from "./aggregate.js";
 
 /** @typedef {import("./rows.js").Row} Row */
 /** @typedef {import("./aggregate.js").Series} Series */

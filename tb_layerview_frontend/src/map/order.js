@@ -2,7 +2,7 @@
 
 import { firstTrouble } from "./aggregate.js";
 
-/** @typedef {import("./rows.js").Node} Node */
+/** @typedef {import("../data/model_tree.js").Node} Node */
 
 /**
  * What ranks a part of the model, smaller first: compared number by number, NaN last. Parts with equal keys stay in the

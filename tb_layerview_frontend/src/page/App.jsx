@@ -3,6 +3,7 @@ import { useEffect } from "preact/hooks";
 import { CompareBar } from "../compare/CompareBar.jsx";
 import { CompareDetail } from "../compare/CompareDetail.jsx";
 import { FindingsBar } from "../findings/FindingsBar.jsx";
+import { Message } from "../kit/Message.jsx";
 import { isEditing } from "../kit/hooks.js";
 import { MapPane } from "../map/MapPane.jsx";
 import { DetailPane } from "./DetailPane.jsx";
@@ -16,10 +17,10 @@ import { UnreadableRuns } from "./UnreadableRuns.jsx";
 export function App({ store }) {
   useStepKeys(store);
   const runs = store.runs.value;
-  if (runs.status === "loading") return <Message>Looking for runs…</Message>;
+  if (runs.status === "loading") return <Message page>Looking for runs…</Message>;
   if (runs.status === "error") {
     return (
-      <Message testid="error" alert>
+      <Message page testid="error" alert>
         <h1>The runs could not be read</h1>
         <p class="lv-error">{runs.message}</p>
         <p>It is tried again every few seconds.</p>
@@ -50,18 +51,18 @@ function Main({ store }) {
   const run = store.run.value;
   if (run.status === "error") {
     return (
-      <Message testid="error" alert>
+      <Message page testid="error" alert>
         <h1>This run could not be read</h1>
         <p class="lv-error">{run.message}</p>
         <p>Choose another run above, or wait: it is tried again when TensorBoard answers.</p>
       </Message>
     );
   }
-  if (run.status === "loading") return <Message>Loading {store.view.run.value}…</Message>;
+  if (run.status === "loading") return <Message page>Loading {store.view.run.value}…</Message>;
   const { info, history } = run.value;
   if (!info.tensors.length || !history.steps.length) {
     return (
-      <Message testid="empty-run">
+      <Message page testid="empty-run">
         <h1>No step of this run is logged yet</h1>
         <p>The first one appears here by itself.</p>
       </Message>
@@ -103,20 +104,6 @@ function Notices({ store }) {
         </p>
       )}
       <UnreadableRuns store={store} />
-    </div>
-  );
-}
-
-/**
- * @param {object} props
- * @param {import("preact").ComponentChildren} props.children
- * @param {string} [props.testid]
- * @param {boolean} [props.alert]
- */
-function Message({ children, testid, alert }) {
-  return (
-    <div class="lv-page-message" data-testid={testid} role={alert ? "alert" : "status"}>
-      {children}
     </div>
   );
 }

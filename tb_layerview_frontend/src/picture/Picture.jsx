@@ -1,6 +1,7 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 
 import { ColourBar } from "../kit/ColourBar.jsx";
+import { Message } from "../kit/Message.jsx";
 import { formatCount, formatExact, formatValue } from "../kit/format.js";
 import { ExampleBeside } from "./ExampleBeside.jsx";
 import { HeadReach } from "./HeadReach.jsx";
@@ -35,13 +36,18 @@ export function Picture({ store, run }) {
   if (next) last.current = next;
   // Until the range of the colours is known too, the picture from before stays: it does not appear and then change.
   const shown = next ?? last.current;
-  if (!shown) return <Message>Loading the values…</Message>;
+  if (!shown) return <Message className="lv-picture">Loading the values…</Message>;
   const tensor = run.info.tensors[shown.detail.tensor];
   const { record, values, valuesProblem, step } = shown.detail;
-  if (!record) return <Message>This tensor was not logged at step {formatCount(step)}.</Message>;
+  if (!record)
+    return (
+      <Message className="lv-picture">
+        This tensor was not logged at step {formatCount(step)}.
+      </Message>
+    );
   if (valuesProblem) {
     return (
-      <Message alert>
+      <Message className="lv-picture" alert>
         <p class="lv-error">{valuesProblem}</p>
         <p>The statistics above are whole: they lie in the event file.</p>
       </Message>
@@ -50,7 +56,7 @@ export function Picture({ store, run }) {
   if (!values && record.size === 1) return <TheOneValue record={record} />;
   if (!values || !tensor) {
     return (
-      <Message>
+      <Message className="lv-picture">
         <p>
           No values of this tensor are kept, only its statistics and histograms. What is kept is
           chosen when logging, with <code>keep=</code>.
@@ -302,17 +308,4 @@ function unitRange({ perUnit, values, names, unit }, index) {
   const scale = perUnit[(index[unit] - start) / step];
   if (!scale) return "";
   return `colours of ${names[unit]} ${index[unit]}: ${formatValue(scale.low)} to ${formatValue(scale.high)}`;
-}
-
-/**
- * @param {object} props
- * @param {import("preact").ComponentChildren} props.children
- * @param {boolean} [props.alert]
- */
-function Message({ children, alert }) {
-  return (
-    <div class="lv-picture lv-message" role={alert ? "alert" : undefined}>
-      {children}
-    </div>
-  );
 }

@@ -5,13 +5,9 @@ import { formatCount } from "../kit/format.js";
 import { offsetOfCell } from "./screen.js";
 
 /** @typedef {import("../kit/colour.js").ColourScale} ColourScale */
+/** @typedef {import("../kit/colour.js").Counts} Counts */
 /** @typedef {import("./layout.js").Grid} Grid */
 /** @typedef {import("./screen.js").Projection} Projection */
-
-/**
- * What the shown elements are besides their colours: how many of them are no numbers, and how many lie beyond the ends.
- * @typedef {{nan: number, posInf: number, negInf: number, low: number, high: number}} Counts
- */
 
 /** Marks an element beyond an end of the scale, in the second byte of its level. */
 export const BELOW = 1 << 12;

@@ -1,7 +1,7 @@
 import { useMemo, useState } from "preact/hooks";
 
-import { StepTicks } from "../distribution/DistributionHistory.jsx";
 import { ColourBar } from "../kit/ColourBar.jsx";
+import { StepTicks } from "../kit/Ticks.jsx";
 import { WordsTable } from "../kit/WordsTable.jsx";
 import { columnSteps, indexAt, makeStepAxis, positionOfStep, stepTicks } from "../kit/axis.js";
 import { LEVELS, levelOf, palette, statisticScale, TROUBLE } from "../kit/colour.js";
@@ -9,7 +9,7 @@ import { withAxes } from "../kit/figure.js";
 import { formatCount, formatExact, formatShare, formatValue } from "../kit/format.js";
 import { cssVariable, hatching, pointIn, useCanvas, useSize } from "../kit/hooks.js";
 import { theme } from "../kit/host.js";
-import { scaleRange } from "../map/aggregate.js";
+import { scaleRange } from "../kit/scale_range.js";
 import { BROKEN, PARTLY_SILENT, SILENT, silenceInWords, sizeRange, toPixels } from "./units.js";
 
 /** @typedef {import("../page/store.js").Store} Store */

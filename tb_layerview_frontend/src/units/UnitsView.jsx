@@ -1,7 +1,7 @@
 import { useMemo, useRef } from "preact/hooks";
 
 import { tensorTitle } from "../data/matching.js";
-import { Choice } from "../distribution/Distribution.jsx";
+import { Choice } from "../kit/Choice.jsx";
 import { TakeAlong } from "../kit/TakeAlong.jsx";
 import { encodeNpy } from "../kit/array_files.js";
 import { formatCount } from "../kit/format.js";

@@ -2,12 +2,13 @@ import { expect, test } from "vitest";
 
 import { Columns } from "../../src/data/columns.js";
 import { matchTensors } from "../../src/data/matching.js";
+import { buildTree } from "../../src/data/model_tree.js";
 import { statisticOf } from "../../src/data/statistics.js";
 import { toUnit } from "../../src/kit/colour.js";
 import { withCompared } from "../../src/map/compared_curve.js";
 import { curvesOf } from "../../src/map/curves.js";
 import { makeDifferenceLayer, rowsByParting } from "../../src/map/difference_layer.js";
-import { buildTree, visibleRows } from "../../src/map/rows.js";
+import { visibleRows } from "../../src/map/rows.js";
 import { makeInfo } from "../make_info.js";
 
 /**

@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
 
+import { buildTree } from "../../src/data/model_tree.js";
 import { badnessOf } from "../../src/data/statistics.js";
 import { compareKeys, keyOfTensors, orderTree, rankByWorst } from "../../src/map/order.js";
-import { buildTree } from "../../src/map/rows.js";
 
 const f = (/** @type {number[]} */ ...values) => Float32Array.from(values);
 

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 
-import { buildTree, findTensors, rowOf, visibleRows } from "../../src/map/rows.js";
+import { buildTree } from "../../src/data/model_tree.js";
+import { findTensors, rowOf, visibleRows } from "../../src/map/rows.js";
 
 const layers = [
   "input",

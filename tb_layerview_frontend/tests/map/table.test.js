@@ -1,10 +1,11 @@
 import { expect, test } from "vitest";
 
 import { Columns } from "../../src/data/columns.js";
+import { buildTree } from "../../src/data/model_tree.js";
 import { statisticOf } from "../../src/data/statistics.js";
 import { curvesOf } from "../../src/map/curves.js";
 import { makeMapLayer } from "../../src/map/layer.js";
-import { buildTree, visibleRows } from "../../src/map/rows.js";
+import { visibleRows } from "../../src/map/rows.js";
 import { curvesTable, mapTable } from "../../src/map/table.js";
 import { makeInfo } from "../make_info.js";
 
