@@ -67,8 +67,8 @@ function loadStyles() {
 function keepAddress(store, end) {
   const names = /** @type {(keyof typeof FIELDS)[]} */ (Object.keys(FIELDS));
   const state = () =>
-    /** @type {import("./page/view_state.js").ViewState} */ (
-      Object.fromEntries(names.map((name) => [name, store.view[name].value]))
+    /** @type {import("./kit/view.js").ViewState} */ (
+      Object.fromEntries(names.map((name) => [name, store.core.view[name].value]))
     );
   /** Our part of the address as it was last read or written. Where it is another one, somebody else has been there. */
   let known = ownPart(readHash());
@@ -85,8 +85,8 @@ function keepAddress(store, end) {
         const field = FIELDS[name];
         const same =
           field.write(/** @type {never} */ (found[name])) ===
-          field.write(/** @type {never} */ (store.view[name].peek()));
-        if (!same) store.view[name].value = /** @type {never} */ (found[name]);
+          field.write(/** @type {never} */ (store.core.view[name].peek()));
+        if (!same) store.core.view[name].value = /** @type {never} */ (found[name]);
       }
     });
   };

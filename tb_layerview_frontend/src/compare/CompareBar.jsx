@@ -9,8 +9,9 @@ import {
 } from "../map/difference.js";
 import { inputsDiffer } from "./same_start.js";
 
-/** @typedef {import("../page/store.js").Store} Store */
-/** @typedef {import("../data/run_data.js").Run} Run */
+/** @typedef {import("../kit/core.js").Core} Core */
+/** @typedef {import("./comparison.js").Comparison} Comparison */
+/** @typedef {import("../data/run.js").Run} Run */
 
 const DIFFERENT_INPUTS = "different inputs: compare distributions";
 
@@ -19,10 +20,10 @@ const runLabel = (run) => (run === "." ? "(log folder)" : run);
 
 /**
  * With what the run is compared: another run, or another step of the same one.
- * @param {{store: Store}} props
+ * @param {{core: Core, comparison: Comparison}} props
  */
-export function ComparePicker({ store }) {
-  const { view, runs, comparison } = store;
+export function ComparePicker({ core, comparison }) {
+  const { view, runs } = core;
   const against = view.against.value;
   const { suggested, others } = partnersOf(
     runs.value.status === "ready" ? runs.value.value : [],
@@ -78,23 +79,23 @@ export function ComparePicker({ store }) {
 
 /**
  * What is compared with what, how, and what of it does not compare.
- * @param {{store: Store}} props
+ * @param {{core: Core, comparison: Comparison}} props
  */
-export function CompareBar({ store }) {
-  const { view, comparison } = store;
+export function CompareBar({ core, comparison }) {
+  const { view } = core;
   if (!comparison.on.value) return null;
-  const [a, b] = [store.current.value, comparison.current.value];
+  const [a, b] = [core.current.value, comparison.current.value];
   return (
     <section class="lv-compare" aria-label="Comparison" data-testid="compare-bar">
-      <Sides store={store} />
+      <Sides core={core} comparison={comparison} />
       {a && b && comparison.matching.value?.pairs.length ? (
-        <Choices store={store} />
+        <Choices core={core} />
       ) : (
         <p class="lv-compare-state" role="status" data-testid="compare-state">
-          {stateInWords(store)}
+          {stateInWords(core, comparison)}
         </p>
       )}
-      {a && b && <Facts store={store} a={a} b={b} />}
+      {a && b && <Facts core={core} comparison={comparison} a={a} b={b} />}
       {view.against.value && !comparison.listed.value && b && (
         <p class="lv-compare-fact" role="alert">
           TensorBoard no longer has the run “{view.against.value}”. What you see of B was read
@@ -107,9 +108,10 @@ export function CompareBar({ store }) {
 
 /**
  * Why nothing is compared, and what to do.
- * @param {Store} store
+ * @param {Core} core
+ * @param {Comparison} comparison
  */
-function stateInWords({ view, runs, comparison, current }) {
+function stateInWords({ view, runs, current }, comparison) {
   const name = runLabel(view.against.value);
   const b = comparison.run.value;
   if (!comparison.current.value && runs.value.status === "ready" && !comparison.listed.value) {
@@ -131,12 +133,12 @@ function stateInWords({ view, runs, comparison, current }) {
   );
 }
 
-/** @param {{store: Store}} props */
-function Sides({ store }) {
-  const { view, comparison } = store;
+/** @param {{core: Core, comparison: Comparison}} props */
+function Sides({ core, comparison }) {
+  const { view } = core;
   const { steps } = comparison;
   const shown = steps.value[comparison.stepIndex.value];
-  const own = store.steps.value[store.stepIndex.value];
+  const own = core.step.value;
   return (
     <div class="lv-compare-sides">
       <span>
@@ -182,10 +184,10 @@ function Sides({ store }) {
   );
 }
 
-/** @param {{store: Store}} props */
-function Choices({ store }) {
-  const { view } = store;
-  const { scale } = statisticOf(view.statistic.value, store.kinds.value[0]);
+/** @param {{core: Core}} props */
+function Choices({ core }) {
+  const { view } = core;
+  const { scale } = statisticOf(view.statistic.value, core.kinds.value[0]);
   const isDifference = view.compareMap.value === "difference";
   return (
     <div class="lv-compare-choices">
@@ -224,13 +226,12 @@ function Choices({ store }) {
 
 /**
  * What does not compare, each with its names.
- * @param {{store: Store, a: Run, b: Run}} props
+ * @param {{core: Core, comparison: Comparison, a: Run, b: Run}} props
  */
-function Facts({ store, a, b }) {
-  const { comparison } = store;
+function Facts({ core, comparison, a, b }) {
   const matching = comparison.matching.value;
   if (!matching) return null;
-  const selected = a.info.tensors[store.tensor.value];
+  const selected = a.info.tensors[core.tensor.value];
   const alone = matching.pairs.length > 0 && selected && comparison.tensor.value < 0;
   const [lastA, lastB] = [a, b].map(({ history }) => history.steps.at(-1) ?? 0);
   const ended =

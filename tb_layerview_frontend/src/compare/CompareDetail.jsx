@@ -3,22 +3,23 @@ import { TakeAlong } from "../kit/TakeAlong.jsx";
 import { ASKED_AGAIN, TensorHead } from "../kit/TensorHead.jsx";
 import { drawTable } from "../kit/figure.js";
 import { formatCount, formatExact, formatShape, formatShare, formatValue } from "../kit/format.js";
-import { CompareCharts } from "./CompareCharts.jsx";
 import { ComparePictures } from "./ComparePictures.jsx";
+import { ComparedCurves } from "./ComparedCurves.jsx";
+import { ComparedHistograms } from "./ComparedHistograms.jsx";
 import { comparedFile } from "./compared_file.js";
 import { inputsDiffer, pictureOffer } from "./same_start.js";
 
-/** @typedef {import("../page/store.js").Store} Store */
-/** @typedef {import("../data/run_data.js").Run} Run */
+/** @typedef {import("../kit/core.js").Core} Core */
+/** @typedef {import("./comparison.js").Comparison} Comparison */
+/** @typedef {import("../data/run.js").Run} Run */
 /** @typedef {import("../data/types.js").TensorRecord} TensorRecord */
 
 /**
  * The selected tensor in both runs, where both have it.
- * @param {{store: Store, run: Run, other: Run}} props
+ * @param {{core: Core, comparison: Comparison, run: Run, other: Run}} props
  */
-export function CompareDetail({ store, run, other }) {
-  const { comparison } = store;
-  const index = store.tensor.value;
+export function CompareDetail({ core, comparison, run, other }) {
+  const index = core.tensor.value;
   const tensor = run.info.tensors[index];
   const partner = other.info.tensors[comparison.tensor.value];
   if (!tensor || !partner) return null;
@@ -26,7 +27,7 @@ export function CompareDetail({ store, run, other }) {
   return (
     <section class="lv-detail" aria-label="The selected tensor in both runs">
       <TensorHead
-        store={store}
+        core={core}
         run={run}
         index={index}
         className={inBoth(layer.class_name, layerB.class_name)}
@@ -35,7 +36,7 @@ export function CompareDetail({ store, run, other }) {
           {inBoth(formatShape(tensor.shape), formatShape(partner.shape))}
         </span>
       </TensorHead>
-      <Both store={store} run={run} other={other} />
+      <Both core={core} comparison={comparison} run={run} other={other} />
     </section>
   );
 }
@@ -43,12 +44,11 @@ export function CompareDetail({ store, run, other }) {
 /** What is said of both at once where it is the same. @param {string} a @param {string} b */
 const inBoth = (a, b) => (a === b ? a : `A ${a}, B ${b}`);
 
-/** @param {{store: Store, run: Run, other: Run}} props */
-function Both({ store, run, other }) {
-  const { comparison } = store;
-  const [index, indexB] = [store.tensor.value, comparison.tensor.value];
-  const own = detailOf(store.detail.value, index);
-  const others = detailOf(comparison.detail.value, indexB);
+/** @param {{core: Core, comparison: Comparison, run: Run, other: Run}} props */
+function Both({ core, comparison, run, other }) {
+  const [index, indexB] = [core.tensor.value, comparison.tensor.value];
+  const own = detailOf(core.selected.detail.value, index);
+  const others = detailOf(comparison.selected.detail.value, indexB);
   const [tensor, partner] = [run.info.tensors[index], other.info.tensors[indexB]];
   const offer = pictureOffer({
     sameRun: comparison.sameRun.value,
@@ -58,8 +58,8 @@ function Both({ store, run, other }) {
     evidence: comparison.evidence.value,
   });
   const failed = [
-    ["A", store.detail.value],
-    ["B", comparison.detail.value],
+    ["A", core.selected.detail.value],
+    ["B", comparison.selected.detail.value],
   ].flatMap(([side, state]) =>
     typeof state === "object" && state.status === "error" ? [`${side}: ${state.message}`] : [],
   );
@@ -70,7 +70,12 @@ function Both({ store, run, other }) {
           {message} {ASKED_AGAIN}
         </p>
       ))}
-      <Numbers store={store} a={own?.record ?? null} b={others?.record ?? null} />
+      <Numbers
+        core={core}
+        comparison={comparison}
+        a={own?.record ?? null}
+        b={others?.record ?? null}
+      />
       {(own && !own.record) || (others && !others.record) ? (
         <p class="lv-old" role="status">
           {own && !own.record ? `A did not log this tensor at step ${formatCount(own.step)}. ` : ""}
@@ -86,15 +91,23 @@ function Both({ store, run, other }) {
         )}
         {offer.why}
       </p>
-      {offer.offered && <ComparePictures store={store} run={run} a={own} b={others} />}
-      <CompareCharts store={store} run={run} other={other} a={own} b={others} />
+      {offer.offered && (
+        <ComparePictures core={core} comparison={comparison} run={run} a={own} b={others} />
+      )}
+      <section
+        class="lv-distribution lv-compare-charts"
+        aria-label="Statistics and distributions of both runs"
+      >
+        <ComparedCurves core={core} comparison={comparison} run={run} other={other} />
+        <ComparedHistograms core={core} comparison={comparison} a={own} b={others} />
+      </section>
     </>
   );
 }
 
 /**
  * What is known of a tensor; null while it is what was shown before.
- * @param {import("../data/run_data.js").Loadable<import("../data/tensor_data.js").Detail>} state
+ * @param {import("../data/run.js").Loadable<import("../data/details.js").Detail>} state
  * @param {number} tensor
  */
 function detailOf(state, tensor) {
@@ -125,9 +138,9 @@ const COLUMNS = [
 
 /**
  * The exact statistics of both tensors, and their differences.
- * @param {{store: Store, a: TensorRecord | null, b: TensorRecord | null}} props
+ * @param {{core: Core, comparison: Comparison, a: TensorRecord | null, b: TensorRecord | null}} props
  */
-function Numbers({ store, a, b }) {
+function Numbers({ core, comparison, a, b }) {
   const cell = (
     /** @type {TensorRecord | null} */ record,
     /** @type {typeof COLUMNS[number]} */ { read, share },
@@ -143,7 +156,7 @@ function Numbers({ store, a, b }) {
     return `${sign}${share ? `${formatValue(100 * value)} %` : formatValue(value)}`;
   };
   /** @type {import("../kit/TakeAlong.jsx").Panel} */
-  const panel = comparedFile(store, "statistics", {
+  const panel = comparedFile(core, comparison, "statistics", {
     canvases: () => [
       drawTable(
         ["", ...COLUMNS.map(({ label }) => label)],

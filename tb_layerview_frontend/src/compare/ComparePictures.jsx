@@ -1,26 +1,29 @@
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useRef, useState } from "preact/hooks";
 
 import { ColourBar } from "../kit/ColourBar.jsx";
 import { TakeAlong } from "../kit/TakeAlong.jsx";
 import { formatCount, formatExact, formatValue } from "../kit/format.js";
 import { PictureCanvas } from "../picture/PictureCanvas.jsx";
 import { Slices } from "../picture/Slices.jsx";
-import { describeKept, offsetOf } from "../picture/plan.js";
+import { describeKept, inShownSlices, offsetOf } from "../picture/plan.js";
+import { useAnew } from "../picture/use_anew.js";
 import { comparedPanels, rankedUnits } from "./compared_file.js";
 import { useComparedPictures } from "./use_compared_pictures.js";
 
-/** @typedef {import("../page/store.js").Store} Store */
-/** @typedef {import("../data/run_data.js").Run} Run */
-/** @typedef {import("../data/tensor_data.js").Detail} Detail */
+/** @typedef {import("../kit/core.js").Core} Core */
+/** @typedef {import("../data/run.js").Run} Run */
+/** @typedef {import("../data/details.js").Detail} Detail */
 /** @typedef {import("../data/payload.js").Values} Values */
+/** @typedef {import("./comparison.js").Comparison} Comparison */
+/** @typedef {import("./compared_file.js").Compared} Compared */
 
 const MOST_UNITS = 8;
 
 /**
  * Pictures of both runs, or of two steps of one: side by side, or their signed difference.
- * @param {{store: Store, run: Run, a: Detail | null, b: Detail | null}} props
+ * @param {{core: Core, comparison: Comparison, run: Run, a: Detail | null, b: Detail | null}} props
  */
-export function ComparePictures({ store, run, a, b }) {
+export function ComparePictures({ core, comparison, run, a, b }) {
   if (!a || !b) return <div class="lv-picture lv-message">Loading the values…</div>;
   const missing = /** @type {[string, Detail][]} */ ([
     ["A", a],
@@ -43,120 +46,64 @@ export function ComparePictures({ store, run, a, b }) {
   }
   return (
     <div class="lv-picture">
-      <Pictures store={store} run={run} a={a} b={b} values={a.values} others={b.values} />
+      <Pictures
+        core={core}
+        comparison={comparison}
+        run={run}
+        a={a}
+        b={b}
+        values={a.values}
+        others={b.values}
+      />
     </div>
   );
 }
 
 /**
  * @param {object} props
- * @param {Store} props.store
+ * @param {Core} props.core
+ * @param {Comparison} props.comparison
  * @param {Run} props.run
  * @param {Detail} props.a
  * @param {Detail} props.b
  * @param {Values} props.values of A
  * @param {Values} props.others values of B
  */
-function Pictures({ store, run, a, b, values, others }) {
-  const { view } = store;
-  const tensor = run.info.tensors[a.tensor];
-  const compared = useComparedPictures(store, tensor, values, others);
+function Pictures({ core, comparison, run, a, b, values, others }) {
+  const { view } = core;
+  const compared = useComparedPictures(view, run.info.tensors[a.tensor], values, others);
   const { names, unit, isDifference, difference, changes, scale, pictures } = compared;
   const [hover, setHover] = useState(/** @type {number[] | null} */ (null));
   const canvases = [
     useRef(/** @type {HTMLCanvasElement | null} */ (null)),
     useRef(/** @type {HTMLCanvasElement | null} */ (null)),
   ];
-  const opened = useRef(a.tensor);
-  useEffect(() => {
-    if (opened.current === a.tensor) return;
-    // Another tensor has other elements.
-    opened.current = a.tensor;
+  useAnew(a.tensor, () => {
     setHover(null);
     view.cell.value = [];
     view.zoom.value = null;
-  }, [a.tensor]);
-  const { chosen } = pictures.first;
-  const pinned = view.cell.value.map((at, axis) =>
-    axis in chosen && values.axes[axis]
-      ? values.axes[axis].start + values.axes[axis].step * chosen[axis]
-      : at,
-  );
-  const unitName = names[unit] ?? "element";
+  });
+  const pinned = inShownSlices(view.cell.value, values.axes, pictures.first.chosen);
   const steps = [a, b].map((detail) => detail.record?.values_step ?? detail.step);
-  const shown = isDifference
-    ? [{ side: "B − A", testid: "difference", picture: pictures.first }]
-    : [
-        { side: "A", testid: "a", picture: pictures.first },
-        { side: "B", testid: "b", picture: pictures.second },
-      ];
   return (
     <>
-      <div class="lv-compare-how">
-        <div class="lv-tabs" role="tablist" aria-label="How pictures are compared">
-          {[
-            ["side", "Side by side"],
-            ["difference", "B − A"],
-          ].map(([name, label]) => (
-            <button
-              key={name}
-              type="button"
-              role="tab"
-              data-testid={`compare-panel-${name}`}
-              aria-selected={isDifference === (name === "difference")}
-              disabled={name === "difference" && !difference}
-              onClick={() => {
-                view.comparePanel.value = name;
-              }}
-            >
-              {label}
-            </button>
-          ))}
-        </div>
-        {!difference && (
-          <span class="lv-caption" role="status">
-            Other elements are kept in B than in A, so there is no difference picture.
-          </span>
+      <HowCompared
+        view={view}
+        compared={compared}
+        older={[a, b].flatMap(({ step }, i) =>
+          steps[i] === step ? [] : [`${"AB"[i]}'s values of step ${formatCount(steps[i])}`],
         )}
-        <span class="lv-caption">
-          shown {describeKept(values.axes, names)}, {(difference ?? values).precision}
-          {steps[0] !== a.step && `; A's values of step ${formatCount(steps[0])}`}
-          {steps[1] !== b.step && `; B's values of step ${formatCount(steps[1])}`}
-        </span>
-        <Slices
-          values={values}
-          names={names}
-          chosen={chosen}
-          onChoose={(name, index) => {
-            view.at.value = { ...view.at.value, [name]: index };
-          }}
-        />
-        {isDifference && unit >= 0 && (
-          <label class="lv-select">
-            <span class="lv-caption">{unitName}s</span>
-            <select
-              data-testid="compare-units"
-              aria-label={`Order of the ${unitName}s`}
-              value={view.compareUnits.value}
-              onChange={(event) => {
-                view.compareUnits.value = event.currentTarget.value;
-              }}
-            >
-              <option value="change">by change</option>
-              <option value="index">by index</option>
-            </select>
-          </label>
-        )}
+      >
         <TakeAlong
           what="the pictures"
-          panels={comparedPanels(store, compared, steps, canvases)}
+          panels={comparedPanels(core, comparison, compared, { steps, canvases })}
           small
         />
-      </div>
+      </HowCompared>
       <div class="lv-compare-pictures">
-        {shown.map(({ side, testid, picture }, i) => (
+        {shownPictures(compared).map(({ side, testid, picture, label }, i, all) => (
           <figure key={testid} data-testid={`compare-picture-${testid}`}>
-            {shown.length > 1 && (
+            {all.length > 1 && (
               <figcaption>
                 <b class={`lv-side${side === "B" ? " lv-side-b" : ""}`}>{side}</b>
               </figcaption>
@@ -174,27 +121,14 @@ function Pictures({ store, run, a, b, values, others }) {
                 }}
                 hover={hover}
                 onHover={setHover}
-                label={
-                  isDifference ? "B minus A, element by element." : `The kept values of ${side}.`
-                }
+                label={label}
                 canvasRef={canvases[i]}
               />
             </div>
           </figure>
         ))}
       </div>
-      {isDifference && changes && (
-        <p class="lv-compare-units" data-testid="compare-changes">
-          <span class="lv-caption">changed most (rms of B − A)</span>{" "}
-          {rankedUnits(compared)
-            .slice(0, MOST_UNITS)
-            .map(([index, change]) => (
-              <span key={index} data-unit={index}>
-                {unitName} {index}: {formatValue(change)}
-              </span>
-            ))}
-        </p>
-      )}
+      {isDifference && changes && <MostChanged compared={compared} unit={names[unit]} />}
       <div class="lv-picture-foot">
         <Readout
           values={values}
@@ -211,6 +145,112 @@ function Pictures({ store, run, a, b, values, others }) {
         />
       </div>
     </>
+  );
+}
+
+/** @param {Compared} compared */
+function shownPictures({ isDifference, pictures: { first, second } }) {
+  return isDifference
+    ? [
+        {
+          side: "B − A",
+          testid: "difference",
+          picture: first,
+          label: "B minus A, element by element.",
+        },
+      ]
+    : [
+        { side: "A", testid: "a", picture: first, label: "The kept values of A." },
+        { side: "B", testid: "b", picture: second, label: "The kept values of B." },
+      ];
+}
+
+/**
+ * How the pictures are compared, and which part of the tensor they show.
+ * @param {object} props
+ * @param {Core["view"]} props.view
+ * @param {Compared} props.compared
+ * @param {string[]} props.older what is of another step than the selected one
+ * @param {import("preact").ComponentChildren} props.children
+ */
+function HowCompared({ view, compared, older, children }) {
+  const { a: values, names, unit, isDifference, difference, pictures } = compared;
+  const unitName = names[unit] ?? "element";
+  return (
+    <div class="lv-compare-how">
+      <div class="lv-tabs" role="tablist" aria-label="How pictures are compared">
+        {[
+          ["side", "Side by side"],
+          ["difference", "B − A"],
+        ].map(([name, label]) => (
+          <button
+            key={name}
+            type="button"
+            role="tab"
+            data-testid={`compare-panel-${name}`}
+            aria-selected={isDifference === (name === "difference")}
+            disabled={name === "difference" && !difference}
+            onClick={() => {
+              view.comparePanel.value = name;
+            }}
+          >
+            {label}
+          </button>
+        ))}
+      </div>
+      {!difference && (
+        <span class="lv-caption" role="status">
+          Other elements are kept in B than in A, so there is no difference picture.
+        </span>
+      )}
+      <span class="lv-caption">
+        {[
+          `shown ${describeKept(values.axes, names)}, ${(difference ?? values).precision}`,
+          ...older,
+        ].join("; ")}
+      </span>
+      <Slices
+        values={values}
+        names={names}
+        chosen={pictures.first.chosen}
+        onChoose={(name, index) => {
+          view.at.value = { ...view.at.value, [name]: index };
+        }}
+      />
+      {isDifference && unit >= 0 && (
+        <label class="lv-select">
+          <span class="lv-caption">{unitName}s</span>
+          <select
+            data-testid="compare-units"
+            aria-label={`Order of the ${unitName}s`}
+            value={view.compareUnits.value}
+            onChange={(event) => {
+              view.compareUnits.value = event.currentTarget.value;
+            }}
+          >
+            <option value="change">by change</option>
+            <option value="index">by index</option>
+          </select>
+        </label>
+      )}
+      {children}
+    </div>
+  );
+}
+
+/** @param {{compared: Compared, unit: string | undefined}} props */
+function MostChanged({ compared, unit = "element" }) {
+  return (
+    <p class="lv-compare-units" data-testid="compare-changes">
+      <span class="lv-caption">changed most (rms of B − A)</span>{" "}
+      {rankedUnits(compared)
+        .slice(0, MOST_UNITS)
+        .map(([index, change]) => (
+          <span key={index} data-unit={index}>
+            {unit} {index}: {formatValue(change)}
+          </span>
+        ))}
+    </p>
   );
 }
 

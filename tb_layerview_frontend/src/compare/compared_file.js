@@ -6,23 +6,25 @@ import { formatCount, formatValue } from "../kit/format.js";
 import { marksInWords } from "../picture/paint.js";
 import { offsetOf, trueIndex } from "../picture/plan.js";
 
-/** @typedef {import("../page/store.js").Store} Store */
+/** @typedef {import("../kit/core.js").Core} Core */
+/** @typedef {import("./comparison.js").Comparison} Comparison */
 /** @typedef {import("../kit/TakeAlong.jsx").Panel} Panel */
 /** @typedef {ReturnType<typeof import("./use_compared_pictures.js").useComparedPictures>} Compared */
 
 /**
  * A panel of the selected tensor in A and in B: its files and pictures say what is compared with what.
- * @param {Store} store
+ * @param {Core} core
+ * @param {Comparison} comparison
  * @param {string} what is shown
  * @param {{canvases: () => HTMLCanvasElement[], table: Panel["table"], label?: string, lines?: string[]}} content
  * @returns {Panel}
  */
-export function comparedFile(store, what, { canvases, table, label, lines = [] }) {
-  const { view, comparison } = store;
-  const run = store.current.value;
-  const tensor = run?.info.tensors[store.tensor.value];
+export function comparedFile(core, comparison, what, { canvases, table, label, lines = [] }) {
+  const { view } = core;
+  const run = core.current.value;
+  const tensor = run?.info.tensors[core.tensor.value];
   const title = run && tensor ? tensorTitle(run.info, tensor) : "";
-  const stepA = store.steps.value[store.stepIndex.value] ?? 0;
+  const stepA = core.step.value ?? 0;
   const stepB = comparison.steps.value[comparison.stepIndex.value] ?? 0;
   const [a, b] = [view.run.value, view.against.value];
   const sides = `A: run ${a} at step ${formatCount(stepA)}. B: run ${b} at step ${formatCount(stepB)}.`;
@@ -54,18 +56,20 @@ const MOST_DRAWN = 64;
 
 /**
  * The pictures, side by side or their difference, with all elements that are shown; with a difference, the units by change.
- * @param {Store} store
+ * @param {Core} core
+ * @param {Comparison} comparison
  * @param {Compared} compared
- * @param {number[]} steps at which the values of A and of B are kept
- * @param {{current: HTMLCanvasElement | null}[]} canvases
+ * @param {object} drawn
+ * @param {number[]} drawn.steps at which the values of A and of B are kept
+ * @param {{current: HTMLCanvasElement | null}[]} drawn.canvases
  * @returns {Panel[]}
  */
-export function comparedPanels(store, compared, steps, canvases) {
+export function comparedPanels(core, comparison, compared, { steps, canvases }) {
   const { names, unit, isDifference, scale, pictures } = compared;
   const { first, second } = pictures;
   const sides = isDifference ? ["B − A"] : ["A", "B"];
   const kept = `Values of A are those of step ${formatCount(steps[0])}, of B those of step ${formatCount(steps[1])}.`;
-  const pictured = comparedFile(store, isDifference ? "difference" : "pictures", {
+  const pictured = comparedFile(core, comparison, isDifference ? "difference" : "pictures", {
     label: isDifference ? "the difference" : undefined,
     lines: [kept, ...(isDifference ? marksInWords(first.marks) : [])],
     canvases: () => [
@@ -84,7 +88,7 @@ export function comparedPanels(store, compared, steps, canvases) {
   });
   const units = rankedUnits(compared);
   if (!isDifference || !units.length) return [{ ...pictured, label: undefined }];
-  const byChange = comparedFile(store, "units by change", {
+  const byChange = comparedFile(core, comparison, "units by change", {
     label: `the ${names[unit]}s by change`,
     lines: units.length > MOST_DRAWN ? [`The first ${MOST_DRAWN} of ${units.length}.`] : [],
     canvases: () => [

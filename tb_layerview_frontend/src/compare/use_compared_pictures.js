@@ -11,20 +11,19 @@ import { finiteRange } from "../picture/range.js";
 import { useAxisNames, useShownPart } from "../picture/use_shown_part.js";
 import { subtract } from "./subtract.js";
 
-/** @typedef {import("../page/store.js").Store} Store */
+/** @typedef {import("../kit/view.js").View} View */
 /** @typedef {import("../data/payload.js").Values} Values */
 
 /** A diverging map, whatever the pictures' own is: what grew and what shrank are two colours. */
 const DIFFERENCE_COLOURS = "purple-green";
 
 /**
- * @param {Store} store
+ * @param {View} view
  * @param {import("../data/types.js").Tensor} tensor
  * @param {Values} a
  * @param {Values} b
  */
-export function useComparedPictures(store, tensor, a, b) {
-  const { view } = store;
+export function useComparedPictures(view, tensor, a, b) {
   const names = useAxisNames(tensor, a);
   const difference = useMemo(() => (samePart(a, b) ? subtract(a, b) : null), [a, b]);
   const isDifference = difference !== null && view.comparePanel.value === "difference";
@@ -49,8 +48,8 @@ export function useComparedPictures(store, tensor, a, b) {
   }, [isDifference, difference, a, b]);
   const scale = useMemo(() => scaleFor([low, high], map, false), [low, high, map]);
   const shared = { names, unit, orders, scale, perUnit: null, map };
-  const first = usePictureOf(store, isDifference ? difference : a, shared);
-  const second = usePictureOf(store, b, shared);
+  const first = usePictureOf(view, isDifference ? difference : a, shared);
+  const second = usePictureOf(view, b, shared);
   return {
     a,
     b,
@@ -67,13 +66,13 @@ export function useComparedPictures(store, tensor, a, b) {
 
 /**
  * One picture, as `PictureCanvas` draws it.
- * @param {Store} store
+ * @param {View} view
  * @param {Values} values
  * @param {{names: string[], unit: number, orders: {byAxis: Record<number, Int32Array>, problem: string},
  *   scale: import("../kit/colour.js").ColourScale, perUnit: null, map: string}} shared by all that are compared
  */
-function usePictureOf(store, values, { names, unit, orders, scale, perUnit, map }) {
-  const part = useShownPart(store.view, values, names);
+function usePictureOf(view, values, { names, unit, orders, scale, perUnit, map }) {
+  const part = useShownPart(view, values, names);
   const levels = useMemo(() => levelsOf(values.data, [scale], 1), [values, scale]);
   const marks = useMemo(() => countMarks(levels, part.shown.offsets), [levels, part.shown]);
   return {

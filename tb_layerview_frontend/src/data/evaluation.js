@@ -27,17 +27,16 @@ export function evaluationOf(runs, name) {
  */
 
 /**
- * @param {object} options
- * @param {import("@preact/signals").ReadonlySignal<import("./run_data.js").Loadable<RunSummary[]>>} options.runs
- * @param {() => string} options.name reads signals: the run that is shown
- * @param {import("@preact/signals").ReadonlySignal<number>} options.retries
- * @param {import("./tasks.js").Tasks} options.tasks
+ * @param {object} of
+ * @param {import("@preact/signals").ReadonlySignal<import("./run.js").Loadable<RunSummary[]>>} of.runs
+ * @param {{run: import("@preact/signals").ReadonlySignal<string>}} of.view the name of the run that is shown
+ * @param {import("./tasks.js").Asks} asks
  */
-export function createEvaluation({ runs, name, retries, tasks }) {
+export function createEvaluation({ runs, view }, { tasks, retries }) {
   /** @type {import("@preact/signals").Signal<Evaluation | null>} */
   const evaluation = signal(null);
   const summary = () =>
-    runs.value.status === "ready" ? evaluationOf(runs.value.value, name()) : undefined;
+    runs.value.status === "ready" ? evaluationOf(runs.value.value, view.run.value) : undefined;
   tasks.onChange(
     () => {
       const found = summary();

@@ -85,3 +85,12 @@ export async function columnar(response) {
     steps: Number(response.headers.get("X-Layerview-Steps") ?? 0),
   };
 }
+
+/**
+ * Whether an answer belongs to another history than the one that is known: the run was logged anew in between.
+ * @param {Columnar} sent
+ * @param {string} generation
+ */
+export function isOther(sent, generation) {
+  return sent.generation !== "" && sent.generation !== generation;
+}

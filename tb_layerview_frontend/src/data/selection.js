@@ -98,6 +98,21 @@ export function defaultTensor({ tensors }, kinds) {
 }
 
 /**
+ * The tensor that is selected: the one that is asked for, or what of its layer is there, or the default.
+ * @param {RunInfo} info
+ * @param {{layer: string, kind: string, name: string, call: number}} wanted
+ * @param {Kind[]} kinds that are shown
+ * @returns {number} -1 if the run has no tensor
+ */
+export function chosenIn(info, wanted, kinds) {
+  if (!info.tensors.length) return -1;
+  const found = findTensor(info, wanted);
+  if (found >= 0) return found;
+  const ofLayer = firstOfLayer(info, wanted.layer, [wanted.kind, ...kinds]);
+  return ofLayer >= 0 ? ofLayer : defaultTensor(info, kinds);
+}
+
+/**
  * What to select when another kind is shown: a tensor of the same layer, or of the nearest one that has such.
  * @param {Tensor[]} tensors
  * @param {number} selected

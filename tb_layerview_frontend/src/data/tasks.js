@@ -5,7 +5,7 @@ import { computed, effect } from "@preact/signals";
 import { ConnectionError, messageOf } from "./requests.js";
 
 /**
- * What a store has under way.
+ * What is under way.
  * @typedef {object} Tasks
  * @property {AbortSignal} end ends everything
  * @property {OnChange} onChange
@@ -19,6 +19,13 @@ import { ConnectionError, messageOf } from "./requests.js";
  *   task: (what: T, abort: AbortSignal) => Promise<void>,
  *   fail: (message: string) => void,
  * ) => void} OnChange `depend` reads signals; `fail` is told in words
+ */
+
+/**
+ * How a part of the state asks the server.
+ * @typedef {object} Asks
+ * @property {Tasks} tasks
+ * @property {import("@preact/signals").ReadonlySignal<number>} retries counts up when what failed should be asked again
  */
 
 /**

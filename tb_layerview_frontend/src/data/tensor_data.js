@@ -1,70 +1,43 @@
-/** One tensor of a run: at the selected step, over all steps, and unit by unit. */
+/** One tensor of a run: at the selected step, and its distribution over all steps. */
 
 import { batch, signal } from "@preact/signals";
 
-import { LruCache } from "./lru.js";
-import {
-  decodeHistogram,
-  decodeHistograms,
-  decodeUnits,
-  decodeValues,
-  splitColumns,
-} from "./payload.js";
-import { ConnectionError, RequestError, messageOf } from "./requests.js";
-import { fetchHistograms, fetchPayload, fetchStatistics, fetchTensor } from "./routes.js";
-import { isOther } from "./run_data.js";
+import { createDetails, keyOf } from "./details.js";
+import { decodeHistograms, splitColumns } from "./payload.js";
+import { isOther } from "./requests.js";
+import { fetchHistograms, fetchStatistics, fetchTensor } from "./routes.js";
 import { failIn, makeTensorTasks } from "./tensor_tasks.js";
 
-/** @typedef {import("./types.js").TensorRecord} TensorRecord */
-
-/** @typedef {import("./payload.js").Histogram} Histogram */
+/** @typedef {import("./details.js").Detail} Detail */
+/** @typedef {import("./details.js").TensorHistory} TensorHistory */
 /** @typedef {import("./payload.js").Values} Values */
+/** @typedef {import("./tensor_tasks.js").OfTensor} OfTensor */
+/** @typedef {import("./types.js").TensorRecord} TensorRecord */
 
 /**
  * @template T
- * @typedef {import("./run_data.js").Loadable<T>} Loadable
+ * @typedef {import("./run.js").Loadable<T>} Loadable
  */
 
 /**
- * What is known of one tensor at one step.
- * @typedef {object} Detail
- * @property {string} key of the request
- * @property {string} run its name
- * @property {number} tensor
- * @property {number} step
- * @property {TensorRecord | null} record null where the tensor was not logged at that step
- * @property {Values | null} values null where none are kept
- * @property {string} valuesProblem a sentence if the values could not be read
- * @property {Histogram | null} histogram
- */
-
-/**
- * All histograms of one tensor, and how many more are kept but could not be read.
- * @typedef {object} TensorHistory
- * @property {string} key
- * @property {number} tensor
- * @property {(Histogram | null)[]} bySteps
- * @property {number} unreadable
- * @property {[number, number]} extremes the smallest and the largest finite element of all steps; infinite where there is none
+ * A run, and which tensor and step of it are selected.
+ * @typedef {Pick<import("./run_data.js").RunData, "current" | "generation" | "steps" | "load"> & {
+ *   tensor: import("@preact/signals").ReadonlySignal<number>,
+ *   step: import("@preact/signals").ReadonlySignal<number | undefined>,
+ * }} Selection `tensor` is its index, -1 for none; `step` one that is logged
  */
 
 /** @typedef {ReturnType<typeof createTensorData>} TensorData */
 
-const CACHE_BYTES = 96e6;
-
 /**
- * @param {object} options
- * @param {import("./run_data.js").RunData} options.data of which run
- * @param {import("@preact/signals").ReadonlySignal<number>} options.tensor its index, -1 for none
- * @param {import("@preact/signals").ReadonlySignal<number | undefined>} options.step one that is logged
- * @param {() => boolean} options.wantsUnits reads signals: whether units are looked at
- * @param {import("@preact/signals").ReadonlySignal<number>} options.retries counts up when what failed should be asked again
- * @param {import("./tasks.js").Tasks} options.tasks
+ * @param {Selection} of
+ * @param {import("./tasks.js").Asks} asks
  */
-export function createTensorData({ data, tensor, step, wantsUnits, retries, tasks }) {
-  const { end, onChange } = tasks;
-  const onTensor = makeTensorTasks({ data, tensor, retries, tasks });
-  const { current, generation, steps } = data;
+export function createTensorData(of, asks) {
+  const { current, generation, steps, tensor, step } = of;
+  const { end } = asks.tasks;
+  const onTensor = makeTensorTasks(of, asks);
+  const { detailOf, valuesOf, historyOf, keepHistory } = createDetails(() => steps.value, end);
   /** @type {import("@preact/signals").Signal<Loadable<Detail>>} the last that arrived stays until the next is there */
   const detail = signal({ status: "loading" });
   /** Why the selected detail is not there, and another one, of the same tensor, is still shown; empty if it is. */
@@ -73,24 +46,15 @@ export function createTensorData({ data, tensor, step, wantsUnits, retries, task
   const detailPending = signal(false);
   /** @type {import("@preact/signals").Signal<Loadable<TensorHistory>>} */
   const histograms = signal({ status: "loading" });
-  /** @type {import("@preact/signals").Signal<Loadable<{key: string, step: number, units: import("./payload.js").Units}>>} */
-  const units = signal({ status: "loading" });
-
-  /** @type {LruCache<Promise<Detail>>} */
-  const details = new LruCache(CACHE_BYTES);
-  /** @type {LruCache<Promise<Values>>} several steps may show the values of one */
-  const kept = new LruCache(CACHE_BYTES);
-  /** @type {LruCache<TensorHistory>} */
-  const histories = new LruCache(CACHE_BYTES);
 
   // The selected tensor at the selected step.
   onTensor(
     () => ({ step: step.value }),
-    async ({ name, generation: of, tensor: index, step: at }, abort) => {
+    async ({ step: at, ...asked }, abort) => {
       if (at === undefined) return;
       detailPending.value = true;
       try {
-        const value = await detailOf(name, of, index, at);
+        const value = await detailOf(asked, at);
         if (abort.aborted) return;
         batch(() => {
           detail.value = { status: "ready", value };
@@ -99,7 +63,7 @@ export function createTensorData({ data, tensor, step, wantsUnits, retries, task
       } finally {
         if (!abort.aborted) detailPending.value = false;
       }
-      await prefetch(name, of, index, abort);
+      await prefetch(asked, abort);
     },
     (message) => {
       const shown = detail.value;
@@ -110,196 +74,60 @@ export function createTensorData({ data, tensor, step, wantsUnits, retries, task
     },
   );
 
-  // The distribution of the selected tensor over all steps.
+  // Its distribution over all steps.
   onTensor(
     () => ({ count: steps.value.length }),
-    async ({ name, generation: of, tensor: index, count }, abort) => {
-      const key = `${name}\n${of}\n${index}`;
+    async ({ count, ...asked }, abort) => {
+      const key = keyOf(asked);
       const shown = histograms.value;
-      const known = histories.get(key);
+      const known = historyOf(key);
       if (known) histograms.value = { status: "ready", value: known };
       else if (shown.status !== "ready" || shown.value.key !== key) {
         histograms.value = { status: "loading" };
       }
       if (known && known.bySteps.length >= count) return;
-      const since = known?.bySteps.length ?? 0;
-      const kind = current.value?.info.tensors[index].kind ?? "activation";
-      const [sent, ends] = await Promise.all([
-        fetchHistograms(name, index, since, abort),
-        fetchStatistics(name, kind, ["min", "max"], since, abort, index),
-      ]);
-      if (isOther(sent, of) || isOther(ends, of)) {
-        await data.load(name, abort);
+      const kind = current.value?.info.tensors[asked.tensor].kind ?? "activation";
+      const value = await laterHistory(asked, kind, known, abort);
+      if (!value) {
+        await of.load(asked.name, abort);
         return;
       }
-      const bySteps = [...(known?.bySteps ?? []), ...decodeHistograms(sent.buffer)];
-      const unreadable = (known?.unreadable ?? 0) + sent.unreadable;
-      const extremes = widen(known?.extremes ?? [Infinity, -Infinity], ends.buffer);
-      /** @type {TensorHistory} */
-      const value = { key, tensor: index, bySteps, unreadable, extremes };
-      const bins = bySteps.reduce((sum, one) => sum + (one?.counts.length ?? 0), 0);
-      histories.set(key, value, 24 * bins);
+      keepHistory(value);
       histograms.value = { status: "ready", value };
     },
     failIn(histograms),
   );
 
-  // The units, where they are looked at.
-  onChange(
-    () => ({
-      wanted: wantsUnits(),
-      of: detail.value,
-      retry: retries.value,
-    }),
-    async ({ wanted, of }, abort) => {
-      const name = current.value?.name;
-      if (!wanted || of.status !== "ready" || name === undefined) return;
-      const { tensor: index, step, record, key } = of.value;
-      if (!record?.units) {
-        units.value = {
-          status: "error",
-          message: `No statistics per unit are kept of this tensor at step ${step}.`,
-        };
-        return;
-      }
-      const buffer = await fetchPayload(name, index, step, "units", abort);
-      const decoded = await decodeUnits(buffer);
-      if (!abort.aborted) units.value = { status: "ready", value: { key, step, units: decoded } };
-    },
-    failIn(units),
-  );
-
-  /**
-   * One tensor at one step, from the cache if it is there. Requests end with the store alone: one that a person has left
-   * behind on the way through the steps is the next one's neighbour, and wanted again.
-   * @param {string} name
-   * @param {string} of generation
-   * @param {number} index
-   * @param {number} step
-   * @returns {Promise<Detail>}
-   */
-  function detailOf(name, of, index, step) {
-    const key = `${name}\n${of}\n${index}\n${step}`;
-    const known = details.get(key);
-    if (known) return known;
-    const made = loadDetail(key, name, of, index, step);
-    details.set(key, made, 1000);
-    made.then(
-      (value) => {
-        const size =
-          (value.values?.data.byteLength ?? 0) + 24 * (value.histogram?.counts.length ?? 0);
-        if (details.has(key)) details.set(key, made, 1000 + size);
-      },
-      () => details.delete(key),
-    );
-    return made;
-  }
-
-  /**
-   * @param {string} key
-   * @param {string} name
-   * @param {string} of generation
-   * @param {number} index
-   * @param {number} step
-   * @returns {Promise<Detail>}
-   */
-  async function loadDetail(key, name, of, index, step) {
-    /** @type {Detail} */
-    const made = {
-      key,
-      run: name,
-      tensor: index,
-      step,
-      record: null,
-      values: null,
-      valuesProblem: "",
-      histogram: null,
-    };
-    try {
-      made.record = await fetchTensor(name, index, step, end);
-    } catch (error) {
-      if (error instanceof RequestError && error.status === 404) return made;
-      throw error;
-    }
-    const { values_step: valuesStep, histogram } = made.record;
-    const [values, own] = await Promise.allSettled([
-      valuesStep === null ? null : valuesOf(name, of, index, valuesStep),
-      histogram ? histogramOf(name, of, index, step) : null,
-    ]);
-    for (const result of [values, own]) {
-      if (result.status === "rejected" && result.reason instanceof ConnectionError) {
-        throw result.reason;
-      }
-    }
-    if (values.status === "fulfilled") made.values = values.value;
-    else made.valuesProblem = messageOf(values.reason);
-    if (own.status === "fulfilled") made.histogram = own.value;
-    return made;
-  }
-
-  /**
-   * The histogram of a step, from the tensor's whole history if that is there.
-   * @param {string} name
-   * @param {string} of generation
-   * @param {number} index
-   * @param {number} step
-   */
-  async function histogramOf(name, of, index, step) {
-    const history = histories.get(`${name}\n${of}\n${index}`);
-    const known = history?.bySteps[steps.value.indexOf(step)];
-    return known ?? decodeHistogram(await fetchPayload(name, index, step, "histogram", end));
-  }
-
-  /**
-   * The values that are kept at a step, from the cache if they are there.
-   * @param {string} name
-   * @param {string} of generation
-   * @param {number} index
-   * @param {number} step
-   * @returns {Promise<Values>}
-   */
-  function valuesOf(name, of, index, step) {
-    const key = `${name}\n${of}\n${index}\n${step}`;
-    const known = kept.get(key);
-    if (known) return known;
-    const made = fetchPayload(name, index, step, "values", end).then(decodeValues);
-    kept.set(key, made, 1000);
-    made.then(
-      ({ data }) => kept.has(key) && kept.set(key, made, 1000 + data.byteLength),
-      () => kept.delete(key),
-    );
-    return made;
-  }
-
   /**
    * Any tensor of the run at any step, with its values and no more.
    * @param {number} index
-   * @param {number} step
+   * @param {number} at
    * @returns {Promise<{values: Values | null, step: number | null, record: TensorRecord}>} the step of the values
    */
-  async function valuesAt(index, step) {
-    const name = current.value?.name ?? "";
-    const of = generation.value;
-    const record = await fetchTensor(name, index, step, end);
-    const at = record.values_step;
-    return { values: at === null ? null : await valuesOf(name, of, index, at), step: at, record };
+  async function valuesAt(index, at) {
+    const asked = {
+      name: current.value?.name ?? "",
+      generation: generation.value,
+      tensor: index,
+    };
+    const record = await fetchTensor(asked.name, index, at, end);
+    const kept = record.values_step;
+    return { values: kept === null ? null : await valuesOf(asked, kept), step: kept, record };
   }
 
   /**
    * The steps beside the selected one, so that the slider finds them here.
-   * @param {string} name
-   * @param {string} of generation
-   * @param {number} index
+   * @param {OfTensor} asked
    * @param {AbortSignal} abort
    */
-  async function prefetch(name, of, index, abort) {
+  async function prefetch(asked, abort) {
     const at = steps.value.indexOf(step.value ?? NaN);
     for (const distance of [1, -1, 2, -2, 3]) {
       const near = steps.value[at + distance];
       if (near === undefined) continue;
       if (abort.aborted) return;
       try {
-        await detailOf(name, of, index, near);
+        await detailOf(asked, near);
       } catch {
         // Nobody asked for it yet; who does will be told.
         return;
@@ -307,7 +135,32 @@ export function createTensorData({ data, tensor, step, wantsUnits, retries, task
     }
   }
 
-  return { detail, detailPending, detailProblem, histograms, units, valuesAt, detailOf };
+  return { detail, detailPending, detailProblem, histograms, valuesAt, detailOf };
+}
+
+/**
+ * A tensor's history with the steps that came after those that are known.
+ * @param {OfTensor} asked
+ * @param {import("./types.js").Kind} kind
+ * @param {TensorHistory | undefined} known
+ * @param {AbortSignal} abort
+ * @returns {Promise<TensorHistory | null>} null if the run was logged anew in between
+ */
+async function laterHistory(asked, kind, known, abort) {
+  const { name, generation, tensor } = asked;
+  const since = known?.bySteps.length ?? 0;
+  const [sent, ends] = await Promise.all([
+    fetchHistograms(name, tensor, since, abort),
+    fetchStatistics(name, kind, ["min", "max"], since, abort, tensor),
+  ]);
+  if (isOther(sent, generation) || isOther(ends, generation)) return null;
+  return {
+    key: keyOf(asked),
+    tensor,
+    bySteps: [...(known?.bySteps ?? []), ...decodeHistograms(sent.buffer)],
+    unreadable: (known?.unreadable ?? 0) + sent.unreadable,
+    extremes: widen(known?.extremes ?? [Infinity, -Infinity], ends.buffer),
+  };
 }
 
 /**

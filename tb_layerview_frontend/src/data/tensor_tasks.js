@@ -8,15 +8,12 @@
 /**
  * Makes what runs a task whenever another tensor is selected, its run is logged anew, or what failed should be asked
  * again; or when something else changes that the task depends on.
- * @param {object} options
- * @param {import("./run_data.js").RunData} options.data of which run
- * @param {import("@preact/signals").ReadonlySignal<number>} options.tensor its index, -1 for none
- * @param {() => boolean} [options.wanted] reads signals: whether anybody looks
- * @param {import("@preact/signals").ReadonlySignal<number>} options.retries counts up when what failed should be asked again
- * @param {import("./tasks.js").Tasks} options.tasks
+ * @param {Pick<import("./run_data.js").RunData, "current" | "generation"> & {
+ *   tensor: import("@preact/signals").ReadonlySignal<number>}} of the run, and which tensor of it is selected, -1 for none
+ * @param {import("./tasks.js").Asks} asks
+ * @param {() => boolean} [wanted] reads signals: whether anybody looks
  */
-export function makeTensorTasks({ data, tensor, wanted = () => true, retries, tasks }) {
-  const { current, generation } = data;
+export function makeTensorTasks({ current, generation, tensor }, asks, wanted = () => true) {
   /**
    * @template {object} T
    * @param {() => T} depend reads signals
@@ -24,14 +21,14 @@ export function makeTensorTasks({ data, tensor, wanted = () => true, retries, ta
    * @param {(message: string) => void} fail is told in words
    */
   return function onTensor(depend, task, fail) {
-    tasks.onChange(
+    asks.tasks.onChange(
       () => ({
         ...depend(),
         wanted: wanted(),
         name: current.value?.name,
         generation: generation.value,
         tensor: tensor.value,
-        retry: retries.value,
+        retry: asks.retries.value,
       }),
       async ({ wanted: looked, name, ...what }, abort) => {
         if (!looked || name === undefined || what.tensor < 0) return;
@@ -44,7 +41,7 @@ export function makeTensorTasks({ data, tensor, wanted = () => true, retries, ta
 
 /**
  * Says in a signal why what it should hold is not there.
- * @param {import("@preact/signals").Signal<import("./run_data.js").Loadable<any>>} state
+ * @param {import("@preact/signals").Signal<import("./run.js").Loadable<any>>} state
  * @returns {(message: string) => void}
  */
 export const failIn = (state) => (message) => {

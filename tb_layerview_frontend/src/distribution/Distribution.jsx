@@ -10,14 +10,13 @@ import { HistogramView } from "./HistogramView.jsx";
 import { bandRange, bandsOf, fillBands, knownSteps, typicalMagnitude } from "./bands.js";
 import { histogramRange, middleOf } from "./histogram_axis.js";
 
-/** @typedef {import("../page/store.js").Store} Store */
-/** @typedef {import("../data/run_data.js").Run} Run */
+/** @typedef {import("../kit/core.js").Core} Core */
+/** @typedef {import("../data/run.js").Run} Run */
 /** @typedef {import("../data/payload.js").Histogram} Histogram */
 /** @typedef {import("./bands.js").Bands} Bands */
 /** @typedef {import("../kit/value_axis.js").ValueSpacing} ValueSpacing */
 
-/** What the pointer is at: a logged step (null over the histogram) and a value. */
-/** @typedef {{index: number | null, value: number, slack: number}} Pointed */
+/** @typedef {import("./pointing.js").Pointed} Pointed */
 
 const HISTORY_SHARE = 0.62;
 const VALUE_TICKS = 54;
@@ -25,11 +24,11 @@ const GAP = 14;
 
 /**
  * The tensor's distribution over all steps, and beside it, on the same value axis, that of the selected step.
- * @param {{store: Store, run: Run}} props
+ * @param {{core: Core, bands: import("./band_data.js").BandState, run: Run}} props
  */
-export function Distribution({ store, run }) {
-  const spacing = /** @type {ValueSpacing} */ (store.view.values.value);
-  const { bySteps, bands, message, problem } = useDistribution(store, run);
+export function Distribution({ core, bands: state, run }) {
+  const spacing = /** @type {ValueSpacing} */ (core.view.values.value);
+  const { bySteps, bands, message, problem } = useDistribution(core, state, run);
   const axis = useMemo(() => {
     const range = bands ? bandRange(bands, spacing) : histogramRange(bySteps, spacing);
     const { p25, p75 } = bands ?? middleOf(bySteps);
@@ -43,7 +42,7 @@ export function Distribution({ store, run }) {
         </div>
       ) : (
         <Charts
-          store={store}
+          core={core}
           run={run}
           bySteps={bySteps}
           bands={bands}
@@ -60,16 +59,17 @@ const NONE = [];
 
 /**
  * What is there to draw, or a message why nothing is.
- * @param {Store} store
+ * @param {Core} core
+ * @param {import("./band_data.js").BandState} state
  * @param {Run} run
  * @returns {{bySteps: (Histogram | null)[], bands: Bands | null, message: string, problem: string}}
  */
-function useDistribution(store, run) {
-  const loaded = store.histograms.value;
+function useDistribution(core, state, run) {
+  const loaded = core.selected.histograms.value;
   const bySteps = loaded.status === "ready" ? loaded.value.bySteps : NONE;
-  const asBands = store.view.history.value === "bands";
-  const sent = store.bands.value;
-  const index = store.tensor.value;
+  const asBands = core.view.history.value === "bands";
+  const sent = state.value;
+  const index = core.tensor.value;
   const steps = run.history.steps.length;
   const bands = useMemo(() => {
     if (!asBands) return null;
@@ -94,22 +94,22 @@ function useDistribution(store, run) {
 
 /**
  * @param {object} props
- * @param {Store} props.store
+ * @param {Core} props.core
  * @param {Run} props.run
  * @param {(Histogram | null)[]} props.bySteps
  * @param {Bands | null} props.bands
  * @param {import("../kit/value_axis.js").ValueAxis | null} props.axis
  * @param {string} props.problem
  */
-function Charts({ store, run, bySteps, bands, axis, problem }) {
+function Charts({ core, run, bySteps, bands, axis, problem }) {
   const [ref, size] = /** @type {ReturnType<typeof useSize<HTMLDivElement>>} */ (useSize());
   const [pointed, setPointed] = useState(/** @type {Pointed | null} */ (null));
   const place = useRef(/** @type {HTMLDivElement | null} */ (null));
   // Another tensor's values are elsewhere.
-  useEffect(() => setPointed(null), [store.tensor.value]);
+  useEffect(() => setPointed(null), [core.tensor.value]);
   const { steps } = run.history;
-  const index = store.stepIndex.value;
-  const broken = useNonFinite(store);
+  const index = core.stepIndex.value;
+  const broken = useNonFinite(core);
   const kept = useMemo(
     () =>
       steps.flatMap((_, step) => {
@@ -120,23 +120,23 @@ function Charts({ store, run, bySteps, bands, axis, problem }) {
     [bySteps, bands, steps, broken],
   );
   const shown = pointed?.index ?? index;
-  const detail = store.detail.value;
+  const detail = core.selected.detail.value;
   const own =
     bySteps[shown] ??
     (detail.status === "ready" &&
     detail.value.step === steps[shown] &&
-    detail.value.tensor === store.tensor.value
+    detail.value.tensor === core.tensor.value
       ? detail.value.histogram
       : null);
-  const ghostIndex = ghostOf(store, bySteps);
+  const ghostIndex = ghostOf(core, bySteps);
   const ghost = bySteps[ghostIndex] ?? null;
   const width = Math.max(0, size.width - VALUE_TICKS - GAP);
   const left = Math.floor(width * HISTORY_SHARE);
   return (
     <div class="lv-distribution-body" ref={place}>
-      <Toolbar store={store} ghostIndex={ghostIndex}>
+      <Toolbar core={core} ghostIndex={ghostIndex}>
         <DistributionDownload
-          store={store}
+          core={core}
           run={run}
           own={own}
           ghost={ghost}
@@ -155,12 +155,12 @@ function Charts({ store, run, bySteps, bands, axis, problem }) {
       )}
       <div class="lv-charts" ref={ref}>
         {!axis || !kept.length ? (
-          <p class="lv-message">{nothing(store, kept.length)}</p>
+          <p class="lv-message">{nothing(core, kept.length)}</p>
         ) : (
           size.width > 0 && (
             <>
               <DistributionHistory
-                store={store}
+                core={core}
                 steps={steps}
                 kept={kept}
                 bySteps={bySteps}
@@ -176,7 +176,7 @@ function Charts({ store, run, bySteps, bands, axis, problem }) {
                 histogram={own}
                 ghost={ghost}
                 axis={axis}
-                logarithmic={store.view.counts.value === "log"}
+                logarithmic={core.view.counts.value === "log"}
                 width={width - left}
                 height={size.height}
                 label={`step ${formatCount(steps[shown] ?? 0)}`}
@@ -194,12 +194,12 @@ function Charts({ store, run, bySteps, bands, axis, problem }) {
 
 /**
  * The share of non-finite elements of the selected tensor by step, where it is known.
- * @param {Store} store
+ * @param {Core} core
  */
-function useNonFinite(store) {
-  const revision = store.revision.value;
-  const index = store.tensor.value;
-  const run = store.current.value;
+function useNonFinite(core) {
+  const revision = core.revision.value;
+  const index = core.tensor.value;
+  const run = core.current.value;
   return useMemo(() => {
     const columns = run?.columns.get(run.info.tensors[index]?.kind);
     return columns?.has("non_finite") ? (columns.of("non_finite", [index])[0] ?? null) : null;
@@ -208,11 +208,11 @@ function useNonFinite(store) {
 
 /**
  * Why there is nothing to draw.
- * @param {Store} store
+ * @param {Core} core
  * @param {number} kept steps of which something is known
  */
-function nothing(store, kept) {
-  if (kept && store.view.values.value === "log") {
+function nothing(core, kept) {
+  if (kept && core.view.values.value === "log") {
     return "Nothing of this tensor is above 0, and a logarithmic axis has no place for the rest. Choose “± log values”.";
   }
   return "No histogram of this tensor is kept: it has no finite element at any step, or histograms were left out when logging.";
@@ -220,14 +220,14 @@ function nothing(store, kept) {
 
 /**
  * The step whose histogram is the ghost: the pinned one or the latest before it that is kept, else the first; -1 for none.
- * @param {Store} store
+ * @param {Core} core
  * @param {(Histogram | null)[]} bySteps
  */
-function ghostOf(store, bySteps) {
+function ghostOf(core, bySteps) {
   const first = bySteps.findIndex((one) => one?.total);
-  const pinned = store.view.ghost.value;
+  const pinned = core.view.ghost.value;
   if (pinned === null) return first;
-  const { value: steps } = store.steps;
+  const { value: steps } = core.steps;
   for (let i = bySteps.length - 1; i > first; i--) {
     if (steps[i] <= pinned && bySteps[i]?.total) return i;
   }
@@ -236,14 +236,14 @@ function ghostOf(store, bySteps) {
 
 /**
  * @param {object} props
- * @param {Store} props.store
+ * @param {Core} props.core
  * @param {number} props.ghostIndex
  * @param {import("preact").ComponentChildren} props.children
  */
-function Toolbar({ store, ghostIndex, children }) {
-  const { view } = store;
-  const steps = store.steps.value;
-  const now = steps[store.stepIndex.value];
+function Toolbar({ core, ghostIndex, children }) {
+  const { view } = core;
+  const steps = core.steps.value;
+  const now = steps[core.stepIndex.value];
   return (
     <div class="lv-panel-bar">
       <Choice

@@ -15,8 +15,8 @@ import { perBar } from "./words.js";
 /**
  * The two charts as a picture; all kept bins of all steps, or the quantiles, as text.
  * @param {object} props
- * @param {import("../page/store.js").Store} props.store
- * @param {import("../data/run_data.js").Run} props.run
+ * @param {import("../kit/core.js").Core} props.core
+ * @param {import("../data/run.js").Run} props.run
  * @param {Histogram | null} props.own
  * @param {Histogram | null} props.ghost
  * @param {number | undefined} props.ghostStep
@@ -27,16 +27,16 @@ import { perBar } from "./words.js";
  * @param {{current: HTMLElement | null}} props.place where the charts are
  */
 export function DistributionDownload(props) {
-  const { store, run, own, ghost, ghostStep, bySteps, bands, kept, axis, place } = props;
+  const { core, run, own, ghost, ghostStep, bySteps, bands, kept, axis, place } = props;
   if (!axis || !kept.length) return null;
   const { steps } = run.history;
-  const step = steps[store.stepIndex.value];
-  const title = tensorTitle(run.info, run.info.tensors[store.tensor.value]);
+  const step = steps[core.stepIndex.value];
+  const title = tensorTitle(run.info, run.info.tensors[core.tensor.value]);
 
   const picture = () => {
     const canvas = (/** @type {string} */ name) =>
       /** @type {HTMLCanvasElement} */ (place.current?.querySelector(`[data-chart=${name}]`));
-    const spacing = /** @type {import("../kit/axis.js").Spacing} */ (store.view.spacing.value);
+    const spacing = /** @type {import("../kit/axis.js").Spacing} */ (core.view.spacing.value);
     const stepAxis = makeStepAxis(
       kept.map((index) => steps[index]),
       spacing,
@@ -44,7 +44,7 @@ export function DistributionDownload(props) {
     const both = [own, ghost].map((one) =>
       one?.total ? rebin(one, axis, BARS, false).shares : null,
     );
-    const counts = shareAxis(both, store.view.counts.value === "log");
+    const counts = shareAxis(both, core.view.counts.value === "log");
     const values = valueTicks(axis, 10);
     const texts = formatTicks(values, formatValue);
     const figure = withAxes([

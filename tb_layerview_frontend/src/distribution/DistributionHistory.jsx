@@ -8,27 +8,26 @@ import { TROUBLE } from "../kit/colour.js";
 import { formatCount, formatTicks, formatValue } from "../kit/format.js";
 import { cssVariable, hatching, pointIn, useCanvas } from "../kit/hooks.js";
 import { theme } from "../kit/host.js";
-import { positionToValue, valueTicks, valueToPosition } from "../kit/value_axis.js";
+import { valueTicks, valueToPosition } from "../kit/value_axis.js";
 import { bandsAt } from "./bands.js";
 import { drawBands, drawHeat } from "./draw.js";
 import { historyShares } from "./histogram.js";
+import { pointAt } from "./pointing.js";
 import { belowInWords, countAt, spread, TOLD, toldQuantiles } from "./words.js";
 
-/** @typedef {import("../page/store.js").Store} Store */
+/** @typedef {import("../kit/core.js").Core} Core */
 /** @typedef {import("../data/payload.js").Histogram} Histogram */
 /** @typedef {import("../kit/value_axis.js").ValueAxis} ValueAxis */
-/** @typedef {import("./Distribution.jsx").Pointed} Pointed */
+/** @typedef {import("./pointing.js").Pointed} Pointed */
 
 /** Room below a chart: its ticks, its axis' name, its key. */
 export const BELOW = 66;
-/** How near to a single value, in pixels, is at it. */
-export const SLACK = 3;
 const MOST_TOLD = 12;
 
 /**
  * Step × value: the stronger the colour, the more elements, or bands of quantiles.
  * @param {object} props
- * @param {Store} props.store
+ * @param {Core} props.core
  * @param {number[]} props.steps all that are logged
  * @param {number[]} props.kept indices of those of which something is known
  * @param {(Histogram | null)[]} props.bySteps
@@ -41,8 +40,8 @@ const MOST_TOLD = 12;
  * @param {(at: Pointed | null) => void} props.onPoint
  */
 export function DistributionHistory(props) {
-  const { store, steps, kept, bySteps, bands, axis, width, height, pointed, onPoint } = props;
-  const spacing = /** @type {import("../kit/axis.js").Spacing} */ (store.view.spacing.value);
+  const { core, steps, kept, bySteps, bands, axis, width, height, pointed, onPoint } = props;
+  const spacing = /** @type {import("../kit/axis.js").Spacing} */ (core.view.spacing.value);
   const stepAxis = useMemo(
     () =>
       makeStepAxis(
@@ -53,17 +52,12 @@ export function DistributionHistory(props) {
   );
   const mapHeight = Math.max(0, height - BELOW);
   const canvas = useHistoryCanvas({ ...props, stepAxis, mapHeight });
-  const index = store.stepIndex.value;
+  const index = core.stepIndex.value;
   const at = positionOfStep(stepAxis, steps[index] ?? 0) * width;
-  /** @param {PointerEvent} event @returns {Pointed} */
+  /** @param {PointerEvent} event */
   const locate = (event) => {
     const { x, y } = pointIn(event);
-    const value = (/** @type {number} */ down) => positionToValue(axis, 1 - down / mapHeight);
-    return {
-      index: kept[indexAt(stepAxis, x / width)],
-      value: value(y),
-      slack: Math.abs(value(y - SLACK) - value(y + SLACK)) / 2,
-    };
+    return pointAt(axis, mapHeight, y, kept[indexAt(stepAxis, x / width)]);
   };
   const over = pointed?.index ?? null;
   return (
@@ -82,12 +76,12 @@ export function DistributionHistory(props) {
           style={{ width: `${width}px`, height: `${mapHeight}px` }}
           onPointerDown={(event) => {
             event.currentTarget.setPointerCapture(event.pointerId);
-            store.selectStep(locate(event).index ?? 0);
+            core.selectStep(locate(event).index ?? 0);
           }}
           onPointerMove={(event) => {
             const found = locate(event);
             onPoint(found);
-            if (event.buttons & 1) store.selectStep(found.index ?? 0);
+            if (event.buttons & 1) core.selectStep(found.index ?? 0);
           }}
           onPointerLeave={() => onPoint(null)}
         >

@@ -5,13 +5,14 @@ import { formatShare, formatValue } from "../kit/format.js";
 import { cssVariable, pointIn, useCanvas } from "../kit/hooks.js";
 import { theme } from "../kit/host.js";
 import { positionToValue, valueToPosition } from "../kit/value_axis.js";
-import { BELOW, SLACK, ValueLine } from "./DistributionHistory.jsx";
+import { BELOW, ValueLine } from "./DistributionHistory.jsx";
 import { drawHistogram, shareAxis, shareTicks, shareToPosition } from "./draw.js";
 import { rebin } from "./histogram.js";
+import { pointAt } from "./pointing.js";
 import { belowInWords, countAt, notShown, perBar } from "./words.js";
 
 /** @typedef {import("../data/payload.js").Histogram} Histogram */
-/** @typedef {import("./Distribution.jsx").Pointed} Pointed */
+/** @typedef {import("./pointing.js").Pointed} Pointed */
 
 export const BARS = 56;
 const TOLD_BARS = 14;
@@ -49,20 +50,12 @@ export function HistogramView(props) {
     [own, before, logarithmic, theme.value],
   );
   const notes = own && histogram ? notShown(own, axis, histogram) : [];
-  const value = (/** @type {number} */ y) => positionToValue(axis, 1 - y / mapHeight);
   return (
     <div class="lv-histogram" style={{ width: `${width}px` }}>
       <div
         class="lv-histogram-canvas"
         style={{ width: `${width}px`, height: `${mapHeight}px` }}
-        onPointerMove={(event) => {
-          const { y } = pointIn(event);
-          onPoint({
-            index: null,
-            value: value(y),
-            slack: Math.abs(value(y - SLACK) - value(y + SLACK)) / 2,
-          });
-        }}
+        onPointerMove={(event) => onPoint(pointAt(axis, mapHeight, pointIn(event).y, null))}
         onPointerLeave={() => onPoint(null)}
       >
         <canvas

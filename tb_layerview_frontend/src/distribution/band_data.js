@@ -4,8 +4,8 @@ import { signal } from "@preact/signals";
 
 import { Columns } from "../data/columns.js";
 import { splitColumns } from "../data/payload.js";
+import { isOther } from "../data/requests.js";
 import { fetchStatistics } from "../data/routes.js";
-import { isOther } from "../data/run_data.js";
 import { failIn, makeTensorTasks } from "../data/tensor_tasks.js";
 import { BAND_STATISTICS } from "./bands.js";
 
@@ -13,7 +13,7 @@ import { BAND_STATISTICS } from "./bands.js";
 
 /**
  * @template T
- * @typedef {import("../data/run_data.js").Loadable<T>} Loadable
+ * @typedef {import("../data/run.js").Loadable<T>} Loadable
  */
 
 /**
@@ -27,22 +27,20 @@ const MOST_BYTES = 32e6;
  * @typedef {{tensor: number, bands: import("./bands.js").Bands | null}} TensorBands
  */
 
+/** @typedef {import("@preact/signals").ReadonlySignal<Loadable<TensorBands>>} BandState */
+
 /**
- * @param {object} options
- * @param {import("../data/run_data.js").RunData} options.data of which run
- * @param {import("@preact/signals").ReadonlySignal<number>} options.tensor its index, -1 for none
- * @param {() => boolean} options.wanted reads signals: whether bands are looked at
- * @param {import("@preact/signals").ReadonlySignal<number>} options.retries counts up when what failed should be asked again
- * @param {import("../data/tasks.js").Tasks} options.tasks
+ * @param {import("../kit/core.js").Core} core
+ * @param {import("../data/tasks.js").Asks} asks
  */
-export function createBandData({ data, tensor, wanted, retries, tasks }) {
-  const { current, steps } = data;
+export function createBands(core, asks) {
+  const { view, current, steps } = core;
   /** @type {import("@preact/signals").Signal<Loadable<TensorBands>>} */
   const bands = signal({ status: "loading" });
   /** @type {{of: string, byKind: Map<Kind, Columns>}} of one run alone */
   let known = { of: "", byKind: new Map() };
 
-  const onTensor = makeTensorTasks({ data, tensor, wanted, retries, tasks });
+  const onTensor = makeTensorTasks(core, asks, () => view.history.value === "bands");
 
   onTensor(
     () => ({ count: steps.value.length }),
@@ -65,7 +63,7 @@ export function createBandData({ data, tensor, wanted, retries, tasks }) {
         const names = [...BAND_STATISTICS];
         const sent = await fetchStatistics(name, kind, names, columns.steps, abort);
         if (isOther(sent, of)) {
-          await data.load(name, abort);
+          await core.load(name, abort);
           return;
         }
         const split = splitColumns(sent.buffer, names.length, columns.tensors.length);
@@ -80,5 +78,5 @@ export function createBandData({ data, tensor, wanted, retries, tasks }) {
     },
     failIn(bands),
   );
-  return { bands };
+  return bands;
 }

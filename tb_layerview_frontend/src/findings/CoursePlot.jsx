@@ -9,7 +9,7 @@ import { StepAxis } from "./StepAxis.jsx";
 import { courseAxis, heldRuns, linePath } from "./course_plot.js";
 import { formatMeasure, isShare, measureInWords, ruleInWords } from "./words.js";
 
-/** @typedef {import("../page/store.js").Store} Store */
+/** @typedef {import("../kit/core.js").Core} Core */
 /** @typedef {import("../data/types.js").Course} Course */
 /** @typedef {import("./findings.js").Finding} Finding */
 
@@ -18,11 +18,11 @@ const HEIGHT = 132;
 /**
  * What a rule judges over the steps, with what it is held against, where it holds, and the first such step. A click goes to
  * a step.
- * @param {{store: Store, course: Course, finding: Finding | null}} props
+ * @param {{core: Core, course: Course, finding: Finding | null}} props
  */
-export function CoursePlot({ store, course, finding }) {
+export function CoursePlot({ core, course, finding }) {
   const [ref, { width }] = /** @type {ReturnType<typeof useSize<HTMLDivElement>>} */ (useSize());
-  const spacing = /** @type {import("../kit/axis.js").Spacing} */ (store.view.spacing.value);
+  const spacing = /** @type {import("../kit/axis.js").Spacing} */ (core.view.spacing.value);
   const axis = useMemo(() => makeStepAxis(course.steps, spacing), [course, spacing]);
   const heights = useMemo(() => courseAxis(course, isShare(course.measure)), [course]);
   const severity = finding?.severity ?? "warning";
@@ -37,7 +37,7 @@ export function CoursePlot({ store, course, finding }) {
   const ticks = valueTicks(heights, 4);
   const texts = formatTicks(ticks);
   const place = (/** @type {number} */ step) => positionOf(axis, step) * width;
-  const now = store.steps.value[store.stepIndex.value] ?? 0;
+  const now = core.steps.value[core.stepIndex.value] ?? 0;
   const words = inWords(course, finding);
   return (
     <figure class={`lv-course lv-finding-${severity}`} data-testid="course">
@@ -56,7 +56,7 @@ export function CoursePlot({ store, course, finding }) {
         style={{ height: `${HEIGHT}px` }}
         onPointerDown={(event) => {
           const step = course.steps[indexAt(axis, pointIn(event).x / width)];
-          if (step !== undefined) store.selectStep(nearestIndex(store.steps.value, step));
+          if (step !== undefined) core.selectStep(nearestIndex(core.steps.value, step));
         }}
       >
         {width > 0 && (

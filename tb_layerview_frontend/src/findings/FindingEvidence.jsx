@@ -3,19 +3,20 @@ import { CoursePlot } from "./CoursePlot.jsx";
 import { RuleThresholds } from "./Thresholds.jsx";
 import { measureInWords, numbersOf, ruleInWords } from "./words.js";
 
-/** @typedef {import("../page/store.js").Store} Store */
-/** @typedef {import("../data/run_data.js").Run} Run */
+/** @typedef {import("../kit/core.js").Core} Core */
+/** @typedef {import("./state.js").Findings} Findings */
+/** @typedef {import("../data/run.js").Run} Run */
 /** @typedef {import("./findings.js").Finding} Finding */
 
 /**
  * Why it is a finding: what was measured, over all steps, against which threshold; and what people do about it.
- * @param {{store: Store, run: Run}} props
+ * @param {{core: Core, findings: Findings, run: Run}} props
  */
-export function FindingEvidence({ store, run }) {
-  const chosen = store.chosenFinding.value;
+export function FindingEvidence({ core, findings, run }) {
+  const chosen = findings.chosen.value;
   if (!chosen) return null;
   const { finding } = chosen;
-  const rule = store.found.value.rules.find(({ name }) => name === chosen.rule);
+  const rule = findings.found.value.rules.find(({ name }) => name === chosen.rule);
   return (
     <article class="lv-evidence" aria-label="Evidence" data-testid="evidence" data-key={chosen.key}>
       <header>
@@ -35,11 +36,11 @@ export function FindingEvidence({ store, run }) {
             .
           </p>
         )}
-        {finding && <ReplayButton store={store} finding={finding} />}
+        {finding && <ReplayButton findings={findings} finding={finding} />}
       </header>
       <div class="lv-evidence-body">
         <div class="lv-evidence-plot">
-          <Plot store={store} finding={finding} />
+          <Plot core={core} course={findings.course.value} finding={finding} />
           {finding && (
             <dl class="lv-evidence-numbers" aria-label="Measured at its first step">
               {numbersOf(finding, rule).map(({ label, text }) => (
@@ -56,7 +57,7 @@ export function FindingEvidence({ store, run }) {
             <h3>What it usually means, and what people do</h3>
             <p>{rule.advice}</p>
             <h3>When it is found</h3>
-            <RuleThresholds store={store} rule={rule} />
+            <RuleThresholds view={core.view} findings={findings} rule={rule} />
           </div>
         )}
       </div>
@@ -64,13 +65,12 @@ export function FindingEvidence({ store, run }) {
   );
 }
 
-/** @param {{store: Store, finding: Finding | null}} props */
-function Plot({ store, finding }) {
-  const course = store.course.value;
+/** @param {{core: Core, course: import("./course.js").CourseState, finding: Finding | null}} props */
+function Plot({ core, course, finding }) {
   if (course.status === "ready") {
     return (
       <>
-        <CoursePlot store={store} course={course.value} finding={finding} />
+        <CoursePlot core={core} course={course.value} finding={finding} />
         {finding && finding.replay?.step === finding.first && !course.value.held.includes(true) && (
           <p class="lv-caption" data-testid="replay-only">
             The curve is of the probe, which does not show it: the replay does.
@@ -115,8 +115,8 @@ function nameOf(tensor, { info }) {
   return of ? `${of.kind} '${of.name}' of layer '${info.layers[of.layer].path}'` : "that tensor";
 }
 
-/** @param {{store: Store, finding: Finding}} props */
-export function ReplayButton({ store, finding }) {
+/** @param {{findings: Findings, finding: Finding}} props */
+export function ReplayButton({ findings, finding }) {
   if (!finding.replay) return null;
   const { run, step } = finding.replay;
   return (
@@ -125,7 +125,7 @@ export function ReplayButton({ store, finding }) {
       class="lv-button"
       data-testid="show-replay"
       title={`The batch of step ${formatCount(step)}, run again on the weights before it: run ${run}`}
-      onClick={() => store.showReplay(finding)}
+      onClick={() => findings.showReplay(finding)}
     >
       Show the replay
     </button>

@@ -1,10 +1,11 @@
 import { KINDS } from "../data/selection.js";
 import { formatCount } from "../kit/format.js";
-import { causesByRule, firstError, keyOf } from "./findings.js";
+import { causesByRule, keyOf } from "./findings.js";
+import { firstError } from "./rules.js";
 import { countsInWords, ruleInWords, SIGNS } from "./words.js";
 
-/** @typedef {import("../page/store.js").Store} Store */
-/** @typedef {import("../data/run_data.js").Run} Run */
+/** @typedef {import("./state.js").Findings} Findings */
+/** @typedef {import("../data/run.js").Run} Run */
 /** @typedef {import("./findings.js").Finding} Finding */
 /** @typedef {import("./findings.js").Cause} Cause */
 
@@ -13,11 +14,11 @@ const MOST = 200;
 
 /**
  * Causes, the first one first, each with what follows from it.
- * @param {{store: Store, run: Run}} props
+ * @param {{core: import("../kit/core.js").Core, findings: Findings, run: Run}} props
  */
-export function FindingList({ store, run }) {
-  const { findings } = store.found.value;
-  const { why } = store.view;
+export function FindingList({ core, findings: state, run }) {
+  const { findings } = state.found.value;
+  const { why, thresholds } = core.view;
   const groups = causesByRule(findings);
   return (
     <nav class="lv-finding-list" aria-label="Findings by cause" data-testid="finding-list">
@@ -31,7 +32,7 @@ export function FindingList({ store, run }) {
             </p>
           )}
           <ul>
-            <CauseItem store={store} run={run} cause={cause} />
+            <CauseItem findings={state} run={run} cause={cause} />
             {alike.length > 0 && (
               <li>
                 <details>
@@ -40,7 +41,12 @@ export function FindingList({ store, run }) {
                   </summary>
                   <ul>
                     {alike.slice(0, MOST).map((other) => (
-                      <CauseItem key={keyOf(other.finding)} store={store} run={run} cause={other} />
+                      <CauseItem
+                        key={keyOf(other.finding)}
+                        findings={state}
+                        run={run}
+                        cause={other}
+                      />
                     ))}
                     <Rest count={alike.length - MOST} />
                   </ul>
@@ -53,14 +59,14 @@ export function FindingList({ store, run }) {
       <button
         type="button"
         class="lv-finding-row"
-        aria-pressed={!store.chosenFinding.value}
+        aria-pressed={!state.chosen.value}
         data-testid="rules"
         onClick={() => {
           why.value = "rules";
         }}
       >
         Rules and thresholds
-        {store.view.thresholds.value.length > 0 && `, ${store.view.thresholds.value.length} moved`}
+        {thresholds.value.length > 0 && `, ${thresholds.value.length} moved`}
       </button>
     </nav>
   );
@@ -83,17 +89,17 @@ function hasEarlierWarning([[{ finding: lead }], ...others]) {
   );
 }
 
-/** @param {{store: Store, run: Run, cause: Cause}} props */
-function CauseItem({ store, run, cause: { finding, following } }) {
+/** @param {{findings: Findings, run: Run, cause: Cause}} props */
+function CauseItem({ findings, run, cause: { finding, following } }) {
   const led = finding.severity === "warning" ? firstError(following) : undefined;
   const others = following.filter((other) => other !== led);
   return (
     <li>
-      <FindingRow store={store} run={run} finding={finding} />
+      <FindingRow findings={findings} run={run} finding={finding} />
       {led && (
         <div class="lv-finding-led" data-testid="led-to">
           <p class="lv-caption">which led to</p>
-          <FindingRow store={store} run={run} finding={led} />
+          <FindingRow findings={findings} run={run} finding={led} />
         </div>
       )}
       {others.length > 0 && (
@@ -106,7 +112,7 @@ function CauseItem({ store, run, cause: { finding, following } }) {
           <ul>
             {others.slice(0, MOST).map((other) => (
               <li key={keyOf(other)}>
-                <FindingRow store={store} run={run} finding={other} />
+                <FindingRow findings={findings} run={run} finding={other} />
               </li>
             ))}
             <Rest count={others.length - MOST} />
@@ -124,20 +130,20 @@ function Rest({ count }) {
 
 /**
  * A finding in short; choosing it goes there and shows its evidence.
- * @param {{store: Store, run: Run, finding: Finding}} props
+ * @param {{findings: Findings, run: Run, finding: Finding}} props
  */
-function FindingRow({ store, run, finding }) {
+function FindingRow({ findings, run, finding }) {
   const key = keyOf(finding);
   const [where, what] = placeOf(finding, run);
   return (
     <button
       type="button"
       class={`lv-finding-row lv-finding-${finding.severity}`}
-      aria-pressed={store.chosenFinding.value?.key === key}
+      aria-pressed={findings.chosen.value?.key === key}
       title={`${finding.since}: ${finding.words}`}
       data-testid="finding"
       data-key={key}
-      onClick={() => store.showFinding(finding)}
+      onClick={() => findings.show(finding)}
     >
       <b class="lv-finding-sign" role="img" aria-label={finding.severity}>
         {SIGNS[finding.severity]}

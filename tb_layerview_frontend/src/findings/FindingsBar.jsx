@@ -2,25 +2,27 @@ import { formatCount } from "../kit/format.js";
 import { FindingEvidence, ReplayButton } from "./FindingEvidence.jsx";
 import { FindingList } from "./FindingList.jsx";
 import { AllThresholds } from "./Thresholds.jsx";
-import { causes, changeOf, keyOf, ledTo } from "./findings.js";
+import { causes, changeOf, keyOf } from "./findings.js";
+import { ledTo } from "./rules.js";
 import { causesInWords, changeInWords, SIGNS } from "./words.js";
 
-/** @typedef {import("../page/store.js").Store} Store */
+/** @typedef {import("../kit/core.js").Core} Core */
+/** @typedef {import("./state.js").Findings} Findings */
 
 /**
  * What went wrong first, in a line, with the way to it; and all that was found below it.
- * @param {{store: Store}} props
+ * @param {{core: Core, findings: Findings}} props
  */
-export function FindingsBar({ store }) {
-  const run = store.current.value;
-  const { findings, status, problem } = store.found.value;
-  const { why, thresholds } = store.view;
+export function FindingsBar({ core, findings: state }) {
+  const run = core.current.value;
+  const { findings, status, problem } = state.found.value;
+  const { why, thresholds } = core.view;
   if (!run || status === "none") return null;
   if (status === "error") {
     return (
       <p class="lv-findings lv-findings-none" role="alert">
         Whether something is wrong could not be found out: {problem}
-        {thresholds.value.length > 0 && <PutBack store={store} />}
+        {thresholds.value.length > 0 && <PutBack view={core.view} />}
       </p>
     );
   }
@@ -30,7 +32,7 @@ export function FindingsBar({ store }) {
   const others = causes(findings).length - 1;
   const open = why.value !== "";
   // Where nothing is found, the rules have all the room.
-  const isList = findings.length > 0 || store.chosenFinding.value !== null;
+  const isList = findings.length > 0 || state.chosen.value !== null;
   return (
     <section class="lv-findings" aria-label="Findings" data-testid="findings">
       <div class={`lv-findings-line${severity ? ` lv-finding-${severity}` : ""}`}>
@@ -39,19 +41,19 @@ export function FindingsBar({ store }) {
             {SIGNS[severity]}
           </b>
         )}
-        <Line store={store} run={run} open={open} />
+        <Line findings={findings} run={run} open={open} />
         {lead && (
           <button
             type="button"
             class="lv-button"
             data-testid="show-finding"
             title="Go to the step and the layer where it began"
-            onClick={() => store.showFinding(lead)}
+            onClick={() => state.show(lead)}
           >
             Show
           </button>
         )}
-        {lead && !open && <ReplayButton store={store} finding={led?.replay ? led : lead} />}
+        {lead && !open && <ReplayButton findings={state} finding={led?.replay ? led : lead} />}
         <button
           type="button"
           class="lv-button"
@@ -63,7 +65,7 @@ export function FindingsBar({ store }) {
         >
           {open ? "Close" : lead ? (others > 0 ? `Why, and ${others} more` : "Why") : "Rules"}
         </button>
-        <Change store={store} />
+        <Change core={core} findings={state} />
       </div>
       {problem && (
         <p class="lv-findings-problem lv-error" role="alert">
@@ -72,11 +74,11 @@ export function FindingsBar({ store }) {
       )}
       {open && (
         <div class={`lv-findings-panel${isList ? " lv-findings-two" : ""}`}>
-          {isList && <FindingList store={store} run={run} />}
-          {store.chosenFinding.value ? (
-            <FindingEvidence store={store} run={run} />
+          {isList && <FindingList core={core} findings={state} run={run} />}
+          {state.chosen.value ? (
+            <FindingEvidence core={core} findings={state} run={run} />
           ) : (
-            <AllThresholds store={store} />
+            <AllThresholds view={core.view} findings={state} />
           )}
         </div>
       )}
@@ -86,10 +88,9 @@ export function FindingsBar({ store }) {
 
 /**
  * The first cause in words; while the panel is open, which says that too, what all of them come down to.
- * @param {{store: Store, run: import("../data/run_data.js").Run, open: boolean}} props
+ * @param {{findings: import("./findings.js").Finding[], run: import("../data/run.js").Run, open: boolean}} props
  */
-function Line({ store, run, open }) {
-  const { findings } = store.found.value;
+function Line({ findings, run, open }) {
   const [lead] = findings;
   const led = ledTo(findings).get(0);
   const searched = `${formatCount(run.info.tensors.length)} tensors × ${formatCount(run.history.steps.length)} steps`;
@@ -119,30 +120,30 @@ function Line({ store, run, open }) {
 
 /**
  * What the thresholds that a person has moved change, as soon as it is known.
- * @param {{store: Store}} props
+ * @param {{core: Core, findings: Findings}} props
  */
-function Change({ store }) {
-  const { findings, usual } = store.found.value;
+function Change({ core, findings: state }) {
+  const { findings, usual } = state.found.value;
   return (
     <span class="lv-findings-change" role="status" data-testid="threshold-change">
       {usual && (
         <>
-          {changeInWords(changeOf(usual, findings))} <PutBack store={store} />
+          {changeInWords(changeOf(usual, findings))} <PutBack view={core.view} />
         </>
       )}
     </span>
   );
 }
 
-/** @param {{store: Store}} props */
-function PutBack({ store }) {
+/** @param {{view: Core["view"]}} props */
+function PutBack({ view }) {
   return (
     <button
       type="button"
       class="lv-link"
       data-testid="put-back"
       onClick={() => {
-        store.view.thresholds.value = [];
+        view.thresholds.value = [];
       }}
     >
       Put the thresholds back

@@ -3,10 +3,12 @@ import { useEffect, useRef } from "preact/hooks";
 
 import { formatValue } from "../kit/format.js";
 import { withThreshold } from "./findings.js";
+import { thresholdInWords } from "./rules.js";
 import { PLACES, placeOf, valueAt } from "./thresholds.js";
-import { ruleInWords, SIGNS, thresholdInWords } from "./words.js";
+import { ruleInWords, SIGNS } from "./words.js";
 
-/** @typedef {import("../page/store.js").Store} Store */
+/** @typedef {import("../kit/view.js").View} View */
+/** @typedef {import("./state.js").Findings} Findings */
 /** @typedef {import("../data/types.js").Rule} Rule */
 
 /** So long a slider has to rest before the rules look again. */
@@ -14,13 +16,13 @@ const REST_MILLISECONDS = 200;
 
 /**
  * All rules, each with what it can be told.
- * @param {{store: Store}} props
+ * @param {{view: View, findings: Findings}} props
  */
-export function AllThresholds({ store }) {
+export function AllThresholds({ view, findings }) {
   return (
     <article class="lv-evidence" aria-label="Rules and thresholds" data-testid="all-rules">
       <div class="lv-rules">
-        {store.found.value.rules.map((rule) => (
+        {findings.found.value.rules.map((rule) => (
           <fieldset key={rule.name} class={`lv-finding-${rule.severity}`}>
             <legend title={rule.advice}>
               <b class="lv-finding-sign" role="img" aria-label={rule.severity}>
@@ -28,7 +30,7 @@ export function AllThresholds({ store }) {
               </b>{" "}
               {ruleInWords(rule.name)}
             </legend>
-            <RuleThresholds store={store} rule={rule} />
+            <RuleThresholds view={view} findings={findings} rule={rule} />
           </fieldset>
         ))}
       </div>
@@ -36,14 +38,15 @@ export function AllThresholds({ store }) {
   );
 }
 
-/** @param {{store: Store, rule: Rule}} props */
-export function RuleThresholds({ store, rule }) {
+/** @param {{view: View, findings: Findings, rule: Rule}} props */
+export function RuleThresholds({ view, findings, rule }) {
   return (
     <div class="lv-thresholds">
       {Object.entries(rule.thresholds).map(([threshold, value]) => (
         <Threshold
           key={`${rule.name}.${threshold}`}
-          store={store}
+          view={view}
+          findings={findings}
           name={`${rule.name}.${threshold}`}
           label={thresholdInWords(rule.name, threshold)}
           value={value}
@@ -66,14 +69,15 @@ const typedText = (value) => {
 /**
  * One threshold: moved by its slider or typed, and put back.
  * @param {object} props
- * @param {Store} props.store
+ * @param {View} props.view
+ * @param {Findings} props.findings
  * @param {string} props.name `rule.threshold`
  * @param {string} props.label
  * @param {number} props.value
  * @param {number} props.usual
  */
-function Threshold({ store, name, label, value, usual }) {
-  const { thresholds } = store.view;
+function Threshold({ view, findings, name, label, value, usual }) {
+  const { thresholds, why } = view;
   /** What is on the slider but not yet asked for. */
   const pending = useSignal(/** @type {number | null} */ (null));
   const invalid = useSignal("");
@@ -97,8 +101,7 @@ function Threshold({ store, name, label, value, usual }) {
     }
     invalid.value = "";
     // What is looked at stays, even if it is no longer what comes first, or not found at all.
-    if (store.view.why.value === "lead")
-      store.view.why.value = store.chosenFinding.value?.key ?? "rules";
+    if (why.value === "lead") why.value = findings.chosen.value?.key ?? "rules";
     const isUsual = given === "" || Number(given) === usual;
     thresholds.value = withThreshold(thresholds.value, name, isUsual ? "" : given);
   };

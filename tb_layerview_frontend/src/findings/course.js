@@ -11,15 +11,13 @@ import { keyOf, partsOfKey } from "./findings.js";
 /** @typedef {{status: "loading"} | {status: "none"} | {status: "error", message: string} | {status: "ready", value: Course}} CourseState */
 
 /**
- * @param {object} options
- * @param {import("@preact/signals").ReadonlySignal<string>} options.why of the view
- * @param {import("../data/run_data.js").RunData} options.data
- * @param {import("@preact/signals").ReadonlySignal<import("./findings.js").Found>} options.found
- * @param {import("@preact/signals").ReadonlySignal<string[]>} options.thresholds
- * @param {import("@preact/signals").ReadonlySignal<number>} options.retries
- * @param {import("../data/tasks.js").Tasks} options.tasks
+ * @param {import("../kit/core.js").Core} core
+ * @param {import("@preact/signals").ReadonlySignal<import("./found.js").Found>} found
+ * @param {import("../data/tasks.js").Asks} asks
  */
-export function createCourseData({ why, data, found, thresholds, retries, tasks }) {
+export function createCourse(core, found, { tasks, retries }) {
+  const { view, current, generation, steps } = core;
+  const { why, thresholds } = view;
   /** What the panel explains; with other thresholds the same rule and place may have no finding. */
   const chosen = computed(() => {
     const { findings } = found.value;
@@ -34,9 +32,9 @@ export function createCourseData({ why, data, found, thresholds, retries, tasks 
   tasks.onChange(
     () => ({
       key: chosen.value?.key ?? "",
-      run: data.current.value?.name ?? "",
-      generation: data.generation.value,
-      steps: data.steps.value.length,
+      run: current.value?.name ?? "",
+      generation: generation.value,
+      steps: steps.value.length,
       moved: thresholds.value,
       retry: retries.value,
     }),
@@ -58,7 +56,7 @@ export function createCourseData({ why, data, found, thresholds, retries, tasks 
 
   const course = computed(() => {
     const of = chosen.value;
-    const run = data.current.value;
+    const run = current.value;
     /** @type {CourseState} */
     const none = { status: "none" };
     if (!of || !run) return none;

@@ -1,14 +1,11 @@
 /** The plot of a course: what a rule judges over the steps, what it is held against, and where the rule holds. */
 
 import { columnSteps } from "../kit/axis.js";
-import { makeValueAxis, valueToPosition } from "../kit/value_axis.js";
+import { isWide, makeValueAxis, valueToPosition } from "../kit/value_axis.js";
 
 /** @typedef {import("../data/types.js").Course} Course */
 /** @typedef {import("../kit/axis.js").StepAxis} StepAxis */
 /** @typedef {import("../kit/value_axis.js").ValueAxis} ValueAxis */
-
-/** From which factor between the largest and the smallest on the axis is logarithmic. */
-const WIDE = 50;
 
 /**
  * The axis that all lines of a course fit on.
@@ -29,7 +26,7 @@ export function courseAxis({ values, compared }, share) {
   }
   if (low > high || (low === 0 && high === 0)) return makeValueAxis([0, 1], "linear");
   // Zeros stand at the foot of a logarithmic axis; where they are all there is beside one size, a linear one says more.
-  if (low >= 0 && high > WIDE * positive) return makeValueAxis([positive / 1.5, high * 1.5], "log");
+  if (low >= 0 && isWide(positive, high)) return makeValueAxis([positive / 1.5, high * 1.5], "log");
   return makeValueAxis([low, high + 0.05 * (high - low)], "linear");
 }
 

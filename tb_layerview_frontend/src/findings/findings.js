@@ -1,98 +1,8 @@
-/** What the rules of health found in a run, and where to look at it. */
+/** What the rules of health found in a run: its order, its steps, and which finding is which. */
 
-import { signal } from "@preact/signals";
-import { group } from "d3-array";
-
-import { RequestError } from "../data/requests.js";
-import { fetchFindings } from "../data/routes.js";
+import { ledTo } from "./rules.js";
 
 /** @typedef {import("../data/types.js").Finding} Finding */
-/** @typedef {import("../data/types.js").Findings} Findings */
-
-/**
- * What was found, and of which reading of which run.
- * @typedef {object} Found
- * @property {Finding[]} findings in the order of their causes
- * @property {import("../data/types.js").Rule[]} rules
- * @property {Finding[] | null} usual what is found with the usual thresholds; null while none is moved
- * @property {"none" | "ready" | "error"} status `none`: nothing is known yet
- * @property {string} problem why it could not be read
- */
-
-/** @type {Found} */
-const NOTHING = { findings: [], rules: [], usual: null, status: "none", problem: "" };
-
-/**
- * Asks for the findings of the shown run, again whenever it grows or a person moves a threshold.
- * @param {object} options
- * @param {import("../data/run_data.js").RunData} options.data
- * @param {() => string[]} options.thresholds reads signals: those that a person has moved
- * @param {import("@preact/signals").ReadonlySignal<number>} options.retries
- * @param {import("../data/tasks.js").Tasks} options.tasks
- */
-export function createFindings({ data, thresholds, retries, tasks }) {
-  const found = signal(NOTHING);
-  /** What was read last: a run that has just been loaded need not be asked for twice. */
-  let known = "";
-  /** Of which run. */
-  let of = "";
-  /** What was found last with the usual thresholds: what a moved one changes is told against it. */
-  let usual = { key: "", findings: /** @type {Finding[]} */ ([]) };
-
-  /**
-   * @param {string} name
-   * @param {AbortSignal} abort
-   * @returns {Promise<Finding[]>} those of the run as it is now
-   */
-  async function load(name, abort) {
-    const moved = thresholds();
-    try {
-      const { findings, rules, generation, steps } = await fetchFindings(name, moved, abort);
-      const key = keyOfReading({ name, generation, steps, moved: [] });
-      if (usual.key !== key) {
-        const others = moved.length ? (await fetchFindings(name, [], abort)).findings : findings;
-        if (!abort.aborted) usual = { key, findings: others };
-      }
-      if (abort.aborted) return [];
-      known = keyOfReading({ name, generation, steps, moved });
-      of = name;
-      const base = moved.length ? usual.findings : null;
-      found.value = { findings, rules, usual: base, status: "ready", problem: "" };
-      return findings;
-    } catch (error) {
-      if (!(error instanceof RequestError)) throw error;
-      // A threshold that the server does not take is moved back in the panel, which has to stay for that.
-      found.value =
-        of === name
-          ? { ...found.value, problem: error.message }
-          : { ...NOTHING, status: "error", problem: error.message };
-      known = "";
-      return [];
-    }
-  }
-
-  tasks.onChange(
-    () => ({
-      name: data.current.value?.name ?? "",
-      generation: data.generation.value,
-      steps: data.steps.value.length,
-      moved: thresholds(),
-      retry: retries.value,
-    }),
-    async (what, abort) => {
-      if (what.name && keyOfReading(what) !== known) await load(what.name, abort);
-    },
-    (problem) => {
-      found.value = { ...found.value, problem };
-    },
-  );
-  return { found, load };
-}
-
-/** @param {{name: string, generation: string, steps: number, moved: string[]}} of */
-function keyOfReading({ name, generation, steps, moved }) {
-  return JSON.stringify([name, generation, steps, moved]);
-}
 
 /**
  * Those that do not follow from another.
@@ -100,30 +10,6 @@ function keyOfReading({ name, generation, steps, moved }) {
  */
 export function causes(findings) {
   return findings.filter(({ follows }) => follows === null);
-}
-
-/**
- * The first error, of a tensor if any is.
- * @param {Finding[]} findings
- */
-export function firstError(findings) {
-  const errors = findings.filter(({ severity }) => severity === "error");
-  return errors.find(({ tensor }) => tensor !== null) ?? errors[0];
-}
-
-/**
- * Of each warning that led to errors the first of these.
- * @param {Finding[]} findings
- * @returns {Map<number, Finding>} by the warning's index
- */
-export function ledTo(findings) {
-  /** @type {Map<number, Finding>} */
-  const found = new Map();
-  for (const [cause, following] of group(findings, ({ follows }) => follows)) {
-    const led = firstError(following);
-    if (led && cause !== null && findings[cause].severity === "warning") found.set(cause, led);
-  }
-  return found;
 }
 
 /**
@@ -259,25 +145,4 @@ export function causesByRule(findings) {
     groups.set(key, [...(groups.get(key) ?? []), cause]);
   });
   return [...groups.values()];
-}
-
-/** Which panel shows what a rule finds: units where some of them are its matter, the distribution where all elements are. */
-const PANELS = /** @type {Record<string, string>} */ ({
-  silent_units: "units",
-  dead_units: "units",
-  alike_units: "units",
-  vanishing_gradient: "distribution",
-  exploding_gradient: "distribution",
-  gradient_spike: "distribution",
-  update_ratio: "distribution",
-  update_spike: "distribution",
-  small_update: "distribution",
-  unmoved_weight: "distribution",
-  saturated_activation: "distribution",
-  depth_scale: "distribution",
-});
-
-/** @param {Finding} finding */
-export function panelOf({ rule }) {
-  return PANELS[rule] ?? "picture";
 }

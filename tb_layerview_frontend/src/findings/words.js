@@ -3,6 +3,7 @@
 import { NUMBERS } from "../data/numbers.js";
 import { STATISTICS } from "../data/statistics.js";
 import { formatCount, formatShare, formatValue } from "../kit/format.js";
+import { thresholdInWords } from "./rules.js";
 
 /** @typedef {import("../data/types.js").Finding} Finding */
 /** @typedef {import("../data/types.js").Rule} Rule */
@@ -22,46 +23,9 @@ const OWN = /** @type {Record<string, string>} */ ({
 /** What the panel calls a rule whose name says too little. */
 const RULES = /** @type {Record<string, string>} */ ({ non_finite: "NaN or inf" });
 
-/** What is held against a threshold, and how: by rule and threshold, or for all rules that have one of that name. */
-const THRESHOLDS = /** @type {Record<string, string>} */ ({
-  patience: "training steps in a row",
-  "silent_units.share": "share of units",
-  "dead_units.share": "share of units",
-  "alike_units.share": "share of units",
-  "saturated_activation.share": "share of elements",
-  "constant_output.tolerance": "std / |mean| up to",
-  "collapsed_representation.most": "spread below",
-  "collapsed_representation.apart": "another’s above",
-  "depth_scale.grows": "grows by more than",
-  "depth_scale.shrinks": "shrinks to less than",
-  "depth_scale.layers": "layers in a row",
-  "vanishing_gradient.ratio": "of the largest layer’s",
-  "fading_gradient.ratio": "of its largest before",
-  "fading_gradient.stays": "another’s stays above",
-  "exploding_gradient.growth": "times the start’s",
-  "gradient_spike.factor": "times the largest before",
-  "gradient_spike.least": "logged steps before",
-  "update_ratio.most": "update ratio above",
-  "update_spike.factor": "times the largest before",
-  "update_spike.least": "logged steps before",
-  "small_update.least": "update ratio below",
-  "collapsed_attention.most": "positions below",
-  "uniform_attention.least": "evenness above",
-  "uniform_attention.after": "logged steps before",
-  "alike_heads.least": "likeness above",
-});
-
 /** @param {string} name of a rule */
 export function ruleInWords(name) {
   return RULES[name] ?? name.replaceAll("_", " ");
-}
-
-/**
- * @param {string} rule
- * @param {string} name of its threshold
- */
-export function thresholdInWords(rule, name) {
-  return THRESHOLDS[`${rule}.${name}`] ?? THRESHOLDS[name] ?? name.replaceAll("_", " ");
 }
 
 /**

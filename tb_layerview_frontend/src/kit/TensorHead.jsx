@@ -1,7 +1,7 @@
 import { KINDS } from "../data/selection.js";
 
-/** @typedef {import("../page/store.js").Store} Store */
-/** @typedef {import("../data/run_data.js").Run} Run */
+/** @typedef {import("./core.js").Core} Core */
+/** @typedef {import("../data/run.js").Run} Run */
 
 /** What happens where a tensor could not be read. */
 export const ASKED_AGAIN =
@@ -9,10 +9,10 @@ export const ASKED_AGAIN =
 
 /**
  * What a tensor is, and the way to those of its layer and of the layers beside it.
- * @param {{store: Store, run: Run, index: number, className: string, children: import("preact").ComponentChildren}} props the
+ * @param {{core: Core, run: Run, index: number, className: string, children: import("preact").ComponentChildren}} props the
  *   layer's class, and further facts
  */
-export function TensorHead({ store, run, index, className, children }) {
+export function TensorHead({ core, run, index, className, children }) {
   const tensor = run.info.tensors[index];
   const layer = run.info.layers[tensor.layer];
   const slash = layer.path.lastIndexOf("/") + 1;
@@ -33,8 +33,8 @@ export function TensorHead({ store, run, index, className, children }) {
         </p>
       </div>
       <div class="lv-links">
-        <TensorChips store={store} run={run} layer={tensor.layer} selected={index} />
-        <Neighbours store={store} run={run} layer={tensor.layer} />
+        <TensorChips core={core} run={run} layer={tensor.layer} selected={index} />
+        <Neighbours core={core} run={run} layer={tensor.layer} />
       </div>
     </>
   );
@@ -42,9 +42,9 @@ export function TensorHead({ store, run, index, className, children }) {
 
 /**
  * The tensors of the layer, by kind.
- * @param {{store: Store, run: Run, layer: number, selected: number}} props
+ * @param {{core: Core, run: Run, layer: number, selected: number}} props
  */
-function TensorChips({ store, run, layer, selected }) {
+function TensorChips({ core, run, layer, selected }) {
   const { tensors } = run.info;
   const ofLayer = tensors.flatMap((tensor, index) => (tensor.layer === layer ? [index] : []));
   return (
@@ -62,7 +62,7 @@ function TensorChips({ store, run, layer, selected }) {
                 class="lv-chip"
                 data-testid={`tensor-${kind}-${tensors[index].name}`}
                 aria-pressed={index === selected}
-                onClick={() => store.selectTensor(index)}
+                onClick={() => core.selectTensor(index)}
               >
                 {tensors[index].name}
                 {tensors[index].call > 0 && ` ${tensors[index].call}`}
@@ -79,11 +79,11 @@ const MOST_NEIGHBOURS = 3;
 
 /**
  * Links to the layers before and after.
- * @param {{store: Store, run: Run, layer: number}} props
+ * @param {{core: Core, run: Run, layer: number}} props
  */
-function Neighbours({ store, run, layer }) {
+function Neighbours({ core, run, layer }) {
   const { layers, tensors } = run.info;
-  const kind = tensors[store.tensor.value]?.kind;
+  const kind = tensors[core.tensor.value]?.kind;
   /** @param {number} other @returns {number} a tensor of the layer to go to, -1 if it has none */
   const target = (other) => {
     const same = tensors.findIndex((tensor) => tensor.layer === other && tensor.kind === kind);
@@ -106,7 +106,7 @@ function Neighbours({ store, run, layer }) {
         type="button"
         class="lv-link"
         title={path}
-        onClick={() => store.selectTensor(at)}
+        onClick={() => core.selectTensor(at)}
       >
         {label}
       </button>

@@ -30,7 +30,7 @@ export function makeStepAxis(steps, spacing) {
   const count = steps.length;
   const raw = new Float64Array(count);
   for (let i = 0; i < count; i++) {
-    raw[i] = spacing === "even" ? i : spacing === "log" ? logStep(steps[i]) : steps[i];
+    raw[i] = spacing === "even" ? i : placeOfStep(steps[i], spacing === "log");
   }
   const edges = new Float64Array(count + 1);
   for (let i = 1; i < count; i++) edges[i] = (raw[i - 1] + raw[i]) / 2;
@@ -52,11 +52,21 @@ export function makeStepAxis(steps, spacing) {
 }
 
 /**
- * Step 0 has no logarithm; log(step + 1) keeps it on the axis.
+ * Where a step lies. Step 0 has no logarithm; log(step + 1) keeps it on the axis.
  * @param {number} step
+ * @param {boolean} logarithmic
  */
-function logStep(step) {
-  return Math.log2(Math.max(0, step) + 1);
+export function placeOfStep(step, logarithmic) {
+  return logarithmic ? Math.log2(Math.max(0, step) + 1) : step;
+}
+
+/**
+ * The step that lies at a place.
+ * @param {number} place
+ * @param {boolean} logarithmic
+ */
+export function stepAtPlace(place, logarithmic) {
+  return Math.round(logarithmic ? 2 ** place - 1 : place);
 }
 
 /**
@@ -71,7 +81,7 @@ export function positionOfStep({ positions, steps, spacing }, step) {
   if (step >= steps[last]) return positions[last];
   let index = 0;
   while (steps[index + 1] <= step) index++;
-  const scale = spacing === "log" ? logStep : Number;
+  const scale = (/** @type {number} */ at) => placeOfStep(at, spacing === "log");
   const [from, to] = [scale(steps[index]), scale(steps[index + 1])];
   const within = (scale(step) - from) / (to - from);
   return positions[index] + within * (positions[index + 1] - positions[index]);
@@ -184,7 +194,7 @@ export function stepTicks({ steps, positions, spacing }, most) {
     for (let step = Math.ceil(first / every) * every; step <= last; step += every)
       wanted.push(step);
   }
-  const scale = spacing === "log" ? logStep : Number;
+  const scale = (/** @type {number} */ at) => placeOfStep(at, spacing === "log");
   const from = scale(first);
   const span = scale(last) - from || 1;
   return wanted.map((step) => ({

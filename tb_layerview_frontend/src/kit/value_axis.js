@@ -21,6 +21,18 @@ export const VALUE_SPACINGS = {
   symlog: "± log values",
 };
 
+/** From which factor between the largest and the smallest on an axis is logarithmic unless somebody asks otherwise. */
+const WIDE = 20;
+
+/**
+ * Whether values from `low` to `high` span so much that a logarithmic axis shows more of them.
+ * @param {number} low
+ * @param {number} high
+ */
+export function isWide(low, high) {
+  return low > 0 && high > WIDE * low;
+}
+
 /** A logarithmic axis ends this far below its upper end: beyond lies float32's dust. */
 const MOST_DECADES = 12;
 

@@ -18,12 +18,11 @@ const HELP = [
 /**
  * Where layers are searched for, by what is typed or by their class.
  * @param {object} props
- * @param {import("../page/store.js").Store} props.store
- * @param {import("../data/run_data.js").Run} props.run
+ * @param {import("@preact/signals").Signal<string>} props.filter what is typed
+ * @param {import("../data/run.js").Run} props.run
  * @param {{layers: number, of: number}} props.matches how many layers are found, and of how many
  */
-export function FilterBox({ store, run, matches }) {
-  const { filter } = store.view;
+export function FilterBox({ filter, run, matches }) {
   const input = useRef(/** @type {HTMLInputElement | null} */ (null));
   useSlash(input);
   const active = filter.value.trim() !== "";

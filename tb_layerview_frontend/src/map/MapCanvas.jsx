@@ -21,8 +21,8 @@ const LEAST_TROUBLE = 6;
 /**
  * One kind's map, its current step, and the profile at that step.
  * @param {object} props
- * @param {import("../page/store.js").Store} props.store
- * @param {import("../data/run_data.js").Run} props.run
+ * @param {import("../kit/core.js").Core} props.core
+ * @param {import("../data/run.js").Run} props.run
  * @param {MapLayer} props.layer
  * @param {Row[]} props.rows
  * @param {import("../kit/axis.js").StepAxis} props.axis
@@ -34,7 +34,7 @@ const LEAST_TROUBLE = 6;
  * @param {number} props.height CSS pixels
  */
 export function MapCanvas(props) {
-  const { store, run, layer, rows, axis, found } = props;
+  const { core, run, layer, rows, axis, found } = props;
   const { selectedRow, rowHeight, scrollTop, width, height } = props;
   const [hover, setHover] = useState(
     /** @type {{x: number, y: number, row: number} | null} */ (null),
@@ -48,8 +48,8 @@ export function MapCanvas(props) {
     scrollTop,
     theme.value,
   ]);
-  const stepIndex = store.stepIndex.value;
-  const selectedHere = run.info.tensors[store.tensor.value]?.kind === layer.kind;
+  const stepIndex = core.stepIndex.value;
+  const selectedHere = run.info.tensors[core.tensor.value]?.kind === layer.kind;
   const overlay = useCanvas(
     width,
     height,
@@ -91,8 +91,8 @@ export function MapCanvas(props) {
   const choose = (event) => {
     const { x, row } = locate(event);
     const cell = rows.length ? cellAt(x, row) : null;
-    if (cell) store.selectTensor(cell.tensor);
-    store.selectStep(cell?.step ?? indexAt(axis, x / width));
+    if (cell) core.selectTensor(cell.tensor);
+    core.selectStep(cell?.step ?? indexAt(axis, x / width));
   };
   const cell = hover && rows[hover.row] ? cellAt(hover.x, hover.row) : null;
 
@@ -127,7 +127,7 @@ export function MapCanvas(props) {
         )}
       </div>
       <Profile
-        store={store}
+        core={core}
         run={run}
         layer={layer}
         rows={rows}
@@ -146,7 +146,7 @@ export function MapCanvas(props) {
  * What is found of a row's tensors of the map's kind.
  * @param {Row} row
  * @param {MapLayer} layer
- * @param {import("../data/run_data.js").Run} run
+ * @param {import("../data/run.js").Run} run
  * @param {Map<number, import("../findings/findings.js").Finding[]>} found
  */
 function findingsOf(row, { kind }, { info }, found) {

@@ -7,36 +7,37 @@ import { FilterBox } from "./FilterBox.jsx";
 import { DIFFERENCE_TRANSFORM } from "./difference.js";
 import { ORDERS, PARTING_ORDER } from "./order.js";
 
-/** @typedef {import("../page/store.js").Store} Store */
-/** @typedef {import("../data/run_data.js").Run} Run */
+/** @typedef {import("../kit/core.js").Core} Core */
+/** @typedef {import("../data/run.js").Run} Run */
 /** @typedef {import("../data/types.js").Kind} Kind */
 
 /**
  * What the map shows: which layers, kinds, statistic, in which order and colours.
  * @param {object} props
- * @param {Store} props.store
+ * @param {Core} props.core
+ * @param {import("./use_comparison.js").Compared} props.comparison
  * @param {Run} props.run
  * @param {{layers: number, of: number}} props.matches
  * @param {import("preact").ComponentChildren} props.children what stands behind the choices
  */
-export function MapToolbar({ store, run, matches, children }) {
-  const orders = store.comparison.on.value ? [PARTING_ORDER, ...ORDERS] : ORDERS;
+export function MapToolbar({ core, comparison, run, matches, children }) {
+  const orders = comparison.on.value ? [PARTING_ORDER, ...ORDERS] : ORDERS;
   return (
     <div class="lv-toolbar">
-      <FilterBox store={store} run={run} matches={matches} />
-      <Kinds store={store} run={run} />
-      <StatisticSelect store={store} run={run} />
+      <FilterBox filter={core.view.filter} run={run} matches={matches} />
+      <Kinds core={core} run={run} />
+      <StatisticSelect core={core} run={run} />
       <label
         class="lv-select"
-        title={orders.find(({ name }) => name === store.view.order.value)?.meaning}
+        title={orders.find(({ name }) => name === core.view.order.value)?.meaning}
       >
         <span class="lv-caption">Order</span>
         <select
           data-testid="order"
           aria-label="Order of the rows"
-          value={store.view.order.value}
+          value={core.view.order.value}
           onChange={(event) => {
-            store.view.order.value = event.currentTarget.value;
+            core.view.order.value = event.currentTarget.value;
           }}
         >
           {orders.map(({ name, label, meaning }) => (
@@ -52,16 +53,16 @@ export function MapToolbar({ store, run, matches, children }) {
         title="Logarithmic or linear colours, one scale or one a row, how the steps lie"
         testid="scales"
       >
-        <Scales store={store} />
+        <Scales core={core} comparison={comparison} />
       </Popover>
       {children}
     </div>
   );
 }
 
-/** @param {{store: Store, run: Run}} props */
-function Kinds({ store, run }) {
-  const { view, kinds, tensor } = store;
+/** @param {{core: Core, run: Run}} props */
+function Kinds({ core, run }) {
+  const { view, kinds, tensor } = core;
   const { tensors } = run.info;
   const present = kindsOf(tensors);
 
@@ -78,7 +79,7 @@ function Kinds({ store, run }) {
     }
     view.maps.value = [kind];
     const found = counterpart(tensors, tensor.value, kind);
-    if (found >= 0) store.selectTensor(found);
+    if (found >= 0) core.selectTensor(found);
   };
 
   return (
@@ -107,9 +108,9 @@ function Kinds({ store, run }) {
   );
 }
 
-/** @param {{store: Store, run: Run}} props */
-function StatisticSelect({ store, run }) {
-  const { view, kinds } = store;
+/** @param {{core: Core, run: Run}} props */
+function StatisticSelect({ core, run }) {
+  const { view, kinds } = core;
   const present = kindsOf(run.info.tensors);
   const chosen = statisticNamed(view.statistic.value);
   /** @param {string} name */
@@ -155,14 +156,14 @@ function StatisticSelect({ store, run }) {
   );
 }
 
-/** @param {{store: Store}} props */
-function Scales({ store }) {
-  const { view, kinds } = store;
+/** @param {{core: Core, comparison: import("./use_comparison.js").Compared}} props */
+function Scales({ core, comparison }) {
+  const { view, kinds } = core;
   const [first] = kinds.value;
   const { scale } = first
     ? statisticOf(view.statistic.value, first)
     : statisticNamed(view.statistic.value);
-  const natural = store.comparison.showsDifference.value ? DIFFERENCE_TRANSFORM : NATURAL[scale];
+  const natural = comparison.showsDifference.value ? DIFFERENCE_TRANSFORM : NATURAL[scale];
   const transform = view.transform.value || natural;
   return (
     <div class="lv-choices">

@@ -20,8 +20,8 @@ const WIDTH = PROFILE_WIDTH - PROFILE_MARGIN;
 /**
  * The statistic over depth at the selected step: a bar for each row.
  * @param {object} props
- * @param {import("../page/store.js").Store} props.store
- * @param {import("../data/run_data.js").Run} props.run
+ * @param {import("../kit/core.js").Core} props.core
+ * @param {import("../data/run.js").Run} props.run
  * @param {MapLayer} props.layer
  * @param {Row[]} props.rows
  * @param {number} props.rowHeight CSS pixels
@@ -29,11 +29,11 @@ const WIDTH = PROFILE_WIDTH - PROFILE_MARGIN;
  * @param {number} props.height CSS pixels
  */
 export function Profile(props) {
-  const { store, run, layer, rows, rowHeight, scrollTop, height } = props;
+  const { core, run, layer, rows, rowHeight, scrollTop, height } = props;
   const [hover, setHover] = useState(
     /** @type {{x: number, y: number, row: number} | null} */ (null),
   );
-  const stepIndex = store.stepIndex.value;
+  const stepIndex = core.stepIndex.value;
   const canvas = useCanvas(
     WIDTH,
     height,
@@ -60,14 +60,14 @@ export function Profile(props) {
       onPointerLeave={() => setHover(null)}
       onPointerDown={(event) => {
         const chosen = event.button === 0 ? cellOf(locate(event).row) : null;
-        if (chosen) store.selectTensor(chosen.tensor);
+        if (chosen) core.selectTensor(chosen.tensor);
       }}
     >
       <canvas
         ref={canvas}
         role="img"
         aria-label={`${layer.statistic.label} of the ${layer.kind}s from layer to layer at step ${formatCount(
-          store.steps.value[stepIndex] ?? 0,
+          core.steps.value[stepIndex] ?? 0,
         )}: ${inWords(layer, rows, stepIndex)}`}
       />
       {hover && cell && (

@@ -2,6 +2,8 @@
 
 import { ticks as linearTicks } from "d3-array";
 
+import { isWide } from "../kit/value_axis.js";
+
 /**
  * @typedef {object} Curve
  * @property {string} name of the scalar
@@ -81,8 +83,7 @@ function pointsOf(name, history, evaluation) {
 }
 
 /**
- * The scales of the curves that are drawn, in their order: logarithmic for a learning rate, and for what is positive and
- * spans more than a factor of 20.
+ * The scales of the curves that are drawn, in their order: logarithmic for a learning rate, and for what spans much.
  * @param {Curve[]} curves
  * @returns {CurveScale[]}
  */
@@ -102,7 +103,7 @@ export function curveScales(curves) {
   }
   return [...ranges].map(([group, { low, high }]) => {
     if (low > high) return { group, log: false, low: 0, high: 1, known: false };
-    const log = low > 0 && (group === RATE || high > 20 * low);
+    const log = (group === RATE && low > 0) || isWide(low, high);
     if (log) {
       const margin = Math.max((high / low) ** 0.06, low === high ? 2 : 1);
       return { group, log, low: low / margin, high: high * margin, known: true };

@@ -16,7 +16,7 @@ import {
 /** @typedef {import("./aggregate.js").Series} Series */
 /** @typedef {import("./difference.js").Parting} Parting */
 /** @typedef {import("./layer.js").MapLayer} MapLayer */
-/** @typedef {import("../data/run_data.js").Run} Run */
+/** @typedef {import("../data/run.js").Run} Run */
 /** @typedef {import("./rows.js").Row} Row */
 /** @typedef {import("../data/statistics.js").Statistic} Statistic */
 

@@ -40,7 +40,7 @@ const LEAST_FACTOR_OF_ROW = 1.1;
 
 /**
  * @param {object} what
- * @param {import("../data/run_data.js").Run["columns"]} what.columns
+ * @param {import("../data/run.js").Run["columns"]} what.columns
  * @param {import("../data/types.js").Kind} what.kind
  * @param {import("../data/statistics.js").Statistic} what.statistic
  * @param {import("../kit/colour.js").MapTransform | ""} what.transform empty for the statistic's own
@@ -110,7 +110,7 @@ export function layerLabel({ kind, statistic }) {
 /**
  * What a cell of the map says, in words.
  * @param {object} what
- * @param {import("../data/run_data.js").Run} what.run
+ * @param {import("../data/run.js").Run} what.run
  * @param {MapLayer} what.layer
  * @param {Row} what.row
  * @param {number} what.first index of the first step of the cell

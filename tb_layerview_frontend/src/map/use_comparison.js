@@ -8,18 +8,38 @@ import { makeDifferenceLayer, rowsByParting } from "./difference_layer.js";
 import { PARTING_ORDER } from "./order.js";
 import { visibleRows } from "./rows.js";
 
-/** @typedef {import("../page/store.js").Store} Store */
-/** @typedef {import("../data/run_data.js").Run} Run */
+/** @typedef {import("../kit/core.js").Core} Core */
+
+/**
+ * @template T
+ * @typedef {import("@preact/signals").ReadonlySignal<T>} ReadonlySignal
+ */
+
+/**
+ * What the map needs to know of a run (or a step) that the shown one, A, is compared with: B.
+ * @typedef {object} Compared
+ * @property {ReadonlySignal<boolean>} on
+ * @property {ReadonlySignal<boolean>} showsDifference whether the map shows how far both are apart
+ * @property {ReadonlySignal<Run | null>} current B, as far as it is known
+ * @property {ReadonlySignal<number[]>} steps of B
+ * @property {ReadonlySignal<number>} fixed index of the one step of B that all of A's are compared with; -1: each with its own
+ * @property {ReadonlySignal<import("../data/matching.js").Matching | null>} matching
+ * @property {ReadonlySignal<Int32Array>} matched by step of A, the step of B
+ * @property {ReadonlySignal<number>} revision counts up with each change of what is in place
+ * @property {ReadonlySignal<Partial<Record<import("../data/types.js").Kind, string>>>} columnProblems
+ */
+/** @typedef {import("../data/run.js").Run} Run */
 /** @typedef {import("./difference_layer.js").DifferenceLayer} DifferenceLayer */
 
 /**
  * The difference map's layers, one a kind; null where the map shows the run itself.
- * @param {Store} store
+ * @param {Core} core
+ * @param {Compared} comparison
  * @param {Run} run
  * @returns {DifferenceLayer[] | null}
  */
-export function useDifference(store, run) {
-  const { comparison, view } = store;
+export function useDifference(core, comparison, run) {
+  const { view } = core;
   const b = comparison.current.value;
   const matching = comparison.matching.value;
   const shown = comparison.showsDifference.value;
@@ -28,8 +48,8 @@ export function useDifference(store, run) {
   );
   const rowScales = view.rowScales.value;
   const statistic = view.statistic.value;
-  const problems = [store.columnProblems.value, comparison.columnProblems.value];
-  const kinds = store.kinds.value;
+  const problems = [core.columnProblems.value, comparison.columnProblems.value];
+  const kinds = core.kinds.value;
   return useMemo(() => {
     if (!shown || !b || !matching) return null;
     const pairing = { a: run, b, partner: matching.partner, matched: comparison.matched.value };
@@ -59,13 +79,12 @@ export function useDifference(store, run) {
 
 /**
  * The rows as they are to stand: where the runs part first, if that is wanted.
- * @param {Store} store
+ * @param {import("../kit/view.js").View} view
  * @param {Run} run
  * @param {import("./rows.js").Row[]} rows as they stand otherwise
  * @param {DifferenceLayer[] | null} difference
  */
-export function useComparedRows(store, run, rows, difference) {
-  const { view } = store;
+export function useComparedRows(view, run, rows, difference) {
   const wanted = difference && view.order.value === PARTING_ORDER.name ? difference : null;
   const filter = view.filter.value;
   return useMemo(() => {
@@ -80,10 +99,10 @@ export function useComparedRows(store, run, rows, difference) {
 
 /**
  * The strip's curves, and B's loss among them.
- * @param {Store} store
+ * @param {Compared} comparison
  * @param {import("./curves.js").Curve[]} curves
  */
-export function useComparedCurves({ comparison }, curves) {
+export function useComparedCurves(comparison, curves) {
   const b = comparison.fixed.value < 0 ? comparison.current.value : null;
   const matched = comparison.matched.value;
   return useMemo(

@@ -15,7 +15,8 @@ import { UnreadableRuns } from "./UnreadableRuns.jsx";
 
 /** @param {{store: Store}} props */
 export function App({ store }) {
-  useStepKeys(store);
+  const { core, comparison } = store;
+  useStepKeys(core, store.findings);
   const runs = store.runs.value;
   if (runs.status === "loading") return <Message page>Looking for runs…</Message>;
   if (runs.status === "error") {
@@ -38,9 +39,9 @@ export function App({ store }) {
   return (
     <div class="lv-app">
       <TopBar store={store} />
-      <FindingsBar store={store} />
+      <FindingsBar core={core} findings={store.findings} />
       <Notices store={store} />
-      <CompareBar store={store} />
+      <CompareBar core={core} comparison={comparison} />
       <Main store={store} />
     </div>
   );
@@ -48,7 +49,8 @@ export function App({ store }) {
 
 /** @param {{store: Store}} props */
 function Main({ store }) {
-  const run = store.run.value;
+  const { core, comparison, findings } = store;
+  const run = core.run.value;
   if (run.status === "error") {
     return (
       <Message page testid="error" alert>
@@ -58,7 +60,7 @@ function Main({ store }) {
       </Message>
     );
   }
-  if (run.status === "loading") return <Message page>Loading {store.view.run.value}…</Message>;
+  if (run.status === "loading") return <Message page>Loading {core.view.run.value}…</Message>;
   const { info, history } = run.value;
   if (!info.tensors.length || !history.steps.length) {
     return (
@@ -68,12 +70,18 @@ function Main({ store }) {
       </Message>
     );
   }
-  const other = store.comparison.current.value;
+  const other = comparison.current.value;
   return (
     <main class="lv-main">
-      <MapPane store={store} run={run.value} />
-      {other && store.comparison.tensor.value >= 0 ? (
-        <CompareDetail store={store} run={run.value} other={other} />
+      <MapPane
+        core={core}
+        findings={findings}
+        comparison={comparison}
+        evaluation={store.evaluation.value}
+        run={run.value}
+      />
+      {other && comparison.tensor.value >= 0 ? (
+        <CompareDetail core={core} comparison={comparison} run={run.value} other={other} />
       ) : (
         <DetailPane store={store} run={run.value} />
       )}
@@ -88,7 +96,7 @@ function Main({ store }) {
 function Notices({ store }) {
   const connection = store.connection.value;
   const runs = store.runs.value;
-  const name = store.view.run.value;
+  const name = store.core.view.run.value;
   const gone = runs.status === "ready" && name && !runs.value.some(({ run }) => run === name);
   return (
     <div class="lv-notices" aria-live="polite">
@@ -98,7 +106,7 @@ function Notices({ store }) {
           older. It is tried again every few seconds.
         </p>
       )}
-      {connection.status === "live" && gone && store.current.value && (
+      {connection.status === "live" && gone && store.core.current.value && (
         <p class="lv-notice lv-notice-warning" role="alert">
           TensorBoard no longer has the run “{name}”. What you see is what was read before.
         </p>
@@ -110,9 +118,10 @@ function Notices({ store }) {
 
 /**
  * Left and right walk through the steps wherever the focus is, except where text is typed.
- * @param {Store} store
+ * @param {Store["core"]} core
+ * @param {Store["findings"]} findings
  */
-function useStepKeys(store) {
+function useStepKeys(core, findings) {
   useEffect(() => {
     const end = new AbortController();
     document.addEventListener(
@@ -120,24 +129,24 @@ function useStepKeys(store) {
       (event) => {
         if (event.defaultPrevented || event.altKey || event.ctrlKey || event.metaKey) return;
         if (isEditing(event.target)) return;
-        const index = store.stepIndex.peek();
-        const last = store.steps.peek().length - 1;
+        const index = core.stepIndex.peek();
+        const last = core.steps.peek().length - 1;
         const onControl =
           event.target instanceof Element && event.target.closest("button, input, summary");
-        if (event.key === "ArrowLeft") store.selectStep(index - 1);
-        else if (event.key === "ArrowRight") store.selectStep(index + 1);
-        else if (event.key === "PageUp") store.selectStep(index - 10);
-        else if (event.key === "PageDown") store.selectStep(index + 10);
-        else if (event.key === "Home") store.selectStep(0);
-        else if (event.key === "End") store.selectStep(last);
-        else if (event.key === "n") store.selectFinding();
-        else if (event.key === "N") store.selectFinding(-1);
-        else if (event.key === " " && !onControl) store.playing.value = !store.playing.peek();
+        if (event.key === "ArrowLeft") core.selectStep(index - 1);
+        else if (event.key === "ArrowRight") core.selectStep(index + 1);
+        else if (event.key === "PageUp") core.selectStep(index - 10);
+        else if (event.key === "PageDown") core.selectStep(index + 10);
+        else if (event.key === "Home") core.selectStep(0);
+        else if (event.key === "End") core.selectStep(last);
+        else if (event.key === "n") findings.showNext();
+        else if (event.key === "N") findings.showNext(-1);
+        else if (event.key === " " && !onControl) core.playing.value = !core.playing.peek();
         else return;
         event.preventDefault();
       },
       { signal: end.signal },
     );
     return () => end.abort();
-  }, [store]);
+  }, [core, findings]);
 }

@@ -8,37 +8,38 @@ import { PanelTabs, shownPanel, useWide } from "./PanelTabs.jsx";
 import { StatisticsLine } from "./StatisticsLine.jsx";
 
 /** @typedef {import("./store.js").Store} Store */
-/** @typedef {import("../data/run_data.js").Run} Run */
+/** @typedef {import("../data/run.js").Run} Run */
 
 /**
  * All that is known of the selected tensor at the selected step.
  * @param {{store: Store, run: Run}} props
  */
 export function DetailPane({ store, run }) {
+  const { core } = store;
   const wide = useWide();
-  const index = store.tensor.value;
+  const index = core.tensor.value;
   const tensor = run.info.tensors[index];
   if (!tensor) return null;
-  const panel = shownPanel(store, wide);
+  const panel = shownPanel(core.view, wide);
   const layer = run.info.layers[tensor.layer];
-  const detail = store.detail.value;
+  const detail = core.selected.detail.value;
   // A detail of another tensor is what was shown before: it stays only until this one's is there.
   const own = detail.status === "ready" && detail.value.tensor === index ? detail.value : null;
   const record = own?.record ?? null;
   const shape = own?.values ? own.values.axes.map(({ size }) => size) : tensor.shape;
-  const mode = run.history.modes[store.stepIndex.value];
+  const mode = run.history.modes[core.stepIndex.value];
   const bare = record !== null && own?.values === null && !own.valuesProblem;
   return (
     <section class={`lv-detail${bare ? " lv-bare" : ""}`} aria-label="The selected tensor">
-      <TensorHead store={store} run={run} index={index} className={layer.class_name}>
+      <TensorHead core={core} run={run} index={index} className={layer.class_name}>
         <span data-testid="tensor-shape">{formatShape(shape)}</span>
         <span>{tensor.dtype}</span>
         {mode && mode !== "train" && <span>mode {mode}</span>}
       </TensorHead>
-      {own && store.detailProblem.value && (
+      {own && core.selected.detailProblem.value && (
         <p class="lv-old" role="alert" data-testid="detail-problem">
-          Step {formatCount(store.steps.value[store.stepIndex.value] ?? 0)} could not be read:{" "}
-          {store.detailProblem.value} Below is step {formatCount(own.step)}.
+          Step {formatCount(core.step.value ?? 0)} could not be read:{" "}
+          {core.selected.detailProblem.value} Below is step {formatCount(own.step)}.
         </p>
       )}
       <StatisticsLine record={record} />
@@ -48,14 +49,23 @@ export function DetailPane({ store, run }) {
           <p>{ASKED_AGAIN}</p>
         </div>
       )}
-      {wide && detail.status !== "error" && <Picture store={store} run={run} />}
-      <PanelTabs store={store} wide={wide} />
+      {wide && detail.status !== "error" && (
+        <Picture core={core} companions={store.companions} run={run} />
+      )}
+      <PanelTabs view={core.view} wide={wide} />
       <div class="lv-panel" id="lv-panel" role="tabpanel" aria-labelledby={`lv-tab-${panel}`}>
-        {panel === "picture" && detail.status !== "error" && <Picture store={store} run={run} />}
-        {panel === "distribution" && <Distribution store={store} run={run} />}
-        {panel === "units" && <UnitsView store={store} run={run} />}
+        {panel === "picture" && detail.status !== "error" && (
+          <Picture core={core} companions={store.companions} run={run} />
+        )}
+        {panel === "distribution" && <Distribution core={core} bands={store.bands} run={run} />}
+        {panel === "units" && <UnitsView core={core} units={store.units} run={run} />}
         {panel === "numbers" && (
-          <Numbers store={store} run={run} record={own ? own.record : undefined} />
+          <Numbers
+            core={core}
+            others={store.numbers}
+            run={run}
+            record={own ? own.record : undefined}
+          />
         )}
       </div>
     </section>

@@ -8,15 +8,15 @@ import { formatCount, formatShare } from "../kit/format.js";
 
 /**
  * All statistics of the whole tensor, exactly; quantiles are read off its histogram: at this step, at the logged step before, and at the first.
- * @param {{store: import("./store.js").Store, run: import("../data/run_data.js").Run, record: TensorRecord | null | undefined}} props `record` is
+ * @param {{core: import("../kit/core.js").Core, others: import("./numbers_data.js").NumbersState, run: import("../data/run.js").Run, record: TensorRecord | null | undefined}} props `record` is
  *   undefined while it is under way
  */
-export function Numbers({ store, run, record }) {
-  const index = store.stepIndex.value;
+export function Numbers({ core, others: state, run, record }) {
+  const index = core.stepIndex.value;
   const { steps } = run.history;
-  const loaded = store.others.value;
+  const loaded = state.value;
   const others =
-    loaded.status === "ready" && loaded.value.tensor === store.tensor.value ? loaded.value : null;
+    loaded.status === "ready" && loaded.value.tensor === core.tensor.value ? loaded.value : null;
   const at = others ? steps.indexOf(others.step) : index;
   /** @type {{name: string, step: number | undefined, record: TensorRecord | null | undefined}[]} */
   const columns = [{ name: "this step", step: record?.step ?? steps[index], record }];
@@ -25,7 +25,7 @@ export function Numbers({ store, run, record }) {
   }
   if (at > 0) columns.push({ name: "the first step", step: steps[0], record: others?.first });
   const text = () => numbersText(columns);
-  const title = tensorTitle(run.info, run.info.tensors[store.tensor.value]);
+  const title = tensorTitle(run.info, run.info.tensors[core.tensor.value]);
   return (
     <section class="lv-numbers" aria-label="Numbers">
       <div class="lv-panel-bar">

@@ -1,5 +1,7 @@
 import { useEffect, useState } from "preact/hooks";
 
+/** @typedef {import("../kit/view.js").View} View */
+
 /** Where there is room for the picture above everything else, it needs no tab. */
 const WIDE = "(min-width: 1600px) and (min-height: 680px)";
 
@@ -25,22 +27,21 @@ export function useWide() {
 
 /**
  * The panel that is shown: the chosen one, and beside a picture that stands above the distribution.
- * @param {import("./store.js").Store} store
+ * @param {View} view
  * @param {boolean} wide
  */
-export function shownPanel(store, wide) {
-  const panel = store.view.panel.value;
+export function shownPanel(view, wide) {
+  const panel = view.panel.value;
   return wide && panel === "picture" ? "distribution" : panel;
 }
 
 /**
  * What is looked at of the selected tensor.
- * @param {{store: import("./store.js").Store, wide: boolean}} props
+ * @param {{view: View, wide: boolean}} props
  */
-export function PanelTabs({ store, wide }) {
-  const { view } = store;
+export function PanelTabs({ view, wide }) {
   const panels = PANELS.filter(([name]) => !(wide && name === "picture"));
-  const shown = shownPanel(store, wide);
+  const shown = shownPanel(view, wide);
   /** @param {KeyboardEvent} event */
   const onKey = (event) => {
     const at = panels.findIndex(([name]) => name === shown);

@@ -7,7 +7,9 @@ import { StepField } from "../kit/StepField.jsx";
 import { nearestIndex } from "../kit/axis.js";
 import { formatCount, formatSeconds } from "../kit/format.js";
 
-/** @typedef {import("./store.js").Store} Store */
+/** @typedef {import("../kit/core.js").Core} Core */
+/** @typedef {import("../findings/findings.js").Finding} Finding */
+/** @typedef {import("../findings/state.js").Findings} Findings */
 
 const FRAMES_PER_SECOND = 8;
 /** Marks on the slider that lie nearer than this share of it are one. */
@@ -15,11 +17,11 @@ const LEAST_MARK_DISTANCE = 0.02;
 
 /**
  * The step that everything below shows, and the ways to another one.
- * @param {{store: Store}} props
+ * @param {{core: Core, findings: Findings}} props
  */
-export function StepBar({ store }) {
-  const { view, steps, stepIndex, playing } = store;
-  usePlay(store);
+export function StepBar({ core, findings }) {
+  const { view, steps, stepIndex, playing } = core;
+  usePlay(core);
   const count = steps.value.length;
   const index = stepIndex.value;
   return (
@@ -28,13 +30,13 @@ export function StepBar({ store }) {
         label="First step (Home)"
         path="M18.4 16.6 13.8 12l4.6-4.6L17 6l-6 6 6 6zM6 6h2v12H6z"
         disabled={index <= 0}
-        onClick={() => store.selectStep(0)}
+        onClick={() => core.selectStep(0)}
       />
       <StepButton
         label="Previous step (←)"
         path="M15.4 7.4 14 6l-6 6 6 6 1.4-1.4L10.8 12z"
         disabled={index <= 0}
-        onClick={() => store.selectStep(index - 1)}
+        onClick={() => core.selectStep(index - 1)}
       />
       <StepButton
         testid="play"
@@ -49,13 +51,13 @@ export function StepBar({ store }) {
         label="Next step (→)"
         path="M10 6 8.6 7.4l4.6 4.6-4.6 4.6L10 18l6-6z"
         disabled={index >= count - 1}
-        onClick={() => store.selectStep(index + 1)}
+        onClick={() => core.selectStep(index + 1)}
       />
       <StepButton
         label="Last step (End)"
         path="M5.6 7.4 10.2 12l-4.6 4.6L7 18l6-6-6-6zM16 6h2v12h-2z"
         disabled={index >= count - 1}
-        onClick={() => store.selectStep(count - 1)}
+        onClick={() => core.selectStep(count - 1)}
       />
       <StepField
         caption="Step"
@@ -63,11 +65,11 @@ export function StepBar({ store }) {
         testId="step-number"
         steps={steps.value}
         index={() => stepIndex.value}
-        onIndex={store.selectStep}
+        onIndex={core.selectStep}
       />
-      <Slider store={store} />
-      <WallTime store={store} />
-      <FindingButtons store={store} />
+      <Slider core={core} found={findings.found.value.findings} />
+      <WallTime core={core} />
+      <FindingButtons findings={findings} step={core.step.value} />
       <label
         class="lv-check"
         title="Show the newest step as it comes. Otherwise new steps appear in the map, and nothing you chose moves."
@@ -78,7 +80,7 @@ export function StepBar({ store }) {
           checked={view.follow.value}
           onChange={(event) => {
             view.follow.value = event.currentTarget.checked;
-            if (view.follow.value) store.selectStep(count - 1);
+            if (view.follow.value) core.selectStep(count - 1);
           }}
         />
         Follow
@@ -87,20 +89,20 @@ export function StepBar({ store }) {
   );
 }
 
-/** @param {{store: Store}} props */
-function Slider({ store }) {
-  const { steps, stepIndex, found } = store;
+/** @param {{core: Core, found: Finding[]}} props */
+function Slider({ core, found }) {
+  const { steps, stepIndex } = core;
   const last = steps.value.length - 1;
   const index = stepIndex.value;
   const step = steps.value[index];
   const marks = useMemo(
     () =>
       marksOf(
-        heads(found.value.findings),
+        heads(found),
         (at) => nearestIndex(steps.value, at) / Math.max(1, last),
         LEAST_MARK_DISTANCE,
       ),
-    [found.value, steps.value],
+    [found, steps.value],
   );
   return (
     <span class="lv-slider-place">
@@ -115,7 +117,7 @@ function Slider({ store }) {
         aria-label="Step"
         aria-valuetext={step === undefined ? "no step" : `step ${step}`}
         style={{ "--lv-filled": `${last > 0 ? (100 * index) / last : 0}%` }}
-        onInput={(event) => store.selectStep(Number(event.currentTarget.value))}
+        onInput={(event) => core.selectStep(Number(event.currentTarget.value))}
       />
       {marks.map(({ at, severity }) => (
         <i
@@ -138,12 +140,12 @@ const date = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle
 
 /**
  * Which of the logged steps it is, and when it was.
- * @param {{store: Store}} props
+ * @param {{core: Core}} props
  */
-function WallTime({ store }) {
-  const count = store.steps.value.length;
-  const index = store.stepIndex.value;
-  const times = store.current.value?.history.wall_times;
+function WallTime({ core }) {
+  const count = core.steps.value.length;
+  const index = core.stepIndex.value;
+  const times = core.current.value?.history.wall_times;
   if (!times || index < 0 || !count) return <span class="lv-step-of" />;
   const at = new Date(1000 * times[index]);
   const since = formatSeconds(times[index] - times[0]);
@@ -165,13 +167,13 @@ function WallTime({ store }) {
 
 /**
  * To the step before or after at which something is found.
- * @param {{store: Store}} props
+ * @param {{findings: Findings, step: number}} props `step` is the selected one
  */
-function FindingButtons({ store }) {
-  const found = heads(store.found.value.findings);
-  const steps = useMemo(() => findingSteps(found), [store.found.value]);
+function FindingButtons({ findings, step }) {
+  const found = heads(findings.found.value.findings);
+  const steps = useMemo(() => findingSteps(found), [findings.found.value]);
   if (!steps.length) return null;
-  const here = steps.indexOf(store.steps.value[store.stepIndex.value]);
+  const here = steps.indexOf(step);
   const { severity } = worstFinding(found);
   const words = found
     .slice(0, 5)
@@ -186,7 +188,7 @@ function FindingButtons({ store }) {
         aria-keyshortcuts="Shift+N"
         aria-label="Previous finding"
         title="Back to the step before at which something is found (Shift+N)"
-        onClick={() => store.selectFinding(-1)}
+        onClick={() => findings.showNext(-1)}
       >
         ‹
       </button>
@@ -195,7 +197,7 @@ function FindingButtons({ store }) {
         data-testid="next-finding"
         aria-keyshortcuts="n"
         title={`To the next step at which something is found (n):\n${words}${more}`}
-        onClick={() => store.selectFinding()}
+        onClick={() => findings.showNext()}
       >
         <b aria-hidden="true">{SIGNS[severity]}</b> Next finding
         <span class="lv-caption">
@@ -235,20 +237,20 @@ function StepButton({ label, path, disabled, onClick, testid }) {
 
 /**
  * Walks through the steps while playing, never faster than pictures arrive.
- * @param {Store} store
+ * @param {Core} core
  */
-function usePlay(store) {
+function usePlay(core) {
   const timer = useRef(0);
-  const playing = store.playing.value;
+  const playing = core.playing.value;
   useEffect(() => {
     if (!playing) return undefined;
-    if (store.stepIndex.peek() >= store.steps.peek().length - 1) store.selectStep(0);
+    if (core.stepIndex.peek() >= core.steps.peek().length - 1) core.selectStep(0);
     timer.current = window.setInterval(() => {
-      if (store.detailPending.peek()) return;
-      const next = store.stepIndex.peek() + 1;
-      if (next >= store.steps.peek().length) store.playing.value = false;
-      else store.selectStep(next);
+      if (core.selected.detailPending.peek()) return;
+      const next = core.stepIndex.peek() + 1;
+      if (next >= core.steps.peek().length) core.playing.value = false;
+      else core.selectStep(next);
     }, 1000 / FRAMES_PER_SECOND);
     return () => clearInterval(timer.current);
-  }, [playing, store]);
+  }, [playing, core]);
 }

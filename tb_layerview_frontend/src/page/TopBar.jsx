@@ -10,7 +10,8 @@ import { Trust } from "./Trust.jsx";
  * @param {{store: Store}} props
  */
 export function TopBar({ store }) {
-  const { view, runs } = store;
+  const { core, comparison, findings } = store;
+  const { view, runs } = core;
   return (
     <header class="lv-top">
       <h1 class="lv-unseen">Layers</h1>
@@ -20,7 +21,7 @@ export function TopBar({ store }) {
           data-testid="run-picker"
           aria-label="Run"
           value={view.run.value}
-          onChange={(event) => store.selectRun(event.currentTarget.value)}
+          onChange={(event) => core.selectRun(event.currentTarget.value)}
         >
           {runs.value.status === "ready" &&
             runs.value.value.map(({ run, steps: logged }) => (
@@ -31,9 +32,9 @@ export function TopBar({ store }) {
             ))}
         </select>
       </label>
-      <ComparePicker store={store} />
-      <StepBar store={store} />
-      <Trust store={store} />
+      <ComparePicker core={core} comparison={comparison} />
+      <StepBar core={core} findings={findings} />
+      <Trust run={core.current.value} />
     </header>
   );
 }

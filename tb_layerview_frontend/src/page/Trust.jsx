@@ -1,14 +1,13 @@
 import { Popover } from "../kit/Popover.jsx";
 import { formatBytes, formatCount, formatSeconds, formatShare } from "../kit/format.js";
 
-/** @typedef {import("../data/run_data.js").Run} Run */
+/** @typedef {import("../data/run.js").Run} Run */
 
 /**
  * What logging has cost and what it has left out: in short, and on a click in full.
- * @param {{store: import("./store.js").Store}} props
+ * @param {{run: Run | null}} props
  */
-export function Trust({ store }) {
-  const run = store.current.value;
+export function Trust({ run }) {
   if (!run) return <span class="lv-trust" />;
   const { share, bytes } = costOf(run);
   const { notes } = run.history;

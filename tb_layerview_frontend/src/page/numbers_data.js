@@ -11,7 +11,7 @@ import { failIn, makeTensorTasks } from "../data/tensor_tasks.js";
 
 /**
  * @template T
- * @typedef {import("../data/run_data.js").Loadable<T>} Loadable
+ * @typedef {import("../data/run.js").Loadable<T>} Loadable
  */
 
 /**
@@ -23,23 +23,20 @@ import { failIn, makeTensorTasks } from "../data/tensor_tasks.js";
  * @property {TensorRecord | null | undefined} previous of the logged step before
  */
 
+/** @typedef {import("@preact/signals").ReadonlySignal<Loadable<Others>>} NumbersState */
+
 /**
- * @param {object} options
- * @param {import("../data/run_data.js").RunData} options.data of which run
- * @param {import("@preact/signals").ReadonlySignal<number>} options.tensor its index, -1 for none
- * @param {import("@preact/signals").ReadonlySignal<number>} options.stepIndex of the selected step
- * @param {() => boolean} options.wanted reads signals
- * @param {import("@preact/signals").ReadonlySignal<number>} options.retries counts up when what failed should be asked again
- * @param {import("../data/tasks.js").Tasks} options.tasks
+ * @param {import("../kit/core.js").Core} core
+ * @param {import("../data/tasks.js").Asks} asks
  */
-export function createNumbersData({ data, tensor, stepIndex, wanted, retries, tasks }) {
-  const { steps } = data;
+export function createNumbers(core, asks) {
+  const { view, steps, stepIndex } = core;
   /** @type {import("@preact/signals").Signal<Loadable<Others>>} what was there stays until the next is */
   const others = signal({ status: "loading" });
   /** @type {LruCache<TensorRecord | null>} */
   const cache = new LruCache(500);
 
-  const onTensor = makeTensorTasks({ data, tensor, wanted, retries, tasks });
+  const onTensor = makeTensorTasks(core, asks, () => view.panel.value === "numbers");
 
   onTensor(
     () => ({ at: stepIndex.value }),
@@ -81,5 +78,5 @@ export function createNumbersData({ data, tensor, stepIndex, wanted, retries, ta
     cache.set(key, record, 1);
     return record;
   }
-  return { others };
+  return others;
 }

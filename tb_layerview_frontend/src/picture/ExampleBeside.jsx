@@ -9,7 +9,7 @@ import { prediction } from "./companions.js";
 import { exampleIn } from "./example.js";
 import { axisNames } from "./plan.js";
 
-/** @typedef {import("../data/run_data.js").Run} Run */
+/** @typedef {import("../data/run.js").Run} Run */
 /** @typedef {import("./companions.js").Companion} Companion */
 
 const SIDE = 88;

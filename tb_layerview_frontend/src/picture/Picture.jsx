@@ -1,4 +1,4 @@
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useRef, useState } from "preact/hooks";
 
 import { ColourBar } from "../kit/ColourBar.jsx";
 import { Message } from "../kit/Message.jsx";
@@ -10,13 +10,15 @@ import { PictureControls } from "./PictureControls.jsx";
 import { PictureTakeAlong } from "./PictureTakeAlong.jsx";
 import { Readout } from "./Readout.jsx";
 import { Slices } from "./Slices.jsx";
-import { describeKept, describeLayout, trueIndex } from "./plan.js";
+import { describeKept, describeLayout, inShownSlices, trueIndex } from "./plan.js";
+import { useAnew } from "./use_anew.js";
 import { usePicture } from "./use_picture.js";
 
-/** @typedef {import("../page/store.js").Store} Store */
-/** @typedef {import("../data/run_data.js").Run} Run */
-/** @typedef {import("../data/tensor_data.js").Detail} Detail */
-/** @typedef {import("../data/tensor_data.js").TensorHistory} TensorHistory */
+/** @typedef {import("../kit/core.js").Core} Core */
+/** @typedef {import("../data/run.js").Run} Run */
+/** @typedef {import("../data/details.js").Detail} Detail */
+/** @typedef {import("../data/details.js").TensorHistory} TensorHistory */
+/** @typedef {import("./companions.js").Companions} Companions */
 /** @typedef {import("./use_picture.js").PictureModel} PictureModel */
 
 /**
@@ -26,13 +28,13 @@ import { usePicture } from "./use_picture.js";
 
 /**
  * The kept values as a picture, with the value under the pointer.
- * @param {{store: Store, run: Run}} props
+ * @param {{core: Core, companions: Companions, run: Run}} props
  */
-export function Picture({ store, run }) {
-  const loaded = store.detail.value;
+export function Picture({ core, companions, run }) {
+  const loaded = core.selected.detail.value;
   const last = useRef(/** @type {Shown | null} */ (null));
   const detail = loaded.status === "ready" ? loaded.value : null;
-  const next = detail && complete(store, detail);
+  const next = detail && complete(core, detail);
   if (next) last.current = next;
   // Until the range of the colours is known too, the picture from before stays: it does not appear and then change.
   const shown = next ?? last.current;
@@ -64,11 +66,12 @@ export function Picture({ store, run }) {
       </Message>
     );
   }
-  const stale = shown.detail.tensor !== store.tensor.value;
-  const pending = stale || store.detailPending.value;
+  const stale = shown.detail.tensor !== core.tensor.value;
+  const pending = stale || core.selected.detailPending.value;
   return (
     <TensorPicture
-      store={store}
+      core={core}
+      companions={companions}
       run={run}
       tensor={tensor}
       detail={shown.detail}
@@ -80,13 +83,13 @@ export function Picture({ store, run }) {
 }
 
 /**
- * @param {Store} store
+ * @param {Core} core
  * @param {Detail} detail
  * @returns {Shown | null} null while something of it is missing
  */
-function complete(store, detail) {
+function complete(core, detail) {
   if (!detail.values) return { detail, history: null };
-  const histograms = store.histograms.value;
+  const histograms = core.selected.histograms.value;
   if (histograms.status === "ready" && histograms.value.tensor === detail.tensor) {
     return { detail, history: histograms.value };
   }
@@ -95,7 +98,8 @@ function complete(store, detail) {
 
 /**
  * @param {object} props
- * @param {Store} props.store
+ * @param {Core} props.core
+ * @param {Companions} props.companions
  * @param {Run} props.run
  * @param {import("../data/types.js").Tensor} props.tensor
  * @param {Detail} props.detail
@@ -103,27 +107,19 @@ function complete(store, detail) {
  * @param {TensorHistory | null} props.history
  * @param {boolean} props.pending
  */
-function TensorPicture({ store, run, tensor, detail, values, history, pending }) {
-  const { view } = store;
-  const picture = usePicture(store, tensor, detail, values, history);
+function TensorPicture({ core, companions, run, tensor, detail, values, history, pending }) {
+  const { view } = core;
+  const picture = usePicture(core.view, companions, tensor, detail, values, history);
   const { names, chosen } = picture;
   const [hover, setHover] = useState(/** @type {number[] | null} */ (null));
   const canvas = useRef(/** @type {HTMLCanvasElement | null} */ (null));
-  const opened = useRef(detail.tensor);
-  useEffect(() => {
-    if (opened.current === detail.tensor) return;
-    // Another tensor has other elements.
-    opened.current = detail.tensor;
+  useAnew(detail.tensor, () => {
     setHover(null);
     view.cell.value = [];
     view.zoom.value = null;
-  }, [detail.tensor]);
+  });
 
-  const pointedOut = view.cell.value.map((at, axis) =>
-    axis in chosen && values.axes[axis]
-      ? values.axes[axis].start + values.axes[axis].step * chosen[axis]
-      : at,
-  );
+  const pointedOut = inShownSlices(view.cell.value, values.axes, chosen);
   const index = hover ?? (pointedOut.length ? pointedOut : null);
   const example = exampleOf(picture, index);
   const isAttention =
@@ -152,7 +148,7 @@ function TensorPicture({ store, run, tensor, detail, values, history, pending })
           chosen={chosen}
           onChoose={(name, at) => (view.at.value = { ...view.at.value, [name]: at })}
         />
-        <PictureControls store={store} picture={picture} />
+        <PictureControls view={view} picture={picture} />
       </div>
       {(picture.rangeProblem || picture.orders.problem) && (
         <p class="lv-picture-problem" role="alert">
@@ -163,8 +159,8 @@ function TensorPicture({ store, run, tensor, detail, values, history, pending })
         {example !== null && (
           <ExampleBeside
             run={run}
-            input={store.picture.input.value}
-            output={store.picture.output.value}
+            input={companions.input.value}
+            output={companions.output.value}
             example={example}
             shown={detail.key}
           />
@@ -178,7 +174,7 @@ function TensorPicture({ store, run, tensor, detail, values, history, pending })
           hover={hover}
           onHover={(at) => hover?.join() !== at?.join() && setHover(at)}
           unit={view.unit.value}
-          broughtUnit={store.picture.broughtUnit}
+          broughtUnit={companions.broughtUnit}
           label={`${describeLayout(picture.plan, names) || "The value"}, as a picture.`}
           canvasRef={canvas}
         />

@@ -5,15 +5,14 @@ import { formatValue } from "../kit/format.js";
 import { COLOUR_MAPS } from "./colours.js";
 import { PLACES, planPicture, putAxis, writePlan } from "./plan.js";
 
-/** @typedef {import("../page/store.js").Store} Store */
+/** @typedef {import("../kit/view.js").View} View */
 /** @typedef {import("./use_picture.js").PictureModel} PictureModel */
 
 /**
  * How the picture is sorted, coloured and laid out.
- * @param {{store: Store, picture: PictureModel}} props
+ * @param {{view: View, picture: PictureModel}} props
  */
-export function PictureControls({ store, picture }) {
-  const { view } = store;
+export function PictureControls({ view, picture }) {
   const { names, unit, scale } = picture;
   const unitName = names[unit] ?? "unit";
   /** @param {string} chosen */
@@ -75,7 +74,7 @@ export function PictureControls({ store, picture }) {
           }
         </span>
       )}
-      <ViewMenu store={store} picture={picture} />
+      <ViewMenu view={view} picture={picture} />
     </>
   );
 }
@@ -112,12 +111,12 @@ function Select({ testid, label, value, onChange, options }) {
 
 /**
  * What is rarely chosen: the colour map, and which axis lies where.
- * @param {{store: Store, picture: PictureModel}} props
+ * @param {{view: View, picture: PictureModel}} props
  */
-function ViewMenu({ store, picture: { names, plan } }) {
+function ViewMenu({ view, picture: { names, plan } }) {
   const [open, setOpen] = useState(false);
   const place = useRef(/** @type {HTMLSpanElement | null} */ (null));
-  const { axes, colours } = store.view;
+  const { axes, colours } = view;
   useEffect(() => {
     if (!open) return undefined;
     /** @param {PointerEvent} event */

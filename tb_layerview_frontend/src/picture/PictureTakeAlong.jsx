@@ -12,7 +12,7 @@ import { pythonLines } from "./python_lines.js";
 /**
  * The picture as a file, its values as files, and the Python lines that read them.
  * @param {object} props
- * @param {import("../data/run_data.js").Run} props.run
+ * @param {import("../data/run.js").Run} props.run
  * @param {import("../data/types.js").Tensor} props.tensor
  * @param {number} props.step at which the values are kept
  * @param {PictureModel} props.picture

@@ -5,7 +5,7 @@ import { signal } from "@preact/signals";
 import { axisNames } from "./plan.js";
 
 /** @typedef {import("../data/payload.js").Values} Values */
-/** @typedef {import("../data/tensor_data.js").Detail} Detail */
+/** @typedef {import("../data/details.js").Detail} Detail */
 
 /**
  * Values of another tensor or step, for the detail with the key `of`; a sentence in `problem` where there are none.
@@ -15,19 +15,16 @@ import { axisNames } from "./plan.js";
 /** While the slider moves, what stands beside the picture waits. */
 const PATIENCE_MILLISECONDS = 120;
 
-/** @typedef {ReturnType<typeof createPictureData>} PictureData */
+/** @typedef {ReturnType<typeof createCompanions>} Companions */
 
 /**
- * @param {object} options
- * @param {import("../data/run_data.js").RunData} options.data
- * @param {import("../data/tensor_data.js").TensorData} options.selected
- * @param {() => string} options.sort reads signals: "change" and "growth" need the values of another step
- * @param {number | null} options.openedUnit the unit that the address has chosen: beside it stands what is enlarged
- * @param {import("@preact/signals").ReadonlySignal<number>} options.retries
- * @param {import("../data/tasks.js").Tasks} options.tasks
+ * @param {import("../kit/core.js").Core} core
+ * @param {import("../data/tasks.js").Asks} asks
  */
-export function createPictureData({ data, selected, sort, openedUnit, retries, tasks }) {
-  const { current, steps } = data;
+export function createCompanions(core, { tasks, retries }) {
+  const { view, current, steps, selected } = core;
+  /** The unit that was brought into view last: beside the one that the address has chosen stands what it has enlarged. */
+  const broughtUnit = { current: view.unit.peek() };
   /** @type {import("@preact/signals").Signal<Companion | null>} the values that the shown ones have changed from */
   const reference = signal(null);
   /** @type {import("@preact/signals").Signal<Companion | null>} what went into the model */
@@ -44,7 +41,7 @@ export function createPictureData({ data, selected, sort, openedUnit, retries, t
   const isLeft = (of) => of.run !== current.value?.name;
 
   tasks.onChange(
-    () => ({ of: shown(), by: sort(), retry: retries.value }),
+    () => ({ of: shown(), by: view.sort.value, retry: retries.value }),
     async ({ of, by }, abort) => {
       if (!of?.record || isLeft(of) || (by !== "change" && by !== "growth")) return;
       const own = of.record.values_step ?? of.step;
@@ -95,7 +92,7 @@ export function createPictureData({ data, selected, sort, openedUnit, retries, t
     if (!abort.aborted) into.value = made;
   }
 
-  return { reference, input, output, broughtUnit: { current: openedUnit } };
+  return { reference, input, output, broughtUnit };
 }
 
 /**

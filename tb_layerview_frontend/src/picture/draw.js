@@ -239,6 +239,39 @@ function drawMark(context, { x, y, width, height }, level, value, ink, ratio) {
 }
 
 /**
+ * @typedef {object} Outlines
+ * @property {import("./screen.js").Rect[]} units where the chosen unit lies
+ * @property {import("./screen.js").Rect | null} cursor the element that is pointed out
+ * @property {import("./screen.js").Rect | null} pointed the element under the pointer
+ */
+
+/**
+ * Frames what is chosen and pointed at. An element smaller than the frame around it is still seen.
+ * @param {CanvasRenderingContext2D} context
+ * @param {Outlines} outlines
+ * @param {number} ratio
+ */
+export function drawOutlines(context, { units, cursor, pointed }, ratio) {
+  const outline = (
+    /** @type {import("./screen.js").Rect} */ { x, y, width, height },
+    /** @type {string} */ colour,
+    thickness = 1.5,
+  ) => {
+    for (const [style, line] of /** @type {const} */ ([
+      [cssVariable("--lv-surface"), thickness + 2],
+      [cssVariable(colour), thickness],
+    ])) {
+      context.strokeStyle = style;
+      context.lineWidth = line * ratio;
+      context.strokeRect(x, y, Math.max(2, width), Math.max(2, height));
+    }
+  };
+  for (const rect of units) outline(rect, "--lv-accent", 2);
+  if (cursor) outline(cursor, "--lv-accent");
+  if (pointed) outline(pointed, "--lv-now");
+}
+
+/**
  * @param {Uint32Array} palette
  * @param {number} level
  */

@@ -274,6 +274,18 @@ export function offsetOf(axes, index) {
 }
 
 /**
+ * An index of the whole tensor, in the slices that are shown.
+ * @param {number[]} index
+ * @param {Values["axes"]} axes
+ * @param {Record<number, number>} chosen by axis, the kept index that is shown of it
+ */
+export function inShownSlices(index, axes, chosen) {
+  return index.map((at, axis) =>
+    axis in chosen && axes[axis] ? axes[axis].start + axes[axis].step * chosen[axis] : at,
+  );
+}
+
+/**
  * What of the tensor is shown, in words: "2 of 32 examples, all 16 channels, every 2nd row".
  * @param {Values["axes"]} axes
  * @param {string[]} names

@@ -11,26 +11,27 @@ import { stridesOf, unitAxis } from "./plan.js";
 import { finiteRange, rangeByHand, rangeOverAllSteps, rangesAlong } from "./range.js";
 import { useAxisNames, useShownPart } from "./use_shown_part.js";
 
-/** @typedef {import("../page/store.js").Store} Store */
-/** @typedef {import("../data/tensor_data.js").Detail} Detail */
+/** @typedef {import("../kit/view.js").View} View */
+/** @typedef {import("../data/details.js").Detail} Detail */
 /** @typedef {import("../data/payload.js").Values} Values */
-/** @typedef {import("../data/tensor_data.js").TensorHistory} TensorHistory */
+/** @typedef {import("../data/details.js").TensorHistory} TensorHistory */
 /** @typedef {ReturnType<typeof usePicture>} PictureModel */
 
 /**
- * @param {Store} store
+ * @param {View} view
+ * @param {import("./companions.js").Companions} companions
  * @param {import("../data/types.js").Tensor} tensor
  * @param {Detail} detail
  * @param {Values} values
  * @param {TensorHistory | null} history of the tensor; null where there is none
  */
-export function usePicture(store, tensor, detail, values, history) {
+export function usePicture(view, companions, tensor, detail, values, history) {
   const names = useAxisNames(tensor, values);
-  const part = useShownPart(store.view, values, names);
+  const part = useShownPart(view, values, names);
   const unit = unitAxis(names);
   const stride = unit < 0 ? 1 : stridesOf(part.counts)[unit];
-  const orders = useOrders(store, detail, values, unit, stride);
-  const colours = useColours(store, values, history, unit, stride, mostOf(tensor.dtype));
+  const orders = useOrders(view.sort.value, companions, detail, values, unit, stride);
+  const colours = useColours(view, values, history, unit, stride, mostOf(tensor.dtype));
   const { levels } = colours;
   const marks = useMemo(() => countMarks(levels, part.shown.offsets), [levels, part.shown]);
   return { values, names, ...part, unit, orders, marks, ...colours };
@@ -38,16 +39,16 @@ export function usePicture(store, tensor, detail, values, history) {
 
 /**
  * The order of the units that is asked for, and what can be said of it.
- * @param {Store} store
+ * @param {string} sort
+ * @param {import("./companions.js").Companions} companions
  * @param {Detail} detail
  * @param {Values} values
  * @param {number} unit the axis
  * @param {number} stride
  * @returns {{byAxis: Record<number, Int32Array>, problem: string}}
  */
-function useOrders(store, detail, values, unit, stride) {
-  const sort = store.view.sort.value;
-  const other = store.picture.reference.value;
+function useOrders(sort, companions, detail, values, unit, stride) {
+  const other = companions.reference.value;
   const needed = sort === "change" || sort === "growth";
   /** Until the other step's values are there, units stay where they were. */
   const last = useRef(
@@ -87,15 +88,14 @@ function useOrders(store, detail, values, unit, stride) {
 }
 
 /**
- * @param {Store} store
+ * @param {View} view
  * @param {Values} values
  * @param {TensorHistory | null} history
  * @param {number} unit the axis
  * @param {number} stride
  * @param {number} most from which magnitude on values are not plausible
  */
-function useColours(store, values, history, unit, stride, most) {
-  const { view } = store;
+function useColours(view, values, history, unit, stride, most) {
   const { data, axes } = values;
   const mode = unit < 0 && view.range.value === "channel" ? "step" : view.range.value;
   const map = view.colours.value;

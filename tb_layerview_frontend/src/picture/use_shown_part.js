@@ -17,7 +17,7 @@ export function useAxisNames(tensor, { axes }) {
 
 /**
  * The part that is chosen by the plan of the axes and the sliders, the same objects for values of the same axes.
- * @param {import("../page/store.js").Store["view"]} view
+ * @param {import("../kit/view.js").View} view
  * @param {Values} values
  * @param {string[]} names of its axes
  */

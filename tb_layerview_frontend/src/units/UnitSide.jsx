@@ -4,17 +4,18 @@ import { SmallPicture } from "./SmallPicture.jsx";
 import { sliceUnit } from "./unit_parts.js";
 import { silenceInWords } from "./units.js";
 
-/** @typedef {import("../page/store.js").Store} Store */
-/** @typedef {import("../data/run_data.js").Run} Run */
-/** @typedef {import("../data/tensor_data.js").Detail} Detail */
+/** @typedef {import("../kit/core.js").Core} Core */
+/** @typedef {import("../data/run.js").Run} Run */
+/** @typedef {import("./unit_data.js").UnitsState} UnitsState */
+/** @typedef {import("../data/details.js").Detail} Detail */
 
 /**
  * The chosen unit: what it gives, the weights that lead to it, and since when it is silent.
- * @param {{store: Store, run: Run, shown: import("./UnitsView.jsx").UnitsShown}} props
+ * @param {{core: Core, units: UnitsState, run: Run, shown: import("./units.js").UnitsShown}} props
  */
-export function UnitSide({ store, run, shown }) {
+export function UnitSide({ core, units, run, shown }) {
   const { column, steps, silence, silent, unit: name } = shown;
-  const unit = store.view.unit.value;
+  const unit = core.view.unit.value;
   if (unit === null || unit < 0 || unit >= column.units) {
     return (
       <p class="lv-unit-side lv-caption" data-testid="unit-side">
@@ -22,7 +23,7 @@ export function UnitSide({ store, run, shown }) {
       </p>
     );
   }
-  const loaded = store.unitParts.value;
+  const loaded = units.parts.value;
   const parts = loaded.status === "ready" ? loaded.value : null;
   return (
     <div class="lv-unit-side" data-testid="unit-side" data-unit={unit}>
@@ -31,7 +32,7 @@ export function UnitSide({ store, run, shown }) {
           <b>
             {name} {unit}
           </b>
-          <Facts store={store} unit={unit} />
+          <Facts atStep={units.atStep.value} step={core.step.value} unit={unit} />
           <span data-testid="unit-silence">
             {silenceInWords(silence[unit], steps, silent.long)}
           </span>
@@ -41,7 +42,7 @@ export function UnitSide({ store, run, shown }) {
           class="lv-link"
           data-testid="unit-close"
           onClick={() => {
-            store.view.unit.value = null;
+            core.view.unit.value = null;
           }}
         >
           close
@@ -77,13 +78,15 @@ export function UnitSide({ store, run, shown }) {
 
 /**
  * The unit's statistics at the selected step, where units are kept there.
- * @param {{store: Store, unit: number}} props
+ * @param {object} props
+ * @param {UnitsState["atStep"]["value"]} props.atStep
+ * @param {number | undefined} props.step that is selected
+ * @param {number} props.unit
  */
-function Facts({ store, unit }) {
-  const loaded = store.units.value;
-  if (loaded.status !== "ready" || !(unit < loaded.value.units.rms.length)) return null;
-  const { step, units } = loaded.value;
-  if (step !== store.steps.value[store.stepIndex.value]) return null;
+function Facts({ atStep, step: selected, unit }) {
+  if (atStep.status !== "ready" || !(unit < atStep.value.units.rms.length)) return null;
+  const { step, units } = atStep.value;
+  if (step !== selected) return null;
   return (
     <span data-testid="unit-facts">
       rms {formatExact(units.rms[unit])} · mean {formatExact(units.mean[unit])} · peak{" "}

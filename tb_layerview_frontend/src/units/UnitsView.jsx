@@ -7,7 +7,7 @@ import { encodeNpy } from "../kit/array_files.js";
 import { formatCount } from "../kit/format.js";
 import { axisNames } from "../picture/plan.js";
 import { UnitSide } from "./UnitSide.jsx";
-import { UnitsMap, unitsFigure } from "./UnitsMap.jsx";
+import { UnitsMap } from "./UnitsMap.jsx";
 import {
   latestKept,
   orderUnits,
@@ -18,34 +18,23 @@ import {
   UNIT_ORDERS,
   UNIT_STATISTICS,
 } from "./units.js";
+import { unitsFigure } from "./units_figure.js";
 
-/** @typedef {import("../page/store.js").Store} Store */
-/** @typedef {import("../data/run_data.js").Run} Run */
+/** @typedef {import("../kit/core.js").Core} Core */
+/** @typedef {import("../data/run.js").Run} Run */
+/** @typedef {import("./unit_data.js").UnitsState} UnitsState */
 
-/**
- * What is known of the units, ready to be drawn.
- * @typedef {object} UnitsShown
- * @property {import("./units.js").UnitColumn} column
- * @property {Float32Array} peaks [steps, units]
- * @property {(typeof UNIT_STATISTICS)[number]} statistic
- * @property {number[]} steps the kept steps' numbers
- * @property {number} at position of the selected step among them: the latest kept one up to it
- * @property {import("./units.js").Silence[]} silence by unit
- * @property {Uint32Array} rows unit by row
- * @property {boolean} broken whether any unit has no finite element at any step
- * @property {string} unit what one is called: "channel"
- * @property {{short: string, long: string}} silent what it is called to be all zero
- */
+/** @typedef {import("./units.js").UnitsShown} UnitsShown */
 
 /**
  * Each unit of the tensor over the steps, and beside it all that is known of the one that is chosen.
- * @param {{store: Store, run: Run}} props
+ * @param {{core: Core, units: UnitsState, run: Run}} props
  */
-export function UnitsView({ store, run }) {
-  const shown = useUnits(store, run);
+export function UnitsView({ core, units, run }) {
+  const shown = useUnits(core, units.history.value, run);
   const place = useRef(/** @type {HTMLElement | null} */ (null));
-  const { view } = store;
-  const loaded = store.unitHistory.value;
+  const { view } = core;
+  const loaded = units.history.value;
   return (
     <section class="lv-units" aria-label="Units" ref={place}>
       <div class="lv-panel-bar">
@@ -61,7 +50,7 @@ export function UnitsView({ store, run }) {
           testid="unit-order"
           options={UNIT_ORDERS}
         />
-        {shown && <Download store={store} run={run} shown={shown} place={place} />}
+        {shown && <Download core={core} run={run} shown={shown} place={place} />}
       </div>
       {loaded.status === "error" && (
         <p class="lv-error" role="alert">
@@ -79,30 +68,30 @@ export function UnitsView({ store, run }) {
         <>
           <p class="lv-units-summary" data-testid="units-summary" aria-live="polite">
             {summary(shown.silence, shown.at, `${shown.unit}s`, shown.silent.long)}
-            <StepNote store={store} shown={shown} unreadable={unreadable(loaded)} />
+            <StepNote core={core} shown={shown} unreadable={unreadable(loaded)} />
           </p>
-          <UnitsMap store={store} shown={shown} />
-          <UnitSide store={store} run={run} shown={shown} />
+          <UnitsMap core={core} shown={shown} />
+          <UnitSide core={core} units={units} run={run} shown={shown} />
         </>
       )}
     </section>
   );
 }
 
-/** @param {import("../data/run_data.js").Loadable<import("./unit_data.js").UnitHistory>} loaded */
+/** @param {import("../data/run.js").Loadable<import("./unit_data.js").UnitHistory>} loaded */
 function unreadable(loaded) {
   return loaded.status === "ready" ? loaded.value.unreadable : 0;
 }
 
 /**
- * @param {Store} store
+ * @param {Core} core
+ * @param {import("../data/run.js").Loadable<import("./unit_data.js").UnitHistory>} loaded
  * @param {Run} run
  * @returns {UnitsShown | null} null where nothing is there yet, or nothing is kept
  */
-function useUnits(store, run) {
-  const loaded = store.unitHistory.value;
+function useUnits(core, loaded, run) {
   const history =
-    loaded.status === "ready" && loaded.value.tensor === store.tensor.value ? loaded.value : null;
+    loaded.status === "ready" && loaded.value.tensor === core.tensor.value ? loaded.value : null;
   const column = history?.column;
   const silence = useMemo(
     () => (history ? silences(history.peaks, history.column.units) : []),
@@ -114,13 +103,13 @@ function useUnits(store, run) {
     [column, numbers],
   );
   const broken = useMemo(() => history?.peaks.some(Number.isNaN) ?? false, [history]);
-  const order = /** @type {import("./units.js").UnitOrder} */ (store.view.unitOrder.value);
-  const at = latestKept(column?.indices ?? [], store.stepIndex.value);
+  const order = /** @type {import("./units.js").UnitOrder} */ (core.view.unitOrder.value);
+  const at = latestKept(column?.indices ?? [], core.stepIndex.value);
   const rows = useMemo(
     () => (column ? orderUnits(order, column, silence, at) : new Uint32Array()),
     [column, silence, order, order === "index" ? 0 : at],
   );
-  const tensor = run.info.tensors[store.tensor.value];
+  const tensor = run.info.tensors[core.tensor.value];
   if (!history || !column?.indices.length || !column.units || !tensor) return null;
   const statistic = UNIT_STATISTICS.find(({ name }) => name === history.statistic);
   return {
@@ -139,17 +128,17 @@ function useUnits(store, run) {
 
 /**
  * Of which step the numbers are, where that is not the selected one; what is not kept or could not be read.
- * @param {{store: Store, shown: UnitsShown, unreadable: number}} props
+ * @param {{core: Core, shown: UnitsShown, unreadable: number}} props
  */
-function StepNote({ store, shown, unreadable: lost }) {
+function StepNote({ core, shown, unreadable: lost }) {
   const { steps, at } = shown;
-  const all = store.steps.value;
+  const all = core.steps.value;
   const notes = [];
   const { units } = shown.column;
   const bad = shown.peaks.subarray(at * units, (at + 1) * units).filter(Number.isNaN).length;
   if (bad)
     notes.push(`${formatCount(bad)} ${bad === 1 ? "has" : "have"} no finite element at this step`);
-  if (steps[at] !== all[store.stepIndex.value]) {
+  if (steps[at] !== all[core.stepIndex.value]) {
     notes.push(`this is step ${formatCount(steps[at])}, the nearest at which units are kept`);
   }
   if (steps.length + lost < all.length) {
@@ -161,14 +150,14 @@ function StepNote({ store, shown, unreadable: lost }) {
 
 /**
  * @param {object} props
- * @param {Store} props.store
+ * @param {Core} props.core
  * @param {Run} props.run
  * @param {UnitsShown} props.shown
  * @param {{current: HTMLElement | null}} props.place
  */
-function Download({ store, run, shown, place }) {
+function Download({ core, run, shown, place }) {
   const { column, statistic, steps, silence, silent, unit } = shown;
-  const title = tensorTitle(run.info, run.info.tensors[store.tensor.value]);
+  const title = tensorTitle(run.info, run.info.tensors[core.tensor.value]);
   /** @type {import("../kit/TakeAlong.jsx").Panel} */
   const panel = {
     facts: [run.name, title, "units", statistic.name],
@@ -183,13 +172,13 @@ function Download({ store, run, shown, place }) {
     picture: () => ({
       title: `${title}: ${statistic.label} of each ${unit}, run ${run.name}`,
       lines: [
-        `${UNIT_ORDERS[/** @type {keyof typeof UNIT_ORDERS} */ (store.view.unitOrder.value)]}, at step ${formatCount(steps[shown.at])}; ${summary(silence, shown.at, `${unit}s`, silent.long)}.`,
+        `${UNIT_ORDERS[/** @type {keyof typeof UNIT_ORDERS} */ (core.view.unitOrder.value)]}, at step ${formatCount(steps[shown.at])}; ${summary(silence, shown.at, `${unit}s`, silent.long)}.`,
       ],
       canvases: [
         unitsFigure(
           /** @type {HTMLCanvasElement} */ (place.current?.querySelector("[data-chart=units]")),
           shown,
-          /** @type {import("../kit/axis.js").Spacing} */ (store.view.spacing.value),
+          /** @type {import("../kit/axis.js").Spacing} */ (core.view.spacing.value),
         ),
       ],
     }),

@@ -3,18 +3,19 @@
 import { signal } from "@preact/signals";
 
 import { LruCache } from "../data/lru.js";
-import { fetchUnits } from "../data/routes.js";
-import { isOther } from "../data/run_data.js";
+import { decodeUnits } from "../data/payload.js";
+import { isOther } from "../data/requests.js";
+import { fetchPayload, fetchUnits } from "../data/routes.js";
 import { failIn, makeTensorTasks } from "../data/tensor_tasks.js";
 import { partsOf } from "./unit_parts.js";
 import { appendUnits, decodeUnitColumn } from "./units.js";
 
 /** @typedef {import("./units.js").UnitColumn} UnitColumn */
-/** @typedef {import("../data/tensor_data.js").Detail} Detail */
+/** @typedef {import("../data/details.js").Detail} Detail */
 
 /**
  * @template T
- * @typedef {import("../data/run_data.js").Loadable<T>} Loadable
+ * @typedef {import("../data/run.js").Loadable<T>} Loadable
  */
 
 /**
@@ -33,36 +34,54 @@ import { appendUnits, decodeUnitColumn } from "./units.js";
 
 const CACHE_BYTES = 96e6;
 
+/** @typedef {ReturnType<typeof createUnits>} UnitsState */
+
 /**
- * @param {object} options
- * @param {import("../data/run_data.js").RunData} options.data of which run
- * @param {import("@preact/signals").ReadonlySignal<number>} options.tensor its index, -1 for none
- * @param {import("@preact/signals").ReadonlySignal<number | undefined>} options.step one that is logged
- * @param {() => string} options.statistic reads signals
- * @param {() => boolean} options.wanted reads signals: whether units are looked at
- * @param {() => boolean} options.wantsParts reads signals: whether one of them is
- * @param {import("../data/tensor_data.js").TensorData["detailOf"]} options.detailOf
- * @param {import("@preact/signals").ReadonlySignal<number>} options.retries counts up when what failed should be asked again
- * @param {import("../data/tasks.js").Tasks} options.tasks
+ * @param {import("../kit/core.js").Core} core
+ * @param {import("../data/tasks.js").Asks} asks
  */
-export function createUnitData(options) {
-  const { data, tensor, step, statistic, wanted, wantsParts, detailOf, retries, tasks } = options;
-  const { current, steps } = data;
+export function createUnits(core, asks) {
+  const { view, current, steps, step, selected } = core;
+  const { tasks, retries } = asks;
+  /** @type {import("@preact/signals").Signal<Loadable<{key: string, step: number, units: import("../data/payload.js").Units}>>} */
+  const atStep = signal({ status: "loading" });
   /** @type {import("@preact/signals").Signal<Loadable<UnitHistory>>} */
-  const unitHistory = signal({ status: "loading" });
+  const history = signal({ status: "loading" });
   /** @type {import("@preact/signals").Signal<Loadable<UnitParts>>} what was there stays until the next is */
-  const unitParts = signal({ status: "loading" });
+  const parts = signal({ status: "loading" });
   /** @type {LruCache<Known>} */
   const cache = new LruCache(CACHE_BYTES);
+  const wanted = () => view.panel.value === "units";
 
-  const onUnits = makeTensorTasks({ data, tensor, wanted, retries, tasks });
+  // All statistics of the units, at the selected step.
+  tasks.onChange(
+    () => ({ wanted: wanted(), of: selected.detail.value, retry: retries.value }),
+    async ({ wanted: looked, of }, abort) => {
+      const name = current.value?.name;
+      if (!looked || of.status !== "ready" || name === undefined) return;
+      const { tensor: index, step: at, record, key } = of.value;
+      if (!record?.units) {
+        atStep.value = {
+          status: "error",
+          message: `No statistics per unit are kept of this tensor at step ${at}.`,
+        };
+        return;
+      }
+      const units = await decodeUnits(await fetchPayload(name, index, at, "units", abort));
+      if (!abort.aborted) atStep.value = { status: "ready", value: { key, step: at, units } };
+    },
+    failIn(atStep),
+  );
+
+  // One of them over all steps.
+  const onUnits = makeTensorTasks(core, asks, wanted);
 
   onUnits(
-    () => ({ statistic: statistic(), count: steps.value.length }),
+    () => ({ statistic: view.unitStatistic.value, count: steps.value.length }),
     async ({ name, generation: of, tensor: index, statistic: shown }, abort) => {
-      const before = unitHistory.value;
+      const before = history.value;
       if (before.status !== "ready" || before.value.tensor !== index) {
-        unitHistory.value = { status: "loading" };
+        history.value = { status: "loading" };
       }
       const [own, peaks] = await Promise.all(
         [shown, "peak"].map((one, i, all) =>
@@ -70,12 +89,12 @@ export function createUnitData(options) {
         ),
       );
       if (abort.aborted || !own) return;
-      unitHistory.value = {
+      history.value = {
         status: "ready",
         value: together(index, shown, own, peaks ?? own),
       };
     },
-    failIn(unitHistory),
+    failIn(history),
   );
 
   /**
@@ -92,7 +111,7 @@ export function createUnitData(options) {
     if (before && before.upTo >= steps.value.length) return before;
     const sent = await fetchUnits(name, index, one, before?.upTo ?? 0, abort);
     if (isOther(sent, of)) {
-      await data.load(name, abort);
+      await core.load(name, abort);
       return null;
     }
     const later = decodeUnitColumn(sent.buffer);
@@ -110,26 +129,26 @@ export function createUnitData(options) {
     return made;
   }
 
-  const wantsOne = () => wanted() && wantsParts();
-  const onUnit = makeTensorTasks({ data, tensor, wanted: wantsOne, retries, tasks });
+  // What is known of the unit that is chosen.
+  const onUnit = makeTensorTasks(core, asks, () => wanted() && view.unit.value !== null);
 
   onUnit(
     () => ({ step: step.value }),
-    async ({ name, generation: of, tensor: index, step: at }, abort) => {
+    async ({ step: at, ...asked }, abort) => {
       const info = current.value?.info;
       if (!info || at === undefined) return;
-      const parts = partsOf(info, index);
+      const tensors = partsOf(info, asked.tensor);
       const [activation, weight] = await Promise.all(
-        [parts.activation, parts.weight].map((one) =>
-          one < 0 ? null : detailOf(name, of, one, at),
+        [tensors.activation, tensors.weight].map((one) =>
+          one < 0 ? null : selected.detailOf({ ...asked, tensor: one }, at),
         ),
       );
       if (abort.aborted) return;
-      unitParts.value = { status: "ready", value: { activation, weight, step: at } };
+      parts.value = { status: "ready", value: { activation, weight, step: at } };
     },
-    failIn(unitParts),
+    failIn(parts),
   );
-  return { unitHistory, unitParts };
+  return { atStep, history, parts };
 }
 
 /**

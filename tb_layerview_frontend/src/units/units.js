@@ -33,6 +33,21 @@ export const UNIT_STATISTICS = [
   },
 ];
 
+/**
+ * What is known of the units, ready to be drawn.
+ * @typedef {object} UnitsShown
+ * @property {UnitColumn} column
+ * @property {Float32Array} peaks [steps, units]
+ * @property {(typeof UNIT_STATISTICS)[number]} statistic
+ * @property {number[]} steps the kept steps' numbers
+ * @property {number} at position of the selected step among them: the latest kept one up to it
+ * @property {Silence[]} silence by unit
+ * @property {Uint32Array} rows unit by row
+ * @property {boolean} broken whether any unit has no finite element at any step
+ * @property {string} unit what one is called: "channel"
+ * @property {{short: string, long: string}} silent what it is called to be all zero
+ */
+
 /** @type {Record<UnitOrder, string>} */
 export const UNIT_ORDERS = {
   index: "by index",

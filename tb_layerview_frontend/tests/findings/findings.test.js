@@ -8,19 +8,14 @@ import {
   findingSteps,
   heads,
   keyOf,
-  ledTo,
   nextFinding,
   partsOfKey,
   withThreshold,
   worstFinding,
 } from "../../src/findings/findings.js";
 import { marksOf, spansOf } from "../../src/findings/marks.js";
-import {
-  causesInWords,
-  changeInWords,
-  numbersOf,
-  thresholdInWords,
-} from "../../src/findings/words.js";
+import { ledTo } from "../../src/findings/rules.js";
+import { causesInWords, changeInWords, numbersOf } from "../../src/findings/words.js";
 
 /**
  * @param {number} first
@@ -194,12 +189,4 @@ test("a threshold is moved, moved again and put back", () => {
   expect(moved).toEqual(["a.b:1", "c.d:2"]);
   expect(withThreshold(moved, "a.b", "0.5")).toEqual(["c.d:2", "a.b:0.5"]);
   expect(withThreshold(moved, "c.d", "")).toEqual(["a.b:1"]);
-});
-
-test("a threshold is named by what is held against it, in its own rule", () => {
-  expect(thresholdInWords("gradient_spike", "least")).toBe("logged steps before");
-  expect(thresholdInWords("small_update", "least")).toBe("update ratio below");
-  expect(thresholdInWords("silent_units", "patience")).toBe("training steps in a row");
-  expect(thresholdInWords("update_spike", "factor")).toBe("times the largest before");
-  expect(thresholdInWords("some_rule", "other_one")).toBe("other one");
 });

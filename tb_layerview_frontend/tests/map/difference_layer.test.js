@@ -15,7 +15,7 @@ import { makeInfo } from "../make_info.js";
  * A run of one activation a layer.
  * @param {Record<string, number[]>} rms by layer, at each step
  * @param {number[]} steps
- * @returns {import("../../src/data/run_data.js").Run}
+ * @returns {import("../../src/data/run.js").Run}
  */
 function makeRun(rms, steps) {
   const info = makeInfo(
@@ -49,8 +49,8 @@ function makeRun(rms, steps) {
 }
 
 /**
- * @param {import("../../src/data/run_data.js").Run} a
- * @param {import("../../src/data/run_data.js").Run} b
+ * @param {import("../../src/data/run.js").Run} a
+ * @param {import("../../src/data/run.js").Run} b
  * @param {number[]} matched
  * @param {{transform?: "log" | "linear", rowScales?: boolean}} [how]
  */

@@ -178,19 +178,21 @@ afterEach(() => {
 /** @param {string} [hash] */
 async function open(hash = "") {
   const store = createStore(readViewState(hash), end.signal);
-  await vi.waitFor(() => expect(store.detail.value.status).not.toBe("loading"));
+  await vi.waitFor(() => expect(store.core.selected.detail.value.status).not.toBe("loading"));
   return store;
 }
 
 /** @param {Awaited<ReturnType<typeof open>>} store */
 const shownStep = (store) =>
-  store.detail.value.status === "ready" ? store.detail.value.value.step : null;
+  store.core.selected.detail.value.status === "ready"
+    ? store.core.selected.detail.value.value.step
+    : null;
 
 test("a run, a layer and a step are selected at once: the newest run, its last step", async () => {
   const store = await open();
-  expect(store.view.run.value).toBe("new");
-  expect(store.view.layer.value).toBe("dense");
-  expect(store.view.step.value).toBe(20);
+  expect(store.core.view.run.value).toBe("new");
+  expect(store.core.view.layer.value).toBe("dense");
+  expect(store.core.view.step.value).toBe(20);
   expect(shownStep(store)).toBe(20);
 });
 
@@ -198,7 +200,7 @@ test("what the address says is selected, the nearest step where it names none th
   const store = await open(
     "#layerview&p.layerview.run=old&p.layerview.step=12&p.layerview.kind=weight",
   );
-  expect(store.view.run.value).toBe("old");
+  expect(store.core.view.run.value).toBe("old");
   expect(shownStep(store)).toBe(10);
 });
 
@@ -215,9 +217,9 @@ test("a late reply for a step that is no longer asked for is dropped", async () 
   server.hold = (url) =>
     url.pathname === "/tensor" && url.searchParams.get("step") === "0" ? held : undefined;
   await store.poll();
-  store.selectStep(0);
-  await vi.waitFor(() => expect(store.detailPending.value).toBe(true));
-  store.selectStep(3);
+  store.core.selectStep(0);
+  await vi.waitFor(() => expect(store.core.selected.detailPending.value).toBe(true));
+  store.core.selectStep(3);
   await vi.waitFor(() => expect(shownStep(store)).toBe(30));
   letGo();
   await new Promise((resolve) => setTimeout(resolve, 20));
@@ -226,16 +228,18 @@ test("a late reply for a step that is no longer asked for is dropped", async () 
 
 test("new steps come in, and nothing that was chosen moves", async () => {
   const store = await open("#p.layerview.step=10");
-  await vi.waitFor(() => expect(store.current.value?.columns.get("activation")?.steps).toBe(3));
+  await vi.waitFor(() =>
+    expect(store.core.current.value?.columns.get("activation")?.steps).toBe(3),
+  );
   server.asked = [];
   server.steps = [0, 10, 20, 30, 40];
   await store.poll();
-  expect(store.steps.value).toEqual([0, 10, 20, 30, 40]);
-  expect(store.view.step.value).toBe(10);
-  expect(store.stepIndex.value).toBe(1);
+  expect(store.core.steps.value).toEqual([0, 10, 20, 30, 40]);
+  expect(store.core.view.step.value).toBe(10);
+  expect(store.core.stepIndex.value).toBe(1);
   // Only the new steps were asked for.
   expect(server.asked).toContainEqual(expect.stringMatching(/statistics.*since=3/));
-  const columns = store.current.value?.columns.get("activation");
+  const columns = store.core.current.value?.columns.get("activation");
   expect(columns?.of("rms", [0]).map((column) => [...column])).toEqual([[0, 10, 20, 30, 40]]);
 });
 
@@ -243,8 +247,8 @@ test("what turns out to be damaged is told of, though no step is new", async () 
   const store = await open("#p.layerview.step=10");
   server.notes = ["its file is damaged"];
   await store.poll();
-  expect(store.current.value?.history.notes).toEqual(["its file is damaged"]);
-  expect(store.view.step.value).toBe(10);
+  expect(store.core.current.value?.history.notes).toEqual(["its file is damaged"]);
+  expect(store.core.view.step.value).toBe(10);
 });
 
 test("runs that cannot be read are told of, whether there are others or not", async () => {
@@ -259,7 +263,7 @@ test("runs that cannot be read are told of, whether there are others or not", as
   server.unreadable = [];
   await store.poll();
   expect(store.unreadable.value).toEqual([]);
-  expect(store.view.run.value).toBe("new");
+  expect(store.core.view.run.value).toBe("new");
 });
 
 test("runs without steps are told of with the reason, until they have some", async () => {
@@ -280,24 +284,30 @@ test("the newest step is shown as it comes when that is wanted", async () => {
   const store = await open("#p.layerview.step=20&p.layerview.follow=1");
   server.steps = [0, 10, 20, 30];
   await store.poll();
-  expect(store.view.step.value).toBe(30);
-  store.selectStep(0);
-  expect(store.view.follow.value).toBe(false);
+  expect(store.core.view.step.value).toBe(30);
+  store.core.selectStep(0);
+  expect(store.core.view.follow.value).toBe(false);
 });
 
 test("another history of the same run replaces all that is known of it", async () => {
   const store = await open();
-  await vi.waitFor(() => expect(store.current.value?.columns.get("activation")?.steps).toBe(3));
+  await vi.waitFor(() =>
+    expect(store.core.current.value?.columns.get("activation")?.steps).toBe(3),
+  );
   server.generation = "two";
   server.steps = [0, 5];
   await store.poll();
-  await vi.waitFor(() => expect(store.current.value?.columns.get("activation")?.steps).toBe(2));
-  expect(store.steps.value).toEqual([0, 5]);
+  await vi.waitFor(() =>
+    expect(store.core.current.value?.columns.get("activation")?.steps).toBe(2),
+  );
+  expect(store.core.steps.value).toEqual([0, 5]);
 });
 
 test("steps and statistics of two histories are never mixed", async () => {
   const store = await open();
-  await vi.waitFor(() => expect(store.current.value?.columns.get("activation")?.steps).toBe(3));
+  await vi.waitFor(() =>
+    expect(store.core.current.value?.columns.get("activation")?.steps).toBe(3),
+  );
   server.steps = [0, 10, 20, 30];
   server.hold = (url) => {
     // Between the list of steps and their statistics the run is logged anew.
@@ -308,9 +318,11 @@ test("steps and statistics of two histories are never mixed", async () => {
     return undefined;
   };
   await store.poll();
-  await vi.waitFor(() => expect(store.current.value?.columns.get("activation")?.steps).toBe(5));
-  expect(store.steps.value).toEqual([0, 1, 2, 3, 4]);
-  const columns = store.current.value?.columns.get("activation");
+  await vi.waitFor(() =>
+    expect(store.core.current.value?.columns.get("activation")?.steps).toBe(5),
+  );
+  expect(store.core.steps.value).toEqual([0, 1, 2, 3, 4]);
+  const columns = store.core.current.value?.columns.get("activation");
   expect(columns?.of("rms", [0]).map((column) => [...column])).toEqual([[0, 1, 2, 3, 4]]);
 });
 
@@ -319,13 +331,13 @@ test("when the server is gone what is known stays, and all goes on when it is ba
   server.down = true;
   await store.poll();
   expect(store.connection.value.status).toBe("lost");
-  expect(store.steps.value).toEqual([0, 10, 20]);
+  expect(store.core.steps.value).toEqual([0, 10, 20]);
   expect(shownStep(store)).toBe(20);
   server.down = false;
   server.steps = [0, 10, 20, 30];
   await store.poll();
   expect(store.connection.value.status).toBe("live");
-  expect(store.steps.value).toEqual([0, 10, 20, 30]);
+  expect(store.core.steps.value).toEqual([0, 10, 20, 30]);
 });
 
 test("an error is said in the server's words, and is not an empty answer", async () => {
@@ -334,13 +346,16 @@ test("an error is said in the server's words, and is not an empty answer", async
       ? new Response(JSON.stringify({ error: "The log is on fire." }), { status: 500 })
       : undefined;
   const store = await open();
-  expect(store.detail.value).toEqual({ status: "error", message: "The log is on fire." });
+  expect(store.core.selected.detail.value).toEqual({
+    status: "error",
+    message: "The log is on fire.",
+  });
 });
 
 test("a run with trouble opens at its first step, unless another one is asked for", async () => {
   server.brokenFrom = 10;
-  expect((await open()).view.step.value).toBe(10);
-  expect((await open("#p.layerview.step=20")).view.step.value).toBe(20);
+  expect((await open()).core.view.step.value).toBe(10);
+  expect((await open("#p.layerview.step=20")).core.view.step.value).toBe(20);
 });
 
 test("a tensor that was not logged at a step is that, not an error", async () => {
@@ -349,7 +364,10 @@ test("a tensor that was not logged at a step is that, not an error", async () =>
       ? new Response('{"error": "not logged"}', { status: 404 })
       : undefined;
   const store = await open();
-  expect(store.detail.value).toMatchObject({ status: "ready", value: { step: 20, record: null } });
+  expect(store.core.selected.detail.value).toMatchObject({
+    status: "ready",
+    value: { step: 20, record: null },
+  });
 });
 
 test("a damaged payload leaves the statistics, and says what is wrong", async () => {
@@ -358,7 +376,7 @@ test("a damaged payload leaves the statistics, and says what is wrong", async ()
       ? new Response('{"error": "The payload is cut off."}', { status: 410 })
       : undefined;
   const store = await open();
-  expect(store.detail.value).toMatchObject({
+  expect(store.core.selected.detail.value).toMatchObject({
     status: "ready",
     value: { valuesProblem: "The payload is cut off.", record: { size: 24 } },
   });
@@ -366,7 +384,7 @@ test("a damaged payload leaves the statistics, and says what is wrong", async ()
 
 test("scalars tell a value that is missing from one that is not a number", async () => {
   const store = await open();
-  const history = store.current.value?.history;
+  const history = store.core.current.value?.history;
   expect([...(history?.scalars.loss ?? [])]).toEqual([1, NaN, NaN]);
   expect([...(history?.absent.loss ?? [])]).toEqual([0, 1, 0]);
 });
@@ -374,7 +392,7 @@ test("scalars tell a value that is missing from one that is not a number", async
 test("the extremes of the selected tensor are those of all its steps, and of later ones", async () => {
   const store = await open("");
   const extremes = () => {
-    const { value } = store.histograms;
+    const { value } = store.core.selected.histograms;
     return value.status === "ready" ? value.value.extremes : null;
   };
   // The server's smallest and largest element at a step are the step's number.
@@ -401,12 +419,12 @@ test("neighbouring steps are fetched ahead", async () => {
 describe("units", () => {
   /** @param {Awaited<ReturnType<typeof open>>} store */
   const units = (store) =>
-    store.unitHistory.value.status === "ready" ? store.unitHistory.value.value : null;
+    store.units.history.value.status === "ready" ? store.units.history.value.value : null;
 
   test("are asked for where they are looked at, beside their peaks, and new steps alone later", async () => {
     const store = await open();
     expect(server.asked.some((url) => url.startsWith("/units"))).toBe(false);
-    store.view.panel.value = "units";
+    store.core.view.panel.value = "units";
     await vi.waitFor(() => expect(units(store)).not.toBeNull());
     expect([...(units(store)?.column.indices ?? [])]).toEqual([1, 2]);
     expect([...(units(store)?.column.values ?? [])]).toEqual([10, 7, 20, 7]);
@@ -437,7 +455,7 @@ describe("units", () => {
         : undefined;
     const store = await open("#p.layerview.panel=units");
     await vi.waitFor(() =>
-      expect(store.unitHistory.value).toEqual({ status: "error", message: "The file is gone." }),
+      expect(store.units.history.value).toEqual({ status: "error", message: "The file is gone." }),
     );
   });
 });
@@ -446,7 +464,7 @@ test("quantiles are asked for where they are looked at, and new steps alone late
   const store = await open();
   const bands = () => (store.bands.value.status === "ready" ? store.bands.value.value.bands : null);
   expect(server.asked.some((url) => url.includes("p50"))).toBe(false);
-  store.view.history.value = "bands";
+  store.core.view.history.value = "bands";
   await vi.waitFor(() => expect([...(bands()?.p50 ?? [])]).toEqual([0, 10, 20]));
   server.asked = [];
   server.steps = [0, 10, 20, 30];
@@ -457,10 +475,10 @@ test("quantiles are asked for where they are looked at, and new steps alone late
 
 test("the numbers of the first and of the previous step stand beside the selected one's", async () => {
   const store = await open("#p.layerview.step=20&p.layerview.panel=numbers");
-  const others = () => (store.others.value.status === "ready" ? store.others.value.value : null);
+  const others = () => (store.numbers.value.status === "ready" ? store.numbers.value.value : null);
   await vi.waitFor(() => expect(others()?.step).toBe(20));
   expect([others()?.first?.step, others()?.previous?.step]).toEqual([0, 10]);
-  store.selectStep(0);
+  store.core.selectStep(0);
   await vi.waitFor(() => expect(others()?.step).toBe(0));
   expect(others()?.previous).toBeUndefined();
 });
@@ -469,28 +487,29 @@ test("a unit stays chosen for the other tensors of its layer", async () => {
   const store = await open(
     "#p.layerview.layer=dense&p.layerview.kind=activation&p.layerview.name=output&p.layerview.unit=3",
   );
-  store.selectTensor(1);
-  expect(store.view.kind.value).toBe("weight");
-  expect(store.view.unit.value).toBe(3);
+  store.core.selectTensor(1);
+  expect(store.core.view.kind.value).toBe("weight");
+  expect(store.core.view.unit.value).toBe(3);
 });
 
 test("findings are known when the run appears, and again when it grows or a threshold moves", async () => {
   server.brokenFrom = 10;
   const store = await open("#p.layerview.step=0");
   const asked = () => server.asked.filter((url) => url.startsWith("/findings"));
-  const found = () => store.found.value.findings.map(({ first, tensor }) => [first, tensor]);
+  const found = () =>
+    store.findings.found.value.findings.map(({ first, tensor }) => [first, tensor]);
   expect(found()).toEqual([
     [10, 0],
     [10, 1],
   ]);
   expect(asked()).toEqual(["/findings?run=new"]);
-  store.selectFinding();
-  expect([store.view.step.value, store.view.kind.value]).toEqual([10, "activation"]);
-  store.view.thresholds.value = ["non_finite.patience:2"];
+  store.findings.showNext();
+  expect([store.core.view.step.value, store.core.view.kind.value]).toEqual([10, "activation"]);
+  store.core.view.thresholds.value = ["non_finite.patience:2"];
   await vi.waitFor(() => expect(asked().length).toBe(2));
   expect(asked()[1]).toBe("/findings?run=new&threshold=non_finite.patience%3A2");
   // What is found with the usual ones is known already, and told beside it.
-  await vi.waitFor(() => expect(store.found.value.usual?.length).toBe(2));
+  await vi.waitFor(() => expect(store.findings.found.value.usual?.length).toBe(2));
   server.steps = [0, 10, 20, 30];
   await store.poll();
   await vi.waitFor(() => expect(asked().length).toBe(4));
@@ -504,29 +523,31 @@ test("a threshold that the server does not take leaves what was found, and says 
     url.searchParams.has("threshold")
       ? new Response('{"error": "It must be a whole number."}', { status: 400 })
       : undefined;
-  store.view.thresholds.value = ["non_finite.patience:1.5"];
-  await vi.waitFor(() => expect(store.found.value.problem).toBe("It must be a whole number."));
-  expect(store.found.value.findings.length).toBe(2);
-  store.view.thresholds.value = [];
-  await vi.waitFor(() => expect(store.found.value.problem).toBe(""));
+  store.core.view.thresholds.value = ["non_finite.patience:1.5"];
+  await vi.waitFor(() =>
+    expect(store.findings.found.value.problem).toBe("It must be a whole number."),
+  );
+  expect(store.findings.found.value.findings.length).toBe(2);
+  store.core.view.thresholds.value = [];
+  await vi.waitFor(() => expect(store.findings.found.value.problem).toBe(""));
 });
 
 test("a finding is shown where it is, with its course, and its replay is another run", async () => {
   server.brokenFrom = 10;
   const store = await open("#p.layerview.step=0&p.layerview.why=lead");
-  await vi.waitFor(() => expect(store.course.value.status).toBe("ready"));
+  await vi.waitFor(() => expect(store.findings.course.value.status).toBe("ready"));
   expect(server.asked).toContain("/course?run=new&rule=non_finite&tensor=0");
-  const [, second] = store.found.value.findings;
-  store.showFinding(second);
-  expect(store.view.why.value).toBe("non_finite:1");
-  expect(store.kinds.value).toContain(store.current.value?.info.tensors[1].kind);
+  const [, second] = store.findings.found.value.findings;
+  store.findings.show(second);
+  expect(store.core.view.why.value).toBe("non_finite:1");
+  expect(store.core.kinds.value).toContain(store.core.current.value?.info.tensors[1].kind);
   await vi.waitFor(() =>
     expect(server.asked).toContain("/course?run=new&rule=non_finite&tensor=1"),
   );
-  const { layer, kind } = store.view;
+  const { layer, kind } = store.core.view;
   const was = [layer.value, kind.value];
-  store.showReplay({ ...second, replay: { run: "new/replay", step: 7 } });
-  expect([store.view.run.value, store.view.step.value]).toEqual(["new/replay", 7]);
+  store.findings.showReplay({ ...second, replay: { run: "new/replay", step: 7 } });
+  expect([store.core.view.run.value, store.core.view.step.value]).toEqual(["new/replay", 7]);
   expect([layer.value, kind.value]).toEqual(was);
 });
 
@@ -536,8 +557,11 @@ test("findings that cannot be read leave the rest as it is", async () => {
       ? new Response('{"error": "The rules are on fire."}', { status: 500 })
       : undefined;
   const store = await open();
-  expect(store.found.value).toMatchObject({ status: "error", problem: "The rules are on fire." });
-  expect(store.current.value?.name).toBe("new");
+  expect(store.findings.found.value).toMatchObject({
+    status: "error",
+    problem: "The rules are on fire.",
+  });
+  expect(store.core.current.value?.name).toBe("new");
 });
 
 test("all that the first map needs is asked for at once", async () => {
@@ -553,8 +577,8 @@ test("all that the first map needs is asked for at once", async () => {
     server.asked.filter((url) => url.startsWith("/statistics") && !url.includes("tensor="));
   await vi.waitFor(() => expect(asked().length).toBe(3));
   letGo();
-  await vi.waitFor(() => expect(store.run.value.status).toBe("ready"));
-  expect(store.current.value?.columns.get("activation")?.has("rms")).toBe(true);
+  await vi.waitFor(() => expect(store.core.run.value.status).toBe("ready"));
+  expect(store.core.current.value?.columns.get("activation")?.has("rms")).toBe(true);
   await new Promise((resolve) => setTimeout(resolve, 20));
   expect(asked().length).toBe(3);
 });
@@ -562,7 +586,7 @@ test("all that the first map needs is asked for at once", async () => {
 test("a statistic that only updates have leaves the other maps as they are", async () => {
   const store = await open("#p.layerview.statistic=update_ratio");
   expect(server.asked.some((url) => url.includes("update_ratio"))).toBe(false);
-  expect(store.current.value?.columns.get("activation")?.has("rms")).toBe(true);
+  expect(store.core.current.value?.columns.get("activation")?.has("rms")).toBe(true);
 });
 
 test("a statistic that the server does not know is said, and the run is shown all the same", async () => {
@@ -571,8 +595,8 @@ test("a statistic that the server does not know is said, and the run is shown al
       ? new Response('{"error": "There is no statistic p5."}', { status: 400 })
       : undefined;
   const store = await open("#p.layerview.statistic=p5");
-  expect(store.run.value.status).toBe("ready");
-  expect(store.columnProblems.value.activation).toBe("There is no statistic p5.");
-  store.view.statistic.value = "std";
-  await vi.waitFor(() => expect(store.columnProblems.value.activation).toBeUndefined());
+  expect(store.core.run.value.status).toBe("ready");
+  expect(store.core.columnProblems.value.activation).toBe("There is no statistic p5.");
+  store.core.view.statistic.value = "std";
+  await vi.waitFor(() => expect(store.core.columnProblems.value.activation).toBeUndefined());
 });
