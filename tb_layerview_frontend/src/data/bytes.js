@@ -68,27 +68,6 @@ export class Reader {
   }
 }
 
-/** @type {Float32Array | undefined} */
-let halves;
-
-/**
- * All float16 numbers by their bits, made at first use: 64 KB of table are far faster than arithmetic per element.
- * @returns {Float32Array}
- */
-export function float16Table() {
-  if (halves) return halves;
-  halves = new Float32Array(65536);
-  for (let bits = 0; bits < 65536; bits++) {
-    const sign = bits & 0x8000 ? -1 : 1;
-    const exponent = (bits >> 10) & 31;
-    const mantissa = bits & 1023;
-    if (exponent === 31) halves[bits] = mantissa ? NaN : sign * Infinity;
-    else if (exponent === 0) halves[bits] = sign * mantissa * 2 ** -24;
-    else halves[bits] = sign * (1 + mantissa / 1024) * 2 ** (exponent - 15);
-  }
-  return halves;
-}
-
 /**
  * Undoes zlib's compression with the browser's own inflater, and no further than what must come out: a few bytes may say
  * that they are gigabytes.

@@ -51,7 +51,7 @@ export function keyOf({ name, generation, tensor }) {
 
 /**
  * @param {() => number[]} steps that the run has logged
- * @param {AbortSignal} end Requests end with the core alone: one that a person has left behind on the way through the
+ * @param {AbortSignal} end Requests end with the store alone: one that a person has left behind on the way through the
  *   steps is the next one's neighbour, and wanted again.
  */
 export function createDetails(steps, end) {

@@ -50,9 +50,4 @@ export class LruCache {
     this.entries.delete(key);
     this.total -= entry.size;
   }
-
-  clear() {
-    this.entries.clear();
-    this.total = 0;
-  }
 }

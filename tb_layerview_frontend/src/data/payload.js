@@ -1,6 +1,7 @@
 /** Decoding of what `/payload` and `/histograms` send; `docs/http_api.md` defines the bytes. */
 
-import { Reader, float16Table, inflate } from "./bytes.js";
+import { Reader, inflate } from "./bytes.js";
+import { float16Table } from "./float16.js";
 
 /**
  * The distribution of a tensor's finite elements at one step.

@@ -15,7 +15,6 @@ import { historyShares } from "./histogram.js";
 import { pointAt } from "./pointing.js";
 import { belowInWords, countAt, spread, TOLD, toldQuantiles } from "./words.js";
 
-/** @typedef {import("../kit/core.js").Core} Core */
 /** @typedef {import("../data/payload.js").Histogram} Histogram */
 /** @typedef {import("../kit/value_axis.js").ValueAxis} ValueAxis */
 /** @typedef {import("./pointing.js").Pointed} Pointed */
@@ -27,7 +26,7 @@ const MOST_TOLD = 12;
 /**
  * Step × value: the stronger the colour, the more elements, or bands of quantiles.
  * @param {object} props
- * @param {Core} props.core
+ * @param {import("../kit/core.js").Core} props.core
  * @param {number[]} props.steps all that are logged
  * @param {number[]} props.kept indices of those of which something is known
  * @param {(Histogram | null)[]} props.bySteps

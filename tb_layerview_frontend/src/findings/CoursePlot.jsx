@@ -9,7 +9,6 @@ import { StepAxis } from "./StepAxis.jsx";
 import { courseAxis, heldRuns, linePath } from "./course_plot.js";
 import { formatMeasure, isShare, measureInWords, ruleInWords } from "./words.js";
 
-/** @typedef {import("../kit/core.js").Core} Core */
 /** @typedef {import("../data/types.js").Course} Course */
 /** @typedef {import("./findings.js").Finding} Finding */
 
@@ -18,7 +17,7 @@ const HEIGHT = 132;
 /**
  * What a rule judges over the steps, with what it is held against, where it holds, and the first such step. A click goes to
  * a step.
- * @param {{core: Core, course: Course, finding: Finding | null}} props
+ * @param {{core: import("../kit/core.js").Core, course: Course, finding: Finding | null}} props
  */
 export function CoursePlot({ core, course, finding }) {
   const [ref, { width }] = /** @type {ReturnType<typeof useSize<HTMLDivElement>>} */ (useSize());

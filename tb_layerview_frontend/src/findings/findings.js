@@ -1,6 +1,6 @@
 /** What the rules of health found in a run: its order, its steps, and which finding is which. */
 
-import { ledTo } from "./rules.js";
+import { groupBy, ledTo } from "./rules.js";
 
 /** @typedef {import("../data/types.js").Finding} Finding */
 
@@ -29,15 +29,7 @@ export function heads(findings) {
  * @returns {Map<number, Finding[]>}
  */
 export function byTensor(findings) {
-  /** @type {Map<number, Finding[]>} */
-  const found = new Map();
-  for (const finding of findings) {
-    if (finding.tensor === null) continue;
-    const own = found.get(finding.tensor);
-    if (own) own.push(finding);
-    else found.set(finding.tensor, [finding]);
-  }
-  return found;
+  return groupBy(findings, ({ tensor }) => tensor);
 }
 
 /**

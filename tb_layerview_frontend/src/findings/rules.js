@@ -1,7 +1,5 @@
 /** What the rules themselves know, and the server does not send: which panel shows what, what a threshold is, what led to what. */
 
-import { group } from "d3-array";
-
 /** @typedef {import("../data/types.js").Finding} Finding */
 
 /** Which panel shows what a rule finds: units where some of them are its matter, the distribution where all elements are. */
@@ -79,9 +77,28 @@ export function firstError(findings) {
 export function ledTo(findings) {
   /** @type {Map<number, Finding>} */
   const found = new Map();
-  for (const [cause, following] of group(findings, ({ follows }) => follows)) {
+  for (const [cause, following] of groupBy(findings, ({ follows }) => follows)) {
     const led = firstError(following);
-    if (led && cause !== null && findings[cause].severity === "warning") found.set(cause, led);
+    if (led && findings[cause].severity === "warning") found.set(cause, led);
   }
   return found;
+}
+
+/**
+ * @template T
+ * @param {Finding[]} findings
+ * @param {(finding: Finding) => T | null} key null: it is in no group
+ * @returns {Map<T, Finding[]>} in their order
+ */
+export function groupBy(findings, key) {
+  /** @type {Map<T, Finding[]>} */
+  const groups = new Map();
+  for (const finding of findings) {
+    const of = key(finding);
+    if (of === null) continue;
+    const own = groups.get(of);
+    if (own) own.push(finding);
+    else groups.set(of, [finding]);
+  }
+  return groups;
 }

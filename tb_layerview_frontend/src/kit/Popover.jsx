@@ -7,7 +7,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
  * @param {string} props.label the panel's name
  * @param {string} [props.title] of the button
  * @param {string} [props.buttonClass]
- * @param {string} props.testid of the button; the panel has "-panel" behind it
+ * @param {string} props.testid of the button; the panel has "-panel" after it
  * @param {import("preact").ComponentChildren | ((close: () => void) => import("preact").ComponentChildren)} props.children
  */
 export function Popover({ button, label, title, buttonClass = "", testid, children }) {

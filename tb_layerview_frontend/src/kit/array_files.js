@@ -1,5 +1,9 @@
 /** Arrays as files that other programs read: numpy's own format, and text. */
 
+import { csvFormatRow } from "d3-dsv";
+
+import { fromHalf, toHalf } from "../data/float16.js";
+
 /** @typedef {"float16" | "float32" | "float64"} Precision */
 
 const TYPES = /** @type {const} */ ({ float16: "<f2", float32: "<f4", float64: "<f8" });
@@ -54,44 +58,6 @@ export function losslessPrecision(data, stored) {
   return half ? "float16" : single ? "float32" : "float64";
 }
 
-const scratch = new DataView(new ArrayBuffer(4));
-
-/**
- * The bits of the float16 nearest to a number, ties to even.
- * @param {number} value
- */
-export function toHalf(value) {
-  scratch.setFloat32(0, value);
-  const sign = (scratch.getUint32(0) >>> 16) & 0x8000;
-  const size = Math.abs(value);
-  if (value !== value) return sign | 0x7e00;
-  if (size >= 65520) return sign | 0x7c00;
-  if (size < 2 ** -14) return sign | evenRound(size * 2 ** 24);
-  const exponent = Math.floor(Math.log2(size));
-  // log2 may be off by one at the edges of a power of two.
-  const power =
-    2 ** exponent > size ? exponent - 1 : 2 ** (exponent + 1) <= size ? exponent + 1 : exponent;
-  // A mantissa that rounds up to the next power of two carries into the exponent, as it should.
-  return sign | ((power + 15) * 1024 + evenRound((size / 2 ** power - 1) * 1024));
-}
-
-/** @param {number} bits @returns {number} */
-function fromHalf(bits) {
-  const sign = bits & 0x8000 ? -1 : 1;
-  const exponent = (bits >> 10) & 31;
-  const mantissa = bits & 1023;
-  if (exponent === 31) return mantissa ? NaN : sign * Infinity;
-  if (exponent === 0) return sign * mantissa * 2 ** -24;
-  return sign * (1 + mantissa / 1024) * 2 ** (exponent - 15);
-}
-
-/** @param {number} value not negative */
-function evenRound(value) {
-  const floor = Math.floor(value);
-  const rest = value - floor;
-  return rest > 0.5 || (rest === 0.5 && floor % 2 === 1) ? floor + 1 : floor;
-}
-
 /** @typedef {{head: string[], rows: Iterable<(string | number)[]>}} Table */
 
 /**
@@ -100,15 +66,13 @@ function evenRound(value) {
  * @param {Iterable<(string | number)[]>} rows
  */
 export function encodeCsv(header, rows) {
-  const lines = [header.map(cell).join(",")];
-  for (const row of rows) lines.push(row.map(cell).join(","));
+  const lines = [csvFormatRow(header)];
+  for (const row of rows) lines.push(csvFormatRow(row.map(cell)));
   return `${lines.join("\r\n")}\r\n`;
 }
 
 /** @param {string | number} value */
 function cell(value) {
   if (value === Infinity) return "inf";
-  if (value === -Infinity) return "-inf";
-  const text = String(value);
-  return /[",\r\n]/.test(text) ? `"${text.replace(/"/g, '""')}"` : text;
+  return value === -Infinity ? "-inf" : String(value);
 }

@@ -29,7 +29,7 @@ export const TROUBLE = {
 };
 
 export const LEVELS = 256;
-/** Places in a table behind the ramp's own colours. */
+/** Places in a table after the ramp's own colours. */
 export const NAN = LEVELS;
 export const POS_INF = LEVELS + 1;
 export const NEG_INF = LEVELS + 2;

@@ -7,7 +7,6 @@ const scientific = format(".2~e");
 const exact = format(".6~g");
 const exactScientific = format(".5~e");
 const grouped = format(",");
-const thousands = format(".3s");
 
 /** @param {string} text */
 const withSign = (text) => text.replace("e+", "e").replace(/-/g, "−");
@@ -83,14 +82,6 @@ export function formatShare(share) {
 /** @param {number} count */
 export function formatCount(count) {
   return grouped(count).replace("-", "−");
-}
-
-/**
- * A count that need not be exact beside a picture: 65,536, but 608 k.
- * @param {number} count
- */
-export function formatSize(count) {
-  return count < 1e5 ? formatCount(count) : thousands(count).replace(/([a-zA-Z])$/, " $1");
 }
 
 /** @param {number} bytes */

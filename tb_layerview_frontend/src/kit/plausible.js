@@ -5,7 +5,7 @@ const FLOAT16_MAX = 65504;
 
 /**
  * No training works with numbers whose squares float32 does not hold. But max pooling makes the lowest float there is of NaN,
- * and what comes behind is made of that: one such number would leave no colour for all others.
+ * and what comes after it is made of that: one such number would leave no colour for all others.
  */
 export const MOST = Math.sqrt(FLOAT32_MAX);
 

@@ -18,7 +18,7 @@ import { ORDERS, PARTING_ORDER } from "./order.js";
  * @param {import("./use_comparison.js").Compared} props.comparison
  * @param {Run} props.run
  * @param {{layers: number, of: number}} props.matches
- * @param {import("preact").ComponentChildren} props.children what stands behind the choices
+ * @param {import("preact").ComponentChildren} props.children what stands after the choices
  */
 export function MapToolbar({ core, comparison, run, matches, children }) {
   const orders = comparison.on.value ? [PARTING_ORDER, ...ORDERS] : ORDERS;
@@ -167,7 +167,7 @@ function Scales({ core, comparison }) {
   const transform = view.transform.value || natural;
   return (
     <div class="lv-choices">
-      <Choice
+      <Radios
         name="transform"
         legend="Colours"
         value={transform}
@@ -177,7 +177,7 @@ function Scales({ core, comparison }) {
           view.transform.value = value === natural ? "" : value;
         }}
       />
-      <Choice
+      <Radios
         name="rows"
         legend="Range"
         value={view.rowScales.value ? "own" : "one"}
@@ -186,7 +186,7 @@ function Scales({ core, comparison }) {
           view.rowScales.value = value === "own";
         }}
       />
-      <Choice
+      <Radios
         name="spacing"
         legend="Steps"
         value={view.spacing.value}
@@ -207,7 +207,7 @@ function Scales({ core, comparison }) {
  * @param {Record<string, string>} props.options
  * @param {(value: string) => void} props.onChoose
  */
-function Choice({ name, legend, value, options, onChoose }) {
+function Radios({ name, legend, value, options, onChoose }) {
   return (
     <fieldset class="lv-choice">
       <legend class="lv-caption">{legend}</legend>

@@ -8,8 +8,6 @@ import { makeDifferenceLayer, rowsByParting } from "./difference_layer.js";
 import { PARTING_ORDER } from "./order.js";
 import { visibleRows } from "./rows.js";
 
-/** @typedef {import("../kit/core.js").Core} Core */
-
 /**
  * @template T
  * @typedef {import("@preact/signals").ReadonlySignal<T>} ReadonlySignal
@@ -33,7 +31,7 @@ import { visibleRows } from "./rows.js";
 
 /**
  * The difference map's layers, one a kind; null where the map shows the run itself.
- * @param {Core} core
+ * @param {import("../kit/core.js").Core} core
  * @param {Compared} comparison
  * @param {Run} run
  * @returns {DifferenceLayer[] | null}

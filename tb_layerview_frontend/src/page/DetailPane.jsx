@@ -7,12 +7,11 @@ import { Numbers } from "./Numbers.jsx";
 import { PanelTabs, shownPanel, useWide } from "./PanelTabs.jsx";
 import { StatisticsLine } from "./StatisticsLine.jsx";
 
-/** @typedef {import("./store.js").Store} Store */
 /** @typedef {import("../data/run.js").Run} Run */
 
 /**
  * All that is known of the selected tensor at the selected step.
- * @param {{store: Store, run: Run}} props
+ * @param {{store: import("./store.js").Store, run: Run}} props
  */
 export function DetailPane({ store, run }) {
   const { core } = store;

@@ -3,11 +3,9 @@ import { formatCount } from "../kit/format.js";
 import { StepBar } from "./StepBar.jsx";
 import { Trust } from "./Trust.jsx";
 
-/** @typedef {import("./store.js").Store} Store */
-
 /**
  * The bar with what holds for everything below it: run, step, cost.
- * @param {{store: Store}} props
+ * @param {{store: import("./store.js").Store}} props
  */
 export function TopBar({ store }) {
   const { core, comparison, findings } = store;

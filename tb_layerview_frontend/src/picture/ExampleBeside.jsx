@@ -1,5 +1,6 @@
 import { useMemo } from "preact/hooks";
 
+import { axisNames } from "../data/axes.js";
 import { LEVELS } from "../kit/colour.js";
 import { formatValue } from "../kit/format.js";
 import { useCanvas } from "../kit/hooks.js";
@@ -7,7 +8,6 @@ import { theme } from "../kit/host.js";
 import { picturePalette } from "./colours.js";
 import { prediction } from "./companions.js";
 import { exampleIn } from "./example.js";
-import { axisNames } from "./plan.js";
 
 /** @typedef {import("../data/run.js").Run} Run */
 /** @typedef {import("./companions.js").Companion} Companion */

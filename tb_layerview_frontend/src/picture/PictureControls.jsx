@@ -1,12 +1,21 @@
 import { batch } from "@preact/signals";
 import { useEffect, useRef, useState } from "preact/hooks";
 
+import { Choice } from "../kit/Choice.jsx";
 import { formatValue } from "../kit/format.js";
 import { COLOUR_MAPS } from "./colours.js";
 import { PLACES, planPicture, putAxis, writePlan } from "./plan.js";
 
 /** @typedef {import("../kit/view.js").View} View */
 /** @typedef {import("./use_picture.js").PictureModel} PictureModel */
+
+/** Of a picture's units. */
+const ORDERS = {
+  index: "by index",
+  activity: "by activity (rms)",
+  change: "by change since the step before",
+  growth: "by change since the first step",
+};
 
 /**
  * How the picture is sorted, coloured and laid out.
@@ -27,30 +36,26 @@ export function PictureControls({ view, picture }) {
   return (
     <>
       {unit >= 0 && picture.counts[unit] > 1 && (
-        <Select
+        <Choice
+          className="lv-picture-select"
           testid="picture-sort"
           label={`Order of the ${unitName}s`}
-          value={view.sort.value}
-          onChange={(value) => (view.sort.value = value)}
-          options={[
-            ["index", "by index"],
-            ["activity", "by activity (rms)"],
-            ["change", "by change since the step before"],
-            ["growth", "by change since the first step"],
-          ]}
+          field={view.sort}
+          options={ORDERS}
         />
       )}
-      <Select
+      <Choice
+        className="lv-picture-select"
         testid="picture-range"
         label="What the colours reach over"
-        value={view.range.value}
-        onChange={chooseRange}
-        options={[
-          ["all", "all steps' range"],
-          ["step", "this step's range"],
-          ["channel", `each ${unitName}'s range`],
-          ["hand", "range by hand"],
-        ]}
+        field={view.range}
+        onChoose={chooseRange}
+        options={{
+          all: "all steps' range",
+          step: "this step's range",
+          channel: `each ${unitName}'s range`,
+          hand: "range by hand",
+        }}
       />
       {view.range.value === "hand" && (
         <span class="lv-range-hand" role="group" aria-label="The range by hand">
@@ -81,33 +86,6 @@ export function PictureControls({ view, picture }) {
 
 /** A number as a person would type it. @param {number} value */
 const plain = (value) => String(Number(value.toPrecision(4)));
-
-/**
- * @param {object} props
- * @param {string} props.testid
- * @param {string} props.label
- * @param {string} props.value
- * @param {(value: string) => void} props.onChange
- * @param {[string, string][]} props.options
- */
-function Select({ testid, label, value, onChange, options }) {
-  return (
-    <select
-      class="lv-picture-select"
-      data-testid={testid}
-      aria-label={label}
-      title={label}
-      value={value}
-      onChange={(event) => onChange(event.currentTarget.value)}
-    >
-      {options.map(([name, text]) => (
-        <option key={name} value={name}>
-          {text}
-        </option>
-      ))}
-    </select>
-  );
-}
 
 /**
  * What is rarely chosen: the colour map, and which axis lies where.

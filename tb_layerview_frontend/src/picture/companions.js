@@ -2,7 +2,7 @@
 
 import { signal } from "@preact/signals";
 
-import { axisNames } from "./plan.js";
+import { axisNames } from "../data/axes.js";
 
 /** @typedef {import("../data/payload.js").Values} Values */
 /** @typedef {import("../data/details.js").Detail} Detail */

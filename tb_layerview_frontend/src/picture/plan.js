@@ -1,7 +1,6 @@
 /** Pictures of tensors: which axis lies where, which elements are shown, and both in words. */
 
 /** @typedef {import("../data/payload.js").Values} Values */
-/** @typedef {import("../data/types.js").Kind} Kind */
 
 /**
  * How a tensor is laid out. Each axis of the tensor has exactly one place: within a panel it runs down (`row`) or across
@@ -18,28 +17,6 @@
 const ROW_NAMES = ["row", "height"];
 const COLUMN_NAMES = ["column", "width"];
 const TIME_NAMES = ["timestep", "time", "position"];
-
-/**
- * The axes' names, guessed where the log has none.
- * @param {string[]} names as logged
- * @param {number} rank
- * @param {Kind} kind
- * @returns {string[]}
- */
-export function axisNames(names, rank, kind) {
-  if (names.length === rank) return names;
-  const activation = kind === "activation";
-  const guesses = {
-    1: activation ? ["example"] : ["unit"],
-    2: activation ? ["example", "unit"] : ["input", "unit"],
-    3: activation ? ["example", "timestep", "unit"] : ["position", "input channel", "channel"],
-    4: activation
-      ? ["example", "row", "column", "channel"]
-      : ["row", "column", "input channel", "channel"],
-  };
-  const guess = guesses[/** @type {1 | 2 | 3 | 4} */ (rank)];
-  return guess ?? Array.from({ length: rank }, (_, axis) => `axis ${axis}`);
-}
 
 /**
  * Gives each axis its place.

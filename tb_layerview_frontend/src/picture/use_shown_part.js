@@ -2,7 +2,8 @@
 
 import { useMemo } from "preact/hooks";
 
-import { axisNames, baseOffset, chosenIndices, readPlan, shownElements } from "./plan.js";
+import { axisNames } from "../data/axes.js";
+import { baseOffset, chosenIndices, readPlan, shownElements } from "./plan.js";
 
 /** @typedef {import("../data/payload.js").Values} Values */
 

@@ -1,17 +1,17 @@
+import { axisNames } from "../data/axes.js";
 import { formatCount, formatExact, formatShare } from "../kit/format.js";
-import { axisNames, describeKept } from "../picture/plan.js";
+import { describeKept } from "../picture/plan.js";
 import { SmallPicture } from "./SmallPicture.jsx";
 import { sliceUnit } from "./unit_parts.js";
 import { silenceInWords } from "./units.js";
 
-/** @typedef {import("../kit/core.js").Core} Core */
 /** @typedef {import("../data/run.js").Run} Run */
 /** @typedef {import("./unit_data.js").UnitsState} UnitsState */
 /** @typedef {import("../data/details.js").Detail} Detail */
 
 /**
  * The chosen unit: what it gives, the weights that lead to it, and since when it is silent.
- * @param {{core: Core, units: UnitsState, run: Run, shown: import("./units.js").UnitsShown}} props
+ * @param {{core: import("../kit/core.js").Core, units: UnitsState, run: Run, shown: import("./units.js").UnitsShown}} props
  */
 export function UnitSide({ core, units, run, shown }) {
   const { column, steps, silence, silent, unit: name } = shown;

@@ -12,7 +12,6 @@ import { silenceInWords, sizeRange } from "./units.js";
 import { LABEL_HEIGHT, labelled } from "./units_figure.js";
 import { useUnitsCanvas } from "./use_units_canvas.js";
 
-/** @typedef {import("../kit/core.js").Core} Core */
 /** @typedef {import("./units.js").UnitsShown} UnitsShown */
 /** @typedef {import("../kit/axis.js").Spacing} Spacing */
 
@@ -21,7 +20,7 @@ const BELOW = 34;
 
 /**
  * Units × steps.
- * @param {{core: Core, shown: UnitsShown}} props
+ * @param {{core: import("../kit/core.js").Core, shown: UnitsShown}} props
  */
 export function UnitsMap({ core, shown }) {
   const [ref, size] = /** @type {ReturnType<typeof useSize<HTMLDivElement>>} */ (useSize());

@@ -1,11 +1,11 @@
 import { useMemo, useRef } from "preact/hooks";
 
+import { axisNames } from "../data/axes.js";
 import { tensorTitle } from "../data/matching.js";
 import { Choice } from "../kit/Choice.jsx";
 import { TakeAlong } from "../kit/TakeAlong.jsx";
 import { encodeNpy } from "../kit/array_files.js";
 import { formatCount } from "../kit/format.js";
-import { axisNames } from "../picture/plan.js";
 import { UnitSide } from "./UnitSide.jsx";
 import { UnitsMap } from "./UnitsMap.jsx";
 import {

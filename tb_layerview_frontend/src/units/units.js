@@ -78,7 +78,7 @@ export function decodeUnitColumn(buffer) {
 }
 
 /**
- * Later steps behind those that are known.
+ * Later steps after those that are known.
  * @param {UnitColumn} known
  * @param {UnitColumn} later of as many units
  * @returns {UnitColumn}

@@ -2,7 +2,7 @@ import { deflateSync } from "node:zlib";
 
 import { afterEach, describe, expect, test, vi } from "vitest";
 
-import { float16Table } from "../../src/data/bytes.js";
+import { float16Table } from "../../src/data/float16.js";
 import {
   cellEdge,
   decodeHistogram,

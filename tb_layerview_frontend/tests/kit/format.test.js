@@ -7,7 +7,6 @@ import {
   formatSeconds,
   formatShape,
   formatShare,
-  formatSize,
   formatTicks,
   formatValue,
 } from "../../src/kit/format.js";
@@ -65,8 +64,4 @@ test("sizes and times have units that fit", () => {
 
 test("shapes say which sizes vary", () => {
   expect([[], [3], [-1, 28, 16]].map(formatShape)).toEqual(["scalar", "3", "? × 28 × 16"]);
-});
-
-test("a size is exact where it fits, else in thousands and millions", () => {
-  expect([0, 65536, 608256, 12345678].map(formatSize)).toEqual(["0", "65,536", "608 k", "12.3 M"]);
 });

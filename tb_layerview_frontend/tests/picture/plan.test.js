@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 
+import { axisNames } from "../../src/data/axes.js";
 import {
-  axisNames,
   cellShape,
   chosenIndices,
   describeKept,

@@ -69,7 +69,7 @@ describe("what the server sends", () => {
     expect(() => decodeUnitColumn(new ArrayBuffer(0))).toThrow(/0 bytes/);
   });
 
-  test("is put behind what is known", () => {
+  test("is put after what is known", () => {
     const known = decodeUnitColumn(
       sent(
         [0, 1],
