@@ -16,6 +16,8 @@ from tb_layerview.model import Layer, Model, Tensor
 from tb_layerview.run import Run
 from tb_layerview.shard import STATISTICS, Message
 
+pytestmark = pytest.mark.once
+
 #: Two tensors' values by step; NaN where one is not logged.
 Values = npt.NDArray[np.float64]
 

@@ -13,6 +13,8 @@ import coverage_table
 import pytest
 from coverage_table import Stack
 
+pytestmark = pytest.mark.once
+
 TESTS = Path(__file__).resolve().parent
 ITEMS = coverage_table.all_items()
 

@@ -21,6 +21,8 @@ from tb_layerview.rules import NonFinite
 from tb_layerview.session import Session
 from tb_layerview.values import Axis
 
+pytestmark = pytest.mark.once
+
 MODEL = Model((Layer("dense", "Dense"),), (Tensor(0, "weight", "kernel", (4, 3), "float32", axes=("input", "unit")),))
 
 
