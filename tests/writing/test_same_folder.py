@@ -248,6 +248,7 @@ def test_copies_of_a_callback_say_that_they_hide_each_others_steps(keras: Any, t
 
 @pytest.mark.parametrize("used", ["unused", "used", "in use"])
 @pytest.mark.parametrize("made", ["copy", "deepcopy", "pickle"])
+@pytest.mark.core("copy-in use", "deepcopy-used", "pickle-in use", "pickle-unused")
 def test_a_copy_of_a_callback_has_its_options_and_is_unused(keras: Any, made: str, used: str, tmp_path: Path) -> None:
     from tb_layerview import LayerViewCallback
 

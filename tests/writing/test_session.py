@@ -22,6 +22,8 @@ from tb_layerview.measure.host import measure
 from tb_layerview.measure.measurement import Measurement
 from tb_layerview.writing.training_log import TrainingLog
 
+pytestmark = pytest.mark.once
+
 MODEL = Model((Layer("dense", "Dense"),), (Tensor(0, "weight", "kernel", (4, 3), "float32", axes=("input", "unit")),))
 
 

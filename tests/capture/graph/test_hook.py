@@ -81,6 +81,13 @@ def elu_convolution(x: tf.Tensor) -> tf.Tensor:
 @pytest.mark.parametrize("network", [noisy_network, bn_relu, swish, residual, elu_convolution])
 @pytest.mark.parametrize("schedule", [Schedule(), Schedule(every=3)], ids=["ladder", "every third step"])
 @pytest.mark.covers("Graph: MonitoredTrainingSession without a checkpoint folder")
+@pytest.mark.core(
+    "ladder-noisy_network",
+    "ladder-residual",
+    "ladder-elu_convolution",
+    "every third step-bn_relu",
+    "every third step-swish",
+)
 def test_losses_and_all_variables_are_the_same_to_the_last_bit(
     network: Callable[[tf.Tensor], tf.Tensor], schedule: Schedule, tmp_path: Path
 ) -> None:

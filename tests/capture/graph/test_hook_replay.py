@@ -182,6 +182,7 @@ def has_replay(logdir: Path) -> bool:
         "every tenth step, dataset, reference variables",
     ],
 )
+@pytest.mark.core("ladder, dataset, resource variables", "every tenth step, dataset, reference variables")
 def test_a_bad_example_is_found_in_the_layer_and_at_the_step_where_it_broke_the_training(
     schedule: Schedule, fed: bool, use_resource: bool, tmp_path: Path
 ) -> None:
@@ -433,6 +434,7 @@ def accumulates(loss: tf.Tensor, step: Any) -> Any:
 
 
 @pytest.mark.parametrize("schedule", [LADDER, TENTH], ids=["ladder", "every tenth step"])
+@pytest.mark.core("ladder")
 def test_where_gradients_are_accumulated_the_layer_is_named_at_the_step_that_the_batch_is_part_of(
     schedule: Schedule, tmp_path: Path
 ) -> None:
@@ -547,6 +549,7 @@ def model_fn(features: Any, labels: Any, mode: str) -> Any:
 
 @pytest.mark.estimator
 @pytest.mark.parametrize("schedule", [LADDER, TENTH], ids=["ladder", "every tenth step"])
+@pytest.mark.core("ladder")
 def test_an_estimator_that_stops_on_a_nan_loss_has_the_layer_named(
     schedule: Schedule, tmp_path: Path, caplog: Any
 ) -> None:

@@ -99,6 +99,7 @@ def of_ours(graph: Any, kind: str) -> list[Any]:
 )
 @pytest.mark.parametrize("use_resource", [True, False], ids=["resource variables", "reference variables"])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.core("Adam-resource variables", "Momentum-reference variables", "SGD-resource variables")
 def test_an_update_is_what_one_step_changed_and_the_training_is_the_same(
     optimizer: str, use_resource: bool, tmp_path: Path
 ) -> None:
@@ -486,6 +487,12 @@ def with_gradient_penalty(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
 
 @pytest.mark.parametrize("make_loss", [mean_squared, cross_entropy, with_penalty, with_gradient_penalty])
 @pytest.mark.parametrize("body", [network, noisy_network], ids=["plain network", "noisy network"])
+@pytest.mark.core(
+    "plain network-cross_entropy",
+    "plain network-with_penalty",
+    "noisy network-mean_squared",
+    "noisy network-with_gradient_penalty",
+)
 def test_the_loss_is_logged_though_the_run_does_not_fetch_it(
     make_loss: Callable[[Any, Any], Any], body: Callable[[Any], Any], tmp_path: Path
 ) -> None:

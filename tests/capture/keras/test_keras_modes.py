@@ -187,6 +187,7 @@ def test_batches_of_two_that_are_unlike_each_other_are_found(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("scale", [1e-2, 1.0, 1e2])
+@pytest.mark.core("1.0")
 def test_moving_statistics_that_are_on_their_way_and_dropout_are_not(scale: float, tmp_path: Path) -> None:
     hidden = (
         layers.Dense(16, name="dense"),
