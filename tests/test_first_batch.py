@@ -223,7 +223,13 @@ def test_what_the_data_raise_is_raised_as_it_is_without_logging(tmp_path: Path) 
 #: Who catches and tells of what fails, and what is no step: a stand-in's call and values of a few fields.
 _WATCHMEN = {
     f"training_log.{name}"
-    for name in ("TrainingLog.before_step_0", "TrainingLog.set_up", "TrainingLog.guard", "TrainingLog.report", "in_words")
+    for name in (
+        "TrainingLog.before_step_0",
+        "TrainingLog.set_up",
+        "TrainingLog.guard",
+        "TrainingLog.report",
+        "in_words",
+    )
 } | {
     "stand_in.StandIn.__call__",
     "callback.LayerViewCallback.on_test_end",

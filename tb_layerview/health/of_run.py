@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 
 from tb_layerview.format.names import replay_name
+from tb_layerview.health.connections import Connections
 from tb_layerview.health.diagnosis import diagnose
 from tb_layerview.health.evidence import Evidence
 from tb_layerview.health.finding import Finding
@@ -14,6 +15,19 @@ from tb_layerview.health.replay import cause, with_replay
 from tb_layerview.health.rules.catalogue import RULES, Rule
 from tb_layerview.health.rules.non_finite import NonFinite
 from tb_layerview.reading.run import Run
+
+
+def evidence_of(run: Run) -> Evidence:
+    """Of all that a run has logged."""
+    return Evidence.whole(
+        Connections(run.layers, run.tensors),
+        run.steps,
+        run.statistics,
+        run.scalars_by_step,
+        run.model.probe,
+        run.model.logs_batches,
+        run.ended,
+    )
 
 
 def diagnose_runs(runs: Iterable[Run], rules: Sequence[Rule] = RULES) -> Iterator[tuple[Run, tuple[Finding, ...]]]:
@@ -34,7 +48,7 @@ def diagnose_run(run: Run, replays: Run | None, rules: Sequence[Rule] = RULES) -
       replays: The run that holds its replays, if there is one.
       rules: What to look for.
     """
-    found = diagnose(Evidence.of(run), rules)
+    found = diagnose(evidence_of(run), rules)
     if replays is None:
         return found
     name = replays.name
@@ -47,7 +61,7 @@ def diagnose_run(run: Run, replays: Run | None, rules: Sequence[Rule] = RULES) -
             return replays.statistics(column)[:, at]
 
         steps, scalars = replays.steps[at], replays.scalars_by_step[at]
-        evidence = Evidence(replays.layers, replays.tensors, steps, statistic, scalars)
+        evidence = Evidence.whole(Connections(replays.layers, replays.tensors), steps, statistic, scalars)
         shown = cause(diagnose(evidence, [rule for rule in rules if rule.name == NonFinite.name]), run.tensors, name)
         if shown is not None:
             return with_replay(found, shown)

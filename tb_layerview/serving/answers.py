@@ -14,9 +14,8 @@ from tb_layerview.format import units as unit_statistics
 from tb_layerview.format.logged import NotLoggedError
 from tb_layerview.format.model import Kind
 from tb_layerview.format.statistics import SECTIONS, Section
-from tb_layerview.health.evidence import Evidence
 from tb_layerview.health.finding import since as since_when
-from tb_layerview.health.of_run import diagnose_run
+from tb_layerview.health.of_run import diagnose_run, evidence_of
 from tb_layerview.health.rules.catalogue import RULES, Rule, thresholds
 from tb_layerview.reading.payload_file import PayloadError
 from tb_layerview.reading.run import Run
@@ -148,7 +147,7 @@ def course(found: Run, rule: Rule, index: int) -> dict[str, Any]:
       NotLoggedError: There is no such tensor.
     """
     found.kept_steps("histogram", index)  # says it if there is no such tensor
-    evidence = Evidence.of(found)
+    evidence = evidence_of(found)
     held = rule.holds(evidence)[index]
     shown = _shown(held)
     went = rule.course(evidence, index, shown.tolist())

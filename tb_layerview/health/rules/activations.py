@@ -38,7 +38,9 @@ class ConstantOutput(Rule):
 
     def holds(self, evidence: Evidence) -> Mask:
         mean, std, size = (evidence.statistic(name) for name in ("mean", "std", "size"))
-        wanted = evidence.of_kind("activation") & evidence.of_rank(2) & ~evidence.is_input & ~evidence.is_attention
+        connections = evidence.connections
+        is_output = connections.of_kind("activation") & connections.of_rank(2)
+        wanted = is_output & ~connections.is_input & ~connections.is_attention
         return np.asarray(wanted[:, None] & (size > 1) & (mean != 0) & (std <= self.tolerance * np.abs(mean)))
 
     def measure(self, evidence: Evidence, tensor: int, position: int) -> dict[str, float]:
@@ -86,14 +88,14 @@ class CollapsedRepresentation(Rule):
     patience: int = 5
 
     def holds(self, evidence: Evidence) -> Mask:
-        spread = evidence.statistic("spread")
-        low = (spread < self.most) & ~evidence.is_input[:, None]
+        spread, connections = evidence.statistic("spread"), evidence.connections
+        low = (spread < self.most) & ~connections.is_input[:, None]
         if low.any():
             some = (spread > self.apart).any(axis=0)
             before = low.copy()
             for tensor in np.flatnonzero(low.any(axis=1)):
-                place = int(evidence.place[tensor])
-                fed, takers = evidence.fed_by(place), evidence.taken_by(place)
+                place = int(connections.place[tensor])
+                fed, takers = connections.fed_by(place), connections.taken_by(place)
                 low[tensor] &= some & ~(spread[takers] >= self.most).any(axis=0)
                 if len(fed):
                     low[tensor] &= ~before[fed].all(axis=0)
@@ -147,7 +149,7 @@ class SaturatedActivation(Rule):
     patience: int = 10
 
     def holds(self, evidence: Evidence) -> Mask:
-        return np.asarray((evidence.statistic("saturated") > self.share) & ~evidence.is_output[:, None])
+        return np.asarray((evidence.statistic("saturated") > self.share) & ~evidence.connections.is_output[:, None])
 
     def measure(self, evidence: Evidence, tensor: int, position: int) -> dict[str, float]:
         return {"saturated": float(evidence.statistic("saturated")[tensor, position]), "share": self.share}
@@ -203,11 +205,11 @@ class DepthScale(Rule):
     patience: int = 1
 
     def holds(self, evidence: Evidence) -> Mask:
-        in_all = grown(evidence.statistic("rms"), evidence.forward_links, self.grows, self.total)
+        in_all = grown(evidence.statistic("rms"), evidence.connections.forward_links, self.grows, self.total)
         return in_all | self._in_each(evidence)
 
     def _in_each(self, evidence: Evidence) -> Mask:
-        ratio, before = self._ratio(evidence), evidence.kernel_before
+        ratio, before = self._ratio(evidence), evidence.connections.kernel_before
         held = np.zeros(ratio.shape, bool)
         for one in (ratio > self.grows, (ratio > 0) & (ratio < self.shrinks)):
             run = one
@@ -223,9 +225,9 @@ class DepthScale(Rule):
         if self._in_each(evidence)[tensor, position]:
             before, layers = tensor, self.layers
             for _ in range(layers):
-                before = int(evidence.kernel_before[before])
+                before = int(evidence.connections.kernel_before[before])
         else:
-            before, layers = smallest_before(rms, evidence.forward_links, tensor)
+            before, layers = smallest_before(rms, evidence.connections.forward_links, tensor)
         return {"rms": float(rms[tensor]), "before": float(rms[before]), "layers": float(layers)}
 
     def in_words(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
@@ -240,6 +242,6 @@ class DepthScale(Rule):
         return {"before": measured["before"]}
 
     def _ratio(self, evidence: Evidence) -> Floats:
-        rms, before = evidence.statistic("rms"), evidence.kernel_before
+        rms, before = evidence.statistic("rms"), evidence.connections.kernel_before
         smaller = np.where((before >= 0)[:, None], rms[before], np.nan)
         return np.asarray(np.divide(rms, smaller, out=np.full(rms.shape, np.nan), where=smaller > 0))

@@ -40,11 +40,11 @@ class CollapsedAttention(Rule):
     patience: int = 5
 
     def holds(self, evidence: Evidence) -> Mask:
-        return np.asarray((evidence.statistic("positions") < self.most) & (evidence.keys > 2)[:, None])
+        return np.asarray((evidence.statistic("positions") < self.most) & (evidence.connections.keys > 2)[:, None])
 
     def measure(self, evidence: Evidence, tensor: int, position: int) -> dict[str, float]:
         positions = evidence.statistic("positions")[tensor, position]
-        return {"positions": float(positions), "of": float(evidence.keys[tensor]), "most": self.most}
+        return {"positions": float(positions), "of": float(evidence.connections.keys[tensor]), "most": self.most}
 
     def in_words(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
         return f"looks at {measured['positions']:.3g} of {measured['of']:.0f} positions in the head with the fewest"

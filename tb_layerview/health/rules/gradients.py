@@ -50,7 +50,7 @@ class ZeroGradient(Rule):
 
     def holds(self, evidence: Evidence) -> Mask:
         rms = evidence.statistic("rms")
-        gradients = evidence.of_kind("gradient")[:, None]
+        gradients = evidence.connections.of_kind("gradient")[:, None]
         some = (gradients & (rms > 0)).any(axis=0)
         return np.asarray(gradients & (rms == 0) & some)
 
@@ -88,7 +88,7 @@ class VanishingGradient(Rule):
     def holds(self, evidence: Evidence) -> Mask:
         rms = evidence.statistic("rms")
         return np.asarray(
-            evidence.of_kernels("gradient")[:, None] & (rms > 0) & (rms < self.ratio * _largest(evidence))
+            evidence.connections.of_kernels("gradient")[:, None] & (rms > 0) & (rms < self.ratio * _largest(evidence))
         )
 
     def measure(self, evidence: Evidence, tensor: int, position: int) -> dict[str, float]:
@@ -128,7 +128,7 @@ class FadingGradient(Rule):
     patience: int = 10
 
     def holds(self, evidence: Evidence) -> Mask:
-        fallen = np.where(evidence.of_kernels("gradient")[:, None], self._fallen(evidence), np.nan)
+        fallen = np.where(evidence.connections.of_kernels("gradient")[:, None], self._fallen(evidence), np.nan)
         return np.asarray((fallen > 0) & (fallen < self.ratio) & (fallen > self.stays).any(axis=0))
 
     def measure(self, evidence: Evidence, tensor: int, position: int) -> dict[str, float]:
@@ -181,12 +181,12 @@ class ExplodingGradient(Rule):
 
     def holds(self, evidence: Evidence) -> Mask:
         return self._over_time(evidence) | grown(
-            evidence.statistic("rms"), evidence.backward_links, self.grows, self.total
+            evidence.statistic("rms"), evidence.connections.backward_links, self.grows, self.total
         )
 
     def measure(self, evidence: Evidence, tensor: int, position: int) -> dict[str, float]:
         rms = evidence.statistic("rms")[:, position]
-        behind, _ = smallest_before(rms, evidence.backward_links, tensor)
+        behind, _ = smallest_before(rms, evidence.connections.backward_links, tensor)
         return {"rms": float(rms[tensor]), "start": self._at_start(evidence), "behind": float(rms[behind])}
 
     def in_words(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
@@ -203,11 +203,11 @@ class ExplodingGradient(Rule):
         start = self._at_start(evidence)
         if not start > 0:
             return np.zeros(evidence.statistic("rms").shape, bool)
-        wanted = evidence.of_kernels("gradient")[:, None] & evidence.is_past_start
+        wanted = evidence.connections.of_kernels("gradient")[:, None] & evidence.is_past_start
         return np.asarray(wanted & (evidence.statistic("rms") > self.growth * start))
 
     def _at_start(self, evidence: Evidence) -> float:
-        rms = evidence.largest_at_start[evidence.of_kernels("gradient")]
+        rms = evidence.largest_at_start[evidence.connections.of_kernels("gradient")]
         return float(np.fmax.reduce(rms, initial=0.0))
 
 
@@ -236,7 +236,7 @@ class GradientSpike(Rule):
     least: int = 10
 
     def holds(self, evidence: Evidence) -> Mask:
-        wanted = (evidence.of_kind("gradient") & evidence.of_rank(2))[:, None]
+        wanted = (evidence.connections.of_kind("gradient") & evidence.connections.of_rank(2))[:, None]
         largest = evidence.largest_before("rms")
         late = evidence.steps_before + np.arange(len(evidence.steps)) >= self.least
         return np.asarray(wanted & late & (largest > 0) & (evidence.statistic("rms") > self.factor * largest))
@@ -257,4 +257,6 @@ class GradientSpike(Rule):
 
 def _largest(evidence: Evidence) -> Floats:
     """The largest rms of any layer's gradient at each step, float64 [steps]."""
-    return np.asarray(np.fmax.reduce(evidence.statistic("rms")[evidence.of_kernels("gradient")], axis=0, initial=0.0))
+    return np.asarray(
+        np.fmax.reduce(evidence.statistic("rms")[evidence.connections.of_kernels("gradient")], axis=0, initial=0.0)
+    )

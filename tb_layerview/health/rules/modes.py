@@ -53,7 +53,7 @@ class TrainInferenceShift(Rule):
             return held
         far = self._is_far(history)
         for tensor in np.flatnonzero(far.any(axis=1)):
-            behind = evidence.computed_from(int(evidence.place[tensor]))
+            behind = evidence.connections.computed_from(int(evidence.connections.place[tensor]))
             far[tensor] &= ~(history.values[behind] > self.most).any(axis=0)
         lasting = np.logical_and.reduce(
             [far[:, i : far.shape[1] + 1 - self.measured + i] for i in range(self.measured)]

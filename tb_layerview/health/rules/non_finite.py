@@ -33,8 +33,8 @@ class NonFinite(Rule):
 
     def holds(self, evidence: Evidence) -> Mask:
         held = evidence.share("nan", "pos_inf", "neg_inf") > 0
-        gradients, activations = evidence.of_kind("gradient"), evidence.of_kind("activation")
-        if (activations & evidence.of_dtype("float16")).any():
+        gradients, activations = evidence.connections.of_kind("gradient"), evidence.connections.of_kind("activation")
+        if (activations & evidence.connections.of_dtype("float16")).any():
             overflows = (evidence.share("pos_inf", "neg_inf")[gradients] > 0).any(axis=0)
             held[gradients] &= ~(overflows & ~held[activations].any(axis=0))
         return np.asarray(held)

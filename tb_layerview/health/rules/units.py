@@ -47,13 +47,14 @@ class SilentLayer(Rule):
 
     def lasts(self, evidence: Evidence) -> Mask:
         has_function = np.array([bool(tensor.function) for tensor in evidence.tensors], bool)
-        return np.asarray(has_function | ~evidence.without_weights)
+        return np.asarray(has_function | ~evidence.connections.without_weights)
 
     def holds(self, evidence: Evidence) -> Mask:
-        rms = evidence.statistic("rms")
-        silent = (rms == 0) & (evidence.of_kind("activation") & evidence.of_rank(2) & ~evidence.is_input)[:, None]
+        rms, connections = evidence.statistic("rms"), evidence.connections
+        wanted = connections.of_kind("activation") & connections.of_rank(2) & ~connections.is_input
+        silent = (rms == 0) & wanted[:, None]
         for tensor in np.flatnonzero(silent.any(axis=1)):
-            fed = evidence.fed_by(int(evidence.place[tensor]))
+            fed = connections.fed_by(int(connections.place[tensor]))
             if len(fed):
                 silent[tensor] &= (rms[fed] > 0).any(axis=0)
         return np.asarray(silent)
@@ -93,7 +94,8 @@ class SilentUnits(Rule):
     patience: int = 10
 
     def holds(self, evidence: Evidence) -> Mask:
-        wanted = evidence.of_kind("activation") & ~evidence.is_input & ~evidence.is_attention
+        connections = evidence.connections
+        wanted = connections.of_kind("activation") & ~connections.is_input & ~connections.is_attention
         return np.asarray(wanted[:, None] & (_silenced(evidence, self.share) > self.share))
 
     def measure(self, evidence: Evidence, tensor: int, position: int) -> dict[str, float]:
@@ -147,8 +149,8 @@ class DeadUnits(Rule):
         )
 
     def _shares(self, evidence: Evidence) -> tuple[Floats, Floats]:
-        silent, updates = evidence.statistic("silent"), evidence.incoming_updates
-        some_move = (evidence.statistic("rms")[evidence.of_kind("update")] > 0).any(axis=0)
+        silent, updates = evidence.statistic("silent"), evidence.connections.incoming_updates
+        some_move = (evidence.statistic("rms")[evidence.connections.of_kind("update")] > 0).any(axis=0)
         return silent, np.where((updates >= 0)[:, None] & some_move, silent[updates], np.nan)
 
 
@@ -159,14 +161,15 @@ def _silenced(evidence: Evidence, least: float) -> Floats:
     those it takes, as those of a Flatten, are silenced by it only where it makes elements zero that were not.
     """
     silent = evidence.statistic("silent")
-    candidates = np.flatnonzero(evidence.without_weights)
+    connections = evidence.connections
+    candidates = np.flatnonzero(connections.without_weights)
     candidates = candidates[(silent[candidates] > least).any(axis=1)]
     if not len(candidates):
         return silent
     silent, zero = silent.copy(), evidence.share("zero")
     for tensor in candidates.tolist():
         taken = np.zeros(silent.shape[1])
-        for fed in evidence.fed_by(int(evidence.place[tensor])).tolist():
+        for fed in connections.fed_by(int(connections.place[tensor])).tolist():
             if evidence.tensors[fed].shape[-1:] == evidence.tensors[tensor].shape[-1:]:
                 taken = np.fmax(taken, evidence.statistic("silent")[fed])
             else:
@@ -200,7 +203,7 @@ class AlikeUnits(Rule):
     patience: int = 5
 
     def holds(self, evidence: Evidence) -> Mask:
-        return np.asarray((evidence.statistic("alike") > self.share) & evidence.has_own_kernel[:, None])
+        return np.asarray((evidence.statistic("alike") > self.share) & evidence.connections.has_own_kernel[:, None])
 
     def measure(self, evidence: Evidence, tensor: int, position: int) -> dict[str, float]:
         return {"alike": float(evidence.statistic("alike")[tensor, position]), "share": self.share}

@@ -37,7 +37,8 @@ class UnmovedWeight(Rule):
 
     def holds(self, evidence: Evidence) -> Mask:
         rms = evidence.statistic("rms")
-        updates, moving = evidence.of_kind("update")[:, None], evidence.of_kind("update", "gradient")[:, None]
+        of_kind = evidence.connections.of_kind
+        updates, moving = of_kind("update")[:, None], of_kind("update", "gradient")[:, None]
         now, ever = ((moving & (values > 0)).any(axis=0) for values in (rms, evidence.largest_before("rms")))
         return np.asarray(updates & (rms == 0) & (now | ~ever))
 
@@ -45,7 +46,7 @@ class UnmovedWeight(Rule):
         is_some = evidence.statistic("rms")[:, position] > 0
         found = {name: float(evidence.statistic(name)[tensor, position]) for name in ("rms", "size")}
         moved, gradients = (
-            float(np.count_nonzero(is_some & evidence.of_kind(kind))) for kind in ("update", "gradient")
+            float(np.count_nonzero(is_some & evidence.connections.of_kind(kind))) for kind in ("update", "gradient")
         )
         return {**found, "moved": moved, "gradients": gradients}
 
@@ -80,7 +81,7 @@ class UpdateRatio(Rule):
     patience: int = 10
 
     def holds(self, evidence: Evidence) -> Mask:
-        wanted = evidence.of_kernels("update")  # a bias starts at zero
+        wanted = evidence.connections.of_kernels("update")  # a bias starts at zero
         return np.asarray(wanted[:, None] & (evidence.statistic("update_ratio") > self.most))
 
     def measure(self, evidence: Evidence, tensor: int, position: int) -> dict[str, float]:
@@ -168,9 +169,9 @@ class SmallUpdate(Rule):
 
     def holds(self, evidence: Evidence) -> Mask:
         ratio = evidence.statistic("update_ratio")
-        small = evidence.of_kernels("update")[:, None] & (ratio > 0) & (ratio < self.least)
+        small = evidence.connections.of_kernels("update")[:, None] & (ratio > 0) & (ratio < self.least)
         if small.any():
-            others_move = (ratio[evidence.of_kernels("update")] > 100 * self.least).any(axis=0)
+            others_move = (ratio[evidence.connections.of_kernels("update")] > 100 * self.least).any(axis=0)
             small &= others_move | ~(evidence.largest_before("update_ratio") >= self.least)
         return np.asarray(small)
 
