@@ -14,9 +14,10 @@ from tb_layerview.format import units as unit_statistics
 from tb_layerview.format.logged import NotLoggedError
 from tb_layerview.format.model import Kind
 from tb_layerview.format.statistics import SECTIONS, Section
+from tb_layerview.health.finding import led_to
 from tb_layerview.health.finding import since as since_when
 from tb_layerview.health.of_run import diagnose_run, evidence_of
-from tb_layerview.health.rules.catalogue import RULES, Rule, thresholds
+from tb_layerview.health.rules.catalogue import Rule, labels, thresholds
 from tb_layerview.reading.payload_file import PayloadError
 from tb_layerview.reading.run import Run
 from tb_layerview.serving import columns
@@ -116,6 +117,8 @@ def grouped_statistics(found: Run, kind: Kind, names: Sequence[str], since: int)
 
 def findings(found: Run, replays: Run | None, chosen: Sequence[Rule]) -> dict[str, Any]:
     """`/findings`, of a run and the one that holds its replays, if there is one."""
+    diagnosed = diagnose_run(found, replays, chosen)
+    led = led_to(diagnosed)
     return {
         "generation": found.generation,
         "steps": len(found.steps),
@@ -123,19 +126,22 @@ def findings(found: Run, replays: Run | None, chosen: Sequence[Rule]) -> dict[st
             {
                 "name": rule.name,
                 "severity": rule.severity,
+                "panel": rule.panel,
                 "thresholds": thresholds(rule),
-                "defaults": thresholds(usual),
+                "defaults": thresholds(type(rule)()),
+                "labels": labels(rule),
                 "advice": rule.advice,
             }
-            for rule, usual in zip(chosen, RULES)
+            for rule in chosen
         ],
         "findings": [
             {
                 **dataclasses.asdict(finding),
                 "tensor": None if finding.tensor is None else finding.tensor.index,
                 "since": since_when(finding),
+                "led_to": led.get(i),
             }
-            for finding in diagnose_run(found, replays, chosen)
+            for i, finding in enumerate(diagnosed)
         ],
     }
 

@@ -84,9 +84,10 @@ class Alarms:
         self.found += found
         if self._mode == "replay":
             return
+        led = set(led_to(self.found).values())
         for i, finding in enumerate(found, count):
             cause = finding.follows
-            if cause is not None and (finding.severity != "error" or led_to(self.found, cause) is not finding):
+            if cause is not None and i not in led:
                 continue
             following = sum(other.follows == i for other in found)
             more = f" ({following:,} more follow from it)" if following else ""

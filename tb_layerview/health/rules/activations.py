@@ -10,7 +10,7 @@ import numpy as np
 
 from tb_layerview.health.evidence import Evidence
 from tb_layerview.health.history import Floats, Mask
-from tb_layerview.health.rule import Rule, Severity
+from tb_layerview.health.rule import Panel, Rule, Severity
 from tb_layerview.health.rules.growth import grown, smallest_before
 from tb_layerview.health.rules.units import AFTER_SILENCE
 
@@ -28,12 +28,13 @@ class ConstantOutput(Rule):
 
     name: ClassVar[str] = "constant_output"
     severity: ClassVar[Severity] = "error"
+    panel: ClassVar[Panel] = "picture"
     advice: ClassVar[str] = (
         "The layer's activation function is saturated, its weights are zero or its input is constant, so what "
         "follows learns nothing about single examples. Look at the layers before it, and at how the inputs "
         "are scaled."
     )
-    tolerance: float = 1e-6
+    tolerance: float = dataclasses.field(default=1e-6, metadata={"label": "std / |mean| up to"})
     patience: int = 5
 
     def holds(self, evidence: Evidence) -> Mask:
@@ -69,6 +70,7 @@ class CollapsedRepresentation(Rule):
 
     name: ClassVar[str] = "collapsed_representation"
     severity: ClassVar[Severity] = "warning"
+    panel: ClassVar[Panel] = "picture"
     leads_to: ClassVar[tuple[str, ...]] = (
         "collapsed_representation",
         "constant_output",
@@ -83,8 +85,8 @@ class CollapsedRepresentation(Rule):
         "start too small beside their biases, weight decay that is too strong, or a loss that is least when all are "
         "mapped to one point. Normalisation layers, residual connections or another initialiser help."
     )
-    most: float = 1e-6
-    apart: float = 1e-2
+    most: float = dataclasses.field(default=1e-6, metadata={"label": "spread below"})
+    apart: float = dataclasses.field(default=1e-2, metadata={"label": "another’s above"})
     patience: int = 5
 
     def holds(self, evidence: Evidence) -> Mask:
@@ -131,6 +133,7 @@ class SaturatedActivation(Rule):
 
     name: ClassVar[str] = "saturated_activation"
     severity: ClassVar[Severity] = "warning"
+    panel: ClassVar[Panel] = "distribution"
     leads_to: ClassVar[tuple[str, ...]] = (
         "constant_output",
         "collapsed_representation",
@@ -145,7 +148,7 @@ class SaturatedActivation(Rule):
         "passes. Check how the inputs are scaled and how large the weights are at the start, lower the learning rate, "
         "put a normalisation layer before it, or use a function that does not saturate."
     )
-    share: float = 0.9
+    share: float = dataclasses.field(default=0.9, metadata={"label": "share of elements"})
     patience: int = 10
 
     def holds(self, evidence: Evidence) -> Mask:
@@ -180,6 +183,7 @@ class DepthScale(Rule):
 
     name: ClassVar[str] = "depth_scale"
     severity: ClassVar[Severity] = "warning"
+    panel: ClassVar[Panel] = "distribution"
     is_of_way: ClassVar[bool] = True
     leads_to: ClassVar[tuple[str, ...]] = (
         "non_finite",
@@ -198,10 +202,10 @@ class DepthScale(Rule):
         "gradients, explode or vanish with depth. Use an initialiser that fits the activation function (He for ReLU, "
         "Glorot for tanh), or normalisation layers."
     )
-    grows: float = 10**0.5
-    shrinks: float = 0.1
+    grows: float = dataclasses.field(default=10**0.5, metadata={"label": "grows by more than"})
+    shrinks: float = dataclasses.field(default=0.1, metadata={"label": "shrinks to less than"})
     total: float = 1e4
-    layers: int = 3
+    layers: int = dataclasses.field(default=3, metadata={"label": "layers in a row"})
     patience: int = 1
 
     def holds(self, evidence: Evidence) -> Mask:

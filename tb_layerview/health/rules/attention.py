@@ -9,7 +9,7 @@ import numpy as np
 
 from tb_layerview.health.evidence import Evidence
 from tb_layerview.health.history import Mask
-from tb_layerview.health.rule import Rule, Severity
+from tb_layerview.health.rule import Panel, Rule, Severity
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,6 +24,7 @@ class CollapsedAttention(Rule):
 
     name: ClassVar[str] = "collapsed_attention"
     severity: ClassVar[Severity] = "warning"
+    panel: ClassVar[Panel] = "picture"
     leads_to: ClassVar[tuple[str, ...]] = (
         "vanishing_gradient",
         "fading_gradient",
@@ -36,7 +37,7 @@ class CollapsedAttention(Rule):
         "gradient flows back through the softmax. Check the scale of queries and keys, lower the learning "
         "rate, or normalise them."
     )
-    most: float = 1.02
+    most: float = dataclasses.field(default=1.02, metadata={"label": "positions below"})
     patience: int = 5
 
     def holds(self, evidence: Evidence) -> Mask:
@@ -64,13 +65,14 @@ class UniformAttention(Rule):
 
     name: ClassVar[str] = "uniform_attention"
     severity: ClassVar[Severity] = "warning"
+    panel: ClassVar[Panel] = "picture"
     advice: ClassVar[str] = (
         "The layer gives the mean of all positions, whatever they are. Queries or keys are too small to tell positions "
         "apart: their weights start, or have decayed, near zero, or what they take is tiny. Check their scale and what "
         "arrives there; a normalisation layer before the attention helps."
     )
-    least: float = 0.999999
-    after: int = 100
+    least: float = dataclasses.field(default=0.999999, metadata={"label": "evenness above"})
+    after: int = dataclasses.field(default=100, metadata={"label": "logged steps before"})
     patience: int = 10
 
     def holds(self, evidence: Evidence) -> Mask:
@@ -95,11 +97,12 @@ class AlikeHeads(Rule):
 
     name: ClassVar[str] = "alike_heads"
     severity: ClassVar[Severity] = "warning"
+    panel: ClassVar[Panel] = "picture"
     advice: ClassVar[str] = (
         "Several heads are worth one. Usually their weights were made equal at the start (a constant initialiser, "
         "copied weights), and equal heads get equal gradients for ever. Initialise them at random."
     )
-    least: float = 0.999
+    least: float = dataclasses.field(default=0.999, metadata={"label": "likeness above"})
     patience: int = 10
 
     def holds(self, evidence: Evidence) -> Mask:

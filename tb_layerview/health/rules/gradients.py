@@ -10,7 +10,7 @@ import numpy as np
 
 from tb_layerview.health.evidence import Evidence
 from tb_layerview.health.history import Floats, Mask
-from tb_layerview.health.rule import Rule, Severity
+from tb_layerview.health.rule import Panel, Rule, Severity
 from tb_layerview.health.rules.growth import grown, smallest_before
 
 #: What a gradient or an update that is far too large leads to.
@@ -42,6 +42,7 @@ class ZeroGradient(Rule):
 
     name: ClassVar[str] = "zero_gradient"
     severity: ClassVar[Severity] = "error"
+    panel: ClassVar[Panel] = "picture"
     advice: ClassVar[str] = (
         "The loss does not depend on this weight on the batch that is logged: a silent layer or a full stop lies "
         "between them, a clip cuts all of it off, or the layer is not connected to the output."
@@ -76,13 +77,14 @@ class VanishingGradient(Rule):
 
     name: ClassVar[str] = "vanishing_gradient"
     severity: ClassVar[Severity] = "warning"
+    panel: ClassVar[Panel] = "distribution"
     leads_to: ClassVar[tuple[str, ...]] = ("vanishing_gradient", "fading_gradient", *_TOO_LITTLE)
     advice: ClassVar[str] = (
         "Many saturating activation functions in a row, or weights that start too small. ReLU-like functions, "
         "residual connections, normalisation layers and a fitting initialiser (He for ReLU, Glorot for tanh) "
         "help."
     )
-    ratio: float = 1e-6
+    ratio: float = dataclasses.field(default=1e-6, metadata={"label": "of the largest layer’s"})
     patience: int = 10
 
     def holds(self, evidence: Evidence) -> Mask:
@@ -118,13 +120,14 @@ class FadingGradient(Rule):
 
     name: ClassVar[str] = "fading_gradient"
     severity: ClassVar[Severity] = "warning"
+    panel: ClassVar[Panel] = "picture"
     leads_to: ClassVar[tuple[str, ...]] = ("fading_gradient", "vanishing_gradient", *_TOO_LITTLE)
     advice: ClassVar[str] = (
         "The layer learned and does so no more, while others do: something between it and the loss has closed, usually "
         "an activation function that is saturated by now, or a gate. Look at the activations of the layers behind it."
     )
-    ratio: float = 1e-5
-    stays: float = 0.1
+    ratio: float = dataclasses.field(default=1e-5, metadata={"label": "of its largest before"})
+    stays: float = dataclasses.field(default=0.1, metadata={"label": "another’s stays above"})
     patience: int = 10
 
     def holds(self, evidence: Evidence) -> Mask:
@@ -168,13 +171,14 @@ class ExplodingGradient(Rule):
 
     name: ClassVar[str] = "exploding_gradient"
     severity: ClassVar[Severity] = "warning"
+    panel: ClassVar[Panel] = "distribution"
     leads_to: ClassVar[tuple[str, ...]] = TOO_MUCH
     is_common: ClassVar[bool] = True
     advice: ClassVar[str] = (
         "The training runs away: the learning rate is too high, weights grow without bound, or a recurrent layer "
         "multiplies its gradient at every timestep. Lower the rate, clip the gradients' norm, or normalise."
     )
-    growth: float = 100.0
+    growth: float = dataclasses.field(default=100.0, metadata={"label": "times the start’s"})
     total: float = 1e3
     grows: float = 10**0.5
     patience: int = 3
@@ -226,14 +230,15 @@ class GradientSpike(Rule):
 
     name: ClassVar[str] = "gradient_spike"
     severity: ClassVar[Severity] = "warning"
+    panel: ClassVar[Panel] = "distribution"
     leads_to: ClassVar[tuple[str, ...]] = TOO_MUCH
     is_common: ClassVar[bool] = True
     advice: ClassVar[str] = (
         "A batch that is unlike the others, or a learning rate at the edge of what is stable. Clip the gradients' "
         "norm, lower the rate, or look at that batch."
     )
-    factor: float = 10.0
-    least: int = 10
+    factor: float = dataclasses.field(default=10.0, metadata={"label": "times the largest before"})
+    least: int = dataclasses.field(default=10, metadata={"label": "logged steps before"})
 
     def holds(self, evidence: Evidence) -> Mask:
         wanted = (evidence.connections.of_kind("gradient") & evidence.connections.of_rank(2))[:, None]

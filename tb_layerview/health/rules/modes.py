@@ -9,7 +9,7 @@ import numpy as np
 
 from tb_layerview.health.evidence import Evidence
 from tb_layerview.health.history import History, Mask
-from tb_layerview.health.rule import Rule, Severity
+from tb_layerview.health.rule import Panel, Rule, Severity
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +35,7 @@ class TrainInferenceShift(Rule):
 
     name: ClassVar[str] = "train_inference_shift"
     severity: ClassVar[Severity] = "warning"
+    panel: ClassVar[Panel] = "picture"
     advice: ClassVar[str] = (
         "What the model gives when it is evaluated or used has little to do with what is trained. Moving statistics of "
         "a BatchNormalization do not fit: its momentum is too high for so few steps (0.9 or 0.99 is quicker), its "

@@ -10,7 +10,7 @@ import numpy as np
 
 from tb_layerview.health.evidence import Evidence
 from tb_layerview.health.history import Mask
-from tb_layerview.health.rule import Rule, Severity
+from tb_layerview.health.rule import Panel, Rule, Severity
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,6 +25,7 @@ class NonFinite(Rule):
 
     name: ClassVar[str] = "non_finite"
     severity: ClassVar[Severity] = "error"
+    panel: ClassVar[Panel] = "picture"
     advice: ClassVar[str] = (
         "A division by zero, a logarithm of zero, a root of a negative number, an overflow (in float16 beyond "
         "65,504), or a learning rate with which the weights run away. Look at what the named layer takes: add "

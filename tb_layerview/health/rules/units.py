@@ -9,7 +9,7 @@ import numpy as np
 
 from tb_layerview.health.evidence import Evidence
 from tb_layerview.health.history import Floats, Mask
-from tb_layerview.health.rule import Rule, Severity
+from tb_layerview.health.rule import Panel, Rule, Severity
 
 #: What most units of a layer being silent leads to, in that layer and around it.
 AFTER_SILENCE = (
@@ -37,6 +37,7 @@ class SilentLayer(Rule):
 
     name: ClassVar[str] = "silent_layer"
     severity: ClassVar[Severity] = "error"
+    panel: ClassVar[Panel] = "picture"
     advice: ClassVar[str] = (
         "ReLU units whose input is negative for every example pass nothing and get no gradient, so they do "
         "not recover by themselves. Usual causes are biases far below zero, a learning rate that was too high "
@@ -84,13 +85,14 @@ class SilentUnits(Rule):
 
     name: ClassVar[str] = "silent_units"
     severity: ClassVar[Severity] = "warning"
+    panel: ClassVar[Panel] = "units"
     leads_to: ClassVar[tuple[str, ...]] = ("dead_units", *AFTER_SILENCE)
     advice: ClassVar[str] = (
         "Most of the layer does nothing on the batch that is logged. Whether these units are dead for good shows in "
         "their incoming weights: those of a dead unit no longer move. A lower learning rate, another initialisation of "
         "the biases or a leaky activation keep units alive; a layer that is too wide may simply not need them."
     )
-    share: float = 0.9
+    share: float = dataclasses.field(default=0.9, metadata={"label": "share of units"})
     patience: int = 10
 
     def holds(self, evidence: Evidence) -> Mask:
@@ -124,13 +126,14 @@ class DeadUnits(Rule):
 
     name: ClassVar[str] = "dead_units"
     severity: ClassVar[Severity] = "warning"
+    panel: ClassVar[Panel] = "units"
     leads_to: ClassVar[tuple[str, ...]] = ("silent_units", *AFTER_SILENCE)
     advice: ClassVar[str] = (
         "ReLU units that are below zero for every example get no gradient and cannot come back by themselves: the "
         "layer is smaller than it looks. Usual causes are a learning rate that was too high for some steps and biases "
         "far below zero. Use a lower rate, a leaky activation, or a narrower layer if it learns all the same."
     )
-    share: float = 0.5
+    share: float = dataclasses.field(default=0.5, metadata={"label": "share of units"})
     patience: int = 10
 
     def holds(self, evidence: Evidence) -> Mask:
@@ -194,12 +197,13 @@ class AlikeUnits(Rule):
 
     name: ClassVar[str] = "alike_units"
     severity: ClassVar[Severity] = "warning"
+    panel: ClassVar[Panel] = "units"
     advice: ClassVar[str] = (
         "The layer is narrower than it looks. Units that start from the same numbers get the same gradient and stay "
         "alike: use an initialiser that draws at random (not a constant one), and draw anew for units that are added "
         "to a trained layer by copying."
     )
-    share: float = 0.2
+    share: float = dataclasses.field(default=0.2, metadata={"label": "share of units"})
     patience: int = 5
 
     def holds(self, evidence: Evidence) -> Mask:
