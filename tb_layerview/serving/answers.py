@@ -267,4 +267,8 @@ def _notes(found: Run) -> list[str]:
 
 
 def _cost(found: Run) -> dict[str, Any] | None:
-    return None if found.cost is None else dataclasses.asdict(found.cost)
+    cost = found.cost
+    if cost is None:
+        return None
+    share = cost.share if cost.own_seconds else None
+    return {**dataclasses.asdict(cost), "own_seconds": cost.own_seconds, "share": share}
