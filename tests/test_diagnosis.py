@@ -290,7 +290,7 @@ def test_what_grows_behind_a_layer_that_gives_nothing_is_compared_with_what_it_h
     layers, begin = 28, 5
 
     def size(place: int, factor: float) -> float:
-        """Smaller before the layer that gives nothing than behind it, where it grows from 1."""
+        """Smaller before the layer that gives nothing than after it, where it grows from 1."""
         return 0.1 if place < begin - 1 else dead if place == begin - 1 else factor ** (place - begin)
 
     with LayerWriter(tmp_path) as writer:

@@ -395,7 +395,10 @@ def test_of_one_tensor_come_its_own_columns_alone(client: Client) -> None:
     for column, extreme in zip(columns, (np.min, np.max), strict=True):
         np.testing.assert_allclose(column, [extreme(array[np.isfinite(array)]) for array in arrays], rtol=1e-6)
     # Neither one that there is not, nor one of another kind.
-    assert client.error(f"{asked}&tensor=99") == (404, "tensor 99 is none of this run's of kind 'activation'.")
+    assert client.error(f"{asked}&tensor=99") == (
+        404,
+        "tensor 99 is not one of this run's tensors of kind 'activation'.",
+    )
     assert client.error("/statistics?run=run1&kind=weight&statistic=min&tensor=1")[0] == 404
     assert client.error(f"{asked}&tensor=1&groups=1") == (
         400,

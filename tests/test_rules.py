@@ -28,7 +28,7 @@ HEALTHY = {"size": 512.0, "min": -2.0, "max": 2.0, "mean": 0.01, "std": 0.5, "rm
 
 
 class MadeUp:
-    """Statistics of layers one behind the other, healthy until `set` says something else.
+    """Statistics of layers one after another, healthy until `set` says something else.
 
     Attributes:
       steps: int64 [steps].

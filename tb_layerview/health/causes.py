@@ -94,7 +94,7 @@ def _or_what_is_around(
 
 
 def _is_largest_before(evidence: Evidence, tensor: int, step: int) -> bool:
-    """Whether a tensor was as large as never before when it was logged last before a step."""
+    """Whether a tensor was larger than ever before when it was logged last before a step."""
     rms = evidence.statistic("rms")[tensor]
     known = np.flatnonzero((evidence.steps < step) & ~np.isnan(rms))
     return bool(len(known)) and not rms[known[-1]] < evidence.largest_before("rms")[tensor, known[-1]]

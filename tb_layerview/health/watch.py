@@ -66,7 +66,7 @@ class Watch:
         self._model = model
 
     def explain(self, replay: Finding) -> None:
-        """Is told what a replay has shown, which is one more find: what is found from its step on follows from it."""
+        """Takes note of what a replay has shown, one more find: what is found from its step on follows from it."""
         if self._replay is None:
             self._replay = replay
         self._tell(replay)
@@ -102,7 +102,7 @@ class Watch:
         return self._look(ended=False)
 
     def end(self) -> list[Finding]:
-        """Is told that no step comes after the last; returns what can be said by that, as `see` does.
+        """Takes note that no step comes after the last; returns what can be said by that, as `see` does.
 
         While a training goes on, nobody knows that of any step.
         """

@@ -99,7 +99,7 @@ def statistics(found: Run, kind: Kind, names: Sequence[str], since: int, tensor:
     tensors = _of_kind(found, kind)
     if tensor is not None:
         if tensor not in tensors:
-            raise NotLoggedError(f"tensor {tensor} is none of this run's of kind {kind!r}.")
+            raise NotLoggedError(f"tensor {tensor} is not one of this run's tensors of kind {kind!r}.")
         tensors = np.array([tensor], np.int64)
     return b"".join(columns.by_step(found, name, tensors, since).tobytes() for name in names)
 

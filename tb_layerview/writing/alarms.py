@@ -62,7 +62,7 @@ class Alarms:
             self._tell(self._watch.see(step, digests, scalars, summaries))
 
     def end(self) -> None:
-        """Is told that the step that was seen last is the run's last: what can be said by that is said now."""
+        """Takes note that the step seen last is the run's last: what can be said by that is said now."""
         if self._watch is not None:
             self._tell(self._watch.end())
 

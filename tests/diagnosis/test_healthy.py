@@ -91,7 +91,7 @@ def test_there_is_at_most_one_warning_in_all_healthy_trainings(
 
 
 def thinned(run: Run, every: int) -> Evidence:
-    """What a log would hold of the same training if only every so manieth step and the last had been logged.
+    """What a log would hold of the same training if only one step in so many, and the last, had been logged.
 
     A step's statistics do not depend on which others are logged: `test_a_sparse_schedule_logs_the_same_of_its_steps`.
     """

@@ -166,7 +166,7 @@ class SaturatedActivation(Rule):
 class DepthScale(Rule):
     """A scale that runs away with depth.
 
-    In each of `layers` layers with a kernel, one behind the other, rms(activation) is more than `grows` times, or less
+    In each of `layers` layers with a kernel, one after another, rms(activation) is more than `grows` times, or less
     than `shrinks` times, that of the one before: of the nearest layer with a kernel that it is computed from, whatever
     lies between. Normalisation layers, which put every scale right, thus make the next one start anew. Or it has become
     more than `total` times larger over any number of them, each counted for at most `grows`. What is wrong with

@@ -57,7 +57,7 @@ class UniformAttention(Rule):
 
     Attributes:
       least: 0.999999 of the positions that are open under the mask, as far as float32 can tell. A healthy transformer
-        with Keras' default embeddings (behind a task that it solves without attention) was still at 0.99999 after
+        with Keras' default embeddings (on a task that it solves without attention) was still at 0.99999 after
         100 steps.
       after: 100 logged steps: with small embeddings attention starts even, and a training may stay there for a while.
       patience: Ten training steps.

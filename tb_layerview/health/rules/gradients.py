@@ -124,7 +124,7 @@ class FadingGradient(Rule):
     leads_to: ClassVar[tuple[str, ...]] = ("fading_gradient", "vanishing_gradient", *_TOO_LITTLE)
     advice: ClassVar[str] = (
         "The layer learned and does so no more, while others do: something between it and the loss has closed, usually "
-        "an activation function that is saturated by now, or a gate. Look at the activations of the layers behind it."
+        "an activation function that is saturated by now, or a gate. Look at the activations of the layers after it."
     )
     ratio: float = dataclasses.field(default=1e-5, metadata={"label": "of its largest before"})
     stays: float = dataclasses.field(default=0.1, metadata={"label": "another’s stays above"})
@@ -157,9 +157,9 @@ class ExplodingGradient(Rule):
     """A gradient far larger than any was at the start: rms > growth * the largest layer's at the first ten steps.
 
     Steps are logged ones. Measured against other layers and over time at once: a layer whose gradient starts near zero
-    (behind a last layer of zeros) may well grow a thousandfold, but not beyond what the others began with. One that
+    (before a last layer of zeros) may well grow a thousandfold, but not beyond what the others began with. One that
     jumps is a `gradient_spike`; this one may have grown little by little. Or, from the first step on, a gradient that
-    is more than `total` times that of a layer behind it, each layer with a kernel on the way counted for at most
+    is more than `total` times that of a layer after it, each layer with a kernel on the way counted for at most
     `grows`.
 
     Attributes:
@@ -197,7 +197,7 @@ class ExplodingGradient(Rule):
         what = "the largest of any layer at the start"
         factor = measured["rms"] / measured["start"] if measured["start"] else 0.0
         if factor <= self.growth:
-            what, factor = "that of a layer behind it", measured["rms"] / measured["behind"]
+            what, factor = "that of a layer after it", measured["rms"] / measured["behind"]
         return f"is {factor:,.0f} times {what} (rms {measured['rms']:.2g})"
 
     def compared(self, measured: Mapping[str, float]) -> dict[str, float]:

@@ -72,7 +72,7 @@ class SilentUnits(Rule):
     """An activation most of whose units are zero for all examples: silent units / units > share.
 
     Of a layer without weights only those units count that are not silent yet in what it takes: a Flatten, a pooling or
-    a Dropout behind a silent layer passes on what that layer does. Where all units are silent from the first such step
+    a Dropout after a silent layer passes on what that layer does. Where all units are silent from the first such step
     on, `silent_layer` says it.
 
     Healthy networks have many: of dense ReLU layers with 99.7 % accuracy on digits 23 to 33 % of the units were silent
