@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 from pathlib import Path
 
 import house
 import pytest
+
+import tb_layerview
 
 PACKAGE = Path(__file__).parents[2] / "tb_layerview"
 
@@ -30,3 +33,15 @@ def test_an_import_for_types_alone_is_seen(tmp_path: Path) -> None:
     (tmp_path / "room" / "one.py").write_text("x = 1\n")
     (tmp_path / "room" / "two.py").write_text("if TYPE_CHECKING:\n    from room.one import x\n")
     assert house.imports(tmp_path / "room")["room.two"] == {"room.one"}
+
+
+def test_one_docstring_lists_all_errors_of_the_package() -> None:
+    errors = {"Exception", "LookupError", "OSError", "RuntimeError", "TypeError", "ValueError"}
+    found = set()
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef) and errors & {ast.unparse(base).split(".")[-1] for base in node.bases}:
+                found.add(node.name)
+    assert {"NotLoggedError", "PayloadError"} <= found
+    listed = {line.split("`")[1] for line in (tb_layerview.__doc__ or "").splitlines() if line.startswith("- `")}
+    assert listed == found
