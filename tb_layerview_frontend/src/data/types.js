@@ -27,6 +27,8 @@
  * @property {number} training_seconds
  * @property {number} bytes
  * @property {number} skipped
+ * @property {number} own_seconds that the training would have taken alone
+ * @property {number | null} share logging's seconds over these; null where the training took none
  */
 
 /**
