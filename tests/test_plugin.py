@@ -290,6 +290,14 @@ def test_each_rule_says_its_panel_and_what_its_thresholds_are(rule: Rule) -> Non
     assert labels(rule)["patience"] == "training steps in a row", "other defaults keep the label"
 
 
+def test_a_threshold_is_named_by_what_is_held_against_it_in_its_own_rule() -> None:
+    words = {f"{rule.name}.{name}": label for rule in RULES for name, label in labels(rule).items()}
+    assert words["gradient_spike.least"] == "logged steps before"
+    assert words["small_update.least"] == "update ratio below"
+    assert words["update_spike.factor"] == "times the largest before"
+    assert words["depth_scale.total"] == "total", "its own name where it has no other words"
+
+
 def test_a_course_is_what_a_rule_judges_at_every_step(client: Client, logdir: Path) -> None:
     run = LayerReader(logdir).run("run1")
     conv = run.tensor("conv", kind="activation")

@@ -90,8 +90,10 @@
  * @typedef {object} Rule
  * @property {string} name
  * @property {"error" | "warning"} severity
+ * @property {"picture" | "distribution" | "units"} panel which shows what it finds
  * @property {Record<string, number>} thresholds those that it was asked with
  * @property {Record<string, number>} defaults the usual ones
+ * @property {Record<string, string>} labels what is held against each of them, and how
  * @property {string} advice what it usually means, and what people usually do
  */
 
@@ -108,6 +110,7 @@
  * @property {string} since in words
  * @property {string} words what is wrong, a sentence without its full stop
  * @property {number | null} follows index of the finding that explains it
+ * @property {number | null} led_to of a warning that errors follow from: index of the first of these
  * @property {{run: string, step: number} | null} [replay] where the batch that broke it was run again
  */
 
