@@ -45,7 +45,7 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, list[Message]], list[s
         try:
             event = _parse(record)
         except (DecodeError, ValueError) as error:
-            problems.append(f"{path} holds a record of {len(record)} bytes that is no event: {error}")
+            problems.append(f"{path} holds a record of {len(record)} bytes that is not an event: {error}")
             continue
         for value in event.summary.value:
             if value.metadata.plugin_data.plugin_name == PLUGIN_NAME and len(value.tensor.string_val) == 1:
@@ -129,7 +129,7 @@ def _parse(record: bytes) -> event_pb2.Event:
 
 
 def _records(path: str | os.PathLike[str], start: int, problems: list[str]) -> Iterator[tuple[int, bytes]]:
-    """Yields for each record the offset behind it and its bytes; a last one that is not wholly written yet is none."""
+    """Yields for each record the offset after it and its bytes; not a last one that is not wholly written yet."""
     try:
         with open_regular(path) as raw, io.BufferedReader(raw) as file:
             yield from _whole_records(file, path, start, problems)

@@ -312,7 +312,7 @@ def test_a_pipe_and_a_folder_that_are_called_event_files_are_said_and_not_waited
     run = LayerReader(logged).run()
     assert run.steps.tolist() == [0]
     said = [problem.partition("tfevents.")[2] for problem in run.problems]
-    assert said[0] == "1.pipe cannot be read: it is no regular file"
+    assert said[0] == "1.pipe cannot be read: it is not a regular file"
     assert said[1].startswith("2.folder cannot be read: ")
     assert said[2] == "3.gone cannot be read: No such file or directory"
 
@@ -327,7 +327,7 @@ def test_a_payload_file_that_is_no_file_is_said_and_not_waited_for(logged: Path,
         path.symlink_to("/dev/zero")
     else:
         path.mkdir()
-    with pytest.raises(PayloadError, match=r"\.payload cannot be read: (it is no regular file|Is a directory)"):
+    with pytest.raises(PayloadError, match=r"\.payload cannot be read: (it is not a regular file|Is a directory)"):
         LayerReader(logged).run().values(0, 0)
 
 
@@ -387,4 +387,4 @@ def test_within_a_limit_of_the_process_hostile_files_are_still_read(tmp_path: Pa
         [sys.executable, "-c", textwrap.dedent(program), str(tmp_path)], env=environment, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("that is no event: it ") == 3
+    assert done.stdout.count("that is not an event: it ") == 3

@@ -12,8 +12,8 @@ from tb_layerview import Keep, LayerReader, LayerViewCallback
 from tb_layerview.format.model import Layer, Model, Tensor
 from tb_layerview.format.statistics import SUMMARIES
 from tb_layerview.health.diagnosis import diagnose
-from tb_layerview.health.evidence import Evidence
 from tb_layerview.health.finding import Finding
+from tb_layerview.health.of_run import evidence_of
 from tb_layerview.health.rules.modes import TrainInferenceShift
 from tb_layerview.health.watch import Watch
 from tb_layerview.measure.host import measure
@@ -140,7 +140,7 @@ def test_a_model_that_fails_in_inference_mode_is_logged_all_the_same(tmp_path: P
 
 
 def of_shift(logdir: Path) -> list[Finding]:
-    found = diagnose(Evidence.of(LayerReader(logdir).run()))
+    found = diagnose(evidence_of(LayerReader(logdir).run()))
     return [finding for finding in found if finding.rule == TrainInferenceShift.name]
 
 

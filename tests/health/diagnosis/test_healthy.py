@@ -18,9 +18,11 @@ import healthy_trainings  # noqa: F401
 from bed import HEALTHY, Healthy, dense, findings, fit, keras, problem, stack
 
 from tb_layerview import LayerReader
+from tb_layerview.health.connections import Connections
 from tb_layerview.health.diagnosis import diagnose
 from tb_layerview.health.evidence import Evidence
 from tb_layerview.health.finding import Finding, since
+from tb_layerview.health.of_run import evidence_of
 from tb_layerview.health.rules.catalogue import RULES
 from tb_layerview.reading.run import Run
 
@@ -58,7 +60,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Healthy], Tra
         folder = tmp_path_factory.mktemp(training.name)
         losses = training.train(folder)
         run = LayerReader(folder).run()
-        return Trained(losses, findings(folder), Evidence.of(run), run)
+        return Trained(losses, findings(folder), evidence_of(run), run)
 
     return train
 
@@ -106,18 +108,22 @@ def test_there_is_at_most_one_warning_in_all_healthy_trainings(trained: Callable
 
 
 def thinned(run: Run, every: int) -> Evidence:
-    """What a log would hold of the same training if only every so manieth step and the last had been logged.
+    """What a log would hold of the same training if only one step in so many, and the last, had been logged.
 
     A step's statistics do not depend on which others are logged: `test_a_sparse_schedule_logs_the_same_of_its_steps`.
     """
     marks = np.searchsorted(run.steps, np.arange(0, int(run.steps[-1]) + 1, every))
     kept = np.unique([*marks.tolist(), len(run.steps) - 1])
     scalars = [run.scalars_by_step[i] for i in kept]
-    evidence = Evidence(
-        run.layers, run.tensors, run.steps[kept], lambda name: run.statistics(name)[:, kept], scalars, run.model.probe
+    return Evidence.whole(
+        Connections(run.layers, run.tensors),
+        run.steps[kept],
+        lambda name: run.statistics(name)[:, kept],
+        scalars,
+        run.model.probe,
+        run.model.logs_batches,
+        run.ended,
     )
-    evidence.weights_come_after, evidence.ended = run.model.logs_batches, run.ended
-    return evidence
 
 
 def test_a_sparse_schedule_logs_the_same_of_its_steps(tmp_path: Path) -> None:
@@ -128,7 +134,7 @@ def test_a_sparse_schedule_logs_the_same_of_its_steps(tmp_path: Path) -> None:
         model = stack(8, dense(16, "hidden"), dense(1, "score", None))
         fit(tmp_path / str(schedule), model, x, y, keras.optimizers.Adam(0.01), schedule=schedule)
         runs.append(LayerReader(tmp_path / str(schedule)).run())
-    evidence, kept = thinned(runs[0], sparse), Evidence.of(runs[1])
+    evidence, kept = thinned(runs[0], sparse), evidence_of(runs[1])
     assert evidence.steps.tolist() == kept.steps.tolist() == [0, 5, 10, 15, 16]
     for name in ("rms", "mean", "std", "zero", "silent", "spread", "update_ratio"):
         np.testing.assert_array_equal(evidence.statistic(name), kept.statistic(name))
