@@ -10,9 +10,9 @@ from typing import Any
 
 import tensorflow as tf
 
+from tb_layerview.capture.graph.search.activation_functions import with_activation_function
 from tb_layerview.capture.graph.search.index import HOLDERS, GraphIndex, can_look
 from tb_layerview.capture.graph.search.layer import shape_of
-from tb_layerview.capture.graph.search.outputs import with_activation_function
 from tb_layerview.capture.graph.search.taps import GraphTap, GraphTaps
 from tb_layerview.format.model import Kind, Layer, Tensor, default_axes
 from tb_layerview.measure.measurement import can_measure
