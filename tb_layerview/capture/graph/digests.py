@@ -42,10 +42,23 @@ class DigestGroup:
         fetches = digests.wanted(self.fetches, with_values)
         return {**fetches, "present": {str(i): t for i, t in self.present.items()}} if self.present else fetches
 
-    def measurements(self, fetched: Mapping[str, Any]) -> dict[int, Measurement]:
-        """Makes measurements, by the tensor's index in the model, of what `wanted` evaluated to."""
-        absent = {int(i) for i, is_there in fetched.get("present", {}).items() if not is_there}
-        return {i: m for i, m in digests.measurements(self.taps, fetched).items() if i not in absent}
+
+@dataclasses.dataclass(frozen=True)
+class Fetched:
+    """What was fetched of a group of digests: a part of a step.
+
+    Attributes:
+      group: The digests.
+      values: What `group.wanted` evaluated to.
+    """
+
+    group: DigestGroup
+    values: Mapping[str, Any]
+
+    def measurements(self) -> dict[int, Measurement]:
+        """Makes measurements of it, by the tensor's index in the model."""
+        absent = {int(i) for i, is_there in self.values.get("present", {}).items() if not is_there}
+        return {i: m for i, m in digests.measurements(self.group.taps, self.values).items() if i not in absent}
 
 
 def add_digests(

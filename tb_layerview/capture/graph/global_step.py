@@ -8,6 +8,9 @@ import tensorflow as tf
 
 from tb_layerview.capture.graph.search.index import GraphIndex, can_run
 
+#: After so many runs that did not raise the global step, runs of that kind are taken not to.
+NEVER = 64
+
 
 class GlobalStep:
     """Reads of the global step.

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from operator import is_
 from typing import Any
 
 import tensorflow as tf
 
+from tb_layerview.capture.graph.additions import Additions
 from tb_layerview.capture.graph.digests import DigestGroup
-from tb_layerview.capture.graph.failing import FailingRun
+from tb_layerview.capture.graph.global_step import NEVER
 from tb_layerview.capture.graph.search.index import GraphIndex
 from tb_layerview.capture.graph.search.losses import Losses, RunLosses
 from tb_layerview.capture.graph.search.taps import GraphTaps
 
-#: After so many runs that did not raise the global step, runs of that kind are taken not to.
-NEVER = 64
 _ELEMENTS = (tf.Tensor, tf.Operation, type(None))
 
 
@@ -65,27 +64,22 @@ class KnownRuns:
         self,
         index: GraphIndex,
         found: GraphTaps,
-        groups: Sequence[DigestGroup],
+        added: Additions,
         is_training: bool,
-        step_raiser: Any | None,
-        failing: FailingRun | None = None,
-        selected: frozenset[tuple[Any, int]] = frozenset(),
+        selected: frozenset[tuple[Any, int]],
     ) -> None:
         """Takes what there is to fetch.
 
         Args:
           index: The graph.
           found: What was found in it.
-          groups: The digests of activations and gradients.
+          added: What there is to fetch.
           is_training: Whether only runs that train are logged; otherwise those that reach a layer's output.
-          step_raiser: The one operation that raises the global step, or None.
-          failing: What notices a run that fails, or None.
           selected: The tensors, as (operation, output index), that were selected by hand: these are also computed for
             a run that does not need them itself, if that takes nothing but what the run has.
         """
         self._selected = selected
-        self._index, self._found, self._groups = index, found, groups
-        self._is_training, self._step_raiser, self._failing = is_training, step_raiser, failing
+        self._index, self._found, self._added, self._is_training = index, found, added, is_training
         self._losses = Losses(index, found.losses, is_training)
         self._outputs = {tap.source.op for tap in found.taps if tap.tensor.kind == "activation"}
         self._runs: dict[Any, KnownRun] = {}
@@ -125,15 +119,16 @@ class KnownRuns:
             return KnownRun(is_logged=False)
         if not self._is_training and not reached & self._outputs:
             return KnownRun(is_logged=False)
-        groups = tuple(i for i, group in enumerate(self._groups) if self._may_fetch(group, reached, fed))
+        raiser = self._added.global_step.raiser
+        groups = tuple(i for i, group in enumerate(self._added.groups) if self._may_fetch(group, reached, fed))
         losses = self._losses.of(reached, fed)
         return KnownRun(
             is_logged=True,
             groups=groups,
             scalars=self._scalars(fetched, reached, losses),
             remark=losses.remark,
-            optimizers=self._failing.usable(reached, fed) if self._failing else (),
-            tells_step=self._step_raiser is not None and self._step_raiser in reached,
+            optimizers=self._added.failing.usable(reached, fed) if self._added.failing else (),
+            tells_step=raiser is not None and raiser in reached,
         )
 
     def _may_fetch(self, group: DigestGroup, reached: frozenset[Any], fed: frozenset[tuple[Any, int]]) -> bool:

@@ -8,11 +8,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from tb_layerview.capture.graph.digests import DigestGroup, make_group, own_scope, read_weight
-from tb_layerview.capture.graph.runs import NEVER
+from tb_layerview.capture.graph.digests import DigestGroup, Fetched, make_group, own_scope, read_weight
+from tb_layerview.capture.graph.global_step import NEVER
 from tb_layerview.capture.graph.search.index import GraphIndex
 from tb_layerview.capture.graph.search.taps import GraphTap
-from tb_layerview.measure.measurement import Measurement
 from tb_layerview.measure.tf.digests import as_difference
 from tb_layerview.options import Keep
 
@@ -98,9 +97,9 @@ class GraphUpdates:
         session.run(self._drop)
         return step == kept + 1
 
-    def measurements(self, fetched: Mapping[str, Any]) -> dict[int, Measurement]:
-        """Makes measurements, by the tensor's index in the model, of what `wanted` evaluated to."""
-        return self._group.measurements(fetched) if fetched else {}
+    def fetched(self, values: Mapping[str, Any]) -> tuple[Fetched, ...]:
+        """What `wanted` evaluated to, as a part of a step; nothing if nothing was kept."""
+        return (Fetched(self._group, values),) if values else ()
 
 
 def _to_keep(tap: GraphTap) -> Any:
