@@ -16,6 +16,7 @@ from graphs import BATCH, batch, dense, flat, next_batch, noisy_network, trained
 from places import environment
 
 from tb_layerview import Keep, LayerViewHook, Schedule, Select
+from tb_layerview.about import logger
 from tb_layerview.reading.reader import LayerReader
 from tb_layerview.reading.run import Run
 from tb_layerview.writing.log_files import LogFiles
@@ -379,6 +380,7 @@ def test_an_error_in_the_hook_itself_is_reported_once_and_the_training_goes_on(
         losses, _ = train(t, [LayerViewHook(tmp_path, schedule=1)])
     assert len(losses) == STEPS
     assert caplog.text.count("a defect of ours") == 1
+    assert [r.name for r in caplog.records if r.levelname == "WARNING"].count(logger.name) == 1
 
 
 @pytest.mark.covers(
