@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import suite
+from places import environment
 from suite import Part, parts, run, what_failed
 
 pytestmark = pytest.mark.once
@@ -126,9 +127,8 @@ def collected(folder: Path, source: str, marks: str) -> list[str]:
     (folder / "test_suite.py").write_text(source)
     (folder / "conftest.py").write_text('pytest_plugins = ["core_cases"]\n')
     (folder / "pytest.ini").write_text("[pytest]\nmarkers =\n  long\n  core\n")
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent), "PYTEST_ADDOPTS": ""}
     command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-m", marks]
-    ended = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    ended = subprocess.run(command, cwd=folder, env=environment(PYTEST_ADDOPTS=""), capture_output=True, text=True)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     return sorted(
         re.sub(r".*::test_(of_one_|of_|that_)?", "", line) for line in ended.stdout.splitlines() if "::" in line
