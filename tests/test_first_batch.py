@@ -222,9 +222,12 @@ def test_what_the_data_raise_is_raised_as_it_is_without_logging(tmp_path: Path) 
 
 #: Who catches and tells of what fails, and what is no step: a stand-in's call and values of a few fields.
 _WATCHMEN = {
-    f"training_log.{name}"
-    for name in ("TrainingLog.before_step_0", "TrainingLog.set_up", "TrainingLog.guard", "TrainingLog.report", "in_words")
+    f"{of}.{name}"
+    for of in ("training_log.TrainingLog", "guard.Guard")
+    for name in ("before_step_0", "set_up", "guard", "report")
 } | {
+    "guard.Guard._end",
+    "guard.in_words",
     "stand_in.StandIn.__call__",
     "callback.LayerViewCallback.on_test_end",
     "callback.LayerViewCallback.on_predict_end",
@@ -233,7 +236,8 @@ _WATCHMEN = {
 }
 # What logs a Keras model, up to where the log takes over.
 _CAPTURE = tuple(
-    f"tb_layerview.{n}" for n in ("capture.keras.", "measure.tf.", "writing.training_log", "writing.log_files")
+    f"tb_layerview.{name}"
+    for name in ("capture.keras.", "measure.tf.", "writing.guard", "writing.training_log", "writing.log_files")
 )
 Places = dict[str, list[tuple[Any, str, Any]]]
 

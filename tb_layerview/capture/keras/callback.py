@@ -163,7 +163,7 @@ class LayerViewCallback(CopiedUnused, CallbackOfEitherKeras, tf.keras.callbacks.
         self._counter.begin(self.model)
         self._place = Place(self.model, getattr(self, "params", None) or {})
         self._metrics, self._returned = {}, None
-        training.session.begin(self._counter.step)
+        training.log.begin(self._counter.step)
         self._stand_in_for_evaluation()
         self._dismiss("train")  # of a training that ended on an error
         self._deputies["train"] = StandIn(self.model, "train_function", self._train)
@@ -202,19 +202,19 @@ class LayerViewCallback(CopiedUnused, CallbackOfEitherKeras, tf.keras.callbacks.
             function, iterator = self._begin(function, iterator, training)
         counter, batches = self._counter, None
         ends_epoch, is_last = place.ends_epoch, place.ends_training
-        with training.session.guard("the step before"):  # whatever fails, the step is made
+        with training.log.guard("the step before"):  # whatever fails, the step is made
             batches = place.batches(iterator)
             self._hand_over(training)
             training.before(counter.step, counter.steps_next, is_last, place.is_beyond)
         try:
             self._returned = returned = function(iterator)
         except (StopIteration, tf.errors.OutOfRangeError):
-            with training.session.guard("the end of the data"):
+            with training.log.guard("the end of the data"):
                 place.ended()
                 counter.ended(model)
                 training.hold(counter.step, is_late=True)
             raise
-        with training.session.guard("the step"):
+        with training.log.guard("the step"):
             place.returned()
             counter.returned(model, batches)
             self._metrics = {}
@@ -233,12 +233,12 @@ class LayerViewCallback(CopiedUnused, CallbackOfEitherKeras, tf.keras.callbacks.
         Only here are the weights those that the training begins with: a callback behind this one may have restored
         them when the training began.
         """
-        model, prepared = self.model, training.session.before_step_0
+        model, prepared = self.model, training.log.before_step_0
         with prepared("counting steps"):
             before = self._counter.step
             self._counter.begin(model)
             if self._counter.step != before:
-                training.session.begin(self._counter.step)
+                training.log.begin(self._counter.step)
         given = None if self._probe_data is None else Choice.given(self._probe_data)
         take = None
         with prepared("the probe"):
@@ -255,7 +255,7 @@ class LayerViewCallback(CopiedUnused, CallbackOfEitherKeras, tf.keras.callbacks.
             # optimizers and metrics of a `train_step` create, the training creates; the probe's pass then uses that.
             is_alone = model.distribute_strategy.num_replicas_in_sync == 1
             if self._probe is not None and (not is_built(model) or (is_own(model) and is_alone)):
-                with training.session.guard("tracing the function that trains"):
+                with training.log.guard("tracing the function that trains"):
                     build(function, iterator, () if taken is None else taken.parts)
             if is_built(model):
                 self._set_up(training)
@@ -282,10 +282,10 @@ class LayerViewCallback(CopiedUnused, CallbackOfEitherKeras, tf.keras.callbacks.
 
     def _set_up_late(self, training: Recording) -> None:
         """Of a model that its first step has built, and that could not be traced before."""
-        if self._probe is None or not training.session.is_open:
+        if self._probe is None or not training.log.is_open:
             return
         self._notes.append("the first step built the model: the state before it is not logged")
-        with training.session.before_step_0("the probe"):
+        with training.log.before_step_0("the probe"):
             self._set_up(training)
 
     def _stand_in_again(self, training: Recording) -> None:
@@ -304,10 +304,10 @@ class LayerViewCallback(CopiedUnused, CallbackOfEitherKeras, tf.keras.callbacks.
 
     def _stop_if_asked(self, training: Recording) -> bool:
         """Stops the training if it is to stop; whether it was stopped now."""
-        if not training.session.should_stop or self.model.stop_training:
+        if not training.log.should_stop or self.model.stop_training:
             return False
         if has_other_processes(self.model.distribute_strategy):
-            training.session.report(
+            training.log.report(
                 "Check(stop_on=...)", "one of several processes cannot stop by itself. The training goes on"
             )
             return False
@@ -348,7 +348,7 @@ class LayerViewCallback(CopiedUnused, CallbackOfEitherKeras, tf.keras.callbacks.
     def _say_what_is_unseen(self, is_known: bool = False) -> None:
         """Says that a loop of one's own cannot be logged, as soon as that is known."""
         if self._training is not None and self._place is not None and self._place.is_unseen(is_known):
-            self._training.session.report(
+            self._training.log.report(
                 "the training",
                 "the model's train_function, which fit and train_on_batch call, is not called: nothing can be logged. "
                 "In a loop of your own: LayerRecorder",
@@ -387,7 +387,7 @@ class LayerViewCallback(CopiedUnused, CallbackOfEitherKeras, tf.keras.callbacks.
             return
         self._training.hold(self._counter.step, is_late=True)
         if self._inference is None:
-            with self._training.session.guard("the log of the validation"):
+            with self._training.log.guard("the log of the validation"):
                 self._begin_inference("evaluate")
         if self._inference is not None:
             self._inference.is_awaited = True
@@ -405,7 +405,7 @@ class LayerViewCallback(CopiedUnused, CallbackOfEitherKeras, tf.keras.callbacks.
             self._dismiss()
             self._begin_inference("predict")
         else:
-            with self._training.session.guard("the log of the prediction"):
+            with self._training.log.guard("the log of the prediction"):
                 self._begin_inference("predict")
         if self._inference is not None:
             self._deputies["predict"] = StandIn(self.model, "predict_function", self._infer)
@@ -446,8 +446,8 @@ class LayerViewCallback(CopiedUnused, CallbackOfEitherKeras, tf.keras.callbacks.
         inference.is_awaited = False
         iterator = inference.take(iterator, self.model)
         returned = function(iterator)  # which may build the model
-        session = inference.recording.session if training is None else training.session
-        with session.guard("the first batch" if training is None else "the validation"):
+        log = inference.recording.log if training is None else training.log
+        with log.guard("the first batch" if training is None else "the validation"):
             if training is None:
                 self._counter.begin(self.model)
             inference.measure(self._counter.step)
@@ -456,7 +456,7 @@ class LayerViewCallback(CopiedUnused, CallbackOfEitherKeras, tf.keras.callbacks.
     def _hand_over_inference(self, logs: Mapping[str, Any] | None) -> None:
         if self._inference is not None:
             recording = self._inference.recording
-            with recording.session.guard("a step"):
+            with recording.log.guard("a step"):
                 recording.hand_over(lambda _: floats(logs or {}))
 
     def _end_inference(self) -> None:
@@ -490,7 +490,7 @@ class _Inference:
         if self.taken is not None:
             return iterator
         take = None
-        with self.recording.session.before_step_0("the first batch"):
+        with self.recording.log.before_step_0("the first batch"):
             take = taking(iterator, model)
         taken = None if take is None else take()
         if taken is not None and taken.parts:
@@ -500,10 +500,10 @@ class _Inference:
     def measure(self, step: int) -> None:
         """Runs the batch at the training's step."""
         recording = self.recording
-        if self.taken is None or not recording.session.is_open:
+        if self.taken is None or not recording.log.is_open:
             return
         if not recording.is_ready:
-            recording.session.begin(step)
+            recording.log.begin(step)
             first = self.taken.first()
             self.taken = Taken(None, ())  # its probe is all that is needed
             if first is not None:

@@ -87,7 +87,7 @@ class LayerRecorder:
     @property
     def should_stop(self) -> bool:
         """Whether something was found at which the training is to stop."""
-        return self._model is not None and self._recording.session.should_stop
+        return self._model is not None and self._recording.log.should_stop
 
     def record(self, step: int, scalars: Mapping[str, Any] | None = None, batch: Any = None) -> None:
         """Logs the model as it is now, if the schedule wants this step. Call it after every training step.
@@ -104,11 +104,11 @@ class LayerRecorder:
         step = int(step)
         if step < 0:
             raise ValueError(f"the step must be at least 0, not {step}: it counts the training steps that are complete")
-        if self._model is None or not self._recording.session.is_open:
+        if self._model is None or not self._recording.log.is_open:
             return
         recording, told = self._recording, self._told
         if told is not None and step <= told[0]:
-            recording.session.report(
+            recording.log.report(
                 "record",
                 f"step {step} comes after step {told[0]} and is not logged. A new LayerRecorder replaces steps "
                 "that are trained again",
@@ -118,7 +118,7 @@ class LayerRecorder:
         if self._given is not None and is_built(self._model):
             self._set_up(is_fatal=False)
         if told is None:
-            recording.session.begin(step)
+            recording.log.begin(step)
         if batch is not None:
             self._keep(batch, scalars or {})
         recording.step(step, lambda: floats(scalars or {}))
@@ -129,7 +129,7 @@ class LayerRecorder:
         recording = self._recording
         recording.keep_batches()
         if recording.replayer is not None:
-            with recording.session.guard("what a replay needs"):
+            with recording.log.guard("what a replay needs"):
                 kept = tf.nest.map_structure(as_tensor, batch)
                 recording.replayer.after_step(kept, losses_are_finite(scalars))
 

@@ -24,7 +24,8 @@ from tb_layerview.format.model import Mode
 from tb_layerview.health.check import Check
 from tb_layerview.measure.measurement import Measure, Measurement
 from tb_layerview.options import Keep, Schedule, Select
-from tb_layerview.writing.training_log import NotSupported, Refused, TrainingLog, in_words
+from tb_layerview.writing.guard import NotSupported, Refused, in_words
+from tb_layerview.writing.training_log import TrainingLog
 
 Scalars = Callable[[], Mapping[str, float]]
 
@@ -62,12 +63,12 @@ class _Held:
 
 
 class Recording:
-    """One model's log in one mode: the probe's pass, the updates, and the session that writes them.
+    """One model's log in one mode: the probe's pass, the updates, and what writes them.
 
     After `close` it holds neither model nor probe.
 
     Attributes:
-      session: When to log, at what cost, and what happens when it fails.
+      log: When to log, at what cost, and what happens when it fails.
     """
 
     def __init__(
@@ -87,9 +88,9 @@ class Recording:
         """
         self._model: Any = model
         self._select, self._schedule, self._keep, self._check = select, schedule, keep, check
-        self.session = TrainingLog(logdir, schedule, keep, mode, check)
+        self.log = TrainingLog(logdir, schedule, keep, mode, check)
         # Who never closes it, because the training ended on an error, has what was handed over all the same.
-        self._finalizer = weakref.finalize(self, self.session.close)
+        self._finalizer = weakref.finalize(self, self.log.close)
         self._probe: ProbePass | WeightsAlone | None = None
         self._untried: list[Examples] = []
         self._obstacles: list[str] = []
@@ -126,10 +127,10 @@ class Recording:
         self._untried, self._obstacles = list(choice.examples), list(choice.obstacles)
         self._otherwise, self._notes = choice.otherwise, tuple(notes)
         try:
-            with self.session.set_up("the probe"):
+            with self.log.set_up("the probe"):
                 self._trace(is_fatal)
         except Refused as error:
-            self.session.refused("the probe", error)
+            self.log.refused("the probe", error)
             self.close()
             raise
 
@@ -151,7 +152,7 @@ class Recording:
         except ValueError as error:
             raise Refused(str(error)) from error
         model, notes = parts.model, (*((note,) if note else ()), *parts.model.notes, *self._notes)
-        self.session.describe(dataclasses.replace(model, schedule=self._schedule.in_words(), notes=notes))
+        self.log.describe(dataclasses.replace(model, schedule=self._schedule.in_words(), notes=notes))
         self._probe, self._updates, self._rows = parts, updates, rows
 
     def _pass(self, is_fatal: bool) -> ProbePass | None:
@@ -166,7 +167,7 @@ class Recording:
                     examples.source,
                     self._select,
                     self._keep,
-                    training=self.session.mode == "train",
+                    training=self.log.mode == "train",
                 )
             except NotImplementedError as error:  # as Keras' own `call` does
                 self._untried, self._otherwise = [], ""
@@ -190,12 +191,12 @@ class Recording:
 
     def _weights_alone(self) -> tuple[WeightsAlone, str]:
         """What there is without a pass, and a sentence on what there is not."""
-        parts = WeightsAlone(self._model, self._select, self._keep, training=self.session.mode == "train")
+        parts = WeightsAlone(self._model, self._select, self._keep, training=self.log.mode == "train")
         wanted = [kind for kind in ("activation", "gradient") if kind in self._select.kinds]
         if not wanted:
             return parts, ""
         left_out = f"{' and '.join(self._obstacles)}: {' and '.join(f'{kind}s' for kind in wanted)} are left out"
-        self.session.report("the probe", ". ".join(part for part in (left_out, self._otherwise) if part))
+        self.log.report("the probe", ". ".join(part for part in (left_out, self._otherwise) if part))
         return parts, left_out
 
     @property
@@ -214,8 +215,8 @@ class Recording:
         is_alone = not has_other_processes(self._model.distribute_strategy)
         probe = self._probe
         if is_alone and isinstance(probe, ProbePass) and self._check.replay is not False and self._replayer is None:
-            with self.session.apart("what a replay needs"):
-                self._replayer = Replayer(self._model, self.session, probe, self._select, self._keep, self._check)
+            with self.log.apart("what a replay needs"):
+                self._replayer = Replayer(self._model, self.log, probe, self._select, self._keep, self._check)
 
     def step(self, step: int, scalars: Scalars) -> None:
         """Logs a step if it is due, and keeps the weights if the next one is.
@@ -240,14 +241,14 @@ class Recording:
           is_last: Whether that is known to be the last one, which is logged whatever the schedule says.
           is_beyond: Whether nothing more is expected to be trained.
         """
-        session, updates, rows = self.session, self._updates, self._rows
+        log, updates, rows = self.log, self._updates, self._rows
         if not is_beyond or (self._held is not None and self._held.step != step):
             self._held = None  # from here on, who holds values has TensorFlow copy them
         if updates is None or rows is None or not steps:
             return
         is_wanted = updates.is_wanted or rows.is_wanted
-        if is_wanted and session.is_open and (session.due(step + steps) or is_last):
-            with session.ahead("keeping the weights"):
+        if is_wanted and log.is_open and (log.due(step + steps) or is_last):
+            with log.ahead("keeping the weights"):
                 updates.keep(step)
                 rows.keep(
                     step, steps
@@ -258,7 +259,7 @@ class Recording:
 
     def look(self, step: int, at_once: bool = False) -> None:
         """Does what is to be done about what was found; the weights are those of this step."""
-        found = self.session.heed()
+        found = self.log.act_on_findings()
         if self._replayer is not None:
             self._replayer.look(step, found, at_once)
 
@@ -270,13 +271,13 @@ class Recording:
           scalars: What to log beside the layers; called only if the step is logged.
           is_last: Whether it is the last one, which is logged with values whatever the schedule says.
         """
-        session = self.session
+        log = self.log
         if not self.is_ready or step == self._seen:
             return
         self._seen = step
-        is_due = session.due(step)
-        if is_due or (is_last and session.is_open):
-            self._measure(step, is_last or session.values_due(step), scalars, is_last)
+        is_due = log.due(step)
+        if is_due or (is_last and log.is_open):
+            self._measure(step, is_last or log.values_due(step), scalars, is_last)
 
     def hold(self, step: int, is_late: bool = False) -> None:
         """Holds the weights after a step that may turn out to be the last, until the next one begins.
@@ -287,39 +288,37 @@ class Recording:
           step: How many training steps are complete.
           is_late: Whether others may have changed them since.
         """
-        if not self.is_ready or not self.session.is_open or (self._held is not None and self._held.step == step):
+        if not self.is_ready or not self.log.is_open or (self._held is not None and self._held.step == step):
             return
-        with self.session.guard("the weights at the end of an epoch"):
+        with self.log.guard("the weights at the end of an epoch"):
             if self._state is None:
-                with self.session.apart("the weights at the end of an epoch"):
+                with self.log.apart("the weights at the end of an epoch"):
                     self._state = self._replayer.state if self._replayer is not None else ModelState(self._model)
             if self._state is not None:
                 self._held = _Held(step, self._state.read(), is_late)
 
     def last_step(self, step: int, scalars: Scalars) -> None:
         """Logs the last step, with values, if it was not logged: the weights are those that are held, if they are."""
-        session, held = self.session, self._held
+        log, held = self.log, self._held
         self._held = None
-        if not self.is_ready or not session.is_open:
+        if not self.is_ready or not log.is_open:
             self.look(step, at_once=True)
             return
-        is_logged = session.is_last(step) or self._taken is not None
+        is_logged = log.is_last(step) or self._taken is not None
         is_changed = False
         if held is not None and held.step == step and self._state is not None:
-            with session.guard("the weights at the end of an epoch"):
+            with log.guard("the weights at the end of an epoch"):
                 is_changed = self._state.differ(held.values, self._state.read())
             if held.is_late and not is_logged:
-                session.note(
-                    f"nothing told that step {step:,} would be the last: it is logged as it was found after it"
-                )
-        with session.guard("the last step"), self._as_held(held if is_changed else None):
+                log.note(f"nothing told that step {step:,} would be the last: it is logged as it was found after it")
+        with log.guard("the last step"), self._as_held(held if is_changed else None):
             self.look(step, at_once=True)
             if not is_logged:
                 self._measure(step, True, scalars, is_last=True)
             else:
                 self._add_wholes(step)
         if is_changed:
-            session.note(
+            log.note(
                 f"the weights that the training left are not those of step {step:,}: they were changed after it, as "
                 "EarlyStopping(restore_best_weights=True) does"
             )
@@ -345,8 +344,8 @@ class Recording:
         """
         taken, self._taken = self._taken, None
         if taken is not None:
-            with self.session.finishing("a step"):
-                self.session.write(taken.step, taken.measure, {**taken.found, **add(taken.scalars)})
+            with self.log.finishing("a step"):
+                self.log.write(taken.step, taken.measure, {**taken.found, **add(taken.scalars)})
 
     def close(self) -> str:
         """Closes the log, and returns what to tell the person; the same again, if it is closed already."""
@@ -354,19 +353,19 @@ class Recording:
             return self._closing_lines
         self.hand_over()  # of a training that ended on an error right after the step
         self._finalizer.detach()
-        with self.session.ahead("the end of logging"):  # what was kept may be as large as several models
+        with self.log.ahead("the end of logging"):  # what was kept may be as large as several models
             self._model = self._probe = self._updates = self._rows = self._replayer = None
             self._taken = self._held = self._state = None
-        self._closing_lines = self.session.close()
+        self._closing_lines = self.log.close()
         return self._closing_lines
 
     def _measure(self, step: int, with_values: bool, scalars: Scalars, is_last: bool = False) -> None:
-        session, probe, updates, rows = self.session, self._probe, self._updates, self._rows
+        log, probe, updates, rows = self.log, self._probe, self._updates, self._rows
         assert probe is not None and updates is not None and rows is not None
         is_first, self._is_first = self._is_first, False
         # Whatever the device still does for the training must not be counted as ours.
         probe.wait()
-        counted = session.set_up("the first pass") if is_first else session.logging("a step")
+        counted = log.set_up("the first pass") if is_first else log.logging("a step")
         with counted, debug_switches.off() if self._is_unchecked else contextlib.nullcontext():
             changed = updates.run(step, with_values)
             touched = rows.run(step, with_values)
@@ -380,15 +379,15 @@ class Recording:
 
     def _add_wholes(self, step: int) -> None:
         """Adds to the step that was logged last, and turns out to be the last one, what it was logged without."""
-        session, probe = self.session, self._probe
+        log, probe = self.log, self._probe
         assert probe is not None
         if not probe.wholes or not self._wholes.want(step, is_last=True):
             return
-        with session.logging("the last step"):
+        with log.logging("the last step"):
             measure_wholes = probe.run_wholes(with_values=True)
             taken = self._taken
             if taken is None:
-                session.write(step, measure_wholes, {})
+                log.write(step, measure_wholes, {})
             else:
                 measure = taken.measure
                 self._taken = dataclasses.replace(taken, measure=lambda: {**measure(), **measure_wholes()})
@@ -413,10 +412,10 @@ class Recording:
                 self._trace()
                 return self._run(with_values, without, may_retrace)
             left_out = "activations and gradients are left out wherever the pass fails; weights and updates are logged"
-            self.session.report("the probe's pass", f"{words}: {left_out}. The training goes on", error)
+            self.log.report("the probe's pass", f"{words}: {left_out}. The training goes on", error)
             if not self._has_failed:
                 self._has_failed = True
-                self.session.note(f"the probe's pass has failed ({words}): {left_out}")
+                self.log.note(f"the probe's pass has failed ({words}): {left_out}")
             return probe.weights.run(with_values), {}
 
     def _run_unchecked(

@@ -15,7 +15,7 @@ import tensorflow as tf
 from tb_layerview.about import logger
 from tb_layerview.capture.keras.tf import replicas
 from tb_layerview.capture.keras.tf.probe import Batch
-from tb_layerview.writing.training_log import Refused, in_words
+from tb_layerview.writing.guard import Refused, in_words
 
 PROBE_EXAMPLES = 32
 #: Of how many bytes a whole batch may be the probe. It is held as long as the training lasts, beside what a pass of it

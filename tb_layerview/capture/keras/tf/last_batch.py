@@ -87,7 +87,7 @@ class KeepingBatches:
         """Whether the function can be traced; if not, Keras' own is asked, which says what is wrong if it cannot."""
         recording = self._recording()
         if not self._is_traced and recording is not None and hasattr(self.returning, "get_concrete_function"):
-            with recording.session.guard("what a replay needs"):
+            with recording.log.guard("what a replay needs"):
                 self._is_drawing = _draws(self.returning.get_concrete_function(iterator))
                 self._is_traced = True
             return self._is_traced

@@ -40,7 +40,7 @@ from tb_layerview.measure.measurement import Measure, Measurement
 from tb_layerview.measure.tf import digests
 from tb_layerview.measure.tf.digests import Tap
 from tb_layerview.options import Keep, Select
-from tb_layerview.writing.training_log import NotSupported, in_words
+from tb_layerview.writing.guard import NotSupported, in_words
 
 # By how much the loss scale is made smaller where gradients overflow.
 _SMALLER = 16.0
