@@ -12,7 +12,8 @@ import tensorflow as tf
 from benchmarks.digests import codes, count
 from benchmarks.measuring import Action, Options, Row, ratio_row, ratios
 from benchmarks.models import IMAGES, LABELS, RESNET_IMAGES, RESNET_LABELS, cnn, resnet
-from tb_layerview import Keep, Select
+from tb_layerview import Select
+from tb_layerview.capture.given import Given
 from tb_layerview.capture.keras.tf.probe import Batch, ProbePass
 from tb_layerview.measure.measurement import Measure
 from tb_layerview.measure.tf import digests as device_digest
@@ -41,7 +42,7 @@ class LoggedStep:
     @classmethod
     def of(cls, model: Any, images: Any, labels: Any, select: Select, folder: str) -> LoggedStep:
         """A step of a model that logs what is selected into a folder."""
-        probe = ProbePass(model, _probe(images, labels), "", select, Keep())
+        probe = ProbePass(model, _probe(images, labels), "", Given(select))
         log = LogFiles(folder)
         log.describe(probe.model)
         step = iter(range(10**9))

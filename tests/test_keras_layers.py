@@ -19,6 +19,7 @@ import pytest
 tf = pytest.importorskip("tensorflow")
 
 from tb_layerview import Keep, LayerReader, LayerViewCallback, Select  # noqa: E402
+from tb_layerview.capture.given import Given  # noqa: E402
 from tb_layerview.capture.keras.tf.probe import Batch, ProbePass  # noqa: E402
 from tb_layerview.format.model import Tensor  # noqa: E402
 from tb_layerview.measure.measurement import Measurement  # noqa: E402
@@ -51,7 +52,7 @@ class Logged:
             return leaf if leaf is None or isinstance(leaf, tf.RaggedTensor) else tf.convert_to_tensor(leaf)
 
         data = tf.nest.map_structure(tensor, (x, y) if y is not None else (x,))
-        self.probe = ProbePass(model, Batch.of(data), "a test", select, keep)
+        self.probe = ProbePass(model, Batch.of(data), "a test", Given(select, keep=keep))
         self.model = self.probe.model
         measure, self.scalars = self.probe.run(with_values=True)
         self._measured = measure()
@@ -735,7 +736,7 @@ def _can_compute(model: Any, x: Any) -> bool:
 
 def test_a_channels_first_convolution() -> None:
     model, x = _channels_first()
-    probe = ProbePass(model, Batch.of((tf.convert_to_tensor(x),)), "a test", Select(), EXACT)
+    probe = ProbePass(model, Batch.of((tf.convert_to_tensor(x),)), "a test", Given(keep=EXACT))
     (conv,) = [t for t in probe.model.tensors if (probe.model.layers[t.layer].path, t.kind) == ("conv", "activation")]
     assert conv.shape == (2, 6, 4, 4) and conv.axes == ("example", "row", "column", "channel")
     if _can_compute(model, x):

@@ -10,7 +10,8 @@ import pytest
 
 tf = pytest.importorskip("tensorflow")
 
-from tb_layerview import Keep, Select  # noqa: E402
+from tb_layerview import Keep  # noqa: E402
+from tb_layerview.capture.given import Given  # noqa: E402
 from tb_layerview.capture.keras.tf.probe import Batch, ProbePass  # noqa: E402
 
 keras = tf.keras
@@ -32,7 +33,7 @@ class Logged:
 
     def __init__(self, model: Any, y: Any = Y) -> None:
         y = tf.nest.map_structure(tf.constant, y)
-        self.probe = ProbePass(model, Batch(tf.constant(X), y), "a test", Select(), EXACT)
+        self.probe = ProbePass(model, Batch(tf.constant(X), y), "a test", Given(keep=EXACT))
         self.notes = self.probe.model.notes
         measured = self.probe.run(with_values=True)[0]()
         self.measured: dict[Any, Any] = {

@@ -12,6 +12,7 @@ import pytest
 tf = pytest.importorskip("tensorflow")
 
 from tb_layerview import Check, Keep, LayerReader, LayerViewCallback, Select  # noqa: E402
+from tb_layerview.capture.given import Given  # noqa: E402
 from tb_layerview.capture.keras.tf.calls import noting_calls  # noqa: E402
 from tb_layerview.capture.keras.tf.probe import Batch, ProbePass  # noqa: E402
 from tb_layerview.capture.keras.tf.taps import Pass, find_taps  # noqa: E402
@@ -70,7 +71,9 @@ def _built(model: Any) -> Any:
 
 
 def _pass(model: Any, select: Select = Select(), training: bool = True) -> ProbePass:  # noqa: B008
-    return ProbePass(model, Batch(tf.constant(X), tf.constant(Y)), "a test", select, EXACT, training=training)
+    return ProbePass(
+        model, Batch(tf.constant(X), tf.constant(Y)), "a test", Given(select, keep=EXACT), training=training
+    )
 
 
 def _kept(probe: ProbePass, path: str, kind: str, name: str) -> np.ndarray:
@@ -285,7 +288,7 @@ def test_a_weight_that_has_anothers_name_is_counted_and_named() -> None:
         with noting_calls(model) as calls:
             model(x)
         colliding = [dataclasses.replace(call, path=call.path.partition("#")[0]) for call in calls]
-        taps = find_taps(Pass(model, x, colliding, {}, None, {}), Select(), EXACT)
+        taps = find_taps(Pass(model, x, colliding, {}, None, {}), Given(keep=EXACT))
         notes.extend(taps.model.notes)
         return x
 

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from tb_layerview.about import logger
 from tb_layerview.capture.cluster import has_other_processes, logs_model
-from tb_layerview.capture.given import check_options, floats
+from tb_layerview.capture.given import Given, floats
 from tb_layerview.capture.keras.recording import Recording
 from tb_layerview.capture.keras.steps import Place, StepCounter
 from tb_layerview.capture.keras.tf.first_batch import Choice, Taken, number, steps_per_execution, taking
@@ -23,7 +23,7 @@ from tb_layerview.capture.keras.versions import CallbackOfEitherKeras, is_built,
 from tb_layerview.format.model import Kind, Mode
 from tb_layerview.format.storage import local_folder
 from tb_layerview.health.check import Check
-from tb_layerview.options import CopiedUnused, Keep, Schedule, Select, as_schedule
+from tb_layerview.options import CopiedUnused, Keep, Schedule, Select
 
 _GIVE_A_PROBE = "Give the callback a batch that the model takes: probe=(x, y)"
 # What there is to log where nothing is trained.
@@ -81,9 +81,9 @@ class LayerViewCallback(CopiedUnused, CallbackOfEitherKeras, tf.keras.callbacks.
         super().__init__()
         # Keras 2 else reads all logs on the host at each batch, and lets no callback near a ParameterServerStrategy.
         self._supports_tf_logs = True
-        check_options(select, keep, check)
+        self._given = Given.of(select, schedule, keep, check)
+        select.refuse_tensors()
         self._logdir, self._probe_data = local_folder(logdir), probe
-        self._select, self._schedule, self._keep, self._check = select, as_schedule(schedule), keep, check
         self._training: Recording | None = None
         self._inference: _Inference | None = None  # the evaluation or prediction that is under way
         self._deputies: dict[str, StandIn] = {}
@@ -96,14 +96,7 @@ class LayerViewCallback(CopiedUnused, CallbackOfEitherKeras, tf.keras.callbacks.
         self._metrics: dict[str, float] = {}  # of the epoch, once it is over
 
     def _options(self) -> dict[str, Any]:
-        return {
-            "logdir": self._logdir,
-            "probe": self._probe_data,
-            "select": self._select,
-            "schedule": self._schedule,
-            "keep": self._keep,
-            "check": self._check,
-        }
+        return {"logdir": self._logdir, "probe": self._probe_data, **self._given.as_arguments()}
 
     # Keras itself would have the callback hold the model for ever.
 
@@ -133,7 +126,7 @@ class LayerViewCallback(CopiedUnused, CallbackOfEitherKeras, tf.keras.callbacks.
         """Keras 2 asks for its function before it says that an evaluation begins."""
         model = self.model
         is_compiled = getattr(model, "compiled", getattr(model, "_is_compiled", False))
-        if self._logs and is_compiled and self._inference_select() is not None and "evaluate" not in self._deputies:
+        if self._logs and is_compiled and self._inference_kinds and "evaluate" not in self._deputies:
             self._deputies["evaluate"] = StandIn(model, "test_function", self._infer)
 
     # Training.
@@ -146,19 +139,20 @@ class LayerViewCallback(CopiedUnused, CallbackOfEitherKeras, tf.keras.callbacks.
         if not self._logs:
             return
         steps_per_call = steps_per_execution(self.model)
-        select, notes = self._select, []
-        if steps_per_call > 1 and "update" in select.kinds:
-            if select.kinds == ("update",):
+        given, notes = self._given, []
+        kinds = given.select.kinds
+        if steps_per_call > 1 and "update" in kinds:
+            if kinds == ("update",):
                 raise ValueError(
                     f"Select(kinds=('update',)) leaves nothing to log: with steps_per_execution={steps_per_call} "
                     "the change over exactly one step cannot be had. Select other kinds, or compile with 1."
                 )
-            select = dataclasses.replace(select, kinds=tuple(kind for kind in select.kinds if kind != "update"))
+            given = given.with_kinds(*(kind for kind in kinds if kind != "update"))
             notes.append(
                 f"steps_per_execution={steps_per_call}: the change over exactly one step cannot be had, updates "
                 "are left out"
             )
-        training = self._training = Recording(self.model, self._logdir, select, self._schedule, self._keep, self._check)
+        training = self._training = Recording(self.model, self._logdir, given)
         self._notes = notes
         self._counter.begin(self.model)
         self._place = Place(self.model, getattr(self, "params", None) or {})
@@ -358,9 +352,10 @@ class LayerViewCallback(CopiedUnused, CallbackOfEitherKeras, tf.keras.callbacks.
         """Has the last batches kept for a replay where they can be had."""
         train_function = kerass(train_function)
         why_not = why_no_last_batch(self.model, train_function)
-        if self._check.replay is not False and why_not is None:
+        wants_replay = self._given.check.replay is not False
+        if wants_replay and why_not is None:
             self._deputies["train"].function = KeepingBatches(self.model, train_function, training, self._counter)
-        elif self._check.replay is not False:
+        elif wants_replay:
             notes.append(f"a batch that breaks the training cannot be run again: {why_not}")
 
     def _metrics_now(self) -> dict[str, float]:
@@ -416,27 +411,24 @@ class LayerViewCallback(CopiedUnused, CallbackOfEitherKeras, tf.keras.callbacks.
         self._end_inference()
         self._dismiss(*(() if self._training is None else ("predict",)))
 
-    def _inference_select(self) -> Select | None:
-        """What to log where nothing is trained; None if nothing of it is selected."""
-        kinds = tuple(kind for kind in self._select.kinds if kind in _INFERENCE_KINDS)
-        return dataclasses.replace(self._select, kinds=kinds) if kinds else None
+    @property
+    def _inference_kinds(self) -> tuple[Kind, ...]:
+        """What is selected of what there is to log where nothing is trained."""
+        return tuple(kind for kind in self._given.select.kinds if kind in _INFERENCE_KINDS)
 
     def _begin_inference(self, mode: Mode) -> None:
         self._end_inference()
         if not self._logs:
             return
-        select = self._inference_select()
-        if select is None:
+        if not self._inference_kinds:
             if self._training is None:
                 logger.warning(
                     "tb_layerview: nothing is logged: of the kinds %s there are none where nothing is trained.",
-                    ", ".join(self._select.kinds),
+                    ", ".join(self._given.select.kinds),
                 )
             return
-        recording = Recording(
-            self.model, os.path.join(self._logdir, mode), select, Schedule(every=1), self._keep, self._check, mode
-        )
-        self._inference = _Inference(recording)
+        given = dataclasses.replace(self._given.with_kinds(*self._inference_kinds), schedule=Schedule(every=1))
+        self._inference = _Inference(Recording(self.model, os.path.join(self._logdir, mode), given, mode))
 
     def _infer(self, function: Any, iterator: Any) -> Any:
         """Is called in place of the function that evaluates or predicts: with the weights that it is called with."""

@@ -12,6 +12,7 @@ from typing import Any
 import tensorflow as tf
 
 from tb_layerview.capture.cluster import has_other_processes
+from tb_layerview.capture.given import Given
 from tb_layerview.capture.keras.tf import debug_switches
 from tb_layerview.capture.keras.tf.first_batch import Choice, Examples
 from tb_layerview.capture.keras.tf.probe import ProbePass
@@ -21,9 +22,7 @@ from tb_layerview.capture.keras.tf.snapshot import ModelState, Values
 from tb_layerview.capture.keras.tf.updates import WeightUpdates
 from tb_layerview.capture.keras.tf.weights import WeightsAlone
 from tb_layerview.format.model import Mode
-from tb_layerview.health.check import Check
 from tb_layerview.measure.measurement import Measure, Measurement
-from tb_layerview.options import Keep, Schedule, Select
 from tb_layerview.writing.guard import NotSupported, Refused, in_words
 from tb_layerview.writing.training_log import TrainingLog
 
@@ -75,20 +74,23 @@ class Recording:
         self,
         model: Any,
         logdir: str | os.PathLike[str],
-        select: Select,
-        schedule: Schedule,
-        keep: Keep,
-        check: Check,
+        given: Given,
         mode: Mode = "train",
     ) -> None:
         """Opens the log.
+
+        Args:
+          model: The Keras model.
+          logdir: The run's folder.
+          given: The options.
+          mode: What the model is doing.
 
         Raises:
           ValueError: The folder cannot be written to.
         """
         self._model: Any = model
-        self._select, self._schedule, self._keep, self._check = select, schedule, keep, check
-        self.log = TrainingLog(logdir, schedule, keep, mode, check)
+        self._given = given
+        self.log = TrainingLog(logdir, given.schedule, given.keep, mode, given.check)
         # Who never closes it, because the training ended on an error, has what was handed over all the same.
         self._finalizer = weakref.finalize(self, self.log.close)
         self._probe: ProbePass | WeightsAlone | None = None
@@ -148,11 +150,11 @@ class Recording:
         if not parts.layers:  # which no pattern is to blame for
             raise RuntimeError("no layer of the model was found")
         try:
-            self._select.check(parts.layers)
+            self._given.select.check(parts.layers)
         except ValueError as error:
             raise Refused(str(error)) from error
         model, notes = parts.model, (*((note,) if note else ()), *parts.model.notes, *self._notes)
-        self.log.describe(dataclasses.replace(model, schedule=self._schedule.in_words(), notes=notes))
+        self.log.describe(dataclasses.replace(model, schedule=self._given.schedule.in_words(), notes=notes))
         self._probe, self._updates, self._rows = parts, updates, rows
 
     def _pass(self, is_fatal: bool) -> ProbePass | None:
@@ -165,8 +167,7 @@ class Recording:
                     self._model,
                     examples.batch,
                     examples.source,
-                    self._select,
-                    self._keep,
+                    self._given,
                     training=self.log.mode == "train",
                 )
             except NotImplementedError as error:  # as Keras' own `call` does
@@ -191,8 +192,8 @@ class Recording:
 
     def _weights_alone(self) -> tuple[WeightsAlone, str]:
         """What there is without a pass, and a sentence on what there is not."""
-        parts = WeightsAlone(self._model, self._select, self._keep, training=self.log.mode == "train")
-        wanted = [kind for kind in ("activation", "gradient") if kind in self._select.kinds]
+        parts = WeightsAlone(self._model, self._given, training=self.log.mode == "train")
+        wanted = [kind for kind in ("activation", "gradient") if kind in self._given.select.kinds]
         if not wanted:
             return parts, ""
         left_out = f"{' and '.join(self._obstacles)}: {' and '.join(f'{kind}s' for kind in wanted)} are left out"
@@ -214,9 +215,14 @@ class Recording:
         # Several processes would have to run it together; and a variable that one of them makes breaks the others.
         is_alone = not has_other_processes(self._model.distribute_strategy)
         probe = self._probe
-        if is_alone and isinstance(probe, ProbePass) and self._check.replay is not False and self._replayer is None:
+        if (
+            is_alone
+            and isinstance(probe, ProbePass)
+            and self._given.check.replay is not False
+            and self._replayer is None
+        ):
             with self.log.apart("what a replay needs"):
-                self._replayer = Replayer(self._model, self.log, probe, self._select, self._keep, self._check)
+                self._replayer = Replayer(self._model, self.log, probe, self._given)
 
     def step(self, step: int, scalars: Scalars) -> None:
         """Logs a step if it is due, and keeps the weights if the next one is.

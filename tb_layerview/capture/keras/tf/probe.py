@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from tb_layerview.about import logger
 from tb_layerview.capture import cluster
+from tb_layerview.capture.given import Given
 from tb_layerview.capture.keras.tf import examples as keras_examples
 from tb_layerview.capture.keras.tf.calls import Call, noting_calls
 from tb_layerview.capture.keras.tf.inference_pass import InferencePass, Output
@@ -39,7 +40,6 @@ from tb_layerview.format.model import Model, Probe
 from tb_layerview.measure.measurement import Measure, Measurement
 from tb_layerview.measure.tf import digests
 from tb_layerview.measure.tf.digests import Tap
-from tb_layerview.options import Keep, Select
 from tb_layerview.writing.guard import NotSupported, in_words
 
 # By how much the loss scale is made smaller where gradients overflow.
@@ -148,8 +148,7 @@ class ProbePass:
         model: Any,
         batch: Batch,
         source: str,
-        select: Select,
-        keep: Keep,
+        given: Given,
         training: bool = True,
         both_modes: bool = True,
     ) -> None:
@@ -159,8 +158,7 @@ class ProbePass:
           model: A Keras model that is built.
           batch: The probe, as tensors.
           source: Where the probe came from, in words.
-          select: Which layers and kinds to log.
-          keep: How much to keep of each tensor.
+          given: What to log, and how much of it to keep.
           training: Whether the model runs in training mode; without, there are no gradients and no updates.
           both_modes: Whether to run it in inference mode too, where its layers differ.
 
@@ -170,7 +168,7 @@ class ProbePass:
         """
         self._model, self._batch, self._training = model, batch, training
         self.batch, self.source = batch, source
-        self._select, self._keep = select, keep
+        self._given = given
         self._taps: dict[int, Tap] = {}
         self._weights: dict[int, Weight] = {}
         self._wholes: dict[int, tuple[Weight, Tap]] = {}
@@ -318,7 +316,7 @@ class ProbePass:
 
     def _traced_step(self) -> Any:
         """The pass as the model's own `train_step` has it; None if it has none, or must not be traced for that."""
-        if not self._training or "gradient" not in self._select.kinds or not is_own(self._model):
+        if not self._training or "gradient" not in self._given.select.kinds or not is_own(self._model):
             return None
         function, obstacle = None, None
         self._step = step = TrainStep(self._model)
@@ -366,7 +364,7 @@ class ProbePass:
         loss, sentence = step.loss()
         self._notes += [*notes, sentence]
         found = self._found(x, calls, weights, gradients, loss, bool(step.scales))
-        if "activation" in self._select.kinds and not step.takes(x, calls):
+        if "activation" in self._given.select.kinds and not step.takes(x, calls):
             self._outputs = {}
             self._notes.append(
                 "this model's train_step does not call the model on the batch's inputs: shift is left out"
@@ -405,7 +403,7 @@ class ProbePass:
         gradients: dict[int, Any] | None = None
         if loss is not None:
             gradients = {}
-            if "gradient" in self._select.kinds:
+            if "gradient" in self._given.select.kinds:
                 found = [unscaled(gradient, scale) for gradient in tape.gradient(scaled, trainable)]
                 gradients = {id(v): gradient for v, gradient in zip(model.trainable_variables, found)}
                 large = []
@@ -448,7 +446,7 @@ class ProbePass:
             and isinstance((gradients or {}).get(key, of_large.get(id(variable))), tf.IndexedSlices)
         )
         of_pass = Pass(model, x, calls, weights, gradients, trained if self._training else {}, looked_up)
-        taps = find_taps(of_pass, self._select, self._keep)
+        taps = find_taps(of_pass, self._given)
         self.model, self.layers, self._taps, self.updates = taps.model, taps.layers, taps.taps, taps.updates
         self._outputs = {i: output for i, output in taps.outputs.items() if self._has_modes and taps.taps[i].units}
         self._weights, self.looked_up, self._wholes = taps.weights, taps.looked_up, taps.wholes

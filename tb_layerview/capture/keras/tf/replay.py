@@ -12,14 +12,13 @@ from typing import Any
 import tensorflow as tf
 
 from tb_layerview.capture.ages import RECENT, CostTrial, RecentSteps, Room
+from tb_layerview.capture.given import Given
 from tb_layerview.capture.keras.tf import replicas
 from tb_layerview.capture.keras.tf.first_batch import as_tensor
 from tb_layerview.capture.keras.tf.probe import Batch, ProbePass
 from tb_layerview.capture.keras.tf.snapshot import ModelState, Values, spared_seconds
-from tb_layerview.health.check import Check
 from tb_layerview.health.finding import Finding
 from tb_layerview.health.rules.non_finite import NonFinite
-from tb_layerview.options import Keep, Select
 from tb_layerview.writing.training_log import TrainingLog
 
 # Weights are copied where reading them takes so many times what it took at first.
@@ -53,21 +52,17 @@ class Replayer:
       state: The model's weights as values that can be kept and put back.
     """
 
-    def __init__(
-        self, model: Any, log: TrainingLog, probe: ProbePass, select: Select, keep: Keep, check: Check
-    ) -> None:
+    def __init__(self, model: Any, log: TrainingLog, probe: ProbePass, given: Given) -> None:
         """Measures what keeping the weights costs; nothing is kept yet.
 
         Args:
           model: The Keras model, which is built.
           log: The training's.
           probe: The training's, which is run on the weights of the steps before.
-          select: Which layers and kinds to log.
-          keep: How much to keep of each tensor.
-          check: Whether to replay, and within how much memory.
+          given: What to log, and whether to replay, and within how much memory.
         """
         self._model, self._log, self._probe = model, log, probe
-        self._select, self._keep, self._check = select, keep, check
+        self._given, check = given, given.check
         self.state = ModelState(model)
         self._cost = max(0.0, self.state.cost() - spared_seconds(model))
         self._took = self._cost  # by the last step
@@ -154,7 +149,7 @@ class Replayer:
 
     def _make_room(self, batch: Any) -> None:
         sizes = [t.dtype.size * (t.shape.num_elements() or 0) for t in _tensors(batch)]
-        self._room = room = Room.of(self._check.memory, self.state.bytes, sum(sizes))
+        self._room = room = Room.of(self._given.check.memory, self.state.bytes, sum(sizes))
         if not room.sets:
             self._give_up(
                 f"the weights and a batch take {(self.state.bytes + sum(sizes)) / 1e6:,.0f} MB. "
@@ -221,7 +216,7 @@ class Replayer:
         """Runs one batch forward and backward, and logs it into the run of the replays."""
         source = f"the batch of step {taken.step:,} on the weights of step {taken.step - 1:,}"
         batch = _whole(taken.batch, self._model.distribute_strategy)
-        probe = ProbePass(self._model, batch, source, self._select, self._keep, both_modes=False)
+        probe = ProbePass(self._model, batch, source, self._given, both_modes=False)
         measure, scalars = probe.run(with_values=True)
         found = self._log.log_replay(probe.model, taken.step, measure, scalars)
         if is_broken and not any(finding.rule == NonFinite.name for finding in found):

@@ -8,6 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from tb_layerview.capture.given import Given
 from tb_layerview.capture.keras.paths import say_numbered
 from tb_layerview.capture.keras.tf import axes as keras_axes
 from tb_layerview.capture.keras.tf.axes import Layout
@@ -23,7 +24,7 @@ from tb_layerview.format.model import TOUCHED, Kind, Layer, Model, Tensor, defau
 from tb_layerview.measure.extra import Extra
 from tb_layerview.measure.measurement import can_measure
 from tb_layerview.measure.tf.digests import Tap, as_difference
-from tb_layerview.options import Keep, Select
+from tb_layerview.options import Select
 
 # How many are assumed along an axis whose size is not known before the pass runs, when it is decided what to keep.
 _ASSUMED = 128
@@ -98,7 +99,7 @@ class Taps:
     still: dict[int, tuple[Weight, Tap]]
 
 
-def find_taps(traced: Pass, select: Select, keep: Keep) -> Taps:
+def find_taps(traced: Pass, given: Given) -> Taps:
     """Chooses what to tap, and describes it; the description's notes say what is left out and why."""
     calls, attention = with_scores(traced.calls)
     told = {id(scores.tensor) for call in traced.calls for scores in call.scores}
@@ -109,7 +110,7 @@ def find_taps(traced: Pass, select: Select, keep: Keep) -> Taps:
     root = unused_path(str(traced.model.name), used)[0]
     paths = {id(call): call.path or root for call in calls}
     axes = keras_axes.activation_axes(calls, [tensor for _, tensor in inputs])
-    found = _Found(select, keep)
+    found = _Found(given)
     for name, tensor in inputs:
         found.add(name, "Input", "activation", "output", tensor, _activation_layout(axes, tensor))
     own_outputs = _own_outputs(calls, {id(tensor) for _, tensor in inputs})
@@ -148,7 +149,7 @@ def find_taps(traced: Pass, select: Select, keep: Keep) -> Taps:
         for (name, _), (path, _) in zip(named, inputs)
         if name != path
     ]
-    found.notes += _not_seen(traced, weights, select)
+    found.notes += _not_seen(traced, weights, given.select)
     owned = [(paths[id(call)], call, *weight) for call in calls for weight in weights.get(id(call), ())]
     found.notes += _lost(traced.model, owned, found)
     return Taps(
@@ -383,7 +384,7 @@ def _lost(model: Any, owned: list[tuple[str, Call, str, Any]], found: _Found) ->
 class _Found:
     """Collects what is tapped while the calls are walked."""
 
-    def __init__(self, select: Select, keep: Keep) -> None:
+    def __init__(self, given: Given) -> None:
         self.taps: dict[int, Tap] = {}
         self.weights: dict[int, Weight] = {}
         self.updates: dict[int, Update] = {}
@@ -392,7 +393,7 @@ class _Found:
         self.still: dict[int, tuple[Weight, Tap]] = {}
         self.notes: list[str] = []
         self.own_gradients: list[str] = []  # weights whose next value stands where a gradient is looked for
-        self._select, self._keep = select, keep
+        self._select, self._keep = given.select, given.keep
         self._layers: dict[str, str] = {}
         self._places: dict[str, int] = {}  # of the layers, by path
         self._tensors: list[Tensor] = []

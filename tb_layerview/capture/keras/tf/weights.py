@@ -8,6 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from tb_layerview.capture.given import Given
 from tb_layerview.capture.keras.paths import LayerPaths
 from tb_layerview.capture.keras.tf.calls import Call, is_opaque
 from tb_layerview.capture.keras.tf.rows import LookedUp
@@ -18,7 +19,6 @@ from tb_layerview.format.model import Model
 from tb_layerview.measure.measurement import Measure
 from tb_layerview.measure.tf import digests
 from tb_layerview.measure.tf.digests import Tap
-from tb_layerview.options import Keep, Select
 
 
 class WeightReader:
@@ -68,13 +68,12 @@ class WeightsAlone:
     looked_up: Sequence[LookedUp] = ()
     wholes: frozenset[int] = frozenset()
 
-    def __init__(self, model: Any, select: Select, keep: Keep, training: bool) -> None:
+    def __init__(self, model: Any, given: Given, training: bool) -> None:
         """Finds the weights.
 
         Args:
           model: A Keras model whose weights are made.
-          select: Which layers and kinds to log.
-          keep: How much to keep of each tensor.
+          given: What to log, and how much of it to keep.
           training: Whether the model is trained; without, there are no updates.
         """
         self._model = model
@@ -82,7 +81,7 @@ class WeightsAlone:
         strategy = model.distribute_strategy
         values = {id(v): _value(v, strategy) for v in model.weights if is_number(v)}
         trained = {id(v): tf_variable(v) for v in model.trainable_variables} if training else {}
-        found = find_taps(Pass(model, None, calls, values, None, trained), select, keep)
+        found = find_taps(Pass(model, None, calls, values, None, trained), given)
         self.model = dataclasses.replace(found.model, software=software_of(model))
         self.layers = found.layers
         self.updates = {index: update.without_tensor() for index, update in found.updates.items()}
