@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import tempfile
 from typing import Any
@@ -15,9 +16,9 @@ from benchmarks.models import IMAGES, LABELS, RESNET_IMAGES, RESNET_LABELS, cnn,
 from tb_layerview import Select
 from tb_layerview.capture.given import Given
 from tb_layerview.capture.keras.tf.probe import Batch, ProbePass
-from tb_layerview.measure.measurement import Measure
 from tb_layerview.measure.tf import digests as device_digest
 from tb_layerview.writing.log_files import LogFiles
+from tb_layerview.writing.step import Step
 
 EXAMPLES = 32
 _BLOCK = 1 << 18
@@ -45,17 +46,17 @@ class LoggedStep:
         probe = ProbePass(model, _probe(images, labels), "", Given(select))
         log = LogFiles(folder)
         log.describe(probe.model)
-        step = iter(range(10**9))
+        number = itertools.count()
 
-        def write(measure: Measure, scalars: Any) -> None:
-            log.write(next(step), measure(), scalars=scalars)
+        def write(found: Step) -> None:
+            log.write(next(number), found.measurements(), scalars=found.scalars)
 
-        found = probe.run(with_values=False)
+        found = probe.run(0, with_values=False)
         sizes = [math.prod(tensor.shape) for tensor in probe.model.tensors]
         return cls(
-            lambda: write(*probe.run(with_values=False)),
-            lambda: probe.run(with_values=False),
-            lambda: write(*found),
+            lambda: write(probe.run(0, with_values=False)),
+            lambda: probe.run(0, with_values=False),
+            lambda: write(found),
             _least(sum(size for size in sizes if size > device_digest.SMALL)),
         )
 

@@ -7,7 +7,7 @@ import contextlib
 import dataclasses
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 
 import numpy as np
@@ -21,7 +21,7 @@ from tb_layerview.format.names import REPLAY_FOLDER, replay_name
 from tb_layerview.format.storage import local_folder
 from tb_layerview.health.check import Check
 from tb_layerview.health.finding import Finding
-from tb_layerview.measure.measurement import Measure, Measurement
+from tb_layerview.measure.measurement import Measurement
 from tb_layerview.measure.summary import summarise
 from tb_layerview.options import Keep, Schedule
 from tb_layerview.writing.alarms import Alarms
@@ -30,6 +30,7 @@ from tb_layerview.writing.cost_warning import CostWarning
 from tb_layerview.writing.guard import Guard, Refused
 from tb_layerview.writing.log_files import NOUNS, LogFiles
 from tb_layerview.writing.plan import Plan
+from tb_layerview.writing.step import Step
 from tb_layerview.writing.thread import WritingThread
 
 _RAISE_THE_CAP = "no more steps are logged. Keep(max_bytes=...) raises the cap"
@@ -215,19 +216,16 @@ class TrainingLog:
 
         self._put("the log", begin)
 
-    def write(self, step: int, measure: Measure, scalars: Mapping[str, float]) -> None:
+    def write(self, step: Step) -> None:
         """Hands a step to the writing thread.
 
         Args:
-          step: Its number, not smaller than any before; what is measured at the last one is added to it.
-          measure: Makes the measurements by index of tensor, on the writing thread.
-          scalars: Loss, metrics, learning rate by name.
+          step: Its number is not smaller than any before; what is measured at the last one is added to it.
         """
         if self._last is None:
-            self._files.warn_of_hidden(step, self.mode)
-        is_new, self._last = step != self._last, step
-        self._steps.append(step)
-        scalars = dict(scalars)
+            self._files.warn_of_hidden(step.step, self.mode)
+        is_new, self._last = step.step != self._last, step.step
+        self._steps.append(step.step)
         cost = pb.Cost(
             set_up_seconds=self.budget.set_up,
             logging_seconds=self.budget.logging,
@@ -236,49 +234,41 @@ class TrainingLog:
         )
 
         def append() -> None:
-            measured = measure()
-            summaries = self._append(step, measured, scalars, cost, is_new)
+            measured = step.measurements()
+            summaries = self._append(step, measured, cost, is_new)
             if summaries is not None:
                 with self.guard("the rules of health"):
-                    self._alarms.see(step, measured, scalars, summaries)
+                    self._alarms.see(step.step, measured, step.scalars, summaries)
 
         self._put("the log", append)
 
-    def write_earlier(self, steps: Mapping[int, tuple[Measure, Mapping[str, float]]]) -> None:
-        """Hands over steps that come before the last one and were not logged. The rules do not look at them.
-
-        Args:
-          steps: For each what makes its measurements, on the writing thread, and its scalars.
-        """
-        self._steps.extend(sorted(steps))
+    def write_earlier(self, steps: Iterable[Step]) -> None:
+        """Hands over steps that come before the last one and were not logged. The rules do not look at them."""
+        in_order = sorted(steps, key=lambda step: step.step)
+        self._steps.extend(step.step for step in in_order)
 
         def append() -> None:
-            for step, (measure, scalars) in sorted(steps.items()):
-                self._append(step, measure(), scalars, None, is_new=True)
+            for step in in_order:
+                self._append(step, step.measurements(), None, is_new=True)
 
         self._put("the log", lambda: self._files.write_earlier(append))
 
     def _append(
-        self,
-        step: int,
-        measured: dict[int, Measurement],
-        scalars: Mapping[str, float],
-        cost: pb.Cost | None,
-        is_new: bool,
+        self, step: Step, measured: dict[int, Measurement], cost: pb.Cost | None, is_new: bool
     ) -> npt.NDArray[np.float32] | None:
         """Writes a step and returns its summaries; None if there is no room for it."""
         written = self._files.bytes_written
         summaries = summarise(measured)  # of all that was measured, whatever of it is kept
-        measurements = self._plan.fit(step, measured, written, self._keep.precision)
+        measurements = self._plan.fit(step.step, measured, written, self._keep.precision)
         if measurements is None:
             self._is_full = True
             self.report("the byte cap", f"{written:,} bytes are written; {_RAISE_THE_CAP}")
             return None
         self._files.write(
-            step,
+            step.step,
             measurements,
             mode=self.mode,
-            scalars=scalars,
+            scalars=step.scalars,
             cost=cost,
             precision=self._keep.precision,
             summaries=summaries,
@@ -286,14 +276,12 @@ class TrainingLog:
         self._logged += is_new
         return summaries
 
-    def log_replay(self, model: Model, step: int, measure: Measure, scalars: Mapping[str, float]) -> list[Finding]:
+    def log_replay(self, model: Model, step: Step) -> list[Finding]:
         """Logs a step that was kept or run again into a run below the training's, and says what it shows.
 
         Args:
           model: What is logged of it.
-          step: Its number.
-          measure: Makes the measurements by index of tensor.
-          scalars: Loss and metrics by name.
+          step: What there is to log of it.
 
         Returns:
           What the rules find in it.
@@ -302,11 +290,11 @@ class TrainingLog:
         log = TrainingLog(folder, Schedule(every=1), self._keep, "replay", Check(thresholds=self._check.thresholds))
         try:
             log.describe(model)
-            log.write(step, measure, scalars)
+            log.write(step)
         finally:
             log.close()
         found = log._alarms.found
-        logger.info("tb_layerview: step %s is logged in %s.", f"{step:,}", folder)
+        logger.info("tb_layerview: step %s is logged in %s.", f"{step.step:,}", folder)
         name = replay_name(os.path.basename(os.path.normpath(self._logdir)))
         self._put("the replay", lambda: self._alarms.explain(found, name))
         return found

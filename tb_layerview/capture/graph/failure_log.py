@@ -14,6 +14,7 @@ from tb_layerview.capture.graph.search.taps import GraphTap
 from tb_layerview.format.model import Model
 from tb_layerview.measure.measurement import Measure, Measurement
 from tb_layerview.measure.tf import digests
+from tb_layerview.writing.step import Step
 from tb_layerview.writing.training_log import TrainingLog
 
 # What it takes to notice, at each step, as measured on two cores: one more fetch, an operation a tensor, and one pass
@@ -32,6 +33,17 @@ class Failure:
 
     measure: Measure
     scalars: dict[str, float]
+
+
+@dataclasses.dataclass(frozen=True)
+class Made:
+    """What a function makes the measurements of."""
+
+    make: Measure
+
+    def measurements(self) -> dict[int, Measurement]:
+        """Makes the measurements, by the tensor's index in the model."""
+        return self.make()
 
 
 class FailureLog:
@@ -141,7 +153,6 @@ class FailureLog:
             ),
             schedule="the step that broke the training",
         )
-        self._session.log_replay(
-            described, step, lambda: {numbers[n]: m for n, m in failure.measure().items()}, failure.scalars
-        )
+        made = Made(lambda: {numbers[n]: m for n, m in failure.measure().items()})
+        self._session.log_replay(described, Step(step, (made,), failure.scalars))
         self._session.log_closely(step)

@@ -14,7 +14,7 @@ from tb_layerview.about import logger, software
 from tb_layerview.capture.graph.apart import Apart, Source
 from tb_layerview.capture.graph.digests import DigestGroup, add_digests, add_weight_digests, find_needs, own_scope
 from tb_layerview.capture.graph.failing import FailingRun
-from tb_layerview.capture.graph.failure_log import FailureLog
+from tb_layerview.capture.graph.failure_log import FailureLog, Made
 from tb_layerview.capture.graph.global_step import GlobalStep
 from tb_layerview.capture.graph.merged_batches import MERGED, Batches
 from tb_layerview.capture.graph.run_times import RunTimes
@@ -25,6 +25,7 @@ from tb_layerview.capture.graph.updates import GraphUpdates
 from tb_layerview.format.model import Model
 from tb_layerview.measure.measurement import Measurement
 from tb_layerview.options import Keep, Schedule
+from tb_layerview.writing.step import Step
 from tb_layerview.writing.training_log import TrainingLog
 
 
@@ -257,8 +258,8 @@ class GraphRecording:
             replay.log(step, failure, self._model)
             if self._schedule.is_ladder and is_complete and not pending.is_due:
                 weights = session.run(self._weights.wanted(with_values=True))
-                measure = failure.measure
-                self._session.write(step, lambda: {**self._weights.measurements(weights), **measure()}, failure.scalars)
+                parts = Made(lambda: self._weights.measurements(weights)), Made(failure.measure)
+                self._session.write(Step(step, parts, failure.scalars))
                 self._recorded, self._recorded_groups = step, set(pending.run.groups)
             self._session.flush()  # what is broken may be stopped at once
 
@@ -278,7 +279,7 @@ class GraphRecording:
         digests = results["digests"]
         scalars = {name: float(value) for name, value in results["scalars"].items()}
         if not self._is_training:
-            self._session.write(step, lambda: self._weights.measurements(after["weights"]), scalars)
+            self._session.write(Step(step, (Made(lambda: self._weights.measurements(after["weights"])),), scalars))
             self._recorded = step
             self._write_batch(pending, results)
             return
@@ -294,7 +295,7 @@ class GraphRecording:
 
         if pending.run.remark:
             self._note(pending.run.remark)
-        self._session.write(step, measure, scalars)
+        self._session.write(Step(step, (Made(measure),), scalars))
         if is_new:
             self._recorded, self._recorded_groups = step, set()
         self._recorded_groups.update(groups)
@@ -315,7 +316,7 @@ class GraphRecording:
                 measured.update(group.measurements(digests[str(i)]))
             return self._batches.add(measured)
 
-        self._session.write(self._recorded, measure, scalars)
+        self._session.write(Step(self._recorded, (Made(measure),), scalars))
         self._note_logged(pending.groups)
         self._session.flush()  # a prediction that is closed early calls no `end`
 

@@ -22,8 +22,8 @@ from tb_layerview.capture.keras.tf.snapshot import ModelState, Values
 from tb_layerview.capture.keras.tf.updates import WeightUpdates
 from tb_layerview.capture.keras.tf.weights import WeightsAlone
 from tb_layerview.format.model import Mode
-from tb_layerview.measure.measurement import Measure, Measurement
 from tb_layerview.writing.guard import NotSupported, Refused, in_words
+from tb_layerview.writing.step import Step
 from tb_layerview.writing.training_log import TrainingLog
 
 Scalars = Callable[[], Mapping[str, float]]
@@ -34,15 +34,11 @@ class _Taken:
     """A step that was measured and is not handed over yet.
 
     Attributes:
-      step: Training steps that were complete.
-      measure: Makes the measurements.
-      found: What the pass has found beside them.
+      step: What was found of it.
       scalars: What else there was to log.
     """
 
-    step: int
-    measure: Measure
-    found: Mapping[str, float]
+    step: Step
     scalars: Mapping[str, float]
 
 
@@ -351,7 +347,7 @@ class Recording:
         taken, self._taken = self._taken, None
         if taken is not None:
             with self.log.finishing("a step"):
-                self.log.write(taken.step, taken.measure, {**taken.found, **add(taken.scalars)})
+                self.log.write(taken.step.with_scalars(add(taken.scalars)))
 
     def close(self) -> str:
         """Closes the log, and returns what to tell the person; the same again, if it is closed already."""
@@ -376,12 +372,8 @@ class Recording:
             changed = updates.run(step, with_values)
             touched = rows.run(step, with_values)
             without = touched.few if not self._wholes.want(step, is_last) else frozenset[int]()
-            measure, found = self._run(with_values, without, may_retrace=is_first)
-
-            def measure_all() -> dict[int, Measurement]:
-                return {**measure(), **touched.measure(), **(changed() if changed else {})}
-
-            self._taken = _Taken(step, measure_all, found, dict(scalars()))
+            found = self._run(step, with_values, without, may_retrace=is_first).plus(*touched.parts)
+            self._taken = _Taken(found.plus(changed) if changed else found, dict(scalars()))
 
     def _add_wholes(self, step: int) -> None:
         """Adds to the step that was logged last, and turns out to be the last one, what it was logged without."""
@@ -390,20 +382,18 @@ class Recording:
         if not probe.wholes or not self._wholes.want(step, is_last=True):
             return
         with log.logging("the last step"):
-            measure_wholes = probe.run_wholes(with_values=True)
-            taken = self._taken
+            wholes, taken = probe.run_wholes(with_values=True), self._taken
             if taken is None:
-                log.write(step, measure_wholes, {})
+                log.write(Step(step, (wholes,)))
             else:
-                measure = taken.measure
-                self._taken = dataclasses.replace(taken, measure=lambda: {**measure(), **measure_wholes()})
+                self._taken = dataclasses.replace(taken, step=taken.step.plus(wholes))
 
-    def _run(self, with_values: bool, without: frozenset[int], may_retrace: bool) -> tuple[Measure, dict[str, float]]:
+    def _run(self, step: int, with_values: bool, without: frozenset[int], may_retrace: bool) -> Step:
         """Runs the pass; where it fails, reads the weights alone, and tries again at the next step that is logged."""
         probe = self._probe
         assert probe is not None
         try:
-            found = probe.run(with_values, without)
+            found = probe.run(step, with_values, without)
             self._untried.clear()  # whole batches
             return found
         except Exception as error:
@@ -412,27 +402,27 @@ class Recording:
             words = in_words(error)[:_WORDS]
             if debug_switches.are_on():
                 # What the model traces within functions of its own is traced by now, and keeps what looks at it.
-                return self._run_unchecked(probe, with_values, without, may_retrace)
+                return self._run_unchecked(probe, step, with_values, without, may_retrace)
             if may_retrace and self._untried:
                 self._obstacles.append(f"the model cannot be run on {probe.source} ({words})")
                 self._trace()
-                return self._run(with_values, without, may_retrace)
+                return self._run(step, with_values, without, may_retrace)
             left_out = "activations and gradients are left out wherever the pass fails; weights and updates are logged"
             self.log.report("the probe's pass", f"{words}: {left_out}. The training goes on", error)
             if not self._has_failed:
                 self._has_failed = True
                 self.log.note(f"the probe's pass has failed ({words}): {left_out}")
-            return probe.weights.run(with_values), {}
+            return Step(step, (probe.weights.run(with_values),))
 
     def _run_unchecked(
-        self, probe: ProbePass, with_values: bool, without: frozenset[int], may_retrace: bool
-    ) -> tuple[Measure, dict[str, float]]:
+        self, probe: ProbePass, step: int, with_values: bool, without: frozenset[int], may_retrace: bool
+    ) -> Step:
         """Runs the pass without TensorFlow's debugging switches: values that are not finite are what a log is for."""
         self._is_unchecked = True
         with debug_switches.off():
             self._untried.insert(0, Examples(probe.batch, probe.source))
             self._trace()
-            return self._run(with_values, without, may_retrace)
+            return self._run(step, with_values, without, may_retrace)
 
 
 _WORDS = 300  # letters of an error that a note quotes

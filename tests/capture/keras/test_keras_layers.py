@@ -54,8 +54,8 @@ class Logged:
         data = tf.nest.map_structure(tensor, (x, y) if y is not None else (x,))
         self.probe = ProbePass(model, Batch.of(data), "a test", Given(select, keep=keep))
         self.model = self.probe.model
-        measure, self.scalars = self.probe.run(with_values=True)
-        self._measured = measure()
+        step = self.probe.run(0, with_values=True)
+        self._measured, self.scalars = step.measurements(), step.scalars
         self.paths = [layer.path for layer in self.model.layers]
 
     def _index(self, path: str, kind: str = "activation", name: str = "output", call: int = 0) -> int:
@@ -744,7 +744,7 @@ def test_a_channels_first_convolution() -> None:
         _close(Logged(model, x)("conv"), np.transpose(truth, (0, 2, 3, 1)))
     else:
         with pytest.raises(tf.errors.OpError, match="NHWC"):
-            probe.run(with_values=True)
+            probe.run(0, with_values=True)
 
 
 def test_a_training_that_only_some_processors_have_kernels_for_is_as_without_logging(tmp_path: Path) -> None:
@@ -1016,7 +1016,7 @@ def test_all_variables_are_bit_identical_after_a_pass() -> None:
     written = len(logged.probe._written)
     assert written >= 5, "the pass writes: moving statistics, the norm's vector and kernel, the counter"
     for _ in range(2):
-        logged.probe.run(with_values=False)
+        logged.probe.run(0, with_values=False)
     after = [np.asarray(v).copy() for v in variables()]
     assert all(np.array_equal(one, other) for one, other in zip(before, after))
     assert (random.getstate(), np.random.get_state()[1].tolist()) == randoms

@@ -99,7 +99,7 @@ def test_it_is_measured_where_values_are_kept_and_units_are_measured(tmp_path: P
     batch = Batch(tf.constant(IMAGES[:8]), tf.constant(TARGETS[:8]))
 
     def measured(probe: Any, with_values: bool) -> set[str]:
-        found = probe.run(with_values)[0]()
+        found = probe.run(0, with_values).measurements()
         return {probe.model.layers[probe.model.tensors[i].layer].path for i, m in found.items() if "shift" in m.sparse}
 
     whole = ProbePass(model, batch, "by hand", Given())

@@ -35,7 +35,7 @@ class Logged:
         y = tf.nest.map_structure(tf.constant, y)
         self.probe = ProbePass(model, Batch(tf.constant(X), y), "a test", Given(keep=EXACT))
         self.notes = self.probe.model.notes
-        measured = self.probe.run(with_values=True)[0]()
+        measured = self.probe.run(0, with_values=True).measurements()
         self.measured: dict[Any, Any] = {
             (self.probe.model.layers[t.layer].path, t.kind, t.name): measured.get(i)  # no update: there was no step
             for i, t in enumerate(self.probe.model.tensors)

@@ -77,7 +77,7 @@ def _pass(model: Any, select: Select = Select(), training: bool = True) -> Probe
 
 
 def _kept(probe: ProbePass, path: str, kind: str, name: str) -> np.ndarray:
-    measured = probe.run(with_values=True)[0]()
+    measured = probe.run(0, with_values=True).measurements()
     (found,) = (
         measured[i].kept
         for i, t in enumerate(probe.model.tensors)
@@ -164,7 +164,7 @@ def test_what_a_layer_does_in_inference_mode_is_compared_with_itself() -> None:
             return self.o(self.light(self.heavy(x) + 100) if training else self.heavy(self.light(x + 100)))
 
     probe = _pass(_built(Dropping()))
-    measured = probe.run(with_values=True)[0]()
+    measured = probe.run(0, with_values=True).measurements()
     tensors = [(i, t) for i, t in enumerate(probe.model.tensors) if t.kind == "activation"]
     shifts = {probe.model.layers[t.layer].path: measured[i].sparse.get("shift", 0.0) for i, t in tensors}
     # Heavy: about 0 against about 100. Light: 100 in both modes.

@@ -37,10 +37,10 @@ from tb_layerview.capture.keras.tf.updates import Update
 from tb_layerview.capture.keras.tf.weights import WeightReader
 from tb_layerview.capture.keras.versions import software_of, tf_variable
 from tb_layerview.format.model import Model, Probe
-from tb_layerview.measure.measurement import Measure, Measurement
 from tb_layerview.measure.tf import digests
-from tb_layerview.measure.tf.digests import Tap
+from tb_layerview.measure.tf.digests import Digested, Tap
 from tb_layerview.writing.guard import NotSupported, in_words
+from tb_layerview.writing.step import Part, Step
 
 # By how much the loss scale is made smaller where gradients overflow.
 _SMALLER = 16.0
@@ -224,38 +224,32 @@ class ProbePass:
             # One copy of it: a moving statistic as a whole is the mean over all workers, which would be asked for it.
             self._strategy.experimental_local_results(tf_variable(smallest))[0].numpy()
 
-    def run(self, with_values: bool, without: Collection[int] = ()) -> tuple[Measure, dict[str, float]]:
+    def run(self, step: int, with_values: bool, without: Collection[int] = ()) -> Step:
         """Runs the pass; every variable is afterwards as it was before.
 
         Args:
+          step: How many training steps are complete.
           with_values: Whether values are wanted too, and, where it differs, what the model does in inference mode.
           without: Which of `wholes` are left out.
 
         Returns:
-          What makes the measurements, by index in `model.tensors`, and needs no device; and the loss on the probe by
-          the name `probe_loss` if there is one and more than weights is logged.
+          The step; with the loss on the probe by the name `probe_loss` if there is one and more than weights is
+          logged.
         """
-        measure_wholes = self.run_wholes(with_values, without)
-        still = {i: weight.read() for i, (weight, _) in self._still.items()}
-        measure_still = self._still_weights.measure(still, with_values)
+        wholes = self.run_wholes(with_values, without)
+        still = self._still_weights.measure({i: weight.read() for i, (weight, _) in self._still.items()}, with_values)
         found = self._run_finite()
         loss = {} if found.loss is None else {"probe_loss": float(found.loss)}
-        measure_taps = digests.digested(self._taps, found.prepared, with_values)
+        taps: Part = digests.digested(self._taps, found.prepared, with_values)
+        if with_values and self._inference is not None:
+            taps = self._inference.run(taps)
+        return Step(step, (taps, wholes, still), loss)
 
-        def measure() -> dict[int, Measurement]:
-            return {**measure_taps(), **measure_wholes(), **measure_still()}
-
-        if not with_values or self._inference is None:
-            return measure, loss
-        inference, measure_inference = self._inference, self._inference.run()
-        return lambda: inference.with_shift(measure(), measure_inference), loss
-
-    def run_wholes(self, with_values: bool, without: Collection[int] = ()) -> Measure:
+    def run_wholes(self, with_values: bool, without: Collection[int] = ()) -> Digested:
         """Measures the weights that are looked up as wholes, but those that are left out."""
         chosen = {i: of_one for i, of_one in self._wholes.items() if i not in without}
         taps = {i: dataclasses.replace(tap, tensor=weight.read()) for i, (weight, tap) in chosen.items()}
-        prepared = digests.prepare(taps)
-        return digests.digested({i: tap.without_tensor() for i, tap in taps.items()}, prepared, with_values)
+        return digests.digest(taps, with_values)
 
     def _run_finite(self) -> _Found:
         """Runs the pass under a loss scale with which the gradients are finite, if there is any.

@@ -196,12 +196,12 @@ class Replayer:
             else:
                 state.assign(culprit.before)
                 self._run_batch(culprit, is_broken)
-            earlier = {}
+            earlier = []
             for at, values in self._ages.kept:
                 if log.is_logged(at) or not state.is_finite(values):
                     continue
                 state.assign(values)
-                earlier[at] = self._probe.run(with_values=True)
+                earlier.append(self._probe.run(at, with_values=True))
             log.write_earlier(earlier)
 
     @contextlib.contextmanager
@@ -217,8 +217,7 @@ class Replayer:
         source = f"the batch of step {taken.step:,} on the weights of step {taken.step - 1:,}"
         batch = _whole(taken.batch, self._model.distribute_strategy)
         probe = ProbePass(self._model, batch, source, self._given, both_modes=False)
-        measure, scalars = probe.run(with_values=True)
-        found = self._log.log_replay(probe.model, taken.step, measure, scalars)
+        found = self._log.log_replay(probe.model, probe.run(taken.step, with_values=True))
         if is_broken and not any(finding.rule == NonFinite.name for finding in found):
             self._log.report(
                 "the replay",

@@ -16,9 +16,9 @@ from tb_layerview.capture.keras.tf.taps import Pass, Weight, find_taps, is_numbe
 from tb_layerview.capture.keras.tf.updates import Update
 from tb_layerview.capture.keras.versions import software_of, tf_variable
 from tb_layerview.format.model import Model
-from tb_layerview.measure.measurement import Measure
 from tb_layerview.measure.tf import digests
-from tb_layerview.measure.tf.digests import Tap
+from tb_layerview.measure.tf.digests import Digested, Tap
+from tb_layerview.writing.step import Measured, Part, Step
 
 
 class WeightReader:
@@ -36,8 +36,8 @@ class WeightReader:
         self._taps = {index: taps[index] for index in weights}
         self._is_ready = False
 
-    def run(self, with_values: bool) -> Measure:
-        """What makes the measurements of the weights as they are, by index, and needs no device."""
+    def run(self, with_values: bool) -> Digested:
+        """Digests the weights as they are."""
         if not self._is_ready:
             self._is_ready = True
             digests.make_ready(self._taps)
@@ -47,8 +47,7 @@ class WeightReader:
             )
             for index, weight in self._weights.items()
         }
-        prepared = digests.prepare(taps)
-        return digests.digested({i: tap.without_tensor() for i, tap in taps.items()}, prepared, with_values)
+        return digests.digest(taps, with_values)
 
 
 class WeightsAlone:
@@ -90,16 +89,16 @@ class WeightsAlone:
         taps = {**found.taps, **{i: tap for i, (_, tap) in still}}
         self.weights = WeightReader(strategy, weights, {i: tap.without_tensor() for i, tap in taps.items()})
 
-    def run_wholes(self, with_values: bool) -> Measure:
+    def run_wholes(self, with_values: bool) -> Part:
         """Measures nothing: there are no `wholes`."""
-        return dict
+        return Measured({})
 
     def wait(self) -> None:
         """Nothing is run: what is read waits for the training by itself."""
 
-    def run(self, with_values: bool, without: Collection[int] = ()) -> tuple[Measure, dict[str, float]]:
-        """Reads the weights; what it returns is what `ProbePass.run` does."""
-        return self.weights.run(with_values), {}
+    def run(self, step: int, with_values: bool, without: Collection[int] = ()) -> Step:
+        """Reads the weights; the arguments are those of `ProbePass.run`."""
+        return Step(step, (self.weights.run(with_values),))
 
 
 def _as_if_called(layer: Any, path: str, paths: LayerPaths, seen: set[int]) -> Iterator[Call]:
