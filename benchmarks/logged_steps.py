@@ -15,7 +15,8 @@ from benchmarks.measuring import Action, Options, Row, ratio_row, ratios
 from benchmarks.models import IMAGES, LABELS, RESNET_IMAGES, RESNET_LABELS, cnn, resnet
 from tb_layerview import Select
 from tb_layerview.capture.given import Given
-from tb_layerview.capture.keras.tf.probe import Batch, ProbePass
+from tb_layerview.capture.keras.tf.batch import Batch
+from tb_layerview.capture.keras.tf.probe import ProbePass
 from tb_layerview.measure.tf import digests as device_digest
 from tb_layerview.writing.log_files import LogFiles
 from tb_layerview.writing.step import Step

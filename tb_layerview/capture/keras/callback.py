@@ -11,15 +11,24 @@ from typing import Any
 import tensorflow as tf
 
 from tb_layerview.about import logger
+from tb_layerview.capture.choice import Choice
 from tb_layerview.capture.cluster import has_other_processes, logs_model
 from tb_layerview.capture.given import Given, floats
+from tb_layerview.capture.keras.backends import backend_of
 from tb_layerview.capture.keras.recording import Recording
 from tb_layerview.capture.keras.steps import Place, StepCounter
-from tb_layerview.capture.keras.tf.first_batch import Choice, Taken, number, steps_per_execution, taking
+from tb_layerview.capture.keras.tf.batch import given_batch
+from tb_layerview.capture.keras.tf.first_batch import Taken, taking
 from tb_layerview.capture.keras.tf.last_batch import KeepingBatches, build, kerass, why_no_last_batch
 from tb_layerview.capture.keras.tf.stand_in import StandIn
 from tb_layerview.capture.keras.tf.train_step import is_own
-from tb_layerview.capture.keras.versions import CallbackOfEitherKeras, is_built, require_tensorflow
+from tb_layerview.capture.keras.versions import (
+    CallbackOfEitherKeras,
+    is_built,
+    number,
+    require_tensorflow,
+    steps_per_execution,
+)
 from tb_layerview.format.model import Kind, Mode
 from tb_layerview.format.storage import local_folder
 from tb_layerview.health.check import Check
@@ -152,7 +161,7 @@ class LayerViewCallback(CopiedUnused, CallbackOfEitherKeras, tf.keras.callbacks.
                 f"steps_per_execution={steps_per_call}: the change over exactly one step cannot be had, updates "
                 "are left out"
             )
-        training = self._training = Recording(self.model, self._logdir, given)
+        training = self._training = Recording(self.model, self._logdir, given, backend_of(self.model))
         self._notes = notes
         self._counter.begin(self.model)
         self._place = Place(self.model, getattr(self, "params", None) or {})
@@ -233,7 +242,7 @@ class LayerViewCallback(CopiedUnused, CallbackOfEitherKeras, tf.keras.callbacks.
             self._counter.begin(model)
             if self._counter.step != before:
                 training.log.begin(self._counter.step)
-        given = None if self._probe_data is None else Choice.given(self._probe_data)
+        given = None if self._probe_data is None else Choice.given(given_batch(self._probe_data))
         take = None
         with prepared("the probe"):
             take = None if given is not None else taking(iterator, model)
@@ -428,7 +437,8 @@ class LayerViewCallback(CopiedUnused, CallbackOfEitherKeras, tf.keras.callbacks.
                 )
             return
         given = dataclasses.replace(self._given.with_kinds(*self._inference_kinds), schedule=Schedule(every=1))
-        self._inference = _Inference(Recording(self.model, os.path.join(self._logdir, mode), given, mode))
+        folder = os.path.join(self._logdir, mode)
+        self._inference = _Inference(Recording(self.model, folder, given, backend_of(self.model), mode))
 
     def _infer(self, function: Any, iterator: Any) -> Any:
         """Is called in place of the function that evaluates or predicts: with the weights that it is called with."""

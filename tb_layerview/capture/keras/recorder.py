@@ -9,11 +9,13 @@ from typing import Any
 
 import tensorflow as tf
 
+from tb_layerview.capture.choice import Choice
 from tb_layerview.capture.cluster import logs_model
 from tb_layerview.capture.given import Given, floats
+from tb_layerview.capture.keras.backends import backend_of
 from tb_layerview.capture.keras.recording import Recording
+from tb_layerview.capture.keras.tf.batch import as_tensor, given_batch
 from tb_layerview.capture.keras.tf.finite import losses_are_finite
-from tb_layerview.capture.keras.tf.first_batch import Choice, as_tensor
 from tb_layerview.capture.keras.versions import is_built, require_tensorflow
 from tb_layerview.format.storage import local_folder
 from tb_layerview.health.check import Check
@@ -75,12 +77,12 @@ class LayerRecorder:
         select.refuse_tensors()
         logdir = local_folder(logdir)
         require_tensorflow(model)
-        self._probe: Choice | None = Choice.given(probe)
+        self._probe: Choice | None = Choice.given(given_batch(probe))
         self._told: tuple[int, Mapping[str, Any]] | None = None
         self._model: Any = model if logs_model(model) else None
         if self._model is None:
             return
-        self._recording = Recording(model, logdir, given)
+        self._recording = Recording(model, logdir, given, backend_of(model))
         if is_built(model):
             self._set_up(is_fatal=True)
 

@@ -237,7 +237,15 @@ _WATCHMEN = {
 # What logs a Keras model, up to where the log takes over.
 _CAPTURE = tuple(
     f"tb_layerview.{name}"
-    for name in ("capture.keras.", "measure.tf.", "writing.guard", "writing.training_log", "writing.log_files")
+    for name in (
+        "capture.keras.",
+        "capture.choice",
+        "capture.octaves",
+        "measure.tf.",
+        "writing.guard",
+        "writing.training_log",
+        "writing.log_files",
+    )
 )
 Places = dict[str, list[tuple[Any, str, Any]]]
 
@@ -340,7 +348,7 @@ def test_whatever_step_of_the_preparation_fails_the_training_has_its_batches(wha
     watched = _Preparation(lambda name: None if name in begun else begun.append(name))
     with _each_call(places, watched):
         assert trainings.outcome([LayerViewCallback(tmp_path / "all")]) == bare
-    some = {"probe.Batch.first", "probe.ProbePass.__init__", "taps.find_taps", "log_files.LogFiles.describe"}
+    some = {"batch.Batch.first", "probe.ProbePass.__init__", "taps.find_taps", "log_files.LogFiles.describe"}
     if what != "predict" or not KERAS_3:  # which is given the batches themselves
         some.add("first_batch._data_set")
     assert some <= set(begun) and len(begun) > 40
@@ -573,6 +581,6 @@ def test_where_no_part_of_the_first_batch_will_do_the_way_out_is_named_and_weigh
 
 
 def test_a_batch_too_large_to_be_kept_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tb_layerview.capture.keras.tf.first_batch.WHOLE_BYTES", 1000)
+    monkeypatch.setattr("tb_layerview.capture.choice.WHOLE_BYTES", 1000)
     _flat(Sampling()).fit(_sequences(), verbose=0, callbacks=[LayerViewCallback(tmp_path)])
     assert {t.kind for t in _run(tmp_path).tensors} == {"weight", "update"}

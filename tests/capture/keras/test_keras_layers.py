@@ -20,7 +20,8 @@ tf = pytest.importorskip("tensorflow")
 
 from tb_layerview import Keep, LayerReader, LayerViewCallback, Select  # noqa: E402
 from tb_layerview.capture.given import Given  # noqa: E402
-from tb_layerview.capture.keras.tf.probe import Batch, ProbePass  # noqa: E402
+from tb_layerview.capture.keras.tf.batch import Batch  # noqa: E402
+from tb_layerview.capture.keras.tf.probe import ProbePass  # noqa: E402
 from tb_layerview.format.model import Tensor  # noqa: E402
 from tb_layerview.measure.measurement import Measurement  # noqa: E402
 

@@ -92,7 +92,8 @@ def test_a_training_that_is_run_in_both_modes_is_the_same_to_the_last_bit(tmp_pa
 
 def test_it_is_measured_where_values_are_kept_and_units_are_measured(tmp_path: Path) -> None:
     from tb_layerview.capture.given import Given
-    from tb_layerview.capture.keras.tf.probe import Batch, ProbePass
+    from tb_layerview.capture.keras.tf.batch import Batch
+    from tb_layerview.capture.keras.tf.probe import ProbePass
     from tb_layerview.options import Select
 
     model = small_network()

@@ -12,7 +12,8 @@ tf = pytest.importorskip("tensorflow")
 
 from tb_layerview import Keep  # noqa: E402
 from tb_layerview.capture.given import Given  # noqa: E402
-from tb_layerview.capture.keras.tf.probe import Batch, ProbePass  # noqa: E402
+from tb_layerview.capture.keras.tf.batch import Batch  # noqa: E402
+from tb_layerview.capture.keras.tf.probe import ProbePass  # noqa: E402
 
 keras = tf.keras
 layers = keras.layers

@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tb_layerview.capture.keras.versions import tf_variable
+from tb_layerview.capture.keras.tf.variables import tf_variable
 
 
 def losses_are_finite(logs: Any) -> Any:

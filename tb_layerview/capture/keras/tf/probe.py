@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
 import inspect
 import types
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -18,24 +17,26 @@ import tensorflow as tf
 
 from tb_layerview.about import logger
 from tb_layerview.capture import cluster
+from tb_layerview.capture.choice import Examples
 from tb_layerview.capture.given import Given
-from tb_layerview.capture.keras.tf import examples as keras_examples
+from tb_layerview.capture.keras.tf.batch import Batch
 from tb_layerview.capture.keras.tf.calls import Call, noting_calls
+from tb_layerview.capture.keras.tf.changes import Changes
 from tb_layerview.capture.keras.tf.inference_pass import InferencePass, Output
 from tb_layerview.capture.keras.tf.rows import LookedUp, is_large
 from tb_layerview.capture.keras.tf.still import StillWeights
-from tb_layerview.capture.keras.tf.taps import Pass, Weight, find_taps, is_number
+from tb_layerview.capture.keras.tf.taps import Pass, Weight, find_taps
 from tb_layerview.capture.keras.tf.traced import Traced
 from tb_layerview.capture.keras.tf.train_step import TrainStep, is_own, unscaled
 from tb_layerview.capture.keras.tf.unchanged import (
-    WrittenVariable,
     put_back_after,
     unchanged_by_tracing,
     written_variables,
 )
 from tb_layerview.capture.keras.tf.updates import Update
+from tb_layerview.capture.keras.tf.variables import WrittenVariable, is_number, tf_variable
 from tb_layerview.capture.keras.tf.weights import WeightReader
-from tb_layerview.capture.keras.versions import software_of, tf_variable
+from tb_layerview.capture.keras.versions import software_of
 from tb_layerview.format.model import Model, Probe
 from tb_layerview.measure.tf import digests
 from tb_layerview.measure.tf.digests import Digested, Tap
@@ -44,66 +45,6 @@ from tb_layerview.writing.step import Part, Step
 
 # By how much the loss scale is made smaller where gradients overflow.
 _SMALLER = 16.0
-
-
-@dataclasses.dataclass(frozen=True)
-class Batch:
-    """What a model is trained on: inputs, targets and sample weights, each a nested structure of tensors, or None."""
-
-    x: Any
-    y: Any = None
-    sample_weight: Any = None
-    parts: int = 0  # of the tuple that it came as; 0 if x came alone
-
-    @classmethod
-    def of(cls, data: Any) -> Batch:
-        """From what `fit` takes as an element of a data set: x, (x,), (x, y) or (x, y, sample_weight)."""
-        if not isinstance(data, tuple):
-            return cls(data)
-        if not 1 <= len(data) <= 3:
-            raise ValueError(f"a batch is x, (x, y) or (x, y, sample_weight), not a tuple of {len(data)}")
-        x, y, sample_weight = (*data, None, None, None)[:3]
-        return cls(x, y, sample_weight, len(data))
-
-    def first(self, examples: int) -> Batch:
-        """Its first examples.
-
-        Raises:
-          Exception: It cannot be cut into examples.
-        """
-        parts = (self.x, self.y, self.sample_weight)
-        rows = sorted({rows for leaf in tf.nest.flatten(parts) if (rows := keras_examples.count(leaf)) is not None})
-        if len(rows) > 1:
-            numbers = ", ".join(f"{number:,}" for number in rows)
-            raise ValueError(f"its parts have {numbers} rows, so a row is not an example")
-        x, y, sample_weight = (
-            tf.nest.map_structure(lambda leaf: keras_examples.first(leaf, examples), part) for part in parts
-        )
-        return Batch(x, y, sample_weight, self.parts)
-
-    @property
-    def examples(self) -> int:
-        """How many examples it has: rows of its first input, or of the first part that this is made of."""
-        found = tf.nest.flatten(self.x)[0]
-        if isinstance(found, (tf.SparseTensor, tf.RaggedTensor)):
-            return keras_examples.count(found) or 0
-        return int(tf.nest.flatten(found, expand_composites=True)[0].shape[0])
-
-    @property
-    def bytes(self) -> int:
-        """What it takes in memory; of strings the references."""
-        leaves = tf.nest.flatten((self.x, self.y, self.sample_weight), expand_composites=True)
-        return sum(leaf.dtype.size * int(tf.size(leaf)) for leaf in leaves if leaf is not None)
-
-    def hash(self) -> str:
-        """SHA-256 of its elements' bytes, shapes and types, hexadecimal."""
-        digest = hashlib.sha256()
-        for leaf in tf.nest.flatten((self.x, self.y, self.sample_weight), expand_composites=True):
-            if leaf is not None:
-                array = np.asarray(leaf)
-                digest.update(f"{array.dtype}{array.shape}".encode())
-                digest.update(b"\0".join(array.ravel().tolist()) if array.dtype == object else array.tobytes())
-        return digest.hexdigest()
 
 
 class _Found(NamedTuple):
@@ -126,21 +67,13 @@ class ProbePass:
     Attributes:
       model: What it logs.
       layers: Path and class name of all layers that the model calls, logged or not.
-      updates: What of `model` the pass itself cannot measure, by index: how weights change.
-      looked_up: Weights of which a step changes few rows; the pass itself measures them as wholes alone.
-      weights: Reads the weights without the pass, where it fails.
-      batch: The probe.
-      source: Where the probe came from, in words.
+      examples: The probe.
       loss_error: What kept the loss from being computed on the probe, in words; empty if nothing did.
     """
 
     model: Model
     layers: list[tuple[str, str]]
-    updates: dict[int, Update]
-    looked_up: list[LookedUp]
-    weights: WeightReader
-    batch: Batch
-    source: str
+    examples: Examples
     loss_error: str
 
     def __init__(
@@ -167,12 +100,14 @@ class ProbePass:
           Exception: Whatever the model raises when it cannot be called with this batch.
         """
         self._model, self._batch, self._training = model, batch, training
-        self.batch, self.source = batch, source
+        self.examples = Examples(batch, source)
         self._given = given
         self._taps: dict[int, Tap] = {}
         self._weights: dict[int, Weight] = {}
         self._wholes: dict[int, tuple[Weight, Tap]] = {}
         self._still: dict[int, tuple[Weight, Tap]] = {}
+        self._updates: dict[int, Update] = {}  # what the pass itself cannot measure
+        self._looked_up: list[LookedUp] = []  # the pass itself measures them as wholes alone
         self._notes: list[str] = []
         self._outputs: dict[int, Output] = {}
         self._inference: InferencePass | None = None
@@ -200,13 +135,13 @@ class ProbePass:
         self._written = written_variables(self._function)
         # The graph's tensors are not needed any more, only what they look like.
         self._taps = {i: tap.without_tensor() for i, tap in self._taps.items()}
-        self.updates = {i: update.without_tensor() for i, update in self.updates.items()}
-        self.looked_up = [weight.without_tensor() for weight in self.looked_up]
+        self._updates = {i: update.without_tensor() for i, update in self._updates.items()}
+        self._looked_up = [weight.without_tensor() for weight in self._looked_up]
         self._wholes = {i: (weight, tap.without_tensor()) for i, (weight, tap) in self._wholes.items()}
         self._still = {i: (weight, tap.without_tensor()) for i, (weight, tap) in self._still.items()}
         self._still_weights = StillWeights({i: tap for i, (_, tap) in self._still.items()})
         measured_apart = {**self._wholes, **self._still}
-        self.weights = WeightReader(
+        self._reader = WeightReader(
             self._strategy,
             {**self._weights, **{i: of_one[0] for i, of_one in measured_apart.items()}},
             {**self._taps, **{i: of_one[1] for i, of_one in measured_apart.items()}},
@@ -216,6 +151,15 @@ class ProbePass:
     def wholes(self) -> frozenset[int]:
         """Indices, in `model.tensors`, of the weights that are looked up as wholes: they need not be measured."""
         return frozenset(self._wholes)
+
+    @property
+    def looked_up(self) -> frozenset[int]:
+        """Ids of TensorFlow's variables of which a step changes few rows."""
+        return frozenset(id(weight.variable) for weight in self._looked_up)
+
+    def updates(self) -> Changes:
+        """How the weights change from one step to the next."""
+        return Changes(self._updates, self._looked_up)
 
     def wait(self) -> None:
         """Returns when the device has done what it was given before."""
@@ -250,6 +194,10 @@ class ProbePass:
         chosen = {i: of_one for i, of_one in self._wholes.items() if i not in without}
         taps = {i: dataclasses.replace(tap, tensor=weight.read()) for i, (weight, tap) in chosen.items()}
         return digests.digest(taps, with_values)
+
+    def run_weights(self, with_values: bool) -> Digested:
+        """Measures the weights without the pass, for where that fails."""
+        return self._reader.run(with_values)
 
     def _run_finite(self) -> _Found:
         """Runs the pass under a loss scale with which the gradients are finite, if there is any.
@@ -441,9 +389,9 @@ class ProbePass:
         )
         of_pass = Pass(model, x, calls, weights, gradients, trained if self._training else {}, looked_up)
         taps = find_taps(of_pass, self._given)
-        self.model, self.layers, self._taps, self.updates = taps.model, taps.layers, taps.taps, taps.updates
+        self.model, self.layers, self._taps, self._updates = taps.model, taps.layers, taps.taps, taps.updates
         self._outputs = {i: output for i, output in taps.outputs.items() if self._has_modes and taps.taps[i].units}
-        self._weights, self.looked_up, self._wholes = taps.weights, taps.looked_up, taps.wholes
+        self._weights, self._looked_up, self._wholes = taps.weights, taps.looked_up, taps.wholes
         self._still = taps.still
         return _Found(
             digests.prepare(self._taps),

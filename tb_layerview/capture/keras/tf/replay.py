@@ -14,9 +14,10 @@ import tensorflow as tf
 from tb_layerview.capture.ages import RECENT, CostTrial, RecentSteps, Room
 from tb_layerview.capture.given import Given
 from tb_layerview.capture.keras.tf import replicas
-from tb_layerview.capture.keras.tf.first_batch import as_tensor
-from tb_layerview.capture.keras.tf.probe import Batch, ProbePass
+from tb_layerview.capture.keras.tf.batch import Batch, as_tensor
+from tb_layerview.capture.keras.tf.probe import ProbePass
 from tb_layerview.capture.keras.tf.snapshot import ModelState, Values, spared_seconds
+from tb_layerview.capture.probe import Probe
 from tb_layerview.health.finding import Finding
 from tb_layerview.health.rules.non_finite import NonFinite
 from tb_layerview.writing.training_log import TrainingLog
@@ -52,7 +53,7 @@ class Replayer:
       state: The model's weights as values that can be kept and put back.
     """
 
-    def __init__(self, model: Any, log: TrainingLog, probe: ProbePass, given: Given) -> None:
+    def __init__(self, model: Any, log: TrainingLog, probe: Probe, given: Given) -> None:
         """Measures what keeping the weights costs; nothing is kept yet.
 
         Args:

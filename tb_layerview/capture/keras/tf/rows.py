@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from tb_layerview.capture.probe import Changed
 from tb_layerview.format import histogram
 from tb_layerview.format.statistics import Digest
 from tb_layerview.format.units import Units
@@ -58,43 +59,6 @@ def is_large(variable: tf.Variable | tf.Tensor) -> bool:
     return (variable.shape.rank or 0) > 1 and (variable.shape.num_elements() or 0) >= LARGE
 
 
-class Octaves:
-    """At which of the logged steps the whole is measured: the first, the last, the first of each octave from 8 on."""
-
-    def __init__(self) -> None:
-        self._last: int | None = None
-
-    def want(self, step: int, is_last: bool = False) -> bool:
-        """Whether the whole is measured at this step; then it is taken to be.
-
-        Args:
-          step: Not smaller than any before. At the same one as before, it is not wanted again.
-          is_last: Whether it is the training's last.
-        """
-        last = self._last
-        if last is not None and (step == last or (_octave(step) == _octave(last) and not is_last)):
-            return False
-        self._last = step
-        return True
-
-
-def _octave(step: int) -> int:
-    return max(step, _FIRST_OCTAVE - 1).bit_length()
-
-
-@dataclasses.dataclass(frozen=True)
-class Touched:
-    """What a step has done to weights that are looked up.
-
-    Attributes:
-      parts: By index in the log's model.
-      few: Of which weights few rows were changed, by the index of the whole one.
-    """
-
-    parts: tuple[Part, ...]
-    few: frozenset[int]
-
-
 class TouchedRows:
     """Keeps weights that are looked up as they were at one step, and logs of the next step which rows it has changed.
 
@@ -121,7 +85,7 @@ class TouchedRows:
         # TensorFlow copies a weight whenever it is read, once an optimizer has scattered into it.
         return [weight.variable.read_value() for weight in self._weights]
 
-    def run(self, step: int, with_values: bool) -> Touched:
+    def run(self, step: int, with_values: bool) -> Changed:
         """Digests what has changed since the step before this one, or the first of those that were taken at once.
 
         Args:
@@ -133,11 +97,11 @@ class TouchedRows:
         """
         kept, self._kept = self._kept, None
         if kept is None or step not in kept[0]:
-            return Touched((), frozenset())
+            return Changed()
         found = [_run(*of_one, with_values) for of_one in zip(self._weights, kept[1], self._values())]
         few = {weight.tensors.get("weight") for weight, (_, is_few) in zip(self._weights, found) if is_few}
         parts = tuple(part for part, _ in found if part is not None)
-        return Touched(parts, frozenset(i for i in few if i is not None))
+        return Changed(parts, frozenset(i for i in few if i is not None))
 
 
 def _run(weight: LookedUp, before: tf.Tensor, now: tf.Tensor, with_values: bool) -> tuple[Part | None, bool]:

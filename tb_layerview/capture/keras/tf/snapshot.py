@@ -9,8 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from tb_layerview.capture.keras.tf.traced import Traced
-from tb_layerview.capture.keras.tf.unchanged import WrittenVariable
-from tb_layerview.capture.keras.versions import tf_variable
+from tb_layerview.capture.keras.tf.variables import WrittenVariable, tf_variable
 
 Values = Sequence[tf.Tensor]
 _SAMPLE = 1 << 22  # floats of which a copy is timed

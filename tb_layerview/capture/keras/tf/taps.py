@@ -19,6 +19,7 @@ from tb_layerview.capture.keras.tf.quantized import is_own_gradient, is_packed, 
 from tb_layerview.capture.keras.tf.rows import LookedUp, is_large
 from tb_layerview.capture.keras.tf.softmax import with_scores
 from tb_layerview.capture.keras.tf.updates import Update
+from tb_layerview.capture.keras.tf.variables import is_number
 from tb_layerview.format import values
 from tb_layerview.format.model import TOUCHED, Kind, Layer, Model, Tensor, default_axes, unused_path
 from tb_layerview.measure.extra import Extra
@@ -501,11 +502,6 @@ def _weights_by_call(calls: list[Call]) -> dict[int, list[tuple[str, Any]]]:
     for _, call, variable in owners.values():
         owned.setdefault(id(call), []).append(variable)
     return {key: list(zip(_unique_names(variables), variables)) for key, variables in owned.items()}
-
-
-def is_number(variable: Any) -> bool:
-    """Whether a variable holds a tensor that can be read: Keras 2 lists look-up tables among the weights."""
-    return hasattr(variable, "dtype") and hasattr(variable, "shape")
 
 
 def _unique_names(variables: list[Any]) -> list[str]:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import tensorflow as tf
 
+from tb_layerview.capture.choice import Examples
 from tb_layerview.capture.given import Given
 from tb_layerview.capture.keras.paths import LayerPaths
 from tb_layerview.capture.keras.tf.calls import Call, is_opaque
-from tb_layerview.capture.keras.tf.rows import LookedUp
-from tb_layerview.capture.keras.tf.taps import Pass, Weight, find_taps, is_number
-from tb_layerview.capture.keras.tf.updates import Update
-from tb_layerview.capture.keras.versions import software_of, tf_variable
+from tb_layerview.capture.keras.tf.changes import Changes
+from tb_layerview.capture.keras.tf.taps import Pass, Weight, find_taps
+from tb_layerview.capture.keras.tf.variables import is_number, tf_variable
+from tb_layerview.capture.keras.versions import software_of
 from tb_layerview.format.model import Model
 from tb_layerview.measure.tf import digests
 from tb_layerview.measure.tf.digests import Digested, Tap
@@ -56,15 +57,17 @@ class WeightsAlone:
     Attributes:
       model: What it logs.
       layers: Path and class name of all layers of the model, logged or not.
-      updates: What of `model` is measured from one step to the next, by index: how weights change.
+      examples: None: the model is not run.
+      loss_error: Empty: there is no loss.
       looked_up: None: which weights are looked up is seen in a pass.
       wholes: None either.
     """
 
     model: Model
     layers: list[tuple[str, str]]
-    updates: dict[int, Update]
-    looked_up: Sequence[LookedUp] = ()
+    examples: Examples | None = None
+    loss_error = ""
+    looked_up: frozenset[int] = frozenset()
     wholes: frozenset[int] = frozenset()
 
     def __init__(self, model: Any, given: Given, training: bool) -> None:
@@ -83,11 +86,15 @@ class WeightsAlone:
         found = find_taps(Pass(model, None, calls, values, None, trained), given)
         self.model = dataclasses.replace(found.model, software=software_of(model))
         self.layers = found.layers
-        self.updates = {index: update.without_tensor() for index, update in found.updates.items()}
+        self._updates = {index: update.without_tensor() for index, update in found.updates.items()}
         still = found.still.items()  # large ones that are not trained
         weights = {**found.weights, **{i: weight for i, (weight, _) in still}}
         taps = {**found.taps, **{i: tap for i, (_, tap) in still}}
-        self.weights = WeightReader(strategy, weights, {i: tap.without_tensor() for i, tap in taps.items()})
+        self._weights = WeightReader(strategy, weights, {i: tap.without_tensor() for i, tap in taps.items()})
+
+    def updates(self) -> Changes:
+        """How the weights change from one step to the next."""
+        return Changes(self._updates, ())
 
     def run_wholes(self, with_values: bool) -> Part:
         """Measures nothing: there are no `wholes`."""
@@ -98,7 +105,11 @@ class WeightsAlone:
 
     def run(self, step: int, with_values: bool, without: Collection[int] = ()) -> Step:
         """Reads the weights; the arguments are those of `ProbePass.run`."""
-        return Step(step, (self.weights.run(with_values),))
+        return Step(step, (self.run_weights(with_values),))
+
+    def run_weights(self, with_values: bool) -> Digested:
+        """Reads the weights."""
+        return self._weights.run(with_values)
 
 
 def _as_if_called(layer: Any, path: str, paths: LayerPaths, seen: set[int]) -> Iterator[Call]:
