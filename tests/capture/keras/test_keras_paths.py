@@ -15,8 +15,9 @@ from tb_layerview import Check, Keep, LayerReader, LayerViewCallback, Select  # 
 from tb_layerview.capture.given import Given  # noqa: E402
 from tb_layerview.capture.keras.tf.batch import Batch  # noqa: E402
 from tb_layerview.capture.keras.tf.calls import noting_calls  # noqa: E402
+from tb_layerview.capture.keras.tf.candidates import Pass  # noqa: E402
 from tb_layerview.capture.keras.tf.probe import ProbePass  # noqa: E402
-from tb_layerview.capture.keras.tf.taps import Pass, find_taps  # noqa: E402
+from tb_layerview.capture.keras.tf.taps import find_taps  # noqa: E402
 from tb_layerview.reading.run import Run  # noqa: E402
 
 keras = tf.keras

@@ -21,11 +21,12 @@ from tb_layerview.capture.choice import Examples
 from tb_layerview.capture.given import Given
 from tb_layerview.capture.keras.tf.batch import Batch
 from tb_layerview.capture.keras.tf.calls import Call, noting_calls
+from tb_layerview.capture.keras.tf.candidates import Pass
 from tb_layerview.capture.keras.tf.changes import Changes
 from tb_layerview.capture.keras.tf.inference_pass import InferencePass, Output
 from tb_layerview.capture.keras.tf.rows import LookedUp, is_large
 from tb_layerview.capture.keras.tf.still import StillWeights
-from tb_layerview.capture.keras.tf.taps import Pass, Weight, find_taps
+from tb_layerview.capture.keras.tf.taps import Weight, find_taps
 from tb_layerview.capture.keras.tf.traced import Traced
 from tb_layerview.capture.keras.tf.train_step import TrainStep, is_own, unscaled
 from tb_layerview.capture.keras.tf.unchanged import (

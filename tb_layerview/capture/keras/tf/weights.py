@@ -12,8 +12,9 @@ from tb_layerview.capture.choice import Examples
 from tb_layerview.capture.given import Given
 from tb_layerview.capture.keras.paths import LayerPaths
 from tb_layerview.capture.keras.tf.calls import Call, is_opaque
+from tb_layerview.capture.keras.tf.candidates import Pass
 from tb_layerview.capture.keras.tf.changes import Changes
-from tb_layerview.capture.keras.tf.taps import Pass, Weight, find_taps
+from tb_layerview.capture.keras.tf.taps import Weight, find_taps
 from tb_layerview.capture.keras.tf.variables import is_number, tf_variable
 from tb_layerview.capture.keras.versions import software_of
 from tb_layerview.format.model import Model
