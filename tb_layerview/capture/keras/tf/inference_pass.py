@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -12,7 +12,7 @@ import tensorflow as tf
 from tb_layerview.capture import cluster
 from tb_layerview.capture.keras.tf.axes import Layout
 from tb_layerview.capture.keras.tf.calls import Call, noting_calls
-from tb_layerview.capture.keras.tf.traced import Traced
+from tb_layerview.capture.keras.tf.in_strategy import traced
 from tb_layerview.capture.keras.tf.unchanged import put_back_after, unchanged_by_tracing, written_variables
 from tb_layerview.measure.extra import shift
 from tb_layerview.measure.measurement import Measurement
@@ -90,16 +90,13 @@ class InferencePass:
       is_needed: Whether there are any.
     """
 
-    def __init__(
-        self, model: Any, x: Any, outputs: Mapping[int, Output], in_strategy: Callable[[Callable[..., Any]], Any]
-    ) -> None:
+    def __init__(self, model: Any, x: Any, outputs: Mapping[int, Output]) -> None:
         """Traces the pass.
 
         Args:
           model: The Keras model, which is built.
           x: The probe's inputs.
           outputs: What the model's layers give in training mode, by index of the tensor; they have units.
-          in_strategy: Makes of a function one that runs it within the model's distribution strategy.
 
         Raises:
           Exception: Whatever the model raises when it cannot be called so.
@@ -112,11 +109,8 @@ class InferencePass:
             self._taps = _find_taps(model, x, outputs)
             return digests.prepare(self._taps)
 
-        strategy = model.distribute_strategy
-        is_alone = strategy.num_replicas_in_sync == 1 and not cluster.has_other_processes(strategy)
         with unchanged_by_tracing(model) as self._held:
-            function = in_strategy(infer)
-            self._function: Any = Traced(function, x) if is_alone else tf.function(function).get_concrete_function(x)
+            self._function: Any = traced(model.distribute_strategy, infer, x)
             self._variables = tuple(self._function.graph.variables)
         waits = cluster.has_other_processes(model.distribute_strategy) and cluster.asks_other_processes(self._function)
         self.is_needed = bool(self._taps) and not waits

@@ -71,6 +71,22 @@ class Taps:
     wholes: dict[int, tuple[Weight, Tap]]
     still: dict[int, tuple[Weight, Tap]]
 
+    @property
+    def apart(self) -> dict[int, tuple[Weight, Tap]]:
+        """The weights that the pass itself does not measure."""
+        return {**self.wholes, **self.still}
+
+    def without_tensors(self) -> Taps:
+        """The same, without what would hold the graph in which it was found."""
+        return dataclasses.replace(
+            self,
+            taps={i: tap.without_tensor() for i, tap in self.taps.items()},
+            updates={i: update.without_tensor() for i, update in self.updates.items()},
+            looked_up=[weight.without_tensor() for weight in self.looked_up],
+            wholes={i: (weight, tap.without_tensor()) for i, (weight, tap) in self.wholes.items()},
+            still={i: (weight, tap.without_tensor()) for i, (weight, tap) in self.still.items()},
+        )
+
 
 def find_taps(traced: Pass, given: Given) -> Taps:
     """Chooses what to tap, and describes it; the description's notes say what is left out and why."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import tensorflow as tf
@@ -14,7 +14,7 @@ from tb_layerview.capture.keras.paths import LayerPaths
 from tb_layerview.capture.keras.tf.calls import Call, is_opaque
 from tb_layerview.capture.keras.tf.candidates import Pass
 from tb_layerview.capture.keras.tf.changes import Changes
-from tb_layerview.capture.keras.tf.taps import Weight, find_taps
+from tb_layerview.capture.keras.tf.taps import Taps, Weight, find_taps
 from tb_layerview.capture.keras.tf.variables import is_number, tf_variable
 from tb_layerview.capture.keras.versions import software_of
 from tb_layerview.format.model import Model
@@ -26,16 +26,17 @@ from tb_layerview.writing.step import Measured, Part, Step
 class WeightReader:
     """Reads weights and digests them, in no graph. Of several replicas it reads the first one's."""
 
-    def __init__(self, strategy: Any, weights: Mapping[int, Weight], taps: Mapping[int, Tap]) -> None:
+    def __init__(self, strategy: Any, found: Taps) -> None:
         """Keeps what it takes to read them.
 
         Args:
           strategy: The model's distribution strategy.
-          weights: Where they are read, by index in the log's model.
-          taps: How they are digested, by the same indices among others.
+          found: What is logged of the model, without tensors.
         """
-        self._strategy, self._weights = strategy, dict(weights)
-        self._taps = {index: taps[index] for index in weights}
+        self._strategy = strategy
+        self._weights: dict[int, Weight] = {**found.weights, **{i: weight for i, (weight, _) in found.apart.items()}}
+        taps = {**found.taps, **{i: tap for i, (_, tap) in found.apart.items()}}
+        self._taps: dict[int, Tap] = {index: taps[index] for index in self._weights}
         self._is_ready = False
 
     def run(self, with_values: bool) -> Digested:
@@ -84,14 +85,11 @@ class WeightsAlone:
         strategy = model.distribute_strategy
         values = {id(v): _value(v, strategy) for v in model.weights if is_number(v)}
         trained = {id(v): tf_variable(v) for v in model.trainable_variables} if training else {}
-        found = find_taps(Pass(model, None, calls, values, None, trained), given)
+        found = find_taps(Pass(model, None, calls, values, None, trained), given).without_tensors()
         self.model = dataclasses.replace(found.model, software=software_of(model))
         self.layers = found.layers
-        self._updates = {index: update.without_tensor() for index, update in found.updates.items()}
-        still = found.still.items()  # large ones that are not trained
-        weights = {**found.weights, **{i: weight for i, (weight, _) in still}}
-        taps = {**found.taps, **{i: tap for i, (_, tap) in still}}
-        self._weights = WeightReader(strategy, weights, {i: tap.without_tensor() for i, tap in taps.items()})
+        self._updates = found.updates
+        self._weights = WeightReader(strategy, found)
 
     def updates(self) -> Changes:
         """How the weights change from one step to the next."""
