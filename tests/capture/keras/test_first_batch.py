@@ -412,8 +412,8 @@ def test_a_batch_that_cannot_be_handed_on_in_one_way_is_in_another(
         "first_batch.taking",
         "first_batch._data_set",
         "taps.find_taps",
-        "recorder.Recording.set_up",
-        "session.Session.describe",
+        "recording.Recording.set_up",
+        "training_log.TrainingLog.describe",
     ],
 )
 def test_an_interrupt_in_the_preparation_ends_the_training_and_leaves_nothing(name: str, tmp_path: Path) -> None:
