@@ -16,6 +16,7 @@ from tb_layerview.capture.graph.search.taps import GraphTap
 from tb_layerview.format.model import Model
 from tb_layerview.measure.measurement import Measurement
 from tb_layerview.measure.tf import digests
+from tb_layerview.writing.step import Step
 from tb_layerview.writing.training_log import TrainingLog
 
 # What it takes at each step to notice, measured on two cores: one more fetch, an operation per tensor, and one pass
@@ -152,5 +153,5 @@ class FailureLog:
             schedule="the step that broke the training",
         )
         renumbered = failure.renumbered(numbers)
-        self._log.log_replay(described, step, renumbered.measurements, renumbered.scalars)
+        self._log.log_replay(described, Step(step, (renumbered,), renumbered.scalars))
         self._log.log_closely(step)

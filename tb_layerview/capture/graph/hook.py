@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from tb_layerview.about import logger
 from tb_layerview.capture.cluster import logs_graph
+from tb_layerview.capture.given import Given
 from tb_layerview.capture.graph.folders import folder_for
 from tb_layerview.capture.graph.recording import GraphRecording
 from tb_layerview.capture.graph.search.index import GraphIndex
@@ -20,7 +21,7 @@ from tb_layerview.capture.graph.search.taps import GraphTaps
 from tb_layerview.format.model import Mode
 from tb_layerview.format.storage import local_folder
 from tb_layerview.health.check import Check
-from tb_layerview.options import CopiedUnused, Keep, Schedule, Select, as_schedule
+from tb_layerview.options import CopiedUnused, Keep, Schedule, Select
 from tb_layerview.writing.training_log import TrainingLog
 
 _KEYS = tf.compat.v1.GraphKeys
@@ -77,23 +78,14 @@ class LayerViewHook(CopiedUnused, tf.compat.v1.train.SessionRunHook):
           TypeError: An option is not of its type.
           ValueError: The schedule's interval is not at least 1.
         """
-        for name, value, kind in (("select", select, Select), ("keep", keep, Keep), ("check", check, Check)):
-            if not isinstance(value, kind):
-                raise TypeError(f"{name} must be a {kind.__name__}(...), not {value!r}")
+        self._given = Given.of(select, schedule, keep, check)
         self._logdir = os.fspath(logdir)
-        self._select, self._schedule, self._keep, self._check = select, as_schedule(schedule), keep, check
         self._has_trained = False
         self._recording: GraphRecording | None = None
         self._finalizer: weakref.finalize[Any, Any] | None = None
 
     def _options(self) -> dict[str, Any]:
-        return {
-            "logdir": self._logdir,
-            "select": self._select,
-            "schedule": self._schedule,
-            "keep": self._keep,
-            "check": self._check,
-        }
+        return {"logdir": self._logdir, **self._given.as_arguments()}
 
     def begin(self) -> None:
         """Searches the graph, opens the log and adds the digests to the graph.
@@ -108,25 +100,26 @@ class LayerViewHook(CopiedUnused, tf.compat.v1.train.SessionRunHook):
             logger.warning("tb_layerview: %s Nothing is logged; the training goes on.", error)
             return
         began = time.perf_counter()
+        select, schedule, keep = self._given.select, self._given.schedule, self._given.keep
         graph = tf.compat.v1.get_default_graph()
         if not logs_graph(graph):
             return
         index = GraphIndex(graph)
         found = find_layers(index)
-        if not found.layers and not self._select.names_tensors:
+        if not found.layers and not select.names_tensors:
             logger.warning("tb_layerview: the graph has no layers with variables; nothing is logged.")
             return
         if found.layers:
-            self._select.check([(layer.path, layer.class_name) for layer in found.layers])
-        found, selected = narrow(index, found, self._select)
+            select.check([(layer.path, layer.class_name) for layer in found.layers])
+        found, selected = narrow(index, found, select)
         mode = _mode(index, found)
         folder = folder_for(folder, mode, self._has_trained)
         self._has_trained = self._has_trained or mode == "train"
-        log = TrainingLog(folder, self._schedule, self._keep, mode, self._check)
+        log = TrainingLog(folder, schedule, keep, mode, self._given.check)
         # A process that ends on an error does not call `end`: what is still in the queue is written all the same.
         self._finalizer = weakref.finalize(self, log.close)
         log.budget.set_up += time.perf_counter() - began
-        self._recording = GraphRecording(index, found, selected, self._schedule, self._keep, log)
+        self._recording = GraphRecording(index, found, selected, schedule, keep, log)
 
     def after_create_session(self, session: Any, coord: Any) -> None:
         """Reads the step from which the training continues."""

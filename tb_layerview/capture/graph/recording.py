@@ -14,12 +14,12 @@ from tb_layerview.capture.graph.additions import add_to_graph
 from tb_layerview.capture.graph.digests import Fetched
 from tb_layerview.capture.graph.failure_log import FailureLog
 from tb_layerview.capture.graph.merged_batches import MERGED, MergedBatches
-from tb_layerview.capture.graph.parts import Part, measure_all
 from tb_layerview.capture.graph.run_times import RunTimes
 from tb_layerview.capture.graph.runs import KnownRun, KnownRuns
 from tb_layerview.capture.graph.search.index import GraphIndex
 from tb_layerview.capture.graph.search.taps import GraphTap, GraphTaps, listed
 from tb_layerview.options import Keep, Schedule
+from tb_layerview.writing.step import Part, Step
 from tb_layerview.writing.training_log import TrainingLog
 
 
@@ -209,7 +209,7 @@ class GraphRecording:
 
     def act_on_findings(self) -> bool:
         """Does what is to be done about what was found; returns whether the training is to stop."""
-        if any(finding.severity == "error" for finding in self._log.heed()) and not self._is_close:
+        if any(finding.severity == "error" for finding in self._log.act_on_findings()) and not self._is_close:
             self._is_close = True
             self._log.log_closely(self._step)
         return self._log.should_stop
@@ -267,7 +267,7 @@ class GraphRecording:
         self._log.flush()  # a prediction that is closed early calls no `end`
 
     def _write(self, step: int, parts: Sequence[Part], scalars: Mapping[str, float]) -> None:
-        self._log.write(step, lambda: measure_all(parts), scalars)
+        self._log.write(Step(step, tuple(parts), scalars))
 
     def _note_logged(self, groups: tuple[int, ...]) -> None:
         for group in (self._added.weights, *(self._added.groups[i] for i in groups)):

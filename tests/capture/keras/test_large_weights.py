@@ -11,7 +11,8 @@ import tensorflow as tf
 
 import tb_layerview as lv
 from tb_layerview import Keep, LayerReader, LayerRecorder, LayerViewCallback, Select
-from tb_layerview.capture.keras.tf.rows import Octaves, changed_rows, with_unchanged
+from tb_layerview.capture.keras.tf.rows import changed_rows, with_unchanged
+from tb_layerview.capture.octaves import Octaves
 from tb_layerview.format.values import Axis
 from tb_layerview.measure.host import measure
 from tb_layerview.measure.measurement import Measurement

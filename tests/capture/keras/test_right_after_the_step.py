@@ -199,7 +199,7 @@ def test_a_training_that_stops_at_a_finding_logs_the_step_it_stops_after(tmp_pat
 
         def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
             assert ours._training is not None
-            ours._training.session.flush()
+            ours._training.recording.log.flush()
 
     model.fit(x, y, batch_size=8, epochs=1, shuffle=False, verbose=0, callbacks=[seen.first(), ours, Wait()])
     run = LayerReader(tmp_path).run()

@@ -13,6 +13,7 @@ from typing import Any
 import tensorflow as tf
 
 from tb_layerview.capture.keras.tf.calls import Call, patched, values_of
+from tb_layerview.capture.keras.tf.loss import unscaled
 from tb_layerview.capture.keras.tf.python_state import PythonState, is_kerass, what_changed
 
 # By which optimizers of either Keras are given gradients.
@@ -188,20 +189,6 @@ def side_effects(function: Any) -> list[str]:
     graph = function.graph.as_graph_def()
     nodes = [*graph.node, *(node for called in graph.library.function for node in called.node_def)]
     return sorted({node.op for node in nodes if _is_stateful(node.op) and not _HARMLESS.match(node.op)})
-
-
-def unscaled(gradient: Any, scale: Any) -> Any:
-    """The gradient of the loss itself, in float32 if that is more than it had: float16 would not hold it."""
-    if gradient is None or scale is None:
-        return gradient
-
-    def divided(values: tf.Tensor) -> tf.Tensor:
-        wide = tf.cast(values, tf.float64 if values.dtype == tf.float64 else tf.float32)
-        return wide / tf.cast(scale, wide.dtype)
-
-    if isinstance(gradient, tf.IndexedSlices):
-        return tf.IndexedSlices(divided(gradient.values), gradient.indices, gradient.dense_shape)
-    return divided(gradient)
 
 
 def _dynamic_scale(optimizer: Any) -> tf.Variable | None:
