@@ -2,13 +2,36 @@ import { fileURLToPath } from "node:url";
 
 import { defineConfig } from "vitest/config";
 
+/**
+ * The d3 modules come as one file each, which makes things when it is loaded: colour schemes, rulers, interpolators. Calls of
+ * these change nothing besides, so what nobody asks for is left out.
+ */
+const PURE = [
+  ...["colors", "ramp", "ramp$1", "interpolateCubehelixLong", "cubehelix"], // d3-scale-chromatic
+  ...["rgbSpline", "interpolateTransform", "hsl", "hcl"], // d3-interpolate
+  ...["bisector", "Blur2", "shuffler", "dsv"], // d3-array, d3-dsv
+];
+
+/** A scheme is made by methods of an array, and these cannot be named as pure. @type {import("vite").Plugin} */
+const pureSchemes = {
+  name: "pure-schemes",
+  transform(code, id) {
+    if (!id.includes("d3-scale-chromatic")) return undefined;
+    const scheme = /= (new Array\(3\)\.concat\([^()]*\)\.map\(colors\))/g;
+    return code.replace(scheme, "= /* @__PURE__ */ (() => $1)()");
+  },
+};
+
 export default defineConfig({
+  plugins: [pureSchemes],
   // Files are found beside the module, wherever TensorBoard serves it.
   base: "./",
   oxc: { jsx: { runtime: "automatic", importSource: "preact" } },
   // d3-zoom brings all of d3-transition along, for one function.
   resolve: {
-    alias: { "d3-transition": fileURLToPath(new URL("src/no_transitions.js", import.meta.url)) },
+    alias: {
+      "d3-transition": fileURLToPath(new URL("src/kit/no_transitions.js", import.meta.url)),
+    },
   },
   build: {
     // The Python package carries what is built.
@@ -20,10 +43,7 @@ export default defineConfig({
       // Not library mode: that one leaves an ES module's white space in.
       input: "src/index.jsx",
       preserveEntrySignatures: "strict",
-      treeshake: {
-        // d3-scale-chromatic makes all its schemes when it is loaded: those that nobody asks for are left out.
-        manualPureFunctions: ["colors", "ramp", "interpolateCubehelixLong", "cubehelix"],
-      },
+      treeshake: { manualPureFunctions: PURE },
       output: { entryFileNames: "index.js", assetFileNames: "index.[ext]" },
     },
   },

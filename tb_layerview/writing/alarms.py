@@ -62,7 +62,7 @@ class Alarms:
             self._tell(self._watch.see(step, digests, scalars, summaries))
 
     def end(self) -> None:
-        """Is told that the step that was seen last is the run's last: what can be said by that is said now."""
+        """Takes note that the step seen last is the run's last: what can be said by that is said now."""
         if self._watch is not None:
             self._tell(self._watch.end())
 
@@ -84,9 +84,10 @@ class Alarms:
         self.found += found
         if self._mode == "replay":
             return
+        led = set(led_to(self.found).values())
         for i, finding in enumerate(found, count):
             cause = finding.follows
-            if cause is not None and (finding.severity != "error" or led_to(self.found, cause) is not finding):
+            if cause is not None and i not in led:
                 continue
             following = sum(other.follows == i for other in found)
             more = f" ({following:,} more follow from it)" if following else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from tb_layerview.measure.measurement import Measurement
@@ -15,6 +15,11 @@ class Part(Protocol):
     def measurements(self) -> Mapping[int, Measurement]:
         """Makes the measurements, by index of the tensor in the log's model; on the writing thread."""
         ...
+
+
+def measure_all(parts: Iterable[Part]) -> dict[int, Measurement]:
+    """The measurements of all parts, by index of the tensor; of what several have found the last one's count."""
+    return {index: measured for part in parts for index, measured in part.measurements().items()}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +53,7 @@ class Step:
 
     def measurements(self) -> dict[int, Measurement]:
         """Makes the measurements of all parts, by index of the tensor; on the writing thread."""
-        return {index: measured for part in self.parts for index, measured in part.measurements().items()}
+        return measure_all(self.parts)
 
     def plus(self, *parts: Part) -> Step:
         """The same step with more parts."""

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from tb_layerview.about import logger, software
 from tb_layerview.format import layerview_pb2 as pb
 from tb_layerview.format import names
-from tb_layerview.format.model import Mode, Model
+from tb_layerview.format.model import Cost, Mode, Model
 from tb_layerview.format.names import REPLAY_FOLDER, replay_name
 from tb_layerview.format.storage import local_folder
 from tb_layerview.health.check import Check
@@ -307,8 +307,6 @@ class TrainingLog:
         """
         return self._alarms.act_on_findings(can_stop=self.is_open)
 
-    heed = act_on_findings
-
     @property
     def should_stop(self) -> bool:
         """Whether something was found at which the training is to stop."""
@@ -348,21 +346,23 @@ class TrainingLog:
         self.budget.charge_beside(beside)
         was_open, self._guard.is_open = self.is_open, False
         self.act_on_findings()
-        budget, training = self.budget, max(self.budget.without_logging, 1e-9)
+        cost = Cost(self.budget.set_up, self.budget.logging, self.budget.elapsed)
         folder = os.path.join(self._logdir, names.FOLDER)
         early = "" if was_open else "\ntb_layerview: logging stopped early, see the warning above"
         if not self._logged:
             return (
                 self._alarms.in_words()
                 + f"tb_layerview: 0 steps logged in {folder}: {self._why_nothing}\n"
-                + f"tb_layerview: set-up took {budget.set_up:.1f} s{early}"
+                + f"tb_layerview: set-up took {cost.set_up_seconds:.1f} s{early}"
             )
+        own = cost.own_seconds
+        share = f", {100 * cost.share:.1f} % of the training's {own:.1f} s" if own else ""
         skipped = f", {self._skipped:,} left out to stay within the budget" if self._skipped else ""
         return (
             self._alarms.in_words() + f"tb_layerview: {self._logged:,} steps logged{skipped}; "
             f"{self._files.bytes_written / 1e6:,.1f} MB in {folder}\n"
-            f"tb_layerview: logging took {budget.logging:.1f} s, {100 * budget.logging / training:.1f} % of the "
-            f"training's {training:.1f} s; set-up took {budget.set_up:.1f} s{early}"
+            f"tb_layerview: logging took {cost.logging_seconds:.1f} s{share}; "
+            f"set-up took {cost.set_up_seconds:.1f} s{early}"
             f"\ntb_layerview: look at them with  tensorboard --logdir {self._logdir}  in the tab Layers"
         )
 

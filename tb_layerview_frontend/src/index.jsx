@@ -2,22 +2,8 @@
 
 import { batch, effect } from "@preact/signals";
 import { render as mount } from "preact";
-import "uplot/dist/uPlot.min.css";
 
-import "./styles/base.css";
-import "./styles/controls.css";
-import "./styles/top_bar.css";
-import "./styles/findings.css";
-import "./styles/panes.css";
-import "./styles/map.css";
-import "./styles/colour_bar.css";
-import "./styles/detail.css";
-import "./styles/picture.css";
-import "./styles/take_along.css";
-import "./styles/distribution.css";
-import "./styles/compare.css";
-import "./styles/units.css";
-import "./styles/numbers.css";
+import "./page/styles.css";
 import {
   followTheme,
   isOwnHash,
@@ -26,10 +12,10 @@ import {
   readHash,
   writeHash,
   takeFocus,
-} from "./host.js";
-import { createStore } from "./store.js";
-import { FIELDS, ownPart, readViewState, writeViewState } from "./view_state.js";
-import { App } from "./views/App.jsx";
+} from "./kit/host.js";
+import { App } from "./page/App.jsx";
+import { createStore } from "./page/store.js";
+import { FIELDS, ownPart, readViewState, writeViewState } from "./page/view_state.js";
 
 /** Waiting for the last of many quick changes (a slider that is dragged) before the address is written. */
 const WRITE_DELAY_MILLISECONDS = 150;
@@ -75,14 +61,14 @@ function loadStyles() {
 
 /**
  * Writes what is chosen into TensorBoard's address, and takes it from there when somebody changes it.
- * @param {import("./store.js").Store} store
+ * @param {import("./page/store.js").Store} store
  * @param {AbortSignal} end
  */
 function keepAddress(store, end) {
   const names = /** @type {(keyof typeof FIELDS)[]} */ (Object.keys(FIELDS));
   const state = () =>
-    /** @type {import("./view_state.js").ViewState} */ (
-      Object.fromEntries(names.map((name) => [name, store.view[name].value]))
+    /** @type {import("./kit/view.js").ViewState} */ (
+      Object.fromEntries(names.map((name) => [name, store.core.view[name].value]))
     );
   /** Our part of the address as it was last read or written. Where it is another one, somebody else has been there. */
   let known = ownPart(readHash());
@@ -99,8 +85,8 @@ function keepAddress(store, end) {
         const field = FIELDS[name];
         const same =
           field.write(/** @type {never} */ (found[name])) ===
-          field.write(/** @type {never} */ (store.view[name].peek()));
-        if (!same) store.view[name].value = /** @type {never} */ (found[name]);
+          field.write(/** @type {never} */ (store.core.view[name].peek()));
+        if (!same) store.core.view[name].value = /** @type {never} */ (found[name]);
       }
     });
   };

@@ -7,12 +7,12 @@
  * @param {string} name
  * @param {number[]} shape
  * @param {number} call
- * @returns {import("../src/api.js").Tensor}
+ * @returns {import("../src/data/types.js").Tensor}
  */
 export const makeTensor = (layer, kind, name, shape = [1], call = 0) => ({
   layer,
   call,
-  kind: /** @type {import("../src/api.js").Kind} */ (kind),
+  kind: /** @type {import("../src/data/types.js").Kind} */ (kind),
   name,
   shape,
   dtype: "float32",
@@ -21,7 +21,7 @@ export const makeTensor = (layer, kind, name, shape = [1], call = 0) => ({
 
 /**
  * @param {Record<string, [string, string, number[], number?][]>} layers by path, the kind, name, shape and call of each tensor
- * @returns {import("../src/api.js").RunInfo}
+ * @returns {import("../src/data/types.js").RunInfo}
  */
 export function makeInfo(layers) {
   const paths = Object.keys(layers);

@@ -57,9 +57,9 @@ FILES = {
     "merging writers": "tb_layerview/reading/merge.py",
     "answers": "tb_layerview/serving/answers.py",
     "check command": "tb_layerview/commands/check.py",
-    "colour": f"{FRONT_END}/src/colour.js",
-    "axis": f"{FRONT_END}/src/axis.js",
-    "findings in words": f"{FRONT_END}/src/finding_words.js",
+    "colour": f"{FRONT_END}/src/kit/colour.js",
+    "axis": f"{FRONT_END}/src/kit/axis.js",
+    "findings in words": f"{FRONT_END}/src/findings/words.js",
 }
 
 

@@ -85,6 +85,7 @@ def expected(plan: Plan, ladder: list[int] = LADDER) -> dict[str, float]:
     ],
 )
 @pytest.mark.parametrize("cap", [5, 20, 100, 500, 2000, 20_000])
+@pytest.mark.core("5-*", "500-*", "20000-*")
 def test_the_plan_holds_the_cap_for_the_whole_ladder(model: str, cap: int) -> None:
     plan = Plan.of(MODELS[model](), Schedule(), Keep(max_bytes=cap * MB))
     parts = expected(plan)

@@ -21,8 +21,11 @@ from tb_layerview.format.values import Axis
 from tb_layerview.health.rules.non_finite import NonFinite
 from tb_layerview.measure.host import measure
 from tb_layerview.measure.measurement import Measurement
+from tb_layerview.serving import answers
 from tb_layerview.writing.step import Measured, Step
 from tb_layerview.writing.training_log import TrainingLog
+
+pytestmark = pytest.mark.once
 
 MODEL = Model((Layer("dense", "Dense"),), (Tensor(0, "weight", "kernel", (4, 3), "float32", axes=("input", "unit")),))
 MEASURED = Measured({0: measure(np.ones((4, 3), np.float32))})
@@ -197,6 +200,35 @@ def test_the_closing_line_accounts_for_all_that_a_stopwatch_sees(tmp_path: Path)
     assert logging_took == pytest.approx(4 * (1.5 + 0.5 + 0.25) + 2.0, abs=0.2), "what the thread takes beside is real"
     assert logging_took + of_training + set_up == pytest.approx(clock.now, abs=0.2)
     assert clock.now == 3.0 + 4 * 12.25 + 2.0
+
+
+def test_the_closing_line_and_the_tab_say_the_same_of_what_logging_costs(tmp_path: Path) -> None:
+    clock = Clock()
+    session = TrainingLog(tmp_path, Schedule(every=1), Keep(), clock=clock, thread_clock=lambda: 0.0)
+    session.begin(0)
+    with session.set_up("the probe"):
+        clock.now += 3.0
+    session.describe(MODEL)
+    for seconds in (1.5, 1.5, 1.5, 1.5, 0.0):  # what the last step takes is known when it is written already
+        clock.now += 1.0
+        with session.logging("a step"):
+            clock.now += seconds
+            session.write(len(session._steps), lambda: {0: measure(np.ones((4, 3), np.float32))}, {})
+    message = session.close()
+    assert "logging took 6.0 s, 120.0 % of the training's 5.0 s; set-up took 3.0 s" in message
+    run = LayerReader(tmp_path).run()
+    for sent in (answers.run(run)["cost"], answers.steps(run)["cost"]):
+        assert (sent["logging_seconds"], sent["own_seconds"], sent["set_up_seconds"]) == (6.0, 5.0, 3.0)
+        assert sent["share"] == pytest.approx(1.2)
+        assert sent["training_seconds"] == 14.0
+
+
+def test_what_trains_in_no_time_has_no_share(tmp_path: Path) -> None:
+    _, session = _train(tmp_path, Schedule(every=1), 3, 0.0, 0.0)
+    message = session.close()
+    assert "logging took 0.0 s; set-up took 0.0 s" in message
+    cost = answers.run(LayerReader(tmp_path).run())["cost"]
+    assert (cost["own_seconds"], cost["share"]) == (0.0, None)
 
 
 @pytest.mark.parametrize(("step_seconds", "log_seconds", "is_said"), [(0.002, 0.21, True), (0.002, 0.19, False)])

@@ -339,8 +339,11 @@ def _optimizer_variables(model: Any) -> list[Any]:
     return list(variables() if callable(variables) else variables)
 
 
+@pytest.mark.parametrize("every", [8, pytest.param(1, marks=pytest.mark.long)], ids=["every eighth", "each"])
 @pytest.mark.parametrize("what", ["fit", "evaluate", "predict"])
-def test_whatever_step_of_the_preparation_fails_the_training_has_its_batches(what: str, tmp_path: Path) -> None:
+def test_whatever_step_of_the_preparation_fails_the_training_has_its_batches(
+    what: str, every: int, tmp_path: Path
+) -> None:
     trainings, places = _Trainings(what), _steps()
     bare = trainings.outcome([])
     assert bare[1] >= 2
@@ -353,7 +356,7 @@ def test_whatever_step_of_the_preparation_fails_the_training_has_its_batches(wha
         some.add("first_batch._data_set")
     assert some <= set(begun) and len(begun) > 40
     changed = []
-    for i, name in enumerate(begun):
+    for i, name in enumerate(begun[::every]):
         watched = _Preparation(functools.partial(_fail, name))
         with _each_call({n: places[n] for n in {name, *_Preparation.LIMITS}}, watched):
             try:
@@ -416,6 +419,7 @@ def test_a_batch_that_cannot_be_handed_on_in_one_way_is_in_another(
         "training_log.TrainingLog.describe",
     ],
 )
+@pytest.mark.core("keras_batches.taking", "recorder.Recording.set_up")
 def test_an_interrupt_in_the_preparation_ends_the_training_and_leaves_nothing(name: str, tmp_path: Path) -> None:
     trainings, places = _Trainings("fit"), _steps()
     model = trainings.model
@@ -517,6 +521,7 @@ WHOLE: dict[str, tuple[Callable[[], Any], Callable[[], Any], str]] = {
 
 
 @pytest.mark.parametrize("name", WHOLE)
+@pytest.mark.core("a sampling layer", "a stateful GRU", "pairs within the batch")
 def test_a_model_that_takes_no_part_of_a_batch_is_run_on_all_of_it(name: str, tmp_path: Path) -> None:
     make, data, why = WHOLE[name]
     assert _outcome(make, data, [LayerViewCallback(tmp_path, schedule=1)]) == _outcome(make, data, [])

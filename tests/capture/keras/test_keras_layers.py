@@ -269,6 +269,7 @@ def test_layers_inside_a_traced_function_are_named_and_their_weights_logged() ->
     ],
 )
 @pytest.mark.parametrize("unroll", [False, True])
+@pytest.mark.core("True-GRU", "False-LSTM", "True-SimpleRNN")
 def test_recurrent_layers_give_each_timestep(cell: str, unroll: bool) -> None:
     inputs = keras.Input((5, 6))
     sequence = getattr(layers, cell)(4, return_sequences=True, unroll=unroll, name="sequence")(inputs)
@@ -334,6 +335,7 @@ def _attention(**options: Any) -> tuple[Any, Any]:
     "Keras: MultiHeadAttention, scores per head",
     "Keras: MultiHeadAttention, masks respected",
 )
+@pytest.mark.core("plain", "causal and padded", "dropout")
 def test_attention_scores_are_those_that_the_layer_returns_when_asked(name: str) -> None:
     x = _normal(2, 5, 6)
     if "padded" in name:

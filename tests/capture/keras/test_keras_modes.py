@@ -12,8 +12,8 @@ from tb_layerview import Keep, LayerReader, LayerViewCallback
 from tb_layerview.format.model import Layer, Model, Tensor
 from tb_layerview.format.statistics import SUMMARIES
 from tb_layerview.health.diagnosis import diagnose
-from tb_layerview.health.evidence import Evidence
 from tb_layerview.health.finding import Finding
+from tb_layerview.health.of_run import evidence_of
 from tb_layerview.health.rules.modes import TrainInferenceShift
 from tb_layerview.health.watch import Watch
 from tb_layerview.measure.host import measure
@@ -142,7 +142,7 @@ def test_a_model_that_fails_in_inference_mode_is_logged_all_the_same(tmp_path: P
 
 
 def of_shift(logdir: Path) -> list[Finding]:
-    found = diagnose(Evidence.of(LayerReader(logdir).run()))
+    found = diagnose(evidence_of(LayerReader(logdir).run()))
     return [finding for finding in found if finding.rule == TrainInferenceShift.name]
 
 
@@ -189,6 +189,7 @@ def test_batches_of_two_that_are_unlike_each_other_are_found(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("scale", [1e-2, 1.0, 1e2])
+@pytest.mark.core("1.0")
 def test_moving_statistics_that_are_on_their_way_and_dropout_are_not(scale: float, tmp_path: Path) -> None:
     hidden = (
         layers.Dense(16, name="dense"),

@@ -96,6 +96,7 @@ def _true(array: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 @pytest.mark.parametrize("kind", ["Embedding", "a gather"])
+@pytest.mark.core("Embedding-adam", "a gather-sgd")
 def test_changed_rows_are_logged_at_each_step_and_the_whole_once_an_octave(
     tmp_path: Path, optimizer: str, kind: str
 ) -> None:

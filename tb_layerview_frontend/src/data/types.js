@@ -1,0 +1,129 @@
+/** What the routes of `docs/http_api.md` answer with. */
+
+/** @typedef {"activation" | "weight" | "gradient" | "update"} Kind */
+/** @typedef {{path: string, class_name: string, inputs: number[]}} Layer */
+
+/**
+ * @typedef {object} Tensor
+ * @property {number} layer index into the run's layers
+ * @property {number} call
+ * @property {Kind} kind
+ * @property {string} name
+ * @property {number[]} shape -1 where a size differs from step to step
+ * @property {string} dtype
+ * @property {string[]} axes
+ */
+
+/** @typedef {{run: string, steps: number, last_step: number, tensors: number, wall_time: number, notes: number}} RunSummary */
+
+/** A run that nothing can be read of, and why, in sentences. @typedef {{run: string, problems: string[]}} UnreadableRun */
+
+/** A run without steps, and why, in sentences. @typedef {{run: string, notes: string[]}} RunWithoutSteps */
+
+/**
+ * @typedef {object} Cost
+ * @property {number} set_up_seconds
+ * @property {number} logging_seconds
+ * @property {number} training_seconds
+ * @property {number} bytes
+ * @property {number} skipped
+ * @property {number} own_seconds that the training would have taken alone
+ * @property {number | null} share logging's seconds over these; null where the training took none
+ */
+
+/**
+ * @typedef {object} RunInfo
+ * @property {string} run
+ * @property {Layer[]} layers
+ * @property {Tensor[]} tensors
+ * @property {{hash: string, examples: number, training: boolean, source: string} | null} probe
+ * @property {string[]} notes
+ * @property {string} schedule
+ * @property {string} software
+ * @property {string} folder
+ * @property {string} hidden
+ * @property {Cost | null} cost
+ */
+
+/**
+ * @typedef {object} History
+ * @property {string} generation
+ * @property {number[]} steps ascending
+ * @property {number[]} wall_times
+ * @property {string[]} modes
+ * @property {Record<string, Float64Array>} scalars NaN and infinities as such; see `absent` for what a step lacks
+ * @property {Record<string, Uint8Array>} absent 1 where a step lacks the scalar
+ * @property {string[]} notes as the run's, and as new as the steps
+ * @property {Cost | null} cost
+ */
+
+/**
+ * Statistics of one tensor at one step. Counts are of elements.
+ * @typedef {object} TensorRecord
+ * @property {number} step
+ * @property {number} size
+ * @property {number} nan
+ * @property {number} pos_inf
+ * @property {number} neg_inf
+ * @property {number} zero
+ * @property {number} negative
+ * @property {number} min
+ * @property {number} max
+ * @property {number} mean
+ * @property {number} std
+ * @property {number} rms
+ * @property {Record<string, number> | null} quantiles
+ * @property {boolean} histogram
+ * @property {boolean} units
+ * @property {boolean} values
+ * @property {number | null} values_step
+ */
+
+/**
+ * Bytes over steps, and what their headers say: to which history they belong, and how many pieces could not be read.
+ * @typedef {{buffer: ArrayBuffer, generation: string, unreadable: number, steps: number}} Columnar `steps` is how many the
+ *   run had
+ */
+
+/**
+ * A rule of health.
+ * @typedef {object} Rule
+ * @property {string} name
+ * @property {"error" | "warning"} severity
+ * @property {"picture" | "distribution" | "units"} panel which shows what it finds
+ * @property {Record<string, number>} thresholds those that it was asked with
+ * @property {Record<string, number>} defaults the usual ones
+ * @property {Record<string, string>} labels what is held against each of them, and how
+ * @property {string} advice what it usually means, and what people usually do
+ */
+
+/**
+ * What a rule found.
+ * @typedef {object} Finding
+ * @property {string} rule
+ * @property {"error" | "warning"} severity
+ * @property {number | null} tensor index; null where none can be named
+ * @property {number} first step at which it held first
+ * @property {number | null} before the last logged step before
+ * @property {number} last step at which it held
+ * @property {Record<string, number>} measured the numbers behind it
+ * @property {string} since in words
+ * @property {string} words what is wrong, a sentence without its full stop
+ * @property {number | null} follows index of the finding that explains it
+ * @property {number | null} led_to of a warning that errors follow from: index of the first of these
+ * @property {{run: string, step: number} | null} [replay] where the batch that broke it was run again
+ */
+
+/** @typedef {{generation: string, steps: number, rules: Rule[], findings: Finding[]}} Findings */
+
+/**
+ * How what a rule judges went at one tensor, by step.
+ * @typedef {object} Course
+ * @property {number[]} steps ascending
+ * @property {string} measure what is judged
+ * @property {number[]} values it; NaN where there is none
+ * @property {Record<string, number[]>} compared what it is held against, in its unit; `threshold` is where the rule holds
+ * @property {boolean[]} held whether the rule holds
+ */
+
+export {};

@@ -1,0 +1,131 @@
+/** The part of the state that every room gets: what is chosen, and what is known of the run and the tensor it leads to. */
+
+import { batch, computed, signal } from "@preact/signals";
+
+import { createRunData } from "../data/run_data.js";
+import { chosenIn, shownKinds } from "../data/selection.js";
+import { statisticOf } from "../data/statistics.js";
+import { createTensorData } from "../data/tensor_data.js";
+import { nearestIndex } from "./axis.js";
+
+/** @typedef {import("../data/run.js").Run} Run */
+/** @typedef {import("../data/types.js").Kind} Kind */
+
+/** @typedef {ReturnType<typeof createCore>} Core */
+
+/**
+ * @param {object} of
+ * @param {import("./view.js").View} of.view
+ * @param {import("@preact/signals").ReadonlySignal<import("../data/run.js").Loadable<import("../data/types.js").RunSummary[]>>} of.runs
+ * @param {(run: Run, abort: AbortSignal) => Promise<(() => void) | null>} of.onLoad see `createRunData`
+ * @param {import("../data/tasks.js").Asks} asks
+ */
+export function createCore({ view, runs, onLoad }, asks) {
+  const playing = signal(false);
+  /** How many kinds' maps there is room for. */
+  const roomForMaps = signal(1);
+
+  /** @param {Run} run */
+  const kindsShown = ({ info }) => shownKinds(info.tensors, view.maps.value, roomForMaps.value);
+  /** @param {Run} run */
+  const chosenTensor = (run) =>
+    chosenIn(
+      run.info,
+      {
+        layer: view.layer.value,
+        kind: view.kind.value,
+        name: view.name.value,
+        call: view.call.value,
+      },
+      kindsShown(run),
+    );
+  /** The statistics that are wanted of a kind. @param {Kind} kind */
+  const statistics = (kind) => [statisticOf(view.statistic.value, kind).name];
+  /** The kinds of which statistics are wanted. @param {Run} run */
+  const kindsWanted = (run) => {
+    // Of what is compared the statistics are drawn over the steps, whatever the map shows.
+    const compared = view.against.value ? run.info.tensors[chosenTensor(run)]?.kind : undefined;
+    return [...new Set([...kindsShown(run), ...(compared ? [compared] : [])])];
+  };
+  const data = createRunData(
+    {
+      name: () => view.run.value,
+      kinds: kindsWanted,
+      statistics,
+      onLoad,
+      onAppend: followNewest,
+    },
+    asks,
+  );
+  const { current, steps } = data;
+  /** The kinds whose maps are shown. */
+  const kinds = computed(() => (current.value ? kindsShown(current.value) : []));
+  const stepIndex = computed(() =>
+    view.step.value === null ? steps.value.length - 1 : nearestIndex(steps.value, view.step.value),
+  );
+  const step = computed(() => steps.value[stepIndex.value]);
+  /** Index of the selected tensor; -1 while there is no run. */
+  const tensor = computed(() => (current.value ? chosenTensor(current.value) : -1));
+  const selected = createTensorData({ ...data, tensor, step }, asks);
+
+  /** @param {number} index of a tensor */
+  function selectTensor(index) {
+    const info = current.value?.info;
+    const chosen = info?.tensors[index];
+    if (!info || !chosen) return;
+    batch(() => {
+      const { path } = info.layers[chosen.layer];
+      // Units of another layer are others; those of this layer's kernel are the same.
+      if (view.layer.value && path !== view.layer.value) view.unit.value = null;
+      view.layer.value = path;
+      view.kind.value = chosen.kind;
+      view.name.value = chosen.name;
+      view.call.value = chosen.call;
+    });
+  }
+
+  /** @param {number} index of a step among those that are logged */
+  function selectStep(index) {
+    const last = steps.value.length - 1;
+    if (last < 0) return;
+    const bounded = Math.min(last, Math.max(0, index));
+    batch(() => {
+      view.step.value = steps.value[bounded];
+      if (bounded < last) view.follow.value = false;
+    });
+  }
+
+  /** @param {string} name */
+  function selectRun(name) {
+    if (name === view.run.value) return;
+    playing.value = false;
+    batch(() => {
+      view.run.value = name;
+      // A finding is one of its run: of another one the panel shows what is first there.
+      if (view.why.value) view.why.value = "lead";
+    });
+  }
+
+  function followNewest() {
+    if (view.follow.value) view.step.value = steps.value.at(-1) ?? null;
+  }
+
+  return {
+    view,
+    runs,
+    playing,
+    roomForMaps,
+    ...data,
+    kinds,
+    kindsWanted,
+    statistics,
+    tensor,
+    step,
+    stepIndex,
+    selected,
+    selectRun,
+    selectTensor,
+    selectStep,
+    followNewest,
+  };
+}

@@ -1,0 +1,54 @@
+import { worstInWords } from "../data/statistics.js";
+import { StepAxis } from "../findings/StepAxis.jsx";
+import { BeyondMark, ColourBar } from "../kit/ColourBar.jsx";
+import { FoundLegend } from "./FoundLegend.jsx";
+import { ProfileAxis } from "./Profile.jsx";
+import { layerLabel } from "./layer.js";
+
+export const FOOT_HEIGHT = 58;
+
+/**
+ * The steps, the colours and the marks below each map.
+ * @param {object} props
+ * @param {import("./layer.js").MapLayer[]} props.layers
+ * @param {import("../data/types.js").Tensor[]} props.tensors
+ * @param {import("../kit/axis.js").StepAxis} props.axis
+ * @param {number} props.width of a map, CSS pixels
+ * @param {number | undefined} props.step that is selected
+ * @param {import("../data/statistics.js").Statistic | null} props.ranking of which the worst rows stand first
+ * @param {import("../findings/findings.js").Finding[]} props.marks what is found, marked where it begins
+ * @param {Map<number, import("../findings/findings.js").Finding[]>} props.found what the maps mark, by tensor
+ */
+export function MapFoot({ layers, tensors, axis, width, step, ranking, marks, found }) {
+  return (
+    <div class="lv-map-foot" style={{ height: `${FOOT_HEIGHT}px` }}>
+      <div class="lv-axis-name">
+        step
+        {ranking && (
+          <p class="lv-order" data-testid="order-words">
+            Worst first: NaN or inf, then {worstInWords(ranking)}
+            {layers.length > 1 && " of the left map"}
+          </p>
+        )}
+      </div>
+      <div class="lv-maps">
+        {layers.map((layer) => (
+          <div key={layer.kind} class="lv-map-legend">
+            <StepAxis axis={axis} width={width} marks={marks} />
+            <ProfileAxis layer={layer} step={step} />
+            <ColourBar
+              scale={layer.scale}
+              label={layerLabel(layer)}
+              format={layer.format}
+              ends={layer.rowScales ? ["low", "high of each row"] : undefined}
+              hatched={layer.anyTrouble}
+            >
+              <BeyondMark value={layer.beyond} format={layer.format} />
+              <FoundLegend found={found} tensors={tensors} kind={layer.kind} />
+            </ColourBar>
+          </div>
+        ))}
+      </div>
+    </div>
+  );
+}

@@ -1,0 +1,155 @@
+import { useLayoutEffect, useMemo, useState } from "preact/hooks";
+
+import { byTensor, heads } from "../findings/findings.js";
+import { makeStepAxis } from "../kit/axis.js";
+import { useSize } from "../kit/hooks.js";
+import { MapCanvas } from "./MapCanvas.jsx";
+import { MapDownload } from "./MapDownload.jsx";
+import { FOOT_HEIGHT, MapFoot } from "./MapFoot.jsx";
+import { MapHead } from "./MapHead.jsx";
+import { MapToolbar } from "./MapToolbar.jsx";
+import { PROFILE_WIDTH } from "./Profile.jsx";
+import { Tree } from "./Tree.jsx";
+import { curvesOf } from "./curves.js";
+import { STRIP_HEIGHT } from "./strip_plot.js";
+import { useComparedCurves, useDifference } from "./use_comparison.js";
+import { useLayers } from "./use_layers.js";
+import { useRowInView, useRows } from "./use_rows.js";
+
+/** A map of differences of two runs does not mark what is found in one of them. */
+const NOT_MARKED = new Map();
+const TWO_MAPS_WIDTH = 900;
+
+/**
+ * The model's layers, and what they did at every step: tree and map in one.
+ * @param {object} props
+ * @param {import("../kit/core.js").Core} props.core
+ * @param {import("../findings/state.js").Findings} props.findings
+ * @param {import("./use_comparison.js").Compared} props.comparison
+ * @param {import("../data/evaluation.js").Evaluation | null} props.evaluation
+ * @param {import("../data/run.js").Run} props.run
+ */
+export function MapPane({ core, findings, comparison, evaluation, run }) {
+  const [ref, size] = /** @type {ReturnType<typeof useSize<HTMLDivElement>>} */ (useSize());
+  const [scrollTop, setScrollTop] = useState(0);
+  const { view, kinds } = core;
+  useLayoutEffect(() => {
+    if (size.width) core.roomForMaps.value = size.width >= TWO_MAPS_WIDTH ? 2 : 1;
+  }, [size.width]);
+
+  const bodyHeight = Math.max(0, size.height - STRIP_HEIGHT - FOOT_HEIGHT);
+  const ownLayers = useLayers(core, run);
+  const difference = useDifference(core, comparison, run);
+  const layers = difference ?? ownLayers;
+  const all = useRows(core, run, { layers: ownLayers, difference, height: bodyHeight });
+  const { rows, rowHeight } = all;
+  useRowInView(ref, all, bodyHeight, [run.name, core.tensor.value, kinds.value.join()]);
+
+  const spacing = /** @type {import("../kit/axis.js").Spacing} */ (view.spacing.value);
+  const axis = useMemo(
+    () => makeStepAxis(run.history.steps, spacing),
+    [run.history.steps, spacing],
+  );
+  const { findings: told } = findings.found.value;
+  const found = useMemo(() => byTensor(told), [told]);
+  const heading = useMemo(() => heads(told), [told]);
+  const marked = difference ? NOT_MARKED : found;
+  const ownCurves = useMemo(
+    () => curvesOf(run.history, evaluation?.history),
+    [run.history, evaluation?.history],
+  );
+  const curves = useComparedCurves(comparison, ownCurves);
+  const width = mapWidth(size.width, layers.length);
+  const height = Math.min(bodyHeight, rows.length * rowHeight);
+  return (
+    <section class="lv-map-pane" aria-label="Layers over the steps">
+      <MapToolbar core={core} comparison={comparison} run={run} matches={all.matches}>
+        <MapDownload
+          core={core}
+          comparison={comparison}
+          evaluation={evaluation?.run ?? ""}
+          run={run}
+          layers={layers}
+          rows={rows}
+          axis={axis}
+          found={marked}
+          curves={curves}
+          place={ref}
+          rowHeight={rowHeight}
+          width={width}
+        />
+      </MapToolbar>
+      <div
+        class="lv-map"
+        ref={ref}
+        onScroll={(event) => setScrollTop(event.currentTarget.scrollTop)}
+        style={{ "--lv-maps": layers.length }}
+      >
+        <MapHead
+          core={core}
+          curves={curves}
+          evaluation={evaluation}
+          kinds={layers.map(({ kind }) => kind)}
+          axis={axis}
+        />
+        <div class="lv-map-body" style={{ minHeight: `${rows.length * rowHeight}px` }}>
+          <Tree
+            all={all}
+            shown={{
+              from: Math.floor(scrollTop / rowHeight),
+              count: Math.ceil(bodyHeight / rowHeight) + 1,
+            }}
+            found={found}
+            filter={view.filter.value}
+          />
+          <div
+            class="lv-maps lv-map-sticky"
+            style={{ top: `${STRIP_HEIGHT}px`, height: `${height}px` }}
+          >
+            {layers.map((layer) => (
+              <MapCanvas
+                key={layer.kind}
+                core={core}
+                run={run}
+                layer={layer}
+                rows={rows}
+                axis={axis}
+                found={marked}
+                selectedRow={all.selected}
+                rowHeight={rowHeight}
+                scrollTop={scrollTop}
+                width={width}
+                height={height}
+              />
+            ))}
+          </div>
+        </div>
+        <MapFoot
+          layers={layers}
+          tensors={run.info.tensors}
+          axis={axis}
+          width={width}
+          step={run.history.steps[core.stepIndex.value]}
+          ranking={all.ranked ? ownLayers[0].statistic : null}
+          marks={heading}
+          found={marked}
+        />
+      </div>
+    </section>
+  );
+}
+
+/** The labels' width; the style sheet has the same number. */
+const LABELS_WIDTH = 212;
+const MAP_GAP = 16;
+
+/**
+ * How wide each map is, without its profile.
+ * @param {number} width of the pane
+ * @param {number} maps
+ */
+function mapWidth(width, maps) {
+  if (!width || !maps) return 0;
+  const room = width - LABELS_WIDTH - MAP_GAP * (maps - 1);
+  return Math.max(40, Math.floor(room / maps) - PROFILE_WIDTH);
+}

@@ -1,0 +1,125 @@
+import { useEffect, useMemo, useRef } from "preact/hooks";
+import uPlot from "uplot";
+
+import { indexAt } from "../kit/axis.js";
+import { formatCount, formatTicks } from "../kit/format.js";
+import { pointIn, useSize } from "../kit/hooks.js";
+import { theme } from "../kit/host.js";
+import { curveScales, curveTicks, unitOn } from "./curves.js";
+import { BOTTOM, brokenRuns, STRIP_HEIGHT, stripData, stripOptions, TOP } from "./strip_plot.js";
+
+/** @typedef {import("../kit/axis.js").StepAxis} StepAxis */
+/** @typedef {import("./curves.js").Curve} Curve */
+/** @typedef {import("./curves.js").CurveScale} CurveScale */
+
+/** Of a number beside the curves. */
+const TICK_HEIGHT = 10;
+
+/**
+ * Loss, metrics and learning rate over the steps, on the same axis as the map below.
+ * @param {object} props
+ * @param {StepAxis} props.axis
+ * @param {Curve[]} props.curves those that are drawn
+ * @param {number} props.index of the selected step
+ * @param {boolean} props.anyOff whether there are others
+ * @param {(index: number) => void} props.onStep
+ */
+export function Strip({ axis, curves, index, anyOff, onStep }) {
+  const [ref, { width }] = /** @type {ReturnType<typeof useSize<HTMLDivElement>>} */ (useSize());
+  const plot = useRef(/** @type {uPlot | null} */ (null));
+  const scales = useMemo(() => curveScales(curves), [curves]);
+  const data = useMemo(() => stripData(axis, curves), [axis, curves]);
+  const broken = useMemo(() => brokenRuns(axis, curves), [axis, curves]);
+  const latest = useRef({ scales, broken, curves, axis });
+  latest.current = { scales, broken, curves, axis };
+
+  const shape = [
+    ...curves.map(({ name, group }) => `${name} ${group}`),
+    ...scales.map(({ log }) => log),
+  ].join("\n");
+  useEffect(() => {
+    const place = ref.current;
+    if (!place || width <= 0) return undefined;
+    plot.current = new uPlot(stripOptions(latest.current, latest, width), data, place);
+    return () => {
+      plot.current?.destroy();
+      plot.current = null;
+    };
+  }, [width, shape, theme.value, axis.positions.length < 3]);
+  useEffect(() => plot.current?.setData(data), [data]);
+
+  const position = axis.positions[index] ?? 0;
+  const choose = (/** @type {PointerEvent} */ event) =>
+    onStep(indexAt(axis, pointIn(event).x / width));
+  const [left, right] = labelledScales(scales);
+  return (
+    <div
+      class="lv-strip"
+      data-testid="loss-strip"
+      role="img"
+      aria-label={`${curves.map(({ label }) => label).join(", ")} over the steps${
+        broken.length ? `; not finite at ${formatCount(broken.length)} steps` : ""
+      }`}
+      style={{ height: `${STRIP_HEIGHT}px` }}
+      onPointerDown={(event) => {
+        event.currentTarget.setPointerCapture(event.pointerId);
+        choose(event);
+      }}
+      onPointerMove={(event) => {
+        if (event.buttons & 1) choose(event);
+      }}
+    >
+      <div class="lv-strip-plot" ref={ref} />
+      {left && <Ticks scale={left} side="left" />}
+      {right && <Ticks scale={right} side="right" />}
+      {!curves.length && (
+        <p class="lv-strip-none">
+          No loss or metric is {anyOff ? "drawn" : "logged with these steps"}.
+        </p>
+      )}
+      <i class="lv-now" style={{ left: `${position * width}px` }} />
+    </div>
+  );
+}
+
+/**
+ * The scales that have room for numbers: one at the left, one at the right.
+ * @param {CurveScale[]} scales
+ */
+export function labelledScales(scales) {
+  return scales.filter(({ group, known }) => known && group !== "learning rate").slice(0, 2);
+}
+
+/**
+ * @param {CurveScale} scale
+ * @returns {import("../kit/figure.js").Axis}
+ */
+export function stripAxis(scale) {
+  const { group, log } = scale;
+  const values = curveTicks(scale);
+  const texts = formatTicks(values);
+  return {
+    name: `${group === "share" ? "accuracy and other shares" : group.replaceAll("_", " ")}${log ? ", logarithmic" : ""}`,
+    ticks: values.map((value, i) => ({
+      at: (TOP + (1 - unitOn(scale, value)) * (STRIP_HEIGHT - TOP - BOTTOM)) / STRIP_HEIGHT,
+      text: texts[i],
+    })),
+  };
+}
+
+/** @param {{scale: CurveScale, side: "left" | "right"}} props */
+function Ticks({ scale, side }) {
+  const { name, ticks } = stripAxis(scale);
+  return (
+    <div class="lv-strip-ticks" data-side={side} title={name}>
+      {ticks.map(({ at, text }) => (
+        <span
+          key={text}
+          style={{ top: `${Math.min(at * STRIP_HEIGHT, STRIP_HEIGHT - TICK_HEIGHT / 2)}px` }}
+        >
+          {text}
+        </span>
+      ))}
+    </div>
+  );
+}

@@ -1,0 +1,165 @@
+/** The plot of the curves above the map: how uPlot is told to draw it, and what is drawn over it. */
+
+import { positionOf } from "../kit/axis.js";
+import { cssVariable, hatching } from "../kit/hooks.js";
+
+/** @typedef {import("uplot")} uPlot */
+/** @typedef {import("../kit/axis.js").StepAxis} StepAxis */
+/** @typedef {import("./curves.js").Curve} Curve */
+/** @typedef {import("./curves.js").CurveScale} CurveScale */
+
+export const STRIP_HEIGHT = 84;
+/** Room above and below the curves. */
+export const [TOP, BOTTOM] = [6, 4];
+
+/**
+ * What the plot asks for when it draws, as it is by then.
+ * @typedef {{scales: CurveScale[], broken: [number, number][], curves: Curve[], axis: StepAxis}} Drawn
+ */
+
+/**
+ * @param {Drawn} now
+ * @param {{current: Drawn}} latest
+ * @param {number} width CSS pixels
+ * @returns {import("uplot").Options}
+ */
+export function stripOptions({ scales, curves, axis }, latest, width) {
+  return {
+    width,
+    height: STRIP_HEIGHT,
+    padding: [TOP, 0, BOTTOM, 0],
+    legend: { show: false },
+    cursor: { show: false },
+    select: { show: false, left: 0, top: 0, width: 0, height: 0 },
+    axes: [{ show: false }, { show: false }],
+    scales: {
+      x: { time: false, range: [0, 1] },
+      ...Object.fromEntries(
+        scales.map(({ group, log, low, high }) => [
+          group,
+          {
+            distr: log ? /** @type {const} */ (3) : /** @type {const} */ (1),
+            /** @returns {[number, number]} */
+            range: () => {
+              const own = latest.current.scales.find((scale) => scale.group === group);
+              return own ? [own.low, own.high] : [low, high];
+            },
+          },
+        ]),
+      ),
+    },
+    series: [
+      {},
+      ...curves.map(({ label, colour, group, dashed }) => ({
+        label,
+        scale: group,
+        stroke: cssVariable(colour),
+        width: 1.5,
+        dash: dashed ? [5, 3] : undefined,
+        spanGaps: true,
+        points: { show: axis.positions.length < 3, size: 5 },
+      })),
+    ],
+    hooks: {
+      draw: [
+        (chart) => {
+          drawPoints(chart, latest.current);
+          drawBroken(chart, latest.current.broken);
+        },
+      ],
+    },
+  };
+}
+
+/**
+ * The curves as uPlot takes them.
+ * @param {StepAxis} axis
+ * @param {Curve[]} curves
+ */
+export function stripData(axis, curves) {
+  return /** @type {import("uplot").AlignedData} */ ([
+    Array.from(axis.positions),
+    ...curves.map(({ values, absent, held }) =>
+      Array.from(values, (value, i) =>
+        absent[i] || held?.[i] || !Number.isFinite(value) ? null : value,
+      ),
+    ),
+  ]);
+}
+
+/**
+ * The values of an evaluation, as points of the colour of their curve.
+ * @param {uPlot} chart
+ * @param {{curves: Curve[], axis: StepAxis}} what
+ */
+function drawPoints(chart, { curves, axis }) {
+  const { ctx: context, bbox } = chart;
+  const ratio = devicePixelRatio || 1;
+  const ground = cssVariable("--lv-surface");
+  context.save();
+  context.lineWidth = 1.5 * ratio;
+  context.fillStyle = ground;
+  for (const { points, group, colour } of curves) {
+    context.strokeStyle = cssVariable(colour);
+    for (const { step, value } of points) {
+      const x = bbox.left + positionOf(axis, step) * bbox.width;
+      const y = chart.valToPos(value, group, true);
+      context.beginPath();
+      context.arc(x, y, 3 * ratio, 0, 2 * Math.PI);
+      context.fill();
+      context.stroke();
+    }
+  }
+  context.restore();
+}
+
+/**
+ * The stretches of the axis in which some curve has no finite value.
+ * @param {StepAxis} axis
+ * @param {Curve[]} curves
+ * @returns {[number, number][]} positions from, to
+ */
+export function brokenRuns({ edges, positions }, curves) {
+  /** @type {[number, number][]} */
+  const runs = [];
+  for (let i = 0; i < positions.length; i++) {
+    if (!curves.some(({ values, absent }) => !absent[i] && !Number.isFinite(values[i]))) continue;
+    const before = runs.at(-1);
+    if (before && before[1] === edges[i]) before[1] = edges[i + 1];
+    else runs.push([edges[i], edges[i + 1]]);
+  }
+  return runs;
+}
+
+/**
+ * Marks where a curve has no finite value: hatched, with a cross where it begins.
+ * @param {uPlot} chart
+ * @param {[number, number][]} runs
+ */
+function drawBroken(chart, runs) {
+  if (!runs.length) return;
+  const { ctx: context, bbox } = chart;
+  const ratio = devicePixelRatio || 1;
+  const colour = cssVariable("--lv-bad");
+  context.save();
+  context.strokeStyle = colour;
+  context.lineWidth = 1.5 * ratio;
+  for (const [from, to] of runs) {
+    const left = bbox.left + from * bbox.width;
+    const wide = Math.max(3 * ratio, (to - from) * bbox.width);
+    context.globalAlpha = 0.35;
+    context.fillStyle = hatching(context, "transparent", colour, ratio);
+    context.fillRect(left, 0, wide, STRIP_HEIGHT * ratio);
+    context.globalAlpha = 1;
+    const x = Math.max(4 * ratio, left);
+    const y = 7 * ratio;
+    const size = 3.5 * ratio;
+    context.beginPath();
+    context.moveTo(x - size, y - size);
+    context.lineTo(x + size, y + size);
+    context.moveTo(x + size, y - size);
+    context.lineTo(x - size, y + size);
+    context.stroke();
+  }
+  context.restore();
+}

@@ -1,0 +1,57 @@
+/** What the maps draw, a layer for each kind that is shown, and how that ranks the rows. */
+
+import { useMemo } from "preact/hooks";
+
+import { statisticOf } from "../data/statistics.js";
+import { makeMapLayer } from "./layer.js";
+import { keyOfTensors, rankByWorst } from "./order.js";
+
+/** @typedef {import("../data/run.js").Run} Run */
+/** @typedef {import("./layer.js").MapLayer} MapLayer */
+
+/**
+ * @param {import("../kit/core.js").Core} core
+ * @param {Run} run
+ * @returns {MapLayer[]}
+ */
+export function useLayers({ view, kinds, revision, columnProblems }, run) {
+  const statistic = view.statistic.value;
+  const transform = /** @type {import("../kit/colour.js").MapTransform | ""} */ (
+    view.transform.value
+  );
+  const rowScales = view.rowScales.value;
+  const problems = columnProblems.value;
+  return useMemo(
+    () =>
+      kinds.value.map((kind) =>
+        makeMapLayer({
+          columns: run.columns,
+          kind,
+          statistic: statisticOf(statistic, kind),
+          transform,
+          rowScales,
+          problem: problems[kind],
+        }),
+      ),
+    [run, revision.value, statistic, transform, rowScales, problems, kinds.value.join()],
+  );
+}
+
+/**
+ * What ranks the rows, if they do not stand in the model's order. It is of the first map, and stays as it is while new
+ * steps come in.
+ * @param {string} order that is chosen
+ * @param {Run} run
+ * @param {MapLayer[]} layers
+ * @returns {import("./order.js").RankKey | null}
+ */
+export function useRank(order, run, [layer]) {
+  return useMemo(() => {
+    const columns = run.columns.get(layer?.kind);
+    if (order !== "worst" || !layer?.ready || !columns) return null;
+    const { tensors } = columns;
+    const values = columns.of(layer.statistic.name, tensors);
+    const broken = columns.of("non_finite", tensors);
+    return keyOfTensors(rankByWorst(tensors, values, broken, layer.badness));
+  }, [order, run.name, run.history.generation, layer?.kind, layer?.statistic, layer?.ready]);
+}

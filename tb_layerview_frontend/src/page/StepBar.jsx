@@ -1,0 +1,256 @@
+import { useEffect, useMemo, useRef } from "preact/hooks";
+
+import { heads, findingSteps, worstFinding } from "../findings/findings.js";
+import { marksOf } from "../findings/marks.js";
+import { SIGNS } from "../findings/words.js";
+import { StepField } from "../kit/StepField.jsx";
+import { nearestIndex } from "../kit/axis.js";
+import { formatCount, formatSeconds } from "../kit/format.js";
+
+/** @typedef {import("../kit/core.js").Core} Core */
+/** @typedef {import("../findings/findings.js").Finding} Finding */
+/** @typedef {import("../findings/state.js").Findings} Findings */
+
+const FRAMES_PER_SECOND = 8;
+/** Marks on the slider that lie nearer than this share of it are one. */
+const LEAST_MARK_DISTANCE = 0.02;
+
+/**
+ * The step that everything below shows, and the ways to another one.
+ * @param {{core: Core, findings: Findings}} props
+ */
+export function StepBar({ core, findings }) {
+  const { view, steps, stepIndex, playing } = core;
+  usePlay(core);
+  const count = steps.value.length;
+  const index = stepIndex.value;
+  return (
+    <div class="lv-steps" role="group" aria-label="Step">
+      <StepButton
+        label="First step (Home)"
+        path="M18.4 16.6 13.8 12l4.6-4.6L17 6l-6 6 6 6zM6 6h2v12H6z"
+        disabled={index <= 0}
+        onClick={() => core.selectStep(0)}
+      />
+      <StepButton
+        label="Previous step (←)"
+        path="M15.4 7.4 14 6l-6 6 6 6 1.4-1.4L10.8 12z"
+        disabled={index <= 0}
+        onClick={() => core.selectStep(index - 1)}
+      />
+      <StepButton
+        testid="play"
+        label={playing.value ? "Pause (space)" : "Play through the steps (space)"}
+        path={playing.value ? "M6 19h4V5H6v14zm8-14v14h4V5h-4z" : "M8 5v14l11-7z"}
+        disabled={count < 2}
+        onClick={() => {
+          playing.value = !playing.value;
+        }}
+      />
+      <StepButton
+        label="Next step (→)"
+        path="M10 6 8.6 7.4l4.6 4.6-4.6 4.6L10 18l6-6z"
+        disabled={index >= count - 1}
+        onClick={() => core.selectStep(index + 1)}
+      />
+      <StepButton
+        label="Last step (End)"
+        path="M5.6 7.4 10.2 12l-4.6 4.6L7 18l6-6-6-6zM16 6h2v12h-2z"
+        disabled={index >= count - 1}
+        onClick={() => core.selectStep(count - 1)}
+      />
+      <StepField
+        caption="Step"
+        label="Step number; the nearest logged one is taken"
+        testId="step-number"
+        steps={steps.value}
+        index={() => stepIndex.value}
+        onIndex={core.selectStep}
+      />
+      <Slider core={core} found={findings.found.value.findings} />
+      <WallTime core={core} />
+      <FindingButtons findings={findings} step={core.step.value} />
+      <label
+        class="lv-check"
+        title="Show the newest step as it comes. Otherwise new steps appear in the map, and nothing you chose moves."
+      >
+        <input
+          type="checkbox"
+          data-testid="follow"
+          checked={view.follow.value}
+          onChange={(event) => {
+            view.follow.value = event.currentTarget.checked;
+            if (view.follow.value) core.selectStep(count - 1);
+          }}
+        />
+        Follow
+      </label>
+    </div>
+  );
+}
+
+/** @param {{core: Core, found: Finding[]}} props */
+function Slider({ core, found }) {
+  const { steps, stepIndex } = core;
+  const last = steps.value.length - 1;
+  const index = stepIndex.value;
+  const step = steps.value[index];
+  const marks = useMemo(
+    () =>
+      marksOf(
+        heads(found),
+        (at) => nearestIndex(steps.value, at) / Math.max(1, last),
+        LEAST_MARK_DISTANCE,
+      ),
+    [found, steps.value],
+  );
+  return (
+    <span class="lv-slider-place">
+      <input
+        data-testid="step-slider"
+        class="lv-slider"
+        type="range"
+        min={0}
+        max={Math.max(0, last)}
+        value={Math.max(0, index)}
+        disabled={last < 1}
+        aria-label="Step"
+        aria-valuetext={step === undefined ? "no step" : `step ${step}`}
+        style={{ "--lv-filled": `${last > 0 ? (100 * index) / last : 0}%` }}
+        onInput={(event) => core.selectStep(Number(event.currentTarget.value))}
+      />
+      {marks.map(({ at, severity }) => (
+        <i
+          key={at}
+          class={`lv-slider-mark lv-finding-${severity}`}
+          data-testid="slider-mark"
+          data-severity={severity}
+          style={{ "--lv-at": at }}
+          aria-hidden="true"
+        >
+          {SIGNS[severity]}
+        </i>
+      ))}
+    </span>
+  );
+}
+
+const time = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
+const date = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+
+/**
+ * Which of the logged steps it is, and when it was.
+ * @param {{core: Core}} props
+ */
+function WallTime({ core }) {
+  const count = core.steps.value.length;
+  const index = core.stepIndex.value;
+  const times = core.current.value?.history.wall_times;
+  if (!times || index < 0 || !count) return <span class="lv-step-of" />;
+  const at = new Date(1000 * times[index]);
+  const since = formatSeconds(times[index] - times[0]);
+  return (
+    <span
+      class="lv-step-of"
+      data-testid="wall-time"
+      title={`Step ${formatCount(index + 1)} of the ${formatCount(count)} that are logged.\nLogged on ${date.format(at)}, ${since} after the first one.`}
+    >
+      <span>
+        {formatCount(index + 1)} of {formatCount(count)}
+      </span>
+      <time dateTime={at.toISOString()}>
+        {time.format(at)} · +{since}
+      </time>
+    </span>
+  );
+}
+
+/**
+ * To the step before or after at which something is found.
+ * @param {{findings: Findings, step: number}} props `step` is the selected one
+ */
+function FindingButtons({ findings, step }) {
+  const found = heads(findings.found.value.findings);
+  const steps = useMemo(() => findingSteps(found), [findings.found.value]);
+  if (!steps.length) return null;
+  const here = steps.indexOf(step);
+  const { severity } = worstFinding(found);
+  const words = found
+    .slice(0, 5)
+    .map(({ since, words: what }) => `${since}: ${what}`)
+    .join("\n");
+  const more = found.length > 5 ? `\nand ${formatCount(found.length - 5)} more` : "";
+  return (
+    <span class={`lv-finding-buttons lv-finding-${severity}`} role="group" aria-label="Findings">
+      <button
+        type="button"
+        data-testid="previous-finding"
+        aria-keyshortcuts="Shift+N"
+        aria-label="Previous finding"
+        title="Back to the step before at which something is found (Shift+N)"
+        onClick={() => findings.showNext(-1)}
+      >
+        ‹
+      </button>
+      <button
+        type="button"
+        data-testid="next-finding"
+        aria-keyshortcuts="n"
+        title={`To the next step at which something is found (n):\n${words}${more}`}
+        onClick={() => findings.showNext()}
+      >
+        <b aria-hidden="true">{SIGNS[severity]}</b> Next finding
+        <span class="lv-caption">
+          {here >= 0 ? `${here + 1} of ` : ""}
+          {formatCount(steps.length)}
+        </span>
+      </button>
+    </span>
+  );
+}
+
+/**
+ * @param {object} props
+ * @param {string} props.label with its key
+ * @param {string} props.path of the icon
+ * @param {boolean} props.disabled
+ * @param {() => void} props.onClick
+ * @param {string} [props.testid]
+ */
+function StepButton({ label, path, disabled, onClick, testid }) {
+  return (
+    <button
+      type="button"
+      class="lv-icon-button"
+      data-testid={testid}
+      aria-label={label.replace(/ \(.*/, "")}
+      title={label}
+      disabled={disabled}
+      onClick={onClick}
+    >
+      <svg viewBox="0 0 24 24" width="20" height="20" aria-hidden="true">
+        <path d={path} fill="currentColor" />
+      </svg>
+    </button>
+  );
+}
+
+/**
+ * Walks through the steps while playing, never faster than pictures arrive.
+ * @param {Core} core
+ */
+function usePlay(core) {
+  const timer = useRef(0);
+  const playing = core.playing.value;
+  useEffect(() => {
+    if (!playing) return undefined;
+    if (core.stepIndex.peek() >= core.steps.peek().length - 1) core.selectStep(0);
+    timer.current = window.setInterval(() => {
+      if (core.selected.detailPending.peek()) return;
+      const next = core.stepIndex.peek() + 1;
+      if (next >= core.steps.peek().length) core.playing.value = false;
+      else core.selectStep(next);
+    }, 1000 / FRAMES_PER_SECOND);
+    return () => clearInterval(timer.current);
+  }, [playing, core]);
+}
