@@ -213,7 +213,7 @@ def test_the_closing_line_and_the_tab_say_the_same_of_what_logging_costs(tmp_pat
         clock.now += 1.0
         with session.logging("a step"):
             clock.now += seconds
-            session.write(len(session._steps), lambda: {0: measure(np.ones((4, 3), np.float32))}, {})
+            session.write(Step(len(session._steps), (MEASURED,)))
     message = session.close()
     assert "logging took 6.0 s, 120.0 % of the training's 5.0 s; set-up took 3.0 s" in message
     run = LayerReader(tmp_path).run()
