@@ -17,6 +17,11 @@ class Part(Protocol):
         ...
 
 
+def measure_all(parts: Iterable[Part]) -> dict[int, Measurement]:
+    """The measurements of all parts, by index of the tensor; of what several have found the last one's count."""
+    return {index: measured for part in parts for index, measured in part.measurements().items()}
+
+
 @dataclasses.dataclass(frozen=True)
 class Measured:
     """What is measured already.
@@ -30,11 +35,6 @@ class Measured:
     def measurements(self) -> Mapping[int, Measurement]:
         """What is measured."""
         return self.found
-
-
-def measurements_of(parts: Iterable[Part]) -> dict[int, Measurement]:
-    """Makes the measurements of some parts, by index of the tensor; on the writing thread."""
-    return {index: measured for part in parts for index, measured in part.measurements().items()}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Step:
 
     def measurements(self) -> dict[int, Measurement]:
         """Makes the measurements of all parts, by index of the tensor; on the writing thread."""
-        return measurements_of(self.parts)
+        return measure_all(self.parts)
 
     def plus(self, *parts: Part) -> Step:
         """The same step with more parts."""

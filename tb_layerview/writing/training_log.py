@@ -307,8 +307,6 @@ class TrainingLog:
         """
         return self._alarms.act_on_findings(can_stop=self.is_open)
 
-    heed = act_on_findings
-
     @property
     def should_stop(self) -> bool:
         """Whether something was found at which the training is to stop."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from tb_layerview.measure.measurement import Measurement
 from tb_layerview.measure.merge import merge
 from tb_layerview.options import Schedule
-from tb_layerview.writing.step import Part, measurements_of
+from tb_layerview.writing.step import Part, measure_all
 from tb_layerview.writing.training_log import TrainingLog
 
 #: How many batches are one record.
@@ -30,7 +30,7 @@ class MergedBatch:
 
     def measurements(self) -> dict[int, Measurement]:
         """Makes measurements of all batches so far, by the tensor's index in the model."""
-        for i, measurement in measurements_of(self.batch).items():
+        for i, measurement in measure_all(self.batch).items():
             self.merged[i] = merge(self.merged[i], measurement) if i in self.merged else measurement
         return dict(self.merged)
 

@@ -243,25 +243,17 @@ class ProbePass:
         """The pass as the model's own `train_step` has it; None if it has none, or must not be traced for that."""
         if not self._training or "gradient" not in self._given.select.kinds or not is_own(self._model):
             return None
-        function, obstacle = None, None
         self._step = step = TrainStep(self._model)
         if self._strategy.num_replicas_in_sync > 1:
-            obstacle = "several replicas add up their gradients in it"
+            obstacle: str | None = "several replicas add up their gradients in it"
         else:
             try:
-                executed = 0
-                while True:
-                    with step.unchanged(self._held):
-                        function = self._traced(functools.partial(self._pass_of_step, executed))
-                    # What an optimizer is given depends on what those before it have done; the last one's is not seen.
-                    if executed >= len(step.applications) - 1:
-                        break
-                    executed = len(step.applications) - 1
+                function = step.traced(lambda n: self._traced(functools.partial(self._pass_of_step, n)), self._held)
                 obstacle = step.obstacle(function)
+                if obstacle is None:
+                    return function
             except Exception as error:  # noqa: BLE001  # whatever a user's code raises; the compiled loss is left
                 obstacle = f"it could not be traced on the probe: {in_words(error)}"
-        if obstacle is None:
-            return function
         self._step, self._obstacle, self._notes = None, obstacle, []
         return None
 

@@ -7,7 +7,7 @@ import dataclasses
 import functools
 import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -95,6 +95,23 @@ class TrainStep:
         self.scales: list[tf.Variable] = []
         self._is_elsewhere = False
         self._optimizers: list[Any] = []
+
+    def traced(self, trace: Callable[[int], Any], held: list[Any]) -> Any:
+        """Traces a pass until it has all that optimizers are given.
+
+        What an optimizer is given depends on what those before it have done; the last one's doing is not seen.
+
+        Args:
+          trace: Traces a pass that calls `trace` with so many applications to carry out.
+          held: Gets what was taken back of what tracing has changed.
+        """
+        executed = 0
+        while True:
+            with self.unchanged(held):
+                function = trace(executed)
+            if executed >= len(self.applications) - 1:
+                return function
+            executed = len(self.applications) - 1
 
     @contextlib.contextmanager
     def unchanged(self, held: list[Any]) -> Iterator[None]:
