@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 # Octaves begin with this step: those before it are one, or a short training measured the whole at every second step.
 _FIRST_OCTAVE = 8
 
