@@ -361,7 +361,7 @@ def test_what_cannot_be_traced_is_left_to_keras_own_function(
     def fails(logs: Any) -> Any:
         raise NotImplementedError("no such logs")
 
-    monkeypatch.setattr("tb_layerview.capture.keras.tf.finite.losses_are_finite", fails)
+    monkeypatch.setattr("tb_layerview.capture.keras.tf.last_batch.losses_are_finite", fails)
     train(model, tmp_path, x=X)
     assert [r.getMessage() for r in caplog.records if "no such logs" in r.getMessage()]
     assert int(LayerReader(tmp_path).run().steps[-1]) == BATCHES
