@@ -2,37 +2,43 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-estimator test coverage check pictures bench bench-ui fuzz soak proto frontend browser clean
+.PHONY: help demo demo-estimator test test-long coverage check lock pictures bench bench-ui fuzz soak proto frontend browser clean
 .DELETE_ON_ERROR:
 # Both environments build the front end in the same place.
 .NOTPARALLEL:
 
 help:
 	@echo "make demo            train a small Keras model on real digits, and look at it in the Layers tab"
-	@echo "make demo-estimator  the same with a tf.estimator.Estimator (Python 3.9 to 3.11)"
-	@echo "make test            all tests: both TensorFlow stacks, the front end, end to end in Chromium"
-	@echo "make coverage        write coverage, diagnosis and nan_behind_layers in docs/reports from what the last \`make test\` has shown"
+	@echo "make demo-estimator  the same with a tf.estimator.Estimator (Python 3.11)"
+	@echo "make test            the tests of every day: both TensorFlow stacks, the front end, end to end in Chromium"
+	@echo "make test-long       what takes longer: series, faults of every kind, several processes, TensorFlow without oneDNN"
+	@echo "make coverage        write docs/reports/coverage.md, diagnosis.md and nan_behind_layers.md from what both have shown"
 	@echo "make check           format, lint and types of both languages"
 	@echo "make pictures        make the documents' pictures anew"
 	@echo "make bench           measure what logging costs and keeps, and how long the server takes"
 	@echo "make bench-ui        measure how quick the tab is, in Chromium"
 	@echo "make fuzz            100,000 mutated inputs for each parser, then coverage-guided ones (atheris, on Linux)"
 	@echo "make soak            100 killed trainings, 100,000 logged steps, 16 clients: memory and disk stay within bounds"
+	@echo "make lock            pin all that the environments hold: requirements/*.lock, from pyproject.toml and requirements/*.in"
 	@echo "make proto           generate tb_layerview/format/layerview_pb2.py from layerview.proto"
 	@echo "make clean           remove all that was made, the virtual environments too"
 
 # --- Pythons ---------------------------------------------------------------------------------
 
 # The first Python 3.$(1) to 3.$(2) on the PATH that can make virtual environments.
-find-python = $(shell for python in python3.11 python3.12 python3.13 python3.10 python3.9 python3 python; do \
+find-python = $(shell for python in python3.11 python3.12 python3.13 python3 python; do \
 	"$$python" -c 'import ensurepip, sys, venv; sys.exit(not (3, $(1)) <= sys.version_info[:2] <= (3, $(2)))' \
 	2>/dev/null && command -v "$$python" && break; done)
 
-# `make demo PYTHON=...` and `make demo-estimator ESTIMATOR_PYTHON=...` choose other ones.
-PYTHON = $(call find-python,10,13)
-ESTIMATOR_PYTHON = $(call find-python,9,11)
+# For the modern stack: pyproject.toml's requires-python, and the newest that TensorFlow 2.21 has wheels for.
+OLDEST = 3.11
+NEWEST = 3.13
 
-# $(call venv,folder,python,its variable,its versions,requirements,what it brings,requirements without what they require)
+# `make demo PYTHON=...` and `make demo-estimator ESTIMATOR_PYTHON=...` choose other ones.
+PYTHON = $(call find-python,11,13)
+ESTIMATOR_PYTHON = $(call find-python,11,11)
+
+# $(call venv,folder,python,its variable,its versions,its lock,what it brings)
 define venv
 python='$(2)'; \
 if [ -z "$$python" ]; then \
@@ -40,13 +46,11 @@ if [ -z "$$python" ]; then \
 	echo "Install one (on Debian: apt-get install python3 python3-venv) or name it: make $(MAKECMDGOALS) $(3)=/path/to/python" >&2; \
 	exit 1; \
 fi; \
-echo "Setting up $(1): $(6). Once; takes some minutes."; \
+echo "Setting up $(1): $(6). Once; takes a minute or two."; \
 mkdir -p $(1); \
 { "$$python" -m venv $(1) \
-	&& $(1)/bin/python -m pip install --disable-pip-version-check --upgrade pip setuptools \
-	&& node=$$($(1)/bin/python build_frontend.py --requirements) \
-	&& $(1)/bin/python -m pip install --disable-pip-version-check -r $(5) $$node \
-	$(if $(7),&& $(1)/bin/python -m pip install --disable-pip-version-check --no-deps -r $(7)); \
+	&& $(1)/bin/python -m pip install --disable-pip-version-check -r requirements/bootstrap.txt \
+	&& $(1)/bin/python requirements/environment.py install $(5); \
 } >$(1)/setup.log 2>&1 || { \
 	tail -n 40 $(1)/setup.log >&2; \
 	echo "Setting up $(1) failed. All that it said is in $(1)/setup.log." >&2; \
@@ -55,11 +59,23 @@ mkdir -p $(1); \
 touch $@
 endef
 
-.venv/.ready: requirements/modern.txt requirements/modern-no-deps.txt pyproject.toml setup.py
-	@$(call venv,.venv,$(PYTHON),PYTHON,3.10 to 3.13,requirements/modern.txt,TensorFlow 2.21 with Keras 3 and TensorBoard,requirements/modern-no-deps.txt)
+SETUP = requirements/bootstrap.txt requirements/environment.py pyproject.toml setup.py
 
-.venv-estimator/.ready: requirements/estimator.txt pyproject.toml setup.py
-	@$(call venv,.venv-estimator,$(ESTIMATOR_PYTHON),ESTIMATOR_PYTHON,3.9 to 3.11,requirements/estimator.txt,TensorFlow 2.15 with Estimators and TensorBoard)
+.venv/.ready: requirements/modern.lock $(SETUP)
+	@$(call venv,.venv,$(PYTHON),PYTHON,3.11 to 3.13,modern.lock,TensorFlow 2.21 with Keras 3 and TensorBoard)
+
+.venv-estimator/.ready: requirements/estimator.lock $(SETUP)
+	@$(call venv,.venv-estimator,$(ESTIMATOR_PYTHON),ESTIMATOR_PYTHON,3.11,estimator.lock,TensorFlow 2.15 with Estimators and TensorBoard)
+
+# `make lock LOCK=--upgrade` takes the newest versions; without it those that are locked stay where they can.
+lock: build/lock/.ready
+	@build/lock/bin/python requirements/environment.py lock $(LOCK)
+
+# An environment of its own, so that a lock can be made before there is one to install from.
+build/lock/.ready: requirements/bootstrap.txt
+	@$(PYTHON) -m venv build/lock
+	@build/lock/bin/python -m pip install --quiet --disable-pip-version-check -r requirements/bootstrap.txt
+	@touch $@
 
 .venv-proto/.ready:
 	@$(ESTIMATOR_PYTHON) -m venv .venv-proto
@@ -80,54 +96,24 @@ frontend: .venv/.ready
 	@.venv/bin/python build_frontend.py
 
 browser: .venv/.ready
-	@.venv/bin/python tests/chromium.py
+	@.venv/bin/python tests/helpers/chromium.py
 
-# $(call suite,environment,name,tests): one stack's tests; those that depend on how TensorFlow computes (tests/arithmetic.py
-# lists them) once more without oneDNN, which is on by default on some processors only. Fails if any of them does.
-define suite
-{ failed=0; \
-TF_ENABLE_ONEDNN_OPTS=1 $(1)/bin/python -m pytest -o cache_dir=build/pytest-$(2) -m '$(3)' \
-	--coverage-results=build/coverage-$(2).json 2>&1 | tee build/test-$(2).log || failed=1; \
-TF_ENABLE_ONEDNN_OPTS=0 $(1)/bin/python -m pytest -o cache_dir=build/pytest-$(2) -m 'arithmetic and $(3)' \
-	--coverage-results=build/coverage-$(2)-without-onednn.json 2>&1 | tee build/test-$(2)-without-onednn.log || failed=1; \
-( exit $$failed ); }
-endef
-
-# All parts run, whichever fails, the two stacks side by side; the last lines say how each of them ended. The background's
-# processes are a group of their own (set -m), so that they end when this is interrupted.
+# Each part of it in a process of its own, side by side: see tests/helpers/suite.py.
 test: .venv/.ready .venv-estimator/.ready frontend browser
-	@mkdir -p build; set -o pipefail; status=0; front_end=passed; \
-	echo "Front end: types, format, unit tests"; \
-	.venv/bin/python build_frontend.py check test || { status=1; front_end=failed; }; \
-	echo "TensorFlow 2.15 (.venv-estimator), meanwhile: see build/test-estimator.log"; \
-	set -m; $(call suite,.venv-estimator,estimator,not e2e and not packaging) >/dev/null & estimator=$$!; set +m; \
-	trap 'kill -- -$$estimator 2>/dev/null' EXIT; \
-	echo "TensorFlow 2.21 (.venv)"; \
-	$(call suite,.venv,modern,not estimator) || status=1; \
-	echo "TensorFlow 2.15 (.venv-estimator)"; \
-	wait $$estimator || status=1; \
-	trap - EXIT; \
-	for part in estimator estimator-without-onednn; do \
-		sed -n '/^=* \(FAILURES\|ERRORS\|short test summary info\) =*$$/,$$p' build/test-$$part.log; \
-	done; \
-	echo; \
-	echo "Front end: $$front_end"; \
-	for part in estimator modern; do \
-		test $$part = estimator && echo "TensorFlow 2.15:" || echo "TensorFlow 2.21:"; \
-		tail -n 1 build/test-$$part.log; \
-		echo "  without oneDNN:"; tail -n 1 build/test-$$part-without-onednn.log; \
-	done; \
-	exit $$status
+	@.venv/bin/python tests/helpers/suite.py
+
+test-long: .venv/.ready .venv-estimator/.ready frontend browser
+	@.venv/bin/python tests/helpers/suite.py long
 
 coverage: .venv/.ready
-	@.venv/bin/python tests/coverage_table.py
-	@.venv/bin/python tests/diagnosis_table.py
-	@.venv/bin/python tests/nan_table.py
+	@.venv/bin/python tests/helpers/coverage_table.py
+	@.venv/bin/python tests/helpers/diagnosis_table.py
+	@.venv/bin/python tests/helpers/nan_table.py
 
 check: .venv/.ready
 	@.venv/bin/ruff format --check .
 	@.venv/bin/ruff check .
-	@.venv/bin/mypy
+	@for python in $(OLDEST) $(NEWEST); do .venv/bin/mypy --python-version "$$python" || exit 1; done
 	@.venv/bin/python build_frontend.py check
 
 # The guide has an Estimator, too.
@@ -151,14 +137,14 @@ build/atheris/.ready: .venv/.ready
 	@touch $@
 
 fuzz: .venv/.ready build/atheris/.ready
-	@.venv/bin/python tests/fuzz.py $(FUZZ_COUNT)
+	@.venv/bin/python tests/long/fuzz.py $(FUZZ_COUNT)
 	@for parser in StepRecord Model event values histogram units; do echo "Coverage-guided: $$parser"; \
-		PYTHONPATH=build/atheris .venv/bin/python tests/fuzz.py coverage $$parser $(FUZZ_COUNT) >build/fuzz.log 2>&1 \
+		PYTHONPATH=build/atheris .venv/bin/python tests/long/fuzz.py coverage $$parser $(FUZZ_COUNT) >build/fuzz.log 2>&1 \
 			|| { tail -n 20 build/fuzz.log; exit 1; }; \
 		grep -aE '^stat::(number_of_executed|new)_units' build/fuzz.log; done
 
 soak: .venv/.ready
-	@.venv/bin/python tests/soak.py $(SOAK_STEPS)
+	@.venv/bin/python tests/long/soak.py $(SOAK_STEPS)
 
 proto: .venv-proto/.ready
 	@.venv-proto/bin/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. tb_layerview/format/layerview.proto

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Optional, Union
 
 from setuptools import build_meta
 from setuptools.build_meta import (
@@ -27,7 +26,7 @@ __all__ = [
     "prepare_metadata_for_build_wheel",
 ]
 
-Settings = Optional[Mapping[str, Union[str, list[str], None]]]
+Settings = Mapping[str, str | list[str] | None] | None
 
 
 def get_requires_for_build_wheel(config_settings: Settings = None) -> list[str]:

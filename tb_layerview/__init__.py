@@ -52,7 +52,7 @@ _LAZY = {
     "LayerViewCallback": "tb_layerview.capture.keras.callback",
     "LayerViewHook": "tb_layerview.capture.graph.hook",
     "LayerRecorder": "tb_layerview.capture.keras.recorder",
-    "Finding": "tb_layerview.health.diagnosis",
+    "Finding": "tb_layerview.health.finding",
     "LayerReader": "tb_layerview.reading.reader",
     "LayerWriter": "tb_layerview.writing.writer",
     "NotLoggedError": "tb_layerview.format.logged",

@@ -113,16 +113,25 @@ def _is_finite(evidence: Evidence, fed: np.ndarray, position: int, what: str = "
 
 
 def with_causes(evidence: Evidence, findings: Sequence[Finding], rules: Mapping[str, Rule]) -> tuple[Finding, ...]:
-    """Says of each finding which earlier one explains it, and puts first what the errors and their causes are."""
+    """Says of each finding which earlier one explains it, and puts first what the errors and their causes are.
+
+    What is wrong with a whole way of layers is not over as long as anything lasts that it led to there: biases that
+    grow hide that the weights beside them are too small, and mend nothing.
+    """
     roots: list[int] = []
+    lasting = list(findings)
     for i, finding in enumerate(findings):
         found = (
             roots[j]
-            for j, cause in enumerate(findings[:i])
+            for j, cause in enumerate(findings[:i] if finding.rule == NonFinite.name else lasting[:i])
             if _is_one_with(cause, finding, rules)
             or (_may_lead_to(cause, finding, rules) and _explains(evidence, cause, finding, rules))
         )
-        roots.append(next(found, i))
+        root = next(found, i)
+        roots.append(root)
+        rule = rules.get(lasting[root].rule)
+        if rule is not None and rule.is_of_way and finding.rule in rule.leads_to:
+            lasting[root] = dataclasses.replace(lasting[root], last=max(lasting[root].last, finding.last))
     with_errors = {root for root, finding in zip(roots, findings) if finding.severity == "error"}
     order = sorted(range(len(findings)), key=lambda i: (roots[i] not in with_errors, i))
     place = {old: new for new, old in enumerate(order)}
@@ -144,17 +153,26 @@ def _may_lead_to(cause: Finding, effect: Finding, rules: Mapping[str, Rule]) -> 
     return cause.severity == "error" and effect.rule != NonFinite.name
 
 
+def _is_beside_too_little(cause: Finding, effect: Finding, rules: Mapping[str, Rule]) -> bool:
+    """Whether one finding is of what was too small, and the other measured against the start."""
+    if cause.rule not in rules or effect.rule not in rules:
+        return False
+    return rules[cause.rule].is_too_small(cause.measured) and rules[effect.rule].is_against_start(effect.measured)
+
+
 def _explains(evidence: Evidence, cause: Finding, effect: Finding, rules: Mapping[str, Rule]) -> bool:
     """Whether a cause came not after an effect, while it lasted, and lies on its way.
 
     NaN spread to everything. What else is wrong with an activation reaches the layers that it feeds, their gradients,
     and the gradients and updates of those that feed it. Numbers overflow because of what ran away at earlier steps,
-    and did so still at the last one before.
+    and did so still at the last one before. What is too small from the first step on makes all that is measured against
+    the start too large, also when it is over.
     """
     if cause.first > effect.first:
         return False
-    if cause.last < (effect.first if effect.before is None else effect.before):
-        return False  # it was over before
+    was_over = cause.last < (effect.first if effect.before is None else effect.before)
+    if was_over and not (cause.before is None and _is_beside_too_little(cause, effect, rules)):
+        return False
     if cause.rule == NonFinite.name:
         return True
     if cause.tensor is None:

@@ -71,6 +71,14 @@ class Rule(abc.ABC):
         """
         return np.zeros(len(evidence.tensors), bool)
 
+    def is_too_small(self, measured: Mapping[str, float]) -> bool:
+        """Whether what it found, with these numbers, leaves activations and gradients far too small."""
+        return False
+
+    def is_against_start(self, measured: Mapping[str, float]) -> bool:
+        """Whether what it found, with these numbers, is too large beside the first steps' gradients."""
+        return False
+
     @abc.abstractmethod
     def measure(self, evidence: Evidence, tensor: int, position: int) -> dict[str, float]:
         """The numbers behind it at one tensor and step, by name.

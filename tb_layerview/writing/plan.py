@@ -30,7 +30,7 @@ _END_OF_PLANNED = {"values": 0.94, "units": 0.96, "histograms": 0.98}
 _END_OF_UNPLANNED = {"values": 0.85, "units": 0.85, "histograms": 0.92}
 _VALUES_THIN_FROM = 0.5
 
-# Bytes, measured on what is written; `tests/test_plan.py` holds them against real runs.
+# Bytes, measured on what is written; `tests/writing/test_plan.py` holds them against real runs.
 _SUMMARIES = 4 * len(DENSE)  # a float each
 _SPARSE = 3 * 5  # of an activation: up to three statistics that not all have
 _ALIKE = 5  # of a tensor that has units

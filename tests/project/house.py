@@ -33,18 +33,26 @@ def floors(graph: dict[str, set[str]]) -> dict[str, int]:
     return floor
 
 
-if __name__ == "__main__":
-    root = Path(sys.argv[1] if len(sys.argv) > 1 else "tb_layerview")
-    of_modules = imports(root)
-    rooms = {name: name.split(".")[1] for name in of_modules}
-    of_rooms: dict[str, set[str]] = {room: set() for room in rooms.values()}
-    for name, others in of_modules.items():
-        of_rooms[rooms[name]] |= {rooms[other] for other in others} - {rooms[name]}
-    for what, graph in (("modules", of_modules), ("top level", of_rooms)):
+def rooms(modules: dict[str, set[str]]) -> dict[str, set[str]]:
+    """Of each entry of the package's folder the others that it imports."""
+    found: dict[str, set[str]] = {name.split(".")[1]: set() for name in modules}
+    for name, others in modules.items():
+        found[name.split(".")[1]] |= {other.split(".")[1] for other in others} - {name.split(".")[1]}
+    return found
+
+
+def main() -> None:
+    """Prints the figures of a package's folder."""
+    modules = imports(Path(sys.argv[1] if len(sys.argv) > 1 else "tb_layerview"))
+    for what, graph in (("modules", modules), ("top level", rooms(modules))):
         try:
             height = str(max(floors(graph).values()))
         except CycleError as error:
             height = f"a circle: {' -> '.join(error.args[1])}"
         print(f"{what}: {len(graph)}, floors: {height}, arrows: {sum(map(len, graph.values()))}")
-    for room, others in sorted(of_rooms.items()):
+    for room, others in sorted(rooms(modules).items()):
         print(f"  {room}: {', '.join(sorted(others)) or 'nothing of ours'}")
+
+
+if __name__ == "__main__":
+    main()

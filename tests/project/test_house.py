@@ -1,16 +1,63 @@
-"""Which package knows which: data goes one way, and type-only imports count."""
+"""Public names, imports and errors: each is said alike wherever it is said, and data goes one way."""
 
 from __future__ import annotations
 
 import ast
+import importlib
+import sys
 from pathlib import Path
 
 import house
 import pytest
+from places import ROOT
 
 import tb_layerview
 
-PACKAGE = Path(__file__).parents[2] / "tb_layerview"
+pytestmark = pytest.mark.once
+PACKAGE = ROOT / "tb_layerview"
+
+
+def test_the_public_names_are_the_same_wherever_they_are_said() -> None:
+    tree = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8"))
+    imported = {
+        alias.name: node.module
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("tb_layerview")
+        for alias in node.names
+    }
+    assert sorted(imported) == sorted(tb_layerview.__all__)
+    lazy = tb_layerview._LAZY
+    assert lazy == {name: module for name, module in imported.items() if name in lazy}
+    for name in tb_layerview.__all__:
+        assert getattr(tb_layerview, name) is getattr(importlib.import_module(str(imported[name])), name), name
+    assert set(lazy) | {"Keep", "Schedule", "Select", "__version__"} <= set(tb_layerview.__all__)
+
+
+def test_a_name_that_is_not_public_is_refused_by_name() -> None:
+    with pytest.raises(AttributeError, match="'tb_layerview' has no attribute 'LayerViewer'"):
+        tb_layerview.LayerViewer  # noqa: B018
+
+
+def test_no_module_stands_on_one_that_stands_on_it() -> None:
+    modules = house.imports(PACKAGE)
+    assert len(modules) > 100
+    assert max(house.floors(modules).values()) < len(modules)  # floors() raises an error for a circle
+    modules["tb_layerview.format.model"].add("tb_layerview.commands.cli")
+    with pytest.raises(house.CycleError):
+        house.floors(modules)
+
+
+def test_the_packages_stand_on_five_floors() -> None:
+    found = house.rooms(house.imports(PACKAGE))
+    assert max(house.floors(found).values()) == 5
+    assert found["format"] == set()
+
+
+def test_the_command_counts_them(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["house.py", str(PACKAGE)])
+    house.main()
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("modules: ") and lines[1].startswith("top level: 10, floors: 5, arrows: ")
 
 
 @pytest.mark.parametrize(

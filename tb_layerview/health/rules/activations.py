@@ -60,7 +60,8 @@ class CollapsedRepresentation(Rule):
 
     It has to be so in all that takes the activation too: an embedding of positions is the same for every example by
     design, and what it is added to is not. Named is the first: something that it takes still tells examples apart. The
-    rank of the examples is no criterion: in a healthy classifier of two classes it falls to 1.
+    rank of the examples is no criterion: in a healthy classifier of two classes it falls to 1. Each layer takes part of
+    the examples' differences, so that the first that has none left moves to the front as the layers go on.
 
     Attributes:
       most: 1e-6, examples that differ by a thousandth of the activation's size.
@@ -71,6 +72,7 @@ class CollapsedRepresentation(Rule):
     name: ClassVar[str] = "collapsed_representation"
     severity: ClassVar[Severity] = "warning"
     panel: ClassVar[Panel] = "picture"
+    is_of_way: ClassVar[bool] = True
     leads_to: ClassVar[tuple[str, ...]] = (
         "collapsed_representation",
         "constant_output",
@@ -233,6 +235,9 @@ class DepthScale(Rule):
         else:
             before, layers = smallest_before(rms, evidence.connections.forward_links, tensor)
         return {"rms": float(rms[tensor]), "before": float(rms[before]), "layers": float(layers)}
+
+    def is_too_small(self, measured: Mapping[str, float]) -> bool:
+        return measured["rms"] < measured["before"]
 
     def in_words(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
         is_larger = measured["rms"] > measured["before"]

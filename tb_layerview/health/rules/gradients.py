@@ -193,10 +193,13 @@ class ExplodingGradient(Rule):
         behind, _ = smallest_before(rms, evidence.connections.backward_links, tensor)
         return {"rms": float(rms[tensor]), "start": self._at_start(evidence), "behind": float(rms[behind])}
 
+    def is_against_start(self, measured: Mapping[str, float]) -> bool:
+        return 0 < measured["start"] * self.growth < measured["rms"]
+
     def in_words(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
-        what = "the largest of any layer at the start"
-        factor = measured["rms"] / measured["start"] if measured["start"] else 0.0
-        if factor <= self.growth:
+        if self.is_against_start(measured):
+            what, factor = "the largest of any layer at the start", measured["rms"] / measured["start"]
+        else:
             what, factor = "that of a layer after it", measured["rms"] / measured["behind"]
         return f"is {factor:,.0f} times {what} (rms {measured['rms']:.2g})"
 

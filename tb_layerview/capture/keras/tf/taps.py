@@ -272,7 +272,8 @@ def _add_looked_up(
         found.wholes[tensors["weight"]] = weight, taps[tensors["weight"]]
         found.notes.append(
             f"{path}: a step changes few of the {value.shape[0]:,} rows of {name}: those that it changed are logged at "
-            f"each logged step, as {name + TOUCHED}, and the whole at the first and the last one and once an octave"
+            f"each logged step, as {name + TOUCHED}, and the whole at the first and the last one and once an octave "
+            "from step 8 on"
         )
 
 

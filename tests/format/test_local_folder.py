@@ -1,0 +1,146 @@
+"""Folders that are not on this machine are refused in a sentence, and nothing is made here that is called `s3:`."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import pytest
+from places import environment
+
+from tb_layerview import LayerReader, LayerWriter
+from tb_layerview.commands import cli
+from tb_layerview.format.storage import local_folder
+
+ELSEWHERE = ["gs://bucket/run", "s3://bucket", "hdfs://host:9000/logs/a", "S3A://b/c", "my-store+x.1://where"]
+WORDS = "is not a folder on this machine"
+X = np.random.default_rng(1).normal(size=(32, 4)).astype(np.float32)
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory, in which a folder `s3:` would be made."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("logdir", [*ELSEWHERE, PurePosixPath("gs://bucket/run"), "file://server/logs"])
+def test_what_is_elsewhere_is_refused_with_the_way_out(logdir: Any) -> None:
+    with pytest.raises(ValueError, match=f"^'{os.fspath(logdir)[:4]}.* {WORDS}.*Give a local folder") as raised:
+        local_folder(logdir)
+    assert f"{os.fspath(logdir).partition(':')[0]}://" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "logdir",
+    [
+        "logs",
+        "/logs/a",
+        "C:\\logs\\run1",
+        "C:/logs/run1",
+        "\\\\server\\logs",
+        "~/logs",
+        "a:b",
+        "12:30:00/x",
+        "odd:/x",
+        "",
+    ],
+)
+def test_a_local_folder_stays_what_it_is(logdir: str) -> None:
+    assert local_folder(logdir) == logdir
+
+
+@pytest.mark.parametrize(
+    ("logdir", "path"),
+    [("file:///logs/a b", "/logs/a b"), ("file://localhost/logs", "/logs"), ("file:///C:/logs", "C:/logs")],
+)
+def test_a_file_of_this_machine_is_its_path(logdir: str, path: str) -> None:
+    assert local_folder(logdir) == path
+
+
+def test_what_is_written_to_a_file_address_is_read_from_the_folder(here: Path) -> None:
+    with LayerWriter(f"file://{here}/logs") as writer:
+        writer.write(3, {"a": X})
+    assert LayerReader(here / "logs").run().steps.tolist() == [3]
+    assert LayerReader(f"file://{here}/logs").run().steps.tolist() == [3]
+    assert [path.name for path in here.iterdir()] == ["logs"]
+
+
+@pytest.mark.parametrize("logdir", ELSEWHERE)
+def test_the_writer_and_the_reader_refuse_it(logdir: str, here: Path) -> None:
+    with pytest.raises(ValueError, match=WORDS):
+        LayerWriter(logdir)
+    with pytest.raises(NotADirectoryError, match=WORDS):
+        LayerReader(logdir)
+    assert not list(here.iterdir())
+
+
+def test_the_commands_refuse_it(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["check", "gs://bucket/run"]) == 2
+    assert WORDS in capsys.readouterr().err
+    assert cli.main(["demo", "--no-serve", "--logdir", "s3://bucket"]) == 2
+    assert WORDS in capsys.readouterr().err
+    (here / "train.py").write_text("print('began')")
+    command = [sys.executable, "-m", "tb_layerview", "--logdir", "s3://bucket/run", "train.py"]
+    ended = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False, timeout=100)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert f"--logdir: 's3://bucket/run' {WORDS}" in ended.stderr
+    assert [path.name for path in here.iterdir()] == ["train.py"]
+
+
+def test_the_callback_and_the_recorder_refuse_it_at_once(here: Path) -> None:
+    tf = pytest.importorskip("tensorflow")
+    from tb_layerview import LayerRecorder, LayerViewCallback
+
+    model = tf.keras.Sequential([tf.keras.Input((4,)), tf.keras.layers.Dense(1)])
+    with pytest.raises(ValueError, match=WORDS):
+        LayerViewCallback("gs://bucket/run")
+    with pytest.raises(ValueError, match=WORDS):
+        LayerRecorder(model, "gs://bucket/run", probe=X)
+    assert not list(here.iterdir())
+
+
+def test_the_hook_says_it_once_and_the_training_goes_on(here: Path, caplog: pytest.LogCaptureFixture) -> None:
+    tf = pytest.importorskip("tensorflow")
+    from tb_layerview import LayerViewHook
+
+    def train(*hooks: Any) -> np.ndarray:
+        tf1 = tf.compat.v1
+        with tf.Graph().as_default():
+            tf1.set_random_seed(3)
+            kernel = tf1.get_variable("dense/kernel", (4, 1))
+            loss = tf.reduce_mean(tf.square(tf.matmul(tf.constant(X), kernel) - 1))
+            minimize = tf1.train.GradientDescentOptimizer(0.1).minimize(loss, tf1.train.get_or_create_global_step())
+            with tf1.train.SingularMonitoredSession(hooks=list(hooks)) as session:
+                for _ in range(3):
+                    session.run(minimize)
+                return np.asarray(session.run(kernel))
+
+    np.testing.assert_array_equal(train(LayerViewHook("gs://bucket/run")), train())
+    (told,) = [record.getMessage() for record in caplog.records if record.name == "tb_layerview"]
+    assert WORDS in told and told.endswith("Nothing is logged; the training goes on.")
+    assert not list(here.iterdir())
+
+
+@pytest.mark.estimator
+def test_an_estimator_that_lies_elsewhere_trains_on(here: Path, caplog: pytest.LogCaptureFixture) -> None:
+    import tensorflow as tf
+
+    from tb_layerview import LayerViewHook
+
+    def model_fn(features: Any, labels: Any, mode: Any) -> Any:
+        loss = tf.reduce_mean(tf.square(tf.compat.v1.layers.dense(features, 1) - labels))
+        step = tf.compat.v1.train.get_global_step()
+        train_op = tf.compat.v1.train.GradientDescentOptimizer(0.1).minimize(loss, step)
+        return tf.estimator.EstimatorSpec(mode, loss=loss, train_op=train_op)
+
+    estimator = tf.estimator.Estimator(model_fn, "ram://model")  # a file system of TensorFlow's own
+    hook = LayerViewHook(estimator.model_dir)
+    estimator.train(lambda: tf.data.Dataset.from_tensors((X, X[:, :1])).repeat(), hooks=[hook], steps=3)
+    assert int(estimator.get_variable_value("global_step")) == 3
+    assert [WORDS in record.getMessage() for record in caplog.records if record.name == "tb_layerview"] == [True]
+    assert not list(here.iterdir())

@@ -1,0 +1,14 @@
+"""Which tests depend on how TensorFlow computes.
+
+As what its kernels make of NaN, which operations they fuse, and which of them there are at all. Whether TensorFlow
+computes with oneDNN depends on the processor, unless TF_ENABLE_ONEDNN_OPTS says so: all files are run with it, and by
+`make test-long` these once more without.
+"""
+
+ARITHMETIC = (
+    "test_blocks.py",
+    "test_hook_replay.py",
+    "test_keras_layers.py",
+    "test_nan_behind_layers.py",
+    "test_replay.py",
+)

@@ -1,0 +1,182 @@
+"""Runs the tests: `python suite.py` those of every day, `python suite.py long` those that are marked `long`.
+
+In parts, each a process of its own, as many side by side as there are processors, and at least two. All of them run,
+whichever fails; each leaves what it printed in build/test-PART.log, what of it failed is printed when it ends, and the
+last lines say how each of them ended.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from arithmetic import ARITHMETIC
+
+ROOT = Path(__file__).resolve().parents[2]
+TESTS = ROOT / "tests"
+LOGS = ROOT / "build"
+MODERN, ESTIMATOR = ROOT / ".venv/bin/python", ROOT / ".venv-estimator/bin/python"
+#: Seconds between two looks at what runs, and between two lines that say how far it is.
+LOOK, SAY = 0.2, 60.0
+#: What a summary begins with: the sections of pytest's output that say what failed.
+FAILED = re.compile(r"^=+ (FAILURES|ERRORS|short test summary info) =+$", re.MULTILINE)
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """What one process tests.
+
+    Attributes:
+      name: Of its log; what it has shown of a stack is kept by this name, which begins with that of the stack.
+      command: What runs.
+      environment: Variables beside those that there are.
+    """
+
+    name: str
+    command: Sequence[str | os.PathLike[str]]
+    environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    @property
+    def log(self) -> Path:
+        return LOGS / f"test-{self.name}.log"
+
+
+def of_pytest(name: str, python: Path, marks: str, *what: str, onednn: bool = True) -> Part:
+    """A part that pytest runs.
+
+    Args:
+      name: The part's name.
+      python: The environment's Python.
+      marks: Which tests, by their marks.
+      *what: Files and folders to take them from, or options that leave some out.
+      onednn: Whether TensorFlow computes with oneDNN, which is on by default on some processors only.
+    """
+    command = [python, "-m", "pytest", "-o", f"cache_dir=build/pytest-{name}", "-m", marks]
+    command += [f"--coverage-results=build/coverage-parts/{name}.json", *what]
+    return Part(name, command, {"TF_ENABLE_ONEDNN_OPTS": str(int(onednn))})
+
+
+def parts(is_long: bool) -> list[Part]:
+    """What there is to run, the longest first."""
+    which = "long" if is_long else "not long"
+    end = "-long" if is_long else ""
+    found = [
+        of_pytest(f"modern{end}", MODERN, f"{which} and not estimator and not e2e", "--ignore=tests/e2e"),
+        of_pytest(f"estimator{end}", ESTIMATOR, f"{which} and not once and not packaging", "--ignore=tests/e2e"),
+    ]
+    if is_long:
+        files = [str(path.relative_to(ROOT)) for path in sorted(TESTS.rglob("test_*.py")) if path.name in ARITHMETIC]
+        found += [
+            of_pytest("modern-without-onednn", MODERN, "not estimator", *files, onednn=False),
+            of_pytest("estimator-without-onednn", ESTIMATOR, "not once", *files, onednn=False),
+        ]
+    else:
+        found += [
+            of_pytest("modern-browser", MODERN, "not long", "tests/e2e"),
+            Part("front-end", [MODERN, "build_frontend.py", "check", "test"]),
+        ]
+    return found
+
+
+@dataclasses.dataclass
+class Running:
+    """A part that runs, since when, and its process."""
+
+    part: Part
+    since: float
+    process: subprocess.Popen[bytes]
+
+    def ended(self) -> bool:
+        return self.process.poll() is not None
+
+    def seconds(self) -> float:
+        return time.monotonic() - self.since
+
+
+def start(part: Part) -> Running:
+    """Starts a part; its output goes into its log."""
+    print(f"{part.name}: runs, see {part.log.relative_to(ROOT)}", flush=True)
+    with open(part.log, "wb") as log:
+        process = subprocess.Popen(
+            part.command,
+            cwd=ROOT,
+            env={**os.environ, **part.environment},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    return Running(part, time.monotonic(), process)
+
+
+def last_line(text: str) -> str:
+    return next((line.strip("= ") for line in reversed(text.splitlines()) if line.strip()), "nothing was said")
+
+
+def what_failed(text: str) -> str:
+    """What of a log a person has to see: pytest's own summary, or all of it where there is none."""
+    found = FAILED.search(text)
+    return text[found.start() :] if found else text
+
+
+def run(waiting: Sequence[Part], at_once: int) -> dict[str, int]:
+    """Runs parts, so many at once; returns each one's exit status. What still runs is ended with it."""
+    queue, running, statuses = collections.deque(waiting), list[Running](), dict[str, int]()
+    said = time.monotonic()
+    try:
+        while queue or running:
+            while queue and len(running) < at_once:
+                running.append(start(queue.popleft()))
+            time.sleep(LOOK)
+            for one in [one for one in running if one.ended()]:
+                running.remove(one)
+                status, text = one.process.returncode, one.part.log.read_text(errors="replace")
+                statuses[one.part.name] = status
+                if status:
+                    print(what_failed(text), flush=True)
+                words = "passed" if status == 0 else f"failed ({status})"
+                print(f"{one.part.name}: {words} in {one.seconds():.0f} s: {last_line(text)}", flush=True)
+            if running and time.monotonic() - said >= SAY:
+                said = time.monotonic()
+                print("; ".join(f"{one.part.name}: {how_far(one.part.log)}" for one in running), flush=True)
+    finally:
+        for one in running:  # with the servers and programs that its tests have started
+            os.killpg(one.process.pid, signal.SIGTERM)
+            one.process.wait()
+    return statuses
+
+
+def how_far(log: Path) -> str:
+    """The last share that pytest has printed."""
+    found = re.findall(r"\[ *(\d+%)\]", log.read_text(errors="replace"))
+    return str(found[-1]) if found else "begins"
+
+
+def main(arguments: list[str]) -> int:
+    """Runs this module as a command."""
+    if arguments not in ([], ["long"]):
+        print("suite.py, or suite.py long", file=sys.stderr)
+        return 2
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    LOGS.mkdir(exist_ok=True)
+    began = time.monotonic()
+    what = parts(is_long=bool(arguments))
+    statuses = run(what, max(2, os.cpu_count() or 1))
+    print()
+    for part in what:
+        state = "passed" if statuses[part.name] == 0 else "FAILED"
+        print(f"{part.name}: {state}: {last_line(part.log.read_text(errors='replace'))}")
+    print(f"{(time.monotonic() - began) / 60:.1f} minutes")
+    return int(any(statuses.values()))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,86 @@
+"""What `make test` and `make test-long` run, and what becomes of a part that fails."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import suite
+from suite import Part, parts, run, what_failed
+
+pytestmark = pytest.mark.once
+
+
+@pytest.fixture
+def logs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the parts' logs go meanwhile."""
+    monkeypatch.setattr(suite, "LOGS", tmp_path / "build")
+    monkeypatch.setattr(suite, "ROOT", tmp_path)
+    suite.LOGS.mkdir()
+    return tmp_path / "build"
+
+
+def part(name: str, program: str, **environment: str) -> Part:
+    return Part(name, [sys.executable, "-c", program], environment)
+
+
+def test_all_parts_run_whichever_fails_and_what_failed_is_printed(
+    logs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failing = "print('fine'); print('=== FAILURES ==='); print('seven is', 8); raise SystemExit(1)"
+    those = [
+        part("first", failing),
+        part("second", "import os; print(os.environ['WORD'])", WORD="yes"),
+        part("x", "2/0"),
+    ]
+    assert run(those, 2) == {"first": 1, "second": 0, "x": 1}
+    printed = capsys.readouterr().out
+    assert "seven is 8" in printed and "fine" not in printed
+    assert "ZeroDivisionError" in printed
+    assert "second: passed in 0 s: yes" in printed
+
+
+def test_what_a_part_has_started_ends_with_the_run(logs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sleeper = (
+        "import subprocess; print(subprocess.Popen(['sleep', '600']).pid, flush=True); import time; time.sleep(600)"
+    )
+
+    def interrupted(seconds: float) -> None:
+        if (logs / "test-slow.log").read_text():
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(suite.time, "sleep", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run([part("slow", sleeper)], 2)
+    monkeypatch.undo()
+    pid = int((logs / "test-slow.log").read_text())
+    until = time.monotonic() + 10
+    while time.monotonic() < until and _runs(pid):
+        time.sleep(0.05)
+    assert not _runs(pid)
+
+
+def _runs(pid: int) -> bool:
+    """Whether there is such a process; one that has ended and that nobody has asked for yet does not run."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True).stdout
+    return bool(state) and not state.startswith("Z")
+
+
+def test_where_pytest_says_what_failed_that_is_shown_and_else_all() -> None:
+    assert what_failed("a\n====== ERRORS ======\nb\n") == "====== ERRORS ======\nb\n"
+    assert what_failed("ModuleNotFoundError: numpy\n") == "ModuleNotFoundError: numpy\n"
+
+
+def test_each_test_is_in_one_of_the_two_runs_on_each_stack() -> None:
+    every_day, long = ({one.name: one for one in parts(is_long)} for is_long in (False, True))
+    for name in ("modern", "estimator"):
+        marks, more = (one[f"{name}{end}"].command[6] for one, end in ((every_day, ""), (long, "-long")))
+        assert (marks, more) == (f"not {more}", more)
