@@ -45,7 +45,7 @@ FILES = {
     "device kernel": "tb_layerview/measure/tf/kernel.py",
     "rules of weights": "tb_layerview/health/rules/weights.py",
     "causes": "tb_layerview/health/causes.py",
-    "connections": "tb_layerview/health/evidence.py",
+    "connections": "tb_layerview/health/connections.py",
     "plan": "tb_layerview/writing/plan.py",
     "log files": "tb_layerview/writing/log_files.py",
     "unchanged state": "tb_layerview/capture/keras/tf/unchanged.py",
