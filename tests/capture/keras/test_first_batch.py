@@ -224,7 +224,7 @@ def test_what_the_data_raise_is_raised_as_it_is_without_logging(tmp_path: Path) 
 _WATCHMEN = {
     f"{of}.{name}"
     for of in ("training_log.TrainingLog", "guard.Guard")
-    for name in ("before_step_0", "set_up", "guard", "report")
+    for name in ("before_step_0", "set_up", "guard", "writing", "report")
 } | {
     "guard.Guard._end",
     "guard.in_words",
