@@ -156,7 +156,7 @@ def test_what_only_a_copy_of_a_reference_could_give_is_left_out_with_a_note(tmp_
     run = LayerReader(tmp_path).run(".")
     assert not any(t.layer == "column" and t.kind == "activation" for t in run.tensors)
     assert [note for note in run.model.notes if "'column'" in note] == [
-        "layer 'column': activation output is left out. TensorFlow may compute it at once with what takes it; to look "
+        "layer 'column': activation output is left out. TensorFlow may compute it at once with what takes it; looking "
         "at it would change the training's rounding"
     ]
     assert any(t.layer == "shift" and t.kind == "activation" for t in run.tensors)

@@ -363,7 +363,7 @@ def test_where_no_optimizer_has_an_apply_operation_the_notes_say_so() -> None:
     assert names(found, "logits", "gradient") == []
     assert len(found.triggers) == 2
     assert found.notes == (
-        "no gradient is logged of logits/kernel, logits/bias: its optimizer has no apply operation to take the "
+        "no gradient is logged for logits/kernel, logits/bias: its optimizer has no apply operation to take the "
         "gradient from",
     )
 

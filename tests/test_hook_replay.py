@@ -501,7 +501,7 @@ def test_a_training_whose_steps_are_too_short_for_it_says_so_in_its_notes(tmp_pa
     assert not has_replay(tmp_path)
     notes = [note for note in LayerReader(tmp_path).run(".").model.notes if "Check(replay=True)" in note]
     assert len(notes) == 1
-    assert notes[0].startswith("a step that breaks the training is not kept: to look at each takes ")
+    assert notes[0].startswith("a step that breaks the training is not kept: looking at each takes ")
 
 
 def test_a_training_that_can_afford_it_is_looked_at_without_being_asked(tmp_path: Path) -> None:

@@ -292,7 +292,7 @@ def test_where_a_run_raises_the_step_by_more_than_one_that_is_said_by_name_and_u
     run = read(tmp_path)
     assert list(run.steps) == list(range(first, 19, 2))
     assert run.model.notes == (
-        "no update is logged of hidden/kernel, hidden/bias, logits/kernel, logits/bias where a run raises the global "
+        "no update is logged for hidden/kernel, hidden/bias, logits/kernel, logits/bias where a run raises the global "
         "step by more than 1, as from 0 to 2: the change over exactly one step cannot be had",
     )
     kernel = run.tensor("hidden", kind="weight", name="kernel")
@@ -532,7 +532,7 @@ def noisy(x: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     ("make_loss", "reason"),
     [
         (biased, "the variable 'logits/bias' would be read while it is trained"),
-        (summed, "to look at 'part:0' would change the training's rounding"),
+        (summed, "looking at 'part:0' would change the training's rounding"),
         (noisy, "the operation 'noise/RandomStandardNormal' would run for it alone"),
     ],
 )
@@ -549,4 +549,4 @@ def test_a_loss_that_cannot_be_had_without_changing_the_training_is_said_not_to_
     run = read(tmp_path)
     assert "loss" not in run.scalars
     (note,) = [note for note in run.model.notes if note.startswith("the loss")]
-    assert note == f"the loss {loss.name!r} is not logged of runs that do not fetch it: {reason}"
+    assert note == f"the loss {loss.name!r} is not logged for runs that do not fetch it: {reason}"

@@ -99,7 +99,7 @@ def _logged(found: GraphTaps, apart: Apart, is_training: bool) -> tuple[list[Gra
         if reason:
             path = found.layers[tap.tensor.layer].path
             notes.append(
-                f"layer {path!r}: {kind} {tap.tensor.name} is left out. {reason}; to look at it would change the "
+                f"layer {path!r}: {kind} {tap.tensor.name} is left out. {reason}; looking at it would change the "
                 "training's rounding"
             )
         else:

@@ -18,7 +18,7 @@ from tb_layerview.measure.measurement import Measurement
 from tb_layerview.measure.tf import digests
 from tb_layerview.writing.training_log import TrainingLog
 
-# What it takes to notice, at each step, as measured on two cores: one more fetch, an operation a tensor, and one pass
+# What it takes at each step to notice, measured on two cores: one more fetch, an operation per tensor, and one pass
 # over the gradients.
 _SECONDS, _SECONDS_A_TENSOR, _BYTES_A_SECOND = 40e-6, 1.5e-6, 2e10
 
@@ -50,7 +50,7 @@ class Failure:
 class FailureLog:
     """Logs the first step of a session that breaks the training.
 
-    Nothing is run again. The batch is gone, and random numbers with it; but of the run itself, all was kept.
+    Nothing is run again: the batch and the random numbers are gone, but everything that the run computed was kept.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class FailureLog:
         groups: Sequence[DigestGroup],
         log: TrainingLog,
     ) -> None:
-        """Takes what there is.
+        """Takes what is to be logged.
 
         Args:
           failing: What keeps the run that fails.
@@ -75,7 +75,7 @@ class FailureLog:
         self._trial = None if log.replay else CostTrial(log.share, self._cost)
 
     def start(self, session: Any) -> None:
-        """Begins with a session. Weights that are broken already are no step's doing."""
+        """Begins with a session; does nothing in it if the weights are broken already, which is no step's doing."""
         self._failing.clear(session)
         self._is_on = self._is_on and self._failing.weights_are_finite(session)
 
@@ -84,14 +84,14 @@ class FailureLog:
         return self._failing.wanted(optimizers) if self._is_on else {}
 
     def saw(self, seconds: float) -> None:
-        """Is told how long a run took that was not logged, and gives up if looking at it takes too large a share."""
+        """Takes note of how long an unlogged run took; gives up if looking at runs takes too large a share."""
         self._log.budget.charge_any(self._cost)
         share = self._trial.saw(seconds) if self._trial and self._is_on else None
         if share is not None:
             self._is_on = False
             self._log.note(
-                f"a step that breaks the training is not kept: to look at each takes {100 * share:.2g} % of the "
-                "training time. Check(replay=True) has it kept all the same"
+                f"a step that breaks the training is not kept: looking at each takes {100 * share:.2g} % of the "
+                "training time. Check(replay=True) keeps it anyway"
             )
 
     def take(self, session: Any, fetched: Mapping[str, Any], scalars: Mapping[str, Any]) -> Failure | None:
@@ -121,7 +121,7 @@ class FailureLog:
         kept = self._failing.take(session, failed)
         losses = {n: kept[t.op, t.value_index] for n, t in scalars.items() if (t.op, t.value_index) in kept}
         source = {n: (tap.source.op, tap.source.value_index) for n, tap in self._taps.items()}
-        # Of what stands in a condition only what this run has computed.
+        # Of tensors in conditions only those that this run has computed.
         had = {
             n
             for n, s in source.items()
@@ -147,7 +147,7 @@ class FailureLog:
             tensors=tuple(model.tensors[number] for number in numbers),
             notes=(
                 f"this is step {step:,} of the training itself, which broke it: activations and gradients as they "
-                "were. Of large gradients only those are there that are not finite",
+                "were. Of the large gradients only those that are not finite are shown",
             ),
             schedule="the step that broke the training",
         )

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tb_layerview.capture.graph.search.index import GraphIndex, can_run
 
-#: After so many runs that did not raise the global step, runs of that kind are taken not to.
+#: After this many runs in a row that did not raise the global step, runs of that kind are expected not to.
 NEVER = 64
 
 

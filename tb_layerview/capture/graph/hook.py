@@ -65,7 +65,7 @@ class LayerViewHook(CopiedUnused, tf.compat.v1.train.SessionRunHook):
 
         Args:
           logdir: The run's folder, such as `estimator.model_dir`. If it is not on this machine, as `gs://bucket/model`,
-            that is said and nothing is logged.
+            a warning says so and nothing is logged.
           select: Which layers and kinds to log, and which other tensors. Updates take a copy of the trained weights, on
             their devices, while a step is logged.
           schedule: When to log while training, or a number: every so many steps. Evaluation and prediction are always
@@ -129,7 +129,7 @@ class LayerViewHook(CopiedUnused, tf.compat.v1.train.SessionRunHook):
         self._recording = GraphRecording(index, found, selected, self._schedule, self._keep, log)
 
     def after_create_session(self, session: Any, coord: Any) -> None:
-        """Reads the step from which the training goes on."""
+        """Reads the step from which the training continues."""
         del coord
         if self._recording:
             self._recording.start(session)
@@ -161,7 +161,7 @@ class LayerViewHook(CopiedUnused, tf.compat.v1.train.SessionRunHook):
 
 
 def _mode(index: GraphIndex, found: GraphTaps) -> Mode:
-    """What the graph is for. An Estimator's `model_fn` may build its optimizer in evaluation too."""
+    """What the graph is for. An Estimator's `model_fn` may build its optimizer for an evaluation, too."""
     collection = index.graph.get_collection
     if collection(_KEYS.EVAL_STEP):
         return "evaluate"

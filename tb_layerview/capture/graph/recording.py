@@ -33,7 +33,7 @@ class _Pending:
       is_due: Whether it is logged.
       groups: Which digests were fetched, by number.
       with_values: Whether values were fetched too.
-      is_looked_at: Whether it is told whether it fails.
+      is_looked_at: Whether what was fetched tells if it has failed.
     """
 
     run: KnownRun
@@ -291,7 +291,7 @@ class GraphRecording:
             print(message)
 
     def _note(self, sentence: str) -> None:
-        """Says what is not logged and why; of what was said before, nothing."""
+        """Says what is not logged and why, unless that was said before."""
         if sentence not in self._noted:
             self._noted.add(sentence)
             self._log.note(sentence)
@@ -310,7 +310,7 @@ class GraphRecording:
             weights = [t for t in model.tensors if t.kind == "update"]
             names = listed([f"{model.layers[t.layer].path}/{t.name}" for t in weights])
             self._note(
-                f"no update is logged of {names} where a run raises the global step by more than 1, as from {before} "
+                f"no update is logged for {names} where a run raises the global step by more than 1, as from {before} "
                 f"to {self._step}: the change over exactly one step cannot be had"
             )
         return updates.follow(session, self._step)

@@ -1,4 +1,4 @@
-"""The runs of a session: which of them to log, what to fetch with them, and how the global step follows from them."""
+"""The runs of a session: which of them to log, what to fetch with them, and how they raise the global step."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class KnownRun:
       groups: Which digests it may fetch, by number.
       scalars: Loss, learning rate and what the run itself fetches, by name.
       tells_step: Whether the global step after the run can be fetched with it.
-      optimizers: Those, by number, whose runs it is, so that it can be told whether it fails.
+      optimizers: The numbers of the optimizers whose guards it can fetch: see `FailingRun`.
       rise: By how much it raised the global step the last time that it did.
       period: How many runs there were from one rise to the next: more than one where gradients are accumulated.
       since: How many runs there were since the last rise.
@@ -75,8 +75,8 @@ class KnownRuns:
           found: What was found in it.
           added: What there is to fetch.
           is_training: Whether only runs that train are logged; otherwise those that reach a layer's output.
-          selected: The tensors, as (operation, output index), that were selected by hand: these are also computed for
-            a run that does not need them itself, if that takes nothing but what the run has.
+          selected: The tensors, as (operation, output index), that were selected by hand. They are computed even for a
+            run that does not need them, if that takes nothing but what the run has.
         """
         self._selected = selected
         self._index, self._found, self._added, self._is_training = index, found, added, is_training
@@ -135,12 +135,12 @@ class KnownRuns:
         """Whether a run may fetch a group's digests."""
         if not all(self._is_at_hand(source, reached, fed) for source in group.sources):
             return False
-        # What is fed on the way to a tensor, a copy would not be made of.
+        # A copy would not take what is fed on the way to a tensor.
         is_reached = any(source[0] in reached for source in group.sources)
         return not is_reached or all(border[0] in reached or border in fed for border in group.borders)
 
     def _is_at_hand(self, tensor: tuple[Any, int], reached: frozenset[Any], fed: frozenset[tuple[Any, int]]) -> bool:
-        """Whether a run may fetch a tensor: nobody's state changes, no batch is taken, no placeholder is missing."""
+        """Whether a run may fetch a tensor: no state changes, no batch is taken, and no placeholder is missing."""
         if tensor[0] in reached or tensor in fed:
             return True
         if tensor not in self._selected:
@@ -155,7 +155,7 @@ class KnownRuns:
         for name, tensor in fetched:
             if isinstance(tensor, tf.Tensor) and tensor.dtype.is_floating and tensor.shape.rank == 0:
                 own.setdefault(name or tensor.op.name, tensor)
-        # Of several losses the one that the run itself asks for is the one that is minimised: an Estimator's is.
+        # Of several losses the one that the run itself fetches is the one that is minimised, as an Estimator's is.
         asked = {t.name: t for t in own.values() if t.name in losses.known} or losses.minimised or losses.known
         if len(asked) == 1 and "loss" not in own:
             (loss,) = asked.values()
@@ -167,14 +167,14 @@ class KnownRuns:
 
 
 def _elements(args: Any) -> tuple[Any, ...]:
-    """What a run fetches and feeds, if that is one list of operations and tensors; else nothing."""
+    """What a run fetches and feeds, if it is one list of operations and tensors; else nothing."""
     fetches = args.fetches if type(args.fetches) in (list, tuple) else (args.fetches,)
     elements = (*fetches, None, *(args.feed_dict or ()))
     return elements if all(isinstance(each, _ELEMENTS) for each in elements) else ()
 
 
 def _leaves(fetches: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    """The single things in what is given to `Session.run`, with the keys of those that stand in a dictionary."""
+    """The single elements of what is given to `Session.run`, with their keys if they are in a dictionary."""
     if fetches is None:
         return
     if isinstance(fetches, Mapping):

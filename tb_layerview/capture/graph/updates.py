@@ -60,14 +60,14 @@ class GraphUpdates:
             self._keep, self._drop = tf.group(*keeping), tf.group(*dropping)
 
     def start(self, session: Any) -> None:
-        """Begins with a session, in which nothing is kept; the first time that it does something, it is slow."""
+        """Begins with a session, in which nothing is kept. Keeps once, as the first time is slow."""
         self._kept = self._tried = None
         if self.is_wanted:
             session.run(self._keep)
             session.run(self._drop)
 
     def keep(self, session: Any, step: int) -> None:
-        """Keeps the weights as they are, at this step, unless they are kept already or were."""
+        """Keeps the weights as they are at this step, unless that was done before."""
         if step != self._tried:
             self._tried, self._waited = step, 0
             session.run(self._keep)
@@ -78,14 +78,14 @@ class GraphUpdates:
         return {} if self._kept is None else self._group.wanted(with_values)
 
     def follow(self, session: Any, step: int) -> bool:
-        """Lets go of the copies if the step has changed since.
+        """Drops the copies if the step has changed since.
 
         Args:
           session: The one that runs.
           step: The step that is complete.
 
         Returns:
-          Whether it is the one right after that of the copies: what was fetched is the change over exactly one step.
+          Whether it is the step right after that of the copies, so that what was fetched is the change over one step.
         """
         kept = self._kept
         if kept is None:
@@ -105,5 +105,5 @@ class GraphUpdates:
 def _to_keep(tap: GraphTap) -> Any:
     """A weight's value that stays what it is when the weight is assigned to."""
     value = read_weight(tap)
-    # What is read of a reference variable is its memory itself.
+    # Reading a reference variable gives its memory itself.
     return value if tap.source.type == "VarHandleOp" else tf.raw_ops.DeepCopy(x=value)

@@ -24,9 +24,9 @@ FUSED = frozenset(NONLINEAR) - {"Softmax"}
 
 
 def with_activation_function(index: GraphIndex, tensor: Any) -> Any:
-    """The output of the activation function that alone consumes a layer's output; without one, the output itself.
+    """The output of the activation function that is the only user of a layer's output; without one, the output itself.
 
-    TensorFlow computes such a pair in one kernel, unless somebody looks at what is between: the training would then no
+    TensorFlow computes such a pair in one kernel, unless something looks at what is between: the training would then no
     longer be the same to the last bit (tried: batch normalisation and ReLU, dense and tanh, convolution and ELU).
     """
     consumers = index.consumers(tensor)

@@ -50,8 +50,8 @@ def with_sums(index: GraphIndex, found: list[FoundLayer]) -> tuple[list[FoundLay
                         total, FoundLayer(total.name, entries=[total], calls=[[output]], class_name=class_name)
                     )
                 notes.append(
-                    f"layer {layer.path!r}: its output is a term of {total.name!r}, which TensorFlow computes at once; "
-                    "to look at it would change the training's rounding, so the whole is logged instead"
+                    f"layer {layer.path!r}: its output is a term of {total.name!r}, and TensorFlow computes both at "
+                    "once; looking at it would change the training's rounding, so the whole is logged instead"
                 )
             if kept:
                 readable.append(kept)
@@ -62,7 +62,7 @@ def with_sums(index: GraphIndex, found: list[FoundLayer]) -> tuple[list[FoundLay
 
 
 def _sum_of(index: GraphIndex, tensor: Any) -> Any | None:
-    """The sum (or product) that alone consumes a tensor which is a sum (or product) itself; None if there is none."""
+    """The sum (or product) that is the only user of a tensor that is one itself; None if there is none."""
     consumers = index.consumers(tensor)
     return consumers[0] if len(consumers) == 1 and _is_reordered(tensor.op, consumers[0]) else None
 
@@ -70,8 +70,8 @@ def _sum_of(index: GraphIndex, tensor: Any) -> Any | None:
 def _is_reordered(maker: Any, user: Any) -> bool:
     """Whether TensorFlow may compute a sum or product and the one that alone takes it in another order, or at once.
 
-    Nobody may then look at what is between: (x + bias) + residual would be rounded otherwise, and the training would no
-    longer be the same to the last bit (tried: the projection of an attention, a residual block of dense layers).
+    What is between must then not be looked at: (x + bias) + residual would be rounded differently, and the training
+    would not be the same to the last bit (tried: the projection of an attention, a residual block of dense layers).
     """
     is_sum = user.type in _SUMS and (maker.type in _SUMS or maker.type.startswith("BiasAdd"))
     return is_sum or maker.type == user.type == "Mul"
@@ -138,7 +138,7 @@ def _outer_scope(op: Any, layer: FoundLayer) -> str:
 
 
 def _is_gate_of_itself(index: GraphIndex, op: Any) -> bool:
-    """Whether this is the sigmoid of x * sigmoid(b * x), which TensorFlow too computes in one kernel."""
+    """Whether this is the sigmoid of x * sigmoid(b * x), which TensorFlow also computes in one kernel."""
     if op.type != "Sigmoid":
         return False
     gated = {op.inputs[0].op}

@@ -106,7 +106,7 @@ def _merge_nested(calls: dict[str, _CallScope]) -> dict[str, _CallScope]:
 
 
 def _is_alone(scope: str, called_in: str, own: list[Any], matched: dict[str, dict[str, _CallScope]]) -> bool:
-    """Whether no other layer's data meets its variables in a scope, but in the same operations (a loop)."""
+    """Whether no other layer is called in a scope, unless by the same operations (a loop)."""
     prefix = called_in + "/"
 
     def is_elsewhere(calls: dict[str, _CallScope]) -> bool:
@@ -140,7 +140,7 @@ def _scope_outputs(index: GraphIndex, scope: str, call: _CallScope) -> list[list
     }
 
     def met(tensor: Any) -> set[Any]:
-        """The entries that a tensor comes from without another of those that leave in between."""
+        """The entries that a tensor is computed from without another leaving tensor in between."""
         reached: set[Any] = set()
         pending = [tensor.op]
         while pending:

@@ -1,4 +1,4 @@
-"""Finds the layers of a TensorFlow graph, and what can be logged of them, without a word from whoever built it.
+"""Finds the layers of a TensorFlow graph and what can be logged of them, with no help from the code that built it.
 
 Variables give the layers: `block/conv/kernel` belongs to a layer `block/conv`. `variables` finds these and, with
 `outputs` and `chains`, their activations; `between` what stands between them, `optimizers` their gradients.

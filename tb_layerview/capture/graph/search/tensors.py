@@ -27,7 +27,7 @@ def find_taps(
     Args:
       index: The graph.
       layers: In the order in which they run.
-      updates: How variables are trained, by the operations that hold them; nothing if the graph is not trained.
+      updates: How variables are trained, by the operations that hold them; empty if the graph is not trained.
 
     Returns:
       What there is to log, layer by layer; and what is left out and why, a sentence each.
@@ -45,7 +45,7 @@ def find_taps(
         for reason, weights in found.without_gradient.items():
             without_gradient.setdefault(reason, []).extend(weights)
     for reason, weights in without_gradient.items():
-        notes.append(f"no gradient is logged of {listed(weights)}: {reason}")
+        notes.append(f"no gradient is logged for {listed(weights)}: {reason}")
     return tuple(_ordered(index, taps)), notes
 
 
@@ -102,8 +102,8 @@ class _LayerTaps:
                     branch, is_known = branches_with(index, within, frozenset(self._layer.weights.values()))
                     if not is_known:
                         self._note(
-                            f"what it gives inside the condition {within.op.name!r} does not leave it, so it has no "
-                            "activation"
+                            f"its output inside the condition {within.op.name!r} does not leave the condition, so it "
+                            "has no activation"
                         )
                         continue
                 name, function = f"output_{i}" if i else "output", FUNCTIONS.get(tensor.op.type, "")
@@ -128,7 +128,7 @@ class _LayerTaps:
             self._add_gradient(name, update)
         for name, update in trained.items():
             dtype = update.holder.get_attr("dtype")
-            if can_measure(dtype.name):  # else that is said of the weight
+            if can_measure(dtype.name):  # else the weight's note says so
                 self._add(_Candidate("update", name, update.holder, difference_dtype(dtype), shape_of(update.holder)))
 
     def _add_gradient(self, name: str, update: Update) -> None:

@@ -88,7 +88,7 @@ def _scopes(holders: dict[str, Any], trainable: dict[str, Any], entries: dict[An
 
 
 def without_layer(found: list[FoundLayer], trainable: dict[str, Any]) -> list[str]:
-    """Counts the weights of the layers against the variables to train; a sentence that names those of no layer."""
+    """Names the variables to train that belong to no layer, in one sentence if there are any."""
     logged = {holder for layer in found for holder in layer.weights.values()}
     lost = [name for name, op in trainable.items() if op not in logged and not _is_of_replica(name)]
     return (
@@ -116,7 +116,7 @@ def _entries(index: GraphIndex, holder: Any) -> list[Any]:
             if index.is_from_data(op):
                 found += index.ways_out(op)
             else:
-                # A scalar made of a matrix is a penalty on its size, on its way into the loss; a handle is none.
+                # A scalar made of a matrix is a penalty on its size, on its way into the loss; a handle is not.
                 stack += [t for t in op.outputs if t.shape.rank != 0 or not rank or t.dtype == tf.resource]
     return in_order(index, found)
 
