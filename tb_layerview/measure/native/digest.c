@@ -238,16 +238,22 @@ static void add_up(const Look *job, double *slots, double *whole) {
   }
 }
 
-// mean, rms, share of zeros and largest magnitude, each [units].
+// mean, rms, share of zeros and largest magnitude, each [units]; the last as float32 where the elements are.
 static void per_unit(const Look *job, const double *slots, double *found) {
   int64_t units = job->units, rows = job->size / units;
+  char *peaks = (char *)(found + 3 * units);
   for (int64_t u = 0; u < units; u++) {
     double count = (double)rows - slots[BAD * units + u];
     double low = fabs(slots[LOW * units + u]), high = fabs(slots[HIGH * units + u]);
     found[u] = slots[SUM * units + u] / count;
     found[units + u] = sqrt(slots[SQUARES * units + u] / count);
     found[2 * units + u] = slots[ZERO * units + u] / count;
-    found[3 * units + u] = count > 0 ? (low > high ? low : high) : NAN;
+    double peak = count > 0 ? (low > high ? low : high) : NAN;
+    float single = (float)peak;
+    if (is_single(job->type))
+      memcpy(peaks + u * 4, &single, 4);
+    else
+      memcpy(peaks + u * 8, &peak, 8);
   }
 }
 

@@ -187,7 +187,7 @@ def _plan(array: npt.NDArray[np.generic], units: int) -> _Look:
 
 def _units(found: npt.NDArray[np.float64], single: bool) -> Units:
     mean, rms, zero, peak = found
-    return Units(mean=mean, rms=rms, zero=zero, peak=peak.astype(np.float32) if single else peak)
+    return Units(mean=mean, rms=rms, zero=zero, peak=peak.view(np.float32)[: len(peak)] if single else peak)
 
 
 def _cores() -> int:
