@@ -13,7 +13,7 @@ help:
 	@echo "make test            the tests of every day: both TensorFlow stacks, the front end, end to end in Chromium"
 	@echo "make test-long       what takes longer: series, faults of every kind, several processes, TensorFlow without oneDNN"
 	@echo "make coverage        write docs/reports/coverage.md, diagnosis.md and nan_behind_layers.md from what both have shown"
-	@echo "make check           format, lint and types of both languages"
+	@echo "make check           format, lint and types of both languages, and which package imports which"
 	@echo "make pictures        make the documents' pictures anew"
 	@echo "make bench           measure what logging costs and keeps, and how long the server takes"
 	@echo "make bench-ui        measure how quick the tab is, in Chromium"
@@ -119,6 +119,7 @@ check: .venv/.ready
 	@.venv/bin/ruff format --check .
 	@.venv/bin/ruff check .
 	@for python in $(OLDEST) $(NEWEST); do .venv/bin/mypy --python-version "$$python" || exit 1; done
+	@.venv/bin/lint-imports
 	@.venv/bin/python build_frontend.py check
 
 # The guide has an Estimator, too.
@@ -158,5 +159,5 @@ clean:
 	rm -rf .venv .venv-estimator .venv-proto build dist *.egg-info tb_layerview/serving/static tb_layerview_frontend/node_modules
 	rm -f tb_layerview/measure/native/*.so tb_layerview/measure/native/*.dylib tb_layerview/measure/native/*.dll
 	rm -f tb_layerview/measure/native/built_from.sha256
-	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

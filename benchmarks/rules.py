@@ -13,6 +13,7 @@ from benchmarks.measuring import Options, Row
 from tb_layerview.format.logged import LoggedTensor
 from tb_layerview.format.model import Kind, Layer, Model, Tensor
 from tb_layerview.format.statistics import SUMMARIES, UPDATE_RATIO
+from tb_layerview.health.connections import Connections
 from tb_layerview.health.diagnosis import diagnose
 from tb_layerview.health.evidence import Evidence
 from tb_layerview.health.watch import Watch
@@ -76,7 +77,9 @@ def _log(measured: dict[int, Measurement], random: np.random.Generator) -> Calla
         return np.asarray(found, np.float64)[:, None] * noise
 
     tensors = [LoggedTensor.of(MODEL, i, i) for i in range(len(MODEL.tensors))]
-    return lambda: _nothing(diagnose(Evidence(MODEL.layers, tensors, np.arange(STEPS), statistic, [{}] * STEPS)))
+    return lambda: _nothing(
+        diagnose(Evidence.whole(Connections(MODEL.layers, tensors), np.arange(STEPS), statistic, [{}] * STEPS))
+    )
 
 
 def _nothing(found: Sequence[object]) -> None:

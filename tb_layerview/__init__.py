@@ -1,4 +1,16 @@
-"""See what every layer does at every step: log a training's layers, and look at them in TensorBoard's Layers tab."""
+"""See what every layer does at every step: log a training's layers, and look at them in TensorBoard's Layers tab.
+
+Wrong options are Python's own `TypeError` and `ValueError`, before the first step. These errors are the package's
+own; the message of each is a sentence that says what is wrong:
+
+- `NotLoggedError` (a `LookupError`): what is asked of a log is not in it. Whoever reads a log gets it; over HTTP `404`.
+- `PayloadError`: what a log keeps of a tensor is missing, cut off or damaged. Whoever reads a log gets it; over HTTP
+  `410`.
+- `Refused` (a `ValueError`): what was asked for cannot be had, such as a probe that is not a batch. Like wrong options
+  it keeps a training from beginning; one that goes on is ended by no error of logging.
+- `NotSupported`: what cannot be logged, whatever is given. It is reported once, and the training goes on.
+- `RequestError`: an HTTP request is wrong. The answer is `400`.
+"""
 
 from __future__ import annotations
 

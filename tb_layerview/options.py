@@ -31,7 +31,7 @@ class Select:
       collections: For a graph only: names of collections, whose tensors and variables are logged in the same way.
 
     Raises:
-      TypeError: A field is a single thing instead of a tuple, or a member of `tensors` is of none of those types.
+      TypeError: A field is a single thing instead of a tuple, or a member of `tensors` is not of one of those types.
       ValueError: A kind is unknown, or there is nothing to include.
     """
 

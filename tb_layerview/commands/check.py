@@ -57,17 +57,17 @@ def check(logdir: str, as_json: bool, with_all: bool, rules: Sequence[Rule] = RU
 def _in_words(run: Run, findings: tuple[Finding, ...], with_all: bool) -> str:
     if not findings:
         return f"{run.name}: nothing found in {len(run.tensors):,} tensors at {len(run.steps):,} steps"
-    lines = [f"{run.name}: {counted(findings)}"]
+    lines, led = [f"{run.name}: {counted(findings)}"], led_to(findings)
     for i, finding in enumerate(findings):
         if finding.follows is not None:
             if with_all:
                 lines.append(f"    follows: {_line(finding)}")
             continue
-        following, led = sum(other.follows == i for other in findings), led_to(findings, i)
+        following = sum(other.follows == i for other in findings)
         more = f" ({following:,} more follow from it)" if following and not with_all else ""
         lines.append(f"  {_line(finding, more)}")
-        if led is not None and not with_all:
-            lines.append(f"    which led to: {_line(led)}")
+        if i in led and not with_all:
+            lines.append(f"    which led to: {_line(findings[led[i]])}")
     return "\n".join(lines)
 
 

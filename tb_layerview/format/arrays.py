@@ -63,7 +63,7 @@ def decode(data: bytes, offset: int = 0, most: int = MOST_VALUES) -> tuple[npt.N
       most: The most elements that it may have.
 
     Returns:
-      The array (float32, or float64 where float64 is stored), its stored precision, and the offset behind the block.
+      The array (float32, or float64 where float64 is stored), its stored precision, and the offset after the block.
 
     Raises:
       ValueError: There is no whole block there.
@@ -99,7 +99,7 @@ def decode(data: bytes, offset: int = 0, most: int = MOST_VALUES) -> tuple[npt.N
 
 
 def end(data: bytes, offset: int = 0) -> int:
-    """The offset behind the block at `offset`, which is not decoded.
+    """The offset after the block at `offset`, which is not decoded.
 
     Raises:
       ValueError: There is no block there.

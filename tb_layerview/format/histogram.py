@@ -93,7 +93,7 @@ def _quantiles(
     q: Sequence[float],
     edges: Callable[[npt.NDArray[np.int64]], tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]],
 ) -> npt.NDArray[np.float64]:
-    """Quantiles of histograms that lie one behind the other.
+    """Quantiles of histograms that lie one after another.
 
     Args:
       counts: int64: elements in each bin of all histograms, none of them 0.

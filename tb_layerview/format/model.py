@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from typing import Literal, get_args
 
 Kind = Literal["activation", "weight", "gradient", "update"]
@@ -189,3 +190,13 @@ class Cost:
     training_seconds: float = 0.0
     bytes: int = 0
     skipped: int = 0
+
+    @property
+    def own_seconds(self) -> float:
+        """Seconds that the training alone would have taken, without logging and its set-up."""
+        return max(0.0, self.training_seconds - self.set_up_seconds - self.logging_seconds)
+
+    @property
+    def share(self) -> float:
+        """What logging costs: its time over the training's own, set-up apart; NaN where the training took none."""
+        return self.logging_seconds / self.own_seconds if self.own_seconds else math.nan

@@ -19,7 +19,7 @@ def open_regular(path: str | os.PathLike[str]) -> FileIO:
     file = FileIO(path, opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0)))
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
-        raise OSError(errno.EINVAL, "it is no regular file", os.fspath(path))
+        raise OSError(errno.EINVAL, "it is not a regular file", os.fspath(path))
     return file
 
 
@@ -45,7 +45,7 @@ def local_folder(logdir: str | os.PathLike[str]) -> str:
     if elsewhere:
         scheme = elsewhere[1] or elsewhere[2]
         raise ValueError(
-            f"{path!r} is no folder on this machine, and layers cannot be logged to or read from {scheme}:// yet. "
+            f"{path!r} is not a folder on this machine, and layers cannot be logged to or read from {scheme}:// yet. "
             "Give a local folder, and copy it there or from there."
         )
     return path

@@ -66,7 +66,7 @@ def decode_one(data: bytes, statistic: str) -> npt.NDArray[np.floating]:
 
 
 def _column(data: bytes, offset: int) -> tuple[npt.NDArray[np.floating], int]:
-    """One statistic of all units, and the offset behind it."""
+    """One statistic of all units, and the offset after it."""
     column, _, offset = arrays.decode(data, offset, MOST)
     if column.ndim != 1:
         raise ValueError(f"statistics per unit have {column.ndim} axes instead of one")

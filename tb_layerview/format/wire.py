@@ -28,7 +28,7 @@ def fields(data: bytes, most: int) -> Iterator[tuple[int, bytes]]:
       For each field its number, and its bytes if it is a string, a message or packed numbers, else none.
 
     Raises:
-      ValueError: It has more fields, or is no message.
+      ValueError: It has more fields, or is not a message.
     """
     at, found = 0, 0
     while at < len(data):
@@ -56,7 +56,7 @@ def count(data: bytes, most: int) -> int:
     """How many fields a message has.
 
     Raises:
-      ValueError: They are more than `most`, or it is no message.
+      ValueError: They are more than `most`, or it is not a message.
     """
     return sum(1 for _ in fields(data, most))
 

@@ -36,12 +36,12 @@ def first_non_finite(evidence: Evidence, findings: Sequence[Finding]) -> Finding
         assert finding.tensor is not None
         if finding.tensor.kind != "activation" or finding.tensor.layer in broken:
             continue
-        index = finding.tensor.index
-        fed = evidence.fed_by(int(evidence.place[index]))
+        index, connections = finding.tensor.index, evidence.connections
+        fed = connections.fed_by(int(connections.place[index]))
         # What comes later, of a layer that is called several times, this one was not made of.
-        fed = fed[evidence.depth[fed] < evidence.depth[index]]
+        fed = fed[connections.depth[fed] < connections.depth[index]]
         bad = {f.tensor.index for f in at_first if f.tensor is not None}
-        if not bad & set(fed.tolist()) and not _is_fed_by(evidence, index, broken):
+        if not bad & set(fed.tolist()) and not connections.is_fed_by(index, broken):
             position = int(np.searchsorted(evidence.steps, step))
             return _or_what_is_around(evidence, finding, at_first, fed, position)
     if weights:
@@ -94,24 +94,10 @@ def _or_what_is_around(
 
 
 def _is_largest_before(evidence: Evidence, tensor: int, step: int) -> bool:
-    """Whether a tensor was as large as never before when it was logged last before a step."""
+    """Whether a tensor was larger than ever before when it was logged last before a step."""
     rms = evidence.statistic("rms")[tensor]
     known = np.flatnonzero((evidence.steps < step) & ~np.isnan(rms))
     return bool(len(known)) and not rms[known[-1]] < evidence.largest_before("rms")[tensor, known[-1]]
-
-
-def _is_fed_by(evidence: Evidence, tensor: int, paths: set[str]) -> bool:
-    """Whether anything on the way from the inputs to a tensor's layer is one of these layers."""
-    pending, seen = list(evidence.layers[evidence.place[tensor]].inputs), set()
-    while pending:
-        layer = pending.pop()
-        if layer in seen:
-            continue
-        seen.add(layer)
-        if evidence.layers[layer].path in paths:
-            return True
-        pending.extend(evidence.layers[layer].inputs)
-    return False
 
 
 def _is_finite(evidence: Evidence, fed: np.ndarray, position: int, what: str = "what it takes") -> str:
@@ -199,8 +185,8 @@ def _explains(evidence: Evidence, cause: Finding, effect: Finding, rules: Mappin
         return True
     if cause.tensor.layer == effect.tensor.layer:
         return True
-    if effect.tensor.kind == "activation" and not rules[cause.rule].is_of_way:
-        return _is_fed_by(evidence, effect.tensor.index, {cause.tensor.layer})
-    return _is_fed_by(evidence, cause.tensor.index, {effect.tensor.layer}) or _is_fed_by(
-        evidence, effect.tensor.index, {cause.tensor.layer}
-    )
+    is_fed_by = evidence.connections.is_fed_by
+    if is_fed_by(effect.tensor.index, {cause.tensor.layer}):
+        return True
+    is_of_way = effect.tensor.kind != "activation" or rules[cause.rule].is_of_way
+    return is_of_way and is_fed_by(cause.tensor.index, {effect.tensor.layer})

@@ -28,7 +28,7 @@ def diagnose(evidence: Evidence, rules: Sequence[Rule] = RULES) -> tuple[Finding
             continue
         is_first = rule.makes_weights and evidence.probe is not None
         for tensor, position in _onsets(held, rule, evidence):
-            order = (position, -1 if is_first else int(evidence.depth[tensor]), tensor)
+            order = (position, -1 if is_first else int(evidence.connections.depth[tensor]), tensor)
             found.append((order, _finding(evidence, rule, held, tensor, position)))
     found.sort(key=lambda entry: entry[0])
     by_name = {rule.name: rule for rule in rules}

@@ -61,12 +61,17 @@ def since(finding: Finding) -> str:
     return f"between steps {finding.before + 1:,} and {finding.first:,}"
 
 
-def led_to(findings: Sequence[Finding], index: int) -> Finding | None:
-    """The first error that follows from a warning, of a tensor if any is; None where there is none, and of an error."""
-    if findings[index].severity == "error":
-        return None
-    errors = [f for f in findings if f.follows == index and f.severity == "error"]
-    return next((f for f in errors if f.tensor is not None), errors[0] if errors else None)
+def led_to(findings: Sequence[Finding]) -> dict[int, int]:
+    """For each warning that errors follow from, by its index, that of the first of these; of a tensor, if any is."""
+    found: dict[int, int] = {}
+    for i, finding in enumerate(findings):
+        cause = finding.follows
+        if finding.severity != "error" or cause is None or findings[cause].severity == "error":
+            continue
+        known = found.setdefault(cause, i)
+        if findings[known].tensor is None and finding.tensor is not None:
+            found[cause] = i
+    return found
 
 
 def counted(findings: Sequence[Finding]) -> str:

@@ -18,7 +18,8 @@ class History:
     """A statistic that is not measured at every logged step, from the first one on.
 
     Attributes:
-      steps: int64 [measured]: at which steps any tensor has it, of many those that lie a sixteenth apart.
+      steps: int64 [measured]: at which steps any tensor has it; where they are many, those whose distance from the
+        first has grown by a sixteenth since the one before.
       values: float64 [tensors, measured].
     """
 

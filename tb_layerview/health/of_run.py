@@ -2,21 +2,89 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Protocol, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
+from tb_layerview.format.logged import LoggedTensor
+from tb_layerview.format.model import Layer, Mode, Model
 from tb_layerview.format.names import replay_name
+from tb_layerview.health.connections import Connections
 from tb_layerview.health.diagnosis import diagnose
 from tb_layerview.health.evidence import Evidence
 from tb_layerview.health.finding import Finding
+from tb_layerview.health.history import Floats
 from tb_layerview.health.replay import cause, with_replay
 from tb_layerview.health.rules.catalogue import RULES, Rule
 from tb_layerview.health.rules.non_finite import NonFinite
-from tb_layerview.reading.run import Run
 
 
-def diagnose_runs(runs: Iterable[Run], rules: Sequence[Rule] = RULES) -> Iterator[tuple[Run, tuple[Finding, ...]]]:
+class LoggedRun(Protocol):
+    """What is asked of a run that was read; `reading.run.Run` is one."""
+
+    @property
+    def name(self) -> str:
+        """TensorBoard's name of the run without the folder `layers`."""
+
+    @property
+    def layers(self) -> Sequence[Layer]:
+        """In the order in which they run."""
+
+    @property
+    def tensors(self) -> Sequence[LoggedTensor]:
+        """What is logged."""
+
+    @property
+    def model(self) -> Model:
+        """What whoever logged says of the run: its probe, and whether it logs batches."""
+
+    @property
+    def steps(self) -> npt.NDArray[np.int64]:
+        """The logged steps, int64 [steps], ascending."""
+
+    @property
+    def wall_times(self) -> Floats:
+        """When each was logged, in seconds since 1970, float64 [steps]."""
+
+    @property
+    def modes(self) -> Sequence[Mode]:
+        """What the model was doing at each step."""
+
+    @property
+    def writers(self) -> Sequence[str]:
+        """Id of the writer that logged each step."""
+
+    @property
+    def scalars_by_step(self) -> Sequence[Mapping[str, float]]:
+        """Loss and metrics by name, for each step."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is known that no step comes after the last."""
+
+    def statistics(self, statistic: str) -> Floats:
+        """One of `format.statistics.NAMES`, float64 [tensors, steps], NaN where a tensor has none."""
+
+
+_Run = TypeVar("_Run", bound=LoggedRun)
+
+
+def evidence_of(run: LoggedRun) -> Evidence:
+    """Of all that a run has logged."""
+    return Evidence.whole(
+        Connections(run.layers, run.tensors),
+        run.steps,
+        run.statistics,
+        run.scalars_by_step,
+        run.model.probe,
+        run.model.logs_batches,
+        run.ended,
+    )
+
+
+def diagnose_runs(runs: Iterable[_Run], rules: Sequence[Rule] = RULES) -> Iterator[tuple[_Run, tuple[Finding, ...]]]:
     """What went wrong in each of these runs. What replays show is told of the training that they belong to."""
     by_name = {run.name: run for run in runs}
     replays = {name: by_name.get(replay_name(name)) for name in by_name}
@@ -26,7 +94,7 @@ def diagnose_runs(runs: Iterable[Run], rules: Sequence[Rule] = RULES) -> Iterato
             yield run, diagnose_run(run, replays[name], rules)
 
 
-def diagnose_run(run: Run, replays: Run | None, rules: Sequence[Rule] = RULES) -> tuple[Finding, ...]:
+def diagnose_run(run: LoggedRun, replays: LoggedRun | None, rules: Sequence[Rule] = RULES) -> tuple[Finding, ...]:
     """What went wrong in a training, with what its replays show of it.
 
     Args:
@@ -34,7 +102,7 @@ def diagnose_run(run: Run, replays: Run | None, rules: Sequence[Rule] = RULES) -
       replays: The run that holds its replays, if there is one.
       rules: What to look for.
     """
-    found = diagnose(Evidence.of(run), rules)
+    found = diagnose(evidence_of(run), rules)
     if replays is None:
         return found
     name = replays.name
@@ -47,14 +115,14 @@ def diagnose_run(run: Run, replays: Run | None, rules: Sequence[Rule] = RULES) -
             return replays.statistics(column)[:, at]
 
         steps, scalars = replays.steps[at], replays.scalars_by_step[at]
-        evidence = Evidence(replays.layers, replays.tensors, steps, statistic, scalars)
+        evidence = Evidence.whole(Connections(replays.layers, replays.tensors), steps, statistic, scalars)
         shown = cause(diagnose(evidence, [rule for rule in rules if rule.name == NonFinite.name]), run.tensors, name)
         if shown is not None:
             return with_replay(found, shown)
     return found
 
 
-def _belongs(run: Run, replays: Run, position: int) -> bool:
+def _belongs(run: LoggedRun, replays: LoggedRun, position: int) -> bool:
     """Whether a replay is of the training whose steps are shown: one that was replaced leaves its replays behind."""
     if replays.modes[position] != "replay" or not len(run.steps):
         return False

@@ -18,6 +18,7 @@ from tb_layerview.health.evidence import Evidence
 from tb_layerview.health.history import Mask
 
 Severity = Literal["error", "warning"]
+Panel = Literal["picture", "distribution", "units"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +28,8 @@ class Rule(abc.ABC):
     Attributes:
       name: As in `tb-layerview check`.
       severity: `error` where the training cannot be what is wanted, `warning` where it may be.
+      panel: Which panel of the tab shows what it finds: `units` where some of them are its matter, `distribution` where
+        all elements are.
       advice: What it usually means, and what people usually do about it.
       leads_to: The names of rules that hold further on because this one does. An error leads to whatever does.
       is_common: Whether what it finds of several tensors from the same step on has one cause, wherever they lie.
@@ -36,17 +39,21 @@ class Rule(abc.ABC):
       more_than: The names of rules that say less of the same tensor: theirs is not told beside this one's.
       patience: Over how many training steps in a row it has to hold: at all of them that are logged, and at two of them
         at least. Counted in logged steps, a sparse schedule would see a layer die and have no time left to say it.
+
+    Every field is a threshold. Its `label`, in the field's metadata, says what is held against it, and how; a subclass
+    that only has another default keeps the label.
     """
 
     name: ClassVar[str]
     severity: ClassVar[Severity]
+    panel: ClassVar[Panel]
     advice: ClassVar[str]
     leads_to: ClassVar[tuple[str, ...]] = ()
     is_common: ClassVar[bool] = False
     is_of_way: ClassVar[bool] = False
     makes_weights: ClassVar[bool] = False
     more_than: ClassVar[tuple[str, ...]] = ()
-    patience: int = 1
+    patience: int = dataclasses.field(default=1, metadata={"label": "training steps in a row"})
 
     @property
     def lookback(self) -> int:

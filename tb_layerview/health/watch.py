@@ -12,6 +12,7 @@ import numpy.typing as npt
 from tb_layerview.format.logged import LoggedTensor
 from tb_layerview.format.model import Model
 from tb_layerview.format.statistics import SUMMARIES, UPDATE_RATIO, Digest
+from tb_layerview.health.connections import Connections
 from tb_layerview.health.diagnosis import diagnose
 from tb_layerview.health.evidence import CHANGE, START, Evidence, changes
 from tb_layerview.health.finding import Finding
@@ -61,13 +62,11 @@ class Watch:
         self._gone = 0  # how many they are
         self._steps: list[int] = []
         self._scalars: list[Mapping[str, float]] = []
-        self._evidence = Evidence(
-            model.layers, tensors, np.array(self._steps, np.int64), self._column, self._scalars, model.probe
-        )
-        self._evidence.weights_come_after = model.logs_batches
+        self._connections = Connections(model.layers, tensors)
+        self._model = model
 
     def explain(self, replay: Finding) -> None:
-        """Is told what a replay has shown, which is one more find: what is found from its step on follows from it."""
+        """Takes note of what a replay has shown, one more find: what is found from its step on follows from it."""
         if self._replay is None:
             self._replay = replay
         self._tell(replay)
@@ -103,15 +102,23 @@ class Watch:
         return self._look(ended=False)
 
     def end(self) -> list[Finding]:
-        """Is told that no step comes after the last; returns what can be said by that, as `see` does.
+        """Takes note that no step comes after the last; returns what can be said by that, as `see` does.
 
         While a training goes on, nobody knows that of any step.
         """
         return self._look(ended=True) if self._steps else []
 
     def _look(self, ended: bool) -> list[Finding]:
-        steps = np.array(self._steps, np.int64)
-        evidence = self._evidence.at(steps, self._column, self._scalars, self._past(), ended)
+        evidence = Evidence(
+            self._connections,
+            np.array(self._steps, np.int64),
+            self._column,
+            self._scalars,
+            self._model.probe,
+            self._model.logs_batches,
+            ended,
+            self._past(),
+        )
         found = with_replay(diagnose(evidence, self._rules), self._replay)
         new = [finding for finding in found if finding.replay is None and self._key(finding) not in self._told]
         for finding in new:
@@ -146,7 +153,7 @@ class Watch:
         now[: len(_DIGEST), order] = np.array([_digested(digests[index]) for index in order], float).T
         if summaries is not None:
             now[len(_DIGEST) : _ROWS[UPDATE_RATIO], order] = summaries
-        of, weights = self._evidence.updated
+        of, weights = self._connections.updated
         with np.errstate(invalid="ignore", divide="ignore"):  # a weight that is all zero
             now[_ROWS[UPDATE_RATIO], of] = now[_ROWS["rms"], of] / now[_ROWS["rms"], weights]
         last = np.array(self._steps[-2:], np.int64)

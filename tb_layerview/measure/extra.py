@@ -61,10 +61,10 @@ class Extra:
     """What is measured of a tensor beside what all have.
 
     Attributes:
-      features: Every how manieth feature is looked at for `spread` and `rank`; 0 if these are not wanted.
+      features: Stride between the features looked at for `spread` and `rank`; 0 if these are not wanted.
       bounds: The outputs beyond which it is saturated, or None.
       attention: Of scores, how many axes are of examples, heads, queries and keys, in this order, or None.
-      every: Every how manieth example of scores is looked at.
+      every: Stride between the examples of scores looked at.
     """
 
     features: int = 0

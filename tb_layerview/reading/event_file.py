@@ -6,7 +6,6 @@ TensorBoard's own reader imports TensorFlow wherever it is installed, so this mo
 from __future__ import annotations
 
 import io
-import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,7 +24,6 @@ from tb_layerview.reading.step_record import Message
 _MOST_BYTES = 32 << 20
 _MOST_VALUES = 1 << 16
 _SUMMARY = 5  # the field of an Event
-_MOST_BEFORE = 8  # records before the first step: the version, and what is logged, told anew
 
 
 def is_event_file(name: str) -> bool:
@@ -45,27 +43,13 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, list[Message]], list[s
         try:
             event = _parse(record)
         except (DecodeError, ValueError) as error:
-            problems.append(f"{path} holds a record of {len(record)} bytes that is no event: {error}")
+            problems.append(f"{path} holds a record of {len(record)} bytes that is not an event: {error}")
             continue
         for value in event.summary.value:
             if value.metadata.plugin_data.plugin_name == PLUGIN_NAME and len(value.tensor.string_val) == 1:
                 message = Message(event.step, event.wall_time, value.tensor.string_val[0])
                 messages.setdefault(value.tag, []).append(message)
     return messages, problems
-
-
-def first_steps(folder: Path) -> Iterator[bytes]:
-    """The first step that each event file in a folder holds, a `StepRecord` as it lies there; of the rest, nothing."""
-    for path in _event_files(folder):
-        for _, found in itertools.islice(_records(path, 0, []), _MOST_BEFORE):
-            try:
-                values = _parse(found).summary.value
-            except (DecodeError, ValueError):
-                continue
-            step = next((v for v in values if v.tag.startswith("layers/") and not v.tag.endswith("/model")), None)
-            if step is not None and len(step.tensor.string_val) == 1:
-                yield step.tensor.string_val[0]
-                break
 
 
 def read_folder(folder: Path) -> tuple[dict[str, list[Message]], list[str]]:
@@ -129,7 +113,7 @@ def _parse(record: bytes) -> event_pb2.Event:
 
 
 def _records(path: str | os.PathLike[str], start: int, problems: list[str]) -> Iterator[tuple[int, bytes]]:
-    """Yields for each record the offset behind it and its bytes; a last one that is not wholly written yet is none."""
+    """Yields for each record the offset after it and its bytes; not a last one that is not wholly written yet."""
     try:
         with open_regular(path) as raw, io.BufferedReader(raw) as file:
             yield from _whole_records(file, path, start, problems)

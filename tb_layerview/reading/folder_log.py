@@ -58,7 +58,7 @@ class FolderLog:
         Returns:
           The run, or None as long as no writer has said what it logs.
         """
-        found = [f"the tag {tag!r} is none of a layer log" for tag in tags if not TAG.fullmatch(tag)]
+        found = [f"the tag {tag!r} does not belong to a layer log" for tag in tags if not TAG.fullmatch(tag)]
         parts = {tag: (match[1], match[2]) for tag in tags if (match := TAG.fullmatch(tag))}
         numbers: dict[str, dict[int, str]] = {writer: {} for writer, _ in parts.values()}
         for tag, (writer, part) in parts.items():

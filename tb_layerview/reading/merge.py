@@ -28,7 +28,7 @@ class WriterLog:
     """What one writer logged.
 
     Attributes:
-      writer: Its id; a later writer's sorts behind it.
+      writer: Its id; a later writer's sorts after it.
       model: The newest model that it described.
       shards: In their order.
     """

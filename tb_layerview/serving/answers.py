@@ -14,10 +14,10 @@ from tb_layerview.format import units as unit_statistics
 from tb_layerview.format.logged import NotLoggedError
 from tb_layerview.format.model import Kind
 from tb_layerview.format.statistics import SECTIONS, Section
-from tb_layerview.health.evidence import Evidence
+from tb_layerview.health.finding import led_to
 from tb_layerview.health.finding import since as since_when
-from tb_layerview.health.of_run import diagnose_run
-from tb_layerview.health.rules.catalogue import RULES, Rule, thresholds
+from tb_layerview.health.of_run import diagnose_run, evidence_of
+from tb_layerview.health.rules.catalogue import Rule, labels, thresholds
 from tb_layerview.reading.payload_file import PayloadError
 from tb_layerview.reading.run import Run
 from tb_layerview.serving import columns
@@ -99,7 +99,7 @@ def statistics(found: Run, kind: Kind, names: Sequence[str], since: int, tensor:
     tensors = _of_kind(found, kind)
     if tensor is not None:
         if tensor not in tensors:
-            raise NotLoggedError(f"tensor {tensor} is none of this run's of kind {kind!r}.")
+            raise NotLoggedError(f"tensor {tensor} is not one of this run's tensors of kind {kind!r}.")
         tensors = np.array([tensor], np.int64)
     return b"".join(columns.by_step(found, name, tensors, since).tobytes() for name in names)
 
@@ -117,6 +117,8 @@ def grouped_statistics(found: Run, kind: Kind, names: Sequence[str], since: int)
 
 def findings(found: Run, replays: Run | None, chosen: Sequence[Rule]) -> dict[str, Any]:
     """`/findings`, of a run and the one that holds its replays, if there is one."""
+    diagnosed = diagnose_run(found, replays, chosen)
+    led = led_to(diagnosed)
     return {
         "generation": found.generation,
         "steps": len(found.steps),
@@ -124,19 +126,22 @@ def findings(found: Run, replays: Run | None, chosen: Sequence[Rule]) -> dict[st
             {
                 "name": rule.name,
                 "severity": rule.severity,
+                "panel": rule.panel,
                 "thresholds": thresholds(rule),
-                "defaults": thresholds(usual),
+                "defaults": thresholds(type(rule)()),
+                "labels": labels(rule),
                 "advice": rule.advice,
             }
-            for rule, usual in zip(chosen, RULES)
+            for rule in chosen
         ],
         "findings": [
             {
                 **dataclasses.asdict(finding),
                 "tensor": None if finding.tensor is None else finding.tensor.index,
                 "since": since_when(finding),
+                "led_to": led.get(i),
             }
-            for finding in diagnose_run(found, replays, chosen)
+            for i, finding in enumerate(diagnosed)
         ],
     }
 
@@ -148,7 +153,7 @@ def course(found: Run, rule: Rule, index: int) -> dict[str, Any]:
       NotLoggedError: There is no such tensor.
     """
     found.kept_steps("histogram", index)  # says it if there is no such tensor
-    evidence = Evidence.of(found)
+    evidence = evidence_of(found)
     held = rule.holds(evidence)[index]
     shown = _shown(held)
     went = rule.course(evidence, index, shown.tolist())
@@ -262,4 +267,8 @@ def _notes(found: Run) -> list[str]:
 
 
 def _cost(found: Run) -> dict[str, Any] | None:
-    return None if found.cost is None else dataclasses.asdict(found.cost)
+    cost = found.cost
+    if cost is None:
+        return None
+    share = cost.share if cost.own_seconds else None
+    return {**dataclasses.asdict(cost), "own_seconds": cost.own_seconds, "share": share}

@@ -107,7 +107,7 @@ def number_of(request: wrappers.Request, name: str, *, default: int | None = Non
     """The whole number that a request gives for a name, or the default.
 
     Raises:
-      RequestError: It is none, or less than the least.
+      RequestError: It is not a whole number, or it is less than the least.
     """
     if default is not None and name not in request.args:
         return default

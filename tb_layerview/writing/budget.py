@@ -65,11 +65,6 @@ class Budget:
         return self.elapsed - self.set_up - self._waited
 
     @property
-    def without_logging(self) -> float:
-        """Seconds that the training alone would have taken: with `logging` and `set_up`, all that have passed."""
-        return max(0.0, self.elapsed - self.set_up - self.logging)
-
-    @property
     def per_step(self) -> float:
         """Seconds that a logged step takes, 0 while there was one only: the less of the last two."""
         return min(self._costs[-2:]) if len(self._costs) > 1 else 0.0

@@ -47,7 +47,7 @@ class LogFiles:
 
     Attributes:
       folder: The folder `layers` below the one that was given.
-      writer: This writer's id: ids of later writers sort behind it.
+      writer: This writer's id: ids of later writers sort after it.
       bytes_written: To both files together.
     """
 
@@ -91,7 +91,7 @@ class LogFiles:
     def warn_of_hidden(self, step: int, mode: Mode) -> None:
         """Says which steps of earlier writers are hidden once this one has logged its first step.
 
-        One that goes on where they have ended, or behind it, hides nothing; and replays belong to their training, of
+        One that goes on where they have ended, or after it, hides nothing; and replays belong to their training, of
         which it is said.
         """
         earlier = self._earlier

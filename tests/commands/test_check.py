@@ -13,7 +13,7 @@ import pytest
 from tb_layerview import Check, Finding, LayerReader
 from tb_layerview.commands import cli
 from tb_layerview.health.diagnosis import diagnose
-from tb_layerview.health.evidence import Evidence
+from tb_layerview.health.of_run import evidence_of
 
 tf = pytest.importorskip("tensorflow")
 import tb_layerview as lv  # noqa: E402
@@ -84,7 +84,7 @@ def test_what_only_the_end_shows_is_told_at_the_end_and_is_the_same_in_the_log(t
     (finding,) = got
     assert (finding.rule, finding.tensor and finding.tensor.layer, finding.last) == ("silent_layer", "dies", 8)
     run = LayerReader(tmp_path).run()
-    assert run.ended and [f.words for f in diagnose(Evidence.of(run))] == [finding.words]
+    assert run.ended and [f.words for f in diagnose(evidence_of(run))] == [finding.words]
 
 
 def test_a_healthy_training_is_not_stopped(tmp_path: Path) -> None:

@@ -22,8 +22,8 @@ from serving import TensorBoardServer
 from tb_layerview import Check, LayerReader, LayerViewCallback
 from tb_layerview.commands import demo
 from tb_layerview.health.diagnosis import diagnose
-from tb_layerview.health.evidence import Evidence
 from tb_layerview.health.finding import Finding
+from tb_layerview.health.of_run import evidence_of
 from tb_layerview.health.rules.catalogue import with_thresholds
 from tb_layerview.reading.run import Run
 
@@ -131,7 +131,7 @@ def _points(frame: Frame, line: str) -> np.ndarray:
 
 
 def test_what_a_warning_led_to_is_told_with_it(page: Page, server: TensorBoardServer) -> None:
-    findings = diagnose(Evidence.of(_run(server, "runaway")))
+    findings = diagnose(evidence_of(_run(server, "runaway")))
     lead, led = findings[0], next(f for f in findings if f.severity == "error")
     assert lead.severity == "warning" and led.rule == "non_finite" and led.follows == 0 and lead.first < led.first
     frame = open_tab(page, server, "lead-finding", run="runaway")
@@ -154,7 +154,7 @@ def test_what_a_warning_led_to_is_told_with_it(page: Page, server: TensorBoardSe
 
 def test_the_panel_lists_what_diagnose_finds_by_cause(page: Page, server: TensorBoardServer) -> None:
     for name in ("dead", "silenced", "sigmoids"):
-        findings = diagnose(Evidence.of(_run(server, name)))
+        findings = diagnose(evidence_of(_run(server, name)))
         lead = findings[0]
         frame = open_tab(page, server, "lead-finding", run=name)
         expect(frame.get_by_test_id("lead-finding")).to_contain_text(lead.words)
@@ -182,7 +182,7 @@ def test_the_plot_of_a_finding_shows_every_step_against_what_it_is_held_against(
     page: Page, server: TensorBoardServer
 ) -> None:
     run = _run(server, "silenced")
-    (finding,) = [f for f in diagnose(Evidence.of(run)) if f.rule == "silent_units"]
+    (finding,) = [f for f in diagnose(evidence_of(run)) if f.rule == "silent_units"]
     assert finding.tensor is not None
     assert (finding.tensor.layer, finding.first) == ("two", UNITS_AT)
     frame = open_tab(page, server, "course", run="silenced", why=_key(finding))
@@ -209,7 +209,7 @@ def test_the_plot_of_a_finding_shows_every_step_against_what_it_is_held_against(
 
 def test_of_gradients_the_largest_layers_is_drawn_too(page: Page, server: TensorBoardServer) -> None:
     run = _run(server, "sigmoids")
-    findings = [f for f in diagnose(Evidence.of(run)) if f.rule == "vanishing_gradient"]
+    findings = [f for f in diagnose(evidence_of(run)) if f.rule == "vanishing_gradient"]
     finding = findings[0]
     assert finding.tensor is not None
     frame = open_tab(page, server, "course", run="sigmoids", why=_key(finding))
@@ -231,7 +231,7 @@ def test_of_gradients_the_largest_layers_is_drawn_too(page: Page, server: Tensor
 
 
 def test_one_click_leads_to_the_layer_the_step_and_the_panel(page: Page, server: TensorBoardServer) -> None:
-    findings = diagnose(Evidence.of(_run(server, "silenced")))
+    findings = diagnose(evidence_of(_run(server, "silenced")))
     frame = open_tab(page, server, "finding-list", run="silenced", why="lead")
     frame.get_by_test_id("following").first.click()
     (gradient, *_) = [f for f in findings if f.rule == "zero_gradient"]
@@ -253,7 +253,7 @@ def test_one_click_leads_to_the_layer_the_step_and_the_panel(page: Page, server:
 def test_a_moved_threshold_shows_its_result_at_once_and_stays_in_the_address(
     page: Page, server: TensorBoardServer
 ) -> None:
-    evidence = Evidence.of(_run(server, "silenced"))
+    evidence = evidence_of(_run(server, "silenced"))
     usual = {_key(finding) for finding in diagnose(evidence)}
     (units, *_) = [f for f in diagnose(evidence) if f.rule == "silent_units"]
     frame = open_tab(page, server, "course", run="silenced", why=_key(units))
@@ -312,7 +312,7 @@ def test_what_is_no_threshold_is_said_and_nothing_is_lost(page: Page, server: Te
 
 def test_map_tree_and_slider_mark_findings_where_they_are(page: Page, server: TensorBoardServer) -> None:
     run = _run(server, "silenced")
-    findings = diagnose(Evidence.of(run))
+    findings = diagnose(evidence_of(run))
     frame = open_tab(page, server, "map-canvas", run="silenced", maps="activation", step=0)
     expect(frame.get_by_test_id("found-error")).to_be_visible()
     severities = defaultdict(set)
@@ -373,7 +373,7 @@ def test_map_tree_and_slider_mark_findings_where_they_are(page: Page, server: Te
 
 
 def test_a_finding_that_was_replayed_leads_to_the_replay(page: Page, server: TensorBoardServer) -> None:
-    (lead, *_) = diagnose(Evidence.of(_run(server, "dead")))
+    (lead, *_) = diagnose(evidence_of(_run(server, "dead")))
     assert lead.tensor is not None
 
     # Any other run stands for the replay: what is tested is the way there.
@@ -407,7 +407,7 @@ def test_the_panel_can_be_used_without_a_mouse_and_without_eyes(
         if wanted == "following":
             page.keyboard.press("Enter")
     page.keyboard.press("Enter")
-    lead, *others = diagnose(Evidence.of(_run(server, "silenced")))
+    lead, *others = diagnose(evidence_of(_run(server, "silenced")))
     told = next(finding for finding in others if finding.severity == "error")
     follower = next(finding for finding in others if finding is not told)
     assert lead.severity == "warning"

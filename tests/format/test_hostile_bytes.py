@@ -75,6 +75,8 @@ def test_every_parser_takes_the_real_bytes(name: str) -> None:
 @pytest.mark.parametrize("name", PARSERS)
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
+@pytest.mark.core("StepRecord", "values", "event file")
+@pytest.mark.once
 def test_any_bytes_are_read_or_refused_in_words(name: str, data: st.DataObject) -> None:
     survive(name, data.draw(st.binary(max_size=400)))
     good = data.draw(st.sampled_from(PARSERS[name][1]))
@@ -84,6 +86,8 @@ def test_any_bytes_are_read_or_refused_in_words(name: str, data: st.DataObject) 
 
 
 @pytest.mark.parametrize("name", PARSERS)
+@pytest.mark.core("Model", "histogram", "event file", "values")
+@pytest.mark.once
 def test_damaged_bytes_are_read_or_refused_in_words(name: str) -> None:
     chance = random.Random(name)
     taken = sum(survive(name, hostile_bytes.mutate(chance.choice(PARSERS[name][1]), chance)) for _ in range(400))
@@ -308,7 +312,7 @@ def test_a_pipe_and_a_folder_that_are_called_event_files_are_said_and_not_waited
     run = LayerReader(logged).run()
     assert run.steps.tolist() == [0]
     said = [problem.partition("tfevents.")[2] for problem in run.problems]
-    assert said[0] == "1.pipe cannot be read: it is no regular file"
+    assert said[0] == "1.pipe cannot be read: it is not a regular file"
     assert said[1].startswith("2.folder cannot be read: ")
     assert said[2] == "3.gone cannot be read: No such file or directory"
 
@@ -323,7 +327,7 @@ def test_a_payload_file_that_is_no_file_is_said_and_not_waited_for(logged: Path,
         path.symlink_to("/dev/zero")
     else:
         path.mkdir()
-    with pytest.raises(PayloadError, match=r"\.payload cannot be read: (it is no regular file|Is a directory)"):
+    with pytest.raises(PayloadError, match=r"\.payload cannot be read: (it is not a regular file|Is a directory)"):
         LayerReader(logged).run().values(0, 0)
 
 
@@ -383,4 +387,4 @@ def test_within_a_limit_of_the_process_hostile_files_are_still_read(tmp_path: Pa
         [sys.executable, "-c", textwrap.dedent(program), str(tmp_path)], env=environment, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("that is no event: it ") == 3
+    assert done.stdout.count("that is not an event: it ") == 3

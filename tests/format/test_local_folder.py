@@ -17,7 +17,7 @@ from tb_layerview.commands import cli
 from tb_layerview.format.storage import local_folder
 
 ELSEWHERE = ["gs://bucket/run", "s3://bucket", "hdfs://host:9000/logs/a", "S3A://b/c", "my-store+x.1://where"]
-WORDS = "is no folder on this machine"
+WORDS = "is not a folder on this machine"
 X = np.random.default_rng(1).normal(size=(32, 4)).astype(np.float32)
 
 

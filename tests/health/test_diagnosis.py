@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -17,8 +18,8 @@ from tb_layerview.commands import cli
 from tb_layerview.format.model import Layer, Model, Tensor
 from tb_layerview.format.statistics import SUMMARIES, Digest
 from tb_layerview.health.diagnosis import diagnose
-from tb_layerview.health.evidence import Evidence
 from tb_layerview.health.finding import Finding
+from tb_layerview.health.of_run import evidence_of
 from tb_layerview.health.rules.catalogue import RULES, with_thresholds
 from tb_layerview.health.watch import Watch
 from tb_layerview.measure.extra import Extra
@@ -34,9 +35,8 @@ KINDS = ("activation", "weight", "gradient", "update")
 
 def findings(logdir: Path, name: str = ".", goes_on: bool = False) -> tuple[Finding, ...]:
     """What is found in a log; if it `goes_on`, as it was before anybody could know that it ends there."""
-    evidence = Evidence.of(LayerReader(logdir).run(name))
-    evidence.ended = evidence.ended and not goes_on
-    return diagnose(evidence)
+    evidence = evidence_of(LayerReader(logdir).run(name))
+    return diagnose(dataclasses.replace(evidence, ended=evidence.ended and not goes_on))
 
 
 def write_dense_layers(folder: Path, steps: int, spoil: Callable[[int, Arrays], None]) -> None:
@@ -134,7 +134,7 @@ def test_a_course_says_at_every_step_what_diagnose_says_of_the_first(tmp_path: P
 
     write_dense_layers(tmp_path / "run", 40, plant)
     run = LayerReader(tmp_path).run("run")
-    evidence = Evidence.of(run)
+    evidence = evidence_of(run)
     rms = run.statistics("rms")
     own = [t.index for t in run.tensors if t.kind == "gradient" and len(t.shape) > 1 and not t.name.startswith("bias")]
     for finding in diagnose(evidence):
@@ -177,7 +177,7 @@ def test_a_window_tells_of_each_rule_what_the_whole_log_tells(tmp_path: Path) ->
         write_dense_layers(tmp_path / rule, 60, one)
     reader, compared = LayerReader(tmp_path), set()
     for name in ("mixed", *(rule for rule, *_ in PLANTED)):
-        evidence = Evidence.of(reader.run(name))
+        evidence = evidence_of(reader.run(name))
         first = {(f.rule, f.tensor.index): f for f in diagnose(evidence) if f.tensor is not None}
         for rule in RULES:
             held = rule.holds(evidence)
@@ -290,7 +290,7 @@ def test_what_grows_behind_a_layer_that_gives_nothing_is_compared_with_what_it_h
     layers, begin = 28, 5
 
     def size(place: int, factor: float) -> float:
-        """Smaller before the layer that gives nothing than behind it, where it grows from 1."""
+        """Smaller before the layer that gives nothing than after it, where it grows from 1."""
         return 0.1 if place < begin - 1 else dead if place == begin - 1 else factor ** (place - begin)
 
     with LayerWriter(tmp_path) as writer:
@@ -613,7 +613,7 @@ def test_a_training_is_told_of_the_overflow_and_of_what_led_to_it(
     alarms.describe(model_of(run))
     for step, digests, summaries in as_logged(run):
         alarms.see(step, {index: Measurement(digest) for index, digest in digests.items()}, {}, summaries)
-        alarms.heed(can_stop=True)
+        alarms.act_on_findings(can_stop=True)
         assert alarms.should_stop == (step >= 28)
     assert [f.rule for f in found if f.severity == "error"] == ["non_finite"]
     (told,) = [m for m in caplog.messages if "holds 320 NaN" in m and "stops the training" not in m]
@@ -640,7 +640,7 @@ def test_thresholds_can_be_moved_and_wrong_ones_are_refused(tmp_path: Path) -> N
         arrays["gradient"]["b"] *= 1e-4
 
     write_dense_layers(tmp_path, 20, plant)
-    evidence = Evidence.of(LayerReader(tmp_path).run())
+    evidence = evidence_of(LayerReader(tmp_path).run())
     assert diagnose(evidence) == ()
     (found,) = diagnose(evidence, with_thresholds({"vanishing_gradient.ratio": 1e-3}))
     assert found.tensor is not None and found.tensor.layer == "b"

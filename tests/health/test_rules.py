@@ -14,9 +14,11 @@ from tb_layerview.commands import cli
 from tb_layerview.format.logged import LoggedTensor
 from tb_layerview.format.model import Kind, Layer, Model, Tensor
 from tb_layerview.format.statistics import SUMMARIES, Digest
+from tb_layerview.health.connections import Connections
 from tb_layerview.health.diagnosis import diagnose
 from tb_layerview.health.evidence import Evidence
 from tb_layerview.health.finding import Finding
+from tb_layerview.health.of_run import evidence_of
 from tb_layerview.health.watch import Watch
 
 DIGEST = tuple(field.name for field in dataclasses.fields(Digest))
@@ -26,7 +28,7 @@ HEALTHY = {"size": 512.0, "min": -2.0, "max": 2.0, "mean": 0.01, "std": 0.5, "rm
 
 
 class MadeUp:
-    """Statistics of layers one behind the other, healthy until `set` says something else.
+    """Statistics of layers one after another, healthy until `set` says something else.
 
     Attributes:
       steps: int64 [steps].
@@ -84,9 +86,8 @@ class MadeUp:
                 return np.where(is_update[:, None], self.columns["rms"] / self.columns["rms"][of], np.nan)
             return self.columns[name]
 
-        evidence = Evidence(self.layers, tensors, self.steps, statistic, [{}] * len(self.steps))
-        evidence.ended = ended
-        return diagnose(evidence)
+        connections = Connections(self.layers, tensors)
+        return diagnose(Evidence.whole(connections, self.steps, statistic, [{}] * len(self.steps), ended=ended))
 
     def seen(self, ended: bool = True) -> list[Finding]:
         """What is found step by step, in the order in which it is."""
@@ -394,12 +395,12 @@ def test_the_log_says_where_a_run_ends_and_a_run_that_goes_on_has_no_last_step(
 ) -> None:
     writer = write_dying(tmp_path, 12, dies=11, close=False)
     run = LayerReader(tmp_path).run()
-    assert not run.ended and diagnose(Evidence.of(run)) == ()
+    assert not run.ended and diagnose(evidence_of(run)) == ()
     assert cli.main(["check", str(tmp_path)]) == 0
     writer.close()
     run = LayerReader(tmp_path).run()
     assert run.ended
-    (found,) = diagnose(Evidence.of(run))
+    (found,) = diagnose(evidence_of(run))
     assert (found.rule, found.tensor and found.tensor.layer, found.first, found.last) == ("silent_layer", "two", 11, 11)
     capsys.readouterr()
     assert cli.main(["check", str(tmp_path)]) == 1

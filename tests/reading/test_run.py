@@ -303,7 +303,7 @@ def test_a_writer_whose_name_leads_out_of_the_folder_is_refused(log: FolderLog, 
     assert log.update(messages, messages.keys()) is None
     run = update(log, {**messages, **messages_of(1)})
     assert run.steps.tolist() == [1]
-    assert f"the tag {names.model_tag(writer)!r} is none of a layer log" in run.problems
+    assert f"the tag {names.model_tag(writer)!r} does not belong to a layer log" in run.problems
 
 
 # --- Payloads ------------------------------------------------------------------------------

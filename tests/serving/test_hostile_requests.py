@@ -110,7 +110,7 @@ def test_an_event_of_our_plugin_that_holds_no_message_is_said_and_breaks_nothing
     assert client.json("/steps?run=.")["steps"] == [0]
     notes = client.json("/run?run=.")["notes"]
     assert "the tag 'layers/2-w/model' has something else than a message at step 3" in notes
-    assert "the tag '../../etc/passwd' is none of a layer log" in notes
+    assert "the tag '../../etc/passwd' does not belong to a layer log" in notes
 
 
 def ask_until(board: Board, path: str, says: str) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import logging
 import re
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +23,11 @@ from werkzeug import test as werkzeug_test
 
 from tb_layerview import Keep, LayerReader, LayerWriter
 from tb_layerview.format import histogram, units, values
-from tb_layerview.serving import static_files
+from tb_layerview.health.evidence import Evidence
+from tb_layerview.health.history import Mask
+from tb_layerview.health.rule import Panel, Rule, Severity
+from tb_layerview.health.rules.catalogue import RULES, labels, thresholds, with_thresholds
+from tb_layerview.serving import requests, static_files
 from tb_layerview.serving.loader import LayerViewLoader
 from tb_layerview.serving.plugin import LayerViewPlugin
 
@@ -140,6 +145,90 @@ def test_findings_name_what_went_wrong_and_take_thresholds(client: Client) -> No
     assert (rule["thresholds"]["ratio"], rule["defaults"]["ratio"]) == (1e-3, 1e-6)
 
 
+@dataclasses.dataclass(frozen=True)
+class LargeMean(Rule):
+    """A mean that is too large: a rule that nothing but this file knows."""
+
+    name: ClassVar[str] = "large_mean"
+    severity: ClassVar[Severity] = "warning"
+    panel: ClassVar[Panel] = "units"
+    leads_to: ClassVar[tuple[str, ...]] = ("huge_mean",)
+    advice: ClassVar[str] = "Subtract it."
+    most_of_all: float = 2.0
+    patience: int = 2
+
+    def holds(self, evidence: Evidence) -> Mask:
+        return np.asarray(evidence.statistic("mean") > self.most_of_all)
+
+    def measure(self, evidence: Evidence, tensor: int, position: int) -> dict[str, float]:
+        return {"mean": float(evidence.statistic("mean")[tensor, position])}
+
+    def in_words(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
+        return f"has a mean of {measured['mean']:g}"
+
+
+@dataclasses.dataclass(frozen=True)
+class HugeMean(LargeMean):
+    name: ClassVar[str] = "huge_mean"
+    severity: ClassVar[Severity] = "error"
+    panel: ClassVar[Panel] = "distribution"
+    most_of_all: float = dataclasses.field(default=5.0, metadata={"label": "mean above"})
+    patience: int = dataclasses.field(default=1, metadata={"label": "steps"})
+
+
+def test_a_rule_brings_its_own_words_to_the_tab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with LayerWriter(tmp_path / "run1") as writer:
+        for step in range(8):
+            noise = np.random.default_rng(step).normal(size=(16, 3))
+            writer.write(step, {"conv": noise - noise.mean() + step + 0.25})
+    own = (LargeMean(), HugeMean())
+    monkeypatch.setattr(requests, "with_thresholds", lambda given: with_thresholds(given, (*RULES, *own)))
+    sent = Board(tmp_path).client.json("/findings?run=run1&threshold=huge_mean.most_of_all:4.5")
+    assert sent["rules"][-2:] == [
+        {
+            "name": "large_mean",
+            "severity": "warning",
+            "panel": "units",
+            "thresholds": {"patience": 2, "most_of_all": 2.0},
+            "defaults": {"patience": 2, "most_of_all": 2.0},
+            "labels": {"patience": "training steps in a row", "most_of_all": "most of all"},
+            "advice": "Subtract it.",
+        },
+        {
+            "name": "huge_mean",
+            "severity": "error",
+            "panel": "distribution",
+            "thresholds": {"patience": 1, "most_of_all": 4.5},
+            "defaults": {"patience": 1, "most_of_all": 5.0},
+            "labels": {"patience": "steps", "most_of_all": "mean above"},
+            "advice": "Subtract it.",
+        },
+    ]
+    found = [finding for finding in sent["findings"] if finding["rule"].endswith("_mean")]
+    assert [(f["rule"], f["first"], f["words"]) for f in found] == [
+        ("large_mean", 2, "activation 'output' of layer 'conv' has a mean of 2.25"),
+        ("huge_mean", 5, "activation 'output' of layer 'conv' has a mean of 5.25"),
+    ]
+    cause, effect = (sent["findings"].index(finding) for finding in found)
+    assert (found[0]["led_to"], found[0]["follows"]) == (effect, None)
+    assert (found[1]["led_to"], found[1]["follows"]) == (None, cause)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
+def test_each_rule_says_its_panel_and_what_its_thresholds_are(rule: Rule) -> None:
+    assert rule.panel in ("picture", "distribution", "units")
+    assert list(labels(rule)) == list(thresholds(rule))
+    assert labels(rule)["patience"] == "training steps in a row", "other defaults keep the label"
+
+
+def test_a_threshold_is_named_by_what_is_held_against_it_in_its_own_rule() -> None:
+    words = {f"{rule.name}.{name}": label for rule in RULES for name, label in labels(rule).items()}
+    assert words["gradient_spike.least"] == "logged steps before"
+    assert words["small_update.least"] == "update ratio below"
+    assert words["update_spike.factor"] == "times the largest before"
+    assert words["depth_scale.total"] == "total", "its own name where it has no other words"
+
+
 def test_a_course_is_what_a_rule_judges_at_every_step(client: Client, logdir: Path) -> None:
     run = LayerReader(logdir).run("run1")
     conv = run.tensor("conv", kind="activation")
@@ -245,7 +334,10 @@ def test_of_one_tensor_come_its_own_columns_alone(client: Client) -> None:
     for column, extreme in zip(columns, (np.min, np.max), strict=True):
         np.testing.assert_allclose(column, [extreme(array[np.isfinite(array)]) for array in arrays], rtol=1e-6)
     # Neither one that there is not, nor one of another kind.
-    assert client.error(f"{asked}&tensor=99") == (404, "tensor 99 is none of this run's of kind 'activation'.")
+    assert client.error(f"{asked}&tensor=99") == (
+        404,
+        "tensor 99 is not one of this run's tensors of kind 'activation'.",
+    )
     assert client.error("/statistics?run=run1&kind=weight&statistic=min&tensor=1")[0] == 404
     assert client.error(f"{asked}&tensor=1&groups=1") == (
         400,

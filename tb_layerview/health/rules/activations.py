@@ -10,7 +10,7 @@ import numpy as np
 
 from tb_layerview.health.evidence import Evidence
 from tb_layerview.health.history import Floats, Mask
-from tb_layerview.health.rule import Rule, Severity
+from tb_layerview.health.rule import Panel, Rule, Severity
 from tb_layerview.health.rules.growth import grown, smallest_before
 from tb_layerview.health.rules.units import AFTER_SILENCE
 
@@ -28,17 +28,20 @@ class ConstantOutput(Rule):
 
     name: ClassVar[str] = "constant_output"
     severity: ClassVar[Severity] = "error"
+    panel: ClassVar[Panel] = "picture"
     advice: ClassVar[str] = (
         "The layer's activation function is saturated, its weights are zero or its input is constant, so what "
         "follows learns nothing about single examples. Look at the layers before it, and at how the inputs "
         "are scaled."
     )
-    tolerance: float = 1e-6
+    tolerance: float = dataclasses.field(default=1e-6, metadata={"label": "std / |mean| up to"})
     patience: int = 5
 
     def holds(self, evidence: Evidence) -> Mask:
         mean, std, size = (evidence.statistic(name) for name in ("mean", "std", "size"))
-        wanted = evidence.of_kind("activation") & evidence.of_rank(2) & ~evidence.is_input & ~evidence.is_attention
+        connections = evidence.connections
+        is_output = connections.of_kind("activation") & connections.of_rank(2)
+        wanted = is_output & ~connections.is_input & ~connections.is_attention
         return np.asarray(wanted[:, None] & (size > 1) & (mean != 0) & (std <= self.tolerance * np.abs(mean)))
 
     def measure(self, evidence: Evidence, tensor: int, position: int) -> dict[str, float]:
@@ -69,6 +72,7 @@ class CollapsedRepresentation(Rule):
     name: ClassVar[str] = "collapsed_representation"
     severity: ClassVar[Severity] = "warning"
     is_of_way: ClassVar[bool] = True
+    panel: ClassVar[Panel] = "picture"
     leads_to: ClassVar[tuple[str, ...]] = (
         "collapsed_representation",
         "constant_output",
@@ -83,19 +87,19 @@ class CollapsedRepresentation(Rule):
         "start too small beside their biases, weight decay that is too strong, or a loss that is least when all are "
         "mapped to one point. Normalisation layers, residual connections or another initialiser help."
     )
-    most: float = 1e-6
-    apart: float = 1e-2
+    most: float = dataclasses.field(default=1e-6, metadata={"label": "spread below"})
+    apart: float = dataclasses.field(default=1e-2, metadata={"label": "another’s above"})
     patience: int = 5
 
     def holds(self, evidence: Evidence) -> Mask:
-        spread = evidence.statistic("spread")
-        low = (spread < self.most) & ~evidence.is_input[:, None]
+        spread, connections = evidence.statistic("spread"), evidence.connections
+        low = (spread < self.most) & ~connections.is_input[:, None]
         if low.any():
             some = (spread > self.apart).any(axis=0)
             before = low.copy()
             for tensor in np.flatnonzero(low.any(axis=1)):
-                place = int(evidence.place[tensor])
-                fed, takers = evidence.fed_by(place), evidence.taken_by(place)
+                place = int(connections.place[tensor])
+                fed, takers = connections.fed_by(place), connections.taken_by(place)
                 low[tensor] &= some & ~(spread[takers] >= self.most).any(axis=0)
                 if len(fed):
                     low[tensor] &= ~before[fed].all(axis=0)
@@ -131,6 +135,7 @@ class SaturatedActivation(Rule):
 
     name: ClassVar[str] = "saturated_activation"
     severity: ClassVar[Severity] = "warning"
+    panel: ClassVar[Panel] = "distribution"
     leads_to: ClassVar[tuple[str, ...]] = (
         "constant_output",
         "collapsed_representation",
@@ -145,11 +150,11 @@ class SaturatedActivation(Rule):
         "passes. Check how the inputs are scaled and how large the weights are at the start, lower the learning rate, "
         "put a normalisation layer before it, or use a function that does not saturate."
     )
-    share: float = 0.9
+    share: float = dataclasses.field(default=0.9, metadata={"label": "share of elements"})
     patience: int = 10
 
     def holds(self, evidence: Evidence) -> Mask:
-        return np.asarray((evidence.statistic("saturated") > self.share) & ~evidence.is_output[:, None])
+        return np.asarray((evidence.statistic("saturated") > self.share) & ~evidence.connections.is_output[:, None])
 
     def measure(self, evidence: Evidence, tensor: int, position: int) -> dict[str, float]:
         return {"saturated": float(evidence.statistic("saturated")[tensor, position]), "share": self.share}
@@ -163,7 +168,7 @@ class SaturatedActivation(Rule):
 class DepthScale(Rule):
     """A scale that runs away with depth.
 
-    In each of `layers` layers with a kernel, one behind the other, rms(activation) is more than `grows` times, or less
+    In each of `layers` layers with a kernel, one after another, rms(activation) is more than `grows` times, or less
     than `shrinks` times, that of the one before: of the nearest layer with a kernel that it is computed from, whatever
     lies between. Normalisation layers, which put every scale right, thus make the next one start anew. Or it has become
     more than `total` times larger over any number of them, each counted for at most `grows`. What is wrong with
@@ -180,6 +185,7 @@ class DepthScale(Rule):
 
     name: ClassVar[str] = "depth_scale"
     severity: ClassVar[Severity] = "warning"
+    panel: ClassVar[Panel] = "distribution"
     is_of_way: ClassVar[bool] = True
     leads_to: ClassVar[tuple[str, ...]] = (
         "non_finite",
@@ -198,18 +204,18 @@ class DepthScale(Rule):
         "gradients, explode or vanish with depth. Use an initialiser that fits the activation function (He for ReLU, "
         "Glorot for tanh), or normalisation layers."
     )
-    grows: float = 10**0.5
-    shrinks: float = 0.1
+    grows: float = dataclasses.field(default=10**0.5, metadata={"label": "grows by more than"})
+    shrinks: float = dataclasses.field(default=0.1, metadata={"label": "shrinks to less than"})
     total: float = 1e4
-    layers: int = 3
+    layers: int = dataclasses.field(default=3, metadata={"label": "layers in a row"})
     patience: int = 1
 
     def holds(self, evidence: Evidence) -> Mask:
-        in_all = grown(evidence.statistic("rms"), evidence.forward_links, self.grows, self.total)
+        in_all = grown(evidence.statistic("rms"), evidence.connections.forward_links, self.grows, self.total)
         return in_all | self._in_each(evidence)
 
     def _in_each(self, evidence: Evidence) -> Mask:
-        ratio, before = self._ratio(evidence), evidence.kernel_before
+        ratio, before = self._ratio(evidence), evidence.connections.kernel_before
         held = np.zeros(ratio.shape, bool)
         for one in (ratio > self.grows, (ratio > 0) & (ratio < self.shrinks)):
             run = one
@@ -225,9 +231,9 @@ class DepthScale(Rule):
         if self._in_each(evidence)[tensor, position]:
             before, layers = tensor, self.layers
             for _ in range(layers):
-                before = int(evidence.kernel_before[before])
+                before = int(evidence.connections.kernel_before[before])
         else:
-            before, layers = smallest_before(rms, evidence.forward_links, tensor)
+            before, layers = smallest_before(rms, evidence.connections.forward_links, tensor)
         return {"rms": float(rms[tensor]), "before": float(rms[before]), "layers": float(layers)}
 
     def is_too_small(self, measured: Mapping[str, float]) -> bool:
@@ -245,6 +251,6 @@ class DepthScale(Rule):
         return {"before": measured["before"]}
 
     def _ratio(self, evidence: Evidence) -> Floats:
-        rms, before = evidence.statistic("rms"), evidence.kernel_before
+        rms, before = evidence.statistic("rms"), evidence.connections.kernel_before
         smaller = np.where((before >= 0)[:, None], rms[before], np.nan)
         return np.asarray(np.divide(rms, smaller, out=np.full(rms.shape, np.nan), where=smaller > 0))

@@ -9,7 +9,7 @@ import numpy as np
 
 from tb_layerview.health.evidence import Evidence
 from tb_layerview.health.history import Mask
-from tb_layerview.health.rule import Rule, Severity
+from tb_layerview.health.rule import Panel, Rule, Severity
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,6 +24,7 @@ class CollapsedAttention(Rule):
 
     name: ClassVar[str] = "collapsed_attention"
     severity: ClassVar[Severity] = "warning"
+    panel: ClassVar[Panel] = "picture"
     leads_to: ClassVar[tuple[str, ...]] = (
         "vanishing_gradient",
         "fading_gradient",
@@ -36,15 +37,15 @@ class CollapsedAttention(Rule):
         "gradient flows back through the softmax. Check the scale of queries and keys, lower the learning "
         "rate, or normalise them."
     )
-    most: float = 1.02
+    most: float = dataclasses.field(default=1.02, metadata={"label": "positions below"})
     patience: int = 5
 
     def holds(self, evidence: Evidence) -> Mask:
-        return np.asarray((evidence.statistic("positions") < self.most) & (evidence.keys > 2)[:, None])
+        return np.asarray((evidence.statistic("positions") < self.most) & (evidence.connections.keys > 2)[:, None])
 
     def measure(self, evidence: Evidence, tensor: int, position: int) -> dict[str, float]:
         positions = evidence.statistic("positions")[tensor, position]
-        return {"positions": float(positions), "of": float(evidence.keys[tensor]), "most": self.most}
+        return {"positions": float(positions), "of": float(evidence.connections.keys[tensor]), "most": self.most}
 
     def in_words(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
         return f"looks at {measured['positions']:.3g} of {measured['of']:.0f} positions in the head with the fewest"
@@ -56,7 +57,7 @@ class UniformAttention(Rule):
 
     Attributes:
       least: 0.999999 of the positions that are open under the mask, as far as float32 can tell. A healthy transformer
-        with Keras' default embeddings (behind a task that it solves without attention) was still at 0.99999 after
+        with Keras' default embeddings (on a task that it solves without attention) was still at 0.99999 after
         100 steps.
       after: 100 logged steps: with small embeddings attention starts even, and a training may stay there for a while.
       patience: Ten training steps.
@@ -64,13 +65,14 @@ class UniformAttention(Rule):
 
     name: ClassVar[str] = "uniform_attention"
     severity: ClassVar[Severity] = "warning"
+    panel: ClassVar[Panel] = "picture"
     advice: ClassVar[str] = (
         "The layer gives the mean of all positions, whatever they are. Queries or keys are too small to tell positions "
         "apart: their weights start, or have decayed, near zero, or what they take is tiny. Check their scale and what "
         "arrives there; a normalisation layer before the attention helps."
     )
-    least: float = 0.999999
-    after: int = 100
+    least: float = dataclasses.field(default=0.999999, metadata={"label": "evenness above"})
+    after: int = dataclasses.field(default=100, metadata={"label": "logged steps before"})
     patience: int = 10
 
     def holds(self, evidence: Evidence) -> Mask:
@@ -95,11 +97,12 @@ class AlikeHeads(Rule):
 
     name: ClassVar[str] = "alike_heads"
     severity: ClassVar[Severity] = "warning"
+    panel: ClassVar[Panel] = "picture"
     advice: ClassVar[str] = (
         "Several heads are worth one. Usually their weights were made equal at the start (a constant initialiser, "
         "copied weights), and equal heads get equal gradients for ever. Initialise them at random."
     )
-    least: float = 0.999
+    least: float = dataclasses.field(default=0.999, metadata={"label": "likeness above"})
     patience: int = 10
 
     def holds(self, evidence: Evidence) -> Mask:

@@ -16,7 +16,7 @@ from tb_layerview.health.rules import attention, modes, units, weights
 from tb_layerview.health.rules import gradients as rules_gradients
 from tb_layerview.health.rules.non_finite import NonFinite
 
-__all__ = ["RULES", "NonFinite", "Rule", "Severity", "thresholds", "with_thresholds"]
+__all__ = ["RULES", "NonFinite", "Rule", "Severity", "labels", "thresholds", "with_thresholds"]
 
 
 #: All rules with their default thresholds.
@@ -75,3 +75,12 @@ def with_thresholds(given: Mapping[str, float], rules: Sequence[Rule] = RULES) -
 def thresholds(rule: Rule) -> dict[str, float]:
     """A rule's thresholds by name."""
     return {field.name: getattr(rule, field.name) for field in dataclasses.fields(rule)}
+
+
+def labels(rule: Rule) -> dict[str, str]:
+    """What is held against each of a rule's thresholds, and how, in words; by default the threshold's own name."""
+    found = {field.name: field.name.replace("_", " ") for field in dataclasses.fields(rule)}
+    for of in reversed(type(rule).__mro__):
+        if dataclasses.is_dataclass(of):
+            found |= {field.name: field.metadata["label"] for field in dataclasses.fields(of) if field.metadata}
+    return found

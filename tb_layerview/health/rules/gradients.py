@@ -10,7 +10,7 @@ import numpy as np
 
 from tb_layerview.health.evidence import Evidence
 from tb_layerview.health.history import Floats, Mask
-from tb_layerview.health.rule import Rule, Severity
+from tb_layerview.health.rule import Panel, Rule, Severity
 from tb_layerview.health.rules.growth import grown, smallest_before
 
 #: What a gradient or an update that is far too large leads to.
@@ -42,6 +42,7 @@ class ZeroGradient(Rule):
 
     name: ClassVar[str] = "zero_gradient"
     severity: ClassVar[Severity] = "error"
+    panel: ClassVar[Panel] = "picture"
     advice: ClassVar[str] = (
         "The loss does not depend on this weight on the batch that is logged: a silent layer or a full stop lies "
         "between them, a clip cuts all of it off, or the layer is not connected to the output."
@@ -50,7 +51,7 @@ class ZeroGradient(Rule):
 
     def holds(self, evidence: Evidence) -> Mask:
         rms = evidence.statistic("rms")
-        gradients = evidence.of_kind("gradient")[:, None]
+        gradients = evidence.connections.of_kind("gradient")[:, None]
         some = (gradients & (rms > 0)).any(axis=0)
         return np.asarray(gradients & (rms == 0) & some)
 
@@ -76,19 +77,20 @@ class VanishingGradient(Rule):
 
     name: ClassVar[str] = "vanishing_gradient"
     severity: ClassVar[Severity] = "warning"
+    panel: ClassVar[Panel] = "distribution"
     leads_to: ClassVar[tuple[str, ...]] = ("vanishing_gradient", "fading_gradient", *_TOO_LITTLE)
     advice: ClassVar[str] = (
         "Many saturating activation functions in a row, or weights that start too small. ReLU-like functions, "
         "residual connections, normalisation layers and a fitting initialiser (He for ReLU, Glorot for tanh) "
         "help."
     )
-    ratio: float = 1e-6
+    ratio: float = dataclasses.field(default=1e-6, metadata={"label": "of the largest layer’s"})
     patience: int = 10
 
     def holds(self, evidence: Evidence) -> Mask:
         rms = evidence.statistic("rms")
         return np.asarray(
-            evidence.of_kernels("gradient")[:, None] & (rms > 0) & (rms < self.ratio * _largest(evidence))
+            evidence.connections.of_kernels("gradient")[:, None] & (rms > 0) & (rms < self.ratio * _largest(evidence))
         )
 
     def measure(self, evidence: Evidence, tensor: int, position: int) -> dict[str, float]:
@@ -118,17 +120,18 @@ class FadingGradient(Rule):
 
     name: ClassVar[str] = "fading_gradient"
     severity: ClassVar[Severity] = "warning"
+    panel: ClassVar[Panel] = "picture"
     leads_to: ClassVar[tuple[str, ...]] = ("fading_gradient", "vanishing_gradient", *_TOO_LITTLE)
     advice: ClassVar[str] = (
         "The layer learned and does so no more, while others do: something between it and the loss has closed, usually "
-        "an activation function that is saturated by now, or a gate. Look at the activations of the layers behind it."
+        "an activation function that is saturated by now, or a gate. Look at the activations of the layers after it."
     )
-    ratio: float = 1e-5
-    stays: float = 0.1
+    ratio: float = dataclasses.field(default=1e-5, metadata={"label": "of its largest before"})
+    stays: float = dataclasses.field(default=0.1, metadata={"label": "another’s stays above"})
     patience: int = 10
 
     def holds(self, evidence: Evidence) -> Mask:
-        fallen = np.where(evidence.of_kernels("gradient")[:, None], self._fallen(evidence), np.nan)
+        fallen = np.where(evidence.connections.of_kernels("gradient")[:, None], self._fallen(evidence), np.nan)
         return np.asarray((fallen > 0) & (fallen < self.ratio) & (fallen > self.stays).any(axis=0))
 
     def measure(self, evidence: Evidence, tensor: int, position: int) -> dict[str, float]:
@@ -154,9 +157,9 @@ class ExplodingGradient(Rule):
     """A gradient far larger than any was at the start: rms > growth * the largest layer's at the first ten steps.
 
     Steps are logged ones. Measured against other layers and over time at once: a layer whose gradient starts near zero
-    (behind a last layer of zeros) may well grow a thousandfold, but not beyond what the others began with. One that
+    (before a last layer of zeros) may well grow a thousandfold, but not beyond what the others began with. One that
     jumps is a `gradient_spike`; this one may have grown little by little. Or, from the first step on, a gradient that
-    is more than `total` times that of a layer behind it, each layer with a kernel on the way counted for at most
+    is more than `total` times that of a layer after it, each layer with a kernel on the way counted for at most
     `grows`.
 
     Attributes:
@@ -168,25 +171,26 @@ class ExplodingGradient(Rule):
 
     name: ClassVar[str] = "exploding_gradient"
     severity: ClassVar[Severity] = "warning"
+    panel: ClassVar[Panel] = "distribution"
     leads_to: ClassVar[tuple[str, ...]] = TOO_MUCH
     is_common: ClassVar[bool] = True
     advice: ClassVar[str] = (
         "The training runs away: the learning rate is too high, weights grow without bound, or a recurrent layer "
         "multiplies its gradient at every timestep. Lower the rate, clip the gradients' norm, or normalise."
     )
-    growth: float = 100.0
+    growth: float = dataclasses.field(default=100.0, metadata={"label": "times the start’s"})
     total: float = 1e3
     grows: float = 10**0.5
     patience: int = 3
 
     def holds(self, evidence: Evidence) -> Mask:
         return self._over_time(evidence) | grown(
-            evidence.statistic("rms"), evidence.backward_links, self.grows, self.total
+            evidence.statistic("rms"), evidence.connections.backward_links, self.grows, self.total
         )
 
     def measure(self, evidence: Evidence, tensor: int, position: int) -> dict[str, float]:
         rms = evidence.statistic("rms")[:, position]
-        behind, _ = smallest_before(rms, evidence.backward_links, tensor)
+        behind, _ = smallest_before(rms, evidence.connections.backward_links, tensor)
         return {"rms": float(rms[tensor]), "start": self._at_start(evidence), "behind": float(rms[behind])}
 
     def is_against_start(self, measured: Mapping[str, float]) -> bool:
@@ -196,7 +200,7 @@ class ExplodingGradient(Rule):
         if self.is_against_start(measured):
             what, factor = "the largest of any layer at the start", measured["rms"] / measured["start"]
         else:
-            what, factor = "that of a layer behind it", measured["rms"] / measured["behind"]
+            what, factor = "that of a layer after it", measured["rms"] / measured["behind"]
         return f"is {factor:,.0f} times {what} (rms {measured['rms']:.2g})"
 
     def compared(self, measured: Mapping[str, float]) -> dict[str, float]:
@@ -206,11 +210,11 @@ class ExplodingGradient(Rule):
         start = self._at_start(evidence)
         if not start > 0:
             return np.zeros(evidence.statistic("rms").shape, bool)
-        wanted = evidence.of_kernels("gradient")[:, None] & evidence.is_past_start
+        wanted = evidence.connections.of_kernels("gradient")[:, None] & evidence.is_past_start
         return np.asarray(wanted & (evidence.statistic("rms") > self.growth * start))
 
     def _at_start(self, evidence: Evidence) -> float:
-        rms = evidence.largest_at_start[evidence.of_kernels("gradient")]
+        rms = evidence.largest_at_start[evidence.connections.of_kernels("gradient")]
         return float(np.fmax.reduce(rms, initial=0.0))
 
 
@@ -229,17 +233,18 @@ class GradientSpike(Rule):
 
     name: ClassVar[str] = "gradient_spike"
     severity: ClassVar[Severity] = "warning"
+    panel: ClassVar[Panel] = "distribution"
     leads_to: ClassVar[tuple[str, ...]] = TOO_MUCH
     is_common: ClassVar[bool] = True
     advice: ClassVar[str] = (
         "A batch that is unlike the others, or a learning rate at the edge of what is stable. Clip the gradients' "
         "norm, lower the rate, or look at that batch."
     )
-    factor: float = 10.0
-    least: int = 10
+    factor: float = dataclasses.field(default=10.0, metadata={"label": "times the largest before"})
+    least: int = dataclasses.field(default=10, metadata={"label": "logged steps before"})
 
     def holds(self, evidence: Evidence) -> Mask:
-        wanted = (evidence.of_kind("gradient") & evidence.of_rank(2))[:, None]
+        wanted = (evidence.connections.of_kind("gradient") & evidence.connections.of_rank(2))[:, None]
         largest = evidence.largest_before("rms")
         late = evidence.steps_before + np.arange(len(evidence.steps)) >= self.least
         return np.asarray(wanted & late & (largest > 0) & (evidence.statistic("rms") > self.factor * largest))
@@ -260,4 +265,6 @@ class GradientSpike(Rule):
 
 def _largest(evidence: Evidence) -> Floats:
     """The largest rms of any layer's gradient at each step, float64 [steps]."""
-    return np.asarray(np.fmax.reduce(evidence.statistic("rms")[evidence.of_kernels("gradient")], axis=0, initial=0.0))
+    return np.asarray(
+        np.fmax.reduce(evidence.statistic("rms")[evidence.connections.of_kernels("gradient")], axis=0, initial=0.0)
+    )

@@ -9,7 +9,7 @@ import numpy as np
 
 from tb_layerview.health.evidence import Evidence
 from tb_layerview.health.history import History, Mask
-from tb_layerview.health.rule import Rule, Severity
+from tb_layerview.health.rule import Panel, Rule, Severity
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,8 +18,8 @@ class TrainInferenceShift(Rule):
 
     shift(n) > most and shift(n) > shift(n / 2) * momentum^(n / 4), `after` training steps or later, at `measured` steps
     in a row; and no layer that it is computed from is as far, whose finding says it. n counts training steps from the
-    first that is logged; looked at are logged steps with values, of many those that lie a sixteenth apart. A finding
-    begins at the last of these steps.
+    first that is logged; looked at are logged steps with values or, where there are many, those at which n has grown by
+    a sixteenth since the last. A finding begins at the last of these steps.
 
     The moving statistics of a fresh BatchNormalization with momentum m come nearer to the batches' as m^n. The error of
     a mean falls by m^(n / 2) from n / 2 to n; a variance that starts too large makes the output too small by m^(n / 2),
@@ -35,6 +35,7 @@ class TrainInferenceShift(Rule):
 
     name: ClassVar[str] = "train_inference_shift"
     severity: ClassVar[Severity] = "warning"
+    panel: ClassVar[Panel] = "picture"
     advice: ClassVar[str] = (
         "What the model gives when it is evaluated or used has little to do with what is trained. Moving statistics of "
         "a BatchNormalization do not fit: its momentum is too high for so few steps (0.9 or 0.99 is quicker), its "
@@ -53,8 +54,8 @@ class TrainInferenceShift(Rule):
             return held
         far = self._is_far(history)
         for tensor in np.flatnonzero(far.any(axis=1)):
-            behind = evidence.computed_from(int(evidence.place[tensor]))
-            far[tensor] &= ~(history.values[behind] > self.most).any(axis=0)
+            origins = evidence.connections.computed_from(int(evidence.connections.place[tensor]))
+            far[tensor] &= ~(history.values[origins] > self.most).any(axis=0)
         lasting = np.logical_and.reduce(
             [far[:, i : far.shape[1] + 1 - self.measured + i] for i in range(self.measured)]
         )

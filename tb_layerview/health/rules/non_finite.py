@@ -10,7 +10,7 @@ import numpy as np
 
 from tb_layerview.health.evidence import Evidence
 from tb_layerview.health.history import Mask
-from tb_layerview.health.rule import Rule, Severity
+from tb_layerview.health.rule import Panel, Rule, Severity
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,6 +25,7 @@ class NonFinite(Rule):
 
     name: ClassVar[str] = "non_finite"
     severity: ClassVar[Severity] = "error"
+    panel: ClassVar[Panel] = "picture"
     advice: ClassVar[str] = (
         "A division by zero, a logarithm of zero, a root of a negative number, an overflow (in float16 beyond "
         "65,504), or a learning rate with which the weights run away. Look at what the named layer takes: add "
@@ -33,8 +34,8 @@ class NonFinite(Rule):
 
     def holds(self, evidence: Evidence) -> Mask:
         held = evidence.share("nan", "pos_inf", "neg_inf") > 0
-        gradients, activations = evidence.of_kind("gradient"), evidence.of_kind("activation")
-        if (activations & evidence.of_dtype("float16")).any():
+        gradients, activations = evidence.connections.of_kind("gradient"), evidence.connections.of_kind("activation")
+        if (activations & evidence.connections.of_dtype("float16")).any():
             overflows = (evidence.share("pos_inf", "neg_inf")[gradients] > 0).any(axis=0)
             held[gradients] &= ~(overflows & ~held[activations].any(axis=0))
         return np.asarray(held)

@@ -9,7 +9,7 @@ import numpy as np
 
 from tb_layerview.health.evidence import Evidence
 from tb_layerview.health.history import Floats, Mask
-from tb_layerview.health.rule import Rule, Severity
+from tb_layerview.health.rule import Panel, Rule, Severity
 
 #: What most units of a layer being silent leads to, in that layer and around it.
 AFTER_SILENCE = (
@@ -37,6 +37,7 @@ class SilentLayer(Rule):
 
     name: ClassVar[str] = "silent_layer"
     severity: ClassVar[Severity] = "error"
+    panel: ClassVar[Panel] = "picture"
     advice: ClassVar[str] = (
         "ReLU units whose input is negative for every example pass nothing and get no gradient, so they do "
         "not recover by themselves. Usual causes are biases far below zero, a learning rate that was too high "
@@ -47,13 +48,14 @@ class SilentLayer(Rule):
 
     def lasts(self, evidence: Evidence) -> Mask:
         has_function = np.array([bool(tensor.function) for tensor in evidence.tensors], bool)
-        return np.asarray(has_function | ~evidence.without_weights)
+        return np.asarray(has_function | ~evidence.connections.without_weights)
 
     def holds(self, evidence: Evidence) -> Mask:
-        rms = evidence.statistic("rms")
-        silent = (rms == 0) & (evidence.of_kind("activation") & evidence.of_rank(2) & ~evidence.is_input)[:, None]
+        rms, connections = evidence.statistic("rms"), evidence.connections
+        wanted = connections.of_kind("activation") & connections.of_rank(2) & ~connections.is_input
+        silent = (rms == 0) & wanted[:, None]
         for tensor in np.flatnonzero(silent.any(axis=1)):
-            fed = evidence.fed_by(int(evidence.place[tensor]))
+            fed = connections.fed_by(int(connections.place[tensor]))
             if len(fed):
                 silent[tensor] &= (rms[fed] > 0).any(axis=0)
         return np.asarray(silent)
@@ -70,7 +72,7 @@ class SilentUnits(Rule):
     """An activation most of whose units are zero for all examples: silent units / units > share.
 
     Of a layer without weights only those units count that are not silent yet in what it takes: a Flatten, a pooling or
-    a Dropout behind a silent layer passes on what that layer does. Where all units are silent from the first such step
+    a Dropout after a silent layer passes on what that layer does. Where all units are silent from the first such step
     on, `silent_layer` says it.
 
     Healthy networks have many: of dense ReLU layers with 99.7 % accuracy on digits 23 to 33 % of the units were silent
@@ -83,17 +85,19 @@ class SilentUnits(Rule):
 
     name: ClassVar[str] = "silent_units"
     severity: ClassVar[Severity] = "warning"
+    panel: ClassVar[Panel] = "units"
     leads_to: ClassVar[tuple[str, ...]] = ("dead_units", *AFTER_SILENCE)
     advice: ClassVar[str] = (
         "Most of the layer does nothing on the batch that is logged. Whether these units are dead for good shows in "
         "their incoming weights: those of a dead unit no longer move. A lower learning rate, another initialisation of "
         "the biases or a leaky activation keep units alive; a layer that is too wide may simply not need them."
     )
-    share: float = 0.9
+    share: float = dataclasses.field(default=0.9, metadata={"label": "share of units"})
     patience: int = 10
 
     def holds(self, evidence: Evidence) -> Mask:
-        wanted = evidence.of_kind("activation") & ~evidence.is_input & ~evidence.is_attention
+        connections = evidence.connections
+        wanted = connections.of_kind("activation") & ~connections.is_input & ~connections.is_attention
         return np.asarray(wanted[:, None] & (_silenced(evidence, self.share) > self.share))
 
     def measure(self, evidence: Evidence, tensor: int, position: int) -> dict[str, float]:
@@ -122,13 +126,14 @@ class DeadUnits(Rule):
 
     name: ClassVar[str] = "dead_units"
     severity: ClassVar[Severity] = "warning"
+    panel: ClassVar[Panel] = "units"
     leads_to: ClassVar[tuple[str, ...]] = ("silent_units", *AFTER_SILENCE)
     advice: ClassVar[str] = (
         "ReLU units that are below zero for every example get no gradient and cannot come back by themselves: the "
         "layer is smaller than it looks. Usual causes are a learning rate that was too high for some steps and biases "
         "far below zero. Use a lower rate, a leaky activation, or a narrower layer if it learns all the same."
     )
-    share: float = 0.5
+    share: float = dataclasses.field(default=0.5, metadata={"label": "share of units"})
     patience: int = 10
 
     def holds(self, evidence: Evidence) -> Mask:
@@ -147,8 +152,8 @@ class DeadUnits(Rule):
         )
 
     def _shares(self, evidence: Evidence) -> tuple[Floats, Floats]:
-        silent, updates = evidence.statistic("silent"), evidence.incoming_updates
-        some_move = (evidence.statistic("rms")[evidence.of_kind("update")] > 0).any(axis=0)
+        silent, updates = evidence.statistic("silent"), evidence.connections.incoming_updates
+        some_move = (evidence.statistic("rms")[evidence.connections.of_kind("update")] > 0).any(axis=0)
         return silent, np.where((updates >= 0)[:, None] & some_move, silent[updates], np.nan)
 
 
@@ -159,14 +164,15 @@ def _silenced(evidence: Evidence, least: float) -> Floats:
     those it takes, as those of a Flatten, are silenced by it only where it makes elements zero that were not.
     """
     silent = evidence.statistic("silent")
-    candidates = np.flatnonzero(evidence.without_weights)
+    connections = evidence.connections
+    candidates = np.flatnonzero(connections.without_weights)
     candidates = candidates[(silent[candidates] > least).any(axis=1)]
     if not len(candidates):
         return silent
     silent, zero = silent.copy(), evidence.share("zero")
     for tensor in candidates.tolist():
         taken = np.zeros(silent.shape[1])
-        for fed in evidence.fed_by(int(evidence.place[tensor])).tolist():
+        for fed in connections.fed_by(int(connections.place[tensor])).tolist():
             if evidence.tensors[fed].shape[-1:] == evidence.tensors[tensor].shape[-1:]:
                 taken = np.fmax(taken, evidence.statistic("silent")[fed])
             else:
@@ -191,16 +197,17 @@ class AlikeUnits(Rule):
 
     name: ClassVar[str] = "alike_units"
     severity: ClassVar[Severity] = "warning"
+    panel: ClassVar[Panel] = "units"
     advice: ClassVar[str] = (
         "The layer is narrower than it looks. Units that start from the same numbers get the same gradient and stay "
         "alike: use an initialiser that draws at random (not a constant one), and draw anew for units that are added "
         "to a trained layer by copying."
     )
-    share: float = 0.2
+    share: float = dataclasses.field(default=0.2, metadata={"label": "share of units"})
     patience: int = 5
 
     def holds(self, evidence: Evidence) -> Mask:
-        return np.asarray((evidence.statistic("alike") > self.share) & evidence.has_own_kernel[:, None])
+        return np.asarray((evidence.statistic("alike") > self.share) & evidence.connections.has_own_kernel[:, None])
 
     def measure(self, evidence: Evidence, tensor: int, position: int) -> dict[str, float]:
         return {"alike": float(evidence.statistic("alike")[tensor, position]), "share": self.share}

@@ -10,7 +10,7 @@ import numpy as np
 
 from tb_layerview.health.evidence import CHANGE, Evidence
 from tb_layerview.health.history import Mask
-from tb_layerview.health.rule import Rule, Severity
+from tb_layerview.health.rule import Panel, Rule, Severity
 from tb_layerview.health.rules.gradients import TOO_MUCH
 
 
@@ -28,6 +28,7 @@ class UnmovedWeight(Rule):
 
     name: ClassVar[str] = "unmoved_weight"
     severity: ClassVar[Severity] = "warning"
+    panel: ClassVar[Panel] = "distribution"
     is_common: ClassVar[bool] = True
     advice: ClassVar[str] = (
         "The weight's gradient is zero, its learning rate is zero, or its update is too small for its number "
@@ -37,7 +38,8 @@ class UnmovedWeight(Rule):
 
     def holds(self, evidence: Evidence) -> Mask:
         rms = evidence.statistic("rms")
-        updates, moving = evidence.of_kind("update")[:, None], evidence.of_kind("update", "gradient")[:, None]
+        of_kind = evidence.connections.of_kind
+        updates, moving = of_kind("update")[:, None], of_kind("update", "gradient")[:, None]
         now, ever = ((moving & (values > 0)).any(axis=0) for values in (rms, evidence.largest_before("rms")))
         return np.asarray(updates & (rms == 0) & (now | ~ever))
 
@@ -45,7 +47,7 @@ class UnmovedWeight(Rule):
         is_some = evidence.statistic("rms")[:, position] > 0
         found = {name: float(evidence.statistic(name)[tensor, position]) for name in ("rms", "size")}
         moved, gradients = (
-            float(np.count_nonzero(is_some & evidence.of_kind(kind))) for kind in ("update", "gradient")
+            float(np.count_nonzero(is_some & evidence.connections.of_kind(kind))) for kind in ("update", "gradient")
         )
         return {**found, "moved": moved, "gradients": gradients}
 
@@ -70,17 +72,18 @@ class UpdateRatio(Rule):
 
     name: ClassVar[str] = "update_ratio"
     severity: ClassVar[Severity] = "warning"
+    panel: ClassVar[Panel] = "distribution"
     leads_to: ClassVar[tuple[str, ...]] = TOO_MUCH
     is_common: ClassVar[bool] = True
     advice: ClassVar[str] = (
         "The learning rate is too high for this weight, or the weight is still close to zero. About a "
         "thousandth of the weight in each step is usual."
     )
-    most: float = 0.2
+    most: float = dataclasses.field(default=0.2, metadata={"label": "update ratio above"})
     patience: int = 10
 
     def holds(self, evidence: Evidence) -> Mask:
-        wanted = evidence.of_kernels("update")  # a bias starts at zero
+        wanted = evidence.connections.of_kernels("update")  # a bias starts at zero
         return np.asarray(wanted[:, None] & (evidence.statistic("update_ratio") > self.most))
 
     def measure(self, evidence: Evidence, tensor: int, position: int) -> dict[str, float]:
@@ -105,6 +108,7 @@ class UpdateSpike(Rule):
 
     name: ClassVar[str] = "update_spike"
     severity: ClassVar[Severity] = "warning"
+    panel: ClassVar[Panel] = "distribution"
     leads_to: ClassVar[tuple[str, ...]] = TOO_MUCH
     is_common: ClassVar[bool] = True
     makes_weights: ClassVar[bool] = True
@@ -113,8 +117,8 @@ class UpdateSpike(Rule):
         "part of the model. Of all layers: a batch that is unlike the others, a jump of the learning rate, or a "
         "restored checkpoint. Clip the gradients' norm, or look at what runs at that step."
     )
-    factor: float = 10.0
-    least: int = 10
+    factor: float = dataclasses.field(default=10.0, metadata={"label": "times the largest before"})
+    least: int = dataclasses.field(default=10, metadata={"label": "logged steps before"})
 
     def holds(self, evidence: Evidence) -> Mask:
         largest = evidence.largest_before(CHANGE)
@@ -157,20 +161,21 @@ class SmallUpdate(Rule):
 
     name: ClassVar[str] = "small_update"
     severity: ClassVar[Severity] = "warning"
+    panel: ClassVar[Panel] = "distribution"
     leads_to: ClassVar[tuple[str, ...]] = ("unmoved_weight",)  # what is smaller yet is lost in rounding
     is_common: ClassVar[bool] = True
     advice: ClassVar[str] = (
         "The weight stays as it was made. Its gradient is tiny beside the others', or its learning rate is: raise the "
         "rate, use an optimizer that scales each weight's update (Adam), or see why so little gradient arrives."
     )
-    least: float = 1e-7
+    least: float = dataclasses.field(default=1e-7, metadata={"label": "update ratio below"})
     patience: int = 20
 
     def holds(self, evidence: Evidence) -> Mask:
         ratio = evidence.statistic("update_ratio")
-        small = evidence.of_kernels("update")[:, None] & (ratio > 0) & (ratio < self.least)
+        small = evidence.connections.of_kernels("update")[:, None] & (ratio > 0) & (ratio < self.least)
         if small.any():
-            others_move = (ratio[evidence.of_kernels("update")] > 100 * self.least).any(axis=0)
+            others_move = (ratio[evidence.connections.of_kernels("update")] > 100 * self.least).any(axis=0)
             small &= others_move | ~(evidence.largest_before("update_ratio") >= self.least)
         return np.asarray(small)
 

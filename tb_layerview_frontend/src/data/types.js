@@ -27,6 +27,8 @@
  * @property {number} training_seconds
  * @property {number} bytes
  * @property {number} skipped
+ * @property {number} own_seconds that the training would have taken alone
+ * @property {number | null} share logging's seconds over these; null where the training took none
  */
 
 /**
@@ -88,8 +90,10 @@
  * @typedef {object} Rule
  * @property {string} name
  * @property {"error" | "warning"} severity
+ * @property {"picture" | "distribution" | "units"} panel which shows what it finds
  * @property {Record<string, number>} thresholds those that it was asked with
  * @property {Record<string, number>} defaults the usual ones
+ * @property {Record<string, string>} labels what is held against each of them, and how
  * @property {string} advice what it usually means, and what people usually do
  */
 
@@ -106,6 +110,7 @@
  * @property {string} since in words
  * @property {string} words what is wrong, a sentence without its full stop
  * @property {number | null} follows index of the finding that explains it
+ * @property {number | null} led_to of a warning that errors follow from: index of the first of these
  * @property {{run: string, step: number} | null} [replay] where the batch that broke it was run again
  */
 

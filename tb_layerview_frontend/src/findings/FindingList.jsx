@@ -1,7 +1,6 @@
 import { KINDS } from "../data/selection.js";
 import { formatCount } from "../kit/format.js";
-import { causesByRule, keyOf } from "./findings.js";
-import { firstError } from "./rules.js";
+import { causesByRule, effectOf, keyOf } from "./findings.js";
 import { countsInWords, ruleInWords, SIGNS } from "./words.js";
 
 /** @typedef {import("./state.js").Findings} Findings */
@@ -77,7 +76,7 @@ export function FindingList({ core, findings: state, run }) {
  * @param {boolean} first
  */
 function headOf({ finding, following }, first) {
-  const leads = firstError([finding, ...following]) !== undefined;
+  const leads = [finding, ...following].some(({ severity }) => severity === "error");
   if (first) return leads ? "First cause" : "First warning";
   return leads ? "Other causes" : "Other warnings";
 }
@@ -91,7 +90,7 @@ function hasEarlierWarning([[{ finding: lead }], ...others]) {
 
 /** @param {{findings: Findings, run: Run, cause: Cause}} props */
 function CauseItem({ findings, run, cause: { finding, following } }) {
-  const led = finding.severity === "warning" ? firstError(following) : undefined;
+  const led = effectOf(findings.found.value.findings, finding);
   const others = following.filter((other) => other !== led);
   return (
     <li>

@@ -2,8 +2,7 @@ import { formatCount } from "../kit/format.js";
 import { FindingEvidence, ReplayButton } from "./FindingEvidence.jsx";
 import { FindingList } from "./FindingList.jsx";
 import { AllThresholds } from "./Thresholds.jsx";
-import { causes, changeOf, keyOf } from "./findings.js";
-import { ledTo } from "./rules.js";
+import { causes, changeOf, effectOf, keyOf } from "./findings.js";
 import { causesInWords, changeInWords, SIGNS } from "./words.js";
 
 /** @typedef {import("../kit/core.js").Core} Core */
@@ -27,7 +26,7 @@ export function FindingsBar({ core, findings: state }) {
     );
   }
   const [lead] = findings;
-  const led = ledTo(findings).get(0);
+  const led = effectOf(findings, lead);
   const severity = led ? led.severity : lead?.severity;
   const others = causes(findings).length - 1;
   const open = why.value !== "";
@@ -92,7 +91,7 @@ export function FindingsBar({ core, findings: state }) {
  */
 function Line({ findings, run, open }) {
   const [lead] = findings;
-  const led = ledTo(findings).get(0);
+  const led = effectOf(findings, lead);
   const searched = `${formatCount(run.info.tensors.length)} tensors × ${formatCount(run.history.steps.length)} steps`;
   if (!lead) return <p data-testid="nothing-found">Nothing found in {searched}.</p>;
   if (open) {

@@ -3,7 +3,6 @@ import { useEffect, useRef } from "preact/hooks";
 
 import { formatValue } from "../kit/format.js";
 import { withThreshold } from "./findings.js";
-import { thresholdInWords } from "./rules.js";
 import { PLACES, placeOf, valueAt } from "./thresholds.js";
 import { ruleInWords, SIGNS } from "./words.js";
 
@@ -48,7 +47,7 @@ export function RuleThresholds({ view, findings, rule }) {
           view={view}
           findings={findings}
           name={`${rule.name}.${threshold}`}
-          label={thresholdInWords(rule.name, threshold)}
+          label={rule.labels[threshold]}
           value={value}
           usual={rule.defaults[threshold]}
         />

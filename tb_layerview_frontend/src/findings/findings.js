@@ -1,7 +1,5 @@
 /** What the rules of health found in a run: its order, its steps, and which finding is which. */
 
-import { groupBy, ledTo } from "./rules.js";
-
 /** @typedef {import("../data/types.js").Finding} Finding */
 
 /**
@@ -17,10 +15,18 @@ export function causes(findings) {
  * @param {Finding[]} findings
  */
 export function heads(findings) {
-  const led = ledTo(findings);
   return findings.filter(
-    (finding) => finding.follows === null || led.get(finding.follows) === finding,
+    ({ follows }, index) => follows === null || findings[follows].led_to === index,
   );
+}
+
+/**
+ * The first error that a warning led to.
+ * @param {Finding[]} findings
+ * @param {Finding | undefined} warning one of them
+ */
+export function effectOf(findings, warning) {
+  return findings[warning?.led_to ?? -1];
 }
 
 /**
@@ -29,7 +35,15 @@ export function heads(findings) {
  * @returns {Map<number, Finding[]>}
  */
 export function byTensor(findings) {
-  return groupBy(findings, ({ tensor }) => tensor);
+  /** @type {Map<number, Finding[]>} */
+  const groups = new Map();
+  for (const finding of findings) {
+    if (finding.tensor === null) continue;
+    const own = groups.get(finding.tensor);
+    if (own) own.push(finding);
+    else groups.set(finding.tensor, [finding]);
+  }
+  return groups;
 }
 
 /**

@@ -6,7 +6,6 @@ import { nearestIndex } from "../kit/axis.js";
 import { createCourse } from "./course.js";
 import { heads, keyOf, nextFinding } from "./findings.js";
 import { createFound } from "./found.js";
-import { panelOf } from "./rules.js";
 
 /** @typedef {import("./findings.js").Finding} Finding */
 
@@ -31,7 +30,8 @@ export function createFindings(core, asks) {
       if (tensor !== null) {
         core.selectTensor(tensor);
         showKind(tensor);
-        view.panel.value = panelOf(finding);
+        const rule = found.value.rules.find(({ name }) => name === finding.rule);
+        view.panel.value = rule?.panel ?? "picture";
       }
       core.selectStep(nearestIndex(steps.value, first));
       if (view.why.value) view.why.value = keyOf(finding);

@@ -3,7 +3,6 @@
 import { NUMBERS } from "../data/numbers.js";
 import { STATISTICS } from "../data/statistics.js";
 import { formatCount, formatShare, formatValue } from "../kit/format.js";
-import { thresholdInWords } from "./rules.js";
 
 /** @typedef {import("../data/types.js").Finding} Finding */
 /** @typedef {import("../data/types.js").Rule} Rule */
@@ -61,14 +60,14 @@ export function isShare(name) {
  * @returns {{label: string, text: string}[]}
  */
 export function numbersOf({ measured }, rule) {
-  const limits = rule?.thresholds ?? {};
+  const limits = rule?.labels ?? {};
   const [judged] = Object.keys(measured);
   return Object.entries(measured)
     .filter(([name, value]) => value !== 0 || name === judged)
     .map(([name, value]) =>
       name in limits && name !== judged
         ? {
-            label: `threshold: ${thresholdInWords(rule?.name ?? "", name)}`,
+            label: `threshold: ${limits[name]}`,
             text: isShare(judged) ? formatShare(value) : formatValue(value),
           }
         : { label: measureInWords(name), text: formatMeasure(name, value) },

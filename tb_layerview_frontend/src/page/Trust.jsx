@@ -52,16 +52,14 @@ function notesInWords(notes) {
  */
 function costOf({ history, info }) {
   const cost = history.cost ?? info.cost;
-  const setUp = cost?.set_up_seconds ?? NaN;
   const logging = cost?.logging_seconds ?? NaN;
-  const training = (cost?.training_seconds ?? NaN) - setUp;
   return {
-    share: training > 0 ? logging / training : NaN,
+    share: cost?.share ?? NaN,
     perStep: history.steps.length ? logging / history.steps.length : NaN,
     bytes: cost?.bytes ?? 0,
-    setUp,
+    setUp: cost?.set_up_seconds ?? NaN,
     logging,
-    training,
+    training: cost?.own_seconds ?? NaN,
     skipped: cost?.skipped ?? NaN,
   };
 }

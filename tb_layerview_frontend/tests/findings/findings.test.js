@@ -5,6 +5,7 @@ import {
   causes,
   causesByRule,
   changeOf,
+  effectOf,
   findingSteps,
   heads,
   keyOf,
@@ -14,7 +15,6 @@ import {
   worstFinding,
 } from "../../src/findings/findings.js";
 import { marksOf, spansOf } from "../../src/findings/marks.js";
-import { ledTo } from "../../src/findings/rules.js";
 import { causesInWords, changeInWords, numbersOf } from "../../src/findings/words.js";
 
 /**
@@ -49,19 +49,23 @@ describe("findings in the order of their causes", () => {
     const of = (
       /** @type {"error" | "warning"} */ severity,
       /** @type {number | null} */ follows,
+      /** @type {number | null} */ led_to = null,
     ) => ({
       ...finding(1, 1, follows),
       severity,
+      led_to,
     });
     const all = [
-      of("warning", null),
+      of("warning", null, 2),
       of("warning", 0),
       of("error", 0),
       of("error", 0),
       of("error", null),
       of("error", 4),
     ];
-    expect(ledTo(all)).toEqual(new Map([[0, all[2]]]));
+    expect(effectOf(all, all[0])).toBe(all[2]);
+    expect(all.slice(1).map((other) => effectOf(all, other))).toEqual(Array(5).fill(undefined));
+    expect(effectOf([], undefined)).toBeUndefined();
     expect(heads(all)).toEqual([all[0], all[2], all[4]]);
   });
 
@@ -88,6 +92,7 @@ const whole = (given) =>
     since: "",
     words: "",
     follows: null,
+    led_to: null,
     ...given,
   });
 const [error, warning] = [whole({ first: 20 }), whole({ severity: "warning", first: 10 })];
@@ -143,14 +148,14 @@ test("numbers are called as in the other views, and the threshold is named as on
   const measured = { non_finite: 0.384375, nan: 0, neg_inf: 123, size: 320 };
   const rule = /** @type {import("../../src/data/types.js").Rule} */ ({
     name: "silent_units",
-    thresholds: /** @type {Record<string, number>} */ ({ patience: 1 }),
+    labels: /** @type {Record<string, string>} */ ({ patience: "steps" }),
   });
   expect(numbersOf(whole({ measured }), rule)).toEqual([
     { label: "NaN, inf share", text: "38 %" },
     { label: "−inf", text: "123" },
     { label: "elements", text: "320" },
   ]);
-  rule.thresholds = { share: 0.9, patience: 10 };
+  rule.labels = { share: "share of units", patience: "steps" };
   expect(numbersOf(whole({ measured: { silent: 0.953, share: 0.9 } }), rule)).toEqual([
     { label: "silent units", text: "95 %" },
     { label: "threshold: share of units", text: "90 %" },

@@ -85,7 +85,17 @@ function makeServer() {
         return {
           generation: server.generation,
           steps: server.steps.length,
-          rules: [],
+          rules: [
+            {
+              name: "non_finite",
+              severity: "error",
+              panel: "distribution",
+              thresholds: { patience: 1 },
+              defaults: { patience: 1 },
+              labels: { patience: "training steps in a row" },
+              advice: "Look at what it takes.",
+            },
+          ],
           findings: [0, 1].flatMap((tensor) =>
             server.steps.some((step) => step >= server.brokenFrom)
               ? [
@@ -100,6 +110,7 @@ function makeServer() {
                     since: `since step ${server.brokenFrom}`,
                     words: "holds NaN",
                     follows: tensor ? 0 : null,
+                    led_to: null,
                   },
                 ]
               : [],
@@ -540,6 +551,7 @@ test("a finding is shown where it is, with its course, and its replay is another
   const [, second] = store.findings.found.value.findings;
   store.findings.show(second);
   expect(store.core.view.why.value).toBe("non_finite:1");
+  expect(store.core.view.panel.value).toBe("distribution");
   expect(store.core.kinds.value).toContain(store.core.current.value?.info.tensors[1].kind);
   await vi.waitFor(() =>
     expect(server.asked).toContain("/course?run=new&rule=non_finite&tensor=1"),

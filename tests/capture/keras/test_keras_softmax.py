@@ -12,7 +12,7 @@ import pytest
 tf = pytest.importorskip("tensorflow")
 import tb_layerview as lv  # noqa: E402
 from tb_layerview.health.diagnosis import diagnose  # noqa: E402
-from tb_layerview.health.evidence import Evidence  # noqa: E402
+from tb_layerview.health.of_run import evidence_of  # noqa: E402
 
 keras, layers = tf.keras, tf.keras.layers
 TOKENS, WIDTH = 6, 8
@@ -140,6 +140,7 @@ def attended_to(model: Any, scale: float, make: Any) -> np.ndarray:
 
 @pytest.mark.parametrize("make", ATTENTION)
 @pytest.mark.parametrize("scale", [1.0, SHARP])
+@pytest.mark.core("1000.0-*", "1.0-by_function")
 def test_attention_by_hand_is_measured_as_attention_and_named_where_it_is_on_one_position(
     make: Any, scale: float, tmp_path: Path
 ) -> None:
@@ -149,7 +150,7 @@ def test_attention_by_hand_is_measured_as_attention_and_named_where_it_is_on_one
     assert tensor.axes == ("example", *(["head"] if truth.shape[1] > 1 else []), "query", "key")
     at = (1 / (truth**2).sum(axis=-1)).mean(axis=(0, 2)).min()  # of shares that sum to 1
     np.testing.assert_allclose(run.statistics("positions")[tensor], at, rtol=1e-4)
-    found = [f for f in diagnose(Evidence.of(run)) if f.rule == "collapsed_attention"]
+    found = [f for f in diagnose(evidence_of(run)) if f.rule == "collapsed_attention"]
     assert [(f.tensor, f.first) for f in found] == ([(tensor, 0)] if scale == SHARP else [])
     if make in (by_layer, by_masked_layer):
         assert (tensor.layer, tensor.name, tensor.function) == ("attend", "output", "softmax")
@@ -162,7 +163,7 @@ def test_a_classifier_of_positions_and_a_gate_may_be_sure(make: Any, tmp_path: P
     shown = run.values(tensor, 0).array
     assert (shown.max(axis=-1) > 0.99).mean() > 0.9  # it is sure
     assert tensor.axes[-1:] != ("key",) and np.isnan(run.statistics("positions")).all()
-    assert not {f.rule for f in diagnose(Evidence.of(run))} & {"collapsed_attention", "uniform_attention"}
+    assert not {f.rule for f in diagnose(evidence_of(run))} & {"collapsed_attention", "uniform_attention"}
 
 
 def test_attention_of_keras_is_logged_once_as_before(tmp_path: Path) -> None:
