@@ -25,7 +25,7 @@ class Paced(tf.keras.callbacks.Callback):
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         known = self._logging._training if self._logging else None  # no public name for its budget
-        if not self._pace.step(known.session.budget if known else None):
+        if not self._pace.step(known.recording.log.budget if known else None):
             self.model.stop_training = True
 
 

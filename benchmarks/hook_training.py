@@ -25,8 +25,8 @@ class Paced(tf.compat.v1.train.SessionRunHook):
         self._pace, self._hook = pace, logging
 
     def before_run(self, run_context: Any) -> None:
-        known = self._hook._logging if self._hook else None  # no public name for its budget
-        if not self._pace.step(known._session.budget if known else None):
+        known = self._hook._recording if self._hook else None  # no public name for its budget
+        if not self._pace.step(known._log.budget if known else None):
             run_context.request_stop()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import tempfile
 from typing import Any
@@ -12,11 +13,13 @@ import tensorflow as tf
 from benchmarks.digests import codes, count
 from benchmarks.measuring import Action, Options, Row, ratio_row, ratios
 from benchmarks.models import IMAGES, LABELS, RESNET_IMAGES, RESNET_LABELS, cnn, resnet
-from tb_layerview import Keep, Select
-from tb_layerview.capture.keras.tf.probe import Batch, ProbePass
-from tb_layerview.measure.measurement import Measure
+from tb_layerview import Select
+from tb_layerview.capture.given import Given
+from tb_layerview.capture.keras.tf.batch import Batch
+from tb_layerview.capture.keras.tf.probe import ProbePass
 from tb_layerview.measure.tf import digests as device_digest
 from tb_layerview.writing.log_files import LogFiles
+from tb_layerview.writing.step import Step
 
 EXAMPLES = 32
 _BLOCK = 1 << 18
@@ -41,20 +44,20 @@ class LoggedStep:
     @classmethod
     def of(cls, model: Any, images: Any, labels: Any, select: Select, folder: str) -> LoggedStep:
         """A step of a model that logs what is selected into a folder."""
-        probe = ProbePass(model, _probe(images, labels), "", select, Keep())
+        probe = ProbePass(model, _probe(images, labels), "", Given(select))
         log = LogFiles(folder)
         log.describe(probe.model)
-        step = iter(range(10**9))
+        number = itertools.count()
 
-        def write(measure: Measure, scalars: Any) -> None:
-            log.write(next(step), measure(), scalars=scalars)
+        def write(found: Step) -> None:
+            log.write(next(number), found.measurements(), scalars=found.scalars)
 
-        found = probe.run(with_values=False)
+        found = probe.run(0, with_values=False)
         sizes = [math.prod(tensor.shape) for tensor in probe.model.tensors]
         return cls(
-            lambda: write(*probe.run(with_values=False)),
-            lambda: probe.run(with_values=False),
-            lambda: write(*found),
+            lambda: write(probe.run(0, with_values=False)),
+            lambda: probe.run(0, with_values=False),
+            lambda: write(found),
             _least(sum(size for size in sizes if size > device_digest.SMALL)),
         )
 

@@ -12,7 +12,7 @@ from benchmarks.measuring import Options, Row, duration_row, seconds
 from tb_layerview.format.model import Layer, Model, Tensor
 from tb_layerview.measure.host import measure
 from tb_layerview.writing.log_files import LogFiles
-from tests.serving import run_tensorboard
+from tests.helpers.serving import run_tensorboard
 
 RUNS, STEPS, TENSORS = 1_000, 10, 20
 _LIST = "/data/plugin/layerview/runs"

@@ -17,7 +17,7 @@ from tb_layerview.format.values import Axis
 from tb_layerview.measure.host import measure
 from tb_layerview.measure.measurement import Measurement
 from tb_layerview.writing.log_files import LogFiles
-from tests.serving import run_tensorboard
+from tests.helpers.serving import run_tensorboard
 
 LONG, MANY = 10_000, 300
 ALLOWED_MORE = 20e6  # what two servers of equal runs may differ by

@@ -15,7 +15,7 @@ from tb_layerview.format.model import Kind, Layer, Model, Tensor
 from tb_layerview.measure.host import measure
 from tb_layerview.measure.measurement import Measurement
 from tb_layerview.writing.log_files import LogFiles
-from tests.serving import TensorBoardServer, run_tensorboard
+from tests.helpers.serving import TensorBoardServer, run_tensorboard
 
 LAYERS = 25
 KINDS: tuple[Kind, ...] = ("activation", "weight", "gradient", "update")

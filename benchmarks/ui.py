@@ -20,7 +20,7 @@ from playwright.sync_api import Browser, Frame, Page, sync_playwright
 from tb_layerview import Keep, LayerWriter, __version__
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tests"))  # the real TensorBoard and the real Chromium of the tests
+sys.path.insert(0, str(ROOT / "tests" / "helpers"))  # the real TensorBoard and the real Chromium of the tests
 
 from chromium import find_chromium  # noqa: E402
 from serving import TensorBoardServer, run_tensorboard  # noqa: E402

@@ -14,8 +14,8 @@ from serving import TensorBoardServer, run_tensorboard
 # Read when TensorFlow is imported: errors only. Set before any test module imports it.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-# Its option `--coverage-results` and its mark `covers`.
-pytest_plugins = ["coverage_table"]
+# The mark `core`; the option `--coverage-results` and the mark `covers`.
+pytest_plugins = ["core_cases", "coverage_table"]
 
 
 @pytest.hookimpl(tryfirst=True)  # before those are left out that `-m` does not ask for

@@ -2,26 +2,59 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from tb_layerview.format.model import Kind
 from tb_layerview.health.check import Check
-from tb_layerview.options import Keep, Select
+from tb_layerview.options import Keep, Schedule, Select, as_schedule
 
 
-def check_options(select: Any, keep: Any, check: Any) -> None:
-    """Makes sure that the options are of their types.
+@dataclasses.dataclass(frozen=True)
+class Given:
+    """The options of one log.
+
+    Attributes:
+      select: Which layers and kinds to log.
+      schedule: When to log.
+      keep: How much to keep of each tensor.
+      check: What to look for, and what to do about it.
 
     Raises:
-      TypeError: One is not.
-      ValueError: `select` names tensors of a graph.
+      TypeError: One is not of its type.
     """
-    for name, value, kind in (("select", select, Select), ("keep", keep, Keep), ("check", check, Check)):
-        if not isinstance(value, kind):
-            raise TypeError(f"{name} must be a {kind.__name__}(...), not {value!r}")
-    select.refuse_tensors()
+
+    select: Select = Select()
+    schedule: Schedule = Schedule()
+    keep: Keep = Keep()
+    check: Check = Check()
+
+    def __post_init__(self) -> None:
+        for field, kind in (("select", Select), ("schedule", Schedule), ("keep", Keep), ("check", Check)):
+            value = getattr(self, field)
+            if not isinstance(value, kind):
+                raise TypeError(f"{field} must be a {kind.__name__}(...), not {value!r}")
+
+    @classmethod
+    def of(cls, select: Select, schedule: Schedule | int, keep: Keep, check: Check) -> Given:
+        """The options as people give them.
+
+        Raises:
+          TypeError: One is not of its type.
+          ValueError: The schedule's interval is not at least 1.
+        """
+        return cls(select, as_schedule(schedule), keep, check)
+
+    def with_kinds(self, *kinds: Kind) -> Given:
+        """The same, for these kinds alone."""
+        return dataclasses.replace(self, select=dataclasses.replace(self.select, kinds=kinds))
+
+    def as_arguments(self) -> dict[str, Any]:
+        """The options by name, as whoever was given them takes them."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
 
 def floats(scalars: Mapping[str, Any]) -> dict[str, float]:

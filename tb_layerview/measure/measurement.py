@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -36,10 +36,6 @@ class Measurement:
     kept: npt.NDArray[np.generic] | None = None
     kept_axes: tuple[Axis, ...] = ()
     sparse: Mapping[str, float] = dataclasses.field(default_factory=dict)
-
-
-#: Makes the measurements of tensors, by any index, of what has left the device: on the writing thread.
-Measure = Callable[[], dict[int, Measurement]]
 
 
 def can_measure(dtype: str) -> bool:

@@ -6,7 +6,6 @@ TensorBoard's own reader imports TensorFlow wherever it is installed, so this mo
 from __future__ import annotations
 
 import io
-import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,7 +24,6 @@ from tb_layerview.reading.step_record import Message
 _MOST_BYTES = 32 << 20
 _MOST_VALUES = 1 << 16
 _SUMMARY = 5  # the field of an Event
-_MOST_BEFORE = 8  # records before the first step: the version, and what is logged, told anew
 
 
 def is_event_file(name: str) -> bool:
@@ -52,20 +50,6 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, list[Message]], list[s
                 message = Message(event.step, event.wall_time, value.tensor.string_val[0])
                 messages.setdefault(value.tag, []).append(message)
     return messages, problems
-
-
-def first_steps(folder: Path) -> Iterator[bytes]:
-    """The first step that each event file in a folder holds, a `StepRecord` as it lies there; of the rest, nothing."""
-    for path in _event_files(folder):
-        for _, found in itertools.islice(_records(path, 0, []), _MOST_BEFORE):
-            try:
-                values = _parse(found).summary.value
-            except (DecodeError, ValueError):
-                continue
-            step = next((v for v in values if v.tag.startswith("layers/") and not v.tag.endswith("/model")), None)
-            if step is not None and len(step.tensor.string_val) == 1:
-                yield step.tensor.string_val[0]
-                break
 
 
 def read_folder(folder: Path) -> tuple[dict[str, list[Message]], list[str]]:

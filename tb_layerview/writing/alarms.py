@@ -38,7 +38,7 @@ class Alarms:
         self.should_stop = False
         self._check, self._mode, self._guard = check, mode, guard
         self._watch: Watch | None = None  # once it is known what is logged
-        self._unheeded: collections.deque[Finding] = collections.deque()
+        self._not_acted_on: collections.deque[Finding] = collections.deque()
 
     # On the writing thread.
 
@@ -97,11 +97,11 @@ class Alarms:
                 else f", which follows from this: {since(self.found[cause])}, {self.found[cause].words}"
             )
             logger.warning("tb_layerview: %s.", f"{since(finding)}, {finding.words}{more}{why}")
-            self._unheeded.append(finding)
+            self._not_acted_on.append(finding)
 
     # On the thread that trains.
 
-    def heed(self, can_stop: bool) -> list[Finding]:
+    def act_on_findings(self, can_stop: bool) -> list[Finding]:
         """Does what is to be done about what was found since the last call.
 
         Args:
@@ -111,8 +111,8 @@ class Alarms:
           What was found since then and does not follow from anything else, and the first error that a warning led to.
         """
         found = []
-        while self._unheeded:
-            finding = self._unheeded.popleft()
+        while self._not_acted_on:
+            finding = self._not_acted_on.popleft()
             found.append(finding)
             if self._check.on_finding is not None:
                 with self._guard("Check(on_finding=...)"):

@@ -1,4 +1,4 @@
-"""What a folder holds already: the steps that a new writer would hide, found without reading the log.
+"""What a folder holds already: the steps that a new writer would hide, and of what, found without reading the log.
 
 Only the head of each record is looked at: its step, and whether it is a step at all. That takes some microseconds a
 record, so it is done before the first step is logged.
@@ -9,10 +9,17 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
+from collections.abc import Iterator
+from io import FileIO
 from pathlib import Path
+from typing import NamedTuple
 
-from tb_layerview.format import wire
-from tb_layerview.format.framing import HEAD_SIZE, TAIL_SIZE, length_of
+from google.protobuf.message import DecodeError
+
+from tb_layerview.format import layerview_pb2 as pb
+from tb_layerview.format import messages, wire
+from tb_layerview.format.framing import HEAD_SIZE, TAIL_SIZE, is_whole, length_of
+from tb_layerview.format.model import Mode
 from tb_layerview.format.names import EVENT_SUFFIX
 from tb_layerview.format.storage import open_regular
 
@@ -25,6 +32,15 @@ _START = re.compile(
     re.DOTALL,
 )
 _LONGEST_START = 256
+
+# The first step of a file is read whole. Only the version and what is logged, perhaps anew, stand before it; a step of
+# 65,536 tensors takes 8 MB and has far fewer parts.
+_MOST_BEFORE = 8
+_MOST_BYTES = 32 << 20
+_MOST_PARTS = 1 << 16
+# Where a step lies in its Event, by the numbers of the fields: summary, value, tensor, string_val.
+_WAY_TO_STEP = (5, 1, 8, 8)
+_MODES: dict[int, Mode] = {int(number): mode for mode, number in messages.MODES.items()}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,20 +80,93 @@ def earlier_steps(folder: Path) -> EarlierSteps | None:
     return found
 
 
+def first_modes(folder: Path) -> Iterator[Mode]:
+    """The mode of the first step in each event file of a folder `layers`; files without a readable step give none."""
+    try:
+        paths = sorted(folder.glob(f"*tfevents*{EVENT_SUFFIX}"))
+    except OSError:
+        return
+    for path in paths:
+        mode = _first_mode(path)
+        if mode is not None:
+            yield mode
+
+
+class _Head(NamedTuple):  # of which there are many: a dataclass takes three times as long to make
+    """What stands before a record, and how the record begins.
+
+    Attributes:
+      at: Where the record begins.
+      length: How many bytes it says to have.
+      is_undamaged: Whether the checksum of that is right.
+      step: The record's step, if it is one of a layer log; else None.
+    """
+
+    at: int
+    length: int
+    is_undamaged: bool
+    step: int | None
+
+
+def _heads(file: FileIO) -> Iterator[_Head]:
+    """The heads of an event file's records, up to the last one that is wholly there."""
+    size, at = os.fstat(file.fileno()).st_size, 0
+    while at + HEAD_SIZE <= size:
+        file.seek(at)
+        head = file.read(HEAD_SIZE + _LONGEST_START)
+        if len(head) < HEAD_SIZE:
+            return
+        length, is_undamaged = length_of(head)
+        start = _START.match(head, HEAD_SIZE)
+        step = None if start is None else wire.read_varint(start[1] or b"\0", 0)[0]
+        yield _Head(at + HEAD_SIZE, length, is_undamaged, step)
+        at += HEAD_SIZE + length + TAIL_SIZE
+
+
 def _steps_in(path: Path, most: int) -> tuple[tuple[int, int] | None, int, bool]:
     """The smallest and the largest step in an event file, how many records were looked at, and whether at all."""
-    low, high, seen, at = -1, -1, 0, 0
+    low, high, seen = -1, -1, 0
     with open_regular(path) as file:
-        size = os.fstat(file.fileno()).st_size
-        while at + HEAD_SIZE <= size and seen < most:
-            file.seek(at)
-            head = file.read(HEAD_SIZE + _LONGEST_START)
-            if len(head) < HEAD_SIZE:
-                break
-            start = _START.match(head, HEAD_SIZE)
-            if start is not None:
-                step = wire.read_varint(start[1] or b"\0", 0)[0]
-                low, high = step if low < 0 else min(low, step), max(high, step)
+        for head in _heads(file):
+            if seen == most:
+                return (None if low < 0 else (low, high)), seen, False
             seen += 1
-            at += HEAD_SIZE + length_of(head)[0] + TAIL_SIZE
-    return (None if low < 0 else (low, high)), seen, at + HEAD_SIZE > size
+            step = head.step
+            if step is not None:
+                low, high = step if low < 0 else min(low, step), max(high, step)
+    return (None if low < 0 else (low, high)), seen, True
+
+
+def _first_mode(path: Path) -> Mode | None:
+    """The mode of the first undamaged step in an event file; None if there is none or the file cannot be read."""
+    seen = 0
+    try:
+        with open_regular(path) as file:
+            for head in _heads(file):
+                if not head.is_undamaged:
+                    return None  # nobody knows where the next record begins
+                mode = _mode_at(file, head) if head.step is not None else None
+                seen += 1
+                if mode is not None or seen == _MOST_BEFORE:
+                    return mode
+    except OSError:
+        return None
+    return None
+
+
+def _mode_at(file: FileIO, head: _Head) -> Mode | None:
+    """The mode of a step; None if the record is damaged or is no step."""
+    if head.length > _MOST_BYTES:
+        return None
+    file.seek(head.at)
+    record, tail = file.read(head.length), file.read(TAIL_SIZE)
+    if len(tail) < TAIL_SIZE or not is_whole(record, tail):
+        return None
+    try:
+        for number in _WAY_TO_STEP:
+            record = next((content for found, content in wire.fields(record, _MOST_PARTS) if found == number), b"")
+        messages.check(record)
+        wire.count(record, _MOST_PARTS)
+        return _MODES.get(pb.StepRecord.FromString(record).mode)
+    except (DecodeError, ValueError):
+        return None

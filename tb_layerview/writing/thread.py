@@ -25,7 +25,7 @@ class WritingThread:
         Args:
           clock: Seconds of processors that the thread which asks has taken.
         """
-        self.busy = 0.0
+        self.busy = self._asked = 0.0
         self._clock = clock
         self._queue: queue.Queue[Callable[[], None] | None] = queue.Queue(_MOST_PENDING)
         self._thread: threading.Thread | None = None
@@ -36,6 +36,12 @@ class WritingThread:
             self._thread = threading.Thread(target=self._work, name="tb_layerview", daemon=True)
             self._thread.start()
         self._queue.put(action)
+
+    def busy_since_asked(self) -> float:
+        """What of `busy` has come since this was last asked."""
+        busy = self.busy
+        since, self._asked = busy - self._asked, busy
+        return since
 
     def flush(self) -> None:
         """Returns when all that was handed over is done."""

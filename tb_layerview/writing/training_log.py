@@ -5,11 +5,10 @@ from __future__ import annotations
 import collections
 import contextlib
 import dataclasses
-import math
 import os
-import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 
 import numpy as np
 import numpy.typing as npt
@@ -22,40 +21,31 @@ from tb_layerview.format.names import REPLAY_FOLDER, replay_name
 from tb_layerview.format.storage import local_folder
 from tb_layerview.health.check import Check
 from tb_layerview.health.finding import Finding
-from tb_layerview.measure.measurement import Measure, Measurement
+from tb_layerview.measure.measurement import Measurement
 from tb_layerview.measure.summary import summarise
 from tb_layerview.options import Keep, Schedule
 from tb_layerview.writing.alarms import Alarms
 from tb_layerview.writing.budget import EVERY_STEP, Budget
+from tb_layerview.writing.cost_warning import CostWarning
+from tb_layerview.writing.guard import Guard, Refused
 from tb_layerview.writing.log_files import NOUNS, LogFiles
 from tb_layerview.writing.plan import Plan
+from tb_layerview.writing.step import Step
 from tb_layerview.writing.thread import WritingThread
 
 _RAISE_THE_CAP = "no more steps are logged. Keep(max_bytes=...) raises the cap"
 _CLOSELY = 32  # steps after something was found
-_DEAR = 100  # training steps that a logged one may take before that is said
-_NOTICED = 0.1  # seconds below which nobody minds
 _REMEMBERED = 256  # logged steps: a replay asks for some of the last 64
-_KERAS_LIST, _BOLD = "arguments received by", re.compile(r"\x1b\[\d*m")
-
-
-class NotSupported(Exception):  # noqa: N818  # it is nobody's error
-    """What cannot be logged, whatever is given: it is said, and the training goes on."""
-
-
-class Refused(ValueError):  # noqa: N818  # no fault, but an answer
-    """What somebody asked for and cannot have, said before the first step: no training begins with it."""
 
 
 class TrainingLog:
     """Decides when to log, measures what logging costs, and writes in a thread of its own.
 
-    What goes wrong after the training has begun is reported once, and the training goes on: `set_up`, `before_step_0`,
-    `logging`, `finishing`, `apart` and `guard` are the only places where an error in logging is caught.
+    What goes wrong after the training has begun is reported once, and the training goes on: see `Guard`, whose methods
+    this has too.
 
     Attributes:
       mode: What the model is doing.
-      is_open: Whether logging still works.
       budget: What logging has cost.
     """
 
@@ -85,27 +75,29 @@ class TrainingLog:
         """
         began = clock()
         self.mode: Mode = mode
-        self._goes_on = f"the {NOUNS[mode] if mode != 'replay' else 'training'} goes on"
-        self.is_open = True
         self._logdir = local_folder(logdir)
         self._schedule, self._keep, self._check, self._clock = schedule, keep, check, clock
         self.budget = Budget(schedule.budget, clock)
-        self._log = LogFiles(logdir)
+        self._files = LogFiles(logdir)
         self._thread = WritingThread(thread_clock)
-        self._charged = 0.0  # of what the thread has taken
-        self._failures: dict[str, str] = {}  # what was said of each thing that is not logged
+        goes_on = f"the {NOUNS[mode] if mode != 'replay' else 'training'} goes on"
+        self._guard = Guard(goes_on, self.budget, clock, self._thread.busy_since_asked)
+        self._cost_warning = CostWarning(self.budget, self._guard.report)
         self._logged = self._skipped = 0
         self._plan = Plan(schedule, keep)
-        self._alarms = Alarms(check, mode, self.guard)
+        self._alarms = Alarms(check, mode, self._guard.guard)
         self._is_full = False
         self._last: int | None = None
         self._steps: collections.deque[int] = collections.deque(maxlen=_REMEMBERED)  # that were handed over last
         self._closely_until = 0
         self._described: Model | None = None
         self._decided: tuple[int, bool] | None = None
-        self._trained: tuple[int, float] | None = None  # the last logged step, and seconds of training until then
-        self._fastest = math.inf  # seconds of a training step
         self.budget.set_up += clock() - began
+
+    @property
+    def is_open(self) -> bool:
+        """Whether logging still works."""
+        return self._guard.is_open
 
     # When.
 
@@ -146,123 +138,50 @@ class TrainingLog:
 
     def values_due(self, step: int) -> bool:
         """Whether values are to be kept at this step, which is due."""
-        return self._plan.wants_values(step, self._log.bytes_written)
+        return self._plan.wants_values(step, self._files.bytes_written)
 
     # What it costs, and what goes wrong.
 
-    @contextlib.contextmanager
-    def set_up(self, what: str, is_fatal: bool = False) -> Iterator[None]:
-        """Counts the time within as set-up; an error in it is raised if it is fatal, else it ends the logging."""
-        began = self._clock()
-        try:
-            yield
-        except Exception as error:  # logging never stops a training
-            if isinstance(error, Refused) or (is_fatal and not isinstance(error, NotSupported)):
-                raise
-            self.is_open = False
-            self.report(what, f"{in_words(error)}. Nothing is logged; {self._goes_on}", error)
-        finally:
-            self.budget.set_up += self._clock() - began
+    def set_up(self, what: str, is_fatal: bool = False) -> AbstractContextManager[None]:
+        """See `Guard.set_up`."""
+        return self._guard.set_up(what, is_fatal)
 
-    @contextlib.contextmanager
-    def before_step_0(self, what: str) -> Iterator[None]:
-        """For what logging needs and is done before the first step: an error within ends it, if it is not `Refused`."""
-        try:
-            yield
-        except Refused:
-            raise
-        except Exception as error:  # noqa: BLE001  # logging never stops a training
-            self.is_open = False
-            self.report(what, f"{in_words(error)}. Nothing is logged; {self._goes_on}", error)
+    def before_step_0(self, what: str) -> AbstractContextManager[None]:
+        """See `Guard.before_step_0`."""
+        return self._guard.before_step_0(what)
 
     @contextlib.contextmanager
     def logging(self, what: str) -> Iterator[None]:
-        """Counts the time within as logging; an error in it is reported once."""
-        began = self._clock()
+        """See `Guard.logging`; warns where a logged step takes far longer than the training's own."""
         try:
-            yield
-        except Exception as error:  # noqa: BLE001  # logging never stops a training
-            self.report(what, f"{in_words(error)}. {self._goes_on.capitalize()}", error)
+            with self._guard.logging(what):
+                yield
         finally:
-            self.budget.charge(self._clock() - began, self._beside())
-            self._say_if_dear()
+            self._cost_warning.look(self._last, self._described)
 
-    @contextlib.contextmanager
-    def ahead(self, what: str) -> Iterator[None]:
-        """Counts the time within as logging: what the next logged step needs before it; an error in it is reported."""
-        began = self._clock()
-        with self.guard(what):
-            yield
-        self.budget.charge_ahead(self._clock() - began)
+    def ahead(self, what: str) -> AbstractContextManager[None]:
+        """See `Guard.ahead`."""
+        return self._guard.ahead(what)
 
-    def _beside(self) -> float:
-        """What the writing thread has taken since this was last asked."""
-        busy = self._thread.busy
-        beside, self._charged = busy - self._charged, busy
-        return beside
+    def finishing(self, what: str) -> AbstractContextManager[None]:
+        """See `Guard.finishing`."""
+        return self._guard.finishing(what)
 
-    def _say_if_dear(self) -> None:
-        """Warns as soon as it is known that a logged step takes far longer than the training's own."""
-        step, training = self._last, self.budget.training
-        before, self._trained = self._trained, None if step is None else (step, training)
-        if step is None or before is None or step <= before[0]:
-            return
-        took = (training - before[1]) / (step - before[0])
-        self._fastest = min(self._fastest, took) if took > 0 else self._fastest
-        cost = self.budget.per_step
-        if cost >= _NOTICED and cost > _DEAR * self._fastest:
-            self.report(
-                "what logging costs",
-                f"a logged step takes {cost:.2g} s, as long as {cost / self._fastest:,.0f} training steps. "
-                f"{self._largest_layer()}schedule=... logs fewer steps",
-            )
+    def apart(self, what: str) -> AbstractContextManager[None]:
+        """See `Guard.apart`."""
+        return self._guard.apart(what)
 
-    def _largest_layer(self) -> str:
-        """The way out, as a part of a sentence: how to leave out the layer with the most elements."""
-        model = self._described
-        if model is None or len(model.layers) < 2:
-            return ""
-        elements = collections.Counter[int]()
-        for tensor in model.tensors:
-            elements[tensor.layer] += math.prod(max(size, 1) for size in tensor.shape)
-        ((layer, _),) = elements.most_common(1)
-        path = model.layers[layer].path
-        return f"Select(exclude=({path!r},)) leaves out {path}, which has the most elements; "
-
-    @contextlib.contextmanager
-    def finishing(self, what: str) -> Iterator[None]:
-        """Counts the time within with the step that was logged last; an error in it is reported once."""
-        began = self._clock()
-        with self.guard(what):
-            yield
-        self.budget.charge_late(self._clock() - began, 1)
-
-    @contextlib.contextmanager
-    def apart(self, what: str) -> Iterator[None]:
-        """Counts the time within as set-up, for what is done once in a training; an error in it is reported."""
-        began = self._clock()
-        with self.guard(what):
-            yield
-        self.budget.set_up += self._clock() - began
-
-    @contextlib.contextmanager
-    def guard(self, what: str) -> Iterator[None]:
-        """For what costs next to nothing: an error within is reported once."""
-        try:
-            yield
-        except Exception as error:  # noqa: BLE001  # logging never stops a training
-            self.report(what, f"{in_words(error)}. {self._goes_on.capitalize()}", error)
+    def guard(self, what: str) -> AbstractContextManager[None]:
+        """See `Guard.guard`."""
+        return self._guard.guard(what)
 
     def report(self, what: str, message: str, error: BaseException | None = None) -> None:
-        """Warns of something that is not logged, once."""
-        if what not in self._failures:
-            self._failures[what] = message.rstrip(".")
-            logger.warning("tb_layerview: %s: %s.", what, message.rstrip("."))
-            logger.debug("tb_layerview: %s", what, exc_info=error)
+        """See `Guard.report`."""
+        self._guard.report(what, message, error)
 
     def refused(self, what: str, error: Refused) -> None:
-        """Notes why nothing is logged, for the log: the person is told by the error."""
-        self._failures.setdefault(what, str(error).rstrip("."))
+        """See `Guard.refused`."""
+        self._guard.refused(what, error)
 
     # Writing.
 
@@ -281,7 +200,7 @@ class TrainingLog:
         assert self._described is not None
         described = self._described = dataclasses.replace(self._described, notes=(*self._described.notes, sentence))
         logger.info("tb_layerview: %s.", sentence)
-        self._put("the log", lambda: self._log.describe(described))
+        self._put("the log", lambda: self._files.describe(described))
 
     def describe(self, model: Model) -> None:
         """Says what is logged, and plans how much of it is kept; before the first `write`."""
@@ -292,24 +211,21 @@ class TrainingLog:
             logger.info("tb_layerview: %s.", sentence)
 
         def begin() -> None:
-            self._log.describe(described)
+            self._files.describe(described)
             self._alarms.describe(described)
 
         self._put("the log", begin)
 
-    def write(self, step: int, measure: Measure, scalars: Mapping[str, float]) -> None:
+    def write(self, step: Step) -> None:
         """Hands a step to the writing thread.
 
         Args:
-          step: Its number, not smaller than any before; what is measured at the last one is added to it.
-          measure: Makes the measurements by index of tensor, on the writing thread.
-          scalars: Loss, metrics, learning rate by name.
+          step: Its number is not smaller than any before; what is measured at the last one is added to it.
         """
         if self._last is None:
-            self._log.warn_of_hidden(step, self.mode)
-        is_new, self._last = step != self._last, step
-        self._steps.append(step)
-        scalars = dict(scalars)
+            self._files.warn_of_hidden(step.step, self.mode)
+        is_new, self._last = step.step != self._last, step.step
+        self._steps.append(step.step)
         cost = pb.Cost(
             set_up_seconds=self.budget.set_up,
             logging_seconds=self.budget.logging,
@@ -318,49 +234,41 @@ class TrainingLog:
         )
 
         def append() -> None:
-            measured = measure()
-            summaries = self._append(step, measured, scalars, cost, is_new)
+            measured = step.measurements()
+            summaries = self._append(step, measured, cost, is_new)
             if summaries is not None:
                 with self.guard("the rules of health"):
-                    self._alarms.see(step, measured, scalars, summaries)
+                    self._alarms.see(step.step, measured, step.scalars, summaries)
 
         self._put("the log", append)
 
-    def write_earlier(self, steps: Mapping[int, tuple[Measure, Mapping[str, float]]]) -> None:
-        """Hands over steps that come before the last one and were not logged. The rules do not look at them.
-
-        Args:
-          steps: For each what makes its measurements, on the writing thread, and its scalars.
-        """
-        self._steps.extend(sorted(steps))
+    def write_earlier(self, steps: Iterable[Step]) -> None:
+        """Hands over steps that come before the last one and were not logged. The rules do not look at them."""
+        in_order = sorted(steps, key=lambda step: step.step)
+        self._steps.extend(step.step for step in in_order)
 
         def append() -> None:
-            for step, (measure, scalars) in sorted(steps.items()):
-                self._append(step, measure(), scalars, None, is_new=True)
+            for step in in_order:
+                self._append(step, step.measurements(), None, is_new=True)
 
-        self._put("the log", lambda: self._log.write_earlier(append))
+        self._put("the log", lambda: self._files.write_earlier(append))
 
     def _append(
-        self,
-        step: int,
-        measured: dict[int, Measurement],
-        scalars: Mapping[str, float],
-        cost: pb.Cost | None,
-        is_new: bool,
+        self, step: Step, measured: dict[int, Measurement], cost: pb.Cost | None, is_new: bool
     ) -> npt.NDArray[np.float32] | None:
         """Writes a step and returns its summaries; None if there is no room for it."""
-        written = self._log.bytes_written
+        written = self._files.bytes_written
         summaries = summarise(measured)  # of all that was measured, whatever of it is kept
-        measurements = self._plan.fit(step, measured, written, self._keep.precision)
+        measurements = self._plan.fit(step.step, measured, written, self._keep.precision)
         if measurements is None:
             self._is_full = True
             self.report("the byte cap", f"{written:,} bytes are written; {_RAISE_THE_CAP}")
             return None
-        self._log.write(
-            step,
+        self._files.write(
+            step.step,
             measurements,
             mode=self.mode,
-            scalars=scalars,
+            scalars=step.scalars,
             cost=cost,
             precision=self._keep.precision,
             summaries=summaries,
@@ -368,38 +276,36 @@ class TrainingLog:
         self._logged += is_new
         return summaries
 
-    def log_replay(self, model: Model, step: int, measure: Measure, scalars: Mapping[str, float]) -> list[Finding]:
+    def log_replay(self, model: Model, step: Step) -> list[Finding]:
         """Logs a step that was kept or run again into a run below the training's, and says what it shows.
 
         Args:
           model: What is logged of it.
-          step: Its number.
-          measure: Makes the measurements by index of tensor.
-          scalars: Loss and metrics by name.
+          step: What there is to log of it.
 
         Returns:
           What the rules find in it.
         """
         folder = os.path.join(self._logdir, REPLAY_FOLDER)
-        session = TrainingLog(folder, Schedule(every=1), self._keep, "replay", Check(thresholds=self._check.thresholds))
+        log = TrainingLog(folder, Schedule(every=1), self._keep, "replay", Check(thresholds=self._check.thresholds))
         try:
-            session.describe(model)
-            session.write(step, measure, scalars)
+            log.describe(model)
+            log.write(step)
         finally:
-            session.close()
-        found = session._alarms.found
-        logger.info("tb_layerview: step %s is logged in %s.", f"{step:,}", folder)
+            log.close()
+        found = log._alarms.found
+        logger.info("tb_layerview: step %s is logged in %s.", f"{step.step:,}", folder)
         name = replay_name(os.path.basename(os.path.normpath(self._logdir)))
         self._put("the replay", lambda: self._alarms.explain(found, name))
         return found
 
-    def heed(self) -> list[Finding]:
+    def act_on_findings(self) -> list[Finding]:
         """Does what is to be done about what was found since the last call; on the thread that trains.
 
         Returns:
           What was found since then and does not follow from anything else.
         """
-        return self._alarms.heed(can_stop=self.is_open)
+        return self._alarms.act_on_findings(can_stop=self.is_open)
 
     @property
     def should_stop(self) -> bool:
@@ -408,13 +314,9 @@ class TrainingLog:
 
     def _put(self, what: str, action: Callable[[], None]) -> None:
         def guarded() -> None:
-            if not self.is_open:
-                return
-            try:
-                action()
-            except Exception as error:  # noqa: BLE001  # logging never stops a training
-                self.is_open = False
-                self.report(what, f"{in_words(error)}. Nothing more is logged; {self._goes_on}", error)
+            if self.is_open:
+                with self._guard.writing(what):
+                    action()
 
         self._thread.put(guarded)
 
@@ -429,21 +331,21 @@ class TrainingLog:
         with self.guard("the rules of health"):
             self._alarms.end()
         with self.guard("the log"):
-            self._log.end()
+            self._files.end()
 
     def close(self) -> str:
         """Ends the logging, and returns what to tell the person: steps, bytes, cost, and where to look, or why not."""
         self._put("the log", self._end)
-        beside = self._beside()
+        beside = self._thread.busy_since_asked()
         with self.ahead("the log"):  # by the name under which it has perhaps failed already
             self._thread.stop()
         with self.guard("the log"):
             self._say_why_nothing_is_logged()
         with self.ahead("the log"):
-            self._log.close()
+            self._files.close()
         self.budget.charge_beside(beside)
-        was_open, self.is_open = self.is_open, False
-        self.heed()
+        was_open, self._guard.is_open = self.is_open, False
+        self.act_on_findings()
         cost = Cost(self.budget.set_up, self.budget.logging, self.budget.elapsed)
         folder = os.path.join(self._logdir, names.FOLDER)
         early = "" if was_open else "\ntb_layerview: logging stopped early, see the warning above"
@@ -458,7 +360,7 @@ class TrainingLog:
         skipped = f", {self._skipped:,} left out to stay within the budget" if self._skipped else ""
         return (
             self._alarms.in_words() + f"tb_layerview: {self._logged:,} steps logged{skipped}; "
-            f"{self._log.bytes_written / 1e6:,.1f} MB in {folder}\n"
+            f"{self._files.bytes_written / 1e6:,.1f} MB in {folder}\n"
             f"tb_layerview: logging took {cost.logging_seconds:.1f} s{share}; "
             f"set-up took {cost.set_up_seconds:.1f} s{early}"
             f"\ntb_layerview: look at them with  tensorboard --logdir {self._logdir}  in the tab Layers"
@@ -466,24 +368,13 @@ class TrainingLog:
 
     @property
     def _why_nothing(self) -> str:
-        said = "; ".join(f"{what}: {message}" for what, message in self._failures.items())
-        return said or "it ended before a step was logged"
+        return self._guard.reported or "it ended before a step was logged"
 
     def _say_why_nothing_is_logged(self) -> None:
         """Leaves the reason in a log without steps: whoever opens it later has not seen what was printed."""
         if not self._logged:
             nothing = Model((), (), schedule=self._schedule.in_words(), software=software())
             model = self._described or nothing
-            self._log.describe(dataclasses.replace(model, notes=(*model.notes, f"0 steps logged: {self._why_nothing}")))
-
-
-def in_words(error: BaseException) -> str:
-    """An error in one line: its type, and what it says without autograph's trace before it and Keras' list behind."""
-    lines = [" ".join(line.split()) for line in _BOLD.sub("", str(error)).splitlines() if line.strip()]
-    ends = (i for i, line in enumerate(lines) if i and line.lower().removeprefix("call ").startswith(_KERAS_LIST))
-    lines = lines[: next(ends, len(lines))]
-    text = lines[-1] if lines and lines[0] == "in user code:" else " ".join(lines)
-    if isinstance(error, (NotSupported, Refused)):  # which are sentences of ours
-        return text[:600].rstrip(".")
-    name = type(error).__name__
-    return (text if text.startswith(name) else f"{name}: {text}" if text else name)[:600].rstrip(".")
+            self._files.describe(
+                dataclasses.replace(model, notes=(*model.notes, f"0 steps logged: {self._why_nothing}"))
+            )

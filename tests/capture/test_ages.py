@@ -6,6 +6,8 @@ import pytest
 
 from tb_layerview.capture.ages import MOST, OLDEST, RECENT, CostTrial, RecentSteps, Room
 
+pytestmark = pytest.mark.once
+
 
 @pytest.mark.parametrize("last", [0, 1, 7, 63, 64, 100, 1000, 4311])
 def test_of_the_last_steps_each_is_kept_and_of_each_octave_before_just_one(last: int) -> None:

@@ -140,6 +140,7 @@ def assert_close(one: np.ndarray, other: np.ndarray) -> None:
 
 @pytest.mark.estimator
 @pytest.mark.parametrize("name", ESTIMATORS)
+@pytest.mark.core("dense_layers", "training_and_evaluation")
 def test_a_program_with_an_estimator_runs_by_itself(name: str, tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
     run_as_script(name, tmp_path, monkeypatch)
     assert capsys.readouterr().out and (tmp_path / f"model.ckpt-{STEPS}.index").exists()
@@ -147,6 +148,7 @@ def test_a_program_with_an_estimator_runs_by_itself(name: str, tmp_path: Path, m
 
 @not_built
 @pytest.mark.parametrize("name", KERAS)
+@pytest.mark.core("keras_nested")
 def test_a_program_with_keras_runs_by_itself(name: str, tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
     run_as_script(name, tmp_path, monkeypatch)
     assert capsys.readouterr().out
@@ -166,6 +168,7 @@ def test_each_program_is_among_those_that_are_tested() -> None:
 
 @pytest.mark.estimator
 @pytest.mark.parametrize("name", ESTIMATORS)
+@pytest.mark.core("convolutions", "dense_layers", "feature_columns", "training_and_evaluation")
 def test_all_layers_of_an_unchanged_model_fn_are_logged_with_the_weights_of_the_checkpoint(
     name: str, hooked: Callable[[str], tuple[Any, Run]]
 ) -> None:
@@ -185,6 +188,7 @@ def test_all_layers_of_an_unchanged_model_fn_are_logged_with_the_weights_of_the_
 
 @pytest.mark.estimator
 @pytest.mark.parametrize("name", ESTIMATORS)
+@pytest.mark.core("convolutions", "dense_layers", "feature_columns", "training_and_evaluation")
 def test_a_program_trains_to_the_same_bits_with_the_hook(
     name: str, hooked: Callable[[str], tuple[Any, Run]], tmp_path: Path
 ) -> None:
@@ -416,6 +420,7 @@ def test_a_weight_is_what_another_hook_reads_from_a_collection(tmp_path: Path) -
 @not_built
 @pytest.mark.parametrize("name", KERAS)
 @pytest.mark.parametrize("with_probe", [False, True], ids=["default probe", "given probe"])
+@pytest.mark.core("default probe-keras_nested", "given probe-keras_subclassed", "default probe-keras_weights_by_hand")
 def test_a_program_with_keras_trains_to_the_same_bits_with_the_callback(
     name: str, with_probe: bool, tmp_path: Path
 ) -> None:

@@ -92,6 +92,7 @@ def write(folder: Path, text: str, name: str = "train.py") -> str:
 
 @pytest.mark.covers("What and when: python -m tb_layerview SCRIPT.py, Keras")
 @pytest.mark.parametrize("keras", ["tf.keras", "tf_keras"])
+@pytest.mark.core("tf.keras")
 def test_a_keras_script_runs_as_without_it_and_is_logged(folder: Path, keras: str) -> None:
     if keras == "tf_keras" and importlib.util.find_spec(keras) is None:
         pytest.skip("tf_keras is not installed")
@@ -163,6 +164,7 @@ def traceback_of(process: subprocess.CompletedProcess[str]) -> list[str]:
 
 
 @pytest.mark.parametrize("unfiltered", [False, True])
+@pytest.mark.core("False")
 def test_an_error_in_a_training_has_the_traceback_and_exit_status_that_it_has_without(
     folder: Path, unfiltered: bool
 ) -> None:
@@ -294,6 +296,7 @@ def test_an_estimator_script_runs_as_without_it_and_is_logged(folder: Path) -> N
 
 
 @pytest.mark.estimator
+@pytest.mark.long
 def test_the_logdir_holds_the_runs_of_several_estimators(folder: Path) -> None:
     script = write(folder, ESTIMATOR)
     added = python(folder, "-m", "tb_layerview", "--logdir", "log", "--schedule", "2,4", script, "models")
@@ -305,6 +308,7 @@ def test_the_logdir_holds_the_runs_of_several_estimators(folder: Path) -> None:
 
 
 @pytest.mark.estimator
+@pytest.mark.long
 def test_a_hook_that_is_there_already_is_not_doubled(folder: Path) -> None:
     own = ESTIMATOR.replace("steps=5)", "steps=5, hooks=[tb_layerview.LayerViewHook('own')])")
     added = python(

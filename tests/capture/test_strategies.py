@@ -72,6 +72,7 @@ def gradients(run: Run, x: np.ndarray, y: np.ndarray, step: int) -> dict[tuple[s
 @pytest.mark.covers("More than one device: MirroredStrategy, Keras")
 @pytest.mark.parametrize("what", ["keras", "keras-noisy"])
 @pytest.mark.parametrize("probe", ["default", "given"])
+@pytest.mark.core("default-keras-noisy")
 def test_keras_on_two_replicas_trains_to_the_same_bits(what: str, probe: str, trained: Callable[[str], Path]) -> None:
     bare, with_callback = (np.load(trained(what) / f"{name}.npz") for name in ("bare", probe))
     assert sorted(bare.files) == sorted(with_callback.files) and {"loss", "mae"} <= set(bare.files)

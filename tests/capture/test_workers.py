@@ -236,6 +236,7 @@ def test_a_model_that_adds_up_over_workers_is_not_run_by_the_chief_alone(trained
 
 @TWO_PROCESSES
 @pytest.mark.skipif(program.KERAS < 3, reason="Keras 2 can")
+@pytest.mark.long
 def test_keras_3_itself_cannot_fit_with_two_workers(tmp_path: Path) -> None:
     """Why the tests of `fit` need Keras 2. When this fails, they can do without."""
     cluster = Cluster(tmp_path, {"worker": 2}, "fit", str(tmp_path))
@@ -259,6 +260,7 @@ CHIEF_AND_WORKER = pytest.mark.covers("More than one device: Estimator, chief an
 
 @pytest.mark.estimator
 @CHIEF_AND_WORKER
+@pytest.mark.long
 def test_chief_and_worker_of_an_estimator_train_to_the_same_bits(by_turns: Path) -> None:
     for job, first in (("chief0", 1), ("worker0", 2)):
         bare, hook = (np.load(by_turns / f"{name}-{job}.npz") for name in ("bare", "hook"))
@@ -272,6 +274,7 @@ def test_chief_and_worker_of_an_estimator_train_to_the_same_bits(by_turns: Path)
 
 @pytest.mark.estimator
 @CHIEF_AND_WORKER
+@pytest.mark.long
 def test_the_chief_alone_logs_an_estimator_and_logs_what_its_checkpoints_hold(by_turns: Path) -> None:
     run = LayerReader(by_turns / "hook").run(".")
     assert len(payloads(by_turns / "hook")) == 1
@@ -289,6 +292,7 @@ def test_the_chief_alone_logs_an_estimator_and_logs_what_its_checkpoints_hold(by
 
 @pytest.mark.estimator
 @CHIEF_AND_WORKER
+@pytest.mark.long
 def test_the_evaluator_logs_into_a_run_of_its_own(by_turns: Path) -> None:
     run = LayerReader(by_turns / "hook").run("eval")
     assert len(run.steps) >= 1
@@ -313,6 +317,7 @@ NOT_SUPPORTED = pytest.mark.covers("More than one device: a strategy that is not
 
 
 @NOT_SUPPORTED
+@pytest.mark.long
 def test_a_parameter_server_strategy_is_said_to_be_unsupported_and_trains_unlogged(tmp_path: Path) -> None:
     output = run_alone(tmp_path, "coordinator", PORTS=",".join(map(str, free_ports(2))))
     assert "ParameterServerStrategyV2 is not supported" in output

@@ -75,6 +75,8 @@ def test_every_parser_takes_the_real_bytes(name: str) -> None:
 @pytest.mark.parametrize("name", PARSERS)
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
+@pytest.mark.core("StepRecord", "values", "event file")
+@pytest.mark.once
 def test_any_bytes_are_read_or_refused_in_words(name: str, data: st.DataObject) -> None:
     survive(name, data.draw(st.binary(max_size=400)))
     good = data.draw(st.sampled_from(PARSERS[name][1]))
@@ -84,6 +86,8 @@ def test_any_bytes_are_read_or_refused_in_words(name: str, data: st.DataObject) 
 
 
 @pytest.mark.parametrize("name", PARSERS)
+@pytest.mark.core("Model", "histogram", "event file", "values")
+@pytest.mark.once
 def test_damaged_bytes_are_read_or_refused_in_words(name: str) -> None:
     chance = random.Random(name)
     taken = sum(survive(name, hostile_bytes.mutate(chance.choice(PARSERS[name][1]), chance)) for _ in range(400))

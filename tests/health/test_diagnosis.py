@@ -613,7 +613,7 @@ def test_a_training_is_told_of_the_overflow_and_of_what_led_to_it(
     alarms.describe(model_of(run))
     for step, digests, summaries in as_logged(run):
         alarms.see(step, {index: Measurement(digest) for index, digest in digests.items()}, {}, summaries)
-        alarms.heed(can_stop=True)
+        alarms.act_on_findings(can_stop=True)
         assert alarms.should_stop == (step >= 28)
     assert [f.rule for f in found if f.severity == "error"] == ["non_finite"]
     (told,) = [m for m in caplog.messages if "holds 320 NaN" in m and "stops the training" not in m]

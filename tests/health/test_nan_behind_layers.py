@@ -43,6 +43,7 @@ EXAMPLES, BAD, SINCE = 8, 5, 2  # which example is too small, and the step from 
 
 
 @pytest.mark.parametrize("behind", BEHIND, ids=BY_NAME)
+@pytest.mark.core("BatchNormalization", "Dense, relu", "MaxPooling2D", "Softmax", "Bidirectional LSTM")
 def test_what_a_nan_looks_like_behind_a_layer(behind: Behind, record_property: Any) -> None:
     seen = looks(behind)
     record_property("behind_nan", {"name": behind.name, "onednn": has_onednn(), "seen": seen})
@@ -128,6 +129,7 @@ TRAINABLE = [behind for behind in BEHIND if behind.name != "Embedding"]
 
 
 @pytest.mark.parametrize("takes", [FLAT, WIDE, PICTURE, SEQUENCE], ids=["flat", "wide", "pictures", "sequences"])
+@pytest.mark.core("flat")
 def test_the_layer_in_which_a_nan_was_born_is_named_whatever_is_behind_it(takes: Any, tmp_path: Path) -> None:
     behind = [one for one in TRAINABLE if one.takes == takes]
     assert behind
@@ -138,6 +140,7 @@ def test_the_layer_in_which_a_nan_was_born_is_named_whatever_is_behind_it(takes:
 @pytest.mark.parametrize(
     "name", ["Dense, relu", "Conv2D, relu", "MaxPooling1D", "MaxPooling2D", "Softmax", "BatchNormalization"]
 )
+@pytest.mark.core("BatchNormalization-all", "Dense, relu-all", "MaxPooling2D-a quarter", "Softmax-a quarter")
 def test_it_is_named_where_alone_what_makes_another_number_of_nan_is_behind_it(
     name: str, share: int, tmp_path: Path
 ) -> None:

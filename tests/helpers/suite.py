@@ -60,7 +60,7 @@ def of_pytest(name: str, python: Path, marks: str, *what: str, onednn: bool = Tr
       onednn: Whether TensorFlow computes with oneDNN, which is on by default on some processors only.
     """
     command = [python, "-m", "pytest", "-o", f"cache_dir=build/pytest-{name}", "-m", marks]
-    command += [f"--coverage-results=build/coverage-parts/{name}.json", *what]
+    command += ["--durations=40", "--durations-min=2", f"--coverage-results=build/coverage-parts/{name}.json", *what]
     return Part(name, command, {"TF_ENABLE_ONEDNN_OPTS": str(int(onednn))})
 
 

@@ -53,6 +53,15 @@ DATA = {
 @pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "bfloat16", "int32"])
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 @pytest.mark.parametrize("data", DATA)
+@pytest.mark.core(
+    "normal-*",
+    "sparse-several blocks-float32",
+    "negative zero-one block-float32",
+    "1e25-*-float64",
+    "1e25-*-float32",
+    "constant-*-float16",
+    "100*-*-bfloat16",
+)
 def test_statistics_units_and_quantiles_equal_numpys(data: str, shape: tuple[int, ...], dtype: str) -> None:
     if data == "1e25" and dtype in ("float16", "int32"):
         pytest.skip("out of the type's range")

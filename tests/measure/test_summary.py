@@ -15,6 +15,7 @@ from tb_layerview.format.statistics import DENSE, QUANTILES, SUMMARIES
 from tb_layerview.measure.host import measure
 from tb_layerview.measure.measurement import Measurement
 from tb_layerview.measure.summary import summarise
+from tb_layerview.writing.step import Measured, Step
 from tb_layerview.writing.training_log import TrainingLog
 
 FRACTIONS = list(QUANTILES.values())
@@ -118,7 +119,7 @@ def test_columns_stay_where_histograms_and_units_are_thinned_away(tmp_path: Path
     session.begin(0)
     for step in range(200):
         if session.due(step):
-            session.write(step, lambda: {0: measure(array, units=True)}, {})
+            session.write(Step(step, (Measured({0: measure(array, units=True)}),)))
             session.flush()
     session.close()
     run = LayerReader(tmp_path).run()

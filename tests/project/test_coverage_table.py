@@ -13,6 +13,8 @@ import pytest
 from coverage_table import Stack
 from places import TESTS, environment
 
+pytestmark = pytest.mark.once
+
 ITEMS = coverage_table.all_items()
 
 A_SUITE = """

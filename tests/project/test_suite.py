@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import suite
+from places import environment
 from suite import Part, parts, run, what_failed
 
 pytestmark = pytest.mark.once
@@ -84,3 +86,50 @@ def test_each_test_is_in_one_of_the_two_runs_on_each_stack() -> None:
     for name in ("modern", "estimator"):
         marks, more = (one[f"{name}{end}"].command[6] for one, end in ((every_day, ""), (long, "-long")))
         assert (marks, more) == (f"not {more}", more)
+
+
+A_SUITE = """
+import pytest
+
+@pytest.mark.core("a-*", "b-2")
+@pytest.mark.parametrize("number", [1, 2])
+@pytest.mark.parametrize("letter", ["a", "b", "c"])
+def test_of_many_cases(letter, number):
+    pass
+
+@pytest.mark.long
+def test_that_is_long():
+    pass
+
+def test_of_one_case():
+    pass
+"""
+
+
+@pytest.mark.parametrize(
+    ("marks", "cases"),
+    [
+        ("not long", ["case", "many_cases[a-1]", "many_cases[a-2]", "many_cases[b-2]"]),
+        ("long", ["is_long", "many_cases[b-1]", "many_cases[c-1]", "many_cases[c-2]"]),
+    ],
+)
+def test_cases_beyond_the_core_are_long(marks: str, cases: list[str], tmp_path: Path) -> None:
+    assert collected(tmp_path, A_SUITE, marks) == cases
+
+
+def test_a_core_that_names_no_case_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match=r"test_of_many_cases: core\(a, b\) is none of a-1, a-2, b-1"):
+        collected(tmp_path, A_SUITE.replace('"a-*", "b-2"', '"a", "b"'), "long")
+
+
+def collected(folder: Path, source: str, marks: str) -> list[str]:
+    """The ends of the names of the tests that pytest would run."""
+    (folder / "test_suite.py").write_text(source)
+    (folder / "conftest.py").write_text('pytest_plugins = ["core_cases"]\n')
+    (folder / "pytest.ini").write_text("[pytest]\nmarkers =\n  long\n  core\n")
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-m", marks]
+    ended = subprocess.run(command, cwd=folder, env=environment(PYTEST_ADDOPTS=""), capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return sorted(
+        re.sub(r".*::test_(of_one_|of_|that_)?", "", line) for line in ended.stdout.splitlines() if "::" in line
+    )

@@ -19,6 +19,8 @@ from tb_layerview.reading.run import Run
 from tb_layerview.reading.step_record import Message
 from tb_layerview.serving import columns
 
+pytestmark = pytest.mark.once
+
 #: Two tensors' values by step; NaN where one is not logged.
 Values = npt.NDArray[np.float64]
 

@@ -65,6 +65,7 @@ def server(request: pytest.FixtureRequest, logdir: Path) -> Iterator[TensorBoard
         yield running
 
 
+@pytest.mark.core("--load_fast=true")
 def test_a_thousand_logged_steps_are_a_thousand_steps(server: TensorBoardServer) -> None:
     steps = ask_json(server, "steps", run="run1")
     assert steps["steps"] == list(range(STEPS))
@@ -129,6 +130,7 @@ def test_no_warning_was_printed(server: TensorBoardServer) -> None:
 
 
 @pytest.mark.parametrize("loader", LOADERS)
+@pytest.mark.core("--load_fast=true")
 def test_a_run_in_progress_grows_and_a_restart_replaces(tmp_path: Path, loader: str) -> None:
     with run_tensorboard(tmp_path, loader, "--reload_interval=1") as server:
         assert ask_json(server, "runs") == {"runs": [], "without_steps": [], "unreadable": []}
@@ -159,6 +161,7 @@ def test_a_run_in_progress_grows_and_a_restart_replaces(tmp_path: Path, loader: 
 
 
 @pytest.mark.parametrize("loader", LOADERS)
+@pytest.mark.core("--load_fast=false")
 def test_a_path_prefix_and_the_users_own_number_of_samples_are_kept(tmp_path: Path, loader: str) -> None:
     with LayerWriter(tmp_path / "run") as writer:
         for step in range(50):

@@ -54,9 +54,12 @@ def bare(forks: Forks, kind: str) -> list[str]:
 # --- Killed ---------------------------------------------------------------------------------------
 
 
-def test_what_twenty_killed_writers_had_written_is_whole_and_the_next_goes_on(forks: Forks, tmp_path: Path) -> None:
-    printed, _ = forks.run(HELPERS / "kills.py", "writer", 20, tmp_path, seconds=SECONDS)
-    assert json.loads(printed) == {**json.loads(printed), "killed": 20, "writers": 20, "lost": 0}
+@pytest.mark.parametrize("count", [4, pytest.param(20, marks=pytest.mark.long)])
+def test_what_killed_writers_had_written_is_whole_and_the_next_goes_on(
+    forks: Forks, tmp_path: Path, count: int
+) -> None:
+    printed, _ = forks.run(HELPERS / "kills.py", "writer", count, tmp_path, seconds=SECONDS)
+    assert json.loads(printed) == {**json.loads(printed), "killed": count, "writers": count, "lost": 0}
     with LayerWriter(tmp_path) as writer:
         last = int(LayerReader(tmp_path).run().steps[-1])
         writer.write(last + 1, {"layer0": np.ones((2, 2))})
@@ -64,6 +67,7 @@ def test_what_twenty_killed_writers_had_written_is_whole_and_the_next_goes_on(fo
 
 
 @pytest.mark.parametrize("kind", ["keras", "hook"])
+@pytest.mark.core("hook")
 def test_what_a_killed_training_had_written_is_whole_and_the_next_replaces_it(
     forks: Forks, tmp_path: Path, kind: str
 ) -> None:
@@ -81,6 +85,7 @@ def test_what_a_killed_training_had_written_is_whole_and_the_next_replaces_it(
 
 
 @pytest.mark.parametrize("kind", ["keras", "hook"])
+@pytest.mark.core("keras")
 def test_a_file_that_must_not_grow_ends_the_logging_with_one_report(forks: Forks, tmp_path: Path, kind: str) -> None:
     outcome, reported = train(forks, kind, tmp_path, "limit=60000")
     assert outcome == bare(forks, kind)
@@ -114,6 +119,7 @@ def test_a_folder_that_is_removed_ends_the_logging_with_one_report(forks: Forks,
     assert reported[0].startswith("tb_layerview: the log: FileNotFoundError: [Errno 2] the log's files were removed")
 
 
+@pytest.mark.long
 def test_files_that_can_no_longer_be_written_to_end_the_logging_with_one_report(forks: Forks, tmp_path: Path) -> None:
     probe = tmp_path / "probe"
     probe.touch()
@@ -141,6 +147,7 @@ def test_a_folder_that_is_renamed_keeps_all_steps(forks: Forks, tmp_path: Path) 
     assert len(list((tmp_path / "run-renamed" / "layers").glob("*.end"))) == 1  # it says that it is complete
 
 
+@pytest.mark.long
 def test_a_slow_disk_changes_nothing_but_the_time(forks: Forks, tmp_path: Path) -> None:
     outcome, reported = train(forks, "keras", tmp_path, "slow=0.02")
     assert (outcome, reported) == (bare(forks, "keras"), [])

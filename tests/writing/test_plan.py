@@ -16,6 +16,7 @@ from tb_layerview.format.values import choose
 from tb_layerview.measure.host import measure
 from tb_layerview.writing.log_files import LogFiles
 from tb_layerview.writing.plan import Plan, _most_bytes
+from tb_layerview.writing.step import Measured, Step
 from tb_layerview.writing.training_log import TrainingLog
 
 LADDER = [step for step in range(100_000) if Schedule().wants(step)]
@@ -84,6 +85,7 @@ def expected(plan: Plan, ladder: list[int] = LADDER) -> dict[str, float]:
     ],
 )
 @pytest.mark.parametrize("cap", [5, 20, 100, 500, 2000, 20_000])
+@pytest.mark.core("5-*", "500-*", "20000-*")
 def test_the_plan_holds_the_cap_for_the_whole_ladder(model: str, cap: int) -> None:
     plan = Plan.of(MODELS[model](), Schedule(), Keep(max_bytes=cap * MB))
     parts = expected(plan)
@@ -244,7 +246,7 @@ def test_the_cap_holds_where_more_is_written_than_planned(tmp_path: Path) -> Non
     for step in range(3000):
         if session.due(step):
             kept = axes if session.values_due(step) else None
-            session.write(step, lambda kept=kept: {0: measure(array, units=True, keep=kept)}, {})
+            session.write(Step(step, (Measured({0: measure(array, units=True, keep=kept)}),)))
             session.flush()
     session.close()
     written = sum(path.stat().st_size for path in (tmp_path / "layers").iterdir())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import copy
 import itertools
 import logging
@@ -19,7 +20,7 @@ from tb_layerview.format.names import FOLDER
 from tb_layerview.reading.run import Run
 from tb_layerview.serving.columns import by_group, by_step
 from tb_layerview.writing import earlier
-from tb_layerview.writing.earlier import EarlierSteps, earlier_steps
+from tb_layerview.writing.earlier import EarlierSteps, earlier_steps, first_modes
 
 
 def _write(folder: Path, steps: Sequence[int], value: float = 1.0, kind: Any = "weight", name: str = "kernel") -> None:
@@ -110,6 +111,22 @@ def test_a_log_too_long_to_be_looked_through_is_said_to_hold_more(
     assert found == EarlierSteps(0, 17, is_all=False)  # a version, a model, and 18 steps
     _write(tmp_path, [3])
     assert ["steps 0 to 17 and more of" in line for line in warned()] == [True]
+
+
+def test_the_mode_of_a_damaged_log_is_that_of_its_first_whole_step_or_unknown(tmp_path: Path) -> None:
+    _write(tmp_path, range(9))
+    (file,) = (tmp_path / FOLDER).glob("*tfevents*")
+    whole = file.read_bytes()
+    assert list(first_modes(tmp_path / FOLDER)) == ["train"]
+    found: dict[str, int] = collections.Counter()
+    for place in range(0, len(whole), 7):
+        for damaged in (whole[:place], whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :]):
+            file.write_bytes(damaged)
+            modes = list(first_modes(tmp_path / FOLDER))
+            found[modes[0] if modes else "unknown"] += 1
+            assert modes in (["train"], [])
+    assert min(found["train"], found["unknown"]) > 0
+    assert list(first_modes(tmp_path / "nothing")) == []
 
 
 def test_a_file_that_cannot_be_read_is_no_reason_not_to_log(tmp_path: Path, caplog: Any) -> None:
@@ -248,6 +265,7 @@ def test_copies_of_a_callback_say_that_they_hide_each_others_steps(keras: Any, t
 
 @pytest.mark.parametrize("used", ["unused", "used", "in use"])
 @pytest.mark.parametrize("made", ["copy", "deepcopy", "pickle"])
+@pytest.mark.core("copy-in use", "deepcopy-used", "pickle-in use", "pickle-unused")
 def test_a_copy_of_a_callback_has_its_options_and_is_unused(keras: Any, made: str, used: str, tmp_path: Path) -> None:
     from tb_layerview import LayerViewCallback
 

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,24 @@ from tb_layerview.health.rules.non_finite import NonFinite
 from tb_layerview.measure.host import measure
 from tb_layerview.measure.measurement import Measurement
 from tb_layerview.serving import answers
+from tb_layerview.writing.step import Measured, Step
 from tb_layerview.writing.training_log import TrainingLog
 
+pytestmark = pytest.mark.once
+
 MODEL = Model((Layer("dense", "Dense"),), (Tensor(0, "weight", "kernel", (4, 3), "float32", axes=("input", "unit")),))
+MEASURED = Measured({0: measure(np.ones((4, 3), np.float32))})
+
+
+@dataclasses.dataclass(frozen=True)
+class Made:
+    """A part of a step whose measurements a test makes, on the writing thread."""
+
+    make: Callable[[], dict[int, Measurement]]
+
+    def measurements(self) -> dict[int, Measurement]:
+        """What the test makes."""
+        return self.make()
 
 
 class Clock:
@@ -53,7 +69,7 @@ def _train(
             logged.append(step)
             with session.logging("a step"):
                 clock.now += log_seconds
-                session.write(step, lambda: {0: measure(np.ones((4, 3), np.float32))}, {"loss": 1.0})
+                session.write(Step(step, (MEASURED,), {"loss": 1.0}))
         clock.now += step_seconds + any_seconds
         session.budget.charge_any(any_seconds)
     return logged, session
@@ -105,7 +121,7 @@ def test_what_the_writing_thread_takes_is_charged_by_how_many_processors_there_a
     session.describe(MODEL)
     for step in range(10):
         with session.logging("a step"):
-            session.write(step, measured, {"loss": 1.0})
+            session.write(Step(step, (Made(measured),), {"loss": 1.0}))
         session.flush()
     with session.logging("nothing more"):
         pass
@@ -172,7 +188,7 @@ def test_the_closing_line_accounts_for_all_that_a_stopwatch_sees(tmp_path: Path)
     for step in range(4):
         with session.logging("a step"):
             clock.now += 1.5
-            session.write(step, last_to_be_written if step == 3 else dict, {})
+            session.write(Step(step, (Made(last_to_be_written),) if step == 3 else ()))
         with session.ahead("keeping the weights"):
             clock.now += 0.5
         session.budget.charge_any(0.25)
@@ -197,7 +213,7 @@ def test_the_closing_line_and_the_tab_say_the_same_of_what_logging_costs(tmp_pat
         clock.now += 1.0
         with session.logging("a step"):
             clock.now += seconds
-            session.write(len(session._steps), lambda: {0: measure(np.ones((4, 3), np.float32))}, {})
+            session.write(Step(len(session._steps), (MEASURED,)))
     message = session.close()
     assert "logging took 6.0 s, 120.0 % of the training's 5.0 s; set-up took 3.0 s" in message
     run = LayerReader(tmp_path).run()
@@ -228,7 +244,7 @@ def test_a_logged_step_that_takes_more_than_a_hundred_others_is_said_at_once(
     for step in range(5):
         with session.logging("a step"):
             clock.now += log_seconds
-            session.write(step, dict, {})
+            session.write(Step(step, ()))
         clock.now += 30 * step_seconds if step == 0 else step_seconds  # the first one is traced
         said.append([record.getMessage() for record in caplog.records])
     session.close()
@@ -280,10 +296,10 @@ def test_a_failure_to_write_ends_the_logging_and_not_the_training(
         raise OSError(28, "No space left on device")
 
     with caplog.at_level(logging.WARNING):
-        session.write(0, broken, {})
+        session.write(Step(0, (Made(broken),)))
         session.flush()
         assert not session.due(1)
-        session.write(1, lambda: {0: measure(np.ones((4, 3), np.float32))}, {})
+        session.write(Step(1, (MEASURED,)))
         message = session.close()
     assert len(caplog.records) == 1 and "No space left on device" in caplog.text
     assert "logging stopped early" in message
@@ -334,7 +350,7 @@ def test_a_log_whose_folder_is_gone_before_its_first_step_is_closed(tmp_path: Pa
     assert [r.getMessage().partition(":")[0] for r in caplog.records] == ["tb_layerview"]
     assert "were removed while it was written" in caplog.text
     with pytest.raises(ValueError, match="closed file"):
-        session._log._events.write(b"")
+        session._files._events.write(b"")
 
 
 def test_a_rule_that_fails_is_reported_and_every_step_is_logged_all_the_same(
@@ -363,7 +379,7 @@ def test_as_the_byte_cap_nears_values_thin_out_first_and_steps_last(tmp_path: Pa
     for step in range(2000):
         if session.due(step):
             keep_values = axes if session.values_due(step) else None
-            session.write(step, lambda keep_values=keep_values: {0: measure(array, units=True, keep=keep_values)}, {})
+            session.write(Step(step, (Measured({0: measure(array, units=True, keep=keep_values)}),)))
             session.flush()
             logged.append(step)
     session.close()

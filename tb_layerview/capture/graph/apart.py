@@ -1,7 +1,7 @@
 """Looks at tensors of a TensorFlow graph without parting what TensorFlow computes at once, and within conditions.
 
-Where a look would part two operations (`graph_fusions`), it is taken at a copy of them: made once more, of what the
-runtime has to have anyway, while the training's own operations keep the users that they had.
+Where a look would part two operations (see `search.fusions`), the hook looks at a copy of them instead. The copy takes
+what the runtime has to compute anyway, and the training's own operations keep the users that they had.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from tb_layerview.capture.graph.search.index import GraphIndex, conditions
 
 # How far back a copy reaches: chains that are computed at once are short, and sums of sums without end are left alone.
 _DEPTH = 40
-# So large may what is read of variables be that a copy for each run holds until the run is over: what is held of a
-# variable, an optimizer copies before it writes.
+# The most elements of a variable that a copy in each run may hold until the run is over: an optimizer copies a variable
+# that is held before it writes to it.
 _HELD = 1 << 12
 
 _IN_ONE = "TensorFlow may compute it at once with what takes it"
@@ -29,11 +29,11 @@ Source = tuple[Any, int]  # an operation and the index of one of its outputs
 
 @dataclasses.dataclass(frozen=True)
 class Look:
-    """What there is to look at of a tensor.
+    """What is fetched instead of a tensor.
 
     Attributes:
-      tensor: With the numbers of the tensor; where a condition leaves it out of a run, with zeros.
-      present: A bool, whether the run has computed it; None if each run that can be looked at does.
+      tensor: It has the numbers of the tensor; zeros where a condition leaves that out of a run.
+      present: A bool, whether the run has computed the tensor; None if each run that can be looked at does.
     """
 
     tensor: Any
@@ -44,11 +44,11 @@ class Apart:
     """Makes looks at tensors; each operation is copied once at most."""
 
     def __init__(self, index: GraphIndex, needed_by: Mapping[Any, frozenset[Any]]) -> None:
-        """Takes what there is.
+        """Takes the graph.
 
         Args:
           index: The graph.
-          needed_by: For each operation the optimizers that need it; nothing if the graph is not trained.
+          needed_by: For each operation the optimizers that need it; empty if the graph is not trained.
         """
         self._index, self._is_trained = index, bool(needed_by)
         self._fusions = Fusions(index, needed_by)
@@ -58,7 +58,7 @@ class Apart:
         self._entrances: dict[Source, Any] = {}
 
     def borders(self, tensor: Any) -> frozenset[Source]:
-        """What a copy that is looked at is computed from: as (operation, output index)."""
+        """The tensors that a copy of a tensor is computed from, as (operation, output index); none without a copy."""
         border = self._border(tensor)
         return frozenset() if isinstance(border, str) else frozenset(border)
 
@@ -67,7 +67,7 @@ class Apart:
 
         Args:
           tensor: The tensor.
-          is_for_each_run: Whether each run would hold what it takes until the run is over.
+          is_for_each_run: Whether every run would look at it, and so would hold what a copy takes until it is over.
         """
         border = self._border(tensor)
         if isinstance(border, str):
@@ -78,12 +78,13 @@ class Apart:
         return ""
 
     def look(self, tensor: Any, admit: Callable[[Any], Any] | None = None, when: Branch | None = None) -> Look:
-        """Makes a look at a tensor; in `graph_digests.own_scope`.
+        """Makes a look at a tensor; in `digests.own_scope`.
 
         Args:
           tensor: One that can be looked at.
-          when: The branch that alone makes it what it is to be looked at as; None if it always is.
-          admit: Lets a tensor in that a copy takes, if the copy is not to be made by each run; such a copy is its own.
+          admit: Makes what a copy takes of each tensor that it is computed from, so that not every run computes the
+            copy; such a copy shares nothing with other looks.
+          when: The branch of a condition in which the tensor is what it is logged as; None if it always is.
         """
         border = self._border(tensor)
         assert not isinstance(border, str)
@@ -104,7 +105,7 @@ class Apart:
         return self._may_part[key]
 
     def _border(self, tensor: Any) -> dict[Source, Any] | str:
-        """What a copy of a tensor begins from, nothing if it needs none; or why there can be no copy."""
+        """The tensors that a copy of a tensor is computed from, none if it needs no copy; or why there can be none."""
         key = (tensor.op, tensor.value_index)
         if key not in self._borders:
             self._borders[key] = self._find_border(tensor)
@@ -146,7 +147,7 @@ class Apart:
                 if self._parts(taken):
                     inputs.append(self._copy(taken, copies, entrances, admit))
                     continue
-                # Not of a constant, which may be what sizes are known by; unless nothing else tells the copy apart.
+                # A constant is taken as it is, since sizes may be known by it; unless nothing else tells copies apart.
                 is_constant = taken.op.type == "Const" and any(t.op.type != "Const" for t in op.inputs)
                 if not is_constant and key not in entrances:
                     entrances[key] = admit(taken)
@@ -160,9 +161,9 @@ class Apart:
 
 
 def _let_in(tensor: Any) -> Any:
-    """A tensor, by an operation that TensorFlow leaves where it is.
+    """The same tensor, handed on by an operation that TensorFlow does not remove.
 
-    By it the copies take something else than the originals: two of the same inputs would become one again.
+    So the copies take other inputs than the originals; with the same inputs TensorFlow would make them one again.
     """
     # Not every device type has a kernel for it; the process is the tensor's.
     process = tf.DeviceSpec.from_string(tensor.device).replace(device_type=None, device_index=None)

@@ -1,4 +1,4 @@
-"""The digests that the hook adds to a graph, and which of them a run may fetch."""
+"""The digests that the hook adds to a graph, in groups that a run fetches as a whole."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class DigestGroup:
     """Digests that are fetched together or not at all.
 
     Attributes:
-      sources: The tensors, as (operation, output index), that a run that fetches them must have anyway.
+      sources: The tensors, as (operation, output index), that a run must compute anyway to fetch the digests.
       taps: What is digested, by the tensor's index in the model.
       fetches: What there is to fetch.
-      borders: What copies of them are computed from, which such a run must have too.
-      present: Of the tensors that a condition leaves out of some runs, a bool each: whether a run has computed it.
+      borders: What copies of the sources are computed from, which such a run must compute too.
+      present: For each tensor that a condition leaves out of some runs, a bool: whether a run has computed it.
     """
 
     sources: frozenset[tuple[Any, int]]
@@ -42,10 +42,23 @@ class DigestGroup:
         fetches = digests.wanted(self.fetches, with_values)
         return {**fetches, "present": {str(i): t for i, t in self.present.items()}} if self.present else fetches
 
-    def measurements(self, fetched: Mapping[str, Any]) -> dict[int, Measurement]:
-        """Makes measurements, by the tensor's index in the model, of what `wanted` evaluated to."""
-        absent = {int(i) for i, is_there in fetched.get("present", {}).items() if not is_there}
-        return {i: m for i, m in digests.measurements(self.taps, fetched).items() if i not in absent}
+
+@dataclasses.dataclass(frozen=True)
+class Fetched:
+    """What was fetched of a group of digests: a part of a step.
+
+    Attributes:
+      group: The digests.
+      values: What `group.wanted` evaluated to.
+    """
+
+    group: DigestGroup
+    values: Mapping[str, Any]
+
+    def measurements(self) -> dict[int, Measurement]:
+        """Makes measurements of it, by the tensor's index in the model."""
+        absent = {int(i) for i, is_there in self.values.get("present", {}).items() if not is_there}
+        return {i: m for i, m in digests.measurements(self.group.taps, self.values).items() if i not in absent}
 
 
 def add_digests(
@@ -57,15 +70,14 @@ def add_digests(
 ) -> tuple[DigestGroup, ...]:
     """Adds digests of activations and gradients to the graph.
 
-    Small tensors are joined before they are fetched, so those are grouped that are computed by the same runs: with two
-    optimizers that take turns there are two groups of gradients, and one for each set of optimizers that an activation
-    reaches.
+    Small tensors are joined before they are fetched, so a group holds what the same runs compute: with two optimizers
+    that take turns there are two groups of gradients, and one for each set of optimizers that an activation reaches.
 
     Args:
       index: The graph.
       taps: By the tensor's index in the model.
       keep: How much to keep.
-      needed_by: What `find_needs` has found; nothing if the graph is not trained.
+      needed_by: What `find_needs` has found; empty if the graph is not trained.
       apart: What looks at the tensors.
     """
     grouped: dict[Any, dict[int, GraphTap]] = {}
@@ -117,7 +129,7 @@ def make_group(
       taps: By the tensor's index in the model.
       tensors: What to digest for each.
       keep: How much to keep.
-      sources: The tensors, as (operation, output index), that a run that fetches them must have anyway.
+      sources: The tensors, as (operation, output index), that a run must compute anyway to fetch the digests.
     """
     digested: dict[int, digests.Tap] = {}
     for number, tap in taps.items():
@@ -130,7 +142,7 @@ def make_group(
 
 
 def _plan(tap: GraphTap, keep: Keep) -> tuple[values.Axis, ...] | None:
-    """What to keep of a tensor's values; sizes that are not known yet are assumed."""
+    """Which of a tensor's values to keep; unknown sizes are assumed."""
     tensor = tap.tensor
     budget = keep.budget(tensor.kind)
     if not budget or not tensor.shape:
@@ -140,7 +152,7 @@ def _plan(tap: GraphTap, keep: Keep) -> tuple[values.Axis, ...] | None:
 
 @contextlib.contextmanager
 def own_scope(graph: Any) -> Iterator[None]:
-    """Where the digests' operations are made: apart from the user's names, and waiting for nothing."""
+    """The scope of the hook's own operations: their names stay apart from the user's, and they wait for nothing."""
     with graph.as_default(), graph.control_dependencies(None), tf.name_scope("layerview"):
         yield
 

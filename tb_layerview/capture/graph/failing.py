@@ -1,7 +1,7 @@
-"""The training run that fails: a TensorFlow graph keeps what it has computed on its devices until it is digested.
+"""The training run that fails: a TensorFlow graph keeps on its devices what the run has computed.
 
-A run fails where its loss or one of its gradients is not finite. That is known within the run itself, which then hands
-its activations and gradients to staging areas: by reference, and only then. Of all other runs nothing stays.
+A run fails if its loss or one of its gradients is not finite. The run itself notices, and only then hands its
+activations and gradients, by reference, to staging areas. Nothing is kept of other runs.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ Kept = dict[Any, npt.NDArray[Any]]
 
 
 class FailingRun:
-    """Notices the run that fails, and keeps of it what is logged.
+    """Notices the run that fails, and keeps what is logged of it.
 
     Attributes:
       looked_at: How many tensors it looks at in a run, or would keep.
-      bytes: How large those are, as far as is known, through which it goes.
+      bytes: The size of the gradients that it sums, as far as it is known.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class FailingRun:
         Args:
           index: The graph.
           found: What was found in it.
-          taps: What is to be kept, if a run computes it: activations and gradients.
+          taps: The activations and gradients to keep, if a run computes them.
           needed_by: For each operation the optimizers that need it, each as one of the operations that train.
           apart: What looks at them.
         """
@@ -92,7 +92,7 @@ class FailingRun:
             self._weights_are_finite = _all_finite(found.trained)
 
     def usable(self, reached: frozenset[Any], fed: frozenset[Source]) -> tuple[int, ...]:
-        """Which optimizers' runs a kind of run is, by number: it computes all that is to be looked at anyway.
+        """The numbers of the optimizers whose guard a kind of run can fetch: it computes all that the guard looks at.
 
         Args:
           reached: The operations that it runs.
@@ -114,11 +114,11 @@ class FailingRun:
         return self._weights_are_finite is None or bool(session.run(self._weights_are_finite))
 
     def take(self, session: Any, numbers: Iterable[int]) -> Kept:
-        """What was kept of a run that has failed; nothing stays on the devices.
+        """Takes what was kept of a run that has failed off the devices.
 
         Args:
           session: The one that ran it.
-          numbers: Those of what told that it has failed.
+          numbers: Those of the guards that have noticed.
         """
         areas = [area for number in numbers for area in self._guards[number].areas]
         sizes = session.run([area.size for area in areas])
@@ -158,7 +158,7 @@ class _Guard:
       failed: bool [2]: whether the run with which it is fetched fails, and whether its loss does. When it is there, all
         is kept that is to be kept.
       areas: Where it is kept.
-      added: The operations of the user's that are run for it alone: the end of the loss.
+      added: The user's operations that run only for this: the end of the loss.
     """
 
     failed: Any
@@ -176,13 +176,13 @@ def _guard(
     added: frozenset[Any],
 ) -> _Guard:
     of_gradients = {(g.op, g.value_index): g for g in gradients}
-    # A large gradient is held only until it is known to be finite. To hold all of them until the run is over takes a
-    # copy of the weights: 8 % of a training step of 65 ms with 10 million. Small ones are digested all together.
+    # A large gradient is held only until it is known to be finite. Holding all of them until the run is over takes a
+    # copy of the weights: 8 % of a training step of 65 ms with 10 million. Small ones are looked at all together.
     large = {s for s, g in of_gradients.items() if (g.shape.num_elements() or SMALL + 1) > SMALL}
     areas: list[_Area] = []
 
     def stage(failed: Any, members: list[Source], of_branches: list[Branch], tells: Any) -> Any:
-        """What tells of it, which is there once they are kept, if they are."""
+        """Returns `tells`, which is there once the members are kept, if they are."""
         switch = tf.raw_ops.Switch(data=tells, pred=failed)
         values: dict[Any, Any] = {(branch,): branch.is_taken() for branch in of_branches}
         for op, number in members:
@@ -225,7 +225,7 @@ def _guard(
 
 
 def _area(name: str, sources: tuple[Any, ...], values: list[Any]) -> _Area:
-    """What looks into a staging area; made where the area is."""
+    """The operations that look into a staging area, made where the area is."""
     dtypes = [value.dtype.base_dtype for value in values]
     with tf.control_dependencies(None):
         return _Area(
@@ -250,5 +250,5 @@ def _is_not_finite(tensor: Any) -> Any:
 
 
 def _sum(tensor: Any) -> Any:
-    """A sum that is not finite where an element is not, or where it overflows: then the weights tell."""
+    """A sum that is not finite if an element is not. It may also overflow: then the weights tell."""
     return tf.reduce_sum(tf.cast(tensor, tf.float32) if tensor.dtype.size < 4 else tensor)

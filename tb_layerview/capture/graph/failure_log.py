@@ -6,38 +6,52 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy.typing as npt
+
 from tb_layerview.capture.ages import CostTrial
 from tb_layerview.capture.graph.digests import DigestGroup
 from tb_layerview.capture.graph.failing import FailingRun
-from tb_layerview.capture.graph.runs import NEVER
+from tb_layerview.capture.graph.global_step import NEVER
 from tb_layerview.capture.graph.search.taps import GraphTap
 from tb_layerview.format.model import Model
-from tb_layerview.measure.measurement import Measure, Measurement
+from tb_layerview.measure.measurement import Measurement
 from tb_layerview.measure.tf import digests
+from tb_layerview.writing.step import Step
 from tb_layerview.writing.training_log import TrainingLog
 
-# What it takes to notice, at each step, as measured on two cores: one more fetch, an operation a tensor, and one pass
+# What it takes at each step to notice, measured on two cores: one more fetch, an operation per tensor, and one pass
 # over the gradients.
 _SECONDS, _SECONDS_A_TENSOR, _BYTES_A_SECOND = 40e-6, 1.5e-6, 2e10
 
 
 @dataclasses.dataclass(frozen=True)
 class Failure:
-    """What was kept of the step that breaks the training.
+    """What was kept of the step that breaks the training, its activations and gradients: a part of a step.
 
     Attributes:
-      measure: Makes the measurements of its activations and gradients, by the tensor's index in the model.
+      taps: How each is digested, by the tensor's index in the model.
+      arrays: What was kept of it, by the same.
       scalars: Its loss, by name.
     """
 
-    measure: Measure
+    taps: dict[int, digests.Tap]
+    arrays: dict[int, npt.NDArray[Any]]
     scalars: dict[str, float]
+
+    def measurements(self) -> dict[int, Measurement]:
+        """Makes measurements of it, by the tensor's index in the model."""
+        return digests.measure(self.taps, self.arrays)
+
+    def renumbered(self, numbers: Mapping[int, int]) -> Failure:
+        """The same with other indices, of a model with fewer tensors."""
+        taps = {numbers[n]: tap for n, tap in self.taps.items()}
+        return Failure(taps, {numbers[n]: array for n, array in self.arrays.items()}, self.scalars)
 
 
 class FailureLog:
     """Logs the first step of a session that breaks the training.
 
-    Nothing is run again. The batch is gone, and random numbers with it; but of the run itself, all was kept.
+    Nothing is run again: the batch and the random numbers are gone, but everything that the run computed was kept.
     """
 
     def __init__(
@@ -45,24 +59,24 @@ class FailureLog:
         failing: FailingRun,
         taps: Mapping[int, GraphTap],
         groups: Sequence[DigestGroup],
-        session: TrainingLog,
+        log: TrainingLog,
     ) -> None:
-        """Takes what there is.
+        """Takes what is to be logged.
 
         Args:
           failing: What keeps the run that fails.
           taps: Activations and gradients, by the tensor's index in the model.
           groups: Their digests.
-          session: The training's log.
+          log: The training's log.
         """
-        self._failing, self._groups, self._session = failing, groups, session
+        self._failing, self._groups, self._log = failing, groups, log
         self._taps = taps
         self._is_on, self._wary = True, 0  # for how many more runs the weights themselves are looked at
         self._cost = _SECONDS + _SECONDS_A_TENSOR * failing.looked_at + failing.bytes / _BYTES_A_SECOND
-        self._trial = None if session.replay else CostTrial(session.share, self._cost)
+        self._trial = None if log.replay else CostTrial(log.share, self._cost)
 
     def start(self, session: Any) -> None:
-        """Begins with a session. Weights that are broken already are no step's doing."""
+        """Begins with a session; does nothing in it if the weights are broken already, which is no step's doing."""
         self._failing.clear(session)
         self._is_on = self._is_on and self._failing.weights_are_finite(session)
 
@@ -71,14 +85,14 @@ class FailureLog:
         return self._failing.wanted(optimizers) if self._is_on else {}
 
     def saw(self, seconds: float) -> None:
-        """Is told how long a run took that was not logged, and gives up if looking at it takes too large a share."""
-        self._session.budget.charge_any(self._cost)
+        """Takes note of how long an unlogged run took; gives up if looking at runs takes too large a share."""
+        self._log.budget.charge_any(self._cost)
         share = self._trial.saw(seconds) if self._trial and self._is_on else None
         if share is not None:
             self._is_on = False
-            self._session.note(
-                f"a step that breaks the training is not kept: to look at each takes {100 * share:.2g} % of the "
-                "training time. Check(replay=True) has it kept all the same"
+            self._log.note(
+                f"a step that breaks the training is not kept: looking at each takes {100 * share:.2g} % of the "
+                "training time. Check(replay=True) keeps it anyway"
             )
 
     def take(self, session: Any, fetched: Mapping[str, Any], scalars: Mapping[str, Any]) -> Failure | None:
@@ -108,20 +122,17 @@ class FailureLog:
         kept = self._failing.take(session, failed)
         losses = {n: kept[t.op, t.value_index] for n, t in scalars.items() if (t.op, t.value_index) in kept}
         source = {n: (tap.source.op, tap.source.value_index) for n, tap in self._taps.items()}
-        # Of what stands in a condition only what this run has computed.
+        # Of tensors in conditions only those that this run has computed.
         had = {
             n
             for n, s in source.items()
             if s in kept and kept.get((s,), True) and (self._taps[n].when is None or kept[(self._taps[n].when,)])
         }
         taps = {n: tap for group in self._groups for n, tap in group.taps.items() if n in had}
-
-        def measure() -> dict[int, Measurement]:
-            arrays = {n: kept[source[n]] for n in taps}
-            orders = {n: self._taps[n].transpose or range(arrays[n].ndim) for n in taps}
-            return digests.measure(taps, {n: array.transpose(*orders[n]) for n, array in arrays.items()})
-
-        return Failure(measure, {name: float(value) for name, value in losses.items()})
+        arrays = {n: kept[source[n]] for n in taps}
+        orders = {n: self._taps[n].transpose or range(arrays[n].ndim) for n in taps}
+        arrays = {n: array.transpose(*orders[n]) for n, array in arrays.items()}
+        return Failure(taps, arrays, {name: float(value) for name, value in losses.items()})
 
     def log(self, step: int, failure: Failure, model: Model) -> None:
         """Logs it as a run of its own, and says what it shows.
@@ -137,11 +148,10 @@ class FailureLog:
             tensors=tuple(model.tensors[number] for number in numbers),
             notes=(
                 f"this is step {step:,} of the training itself, which broke it: activations and gradients as they "
-                "were. Of large gradients only those are there that are not finite",
+                "were. Of the large gradients only those that are not finite are shown",
             ),
             schedule="the step that broke the training",
         )
-        self._session.log_replay(
-            described, step, lambda: {numbers[n]: m for n, m in failure.measure().items()}, failure.scalars
-        )
-        self._session.log_closely(step)
+        renumbered = failure.renumbered(numbers)
+        self._log.log_replay(described, Step(step, (renumbered,), renumbered.scalars))
+        self._log.log_closely(step)

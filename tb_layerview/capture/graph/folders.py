@@ -6,12 +6,10 @@ import os
 from pathlib import Path
 
 import tensorflow as tf
-from google.protobuf.message import DecodeError
 
-from tb_layerview.format import layerview_pb2 as pb
-from tb_layerview.format import messages, names
+from tb_layerview.format import names
 from tb_layerview.format.model import Mode
-from tb_layerview.reading import event_file
+from tb_layerview.writing.earlier import first_modes
 
 
 def folder_for(logdir: str, mode: Mode, has_trained: bool) -> str:
@@ -31,12 +29,4 @@ def _is_trainings(logdir: str) -> bool:
     """Whether a training has saved or logged into a folder."""
     if tf.io.gfile.exists(os.path.join(logdir, "checkpoint")):
         return True
-    return any(map(_is_of_training, event_file.first_steps(Path(os.path.expanduser(logdir)) / names.FOLDER)))
-
-
-def _is_of_training(step: bytes) -> bool:
-    try:
-        messages.check(step)
-        return bool(pb.StepRecord.FromString(step).mode == pb.TRAIN)
-    except (DecodeError, ValueError):
-        return False  # damaged, which whoever reads the log is told
+    return "train" in first_modes(Path(os.path.expanduser(logdir)) / names.FOLDER)

@@ -8,6 +8,9 @@ import tensorflow as tf
 
 from tb_layerview.capture.graph.search.index import GraphIndex, can_run
 
+#: After this many runs in a row that did not raise the global step, runs of that kind are expected not to.
+NEVER = 64
+
 
 class GlobalStep:
     """Reads of the global step.

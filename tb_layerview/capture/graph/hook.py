@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from tb_layerview.about import logger
 from tb_layerview.capture.cluster import logs_graph
+from tb_layerview.capture.given import Given
 from tb_layerview.capture.graph.folders import folder_for
 from tb_layerview.capture.graph.recording import GraphRecording
 from tb_layerview.capture.graph.search.index import GraphIndex
@@ -20,7 +21,7 @@ from tb_layerview.capture.graph.search.taps import GraphTaps
 from tb_layerview.format.model import Mode
 from tb_layerview.format.storage import local_folder
 from tb_layerview.health.check import Check
-from tb_layerview.options import CopiedUnused, Keep, Schedule, Select, as_schedule
+from tb_layerview.options import CopiedUnused, Keep, Schedule, Select
 from tb_layerview.writing.training_log import TrainingLog
 
 _KEYS = tf.compat.v1.GraphKeys
@@ -65,7 +66,7 @@ class LayerViewHook(CopiedUnused, tf.compat.v1.train.SessionRunHook):
 
         Args:
           logdir: The run's folder, such as `estimator.model_dir`. If it is not on this machine, as `gs://bucket/model`,
-            that is said and nothing is logged.
+            a warning says so and nothing is logged.
           select: Which layers and kinds to log, and which other tensors. Updates take a copy of the trained weights, on
             their devices, while a step is logged.
           schedule: When to log while training, or a number: every so many steps. Evaluation and prediction are always
@@ -77,23 +78,14 @@ class LayerViewHook(CopiedUnused, tf.compat.v1.train.SessionRunHook):
           TypeError: An option is not of its type.
           ValueError: The schedule's interval is not at least 1.
         """
-        for name, value, kind in (("select", select, Select), ("keep", keep, Keep), ("check", check, Check)):
-            if not isinstance(value, kind):
-                raise TypeError(f"{name} must be a {kind.__name__}(...), not {value!r}")
+        self._given = Given.of(select, schedule, keep, check)
         self._logdir = os.fspath(logdir)
-        self._select, self._schedule, self._keep, self._check = select, as_schedule(schedule), keep, check
         self._has_trained = False
-        self._logging: GraphRecording | None = None
+        self._recording: GraphRecording | None = None
         self._finalizer: weakref.finalize[Any, Any] | None = None
 
     def _options(self) -> dict[str, Any]:
-        return {
-            "logdir": self._logdir,
-            "select": self._select,
-            "schedule": self._schedule,
-            "keep": self._keep,
-            "check": self._check,
-        }
+        return {"logdir": self._logdir, **self._given.as_arguments()}
 
     def begin(self) -> None:
         """Searches the graph, opens the log and adds the digests to the graph.
@@ -108,43 +100,44 @@ class LayerViewHook(CopiedUnused, tf.compat.v1.train.SessionRunHook):
             logger.warning("tb_layerview: %s Nothing is logged; the training goes on.", error)
             return
         began = time.perf_counter()
+        select, schedule, keep = self._given.select, self._given.schedule, self._given.keep
         graph = tf.compat.v1.get_default_graph()
         if not logs_graph(graph):
             return
         index = GraphIndex(graph)
         found = find_layers(index)
-        if not found.layers and not self._select.names_tensors:
+        if not found.layers and not select.names_tensors:
             logger.warning("tb_layerview: the graph has no layers with variables; nothing is logged.")
             return
         if found.layers:
-            self._select.check([(layer.path, layer.class_name) for layer in found.layers])
-        found, selected = narrow(index, found, self._select)
+            select.check([(layer.path, layer.class_name) for layer in found.layers])
+        found, selected = narrow(index, found, select)
         mode = _mode(index, found)
         folder = folder_for(folder, mode, self._has_trained)
         self._has_trained = self._has_trained or mode == "train"
-        session = TrainingLog(folder, self._schedule, self._keep, mode, self._check)
+        log = TrainingLog(folder, schedule, keep, mode, self._given.check)
         # A process that ends on an error does not call `end`: what is still in the queue is written all the same.
-        self._finalizer = weakref.finalize(self, session.close)
-        session.budget.set_up += time.perf_counter() - began
-        self._logging = GraphRecording(index, found, selected, self._schedule, self._keep, session)
+        self._finalizer = weakref.finalize(self, log.close)
+        log.budget.set_up += time.perf_counter() - began
+        self._recording = GraphRecording(index, found, selected, schedule, keep, log)
 
     def after_create_session(self, session: Any, coord: Any) -> None:
-        """Reads the step from which the training goes on."""
+        """Reads the step from which the training continues."""
         del coord
-        if self._logging:
-            self._logging.start(session)
+        if self._recording:
+            self._recording.start(session)
 
     def before_run(self, run_context: Any) -> Any:
         """Asks for digests if the run is one to log."""
-        if not self._logging:
+        if not self._recording:
             return None
-        return self._logging.before_run(run_context.session, run_context.original_args)
+        return self._recording.before_run(run_context.session, run_context.original_args)
 
     def after_run(self, run_context: Any, run_values: Any) -> None:
         """Logs what was fetched."""
-        if self._logging:
-            self._logging.after_run(run_context.session, run_values.results)
-            if self._logging.heed():
+        if self._recording:
+            self._recording.after_run(run_context.session, run_values.results)
+            if self._recording.act_on_findings():
                 run_context.request_stop()
 
     def end(self, session: Any) -> None:
@@ -153,15 +146,15 @@ class LayerViewHook(CopiedUnused, tf.compat.v1.train.SessionRunHook):
         self._close()
 
     def _close(self) -> None:
-        logging, self._logging = self._logging, None
-        if logging:
+        recording, self._recording = self._recording, None
+        if recording:
             if self._finalizer:
                 self._finalizer.detach()
-            logging.close()
+            recording.close()
 
 
 def _mode(index: GraphIndex, found: GraphTaps) -> Mode:
-    """What the graph is for. An Estimator's `model_fn` may build its optimizer in evaluation too."""
+    """What the graph is for. An Estimator's `model_fn` may build its optimizer for an evaluation, too."""
     collection = index.graph.get_collection
     if collection(_KEYS.EVAL_STEP):
         return "evaluate"

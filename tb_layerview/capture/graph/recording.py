@@ -4,27 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
 
-from tb_layerview.about import logger, software
-from tb_layerview.capture.graph.apart import Apart, Source
-from tb_layerview.capture.graph.digests import DigestGroup, add_digests, add_weight_digests, find_needs, own_scope
-from tb_layerview.capture.graph.failing import FailingRun
+from tb_layerview.about import logger
+from tb_layerview.capture.graph.additions import add_to_graph
+from tb_layerview.capture.graph.digests import Fetched
 from tb_layerview.capture.graph.failure_log import FailureLog
-from tb_layerview.capture.graph.global_step import GlobalStep
-from tb_layerview.capture.graph.merged_batches import MERGED, Batches
+from tb_layerview.capture.graph.merged_batches import MERGED, MergedBatches
 from tb_layerview.capture.graph.run_times import RunTimes
 from tb_layerview.capture.graph.runs import KnownRun, KnownRuns
-from tb_layerview.capture.graph.search.index import GraphIndex, can_fetch
+from tb_layerview.capture.graph.search.index import GraphIndex
 from tb_layerview.capture.graph.search.taps import GraphTap, GraphTaps, listed
-from tb_layerview.capture.graph.updates import GraphUpdates
-from tb_layerview.format.model import Model
-from tb_layerview.measure.measurement import Measurement
 from tb_layerview.options import Keep, Schedule
+from tb_layerview.writing.step import Part, Step
 from tb_layerview.writing.training_log import TrainingLog
 
 
@@ -38,8 +33,7 @@ class _Pending:
       is_due: Whether it is logged.
       groups: Which digests were fetched, by number.
       with_values: Whether values were fetched too.
-      is_looked_at: Whether it is told whether it fails.
-      began: When, in seconds of `time.perf_counter`.
+      is_looked_at: Whether what was fetched tells if it has failed.
     """
 
     run: KnownRun
@@ -48,12 +42,24 @@ class _Pending:
     groups: tuple[int, ...]
     with_values: bool
     is_looked_at: bool
-    began: float
 
     @property
     def kind(self) -> Any:
         """What it fetches."""
         return id(self.run), self.groups, self.with_values, self.is_looked_at
+
+
+@dataclasses.dataclass(frozen=True)
+class _Recorded:
+    """The step that was logged last.
+
+    Attributes:
+      step: Its number.
+      groups: Which digests were logged of it, by number.
+    """
+
+    step: int
+    groups: frozenset[int] = frozenset()
 
 
 class GraphRecording:
@@ -66,7 +72,7 @@ class GraphRecording:
         selected: tuple[GraphTap, ...],
         schedule: Schedule,
         keep: Keep,
-        session: TrainingLog,
+        log: TrainingLog,
     ) -> None:
         """Adds the digests to the graph, and describes to the log what they are of.
 
@@ -76,294 +82,219 @@ class GraphRecording:
           selected: Those of its taps that were selected by hand.
           schedule: When to log.
           keep: How much to keep.
-          session: The log.
+          log: The log.
         """
-        self._index, self._found, self._schedule, self._session = index, found, schedule, session
-        self._is_training = session.mode == "train"
-        # An evaluation has one record, at whatever step: the ladder is for trainings.
-        self._always = not self._is_training and schedule.is_ladder
-        self._times = RunTimes()
+        self._schedule, self._log = schedule, log
+        self._batches = None if log.mode == "train" else MergedBatches(log, schedule)
+        self._times = RunTimes(log.budget)
         self._pending: _Pending | None = None
         self._step = 0
-        self._recorded: int | None = None
-        self._recorded_groups: set[int] = set()
-        self._batches = Batches()
+        self._recorded: _Recorded | None = None
         self._fetched_after: set[tuple[bool, bool]] = set()  # with values, with updates
-        self._keeping = 0.0  # seconds, since the last logged step
-        self._asking = 0.0  # seconds, before the run that is under way, keeping apart
         self._has_jumped = False
         self._noted: set[str] = set()
         self._replay: FailureLog | None = None
         self._is_close = False
         self._never_logged: dict[int, str] = {}  # by the tensor's index: what was selected by hand
-        with session.set_up("adding digests to the graph"):
-            self._add(selected, keep)
-
-    def _add(self, selected: tuple[GraphTap, ...], keep: Keep) -> None:
-        needed_by = find_needs(self._index, self._found.triggers if self._is_training else frozenset())
-        apart, notes = Apart(self._index, needed_by), list(self._found.notes)
-        logged = self._logged(apart, notes)
-        taps = dict(enumerate(logged))
-        weights = {i: tap for i, tap in taps.items() if tap.tensor.kind == "weight"}
-        updates = {i: tap for i, tap in taps.items() if tap.tensor.kind == "update"}
-        in_run = {i: tap for i, tap in taps.items() if i not in weights and i not in updates}
-        self._groups: tuple[DigestGroup, ...] = add_digests(self._index, in_run, keep, needed_by, apart)
-        self._weights: DigestGroup = add_weight_digests(self._index, weights, keep)
-        self._updates = GraphUpdates(self._index, updates, keep)
-        by_hand = frozenset((t.source.op, t.source.value_index) for t in selected if t.tensor.kind != "weight")
-        self._global_step = GlobalStep(self._index)
-        if self._is_training and self._global_step.now is None:
-            notes.append("the graph has no global step, so the steps count the runs that train")
-        failing = None
-        if self._is_training and self._session.replay is not False:
-            failing = FailingRun(self._index, self._found, in_run.values(), needed_by, apart)
-            self._replay = FailureLog(failing, in_run, self._groups, self._session)
-        self._looks = self._look_at_scalars(apart)
-        self._runs = KnownRuns(
-            self._index, self._found, self._groups, self._is_training, self._global_step.raiser, failing, by_hand
-        )
-        ids = {id(tap) for tap in selected}
-        self._never_logged = {i: self._found.layers[t.tensor.layer].path for i, t in taps.items() if id(t) in ids}
-        self._model = Model(
-            layers=self._found.layers,
-            tensors=tuple(tap.tensor for tap in taps.values()),
-            notes=tuple(notes),
-            schedule=self._schedule.in_words() if self._is_training else f"the first {MERGED} batches",
-            software=software(TensorFlow=tf.__version__),
-        )
-        self._session.describe(self._model)
-
-    def _logged(self, apart: Apart, notes: list[str]) -> list[GraphTap]:
-        """What is logged of what was found; why something is not, is added to the notes."""
-        logged = []
-        for tap in self._found.taps:
-            kind = tap.tensor.kind
-            if kind in ("gradient", "update") and not self._is_training:
-                continue
-            reason = apart.cannot(tap.source) if kind in ("activation", "gradient") else ""
-            if reason:
-                path = self._found.layers[tap.tensor.layer].path
-                notes.append(
-                    f"layer {path!r}: {kind} {tap.tensor.name} is left out. {reason}; to look at it would change the "
-                    "training's rounding"
-                )
-            else:
-                logged.append(tap)
-        return logged
-
-    def _look_at_scalars(self, apart: Apart) -> dict[Source, Any]:
-        """What to fetch for losses and learning rates that cannot be fetched themselves without a change to a run."""
-        scalars = [*self._found.losses.values(), *self._found.learning_rates.values()]
-        scalars += [t for t in self._index.graph.get_collection(tf.compat.v1.GraphKeys.LOSSES) if can_fetch(t)]
-        with own_scope(self._index.graph):
-            return {(t.op, t.value_index): apart.look(t).tensor for t in scalars if not apart.cannot(t)}
+        with log.set_up("adding digests to the graph"):
+            is_training = self._batches is None
+            in_words = schedule.in_words() if is_training else f"the first {MERGED} batches"
+            added = add_to_graph(index, found, keep, in_words, is_training, is_training and log.replay is not False)
+            self._added = added
+            if added.failing:
+                self._replay = FailureLog(added.failing, added.in_run, added.groups, log)
+            by_hand = frozenset((t.source.op, t.source.value_index) for t in selected if t.tensor.kind != "weight")
+            self._runs = KnownRuns(index, found, added, is_training, by_hand)
+            ids = {id(tap) for tap in selected}
+            self._never_logged = {i: found.layers[t.tensor.layer].path for i, t in added.taps.items() if id(t) in ids}
+            log.describe(added.model)
 
     def start(self, session: Any) -> None:
-        """Takes up the step from which the training goes on."""
-        with self._session.set_up("reading the global step"):
-            self._step = self._global_step.read(session) or 0
-            self._updates.start(session)
+        """Takes up the step from which the training continues."""
+        if not self._log.is_open:
+            return  # nothing was added to the graph
+        with self._log.set_up("reading the global step"):
+            self._step = self._added.global_step.read(session) or 0
+            self._added.updates.start(session)
             if self._replay:
                 self._replay.start(session)
-            self._session.begin(self._step)
+            self._log.begin(self._step)
 
     def before_run(self, session: Any, args: Any) -> Any:
         """The fetches to add to a run; None if there are none."""
-        self._pending = None
-        if not self._session.is_open:
-            return None
-        request = None
-        began, keeping = time.perf_counter(), self._keeping
-        with self._session.guard("looking at what a run fetches"):
-            request = self._request(session, args)
-        self._asking = time.perf_counter() - began - (self._keeping - keeping)
+        self._pending = request = None
+        if self._log.is_open:
+            with self._times.asking(), self._log.guard("looking at what a run fetches"):
+                request = self._request(session, args)
         return request
 
     def _request(self, session: Any, args: Any) -> Any:
         run = self._runs.look_up(args)
         if not run.is_logged:
             return None
-        step = run.next_step(self._step) if self._is_training else self._step
+        added = self._added
+        step = self._step if self._batches else run.next_step(self._step)
         is_due, groups = self._due(run, step)
-        with_values = is_due and self._values_due(step)
-        fetches: dict[str, Any] = {"step": self._global_step.after} if run.tells_step else {}
+        with_values = is_due and (self._batches or self._log).values_due(step)
+        fetches: dict[str, Any] = {"step": added.global_step.after} if run.tells_step else {}
         if is_due:
-            fetches["scalars"] = {name: self._looks.get((t.op, t.value_index), t) for name, t in run.scalars.items()}
-            fetches["digests"] = {str(i): self._groups[i].wanted(with_values) for i in groups}
+            fetches["scalars"] = {name: added.looks.get((t.op, t.value_index), t) for name, t in run.scalars.items()}
+            fetches["digests"] = {str(i): added.groups[i].wanted(with_values) for i in groups}
         failed = self._replay.wanted(run.optimizers) if self._replay else {}
         if failed:
             fetches["failed"] = failed
         # The step after this one is a step of ours, whether or not this run is the one that completes it.
-        if self._updates.is_wanted and run.rise == 1 and self._session.due(self._step + 1):
-            self._keep_weights(session)
-        self._pending = _Pending(run, step, is_due, groups, with_values, bool(failed), time.perf_counter())
+        if added.updates.is_wanted and run.rise == 1 and self._log.due(self._step + 1):
+            with self._times.keeping(), self._log.guard("keeping the weights"):
+                added.updates.keep(session, self._step)
+        self._pending = _Pending(run, step, is_due, groups, with_values, bool(failed))
         return tf.compat.v1.train.SessionRunArgs(fetches) if fetches else None
+
+    def _due(self, run: KnownRun, step: int) -> tuple[bool, tuple[int, ...]]:
+        """Whether to log a run after which the global step is `step`, and which digests to fetch."""
+        if self._batches:
+            return self._batches.due(step), run.groups
+        if self._recorded is None or step != self._recorded.step:
+            return self._log.due(step), run.groups
+        # One record a step. But optimizers that take turns within a step each add their own gradients.
+        more = tuple(i for i in run.groups if i not in self._recorded.groups)
+        return bool(more), more
 
     def after_run(self, session: Any, results: Mapping[str, Any] | None) -> None:
         """Follows the global step, and logs what was fetched."""
         pending, self._pending = self._pending, None
         if pending is None:
             return
-        results, budget = results or {}, self._session.budget
-        ended, set_up = time.perf_counter(), budget.set_up
-        seconds = ended - pending.began
-        if self._replay and pending.is_looked_at:
-            with self._session.guard("keeping the step that breaks the training"):
-                self._look(session, self._replay, pending, results, seconds)
+        results = results or {}
+        with self._times.following():
+            if self._replay and pending.is_looked_at:
+                with self._log.guard("keeping the step that breaks the training"):
+                    self._look(session, self._replay, pending, results)
+            if not pending.is_due and not self._batches:
+                with self._log.guard("following the global step"):
+                    self._follow(session, pending.run, self._step_after(session, pending, results))
         if not pending.is_due:
-            with self._session.guard("following the global step"):
-                self._times.add(pending.kind, pending.is_due, seconds)
-                if self._is_training:
-                    now = results["step"] if pending.run.tells_step else self._global_step.read(session)
-                    self._follow(session, pending.run, now)
-            budget.charge_any(self._asking + time.perf_counter() - ended - (budget.set_up - set_up))
-            return
-        if not self._is_training and self._recorded is not None:
-            with self._session.logging("logging a step"):
-                self._write_batch(pending, results)
-            return
-        updates = self._updates.wanted(pending.with_values)
-        fetches: dict[str, Any] = {"weights": self._weights.wanted(pending.with_values), "updates": updates}
-        if self._global_step.now is not None:
-            fetches["step"] = self._global_step.now
-        # The first time, the session optimises the graph for what is fetched.
-        key = pending.with_values, bool(updates)
-        is_first = key not in self._fetched_after
-        self._fetched_after.add(key)
-        with (self._session.set_up if is_first else self._session.logging)("logging a step"):
-            after = session.run(fetches)
-            if self._is_training and not self._follow(session, pending.run, after.get("step")):
-                after["updates"] = {}
-            self._write(pending, results, after)
-        budget.charge_late(self._keeping, 1)
-        self._keeping = 0.0
-        self._times.add(pending.kind, pending.is_due, seconds)
-        self._times.charge(self._session)
+            self._times.add(pending.kind, is_logged=False)
+            self._times.charge_other()
+        elif self._batches and self._batches.count:
+            with self._log.logging("logging a step"):
+                self._add_batch(self._batches, pending, results)
+        else:
+            self._log_run(session, pending, results)
+            self._times.add(pending.kind, is_logged=True)
+            self._times.charge_logged()
 
-    def _look(
-        self, session: Any, replay: FailureLog, pending: _Pending, results: Mapping[str, Any], seconds: float
-    ) -> None:
+    def _step_after(self, session: Any, pending: _Pending, results: Mapping[str, Any]) -> int | None:
+        """The global step after a run that has just ended; None if the graph has none."""
+        return int(results["step"]) if pending.run.tells_step else self._added.global_step.read(session)
+
+    def _look(self, session: Any, replay: FailureLog, pending: _Pending, results: Mapping[str, Any]) -> None:
         """Logs a run that has broken the training: as a replay and, where the schedule gives no steps, as any other."""
         failure = replay.take(session, results["failed"], pending.run.scalars)
         if failure is None:
             if not pending.is_due:
-                replay.saw(seconds)
+                replay.saw(self._times.seconds)
             return
-        now = results["step"] if pending.run.tells_step else self._global_step.read(session)
+        now = self._step_after(session, pending, results)
         # Where gradients are accumulated, it may be part of a step that is not complete.
-        step = max(self._step + 1, 0 if now is None else int(now))
-        is_complete = now is None or int(now) == step
-        with self._session.apart("the step that breaks the training"):
-            replay.log(step, failure, self._model)
+        step = max(self._step + 1, now or 0)
+        is_complete = now is None or now == step
+        with self._log.apart("the step that breaks the training"):
+            replay.log(step, failure, self._added.model)
             if self._schedule.is_ladder and is_complete and not pending.is_due:
-                weights = session.run(self._weights.wanted(with_values=True))
-                measure = failure.measure
-                self._session.write(step, lambda: {**self._weights.measurements(weights), **measure()}, failure.scalars)
-                self._recorded, self._recorded_groups = step, set(pending.run.groups)
-            self._session.flush()  # what is broken may be stopped at once
+                weights = session.run(self._added.weights.wanted(with_values=True))
+                self._write(step, (Fetched(self._added.weights, weights), failure), failure.scalars)
+                self._recorded = _Recorded(step, frozenset(pending.run.groups))
+            self._log.flush()  # what is broken may be stopped at once
 
-    def heed(self) -> bool:
+    def act_on_findings(self) -> bool:
         """Does what is to be done about what was found; returns whether the training is to stop."""
-        if any(finding.severity == "error" for finding in self._session.heed()) and not self._is_close:
+        if any(finding.severity == "error" for finding in self._log.act_on_findings()) and not self._is_close:
             self._is_close = True
-            self._session.log_closely(self._step)
-        return self._session.should_stop
+            self._log.log_closely(self._step)
+        return self._log.should_stop
 
-    def _write(self, pending: _Pending, results: Mapping[str, Any], after: Mapping[str, Any]) -> None:
-        step = self._step
-        is_new = step != self._recorded
-        groups = pending.groups if is_new else tuple(i for i in pending.groups if i not in self._recorded_groups)
-        if step != pending.step and not (self._schedule.wants(step) and (is_new or groups)):
+    def _log_run(self, session: Any, pending: _Pending, results: Mapping[str, Any]) -> None:
+        """Logs a run: what was fetched with it, and what is fetched after it."""
+        added = self._added
+        updates = added.updates.wanted(pending.with_values)
+        fetches: dict[str, Any] = {"weights": added.weights.wanted(pending.with_values), "updates": updates}
+        if added.global_step.now is not None:
+            fetches["step"] = added.global_step.now
+        # The first time, the session optimises the graph for what is fetched.
+        key = pending.with_values, bool(updates)
+        is_first = key not in self._fetched_after
+        self._fetched_after.add(key)
+        with (self._log.set_up if is_first else self._log.logging)("logging a step"):
+            after = session.run(fetches)
+            if self._batches:
+                self._write(self._step, (Fetched(added.weights, after["weights"]),), _scalars(results))
+                self._recorded = _Recorded(self._step)
+                self._add_batch(self._batches, pending, results)
+                return
+            if not self._follow(session, pending.run, after.get("step")):
+                after["updates"] = {}
+            self._log_step(pending, results, after)
+
+    def _log_step(self, pending: _Pending, results: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+        """Writes a step of a training, or adds to the one that was written last."""
+        step, recorded = self._step, self._recorded
+        if recorded is None or step != recorded.step:
+            recorded = None  # it is new
+        groups = tuple(i for i in pending.groups if recorded is None or i not in recorded.groups)
+        if step != pending.step and not (self._schedule.wants(step) and (recorded is None or groups)):
             return  # the global step moved otherwise than before: this is not a step that was to be logged
-        digests = results["digests"]
-        scalars = {name: float(value) for name, value in results["scalars"].items()}
-        if not self._is_training:
-            self._session.write(step, lambda: self._weights.measurements(after["weights"]), scalars)
-            self._recorded = step
-            self._write_batch(pending, results)
-            return
-
-        def measure() -> dict[int, Measurement]:
-            measured: dict[int, Measurement] = {}
-            if is_new:
-                measured.update(self._weights.measurements(after["weights"]))
-                measured.update(self._updates.measurements(after["updates"]))
-            for i in groups:
-                measured.update(self._groups[i].measurements(digests[str(i)]))
-            return measured
-
+        parts = [Fetched(self._added.groups[i], results["digests"][str(i)]) for i in groups]
+        if recorded is None:
+            weights = Fetched(self._added.weights, after["weights"])
+            parts = [weights, *self._added.updates.fetched(after["updates"]), *parts]
         if pending.run.remark:
             self._note(pending.run.remark)
-        self._session.write(step, measure, scalars)
-        if is_new:
-            self._recorded, self._recorded_groups = step, set()
-        self._recorded_groups.update(groups)
+        scalars = _scalars(results)
+        self._write(step, parts, scalars)
+        self._recorded = _Recorded(step, (recorded.groups if recorded else frozenset()).union(groups))
         self._note_logged(groups)
         # A loss that is not finite may be the last that is seen: the Estimator stops at once, and calls no `end`.
         if not all(math.isfinite(value) for value in scalars.values()):
-            self._session.flush()
+            self._log.flush()
 
-    def _write_batch(self, pending: _Pending, results: Mapping[str, Any]) -> None:
-        """Merges a batch of an evaluation or prediction with those before it, and writes them as one."""
-        assert self._recorded is not None
-        groups, digests = [self._groups[i] for i in pending.groups], results["digests"]
-        scalars = self._batches.add_scalars({name: float(value) for name, value in results["scalars"].items()})
-
-        def measure() -> dict[int, Measurement]:
-            measured: dict[int, Measurement] = {}
-            for i, group in zip(pending.groups, groups):
-                measured.update(group.measurements(digests[str(i)]))
-            return self._batches.add(measured)
-
-        self._session.write(self._recorded, measure, scalars)
+    def _add_batch(self, batches: MergedBatches, pending: _Pending, results: Mapping[str, Any]) -> None:
+        """Writes a batch of an evaluation or prediction, merged with those before it."""
+        fetched = [Fetched(self._added.groups[i], results["digests"][str(i)]) for i in pending.groups]
+        merged, scalars = batches.add(fetched, _scalars(results))
+        self._write(self._step, (merged,), scalars)
         self._note_logged(pending.groups)
-        self._session.flush()  # a prediction that is closed early calls no `end`
+        self._log.flush()  # a prediction that is closed early calls no `end`
+
+    def _write(self, step: int, parts: Sequence[Part], scalars: Mapping[str, float]) -> None:
+        self._log.write(Step(step, tuple(parts), scalars))
 
     def _note_logged(self, groups: tuple[int, ...]) -> None:
-        for group in (self._weights, *(self._groups[i] for i in groups)):
+        for group in (self._added.weights, *(self._added.groups[i] for i in groups)):
             for i in group.taps:
                 self._never_logged.pop(i, None)
 
     def close(self) -> None:
         """Closes the log and says what was logged."""
-        if self._recorded is None and self._session.is_open:
-            reached = "an optimizer at a step of the schedule" if self._is_training else "a layer's output"
-            self._session.report("no run was logged", f"none reached {reached}")
-        elif self._never_logged and self._session.is_open:
+        if self._recorded is None and self._log.is_open:
+            reached = "a layer's output" if self._batches else "an optimizer at a step of the schedule"
+            self._log.report("no run was logged", f"none reached {reached}")
+        elif self._never_logged and self._log.is_open:
             logger.warning(
                 "tb_layerview: no logged run computed %s: it needs a batch, a placeholder or a variable of its own.",
                 ", ".join(self._never_logged.values()),
             )
-        message = self._session.close()
-        if self._is_training:
-            print(message)
-        else:
+        message = self._log.close()
+        if self._batches:
             logger.info(message)
-
-    def _due(self, run: KnownRun, step: int) -> tuple[bool, tuple[int, ...]]:
-        """Whether to log a run after which the global step is `step`, and which digests to fetch."""
-        if step == self._recorded:
-            if not self._is_training:
-                return self._batches.count < MERGED, run.groups
-            # One record a step. But optimizers that take turns within a step each add their own gradients.
-            more = tuple(i for i in run.groups if i not in self._recorded_groups)
-            return bool(more), more
-        return self._always or self._session.due(step), run.groups
-
-    def _values_due(self, step: int) -> bool:
-        return self._always or self._session.values_due(step)
+        else:
+            print(message)
 
     def _note(self, sentence: str) -> None:
-        """Says what is not logged and why; of what was said before, nothing."""
+        """Says what is not logged and why, unless that was said before."""
         if sentence not in self._noted:
             self._noted.add(sentence)
-            self._session.note(sentence)
-
-    def _keep_weights(self, session: Any) -> None:
-        began = time.perf_counter()
-        with self._session.guard("keeping the weights"):
-            self._updates.keep(session, self._step)
-        self._keeping += time.perf_counter() - began
+            self._log.note(sentence)
 
     def _follow(self, session: Any, run: KnownRun, step: Any | None) -> bool:
         """Takes note of the global step after a run.
@@ -373,12 +304,18 @@ class GraphRecording:
         """
         before, self._step = self._step, self._step + 1 if step is None else int(step)
         run.follow(before, self._step)
-        if self._step > before + 1 and self._updates.is_wanted and not self._has_jumped:
+        updates, model = self._added.updates, self._added.model
+        if self._step > before + 1 and updates.is_wanted and not self._has_jumped:
             self._has_jumped = True
-            weights = [t for t in self._model.tensors if t.kind == "update"]
-            names = listed([f"{self._model.layers[t.layer].path}/{t.name}" for t in weights])
+            weights = [t for t in model.tensors if t.kind == "update"]
+            names = listed([f"{model.layers[t.layer].path}/{t.name}" for t in weights])
             self._note(
-                f"no update is logged of {names} where a run raises the global step by more than 1, as from {before} "
+                f"no update is logged for {names} where a run raises the global step by more than 1, as from {before} "
                 f"to {self._step}: the change over exactly one step cannot be had"
             )
-        return self._updates.follow(session, self._step)
+        return updates.follow(session, self._step)
+
+
+def _scalars(results: Mapping[str, Any]) -> dict[str, float]:
+    """The single numbers that were fetched with a run."""
+    return {name: float(value) for name, value in results["scalars"].items()}

@@ -1,22 +1,21 @@
-"""The runs of a session: which of them to log, what to fetch with them, and how the global step follows from them."""
+"""The runs of a session: which of them to log, what to fetch with them, and how they raise the global step."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from operator import is_
 from typing import Any
 
 import tensorflow as tf
 
+from tb_layerview.capture.graph.additions import Additions
 from tb_layerview.capture.graph.digests import DigestGroup
-from tb_layerview.capture.graph.failing import FailingRun
+from tb_layerview.capture.graph.global_step import NEVER
 from tb_layerview.capture.graph.search.index import GraphIndex
 from tb_layerview.capture.graph.search.losses import Losses, RunLosses
 from tb_layerview.capture.graph.search.taps import GraphTaps
 
-#: After so many runs that did not raise the global step, runs of that kind are taken not to.
-NEVER = 64
 _ELEMENTS = (tf.Tensor, tf.Operation, type(None))
 
 
@@ -29,7 +28,7 @@ class KnownRun:
       groups: Which digests it may fetch, by number.
       scalars: Loss, learning rate and what the run itself fetches, by name.
       tells_step: Whether the global step after the run can be fetched with it.
-      optimizers: Those, by number, whose runs it is, so that it can be told whether it fails.
+      optimizers: The numbers of the optimizers whose guards it can fetch: see `FailingRun`.
       rise: By how much it raised the global step the last time that it did.
       period: How many runs there were from one rise to the next: more than one where gradients are accumulated.
       since: How many runs there were since the last rise.
@@ -65,27 +64,22 @@ class KnownRuns:
         self,
         index: GraphIndex,
         found: GraphTaps,
-        groups: Sequence[DigestGroup],
+        added: Additions,
         is_training: bool,
-        step_raiser: Any | None,
-        failing: FailingRun | None = None,
-        selected: frozenset[tuple[Any, int]] = frozenset(),
+        selected: frozenset[tuple[Any, int]],
     ) -> None:
         """Takes what there is to fetch.
 
         Args:
           index: The graph.
           found: What was found in it.
-          groups: The digests of activations and gradients.
+          added: What there is to fetch.
           is_training: Whether only runs that train are logged; otherwise those that reach a layer's output.
-          step_raiser: The one operation that raises the global step, or None.
-          failing: What notices a run that fails, or None.
-          selected: The tensors, as (operation, output index), that were selected by hand: these are also computed for
-            a run that does not need them itself, if that takes nothing but what the run has.
+          selected: The tensors, as (operation, output index), that were selected by hand. They are computed even for a
+            run that does not need them, if that takes nothing but what the run has.
         """
         self._selected = selected
-        self._index, self._found, self._groups = index, found, groups
-        self._is_training, self._step_raiser, self._failing = is_training, step_raiser, failing
+        self._index, self._found, self._added, self._is_training = index, found, added, is_training
         self._losses = Losses(index, found.losses, is_training)
         self._outputs = {tap.source.op for tap in found.taps if tap.tensor.kind == "activation"}
         self._runs: dict[Any, KnownRun] = {}
@@ -125,27 +119,28 @@ class KnownRuns:
             return KnownRun(is_logged=False)
         if not self._is_training and not reached & self._outputs:
             return KnownRun(is_logged=False)
-        groups = tuple(i for i, group in enumerate(self._groups) if self._may_fetch(group, reached, fed))
+        raiser = self._added.global_step.raiser
+        groups = tuple(i for i, group in enumerate(self._added.groups) if self._may_fetch(group, reached, fed))
         losses = self._losses.of(reached, fed)
         return KnownRun(
             is_logged=True,
             groups=groups,
             scalars=self._scalars(fetched, reached, losses),
             remark=losses.remark,
-            optimizers=self._failing.usable(reached, fed) if self._failing else (),
-            tells_step=self._step_raiser is not None and self._step_raiser in reached,
+            optimizers=self._added.failing.usable(reached, fed) if self._added.failing else (),
+            tells_step=raiser is not None and raiser in reached,
         )
 
     def _may_fetch(self, group: DigestGroup, reached: frozenset[Any], fed: frozenset[tuple[Any, int]]) -> bool:
         """Whether a run may fetch a group's digests."""
         if not all(self._is_at_hand(source, reached, fed) for source in group.sources):
             return False
-        # What is fed on the way to a tensor, a copy would not be made of.
+        # A copy would not take what is fed on the way to a tensor.
         is_reached = any(source[0] in reached for source in group.sources)
         return not is_reached or all(border[0] in reached or border in fed for border in group.borders)
 
     def _is_at_hand(self, tensor: tuple[Any, int], reached: frozenset[Any], fed: frozenset[tuple[Any, int]]) -> bool:
-        """Whether a run may fetch a tensor: nobody's state changes, no batch is taken, no placeholder is missing."""
+        """Whether a run may fetch a tensor: no state changes, no batch is taken, and no placeholder is missing."""
         if tensor[0] in reached or tensor in fed:
             return True
         if tensor not in self._selected:
@@ -160,7 +155,7 @@ class KnownRuns:
         for name, tensor in fetched:
             if isinstance(tensor, tf.Tensor) and tensor.dtype.is_floating and tensor.shape.rank == 0:
                 own.setdefault(name or tensor.op.name, tensor)
-        # Of several losses the one that the run itself asks for is the one that is minimised: an Estimator's is.
+        # Of several losses the one that the run itself fetches is the one that is minimised, as an Estimator's is.
         asked = {t.name: t for t in own.values() if t.name in losses.known} or losses.minimised or losses.known
         if len(asked) == 1 and "loss" not in own:
             (loss,) = asked.values()
@@ -172,14 +167,14 @@ class KnownRuns:
 
 
 def _elements(args: Any) -> tuple[Any, ...]:
-    """What a run fetches and feeds, if that is one list of operations and tensors; else nothing."""
+    """What a run fetches and feeds, if it is one list of operations and tensors; else nothing."""
     fetches = args.fetches if type(args.fetches) in (list, tuple) else (args.fetches,)
     elements = (*fetches, None, *(args.feed_dict or ()))
     return elements if all(isinstance(each, _ELEMENTS) for each in elements) else ()
 
 
 def _leaves(fetches: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    """The single things in what is given to `Session.run`, with the keys of those that stand in a dictionary."""
+    """The single elements of what is given to `Session.run`, with their keys if they are in a dictionary."""
     if fetches is None:
         return
     if isinstance(fetches, Mapping):

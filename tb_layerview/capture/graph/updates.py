@@ -8,11 +8,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from tb_layerview.capture.graph.digests import DigestGroup, make_group, own_scope, read_weight
-from tb_layerview.capture.graph.runs import NEVER
+from tb_layerview.capture.graph.digests import DigestGroup, Fetched, make_group, own_scope, read_weight
+from tb_layerview.capture.graph.global_step import NEVER
 from tb_layerview.capture.graph.search.index import GraphIndex
 from tb_layerview.capture.graph.search.taps import GraphTap
-from tb_layerview.measure.measurement import Measurement
 from tb_layerview.measure.tf.digests import as_difference
 from tb_layerview.options import Keep
 
@@ -61,14 +60,14 @@ class GraphUpdates:
             self._keep, self._drop = tf.group(*keeping), tf.group(*dropping)
 
     def start(self, session: Any) -> None:
-        """Begins with a session, in which nothing is kept; the first time that it does something, it is slow."""
+        """Begins with a session, in which nothing is kept. Keeps once, as the first time is slow."""
         self._kept = self._tried = None
         if self.is_wanted:
             session.run(self._keep)
             session.run(self._drop)
 
     def keep(self, session: Any, step: int) -> None:
-        """Keeps the weights as they are, at this step, unless they are kept already or were."""
+        """Keeps the weights as they are at this step, unless that was done before."""
         if step != self._tried:
             self._tried, self._waited = step, 0
             session.run(self._keep)
@@ -79,14 +78,14 @@ class GraphUpdates:
         return {} if self._kept is None else self._group.wanted(with_values)
 
     def follow(self, session: Any, step: int) -> bool:
-        """Lets go of the copies if the step has changed since.
+        """Drops the copies if the step has changed since.
 
         Args:
           session: The one that runs.
           step: The step that is complete.
 
         Returns:
-          Whether it is the one right after that of the copies: what was fetched is the change over exactly one step.
+          Whether it is the step right after that of the copies, so that what was fetched is the change over one step.
         """
         kept = self._kept
         if kept is None:
@@ -98,13 +97,13 @@ class GraphUpdates:
         session.run(self._drop)
         return step == kept + 1
 
-    def measurements(self, fetched: Mapping[str, Any]) -> dict[int, Measurement]:
-        """Makes measurements, by the tensor's index in the model, of what `wanted` evaluated to."""
-        return self._group.measurements(fetched) if fetched else {}
+    def fetched(self, values: Mapping[str, Any]) -> tuple[Fetched, ...]:
+        """What `wanted` evaluated to, as a part of a step; nothing if nothing was kept."""
+        return (Fetched(self._group, values),) if values else ()
 
 
 def _to_keep(tap: GraphTap) -> Any:
     """A weight's value that stays what it is when the weight is assigned to."""
     value = read_weight(tap)
-    # What is read of a reference variable is its memory itself.
+    # Reading a reference variable gives its memory itself.
     return value if tap.source.type == "VarHandleOp" else tf.raw_ops.DeepCopy(x=value)

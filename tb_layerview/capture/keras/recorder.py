@@ -9,15 +9,17 @@ from typing import Any
 
 import tensorflow as tf
 
+from tb_layerview.capture.choice import Choice
 from tb_layerview.capture.cluster import logs_model
-from tb_layerview.capture.given import check_options, floats
+from tb_layerview.capture.given import Given, floats
+from tb_layerview.capture.keras.backends import backend_of
 from tb_layerview.capture.keras.recording import Recording
+from tb_layerview.capture.keras.tf.batch import as_tensor, given_batch
 from tb_layerview.capture.keras.tf.finite import losses_are_finite
-from tb_layerview.capture.keras.tf.first_batch import Choice, as_tensor
 from tb_layerview.capture.keras.versions import is_built, require_tensorflow
 from tb_layerview.format.storage import local_folder
 from tb_layerview.health.check import Check
-from tb_layerview.options import Keep, Schedule, Select, as_schedule
+from tb_layerview.options import Keep, Schedule, Select
 
 
 class LayerRecorder:
@@ -71,23 +73,23 @@ class LayerRecorder:
           ValueError: An option is out of its range, the folder cannot be written to or is not on this machine,
             TensorFlow does not compute the model, it cannot be run on the probe, or a pattern matches no layer.
         """
-        check_options(select, keep, check)
+        given = Given.of(select, schedule, keep, check)
+        select.refuse_tensors()
         logdir = local_folder(logdir)
         require_tensorflow(model)
-        schedule = as_schedule(schedule)
-        self._given: Choice | None = Choice.given(probe)
+        self._probe: Choice | None = Choice.given(given_batch(probe))
         self._told: tuple[int, Mapping[str, Any]] | None = None
         self._model: Any = model if logs_model(model) else None
         if self._model is None:
             return
-        self._recording = Recording(model, logdir, select, schedule, keep, check)
+        self._recording = Recording(model, logdir, given, backend_of(model))
         if is_built(model):
             self._set_up(is_fatal=True)
 
     @property
     def should_stop(self) -> bool:
         """Whether something was found at which the training is to stop."""
-        return self._model is not None and self._recording.session.should_stop
+        return self._model is not None and self._recording.log.should_stop
 
     def record(self, step: int, scalars: Mapping[str, Any] | None = None, batch: Any = None) -> None:
         """Logs the model as it is now, if the schedule wants this step. Call it after every training step.
@@ -104,21 +106,21 @@ class LayerRecorder:
         step = int(step)
         if step < 0:
             raise ValueError(f"the step must be at least 0, not {step}: it counts the training steps that are complete")
-        if self._model is None or not self._recording.session.is_open:
+        if self._model is None or not self._recording.log.is_open:
             return
         recording, told = self._recording, self._told
         if told is not None and step <= told[0]:
-            recording.session.report(
+            recording.log.report(
                 "record",
                 f"step {step} comes after step {told[0]} and is not logged. A new LayerRecorder replaces steps "
                 "that are trained again",
             )
             return
         self._told = step, scalars or {}
-        if self._given is not None and is_built(self._model):
+        if self._probe is not None and is_built(self._model):
             self._set_up(is_fatal=False)
         if told is None:
-            recording.session.begin(step)
+            recording.log.begin(step)
         if batch is not None:
             self._keep(batch, scalars or {})
         recording.step(step, lambda: floats(scalars or {}))
@@ -129,7 +131,7 @@ class LayerRecorder:
         recording = self._recording
         recording.keep_batches()
         if recording.replayer is not None:
-            with recording.session.guard("what a replay needs"):
+            with recording.log.guard("what a replay needs"):
                 kept = tf.nest.map_structure(as_tensor, batch)
                 recording.replayer.after_step(kept, losses_are_finite(scalars))
 
@@ -145,7 +147,7 @@ class LayerRecorder:
             self._recording.last_step(told[0], lambda: floats(told[1]))
             self._recording.hand_over()
         print(self._recording.close())
-        self._model = self._given = None
+        self._model = self._probe = None
 
     def __enter__(self) -> LayerRecorder:
         return self
@@ -157,6 +159,6 @@ class LayerRecorder:
         self._close(with_last=error is None)
 
     def _set_up(self, is_fatal: bool) -> None:
-        given, self._given = self._given, None
-        assert given is not None
-        self._recording.set_up(given, is_fatal)
+        probe, self._probe = self._probe, None
+        assert probe is not None
+        self._recording.set_up(probe, is_fatal)

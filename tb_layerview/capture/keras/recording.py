@@ -6,25 +6,19 @@ import contextlib
 import dataclasses
 import os
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import tensorflow as tf
-
-from tb_layerview.capture.cluster import has_other_processes
-from tb_layerview.capture.keras.tf import debug_switches
-from tb_layerview.capture.keras.tf.first_batch import Choice, Examples
-from tb_layerview.capture.keras.tf.probe import ProbePass
-from tb_layerview.capture.keras.tf.replay import Replayer
-from tb_layerview.capture.keras.tf.rows import Octaves, TouchedRows
-from tb_layerview.capture.keras.tf.snapshot import ModelState, Values
-from tb_layerview.capture.keras.tf.updates import WeightUpdates
-from tb_layerview.capture.keras.tf.weights import WeightsAlone
+from tb_layerview.capture.choice import Choice
+from tb_layerview.capture.given import Given
+from tb_layerview.capture.keras.held_weights import THE_WEIGHTS, HeldWeights
+from tb_layerview.capture.keras.probing import Probing
+from tb_layerview.capture.octaves import Octaves
+from tb_layerview.capture.probe import Backend, Replayer, State
 from tb_layerview.format.model import Mode
-from tb_layerview.health.check import Check
-from tb_layerview.measure.measurement import Measure, Measurement
-from tb_layerview.options import Keep, Schedule, Select
-from tb_layerview.writing.training_log import NotSupported, Refused, TrainingLog, in_words
+from tb_layerview.writing.guard import Refused
+from tb_layerview.writing.step import Step
+from tb_layerview.writing.training_log import TrainingLog
 
 Scalars = Callable[[], Mapping[str, float]]
 
@@ -34,83 +28,61 @@ class _Taken:
     """A step that was measured and is not handed over yet.
 
     Attributes:
-      step: Training steps that were complete.
-      measure: Makes the measurements.
-      found: What the pass has found beside them.
+      step: What was found of it.
       scalars: What else there was to log.
     """
 
-    step: int
-    measure: Measure
-    found: Mapping[str, float]
+    step: Step
     scalars: Mapping[str, float]
 
 
-@dataclasses.dataclass(frozen=True)
-class _Held:
-    """The weights after a step that may turn out to be the last.
-
-    Attributes:
-      step: Training steps that were complete.
-      values: The weights.
-      is_late: Whether others may have changed them since.
-    """
-
-    step: int
-    values: Values
-    is_late: bool
-
-
 class Recording:
-    """One model's log in one mode: the probe's pass, the updates, and the session that writes them.
+    """One model's log in one mode: the probe's pass, the updates, and what writes them.
 
     After `close` it holds neither model nor probe.
 
     Attributes:
-      session: When to log, at what cost, and what happens when it fails.
+      log: When to log, at what cost, and what happens when it fails.
     """
 
     def __init__(
         self,
         model: Any,
         logdir: str | os.PathLike[str],
-        select: Select,
-        schedule: Schedule,
-        keep: Keep,
-        check: Check,
+        given: Given,
+        backend: Backend,
         mode: Mode = "train",
     ) -> None:
         """Opens the log.
+
+        Args:
+          model: The Keras model.
+          logdir: The run's folder.
+          given: The options.
+          backend: What computes the model.
+          mode: What the model is doing.
 
         Raises:
           ValueError: The folder cannot be written to.
         """
         self._model: Any = model
-        self._select, self._schedule, self._keep, self._check = select, schedule, keep, check
-        self.session = TrainingLog(logdir, schedule, keep, mode, check)
+        self._given, self._backend = given, backend
+        self.log = TrainingLog(logdir, given.schedule, given.keep, mode, given.check)
         # Who never closes it, because the training ended on an error, has what was handed over all the same.
-        self._finalizer = weakref.finalize(self, self.session.close)
-        self._probe: ProbePass | WeightsAlone | None = None
-        self._untried: list[Examples] = []
-        self._obstacles: list[str] = []
-        self._otherwise = ""
-        self._notes: tuple[str, ...] = ()
-        self._updates: WeightUpdates | None = None
-        self._rows: TouchedRows | None = None
+        self._finalizer = weakref.finalize(self, self.log.close)
+        self._probing: Probing | None = None  # until it is traced
         self._wholes = Octaves()  # at which steps weights that are looked up are measured as wholes
         self._replayer: Replayer | None = None
         self._seen: int | None = None
-        self._has_failed = self._is_unchecked = False
         self._is_first = True
         self._taken: _Taken | None = None
-        self._held: _Held | None = None
-        self._state: ModelState | None = None
+        self._held: HeldWeights | None = None  # once some are
         self._closing_lines: str | None = None  # once it is closed
 
     @property
     def is_ready(self) -> bool:
         """Whether there is something to log: the pass is traced."""
-        return self._probe is not None
+        return self._probing is not None
 
     def set_up(self, choice: Choice, is_fatal: bool, notes: Sequence[str] = ()) -> None:
         """Traces the pass, and says what is logged.
@@ -123,85 +95,20 @@ class Recording:
         Raises:
           Refused: The model cannot be run on the probe, or a pattern matches no layer.
         """
-        self._untried, self._obstacles = list(choice.examples), list(choice.obstacles)
-        self._otherwise, self._notes = choice.otherwise, tuple(notes)
         try:
-            with self.session.set_up("the probe"):
-                self._trace(is_fatal)
+            with self.log.set_up("the probe"):
+                probing = Probing(self._model, self._backend, self._given, self.log, choice, notes)
+                probing.trace(is_fatal)
+                self._probing = probing
         except Refused as error:
-            self.session.refused("the probe", error)
+            self.log.refused("the probe", error)
             self.close()
             raise
 
-    def _trace(self, is_fatal: bool = False) -> None:
-        """Traces the pass on the first examples that it can be run on; if there are none, finds the weights alone."""
-        found = self._pass(is_fatal)
-        parts: ProbePass | WeightsAlone
-        if found is None:
-            parts, note = self._weights_alone()
-        elif self._obstacles:
-            parts, note = found, f"the probe is {found.source}: {' and '.join(self._obstacles)}"
-        else:
-            parts, note = found, ""
-        updates, rows = WeightUpdates(parts.updates), TouchedRows(parts.looked_up)
-        if not parts.layers:  # which no pattern is to blame for
-            raise RuntimeError("no layer of the model was found")
-        try:
-            self._select.check(parts.layers)
-        except ValueError as error:
-            raise Refused(str(error)) from error
-        model, notes = parts.model, (*((note,) if note else ()), *parts.model.notes, *self._notes)
-        self.session.describe(dataclasses.replace(model, schedule=self._schedule.in_words(), notes=notes))
-        self._probe, self._updates, self._rows = parts, updates, rows
-
-    def _pass(self, is_fatal: bool) -> ProbePass | None:
-        """The pass on what is left to try; None if it cannot be had."""
-        without_loss: ProbePass | None = None
-        while self._untried:
-            examples = self._untried.pop(0)
-            try:
-                found = ProbePass(
-                    self._model,
-                    examples.batch,
-                    examples.source,
-                    self._select,
-                    self._keep,
-                    training=self.session.mode == "train",
-                )
-            except NotImplementedError as error:  # as Keras' own `call` does
-                self._untried, self._otherwise = [], ""
-                self._obstacles = [f"the model has no `call` of its own ({in_words(error)[:_WORDS]})"]
-                continue
-            except NotSupported:
-                raise
-            except Exception as error:
-                if is_fatal:
-                    raise Refused(_not_on(examples, error)) from error
-                self._obstacles.append(f"the model cannot be run on {examples.source} ({in_words(error)[:_WORDS]})")
-                continue
-            if not found.loss_error:
-                return found
-            without_loss = without_loss or found
-            if self._untried:
-                self._obstacles.append(
-                    f"the loss cannot be computed on {examples.source} ({found.loss_error[:_WORDS]})"
-                )
-        return without_loss
-
-    def _weights_alone(self) -> tuple[WeightsAlone, str]:
-        """What there is without a pass, and a sentence on what there is not."""
-        parts = WeightsAlone(self._model, self._select, self._keep, training=self.session.mode == "train")
-        wanted = [kind for kind in ("activation", "gradient") if kind in self._select.kinds]
-        if not wanted:
-            return parts, ""
-        left_out = f"{' and '.join(self._obstacles)}: {' and '.join(f'{kind}s' for kind in wanted)} are left out"
-        self.session.report("the probe", ". ".join(part for part in (left_out, self._otherwise) if part))
-        return parts, left_out
-
     @property
     def looked_up(self) -> frozenset[int]:
-        """Ids of TensorFlow's variables of which a step changes few rows."""
-        return frozenset(id(weight.variable) for weight in self._probe.looked_up) if self._probe else frozenset()
+        """Ids of the framework's variables of which a step changes few rows."""
+        return frozenset() if self._probing is None else self._probing.probe.looked_up
 
     @property
     def replayer(self) -> Replayer | None:
@@ -210,12 +117,12 @@ class Recording:
 
     def keep_batches(self) -> None:
         """Has the last batches kept from here on, to run again the one that breaks the training."""
-        # Several processes would have to run it together; and a variable that one of them makes breaks the others.
-        is_alone = not has_other_processes(self._model.distribute_strategy)
-        probe = self._probe
-        if is_alone and isinstance(probe, ProbePass) and self._check.replay is not False and self._replayer is None:
-            with self.session.apart("what a replay needs"):
-                self._replayer = Replayer(self._model, self.session, probe, self._select, self._keep, self._check)
+        if self._replayer is not None or self._given.check.replay is False or self._probing is None:
+            return
+        probe = self._probing.probe
+        if probe.examples is not None and self._backend.can_replay(self._model):
+            with self.log.apart("what a replay needs"):
+                self._replayer = self._backend.replayer(self._model, self.log, probe, self._given)
 
     def step(self, step: int, scalars: Scalars) -> None:
         """Logs a step if it is due, and keeps the weights if the next one is.
@@ -240,25 +147,20 @@ class Recording:
           is_last: Whether that is known to be the last one, which is logged whatever the schedule says.
           is_beyond: Whether nothing more is expected to be trained.
         """
-        session, updates, rows = self.session, self._updates, self._rows
-        if not is_beyond or (self._held is not None and self._held.step != step):
-            self._held = None  # from here on, who holds values has TensorFlow copy them
-        if updates is None or rows is None or not steps:
+        if self._held is not None:
+            self._held.let_go(but=step if is_beyond else None)
+        if self._probing is None or not steps:
             return
-        is_wanted = updates.is_wanted or rows.is_wanted
-        if is_wanted and session.is_open and (session.due(step + steps) or is_last):
-            with session.ahead("keeping the weights"):
-                updates.keep(step)
-                rows.keep(
-                    step, steps
-                )  # what it has just compared, if this step was logged: nothing has changed it since
+        log, updates = self.log, self._probing.updates
+        if updates.is_wanted and log.is_open and (log.due(step + steps) or is_last):
+            with log.ahead("keeping the weights"):
+                updates.keep(step, steps)
         else:
             updates.forget()
-            rows.forget()
 
     def look(self, step: int, at_once: bool = False) -> None:
         """Does what is to be done about what was found; the weights are those of this step."""
-        found = self.session.heed()
+        found = self.log.act_on_findings()
         if self._replayer is not None:
             self._replayer.look(step, found, at_once)
 
@@ -270,72 +172,56 @@ class Recording:
           scalars: What to log beside the layers; called only if the step is logged.
           is_last: Whether it is the last one, which is logged with values whatever the schedule says.
         """
-        session = self.session
-        if not self.is_ready or step == self._seen:
+        log, probing = self.log, self._probing
+        if probing is None or step == self._seen:
             return
         self._seen = step
-        is_due = session.due(step)
-        if is_due or (is_last and session.is_open):
-            self._measure(step, is_last or session.values_due(step), scalars, is_last)
+        is_due = log.due(step)
+        if is_due or (is_last and log.is_open):
+            self._measure(probing, step, is_last or log.values_due(step), scalars, is_last)
 
     def hold(self, step: int, is_late: bool = False) -> None:
         """Holds the weights after a step that may turn out to be the last, until the next one begins.
-
-        Nothing is copied, unless somebody changes the weights meanwhile.
 
         Args:
           step: How many training steps are complete.
           is_late: Whether others may have changed them since.
         """
-        if not self.is_ready or not self.session.is_open or (self._held is not None and self._held.step == step):
+        if not self.is_ready or not self.log.is_open:
             return
-        with self.session.guard("the weights at the end of an epoch"):
-            if self._state is None:
-                with self.session.apart("the weights at the end of an epoch"):
-                    self._state = self._replayer.state if self._replayer is not None else ModelState(self._model)
-            if self._state is not None:
-                self._held = _Held(step, self._state.read(), is_late)
+        if self._held is None:
+            self._held = HeldWeights(self.log)
+        self._held.hold(step, is_late, self._state)
+
+    def _state(self) -> State:
+        return self._backend.state(self._model) if self._replayer is None else self._replayer.state
 
     def last_step(self, step: int, scalars: Scalars) -> None:
         """Logs the last step, with values, if it was not logged: the weights are those that are held, if they are."""
-        session, held = self.session, self._held
-        self._held = None
-        if not self.is_ready or not session.is_open:
+        log, probing, weights = self.log, self._probing, self._held
+        held = None if weights is None else weights.take(step)
+        if probing is None or not log.is_open:
             self.look(step, at_once=True)
             return
-        is_logged = session.is_last(step) or self._taken is not None
+        is_logged = log.is_last(step) or self._taken is not None
         is_changed = False
-        if held is not None and held.step == step and self._state is not None:
-            with session.guard("the weights at the end of an epoch"):
-                is_changed = self._state.differ(held.values, self._state.read())
+        if held is not None and weights is not None:
+            with log.guard(THE_WEIGHTS):
+                is_changed = weights.is_changed(held)
             if held.is_late and not is_logged:
-                session.note(
-                    f"nothing told that step {step:,} would be the last: it is logged as it was found after it"
-                )
-        with session.guard("the last step"), self._as_held(held if is_changed else None):
+                log.note(f"nothing told that step {step:,} would be the last: it is logged as it was found after it")
+        as_held = contextlib.nullcontext() if weights is None else weights.as_held(held if is_changed else None)
+        with log.guard("the last step"), as_held:
             self.look(step, at_once=True)
             if not is_logged:
-                self._measure(step, True, scalars, is_last=True)
+                self._measure(probing, step, True, scalars, is_last=True)
             else:
-                self._add_wholes(step)
+                self._add_wholes(probing, step)
         if is_changed:
-            session.note(
+            log.note(
                 f"the weights that the training left are not those of step {step:,}: they were changed after it, as "
                 "EarlyStopping(restore_best_weights=True) does"
             )
-
-    @contextlib.contextmanager
-    def _as_held(self, held: _Held | None) -> Iterator[None]:
-        """Has the weights be those that are held, if they are, and puts the others back."""
-        if held is None or self._state is None:
-            yield
-            return
-        now = self._state.read()
-        try:
-            self._state.assign(held.values)
-            yield
-        finally:
-            self._state.assign(now)
 
     def hand_over(self, add: Callable[[Mapping[str, float]], Mapping[str, float]] = dict) -> None:
         """Has what was measured written, if something was.
@@ -345,8 +231,8 @@ class Recording:
         """
         taken, self._taken = self._taken, None
         if taken is not None:
-            with self.session.finishing("a step"):
-                self.session.write(taken.step, taken.measure, {**taken.found, **add(taken.scalars)})
+            with self.log.finishing("a step"):
+                self.log.write(taken.step.with_scalars(add(taken.scalars)))
 
     def close(self) -> str:
         """Closes the log, and returns what to tell the person; the same again, if it is closed already."""
@@ -354,88 +240,31 @@ class Recording:
             return self._closing_lines
         self.hand_over()  # of a training that ended on an error right after the step
         self._finalizer.detach()
-        with self.session.ahead("the end of logging"):  # what was kept may be as large as several models
-            self._model = self._probe = self._updates = self._rows = self._replayer = None
-            self._taken = self._held = self._state = None
-        self._closing_lines = self.session.close()
+        with self.log.ahead("the end of logging"):  # what was kept may be as large as several models
+            self._model = self._probing = self._replayer = self._taken = self._held = None
+        self._closing_lines = self.log.close()
         return self._closing_lines
 
-    def _measure(self, step: int, with_values: bool, scalars: Scalars, is_last: bool = False) -> None:
-        session, probe, updates, rows = self.session, self._probe, self._updates, self._rows
-        assert probe is not None and updates is not None and rows is not None
+    def _measure(self, probing: Probing, step: int, with_values: bool, scalars: Scalars, is_last: bool = False) -> None:
+        log = self.log
         is_first, self._is_first = self._is_first, False
         # Whatever the device still does for the training must not be counted as ours.
-        probe.wait()
-        counted = session.set_up("the first pass") if is_first else session.logging("a step")
-        with counted, debug_switches.off() if self._is_unchecked else contextlib.nullcontext():
-            changed = updates.run(step, with_values)
-            touched = rows.run(step, with_values)
-            without = touched.few if not self._wholes.want(step, is_last) else frozenset[int]()
-            measure, found = self._run(with_values, without, may_retrace=is_first)
+        probing.probe.wait()
+        counted = log.set_up("the first pass") if is_first else log.logging("a step")
+        with counted, probing.checks():
+            changed = probing.updates.run(step, with_values)
+            without = changed.few if not self._wholes.want(step, is_last) else frozenset[int]()
+            found = probing.run(step, with_values, without, may_retrace=is_first)
+            self._taken = _Taken(found.plus(*changed.parts), dict(scalars()))
 
-            def measure_all() -> dict[int, Measurement]:
-                return {**measure(), **touched.measure(), **(changed() if changed else {})}
-
-            self._taken = _Taken(step, measure_all, found, dict(scalars()))
-
-    def _add_wholes(self, step: int) -> None:
+    def _add_wholes(self, probing: Probing, step: int) -> None:
         """Adds to the step that was logged last, and turns out to be the last one, what it was logged without."""
-        session, probe = self.session, self._probe
-        assert probe is not None
+        log, probe = self.log, probing.probe
         if not probe.wholes or not self._wholes.want(step, is_last=True):
             return
-        with session.logging("the last step"):
-            measure_wholes = probe.run_wholes(with_values=True)
-            taken = self._taken
+        with log.logging("the last step"):
+            wholes, taken = probe.run_wholes(with_values=True), self._taken
             if taken is None:
-                session.write(step, measure_wholes, {})
+                log.write(Step(step, (wholes,)))
             else:
-                measure = taken.measure
-                self._taken = dataclasses.replace(taken, measure=lambda: {**measure(), **measure_wholes()})
-
-    def _run(self, with_values: bool, without: frozenset[int], may_retrace: bool) -> tuple[Measure, dict[str, float]]:
-        """Runs the pass; where it fails, reads the weights alone, and tries again at the next step that is logged."""
-        probe = self._probe
-        assert probe is not None
-        try:
-            found = probe.run(with_values, without)
-            self._untried.clear()  # whole batches
-            return found
-        except Exception as error:
-            if not isinstance(probe, ProbePass):
-                raise
-            words = in_words(error)[:_WORDS]
-            if debug_switches.are_on():
-                # What the model traces within functions of its own is traced by now, and keeps what looks at it.
-                return self._run_unchecked(probe, with_values, without, may_retrace)
-            if may_retrace and self._untried:
-                self._obstacles.append(f"the model cannot be run on {probe.source} ({words})")
-                self._trace()
-                return self._run(with_values, without, may_retrace)
-            left_out = "activations and gradients are left out wherever the pass fails; weights and updates are logged"
-            self.session.report("the probe's pass", f"{words}: {left_out}. The training goes on", error)
-            if not self._has_failed:
-                self._has_failed = True
-                self.session.note(f"the probe's pass has failed ({words}): {left_out}")
-            return probe.weights.run(with_values), {}
-
-    def _run_unchecked(
-        self, probe: ProbePass, with_values: bool, without: frozenset[int], may_retrace: bool
-    ) -> tuple[Measure, dict[str, float]]:
-        """Runs the pass without TensorFlow's debugging switches: values that are not finite are what a log is for."""
-        self._is_unchecked = True
-        with debug_switches.off():
-            self._untried.insert(0, Examples(probe.batch, probe.source))
-            self._trace()
-            return self._run(with_values, without, may_retrace)
-
-
-_WORDS = 300  # letters of an error that a note quotes
-
-
-def _not_on(examples: Examples, error: Exception) -> str:
-    shapes = ", ".join(f"{tuple(leaf.shape)}" for leaf in tf.nest.flatten(examples.batch.x))
-    return (
-        f"the model cannot be run on the given probe, whose inputs are {shapes}: {in_words(error)}. "
-        "Give a probe as `fit` takes its batches."
-    )
+                self._taken = dataclasses.replace(taken, step=taken.step.plus(wholes))

@@ -8,7 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tb_layerview.capture.keras.tf.first_batch import number, steps_per_execution
+from tb_layerview.capture.keras.versions import number, steps_per_execution
 
 _OF_MANY_BATCHES = (tf.data.Iterator, tf.distribute.DistributedIterator)
 

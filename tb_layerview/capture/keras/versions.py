@@ -6,6 +6,7 @@ import importlib
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from tb_layerview.about import software
@@ -49,9 +50,19 @@ def is_built(model: Any) -> bool:
     return bool(model.built) or (bool(layers) and all(layer.built for layer in layers))
 
 
-def tf_variable(variable: Any) -> Any:
-    """TensorFlow's variable of a Keras variable, which in Keras 2 is one."""
-    return variable if isinstance(variable, tf.Variable) else variable.value
+def steps_per_execution(model: Any) -> int:
+    """How many batches one call of the model's functions takes."""
+    # Keras 2 has a variable under a private name, Keras 3 a number.
+    for name in ("steps_per_execution", "_steps_per_execution"):
+        steps = getattr(model, name, None)
+        if steps is not None:
+            return int(number(steps))
+    return 1
+
+
+def number(variable: Any) -> Any:
+    """What a variable or a plain number holds. A variable of a distribution strategy is no array in Keras 2."""
+    return np.asarray(tf.convert_to_tensor(variable))
 
 
 class CallbackOfEitherKeras:

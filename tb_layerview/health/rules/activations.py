@@ -71,8 +71,8 @@ class CollapsedRepresentation(Rule):
 
     name: ClassVar[str] = "collapsed_representation"
     severity: ClassVar[Severity] = "warning"
-    panel: ClassVar[Panel] = "picture"
     is_of_way: ClassVar[bool] = True
+    panel: ClassVar[Panel] = "picture"
     leads_to: ClassVar[tuple[str, ...]] = (
         "collapsed_representation",
         "constant_output",

@@ -13,7 +13,6 @@ blocks that stay in the cache. 120 digests as operations of a ResNet-50's probe,
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -129,19 +128,44 @@ def wanted(fetches: Fetches, with_values: bool) -> Fetches:
     return fetches if with_values else {"digests": fetches["digests"]}
 
 
-def digested(taps: Mapping[int, Tap], prepared: Fetches, with_values: bool) -> measurement.Measure:
+@dataclasses.dataclass(frozen=True)
+class Digested:
+    """Digests that have left the device.
+
+    Attributes:
+      taps: How the tensors were digested, without the tensors, by index.
+      fetched: What came of that: see `measurements`.
+    """
+
+    taps: Mapping[int, Tap]
+    fetched: Mapping[str, Any]
+
+    def measurements(self) -> dict[int, measurement.Measurement]:
+        """The measurements of the tensors, by index; needs no device."""
+        return measurements(self.taps, self.fetched)
+
+
+def digested(taps: Mapping[int, Tap], prepared: Fetches, with_values: bool) -> Digested:
     """Digests what is there.
 
     Args:
       taps: What was given to `prepare`, without the tensors.
       prepared: What it returned, as tensors.
       with_values: Whether what is kept of the tensors is wanted, too.
-
-    Returns:
-      What makes their measurements and needs no device.
     """
     fetched = tf.nest.map_structure(lambda tensor: tensor.numpy(), reduce(taps, prepared, with_values))
-    return functools.partial(measurements, taps, fetched)
+    return Digested(taps, fetched)
+
+
+def digest(taps: Mapping[int, Tap], with_values: bool) -> Digested:
+    """Prepares and digests tensors that are there, in no graph.
+
+    Args:
+      taps: With the tensors.
+      with_values: Whether what is kept of them is wanted, too.
+    """
+    prepared = prepare(taps)
+    return digested({index: tap.without_tensor() for index, tap in taps.items()}, prepared, with_values)
 
 
 def measure(

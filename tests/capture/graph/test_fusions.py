@@ -23,29 +23,37 @@ tf1 = tf.compat.v1
 pytestmark = pytest.mark.filterwarnings("ignore:.*(deprecated|unseeded).*:UserWarning")
 
 
-@pytest.fixture(scope="module", params=["1", "0"], ids=["oneDNN", "no oneDNN"])
+MODES = [
+    pytest.param(
+        (onednn, mode), id=f"{name}-{mode}", marks=() if (onednn, mode) == ("1", "train") else pytest.mark.long
+    )
+    for onednn, name in (("1", "oneDNN"), ("0", "no oneDNN"))
+    for mode in ("train", "evaluate", "predict")
+]
+
+
+@pytest.fixture(scope="module", params=MODES)
 def told(request: pytest.FixtureRequest) -> dict[str, Any]:
-    """What `program_fusions` tells; whether oneDNN computes is decided when TensorFlow is loaded."""
-    environment = {**os.environ, "TF_ENABLE_ONEDNN_OPTS": request.param, "TF_CPP_MIN_LOG_LEVEL": "3"}
-    program = [sys.executable, str(HELPERS / "program_fusions.py")]
+    """What `program_fusions` tells of a mode; whether oneDNN computes is decided when TensorFlow is loaded."""
+    onednn, mode = request.param
+    environment = {**os.environ, "TF_ENABLE_ONEDNN_OPTS": onednn, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    program = [sys.executable, str(HELPERS / "program_fusions.py"), mode]
     done = subprocess.run(program, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    found: dict[str, dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])
+    return found[mode]
 
 
-@pytest.mark.parametrize("mode", ["train", "evaluate", "predict"])
-def test_what_is_computed_at_once_stays_so_and_rounds_the_same(told: dict[str, Any], mode: str) -> None:
-    joined = " ".join(told[mode]["joined"])
+def test_what_is_computed_at_once_stays_so_and_rounds_the_same(told: dict[str, Any]) -> None:
+    joined = " ".join(told["joined"])
     assert all(kind in joined for kind in ("FusedConv2D", "FusedMatMul"))  # else there was nothing to part
-    assert told[mode]["parted"] == {}
-    assert told[mode]["different"] == []
+    assert told["parted"] == {}
+    assert told["different"] == []
 
 
-@pytest.mark.parametrize("mode", ["train", "evaluate", "predict"])
-def test_activations_are_logged_of_each_layer_all_the_same(told: dict[str, Any], mode: str) -> None:
-    assert told[mode]["notes"] == []
-    assert told[mode]["activations"] >= told[mode]["layers"] > 100
+def test_activations_are_logged_of_each_layer_all_the_same(told: dict[str, Any]) -> None:
+    assert told["notes"] == []
+    assert told["activations"] >= told["layers"] > 100
 
 
 @pytest.mark.estimator
@@ -155,7 +163,7 @@ def test_what_only_a_copy_of_a_reference_could_give_is_left_out_with_a_note(tmp_
     run = LayerReader(tmp_path).run(".")
     assert not any(t.layer == "column" and t.kind == "activation" for t in run.tensors)
     assert [note for note in run.model.notes if "'column'" in note] == [
-        "layer 'column': activation output is left out. TensorFlow may compute it at once with what takes it; to look "
+        "layer 'column': activation output is left out. TensorFlow may compute it at once with what takes it; looking "
         "at it would change the training's rounding"
     ]
     assert any(t.layer == "shift" and t.kind == "activation" for t in run.tensors)

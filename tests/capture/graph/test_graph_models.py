@@ -229,6 +229,7 @@ def keras_and_bare(x: tf.Tensor, marks: Marks) -> tf.Tensor:
         ),
     ],
 )
+@pytest.mark.core("plane-*", "twins-*", "keras_and_bare-*")
 def test_tf_layers_and_keras_layers_are_logged_as_the_session_returns_them(
     network: Network, layers: dict[str, str], tmp_path: Path
 ) -> None:
@@ -461,6 +462,7 @@ def both_ways(x: tf.Tensor, marks: Marks) -> tf.Tensor:
 )
 @pytest.mark.usefixtures("control_flow")
 @pytest.mark.covers("Graph: dynamic_rnn")
+@pytest.mark.core("functional control flow-recurrent-*", "switches-both_ways-*")
 def test_a_dynamic_rnn_is_one_layer_whose_activation_is_what_leaves_its_loop(
     network: Network, layers: dict[str, str], tmp_path: Path
 ) -> None:

@@ -106,6 +106,7 @@ def test_searching_leaves_the_graph_as_it_is() -> None:
     "Graph: Ftrl",
     "Graph: raw variables in a model_fn",
 )
+@pytest.mark.core("resource variables-adam", "resource variables-sgd", "reference variables-momentum")
 def test_activations_and_gradients_are_those_worked_out_by_hand(optimizer: Any, use_resource: bool) -> None:
     def network(x: tf.Tensor) -> tf.Tensor:
         x = tf.nn.relu(dense(flat(x), 12, "hidden", use_resource))
@@ -310,6 +311,7 @@ def conditional(graph: graphs.Graph, kind: str) -> tuple[Any, Any]:
     ],
 )
 @pytest.mark.covers("Graph: cond")
+@pytest.mark.core("functional control flow-*", "switches-scaled-*")
 def test_gradients_are_found_under_a_condition(control_flow: bool, kind: str, remark: str | None) -> None:
     def network(x: tf.Tensor) -> tf.Tensor:
         return dense(flat(x), 10, "logits")
@@ -363,7 +365,7 @@ def test_where_no_optimizer_has_an_apply_operation_the_notes_say_so() -> None:
     assert names(found, "logits", "gradient") == []
     assert len(found.triggers) == 2
     assert found.notes == (
-        "no gradient is logged of logits/kernel, logits/bias: its optimizer has no apply operation to take the "
+        "no gradient is logged for logits/kernel, logits/bias: its optimizer has no apply operation to take the "
         "gradient from",
     )
 

@@ -16,6 +16,7 @@ from graphs import BATCH, batch, dense, flat, next_batch, noisy_network, trained
 from places import environment
 
 from tb_layerview import Keep, LayerViewHook, Schedule, Select
+from tb_layerview.about import logger
 from tb_layerview.reading.reader import LayerReader
 from tb_layerview.reading.run import Run
 from tb_layerview.writing.log_files import LogFiles
@@ -81,6 +82,13 @@ def elu_convolution(x: tf.Tensor) -> tf.Tensor:
 @pytest.mark.parametrize("network", [noisy_network, bn_relu, swish, residual, elu_convolution])
 @pytest.mark.parametrize("schedule", [Schedule(), Schedule(every=3)], ids=["ladder", "every third step"])
 @pytest.mark.covers("Graph: MonitoredTrainingSession without a checkpoint folder")
+@pytest.mark.core(
+    "ladder-noisy_network",
+    "ladder-residual",
+    "ladder-elu_convolution",
+    "every third step-bn_relu",
+    "every third step-swish",
+)
 def test_losses_and_all_variables_are_the_same_to_the_last_bit(
     network: Callable[[tf.Tensor], tf.Tensor], schedule: Schedule, tmp_path: Path
 ) -> None:
@@ -372,6 +380,7 @@ def test_an_error_in_the_hook_itself_is_reported_once_and_the_training_goes_on(
         losses, _ = train(t, [LayerViewHook(tmp_path, schedule=1)])
     assert len(losses) == STEPS
     assert caplog.text.count("a defect of ours") == 1
+    assert [r.name for r in caplog.records if r.levelname == "WARNING"].count(logger.name) == 1
 
 
 @pytest.mark.covers(

@@ -182,6 +182,7 @@ def has_replay(logdir: Path) -> bool:
         "every tenth step, dataset, reference variables",
     ],
 )
+@pytest.mark.core("ladder, dataset, resource variables", "every tenth step, dataset, reference variables")
 def test_a_bad_example_is_found_in_the_layer_and_at_the_step_where_it_broke_the_training(
     schedule: Schedule, fed: bool, use_resource: bool, tmp_path: Path
 ) -> None:
@@ -433,6 +434,7 @@ def accumulates(loss: tf.Tensor, step: Any) -> Any:
 
 
 @pytest.mark.parametrize("schedule", [LADDER, TENTH], ids=["ladder", "every tenth step"])
+@pytest.mark.core("ladder")
 def test_where_gradients_are_accumulated_the_layer_is_named_at_the_step_that_the_batch_is_part_of(
     schedule: Schedule, tmp_path: Path
 ) -> None:
@@ -501,7 +503,7 @@ def test_a_training_whose_steps_are_too_short_for_it_says_so_in_its_notes(tmp_pa
     assert not has_replay(tmp_path)
     notes = [note for note in LayerReader(tmp_path).run(".").model.notes if "Check(replay=True)" in note]
     assert len(notes) == 1
-    assert notes[0].startswith("a step that breaks the training is not kept: to look at each takes ")
+    assert notes[0].startswith("a step that breaks the training is not kept: looking at each takes ")
 
 
 def test_a_training_that_can_afford_it_is_looked_at_without_being_asked(tmp_path: Path) -> None:
@@ -547,6 +549,7 @@ def model_fn(features: Any, labels: Any, mode: str) -> Any:
 
 @pytest.mark.estimator
 @pytest.mark.parametrize("schedule", [LADDER, TENTH], ids=["ladder", "every tenth step"])
+@pytest.mark.core("ladder")
 def test_an_estimator_that_stops_on_a_nan_loss_has_the_layer_named(
     schedule: Schedule, tmp_path: Path, caplog: Any
 ) -> None:

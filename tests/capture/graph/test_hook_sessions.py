@@ -85,6 +85,7 @@ def gradients(weights: dict[str, np.ndarray], number: int) -> dict[str, np.ndarr
     ],
     ids=lambda value: value if isinstance(value, str) else "-".join(value),
 )
+@pytest.mark.core("Adam-", "Ftrl-", "GradientDescent-", "Momentum-momentum")
 def test_each_optimizer_trains_to_the_same_bits_and_its_gradients_are_those_worked_out_by_hand(
     name: str, options: dict[str, Any], tmp_path: Path
 ) -> None:

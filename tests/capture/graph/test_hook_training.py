@@ -127,7 +127,7 @@ def test_an_optimizer_that_assigns_by_itself_has_no_gradients_and_that_is_said_o
     run, weights = assert_unnoticed(make, tmp_path)
     assert {t.kind for t in run.tensors} == {"activation", "weight", "update"}
     assert run.model.notes == (
-        "no gradient is logged of hidden/kernel, hidden/bias, logits/kernel, logits/bias: its optimizer has no apply "
+        "no gradient is logged for hidden/kernel, hidden/bias, logits/kernel, logits/bias: its optimizer has no apply "
         "operation to take the gradient from",
     )
     kernel = run.tensor("logits", kind="weight", name="kernel")

@@ -99,6 +99,7 @@ def of_ours(graph: Any, kind: str) -> list[Any]:
 )
 @pytest.mark.parametrize("use_resource", [True, False], ids=["resource variables", "reference variables"])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.core("Adam-resource variables", "Momentum-reference variables", "SGD-resource variables")
 def test_an_update_is_what_one_step_changed_and_the_training_is_the_same(
     optimizer: str, use_resource: bool, tmp_path: Path
 ) -> None:
@@ -292,7 +293,7 @@ def test_where_a_run_raises_the_step_by_more_than_one_that_is_said_by_name_and_u
     run = read(tmp_path)
     assert list(run.steps) == list(range(first, 19, 2))
     assert run.model.notes == (
-        "no update is logged of hidden/kernel, hidden/bias, logits/kernel, logits/bias where a run raises the global "
+        "no update is logged for hidden/kernel, hidden/bias, logits/kernel, logits/bias where a run raises the global "
         "step by more than 1, as from 0 to 2: the change over exactly one step cannot be had",
     )
     kernel = run.tensor("hidden", kind="weight", name="kernel")
@@ -486,6 +487,12 @@ def with_gradient_penalty(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
 
 @pytest.mark.parametrize("make_loss", [mean_squared, cross_entropy, with_penalty, with_gradient_penalty])
 @pytest.mark.parametrize("body", [network, noisy_network], ids=["plain network", "noisy network"])
+@pytest.mark.core(
+    "plain network-cross_entropy",
+    "plain network-with_penalty",
+    "noisy network-mean_squared",
+    "noisy network-with_gradient_penalty",
+)
 def test_the_loss_is_logged_though_the_run_does_not_fetch_it(
     make_loss: Callable[[Any, Any], Any], body: Callable[[Any], Any], tmp_path: Path
 ) -> None:
@@ -532,7 +539,7 @@ def noisy(x: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     ("make_loss", "reason"),
     [
         (biased, "the variable 'logits/bias' would be read while it is trained"),
-        (summed, "to look at 'part:0' would change the training's rounding"),
+        (summed, "looking at 'part:0' would change the training's rounding"),
         (noisy, "the operation 'noise/RandomStandardNormal' would run for it alone"),
     ],
 )
@@ -549,4 +556,4 @@ def test_a_loss_that_cannot_be_had_without_changing_the_training_is_said_not_to_
     run = read(tmp_path)
     assert "loss" not in run.scalars
     (note,) = [note for note in run.model.notes if note.startswith("the loss")]
-    assert note == f"the loss {loss.name!r} is not logged of runs that do not fetch it: {reason}"
+    assert note == f"the loss {loss.name!r} is not logged for runs that do not fetch it: {reason}"

@@ -111,6 +111,9 @@ TRAININGS: dict[str, tuple[Callable[..., Any], dict[str, Any], Check]] = {
 
 @pytest.mark.parametrize("make", [Subclassed, sequential])
 @pytest.mark.parametrize("name", TRAININGS)
+@pytest.mark.core(
+    "fit-*", "jit_compile-sequential", "several steps per execution-sequential", "train_on_batch-Subclassed"
+)
 def test_the_state_before_the_first_step_is_logged_and_is_the_trainings_own(
     name: str, make: Callable[[], Any], tmp_path: Path
 ) -> None:

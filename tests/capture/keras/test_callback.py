@@ -313,6 +313,15 @@ if KERAS_3:
 
 @pytest.mark.parametrize("schedule", [1, Schedule()], ids=["every step", "the ladder"])
 @pytest.mark.parametrize("name", TRAININGS)
+@pytest.mark.core(
+    "arrays-every step",
+    "a data set-the ladder",
+    "compiled by XLA-every step",
+    "eager-every step",
+    "sample weights-every step",
+    "several steps per execution-the ladder",
+    "two outputs-the ladder",
+)
 def test_a_training_is_bit_identical_with_and_without_the_callback(name: str, schedule: Any, tmp_path: Path) -> None:
     make, fit = TRAININGS[name]
     bare = _train(make, fit, [])

@@ -222,15 +222,12 @@ def test_what_the_data_raise_is_raised_as_it_is_without_logging(tmp_path: Path) 
 
 #: Who catches and tells of what fails, and what is no step: a stand-in's call and values of a few fields.
 _WATCHMEN = {
-    f"training_log.{name}"
-    for name in (
-        "TrainingLog.before_step_0",
-        "TrainingLog.set_up",
-        "TrainingLog.guard",
-        "TrainingLog.report",
-        "in_words",
-    )
+    f"{of}.{name}"
+    for of in ("training_log.TrainingLog", "guard.Guard")
+    for name in ("before_step_0", "set_up", "guard", "writing", "report")
 } | {
+    "guard.Guard._end",
+    "guard.in_words",
     "stand_in.StandIn.__call__",
     "callback.LayerViewCallback.on_test_end",
     "callback.LayerViewCallback.on_predict_end",
@@ -239,7 +236,16 @@ _WATCHMEN = {
 }
 # What logs a Keras model, up to where the log takes over.
 _CAPTURE = tuple(
-    f"tb_layerview.{n}" for n in ("capture.keras.", "measure.tf.", "writing.training_log", "writing.log_files")
+    f"tb_layerview.{name}"
+    for name in (
+        "capture.keras.",
+        "capture.choice",
+        "capture.octaves",
+        "measure.tf.",
+        "writing.guard",
+        "writing.training_log",
+        "writing.log_files",
+    )
 )
 Places = dict[str, list[tuple[Any, str, Any]]]
 
@@ -333,8 +339,11 @@ def _optimizer_variables(model: Any) -> list[Any]:
     return list(variables() if callable(variables) else variables)
 
 
+@pytest.mark.parametrize("every", [8, pytest.param(1, marks=pytest.mark.long)], ids=["every eighth", "each"])
 @pytest.mark.parametrize("what", ["fit", "evaluate", "predict"])
-def test_whatever_step_of_the_preparation_fails_the_training_has_its_batches(what: str, tmp_path: Path) -> None:
+def test_whatever_step_of_the_preparation_fails_the_training_has_its_batches(
+    what: str, every: int, tmp_path: Path
+) -> None:
     trainings, places = _Trainings(what), _steps()
     bare = trainings.outcome([])
     assert bare[1] >= 2
@@ -342,12 +351,12 @@ def test_whatever_step_of_the_preparation_fails_the_training_has_its_batches(wha
     watched = _Preparation(lambda name: None if name in begun else begun.append(name))
     with _each_call(places, watched):
         assert trainings.outcome([LayerViewCallback(tmp_path / "all")]) == bare
-    some = {"probe.Batch.first", "probe.ProbePass.__init__", "taps.find_taps", "log_files.LogFiles.describe"}
+    some = {"batch.Batch.first", "probe.ProbePass.__init__", "taps.find_taps", "log_files.LogFiles.describe"}
     if what != "predict" or not KERAS_3:  # which is given the batches themselves
         some.add("first_batch._data_set")
     assert some <= set(begun) and len(begun) > 40
     changed = []
-    for i, name in enumerate(begun):
+    for i, name in enumerate(begun[::every]):
         watched = _Preparation(functools.partial(_fail, name))
         with _each_call({n: places[n] for n in {name, *_Preparation.LIMITS}}, watched):
             try:
@@ -406,10 +415,11 @@ def test_a_batch_that_cannot_be_handed_on_in_one_way_is_in_another(
         "first_batch.taking",
         "first_batch._data_set",
         "taps.find_taps",
-        "recorder.Recording.set_up",
-        "session.Session.describe",
+        "recording.Recording.set_up",
+        "training_log.TrainingLog.describe",
     ],
 )
+@pytest.mark.core("first_batch.taking", "recording.Recording.set_up")
 def test_an_interrupt_in_the_preparation_ends_the_training_and_leaves_nothing(name: str, tmp_path: Path) -> None:
     trainings, places = _Trainings("fit"), _steps()
     model = trainings.model
@@ -511,6 +521,7 @@ WHOLE: dict[str, tuple[Callable[[], Any], Callable[[], Any], str]] = {
 
 
 @pytest.mark.parametrize("name", WHOLE)
+@pytest.mark.core("a sampling layer", "a stateful GRU", "pairs within the batch")
 def test_a_model_that_takes_no_part_of_a_batch_is_run_on_all_of_it(name: str, tmp_path: Path) -> None:
     make, data, why = WHOLE[name]
     assert _outcome(make, data, [LayerViewCallback(tmp_path, schedule=1)]) == _outcome(make, data, [])
@@ -575,6 +586,6 @@ def test_where_no_part_of_the_first_batch_will_do_the_way_out_is_named_and_weigh
 
 
 def test_a_batch_too_large_to_be_kept_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tb_layerview.capture.keras.tf.first_batch.WHOLE_BYTES", 1000)
+    monkeypatch.setattr("tb_layerview.capture.choice.WHOLE_BYTES", 1000)
     _flat(Sampling()).fit(_sequences(), verbose=0, callbacks=[LayerViewCallback(tmp_path)])
     assert {t.kind for t in _run(tmp_path).tensors} == {"weight", "update"}

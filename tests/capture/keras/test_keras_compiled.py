@@ -131,6 +131,7 @@ MODELS = pytest.mark.parametrize(
 
 
 @MODELS
+@pytest.mark.core("tf.keras-*")
 def test_the_recorder_leaves_what_was_compiled_as_it_was(keras: Any, kind: str, outputs: int, tmp_path: Path) -> None:
     model = make_model(keras, kind, outputs)
     before = compiled(model)
@@ -143,6 +144,7 @@ def test_the_recorder_leaves_what_was_compiled_as_it_was(keras: Any, kind: str, 
 
 
 @MODELS
+@pytest.mark.core("tf.keras-*")
 def test_history_and_metrics_are_those_of_a_training_that_is_not_logged(
     keras: Any, kind: str, outputs: int, tmp_path: Path
 ) -> None:

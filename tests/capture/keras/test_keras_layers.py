@@ -19,7 +19,9 @@ import pytest
 tf = pytest.importorskip("tensorflow")
 
 from tb_layerview import Keep, LayerReader, LayerViewCallback, Select  # noqa: E402
-from tb_layerview.capture.keras.tf.probe import Batch, ProbePass  # noqa: E402
+from tb_layerview.capture.given import Given  # noqa: E402
+from tb_layerview.capture.keras.tf.batch import Batch  # noqa: E402
+from tb_layerview.capture.keras.tf.probe import ProbePass  # noqa: E402
 from tb_layerview.format.model import Tensor  # noqa: E402
 from tb_layerview.measure.measurement import Measurement  # noqa: E402
 
@@ -51,10 +53,10 @@ class Logged:
             return leaf if leaf is None or isinstance(leaf, tf.RaggedTensor) else tf.convert_to_tensor(leaf)
 
         data = tf.nest.map_structure(tensor, (x, y) if y is not None else (x,))
-        self.probe = ProbePass(model, Batch.of(data), "a test", select, keep)
+        self.probe = ProbePass(model, Batch.of(data), "a test", Given(select, keep=keep))
         self.model = self.probe.model
-        measure, self.scalars = self.probe.run(with_values=True)
-        self._measured = measure()
+        step = self.probe.run(0, with_values=True)
+        self._measured, self.scalars = step.measurements(), step.scalars
         self.paths = [layer.path for layer in self.model.layers]
 
     def _index(self, path: str, kind: str = "activation", name: str = "output", call: int = 0) -> int:
@@ -267,6 +269,7 @@ def test_layers_inside_a_traced_function_are_named_and_their_weights_logged() ->
     ],
 )
 @pytest.mark.parametrize("unroll", [False, True])
+@pytest.mark.core("True-GRU", "False-LSTM", "True-SimpleRNN")
 def test_recurrent_layers_give_each_timestep(cell: str, unroll: bool) -> None:
     inputs = keras.Input((5, 6))
     sequence = getattr(layers, cell)(4, return_sequences=True, unroll=unroll, name="sequence")(inputs)
@@ -332,6 +335,7 @@ def _attention(**options: Any) -> tuple[Any, Any]:
     "Keras: MultiHeadAttention, scores per head",
     "Keras: MultiHeadAttention, masks respected",
 )
+@pytest.mark.core("plain", "causal and padded", "dropout")
 def test_attention_scores_are_those_that_the_layer_returns_when_asked(name: str) -> None:
     x = _normal(2, 5, 6)
     if "padded" in name:
@@ -735,7 +739,7 @@ def _can_compute(model: Any, x: Any) -> bool:
 
 def test_a_channels_first_convolution() -> None:
     model, x = _channels_first()
-    probe = ProbePass(model, Batch.of((tf.convert_to_tensor(x),)), "a test", Select(), EXACT)
+    probe = ProbePass(model, Batch.of((tf.convert_to_tensor(x),)), "a test", Given(keep=EXACT))
     (conv,) = [t for t in probe.model.tensors if (probe.model.layers[t.layer].path, t.kind) == ("conv", "activation")]
     assert conv.shape == (2, 6, 4, 4) and conv.axes == ("example", "row", "column", "channel")
     if _can_compute(model, x):
@@ -743,7 +747,7 @@ def test_a_channels_first_convolution() -> None:
         _close(Logged(model, x)("conv"), np.transpose(truth, (0, 2, 3, 1)))
     else:
         with pytest.raises(tf.errors.OpError, match="NHWC"):
-            probe.run(with_values=True)
+            probe.run(0, with_values=True)
 
 
 def test_a_training_that_only_some_processors_have_kernels_for_is_as_without_logging(tmp_path: Path) -> None:
@@ -1015,7 +1019,7 @@ def test_all_variables_are_bit_identical_after_a_pass() -> None:
     written = len(logged.probe._written)
     assert written >= 5, "the pass writes: moving statistics, the norm's vector and kernel, the counter"
     for _ in range(2):
-        logged.probe.run(with_values=False)
+        logged.probe.run(0, with_values=False)
     after = [np.asarray(v).copy() for v in variables()]
     assert all(np.array_equal(one, other) for one, other in zip(before, after))
     assert (random.getstate(), np.random.get_state()[1].tolist()) == randoms

@@ -91,26 +91,28 @@ def test_a_training_that_is_run_in_both_modes_is_the_same_to_the_last_bit(tmp_pa
 
 
 def test_it_is_measured_where_values_are_kept_and_units_are_measured(tmp_path: Path) -> None:
-    from tb_layerview.capture.keras.tf.probe import Batch, ProbePass
+    from tb_layerview.capture.given import Given
+    from tb_layerview.capture.keras.tf.batch import Batch
+    from tb_layerview.capture.keras.tf.probe import ProbePass
     from tb_layerview.options import Select
 
     model = small_network()
     batch = Batch(tf.constant(IMAGES[:8]), tf.constant(TARGETS[:8]))
 
     def measured(probe: Any, with_values: bool) -> set[str]:
-        found = probe.run(with_values)[0]()
+        found = probe.run(0, with_values).measurements()
         return {probe.model.layers[probe.model.tensors[i].layer].path for i, m in found.items() if "shift" in m.sparse}
 
-    whole = ProbePass(model, batch, "by hand", Select(), Keep())
+    whole = ProbePass(model, batch, "by hand", Given())
     assert measured(whole, with_values=True) == {"norm", "dropout", "wide_norm"}
     assert measured(whole, with_values=False) == set()
-    selected = ProbePass(model, batch, "by hand", Select(include=("norm", "dense")), Keep())
+    selected = ProbePass(model, batch, "by hand", Given(Select(include=("norm", "dense"))))
     assert measured(selected, with_values=True) == {"norm"}
-    without_units = ProbePass(model, batch, "by hand", Select(), Keep(units=False))
+    without_units = ProbePass(model, batch, "by hand", Given(keep=Keep(units=False)))
     assert measured(without_units, with_values=True) == set()
     plain = tf.keras.Sequential([tf.keras.Input((8, 8, 3)), layers.Flatten(), layers.Dense(1)])
     plain.compile("sgd", "mse")
-    probe = ProbePass(plain, batch, "by hand", Select(), Keep())
+    probe = ProbePass(plain, batch, "by hand", Given())
     assert measured(probe, with_values=True) == set()
     assert probe._inference is None
 
@@ -187,6 +189,7 @@ def test_batches_of_two_that_are_unlike_each_other_are_found(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("scale", [1e-2, 1.0, 1e2])
+@pytest.mark.core("1.0")
 def test_moving_statistics_that_are_on_their_way_and_dropout_are_not(scale: float, tmp_path: Path) -> None:
     hidden = (
         layers.Dense(16, name="dense"),

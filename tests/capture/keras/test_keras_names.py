@@ -10,8 +10,10 @@ import pytest
 
 tf = pytest.importorskip("tensorflow")
 
-from tb_layerview import Keep, Select  # noqa: E402
-from tb_layerview.capture.keras.tf.probe import Batch, ProbePass  # noqa: E402
+from tb_layerview import Keep  # noqa: E402
+from tb_layerview.capture.given import Given  # noqa: E402
+from tb_layerview.capture.keras.tf.batch import Batch  # noqa: E402
+from tb_layerview.capture.keras.tf.probe import ProbePass  # noqa: E402
 
 keras = tf.keras
 layers = keras.layers
@@ -32,9 +34,9 @@ class Logged:
 
     def __init__(self, model: Any, y: Any = Y) -> None:
         y = tf.nest.map_structure(tf.constant, y)
-        self.probe = ProbePass(model, Batch(tf.constant(X), y), "a test", Select(), EXACT)
+        self.probe = ProbePass(model, Batch(tf.constant(X), y), "a test", Given(keep=EXACT))
         self.notes = self.probe.model.notes
-        measured = self.probe.run(with_values=True)[0]()
+        measured = self.probe.run(0, with_values=True).measurements()
         self.measured: dict[Any, Any] = {
             (self.probe.model.layers[t.layer].path, t.kind, t.name): measured.get(i)  # no update: there was no step
             for i, t in enumerate(self.probe.model.tensors)

@@ -12,9 +12,12 @@ import pytest
 tf = pytest.importorskip("tensorflow")
 
 from tb_layerview import Check, Keep, LayerReader, LayerViewCallback, Select  # noqa: E402
+from tb_layerview.capture.given import Given  # noqa: E402
+from tb_layerview.capture.keras.tf.batch import Batch  # noqa: E402
 from tb_layerview.capture.keras.tf.calls import noting_calls  # noqa: E402
-from tb_layerview.capture.keras.tf.probe import Batch, ProbePass  # noqa: E402
-from tb_layerview.capture.keras.tf.taps import Pass, find_taps  # noqa: E402
+from tb_layerview.capture.keras.tf.candidates import Pass  # noqa: E402
+from tb_layerview.capture.keras.tf.probe import ProbePass  # noqa: E402
+from tb_layerview.capture.keras.tf.taps import find_taps  # noqa: E402
 from tb_layerview.reading.run import Run  # noqa: E402
 
 keras = tf.keras
@@ -70,11 +73,13 @@ def _built(model: Any) -> Any:
 
 
 def _pass(model: Any, select: Select = Select(), training: bool = True) -> ProbePass:  # noqa: B008
-    return ProbePass(model, Batch(tf.constant(X), tf.constant(Y)), "a test", select, EXACT, training=training)
+    return ProbePass(
+        model, Batch(tf.constant(X), tf.constant(Y)), "a test", Given(select, keep=EXACT), training=training
+    )
 
 
 def _kept(probe: ProbePass, path: str, kind: str, name: str) -> np.ndarray:
-    measured = probe.run(with_values=True)[0]()
+    measured = probe.run(0, with_values=True).measurements()
     (found,) = (
         measured[i].kept
         for i, t in enumerate(probe.model.tensors)
@@ -161,7 +166,7 @@ def test_what_a_layer_does_in_inference_mode_is_compared_with_itself() -> None:
             return self.o(self.light(self.heavy(x) + 100) if training else self.heavy(self.light(x + 100)))
 
     probe = _pass(_built(Dropping()))
-    measured = probe.run(with_values=True)[0]()
+    measured = probe.run(0, with_values=True).measurements()
     tensors = [(i, t) for i, t in enumerate(probe.model.tensors) if t.kind == "activation"]
     shifts = {probe.model.layers[t.layer].path: measured[i].sparse.get("shift", 0.0) for i, t in tensors}
     # Heavy: about 0 against about 100. Light: 100 in both modes.
@@ -285,7 +290,7 @@ def test_a_weight_that_has_anothers_name_is_counted_and_named() -> None:
         with noting_calls(model) as calls:
             model(x)
         colliding = [dataclasses.replace(call, path=call.path.partition("#")[0]) for call in calls]
-        taps = find_taps(Pass(model, x, colliding, {}, None, {}), Select(), EXACT)
+        taps = find_taps(Pass(model, x, colliding, {}, None, {}), Given(keep=EXACT))
         notes.extend(taps.model.notes)
         return x
 

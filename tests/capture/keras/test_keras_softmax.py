@@ -140,6 +140,7 @@ def attended_to(model: Any, scale: float, make: Any) -> np.ndarray:
 
 @pytest.mark.parametrize("make", ATTENTION)
 @pytest.mark.parametrize("scale", [1.0, SHARP])
+@pytest.mark.core("1000.0-*", "1.0-by_function")
 def test_attention_by_hand_is_measured_as_attention_and_named_where_it_is_on_one_position(
     make: Any, scale: float, tmp_path: Path
 ) -> None:

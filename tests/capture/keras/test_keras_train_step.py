@@ -181,6 +181,7 @@ def assert_applied(run: Run, weights: list[dict[str, np.ndarray]]) -> None:
 
 @pytest.mark.covers("Keras: custom train_step")
 @pytest.mark.parametrize("step", [penalty, two_losses, scaled_loss, two_optimizers, minimized])
+@pytest.mark.core("tf.keras-*")
 def test_gradients_are_what_a_train_step_of_ones_own_applies(keras: Any, step: Any, tmp_path: Path) -> None:
     run, weights = train(keras, lambda: with_step(keras, step), tmp_path)
     assert list(run.steps) == list(range(STEPS + 1))

@@ -231,6 +231,7 @@ def test_a_model_with_no_loss_but_those_that_its_layers_add_is_logged_with_gradi
         pytest.param("float64", marks=pytest.mark.covers("Keras: float64")),
     ],
 )
+@pytest.mark.core("float64", "mixed_float16")
 def test_whatever_the_types_the_training_is_the_same_and_its_weights_are_logged_exactly(
     policy: str, tmp_path: Path
 ) -> None:

@@ -51,6 +51,7 @@ assert np.array_equal(lv.LayerReader(folder).run().values(lv.LayerReader(folder)
 
 @pytest.mark.skipif(not KERAS_3, reason="Keras 2 has no backend but TensorFlow")
 @pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.core("jax")
 def test_another_backend_of_keras_is_refused_with_the_way_out_before_anything_runs(
     backend: str, tmp_path: Path
 ) -> None:

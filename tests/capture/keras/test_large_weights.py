@@ -11,7 +11,8 @@ import tensorflow as tf
 
 import tb_layerview as lv
 from tb_layerview import Keep, LayerReader, LayerRecorder, LayerViewCallback, Select
-from tb_layerview.capture.keras.tf.rows import Octaves, changed_rows, with_unchanged
+from tb_layerview.capture.keras.tf.rows import changed_rows, with_unchanged
+from tb_layerview.capture.octaves import Octaves
 from tb_layerview.format.values import Axis
 from tb_layerview.measure.host import measure
 from tb_layerview.measure.measurement import Measurement
@@ -95,6 +96,7 @@ def _true(array: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 @pytest.mark.parametrize("kind", ["Embedding", "a gather"])
+@pytest.mark.core("Embedding-adam", "a gather-sgd")
 def test_changed_rows_are_logged_at_each_step_and_the_whole_once_an_octave(
     tmp_path: Path, optimizer: str, kind: str
 ) -> None:

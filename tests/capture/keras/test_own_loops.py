@@ -158,6 +158,9 @@ def train_on_batches(
 
 
 @pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.core(
+    "told_of_all", "told_of_ends_alone", "with_batches_that_go_on", "with_two_trainings_a_batch", "without_epochs"
+)
 def test_each_step_of_a_loop_of_ones_own_has_its_number(loop: Callable[[Any, Train], None], tmp_path: Path) -> None:
     params = {"epochs": EPOCHS, "steps": STEPS} if loop in WITH_PARAMS else {}
     bare = train_on_batches(loop, [keras.callbacks.Callback()], params)

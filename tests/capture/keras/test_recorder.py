@@ -212,6 +212,7 @@ class Remember(keras.callbacks.Callback):
 @pytest.mark.parametrize("layer", ["hidden", "wide"])  # a small and a large tensor of the digests
 @pytest.mark.parametrize("schedule", [1, 3])
 @pytest.mark.covers("What and when: kind update, callback")
+@pytest.mark.core("1-wide", "3-hidden")
 def test_an_update_is_the_change_over_exactly_one_step(layer: str, schedule: int, tmp_path: Path) -> None:
     model, remember = _model(), Remember(layer)
     callback = LayerViewCallback(tmp_path, schedule=schedule, keep=EXACT)

@@ -85,6 +85,9 @@ def assert_logged(folder: Path, kernels: dict[int, Any], last: int) -> None:
         pytest.param(3, False, False, id="before ours, within an epoch, the same model and callback"),
     ],
 )
+@pytest.mark.core(
+    "before ours, at an epoch's end, a new process", "behind ours, within an epoch, the same model and callback"
+)
 def test_what_a_backup_has_restored_goes_on_with_its_own_steps(
     save_freq: Any, is_behind: bool, is_new: bool, tmp_path: Path
 ) -> None:

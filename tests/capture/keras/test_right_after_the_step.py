@@ -121,6 +121,7 @@ def changing_at(*hooks: str) -> Callable[[], Any]:
 
 @pytest.mark.parametrize("data", [ARRAYS, {"x": _generated()}], ids=["known length", "unknown length"])
 @pytest.mark.parametrize("hook", ["on_epoch_begin", "on_epoch_end", "on_train_batch_begin", "on_train_batch_end"])
+@pytest.mark.core("on_train_batch_*-known length", "on_epoch_end-unknown length")
 def test_what_callbacks_before_and_behind_change_is_in_no_step(hook: str, data: dict[str, Any], tmp_path: Path) -> None:
     run, seen, model = fit(tmp_path, [changing_at(hook)], [changing_at(hook)], data)
     assert list(run.steps) == list(range(13))
@@ -133,6 +134,7 @@ def test_what_callbacks_before_and_behind_change_is_in_no_step(hook: str, data: 
 
 @ORDERS
 @pytest.mark.parametrize("schedule", [1, Schedule(steps=(0,))], ids=["every step", "the last one only"])
+@pytest.mark.core("every step-behind ours", "the last one only-before ours")
 def test_the_last_step_is_not_what_early_stopping_restores(schedule: Any, is_behind: bool, tmp_path: Path) -> None:
     class Best(keras.callbacks.EarlyStopping):  # type: ignore[misc,name-defined]
         """Each epoch but the first is worse."""
@@ -172,6 +174,7 @@ class StopAfter(Callback):  # type: ignore[misc,name-defined]
 
 @ORDERS
 @pytest.mark.parametrize("hook", ["on_train_batch_begin", "on_train_batch_end"])
+@pytest.mark.core("on_train_batch_begin-before ours", "on_train_batch_end-behind ours")
 def test_the_last_step_of_a_training_that_is_stopped_within_an_epoch(
     hook: str, is_behind: bool, tmp_path: Path
 ) -> None:
@@ -196,7 +199,7 @@ def test_a_training_that_stops_at_a_finding_logs_the_step_it_stops_after(tmp_pat
 
         def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
             assert ours._training is not None
-            ours._training.session.flush()
+            ours._training.recording.log.flush()
 
     model.fit(x, y, batch_size=8, epochs=1, shuffle=False, verbose=0, callbacks=[seen.first(), ours, Wait()])
     run = LayerReader(tmp_path).run()
@@ -303,6 +306,7 @@ def test_a_validation_is_logged_as_what_was_evaluated(make: Callable[[], Any], i
 
 @ORDERS
 @pytest.mark.parametrize("mode", ["evaluate", "predict"])
+@pytest.mark.core("evaluate-behind ours", "predict-before ours")
 def test_an_evaluation_and_a_prediction_are_logged_as_what_was_run(mode: str, is_behind: bool, tmp_path: Path) -> None:
     model, evaluated = two_layers(), Evaluated()
     ours = LayerViewCallback(tmp_path, keep=EXACT)

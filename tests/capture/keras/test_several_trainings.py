@@ -72,6 +72,7 @@ ORDERS: dict[str, Callable[[Any, list[Any], list[Any]], Any]] = {
 
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("layer", [lambda: layers.Dropout(0.4), Noise], ids=["dropout", "tf.random"])
+@pytest.mark.core("dropout-with, without, with", "tf.random-with, batches, with", "tf.random-without, with")
 def test_random_numbers_go_on_from_one_fit_to_the_next_whichever_is_logged(
     layer: Callable[[], Any], order: str, tmp_path: Path
 ) -> None:

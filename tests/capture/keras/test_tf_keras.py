@@ -33,8 +33,11 @@ def python(*arguments: str, legacy: bool) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(
     scope="module",
-    params=[("tf_keras", True), ("tf_keras", False), ("keras", True)],
-    ids=["tf_keras, TF_USE_LEGACY_KERAS=1", "tf_keras beside Keras 3", "Keras 3, TF_USE_LEGACY_KERAS=1"],
+    params=[
+        pytest.param(("tf_keras", True), id="tf_keras, TF_USE_LEGACY_KERAS=1"),
+        pytest.param(("tf_keras", False), id="tf_keras beside Keras 3"),
+        pytest.param(("keras", True), id="Keras 3, TF_USE_LEGACY_KERAS=1", marks=pytest.mark.long),
+    ],
 )
 def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """The folder in which the program left what it trained, and the package that its models are of."""
@@ -90,6 +93,7 @@ def test_whichever_keras_a_model_is_of_what_is_logged_is_what_is_worked_out_by_h
     ],
     ids=["layers", "callback", "graphs"],
 )
+@pytest.mark.long
 def test_what_is_tested_with_keras_3_holds_for_tf_keras_too(arguments: list[str], at_least: int) -> None:
     """The same tests in another process, in which `tf.keras` is tf_keras."""
     found = [str(next(TESTS.rglob(argument))) if argument.endswith(".py") else argument for argument in arguments]

@@ -17,6 +17,8 @@ from diagnosis_table import DOCUMENT, NOT_FOUND, Shown, document, fault_cell, ru
 
 from tb_layerview.health.rules.catalogue import RULES
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture(scope="module")
 def lines() -> list[str]:

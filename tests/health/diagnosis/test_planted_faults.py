@@ -19,9 +19,38 @@ from bed import FAULTS, Fault, Planted, findings
 from tb_layerview.format.logged import LoggedTensor
 from tb_layerview.health.finding import Finding, since
 
+#: One of each rule that leads a report, found in each way to train; the others are `long`.
+CORE = {
+    "a_bad_label_outside_the_probe",
+    "all_units_alike",
+    "attention_by_hand_on_one_position",
+    "attention_whose_heads_are_alike",
+    "batch_normalisation_of_one_example",
+    "biases_far_below_zero",
+    "eight_layers_start_at_a_hundredth",
+    "estimator_with_a_rate_far_too_high",
+    "examples_averaged_away",
+    "graph_bad_example_in_one_batch",
+    "graph_gradient_spike_from_one_batch",
+    "graph_layer_that_its_optimizer_leaves_out",
+    "inputs_not_scaled",
+    "labels_shuffled",
+    "learning_rate_far_too_low",
+    "most_units_dead",
+    "moving_averages_that_do_not_move",
+    "one_bad_example_outside_the_probe",
+    "recurrence_that_overflows",
+    "sigmoid_saturated_by_its_bias",
+    "stopped_gradient",
+    "weight_decay_far_too_large",
+    "weights_replaced_in_a_train_step",
+}
+
 
 def _as_parameter(fault: Fault) -> Any:
-    marks = [pytest.mark.xfail(strict=True, reason=fault.missed)] if fault.missed else []
+    marks = [] if fault.name in CORE else [pytest.mark.long]
+    if fault.missed:
+        marks.append(pytest.mark.xfail(strict=True, reason=fault.missed))
     if fault.needs_estimator:
         marks.append(pytest.mark.estimator)
     return pytest.param(fault, id=fault.name, marks=marks)
@@ -72,6 +101,7 @@ def test_there_are_thirty_faults_and_at_least_28_have_to_be_found() -> None:
     with_layers = [fault for fault in FAULTS.values() if not fault.needs_estimator]
     assert len(with_layers) >= 30
     assert sum(not fault.missed for fault in with_layers) >= 28
+    assert FAULTS.keys() >= CORE
 
 
 def _finding(rule: str, layer: str, kind: str, before: int | None, first: int) -> Finding:

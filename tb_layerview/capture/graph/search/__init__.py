@@ -1,1 +1,1 @@
-"""Finds the layers of a TensorFlow graph, and what can be looked at of them, without a word from whoever built it."""
+"""Finds the layers of a TensorFlow graph and what can be logged of them, with no help from the code that built it."""

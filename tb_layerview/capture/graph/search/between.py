@@ -6,9 +6,10 @@ import collections
 import re
 from typing import Any
 
+from tb_layerview.capture.graph.search.activation_functions import NONLINEAR, with_activation_function
 from tb_layerview.capture.graph.search.index import GraphIndex, can_look
 from tb_layerview.capture.graph.search.layer import FoundLayer
-from tb_layerview.capture.graph.search.outputs import NONLINEAR, is_reordered, match_scope, with_activation_function
+from tb_layerview.capture.graph.search.outputs import match_scope
 
 _POOLING = {
     "MaxPool": "MaxPooling2D",
@@ -17,10 +18,16 @@ _POOLING = {
     "MaxPool3D": "MaxPooling3D",
     "AvgPool3D": "AveragePooling3D",
 }
+_SUMS = frozenset({"Add", "AddV2", "AddN"})
 
 
-def with_sums(index: GraphIndex, found: list[FoundLayer], notes: list[str]) -> list[FoundLayer]:
-    """Takes away the outputs that cannot be looked at, and adds layers for the sums that they are terms of."""
+def with_sums(index: GraphIndex, found: list[FoundLayer]) -> tuple[list[FoundLayer], list[str]]:
+    """Takes away the outputs that cannot be looked at, and adds layers for the sums that they are terms of.
+
+    Returns:
+      The layers; and what has no activation and why, a sentence each.
+    """
+    notes: list[str] = []
     sums: dict[Any, FoundLayer] = {}
     known = {(t.op, t.value_index) for layer in found for t in layer.outputs()}
     for layer in found:
@@ -43,25 +50,35 @@ def with_sums(index: GraphIndex, found: list[FoundLayer], notes: list[str]) -> l
                         total, FoundLayer(total.name, entries=[total], calls=[[output]], class_name=class_name)
                     )
                 notes.append(
-                    f"layer {layer.path!r}: its output is a term of {total.name!r}, which TensorFlow computes at once; "
-                    "to look at it would change the training's rounding, so the whole is logged instead"
+                    f"layer {layer.path!r}: its output is a term of {total.name!r}, and TensorFlow computes both at "
+                    "once; looking at it would change the training's rounding, so the whole is logged instead"
                 )
             if kept:
                 readable.append(kept)
         if not layer.calls:
             notes.append(f"layer {layer.path!r}: no output was found that can be read, so it has no activation")
         layer.calls = readable
-    return found + list(sums.values())
+    return found + list(sums.values()), notes
 
 
 def _sum_of(index: GraphIndex, tensor: Any) -> Any | None:
-    """The sum (or product) that alone consumes a tensor which is a sum (or product) itself; None if there is none."""
+    """The sum (or product) that is the only user of a tensor that is one itself; None if there is none."""
     consumers = index.consumers(tensor)
-    return consumers[0] if len(consumers) == 1 and is_reordered(tensor.op, consumers[0]) else None
+    return consumers[0] if len(consumers) == 1 and _is_reordered(tensor.op, consumers[0]) else None
+
+
+def _is_reordered(maker: Any, user: Any) -> bool:
+    """Whether TensorFlow may compute a sum or product and the one that alone takes it in another order, or at once.
+
+    What is between must then not be looked at: (x + bias) + residual would be rounded differently, and the training
+    would not be the same to the last bit (tried: the projection of an attention, a residual block of dense layers).
+    """
+    is_sum = user.type in _SUMS and (maker.type in _SUMS or maker.type.startswith("BiasAdd"))
+    return is_sum or maker.type == user.type == "Mul"
 
 
 def with_weightless(index: GraphIndex, found: list[FoundLayer]) -> list[FoundLayer]:
-    """Adds pooling and activation functions that stand outside the layers: where a unit dies is seen behind them."""
+    """Adds pooling and activation functions that stand outside the layers: where a unit dies is seen after them."""
     known = {t.op for layer in found for t in layer.outputs()}
     if not known:
         return found
@@ -121,7 +138,7 @@ def _outer_scope(op: Any, layer: FoundLayer) -> str:
 
 
 def _is_gate_of_itself(index: GraphIndex, op: Any) -> bool:
-    """Whether this is the sigmoid of x * sigmoid(b * x), which TensorFlow too computes in one kernel."""
+    """Whether this is the sigmoid of x * sigmoid(b * x), which TensorFlow also computes in one kernel."""
     if op.type != "Sigmoid":
         return False
     gated = {op.inputs[0].op}

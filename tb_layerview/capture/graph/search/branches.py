@@ -1,7 +1,7 @@
-"""Conditions of TensorFlow 2's form (`If`, `Case`): which of their branches makes what of their outputs.
+"""Conditions of TensorFlow 2's form (`If`, `Case`): which of their branches make an output a layer's activation.
 
-Their branches are functions, and what is within is not to be had: what leaves the condition is. That is what a layer
-gives if, in the branch that a run takes, its variables are the last ones that go into it.
+Their branches are functions, and what is inside cannot be fetched; what leaves the condition can. It is a layer's
+activation if, in the branch that a run takes, that layer's variables are the last ones that go into it.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ class Branch:
     numbers: tuple[int, ...]
 
     def is_taken(self) -> Any:
-        """Adds whether a run takes one of them, a bool."""
+        """Adds a bool to the graph: whether a run takes one of them."""
         chosen = self.op.inputs[0]
         if self.op.type in ("If", "StatelessIf"):
             chosen = tf.where(tf.cast(chosen, tf.bool), 0, 1)
         else:
             last = len(self.op.get_attr("branches")) - 1
-            chosen = tf.where((chosen < 0) | (chosen > last), last, chosen)  # as TensorFlow takes what is no branch
+            chosen = tf.where((chosen < 0) | (chosen > last), last, chosen)  # as TensorFlow does with other numbers
         return tf.reduce_any([tf.equal(chosen, number) for number in self.numbers])
 
 
 def condition_of(tensor: Any) -> Any | None:
-    """The output of a condition that a tensor is; None if it is none."""
+    """The output of a condition that a tensor hands on; None if it is not one."""
     while tensor.op.type == "Identity":
         tensor = tensor.op.inputs[0]
     return tensor if tensor.op.type in _BRANCHES else None
@@ -86,7 +86,7 @@ def _names(node: Any) -> list[str]:
 def _last_variables(
     functions: Mapping[str, Any], name: str, number: int, given: Mapping[int, Any]
 ) -> frozenset[Any] | None:
-    """The holders of the variables that go last into an output of a function.
+    """The operations that hold the variables that go last into an output of a function.
 
     Args:
       functions: By name.

@@ -1,9 +1,9 @@
 """What TensorFlow may compute at once: an operation, and another one that takes what it computes.
 
 Grappler's remapper, its arithmetic optimizer and oneDNN put such operations into one kernel, or in another order, where
-nobody else takes what is between them. A look at it parts them, and the training is rounded otherwise. What they join
-depends on version, device and processor, so the pairs here are what any of TensorFlow 2.15 to 2.21 may join, and some
-more: a pair too many costs an operation at logged steps, one too few changes the training.
+nothing else takes what is between them. A look at it parts them, and the training is rounded differently. What they
+join depends on version, device and processor, so the pairs here are what any of TensorFlow 2.15 to 2.21 may join, and
+some more: a pair too many costs an operation at logged steps, one too few changes the training.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _UNARY = _ACTIVATIONS | frozenset(
 )
 _SUMS = frozenset({"Add", "AddV2", "AddN", "BiasAdd", "BiasAddV1", "Sub"})
 _PRODUCTS = frozenset({"Mul", "MulNoNan", "RealDiv", "Div", "DivNoNan"})
-# What is multiplied with what only as a part of a pattern that takes it at several places: x * sigmoid(x).
+# Products of these are joined only in a pattern that takes them at several places: x * sigmoid(x).
 _IN_SEVERAL = re.compile(r"^(BiasAdd(V1)?|Add(V2|N)?|MatMul|Conv\dD\w*|DepthwiseConv2d\w*|FusedBatchNorm(V2|V3)?)$")
 _EXTREMES = frozenset({"Maximum", "Minimum"})
 _ELEMENTWISE = _UNARY | _SUMS | _PRODUCTS | _EXTREMES
@@ -43,7 +43,7 @@ _ADDED = frozenset({"Neg", "Tanh", "Erf", "Erfc", "Exp", "Square", "Pow", "Log"}
 _ARRANGED = frozenset(
     {"Pad", "PadV2", "MirrorPad", "Transpose", "ConjugateTranspose", "SpaceToBatchND", "BatchToSpaceND"}
 )
-# What only hands on numbers, or arranges them otherwise, and may turn out to do nothing: TensorFlow takes it out then.
+# What only hands on numbers or arranges them differently; TensorFlow removes it where it turns out to do nothing.
 _HANDED_ON = _ARRANGED | frozenset(
     {
         *("Identity", "IdentityN", "RefIdentity", "StopGradient", "PreventGradient", "Snapshot", "Cast", "Reshape"),
@@ -89,11 +89,11 @@ class Fusions:
     """What may be computed at once in one graph."""
 
     def __init__(self, index: GraphIndex, needed_by: Mapping[Any, frozenset[Any]]) -> None:
-        """Takes what there is.
+        """Takes the graph.
 
         Args:
           index: The graph.
-          needed_by: For each operation the optimizers that need it; nothing if the graph is not trained.
+          needed_by: For each operation the optimizers that need it; empty if the graph is not trained.
         """
         self._index, self._needed_by = index, needed_by
 
@@ -129,7 +129,7 @@ class Fusions:
         return bool(joined) and not any(holds(op) for op, _ in users)
 
     def _users(self, tensor: Any) -> Iterator[tuple[Any, int]]:
-        """What takes a tensor, and as which of its inputs; also behind what only hands it on."""
+        """What takes a tensor, and as which of its inputs; operations that only hand it on are passed over."""
         seen: set[tuple[Any, int]] = set()
         stack = [tensor]
         while stack:
@@ -161,10 +161,10 @@ class Fusions:
                 return True
         return False
 
-    # A session makes operations of its graph of what a called function does.
+    # A session replaces a call of a function by the function's operations.
 
     def _made_by(self, op: Any, number: int) -> str:
-        """The type of the operation that makes an operation's output, if need be within the function that it calls."""
+        """The type of the operation that makes an output; that of a call is made by an operation of the function."""
         kind = str(op.type)
         function = self._index.functions.get(op.get_attr("f").name) if kind in _CALLS else None
         while function is not None:

@@ -10,10 +10,10 @@ from typing import Any
 # The operations that hold a variable: their output is its handle or reference.
 HOLDERS = frozenset({"VarHandleOp", "VariableV2", "Variable"})
 
-# The operations by which a condition of TensorFlow 1's form takes what is outside of it.
+# The operations by which a condition of TensorFlow 1's form takes tensors from outside.
 SWITCHES = frozenset({"Switch", "RefSwitch"})
 
-# These update, save, restore, check or report what they consume: a tensor is no output because they consume it.
+# These update, save, restore, check or report what they consume, which does not make a tensor an output.
 _SINKS = re.compile(
     r"Assign|(Resource)?Scatter|(Resource)?(Sparse)?Apply[A-Z]|Save|Restore|VarIsInitialized|IsVariableInitialized"
     r"|Print|Assert$|NoOp|(Write)?\w*Summary(V2)?$"
@@ -102,7 +102,7 @@ class GraphIndex:
 
     @functools.cached_property
     def functions(self) -> dict[str, Any]:
-        """What the graph's functions are defined by, by name; those that are made later are not among them."""
+        """The definitions of the graph's functions, by name, without those that are made later."""
         return {f.signature.name: f for f in self.graph.as_graph_def().library.function}
 
     def users(self, tensor: Any) -> list[Any]:
@@ -114,10 +114,10 @@ class GraphIndex:
         return any(op.type.startswith(_ASSIGNMENTS) for op in self._consumers.get((tensor.op, tensor.value_index), ()))
 
     def ways_out(self, op: Any) -> list[Any]:
-        """Where what an operation computes leaves the loops of TensorFlow 1's form that it is in.
+        """The operations by which a result leaves the loops of TensorFlow 1's form that an operation is in.
 
         Returns:
-          The operation itself if it is in none; else their forward exits that it leads to, in the graph's order.
+          The operation itself if it is in no loop; else the forward exits that it leads to, in the graph's order.
         """
         if can_look(op):
             return [op]
@@ -137,7 +137,7 @@ class GraphIndex:
         return sorted(found, key=self.position.__getitem__)
 
     def updates_of(self, holder: Any) -> list[Any]:
-        """The operations that assign to a variable what depends on a gradient, if only by way of other variables."""
+        """The operations that assign to a variable what depends on a gradient, perhaps by way of other variables."""
         assignments = [op for op in self._consumers.get((holder, 0), ()) if op.type.startswith(_ASSIGNMENTS)]
         return [op for op in assignments if not self._backward.isdisjoint(self.ancestors([op]))]
 
@@ -146,7 +146,7 @@ class GraphIndex:
         return [op for op in self._consumers.get((holder, 0), ()) if op.type.startswith(("Assign", "CountUpTo"))]
 
     def ancestors(self, ops: Iterable[Any], fed: frozenset[tuple[Any, int]] = frozenset()) -> frozenset[Any]:
-        """All operations that run when `ops` do, with them; those that only `fed` tensors need do not."""
+        """All operations that run when `ops` do, these included; those that only `fed` tensors need do not run."""
         reached: set[Any] = set()
         stack = list(ops)
         while stack:

@@ -31,7 +31,7 @@ class Losses:
     """The losses of a graph: what was differentiated, and what stands in the collection of losses."""
 
     def __init__(self, index: GraphIndex, differentiated: dict[str, Any], is_training: bool) -> None:
-        """Takes what there is.
+        """Takes what was differentiated.
 
         Args:
           index: The graph.
@@ -50,8 +50,8 @@ class Losses:
     def of(self, reached: frozenset[Any], fed: frozenset[tuple[Any, int]]) -> RunLosses:
         """The losses of a run.
 
-        A training computes gradients without the loss itself, unless somebody fetches it: what is only left to be
-        computed of it is small, but must change nothing.
+        A training computes gradients without the loss itself, unless the run fetches it. What remains to be computed
+        for the loss is little, but must change nothing.
 
         Args:
           reached: The operations that it runs.
@@ -66,19 +66,19 @@ class Losses:
                 if not reason:
                     known[name] = tensor
                 elif not known:
-                    remark = f"the loss {name!r} is not logged of runs that do not fetch it: {reason}"
+                    remark = f"the loss {name!r} is not logged for runs that do not fetch it: {reason}"
         return RunLosses({n: t for n, t in minimised.items() if n in known}, known, "" if known else remark)
 
     def _minimised(self, reached: frozenset[Any]) -> dict[str, Any]:
         found = {scope: t for scope, t in self._differentiated.items() if _has_scope(reached, scope)}
         needed = [self._index.ancestors([tensor.op]) for tensor in found.values()]
-        # What was differentiated on the way to a loss, as for a penalty on gradients, is none itself.
+        # What was differentiated on the way to a loss, as for a penalty on gradients, is not a loss itself.
         return {
             tensor.name: tensor for scope, tensor in found.items() if not any(_has_scope(ops, scope) for ops in needed)
         }
 
     def _cannot_add(self, op: Any, reached: frozenset[Any], fed: frozenset[tuple[Any, int]]) -> str:
-        """Why a run may not compute an operation besides; empty if it may, or does anyway."""
+        """Why a run may not compute an operation in addition; empty if it may, or computes it anyway."""
         for added in in_order(self._index, self._index.ancestors([op], fed) - reached):
             if added.type == "Placeholder":
                 return f"it depends on the placeholder {added.name!r}, which they do not feed"
@@ -89,7 +89,7 @@ class Losses:
                 return f"the operation {added.name!r} would run for it alone"
             for tensor in added.inputs:
                 if tensor.op in reached and self._fusions.may_part(tensor, reached):
-                    return f"to look at {tensor.name!r} would change the training's rounding"
+                    return f"looking at {tensor.name!r} would change the training's rounding"
         return ""
 
 

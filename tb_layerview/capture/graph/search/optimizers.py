@@ -16,7 +16,7 @@ _SCATTER = re.compile(r"(Resource)?Scatter(Nd)?(Add|Sub)")
 _GRADIENT_INPUTS = ("grad", "gradient", "delta")
 _RATE_INPUTS = ("lr", "alpha")
 
-# What hands its input on unchanged, or would be different only in where it runs.
+# Operations that hand their input on unchanged, or in another type.
 _PASS = frozenset({"Identity", "IdentityN", "StopGradient", "Enter", "Switch", "RefSwitch", "RefIdentity", "Cast"})
 # What a branch does to an accumulated gradient before it is applied: the same numbers in another scale.
 _SCALE = frozenset({"Mul", "RealDiv", "Div", "DivNoNan", "Neg", "MulNoNan"})
@@ -42,10 +42,10 @@ class Update:
       holder: The operation that holds the variable.
       trigger: The operation of the graph that updates it, or whose function does: a run that reaches it trains.
       gradient: The gradient's `tf.Tensor` (of a sparse update the values of the rows that it changes), or None if it
-        cannot be had.
+        cannot be fetched.
       sparse: Whether the gradient is of some rows only.
-      learning_rate: A scalar `tf.Tensor`, or None if it cannot be had.
-      remark: What to know about the gradient, or why there is none; empty if there is nothing to say.
+      learning_rate: A scalar `tf.Tensor`, or None if it cannot be fetched.
+      remark: What to know about the gradient, or why there is none; empty if there is nothing to know.
     """
 
     holder: Any
@@ -121,14 +121,14 @@ def _scattered(index: GraphIndex, trigger: Any) -> Any | None:
         tensor = dict(zip((arg.name for arg in op.op_def.input_arg), op.inputs))["updates"]
         while tensor is not None and tensor.op.type in _SCALE and not index.is_named_as_backward(tensor.op.name):
             scaled = [t for t in tensor.op.inputs if t.shape.rank != 0]
-            tensor = scaled[0] if len(scaled) == 1 else None  # else it is a product of two, as a squared gradient is
+            tensor = scaled[0] if len(scaled) == 1 else None  # else a product of two, as a squared gradient
         if tensor is not None and not index.is_forward(tensor.op) and can_fetch(tensor):
             gradients[tensor.name] = tensor
     return next(iter(gradients.values())) if len(gradients) == 1 else None
 
 
 def _lead_outside(index: GraphIndex, tensor: Any) -> tuple[Any | None, str]:
-    """The tensor that a condition of TensorFlow 1's form was given, and what was done to it inside."""
+    """The tensor outside of a condition of TensorFlow 1's form that one inside comes from, and a remark on it."""
     remark = ""
     while not can_fetch(tensor):
         op = tensor.op
@@ -174,13 +174,13 @@ def _from_call(index: GraphIndex, functions: dict[str, Any], op: Any) -> list[Up
         if name in functions:
             updates += _Body(functions, functions[name], arguments).updates(index, op)
     if op.type.endswith("While"):
-        # What a loop is given is not what its later turns see.
+        # Later iterations of a loop see other values than those that it is given.
         return [Update(u.holder, op, remark="its gradient is computed inside a loop") for u in updates]
     return updates
 
 
 class _Body:
-    """The body of a function, with the outer tensors that it is called with; None for those that are not outer ones."""
+    """The body of a function, with the outer tensors that it is called with; None for other arguments."""
 
     def __init__(self, functions: dict[str, Any], function: Any, arguments: list[Any]) -> None:
         self._functions = functions

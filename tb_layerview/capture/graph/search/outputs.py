@@ -1,8 +1,8 @@
-"""What leaves the layers of a TensorFlow graph: their activations, call by call.
+"""Activations of layers whose calls have a name scope: what leaves the scope, call by call.
 
 Where data meets a variable, a call of its layer begins; the name scope of that operation is the call's, and what leaves
-the scope is the activation. Where there is no scope of its own, the activation is what follows the variable. An
-activation function right behind a layer is part of the layer, wherever it stands.
+the scope is the activation. Where a call has no scope of its own, `chains` finds its activation. An activation function
+right after a layer is part of the layer, wherever it stands.
 """
 
 from __future__ import annotations
@@ -11,30 +11,10 @@ import dataclasses
 import re
 from typing import Any
 
-from tb_layerview.capture.graph.search.index import GraphIndex, can_look, conditions, loop_of, outputs
-from tb_layerview.capture.graph.search.layer import FoundLayer, in_order, split_name, whole_name
-
-NONLINEAR = {
-    "Relu": "ReLU",
-    "Relu6": "ReLU",
-    "LeakyRelu": "LeakyReLU",
-    "Elu": "ELU",
-    "Selu": "Activation",
-    "Sigmoid": "Activation",
-    "Tanh": "Activation",
-    "Softplus": "Activation",
-    "Softsign": "Activation",
-    "Softmax": "Softmax",
-}
-#: Operations that multiply matrices, or look up in one.
-CONTRACTIONS = re.compile(r"MatMul$|BatchMatMul|SparseMatMul|Einsum$|Conv\dD|DepthwiseConv2d|(Resource)?Gather")
-
-_FUSED = frozenset(NONLINEAR) - {"Softmax"}
-
-
-_ADDITIONS = frozenset({"BiasAdd", "BiasAddV1", "Add", "AddV2"})
-
-_SUMS = frozenset({"Add", "AddV2", "AddN"})
+from tb_layerview.capture.graph.search.activation_functions import with_activation_function
+from tb_layerview.capture.graph.search.chains import chain_outputs, joined
+from tb_layerview.capture.graph.search.index import GraphIndex, can_look, conditions, outputs
+from tb_layerview.capture.graph.search.layer import FoundLayer, in_order, split_name
 
 
 @dataclasses.dataclass
@@ -76,7 +56,7 @@ def by_scopes(index: GraphIndex, scoped: dict[str, list[Any]], entries: dict[Any
                 path = "/".join(scope.split("/")[: call.parts])
             outputs_of += _scope_outputs(index, called_in, call)
         outputs_of = [[with_activation_function(index, t) for t in call] for call in outputs_of]
-        outputs_of += _chain_outputs(index, _joined(index, ops, chained, entries))
+        outputs_of += chain_outputs(index, joined(index, ops, chained, entries))
         layer = found.setdefault(path, FoundLayer(path))
         layer.weights.update({op.name[len(path) + 1 :]: op for op in ops})
         layer.entries = in_order(index, [*layer.entries, *(e for op in ops for e in entries[op])])
@@ -126,7 +106,7 @@ def _merge_nested(calls: dict[str, _CallScope]) -> dict[str, _CallScope]:
 
 
 def _is_alone(scope: str, called_in: str, own: list[Any], matched: dict[str, dict[str, _CallScope]]) -> bool:
-    """Whether no other layer's data meets its variables in a scope, but in the same operations (a loop)."""
+    """Whether no other layer is called in a scope, unless by the same operations (a loop)."""
     prefix = called_in + "/"
 
     def is_elsewhere(calls: dict[str, _CallScope]) -> bool:
@@ -160,7 +140,7 @@ def _scope_outputs(index: GraphIndex, scope: str, call: _CallScope) -> list[list
     }
 
     def met(tensor: Any) -> set[Any]:
-        """The entries that a tensor comes from without another of those that leave in between."""
+        """The entries that a tensor is computed from without another leaving tensor in between."""
         reached: set[Any] = set()
         pending = [tensor.op]
         while pending:
@@ -215,128 +195,3 @@ def _last_output(index: GraphIndex, entries: list[Any], inside: set[Any]) -> Any
             if can_look(tensor.op):
                 return tensor
     return None
-
-
-def by_chains(index: GraphIndex, scope: str, ops: list[Any], entries: dict[Any, list[Any]]) -> list[FoundLayer]:
-    """The layers of variables that share a scope, or have none: one for each that is not another one's bias."""
-    found: list[FoundLayer] = []
-    taken: dict[Any, FoundLayer] = {}  # operations of chains
-
-    def first(op: Any) -> tuple[int, int]:
-        return (index.position[entries[op][0]] if entries[op] else len(index.ops), index.position[op])
-
-    for op in sorted(ops, key=first):
-        leaf = split_name(op.name)[1] if scope else op.name
-        owner = next((taken[entry] for entry in entries[op] if entry in taken), None)
-        if owner is None:
-            owner = FoundLayer(op.name, entries=list(entries[op]))
-            found.append(owner)
-            for entry in _one_a_loop(entries[op]):
-                tensor, chain = _chain(index, entry)
-                taken.update(dict.fromkeys([entry, *chain], owner))
-                if tensor is not None:
-                    owner.calls.append([tensor])
-        owner.weights[leaf] = op
-    return found
-
-
-def _chain_outputs(index: GraphIndex, entries: list[Any]) -> list[list[Any]]:
-    """Outputs of calls without a scope, one a chain; entries that lie in an earlier one's chain are part of it."""
-    calls: list[list[Any]] = []
-    taken: set[Any] = set()
-    for entry in _one_a_loop(entries):
-        if entry in taken:
-            continue
-        tensor, chain = _chain(index, entry)
-        taken.update(chain)
-        if tensor is not None:
-            calls.append([tensor])
-    return calls
-
-
-def _one_a_loop(entries: list[Any]) -> list[Any]:
-    """Of the entries that hand out the results of one loop, the first that is not a single number."""
-    kept: list[Any] = []
-    known: set[Any] = set()
-    for entry in sorted(entries, key=lambda op: not any(t.shape.rank != 0 for t in outputs(op))):
-        loop = loop_of(entry)
-        if loop is None or loop not in known:
-            kept.append(entry)
-        known.add(loop)
-    return [entry for entry in entries if entry in kept]
-
-
-def _joined(index: GraphIndex, ops: list[Any], chained: list[Any], entries: dict[Any, list[Any]]) -> list[Any]:
-    """Entries, with those of a partitioned variable's parts replaced by the operation where the parts meet again."""
-    parts: dict[str, list[Any]] = {}
-    for op in ops:
-        if whole_name(op.name) != op.name:
-            parts.setdefault(whole_name(op.name), []).append(op)
-    replaced: dict[Any, Any] = {}
-    for members in parts.values():
-        for call in zip(*([entry for entry in entries[op] if entry in chained] for op in members)):
-            if len(set(call)) < 2:
-                continue
-            meeting = set.intersection(*(_after(index, entry) for entry in call))
-            if meeting:
-                first = in_order(index, meeting)[0]
-                # A look-up flattens its indices first, and gives the result their shape again.
-                scope = call[0].name.rpartition("/")[0] + "/"
-                reshaped = [op for t in first.outputs for op in index.consumers(t) if op.type == "Reshape"]
-                first = next((op for op in reshaped if op.name.startswith(scope)), first)
-                replaced.update(dict.fromkeys(call, first))
-    return in_order(index, [replaced.get(entry, entry) for entry in chained])
-
-
-def _after(index: GraphIndex, entry: Any) -> set[Any]:
-    """All forward operations that an operation leads to."""
-    found: set[Any] = set()
-    stack = [entry]
-    while stack:
-        for tensor in stack.pop().outputs:
-            more = [op for op in index.consumers(tensor) if op not in found]
-            found.update(more)
-            stack += more
-    return found
-
-
-def _chain(index: GraphIndex, entry: Any) -> tuple[Any | None, list[Any]]:
-    """The output after an operation's bias and activation function, and the operations up to there."""
-    tensor = next(outputs(entry), None)
-    chain = [entry]
-    while tensor is not None:
-        consumers = index.consumers(tensor)
-        if len(consumers) != 1:
-            break
-        op = consumers[0]
-        others = [t for t in op.inputs if t.op is not tensor.op]
-        is_bias = op.type in _ADDITIONS and len(others) == 1 and not index.is_from_data(others[0].op)
-        if not is_bias and op.type not in _FUSED:
-            break
-        tensor = op.outputs[0]
-        chain.append(op)
-        if not is_bias:
-            break
-    return (tensor if tensor is not None and can_look(tensor.op) else None), chain
-
-
-def is_reordered(maker: Any, user: Any) -> bool:
-    """Whether TensorFlow may compute a sum or product and the one that alone takes it in another order, or at once.
-
-    Nobody may then look at what is between: (x + bias) + residual would be rounded otherwise, and the training would no
-    longer be the same to the last bit (tried: the projection of an attention, a residual block of dense layers).
-    """
-    is_sum = user.type in _SUMS and (maker.type in _SUMS or maker.type.startswith("BiasAdd"))
-    return is_sum or maker.type == user.type == "Mul"
-
-
-def with_activation_function(index: GraphIndex, tensor: Any) -> Any:
-    """The output of the activation function that alone consumes a layer's output; without one, the output itself.
-
-    TensorFlow computes such a pair in one kernel, unless somebody looks at what is between: the training would then no
-    longer be the same to the last bit (tried: batch normalisation and ReLU, dense and tanh, convolution and ELU).
-    """
-    consumers = index.consumers(tensor)
-    if len(consumers) == 1 and consumers[0].type in _FUSED and can_look(consumers[0]):
-        return consumers[0].outputs[0]
-    return tensor

@@ -10,9 +10,9 @@ from typing import Any
 
 import tensorflow as tf
 
+from tb_layerview.capture.graph.search.activation_functions import with_activation_function
 from tb_layerview.capture.graph.search.index import HOLDERS, GraphIndex, can_look
 from tb_layerview.capture.graph.search.layer import shape_of
-from tb_layerview.capture.graph.search.outputs import with_activation_function
 from tb_layerview.capture.graph.search.taps import GraphTap, GraphTaps
 from tb_layerview.format.model import Kind, Layer, Tensor, default_axes
 from tb_layerview.measure.measurement import can_measure
@@ -64,15 +64,15 @@ def narrow(index: GraphIndex, found: GraphTaps, select: Select) -> tuple[GraphTa
 def select_tensors(index: GraphIndex, select: Select, layers: tuple[Layer, ...]) -> tuple[list[GraphTap], list[str]]:
     """Finds what is selected by name, by regular expression, as a tensor, or by collection.
 
-    What depends on variables alone is logged as a weight is, after the step; what depends on data, with the run.
+    What depends on variables alone is logged after the step, as a weight is; what depends on data, with the run.
 
     Args:
       index: The graph.
       select: What is selected.
-      layers: Those that were found in the graph: the numbers of the new ones go on behind theirs.
+      layers: Those that were found in the graph; the numbers of the new ones continue after theirs.
 
     Returns:
-      A tap for each tensor, each of a layer of its own; and what is left out and why, a sentence each.
+      A tap for each tensor, in a layer of its own; and what is left out and why, a sentence each.
 
     Raises:
       ValueError: A name, expression or collection matches nothing, or a tensor is of another graph.
@@ -95,7 +95,7 @@ def select_tensors(index: GraphIndex, select: Select, layers: tuple[Layer, ...])
         if joined is not tensor:
             notes.append(
                 f"tensor {tensor.name!r}: TensorFlow would compute it and {joined.op.name!r} at once; where nothing "
-                "else of a run needs it, what is logged is computed once more, apart from the training"
+                "else in a run needs it, what is logged is computed once more, apart from the training"
             )
         taps.append(_tap(index, tensor, len(layers) + len(taps)))
     return taps, notes
@@ -135,7 +135,7 @@ def _matched(index: GraphIndex, item: Any) -> Iterator[Any]:
                 f"Select(tensors=...): the expression {item.pattern!r} matches none of the graph's tensors, whose "
                 "names are like 'dense/Relu:0'."
             )
-        # Somebody who writes `dense` does not mean the strings that save its variables.
+        # Whoever writes `dense` does not mean the strings that save its variables.
         yield from (t for t in found if not _cannot_log(index, t)) if len(found) > 1 else found
     else:
         yield from _of_graph(index, item)
@@ -168,7 +168,7 @@ def _collected(index: GraphIndex, name: str, notes: list[str]) -> Iterator[Any]:
             yield from _of_graph(index, member)
         except TypeError:
             notes.append(
-                f"collection {name!r} holds {getattr(member, 'name', member)!r}, which is no tensor and is left out"
+                f"collection {name!r} holds {getattr(member, 'name', member)!r}, which is not a tensor and is left out"
             )
 
 

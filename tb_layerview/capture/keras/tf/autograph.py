@@ -1,4 +1,4 @@
-"""A Keras function as it is without autograph."""
+"""What autograph converts, and what it leaves alone."""
 
 from __future__ import annotations
 

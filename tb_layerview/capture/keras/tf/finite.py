@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import tensorflow as tf
 
-from tb_layerview.capture.keras.versions import tf_variable
+from tb_layerview.capture.keras.tf.variables import tf_variable
+
+
+def all_finite(values: Iterable[Any]) -> tf.Tensor:
+    """Whether all elements of some tensors and numbers are finite, bool []; of indexed slices those that are there."""
+    dense = [value.values if isinstance(value, tf.IndexedSlices) else value for value in values if value is not None]
+    finite = [tf.reduce_all(tf.math.is_finite(value)) for value in dense]
+    return tf.reduce_all(tf.stack(finite)) if finite else tf.constant(True)
 
 
 def losses_are_finite(logs: Any) -> Any:
     """Whether the losses are finite, bool []: those called so, else all that is logged. A mean stays NaN."""
     found = {name: value for name, value in logs.items() if _is_float(value)} if isinstance(logs, Mapping) else {}
     losses = {name: value for name, value in found.items() if "loss" in name} or found
-    finite = [tf.reduce_all(tf.math.is_finite(value)) for value in losses.values()]
-    return tf.reduce_all(tf.stack(finite)) if finite else tf.constant(True)
+    return all_finite(losses.values())
 
 
 def weights_are_finite(model: Any, without: frozenset[int]) -> Any:
@@ -39,7 +45,7 @@ def weights_are_finite(model: Any, without: frozenset[int]) -> Any:
         values = [tf.convert_to_tensor(variable) for variable in chosen]
         # float16 would overflow where its elements do not.
         sums = [tf.reduce_sum(tf.cast(v, tf.float64 if v.dtype == tf.float64 else tf.float32)) for v in values]
-        return tf.reduce_all([tf.math.is_finite(total) for total in sums])
+        return tf.reduce_all([tf.math.is_finite(total) for total in sums])  # each is a single number
 
     return tf.cond(tf.equal(tf.convert_to_tensor(iterations) % 2, 0), look, lambda: tf.constant(True))
 

@@ -9,94 +9,12 @@ import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from tb_layerview.about import logger
 from tb_layerview.capture.keras.tf import replicas
-from tb_layerview.capture.keras.tf.probe import Batch
-from tb_layerview.writing.training_log import Refused, in_words
-
-PROBE_EXAMPLES = 32
-#: Of how many bytes a whole batch may be the probe. It is held as long as the training lasts, beside what a pass of it
-#: takes, which is what a training step takes: a few hundred megabytes are what prefetched batches take anyway.
-WHOLE_BYTES = 256 << 20
-
-
-@dataclasses.dataclass(frozen=True)
-class Examples:
-    """Examples that a model may be run on.
-
-    Attributes:
-      batch: As tensors.
-      source: Which ones they are, in words.
-    """
-
-    batch: Batch
-    source: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Choice:
-    """What a model may be run on.
-
-    Attributes:
-      examples: The best first.
-      obstacles: Why better ones cannot be had, in words each.
-      otherwise: Why there are no others, and what to do where the model cannot be run on any; in words, or empty.
-    """
-
-    examples: tuple[Examples, ...]
-    obstacles: tuple[str, ...] = ()
-    otherwise: str = ""
-
-    @classmethod
-    def given(cls, data: Any) -> Choice:
-        """The probe that somebody gave: x, (x, y) or (x, y, sample_weight).
-
-        Raises:
-          Refused: It is none.
-        """
-        batch = given_batch(data)
-        return cls((Examples(batch, f"given: {batch.examples} examples"),))
-
-    @classmethod
-    def of(cls, first: Batch, name: str, advice: str = "") -> Choice:
-        """The first examples of a batch; all of it, where a model does not take a part of it.
-
-        Args:
-          first: The first batch.
-          name: What it is, in words.
-          advice: What to do where the model cannot be run on it, in words.
-        """
-        found, obstacles, rows = [], [], first.examples
-        try:
-            cut = first.first(PROBE_EXAMPLES)
-            found.append(Examples(cut, f"the first {cut.examples} examples of {name}"))
-            if cut.examples == rows:
-                return cls(tuple(found), otherwise=advice)
-        except Exception as error:  # noqa: BLE001  # batches are made of whatever data sets are made of
-            obstacles.append(f"{name} cannot be cut into examples ({in_words(error)})")
-        if first.bytes <= WHOLE_BYTES:
-            found.append(Examples(first, f"the whole of {name}, {rows} {'row' if rows == 1 else 'rows'}"))
-        else:
-            advice = f"the whole of {name} takes {first.bytes / 1e6:,.0f} MB, too much to be kept. {advice}"
-        return cls(tuple(found), tuple(obstacles), advice)
-
-
-def given_batch(data: Any) -> Batch:
-    """The probe that somebody gave: x, (x, y) or (x, y, sample_weight), as tensors.
-
-    Raises:
-      Refused: It is none.
-    """
-    try:
-        batch = Batch.of(tf.nest.map_structure(as_tensor, data))
-        if batch.examples < 1:
-            raise ValueError("it has no examples")
-        return batch
-    except Exception as error:  # whatever else somebody gives than arrays
-        raise Refused(f"the probe is no batch: {error}. Give x, (x, y) or (x, y, sample_weight) as arrays.") from error
+from tb_layerview.capture.keras.tf.batch import Batch, as_tensor
+from tb_layerview.capture.keras.versions import steps_per_execution
 
 
 @dataclasses.dataclass(frozen=True)
@@ -181,21 +99,6 @@ def _taking_from_python(iterator: Iterator[Any], count: int) -> Callable[[], Tak
     return take
 
 
-def steps_per_execution(model: Any) -> int:
-    """How many batches one call of the model's functions takes."""
-    # Keras 2 has a variable under a private name, Keras 3 a number.
-    for name in ("steps_per_execution", "_steps_per_execution"):
-        steps = getattr(model, name, None)
-        if steps is not None:
-            return int(number(steps))
-    return 1
-
-
-def number(variable: Any) -> Any:
-    """What a variable or a plain number holds. A variable of a distribution strategy is no array in Keras 2."""
-    return np.asarray(tf.convert_to_tensor(variable))
-
-
 def _data_set(batches: list[Any], spec: Any) -> Any:
     """A data set of these batches that says of them what `spec` does and no more: else Keras would trace anew.
 
@@ -216,12 +119,3 @@ def _data_set(batches: list[Any], spec: Any) -> Any:
     for _ in joined:  # whether it can be read is found out here, where it is not too late
         pass
     return joined
-
-
-def as_tensor(leaf: Any) -> Any:
-    """A leaf of a batch as a tensor, or whatever else data sets are made of; what there is not, is None."""
-    if leaf is None or isinstance(leaf, tf.experimental.Optional):  # which Keras takes for None
-        return None
-    if tf.is_tensor(leaf) or isinstance(leaf, tf.__internal__.CompositeTensor):
-        return leaf
-    return tf.convert_to_tensor(leaf)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -12,12 +12,13 @@ import tensorflow as tf
 from tb_layerview.capture import cluster
 from tb_layerview.capture.keras.tf.axes import Layout
 from tb_layerview.capture.keras.tf.calls import Call, noting_calls
-from tb_layerview.capture.keras.tf.traced import Traced
+from tb_layerview.capture.keras.tf.in_strategy import traced
 from tb_layerview.capture.keras.tf.unchanged import put_back_after, unchanged_by_tracing, written_variables
 from tb_layerview.measure.extra import shift
-from tb_layerview.measure.measurement import Measure, Measurement
+from tb_layerview.measure.measurement import Measurement
 from tb_layerview.measure.tf import digests
 from tb_layerview.measure.tf.digests import Tap
+from tb_layerview.writing.step import Part
 
 Operations = Mapping[tuple[str, bool], int]
 
@@ -89,16 +90,13 @@ class InferencePass:
       is_needed: Whether there are any.
     """
 
-    def __init__(
-        self, model: Any, x: Any, outputs: Mapping[int, Output], in_strategy: Callable[[Callable[..., Any]], Any]
-    ) -> None:
+    def __init__(self, model: Any, x: Any, outputs: Mapping[int, Output]) -> None:
         """Traces the pass.
 
         Args:
           model: The Keras model, which is built.
           x: The probe's inputs.
           outputs: What the model's layers give in training mode, by index of the tensor; they have units.
-          in_strategy: Makes of a function one that runs it within the model's distribution strategy.
 
         Raises:
           Exception: Whatever the model raises when it cannot be called so.
@@ -111,35 +109,51 @@ class InferencePass:
             self._taps = _find_taps(model, x, outputs)
             return digests.prepare(self._taps)
 
-        strategy = model.distribute_strategy
-        is_alone = strategy.num_replicas_in_sync == 1 and not cluster.has_other_processes(strategy)
         with unchanged_by_tracing(model) as self._held:
-            function = in_strategy(infer)
-            self._function: Any = Traced(function, x) if is_alone else tf.function(function).get_concrete_function(x)
+            self._function: Any = traced(model.distribute_strategy, infer, x)
             self._variables = tuple(self._function.graph.variables)
         waits = cluster.has_other_processes(model.distribute_strategy) and cluster.asks_other_processes(self._function)
         self.is_needed = bool(self._taps) and not waits
         self._written = written_variables(self._function)
         self._taps = {index: tap.without_tensor() for index, tap in self._taps.items()}
 
-    def run(self) -> Measure:
+    def run(self, training: Part) -> Part:
         """Runs the pass; every variable is afterwards as it was before.
 
+        Args:
+          training: What was found in training mode.
+
         Returns:
-          What makes the measurements, by index of the tensor, and needs no device.
+          The same, and how far it is from what was found in inference mode.
         """
         with put_back_after(self._written):
             prepared = self._function(self._x)
-        return digests.digested(self._taps, prepared, with_values=False)
+        return _Shifted(training, digests.digested(self._taps, prepared, with_values=False), self._is_random)
 
-    def with_shift(self, training: dict[int, Measurement], measure: Measure) -> dict[int, Measurement]:
-        """Adds to what was measured in training mode how far it is from what `run` has found. Needs no device."""
-        for index, inference in measure().items():
-            one, other = training[index].units, inference.units
+
+@dataclasses.dataclass(frozen=True)
+class _Shifted:
+    """What was found in training mode, with its distance from inference mode.
+
+    Attributes:
+      training: What was found in training mode.
+      inference: What was found in inference mode of some of the same tensors.
+      is_random: Whether random numbers enter a tensor, by its index.
+    """
+
+    training: Part
+    inference: Part
+    is_random: Mapping[int, bool]
+
+    def measurements(self) -> dict[int, Measurement]:
+        """Those of training mode, some with a `shift`."""
+        measured = dict(self.training.measurements())
+        for index, inference in self.inference.measurements().items():
+            one, other = measured[index].units, inference.units
             if one is not None and other is not None:
-                found = shift(one, other, self._is_random[index])
-                training[index] = dataclasses.replace(training[index], sparse={**training[index].sparse, **found})
-        return training
+                found = shift(one, other, self.is_random[index])
+                measured[index] = dataclasses.replace(measured[index], sparse={**measured[index].sparse, **found})
+        return measured
 
 
 def _find_taps(model: Any, x: Any, outputs: Mapping[int, Output]) -> dict[int, Tap]:

@@ -7,18 +7,16 @@ import inspect
 import re
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from tb_layerview.capture.cluster import has_other_processes
+from tb_layerview.capture.keras.recording import Recording
+from tb_layerview.capture.keras.steps import StepCounter
 from tb_layerview.capture.keras.tf.autograph import unconverted
 from tb_layerview.capture.keras.tf.finite import losses_are_finite, weights_are_finite
-from tb_layerview.capture.keras.tf.first_batch import steps_per_execution
-
-if TYPE_CHECKING:
-    from tb_layerview.capture.keras.recording import Recording
-    from tb_layerview.capture.keras.steps import StepCounter
+from tb_layerview.capture.keras.versions import steps_per_execution
 
 _OURS = "_tb_layerview_returning_batch"
 _OF_ITERATOR, _OF_BATCH = "multi_step_on_iterator", "one_step_on_data"  # within Keras 3's function
@@ -87,7 +85,7 @@ class KeepingBatches:
         """Whether the function can be traced; if not, Keras' own is asked, which says what is wrong if it cannot."""
         recording = self._recording()
         if not self._is_traced and recording is not None and hasattr(self.returning, "get_concrete_function"):
-            with recording.session.guard("what a replay needs"):
+            with recording.log.guard("what a replay needs"):
                 self._is_drawing = _draws(self.returning.get_concrete_function(iterator))
                 self._is_traced = True
             return self._is_traced

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
-import inspect
 import types
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,95 +16,36 @@ import tensorflow as tf
 
 from tb_layerview.about import logger
 from tb_layerview.capture import cluster
-from tb_layerview.capture.keras.tf import examples as keras_examples
+from tb_layerview.capture.choice import Examples
+from tb_layerview.capture.given import Given
+from tb_layerview.capture.keras.tf.batch import Batch
 from tb_layerview.capture.keras.tf.calls import Call, noting_calls
+from tb_layerview.capture.keras.tf.candidates import Pass
+from tb_layerview.capture.keras.tf.changes import Changes
+from tb_layerview.capture.keras.tf.finite import all_finite
+from tb_layerview.capture.keras.tf.in_strategy import traced
 from tb_layerview.capture.keras.tf.inference_pass import InferencePass, Output
-from tb_layerview.capture.keras.tf.rows import LookedUp, is_large
+from tb_layerview.capture.keras.tf.loss import compiled_loss, loss_scale, smaller, unscaled
+from tb_layerview.capture.keras.tf.rows import is_large
 from tb_layerview.capture.keras.tf.still import StillWeights
-from tb_layerview.capture.keras.tf.taps import Pass, Weight, find_taps, is_number
-from tb_layerview.capture.keras.tf.traced import Traced
-from tb_layerview.capture.keras.tf.train_step import TrainStep, is_own, unscaled
+from tb_layerview.capture.keras.tf.taps import Taps, find_taps
+from tb_layerview.capture.keras.tf.train_step import TrainStep, is_own
 from tb_layerview.capture.keras.tf.unchanged import (
-    WrittenVariable,
     put_back_after,
     unchanged_by_tracing,
     written_variables,
 )
-from tb_layerview.capture.keras.tf.updates import Update
+from tb_layerview.capture.keras.tf.variables import WrittenVariable, is_number, tf_variable
 from tb_layerview.capture.keras.tf.weights import WeightReader
-from tb_layerview.capture.keras.versions import software_of, tf_variable
+from tb_layerview.capture.keras.versions import software_of
 from tb_layerview.format.model import Model, Probe
-from tb_layerview.measure.measurement import Measure, Measurement
 from tb_layerview.measure.tf import digests
-from tb_layerview.measure.tf.digests import Tap
-from tb_layerview.options import Keep, Select
-from tb_layerview.writing.training_log import NotSupported, in_words
-
-# By how much the loss scale is made smaller where gradients overflow.
-_SMALLER = 16.0
+from tb_layerview.measure.tf.digests import Digested
+from tb_layerview.writing.guard import NotSupported, in_words
+from tb_layerview.writing.step import Part, Step
 
 
-@dataclasses.dataclass(frozen=True)
-class Batch:
-    """What a model is trained on: inputs, targets and sample weights, each a nested structure of tensors, or None."""
-
-    x: Any
-    y: Any = None
-    sample_weight: Any = None
-    parts: int = 0  # of the tuple that it came as; 0 if x came alone
-
-    @classmethod
-    def of(cls, data: Any) -> Batch:
-        """From what `fit` takes as an element of a data set: x, (x,), (x, y) or (x, y, sample_weight)."""
-        if not isinstance(data, tuple):
-            return cls(data)
-        if not 1 <= len(data) <= 3:
-            raise ValueError(f"a batch is x, (x, y) or (x, y, sample_weight), not a tuple of {len(data)}")
-        x, y, sample_weight = (*data, None, None, None)[:3]
-        return cls(x, y, sample_weight, len(data))
-
-    def first(self, examples: int) -> Batch:
-        """Its first examples.
-
-        Raises:
-          Exception: It cannot be cut into examples.
-        """
-        parts = (self.x, self.y, self.sample_weight)
-        rows = sorted({rows for leaf in tf.nest.flatten(parts) if (rows := keras_examples.count(leaf)) is not None})
-        if len(rows) > 1:
-            numbers = ", ".join(f"{number:,}" for number in rows)
-            raise ValueError(f"its parts have {numbers} rows, so a row is not an example")
-        x, y, sample_weight = (
-            tf.nest.map_structure(lambda leaf: keras_examples.first(leaf, examples), part) for part in parts
-        )
-        return Batch(x, y, sample_weight, self.parts)
-
-    @property
-    def examples(self) -> int:
-        """How many examples it has: rows of its first input, or of the first part that this is made of."""
-        found = tf.nest.flatten(self.x)[0]
-        if isinstance(found, (tf.SparseTensor, tf.RaggedTensor)):
-            return keras_examples.count(found) or 0
-        return int(tf.nest.flatten(found, expand_composites=True)[0].shape[0])
-
-    @property
-    def bytes(self) -> int:
-        """What it takes in memory; of strings the references."""
-        leaves = tf.nest.flatten((self.x, self.y, self.sample_weight), expand_composites=True)
-        return sum(leaf.dtype.size * int(tf.size(leaf)) for leaf in leaves if leaf is not None)
-
-    def hash(self) -> str:
-        """SHA-256 of its elements' bytes, shapes and types, hexadecimal."""
-        digest = hashlib.sha256()
-        for leaf in tf.nest.flatten((self.x, self.y, self.sample_weight), expand_composites=True):
-            if leaf is not None:
-                array = np.asarray(leaf)
-                digest.update(f"{array.dtype}{array.shape}".encode())
-                digest.update(b"\0".join(array.ravel().tolist()) if array.dtype == object else array.tobytes())
-        return digest.hexdigest()
-
-
-class _Found(NamedTuple):
+class _Returned(NamedTuple):
     """What a pass returns.
 
     Attributes:
@@ -126,21 +65,13 @@ class ProbePass:
     Attributes:
       model: What it logs.
       layers: Path and class name of all layers that the model calls, logged or not.
-      updates: What of `model` the pass itself cannot measure, by index: how weights change.
-      looked_up: Weights of which a step changes few rows; the pass itself measures them as wholes alone.
-      weights: Reads the weights without the pass, where it fails.
-      batch: The probe.
-      source: Where the probe came from, in words.
+      examples: The probe.
       loss_error: What kept the loss from being computed on the probe, in words; empty if nothing did.
     """
 
     model: Model
     layers: list[tuple[str, str]]
-    updates: dict[int, Update]
-    looked_up: list[LookedUp]
-    weights: WeightReader
-    batch: Batch
-    source: str
+    examples: Examples
     loss_error: str
 
     def __init__(
@@ -148,8 +79,7 @@ class ProbePass:
         model: Any,
         batch: Batch,
         source: str,
-        select: Select,
-        keep: Keep,
+        given: Given,
         training: bool = True,
         both_modes: bool = True,
     ) -> None:
@@ -159,8 +89,7 @@ class ProbePass:
           model: A Keras model that is built.
           batch: The probe, as tensors.
           source: Where the probe came from, in words.
-          select: Which layers and kinds to log.
-          keep: How much to keep of each tensor.
+          given: What to log, and how much of it to keep.
           training: Whether the model runs in training mode; without, there are no gradients and no updates.
           both_modes: Whether to run it in inference mode too, where its layers differ.
 
@@ -169,12 +98,9 @@ class ProbePass:
           Exception: Whatever the model raises when it cannot be called with this batch.
         """
         self._model, self._batch, self._training = model, batch, training
-        self.batch, self.source = batch, source
-        self._select, self._keep = select, keep
-        self._taps: dict[int, Tap] = {}
-        self._weights: dict[int, Weight] = {}
-        self._wholes: dict[int, tuple[Weight, Tap]] = {}
-        self._still: dict[int, tuple[Weight, Tap]] = {}
+        self.examples = Examples(batch, source)
+        self._given = given
+        self._found: Taps
         self._notes: list[str] = []
         self._outputs: dict[int, Output] = {}
         self._inference: InferencePass | None = None
@@ -184,40 +110,40 @@ class ProbePass:
         with unchanged_by_tracing(model) as self._held:
             self._function = self._traced_step() or self._traced(self._pass)
             self._say_whose_gradients()
-            if self._taps.keys() == self._weights.keys():
+            if self._found.taps.keys() == self._found.weights.keys():
                 self._function = self._traced(self._read)
             # Held from here on: a generator that Keras made for unseeded random numbers is forgotten with the tracing.
             self._variables = tuple(self._function.graph.variables)
         self._refuse_to_wait()
-        apart = {i: tap for of_some in (self._wholes, self._still) for i, (_, tap) in of_some.items()}
-        digests.make_ready({**self._taps, **apart})
+        digests.make_ready({**self._found.taps, **{i: tap for i, (_, tap) in self._found.apart.items()}})
         if training and both_modes and self._outputs:
             self._trace_inference()
         self.model = dataclasses.replace(
-            self.model,
+            self._found.model,
             probe=Probe(batch.hash(), batch.examples, training, source),
-            notes=tuple(dict.fromkeys((*self._notes, *self.model.notes))),
+            notes=tuple(dict.fromkeys((*self._notes, *self._found.model.notes))),
             software=software_of(model),
         )
         self._written = written_variables(self._function)
         # The graph's tensors are not needed any more, only what they look like.
-        self._taps = {i: tap.without_tensor() for i, tap in self._taps.items()}
-        self.updates = {i: update.without_tensor() for i, update in self.updates.items()}
-        self.looked_up = [weight.without_tensor() for weight in self.looked_up]
-        self._wholes = {i: (weight, tap.without_tensor()) for i, (weight, tap) in self._wholes.items()}
-        self._still = {i: (weight, tap.without_tensor()) for i, (weight, tap) in self._still.items()}
-        self._still_weights = StillWeights({i: tap for i, (_, tap) in self._still.items()})
-        measured_apart = {**self._wholes, **self._still}
-        self.weights = WeightReader(
-            self._strategy,
-            {**self._weights, **{i: of_one[0] for i, of_one in measured_apart.items()}},
-            {**self._taps, **{i: of_one[1] for i, of_one in measured_apart.items()}},
-        )
+        self._found = self._found.without_tensors()
+        self.layers = self._found.layers
+        self._still = StillWeights({i: tap for i, (_, tap) in self._found.still.items()})
+        self._reader = WeightReader(self._strategy, self._found)
 
     @property
     def wholes(self) -> frozenset[int]:
         """Indices, in `model.tensors`, of the weights that are looked up as wholes: they need not be measured."""
-        return frozenset(self._wholes)
+        return frozenset(self._found.wholes)
+
+    @property
+    def looked_up(self) -> frozenset[int]:
+        """Ids of TensorFlow's variables of which a step changes few rows."""
+        return frozenset(id(weight.variable) for weight in self._found.looked_up)
+
+    def updates(self) -> Changes:
+        """How the weights change from one step to the next."""
+        return Changes(self._found.updates, self._found.looked_up)
 
     def wait(self) -> None:
         """Returns when the device has done what it was given before."""
@@ -226,40 +152,39 @@ class ProbePass:
             # One copy of it: a moving statistic as a whole is the mean over all workers, which would be asked for it.
             self._strategy.experimental_local_results(tf_variable(smallest))[0].numpy()
 
-    def run(self, with_values: bool, without: Collection[int] = ()) -> tuple[Measure, dict[str, float]]:
+    def run(self, step: int, with_values: bool, without: Collection[int] = ()) -> Step:
         """Runs the pass; every variable is afterwards as it was before.
 
         Args:
+          step: How many training steps are complete.
           with_values: Whether values are wanted too, and, where it differs, what the model does in inference mode.
           without: Which of `wholes` are left out.
 
         Returns:
-          What makes the measurements, by index in `model.tensors`, and needs no device; and the loss on the probe by
-          the name `probe_loss` if there is one and more than weights is logged.
+          The step; with the loss on the probe by the name `probe_loss` if there is one and more than weights is
+          logged.
         """
-        measure_wholes = self.run_wholes(with_values, without)
-        still = {i: weight.read() for i, (weight, _) in self._still.items()}
-        measure_still = self._still_weights.measure(still, with_values)
-        found = self._run_finite()
-        loss = {} if found.loss is None else {"probe_loss": float(found.loss)}
-        measure_taps = digests.digested(self._taps, found.prepared, with_values)
+        wholes = self.run_wholes(with_values, without)
+        values = {i: weight.read() for i, (weight, _) in self._found.still.items()}
+        still = self._still.measure(values, with_values)
+        returned = self._run_finite()
+        loss = {} if returned.loss is None else {"probe_loss": float(returned.loss)}
+        taps: Part = digests.digested(self._found.taps, returned.prepared, with_values)
+        if with_values and self._inference is not None:
+            taps = self._inference.run(taps)
+        return Step(step, (taps, wholes, still), loss)
 
-        def measure() -> dict[int, Measurement]:
-            return {**measure_taps(), **measure_wholes(), **measure_still()}
-
-        if not with_values or self._inference is None:
-            return measure, loss
-        inference, measure_inference = self._inference, self._inference.run()
-        return lambda: inference.with_shift(measure(), measure_inference), loss
-
-    def run_wholes(self, with_values: bool, without: Collection[int] = ()) -> Measure:
+    def run_wholes(self, with_values: bool, without: Collection[int] = ()) -> Digested:
         """Measures the weights that are looked up as wholes, but those that are left out."""
-        chosen = {i: of_one for i, of_one in self._wholes.items() if i not in without}
+        chosen = {i: of_one for i, of_one in self._found.wholes.items() if i not in without}
         taps = {i: dataclasses.replace(tap, tensor=weight.read()) for i, (weight, tap) in chosen.items()}
-        prepared = digests.prepare(taps)
-        return digests.digested({i: tap.without_tensor() for i, tap in taps.items()}, prepared, with_values)
+        return digests.digest(taps, with_values)
 
-    def _run_finite(self) -> _Found:
+    def run_weights(self, with_values: bool) -> Digested:
+        """Measures the weights without the pass, for where that fails."""
+        return self._reader.run(with_values)
+
+    def _run_finite(self) -> _Returned:
         """Runs the pass under a loss scale with which the gradients are finite, if there is any.
 
         The optimizer's may be too large: then it skips the step and tries a smaller one. The gradients of the loss
@@ -273,16 +198,16 @@ class ProbePass:
             with put_back_after([*self._written, *own]):
                 for variable, value in zip(own, scales):
                     variable.assign(value)
-                found: _Found = self._function(*given, scale)
+                returned: _Returned = self._function(*given, scale)
             largest = max((float(value) for value in (*scales, scale) if value is not None), default=1.0)
-            if found.is_finite is None or bool(found.is_finite) or not largest > 1:
-                return found
-            scale = None if scale is None else tf.maximum(scale / _SMALLER, 1.0)
-            scales = [tf.maximum(value / _SMALLER, 1.0) for value in scales]
+            if returned.is_finite is None or bool(returned.is_finite) or not largest > 1:
+                return returned
+            scale = None if scale is None else smaller(scale)
+            scales = [smaller(value) for value in scales]
 
     def _arguments(self) -> tuple[Any, ...]:
         optimizer = getattr(self._model, "optimizer", None)
-        scale = _loss_scale(optimizer) if self._training and self._step is None else None
+        scale = loss_scale(optimizer) if self._training and self._step is None else None
         return self._batch.x, self._batch.y, self._batch.sample_weight, scale
 
     @property
@@ -304,55 +229,45 @@ class ProbePass:
 
     def _trace_inference(self) -> None:
         try:
-            inference = InferencePass(self._model, self._batch.x, self._outputs, self._in_strategy)
+            inference = InferencePass(self._model, self._batch.x, self._outputs)
         except Exception as error:  # noqa: BLE001  # whatever a user's model raises; the rest is logged all the same
             self._notes.append(f"the model cannot be run in inference mode ({in_words(error)}): shift is left out")
             return
         self._inference = inference if inference.is_needed else None
 
-    def _traced(self, function: Callable[..., _Found]) -> Any:
+    def _traced(self, function: Callable[..., _Returned]) -> Any:
         """A function of the probe, traced in the model's strategy."""
-        if self._strategy.num_replicas_in_sync > 1 or cluster.has_other_processes(self._strategy):
-            return tf.function(self._in_strategy(function)).get_concrete_function(*self._arguments())
-        return Traced(self._in_strategy(function), *self._arguments())
+        return traced(self._strategy, function, *self._arguments())
 
     def _traced_step(self) -> Any:
         """The pass as the model's own `train_step` has it; None if it has none, or must not be traced for that."""
-        if not self._training or "gradient" not in self._select.kinds or not is_own(self._model):
+        if not self._training or "gradient" not in self._given.select.kinds or not is_own(self._model):
             return None
-        function, obstacle = None, None
         self._step = step = TrainStep(self._model)
         if self._strategy.num_replicas_in_sync > 1:
-            obstacle = "several replicas add up their gradients in it"
+            obstacle: str | None = "several replicas add up their gradients in it"
         else:
             try:
-                executed = 0
-                while True:
-                    with step.unchanged(self._held):
-                        function = self._traced(functools.partial(self._pass_of_step, executed))
-                    # What an optimizer is given depends on what those before it have done; the last one's is not seen.
-                    if executed >= len(step.applications) - 1:
-                        break
-                    executed = len(step.applications) - 1
+                function = step.traced(lambda n: self._traced(functools.partial(self._pass_of_step, n)), self._held)
                 obstacle = step.obstacle(function)
+                if obstacle is None:
+                    return function
             except Exception as error:  # noqa: BLE001  # whatever a user's code raises; the compiled loss is left
                 obstacle = f"it could not be traced on the probe: {in_words(error)}"
-        if obstacle is None:
-            return function
         self._step, self._obstacle, self._notes = None, obstacle, []
         return None
 
     def _say_whose_gradients(self) -> None:
         if self._obstacle is None:
             return
-        if any(tensor.kind == "gradient" for tensor in self.model.tensors):
+        if any(tensor.kind == "gradient" for tensor in self._found.model.tensors):
             sentence = f"gradients of the compiled loss, not of this model's train_step: {self._obstacle}"
         else:
             sentence = f"the gradients of this model's train_step cannot be had: {self._obstacle}"
         self._notes.insert(0, sentence)
         logger.warning("tb_layerview: %s.", sentence)
 
-    def _pass_of_step(self, executed: int, x: Any, y: Any, sample_weight: Any, _: Any) -> _Found:
+    def _pass_of_step(self, executed: int, x: Any, y: Any, sample_weight: Any, _: Any) -> _Returned:
         step, model = self._step, self._model
         assert step is not None
         self._notes = []
@@ -365,34 +280,21 @@ class ProbePass:
         gradients, notes = step.gradients()
         loss, sentence = step.loss()
         self._notes += [*notes, sentence]
-        found = self._found(x, calls, weights, gradients, loss, bool(step.scales))
-        if "activation" in self._select.kinds and not step.takes(x, calls):
+        returned = self._returned(x, calls, weights, gradients, loss, bool(step.scales))
+        if "activation" in self._given.select.kinds and not step.takes(x, calls):
             self._outputs = {}
             self._notes.append(
                 "this model's train_step does not call the model on the batch's inputs: shift is left out"
             )
-        return found
+        return returned
 
-    def _read(self, *_: Any) -> _Found:
+    def _read(self, *_: Any) -> _Returned:
         """The weights alone."""
-        weights = {i: dataclasses.replace(self._taps[i], tensor=weight.read()) for i, weight in self._weights.items()}
-        return _Found(digests.prepare(weights))
+        found = self._found
+        weights = {i: dataclasses.replace(found.taps[i], tensor=weight.read()) for i, weight in found.weights.items()}
+        return _Returned(digests.prepare(weights))
 
-    def _in_strategy(self, one: Callable[..., Any]) -> Callable[..., Any]:
-        """A pass within the model's distribution strategy: each replica gets the probe, the first one is logged."""
-        strategy = self._strategy
-
-        def all_replicas(*args: Any) -> Any:
-            # Outside of it, Keras 2 cannot update its metrics, and losses are those of one replica of several.
-            results = strategy.run(_with_autograph(one), args)
-            return tf.nest.map_structure(lambda result: strategy.experimental_local_results(result)[0], results)
-
-        # A MirroredStrategy of one device is as particular about metrics as one of several.
-        is_alone = strategy.num_replicas_in_sync == 1 and not isinstance(strategy, tf.distribute.MirroredStrategy)
-        converted: Callable[..., Any] = _with_autograph(one if is_alone else all_replicas)
-        return converted
-
-    def _pass(self, x: Any, y: Any, sample_weight: Any, scale: Any) -> _Found:
+    def _pass(self, x: Any, y: Any, sample_weight: Any, scale: Any) -> _Returned:
         model = self._model
         trainable = [tf_variable(v) for v in model.trainable_variables]
         weights = self._weights_now()
@@ -405,19 +307,19 @@ class ProbePass:
         gradients: dict[int, Any] | None = None
         if loss is not None:
             gradients = {}
-            if "gradient" in self._select.kinds:
+            if "gradient" in self._given.select.kinds:
                 found = [unscaled(gradient, scale) for gradient in tape.gradient(scaled, trainable)]
                 gradients = {id(v): gradient for v, gradient in zip(model.trainable_variables, found)}
                 large = []
         # Which of them are looked up is seen in their gradient, of whatever: it has the rows alone that were.
         of_large = dict(zip(map(id, large), tape.gradient(_floats(predictions), large))) if large else {}
-        return self._found(x, calls, weights, gradients, loss, scale is not None, of_large)
+        return self._returned(x, calls, weights, gradients, loss, scale is not None, of_large)
 
     def _weights_now(self) -> dict[int, tf.Tensor]:
         # Before anything runs: the pass itself writes some of them, as moving statistics and spectral norms.
         return {id(v): tf.identity(tf.convert_to_tensor(v)) for v in self._model.weights if is_number(v)}
 
-    def _found(
+    def _returned(
         self,
         x: Any,
         calls: list[Call],
@@ -426,7 +328,7 @@ class ProbePass:
         loss: tf.Tensor | None,
         is_scaled: bool,
         of_large: Mapping[int, Any] = types.MappingProxyType({}),
-    ) -> _Found:
+    ) -> _Returned:
         """What a pass returns, of what it has come to.
 
         Args:
@@ -448,70 +350,23 @@ class ProbePass:
             and isinstance((gradients or {}).get(key, of_large.get(id(variable))), tf.IndexedSlices)
         )
         of_pass = Pass(model, x, calls, weights, gradients, trained if self._training else {}, looked_up)
-        taps = find_taps(of_pass, self._select, self._keep)
-        self.model, self.layers, self._taps, self.updates = taps.model, taps.layers, taps.taps, taps.updates
-        self._outputs = {i: output for i, output in taps.outputs.items() if self._has_modes and taps.taps[i].units}
-        self._weights, self.looked_up, self._wholes = taps.weights, taps.looked_up, taps.wholes
-        self._still = taps.still
-        return _Found(
-            digests.prepare(self._taps),
+        found = self._found = find_taps(of_pass, self._given)
+        self._outputs = {i: output for i, output in found.outputs.items() if self._has_modes and found.taps[i].units}
+        return _Returned(
+            digests.prepare(found.taps),
             None if loss is None else tf.cast(loss, tf.float32),
-            _all_finite(gradients.values()) if gradients and is_scaled else None,
+            all_finite(gradients.values()) if gradients and is_scaled else None,
         )
 
-    def _loss(self, x: Any, y: Any, predictions: Any, sample_weight: Any) -> tf.Tensor | None:
-        model = self._model
-        if getattr(model, "optimizer", None) is None or not hasattr(model, "compute_loss"):
-            self._notes.append("the model is not compiled with a loss: gradients are left out")
-            return None
-        extra = {"training": True} if "training" in inspect.signature(model.compute_loss).parameters else {}
-        try:
-            loss = model.compute_loss(x=x, y=y, y_pred=predictions, sample_weight=sample_weight, **extra)
-        except Exception as error:  # noqa: BLE001  # whatever a user's loss raises; the rest is logged all the same
-            self.loss_error = in_words(error)
-            self._notes.append(
-                f"the loss could not be computed on the probe ({in_words(error)}): gradients are left out"
-            )
-            return None
-        if loss is None:
-            self._notes.append("the model is not compiled with a loss: gradients are left out")
-            return None
-        loss = tf.reduce_sum(loss)
-        replica = tf.distribute.get_replica_context()
-        if replica is not None and replica.num_replicas_in_sync > 1:
-            # Keras divides it by their number, for gradients that are summed over them. Each has the whole probe here,
-            # and no sum is made: a reduction of ours could meet one of the training's and break it.
-            loss *= tf.cast(replica.num_replicas_in_sync, loss.dtype)
-        return loss
+    def _loss(self, *given: Any) -> tf.Tensor | None:
+        """The compiled loss; the arguments are those of `compiled_loss`, after the model."""
+        loss = compiled_loss(self._model, *given)
+        self.loss_error = loss.error or self.loss_error
+        self._notes += [loss.note] if loss.note else []
+        return loss.value
 
 
 def _floats(predictions: Any) -> list[tf.Tensor]:
     """What of them can be differentiated."""
     leaves = tf.nest.flatten(predictions, expand_composites=True)
     return [leaf for leaf in leaves if tf.is_tensor(leaf) and leaf.dtype.is_floating]
-
-
-def _all_finite(gradients: Iterable[Any]) -> tf.Tensor:
-    values = [g.values if isinstance(g, tf.IndexedSlices) else g for g in gradients if g is not None]
-    return tf.reduce_all([tf.reduce_all(tf.math.is_finite(value)) for value in values])
-
-
-def _loss_scale(optimizer: Any) -> Any:
-    """What the optimizer multiplies the loss by now, so that float16 gradients do not vanish; None if it does not."""
-    if hasattr(optimizer, "get_scaled_loss"):  # Keras 2
-        return tf.cast(optimizer.loss_scale, tf.float32)
-    if not hasattr(optimizer, "scale_loss"):
-        return None
-    scale = optimizer.scale_loss(tf.constant(1.0))  # Keras 3; optimizers that do not scale leave it
-    is_fixed = not hasattr(optimizer, "inner_optimizer")
-    return None if is_fixed and float(scale) == 1.0 else tf.cast(scale, tf.float32)
-
-
-def _with_autograph(function: Any) -> Any:
-    """Lets autograph convert the model's own `call` while it leaves this package's code alone."""
-
-    def unconverted(*args: Any) -> Any:
-        return function(*args)
-
-    unconverted.autograph_info__ = {}  # type: ignore[attr-defined]  # by which autograph knows what not to convert
-    return lambda *args: unconverted(*args)

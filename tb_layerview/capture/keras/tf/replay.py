@@ -12,14 +12,14 @@ from typing import Any
 import tensorflow as tf
 
 from tb_layerview.capture.ages import RECENT, CostTrial, RecentSteps, Room
+from tb_layerview.capture.given import Given
 from tb_layerview.capture.keras.tf import replicas
-from tb_layerview.capture.keras.tf.first_batch import as_tensor
-from tb_layerview.capture.keras.tf.probe import Batch, ProbePass
+from tb_layerview.capture.keras.tf.batch import Batch, as_tensor
+from tb_layerview.capture.keras.tf.probe import ProbePass
 from tb_layerview.capture.keras.tf.snapshot import ModelState, Values, spared_seconds
-from tb_layerview.health.check import Check
+from tb_layerview.capture.probe import Probe
 from tb_layerview.health.finding import Finding
 from tb_layerview.health.rules.non_finite import NonFinite
-from tb_layerview.options import Keep, Select
 from tb_layerview.writing.training_log import TrainingLog
 
 # Weights are copied where reading them takes so many times what it took at first.
@@ -53,25 +53,21 @@ class Replayer:
       state: The model's weights as values that can be kept and put back.
     """
 
-    def __init__(
-        self, model: Any, session: TrainingLog, probe: ProbePass, select: Select, keep: Keep, check: Check
-    ) -> None:
+    def __init__(self, model: Any, log: TrainingLog, probe: Probe, given: Given) -> None:
         """Measures what keeping the weights costs; nothing is kept yet.
 
         Args:
           model: The Keras model, which is built.
-          session: The training's.
+          log: The training's.
           probe: The training's, which is run on the weights of the steps before.
-          select: Which layers and kinds to log.
-          keep: How much to keep of each tensor.
-          check: Whether to replay, and within how much memory.
+          given: What to log, and whether to replay, and within how much memory.
         """
-        self._model, self._session, self._probe = model, session, probe
-        self._select, self._keep, self._check = select, keep, check
+        self._model, self._log, self._probe = model, log, probe
+        self._given, check = given, given.check
         self.state = ModelState(model)
         self._cost = max(0.0, self.state.cost() - spared_seconds(model))
         self._took = self._cost  # by the last step
-        self._trial = CostTrial(session.share, self._cost) if check.replay is None else None
+        self._trial = CostTrial(log.share, self._cost) if check.replay is None else None
         self._room: Room | None = None  # once there was a batch
         self._ages: RecentSteps[Values] = RecentSteps()
         self._taken: collections.deque[KeptStep] = collections.deque(maxlen=RECENT)
@@ -83,14 +79,14 @@ class Replayer:
     def before_step(self, step: int) -> None:
         """Keeps the weights: the next training step begins, at so many complete ones."""
         self._before = None
-        if self._is_keeping and self._session.is_open:
-            with self._session.guard("what a replay needs"):
+        if self._is_keeping and self._log.is_open:
+            with self._log.guard("what a replay needs"):
                 self._try()
                 if self._is_keeping:
                     began = time.perf_counter()
                     self._before = step, self.state.read()
                     self._took = self._cost + self._copied(time.perf_counter() - began)
-                    self._session.budget.charge_any(self._took)
+                    self._log.budget.charge_any(self._took)
 
     def _copied(self, seconds: float) -> float:
         """What of the seconds that reading the weights took is copying them, which nothing before had shown.
@@ -106,7 +102,7 @@ class Replayer:
         if before is None:
             return
         step, values = before
-        with self._session.guard("what a replay needs"):
+        with self._log.guard("what a replay needs"):
             if self._room is None:
                 self._make_room(batch)
             if self._is_keeping:
@@ -121,8 +117,8 @@ class Replayer:
           found: What the rules have found since the last call.
           at_once: Whether to wait for the device rather than to look at the last steps later.
         """
-        session = self._session
-        if not self._taken or not session.is_open:
+        log = self._log
+        if not self._taken or not log.is_open:
             return
         errors = {finding.rule for finding in found if finding.severity == "error" and finding.replay is None}
         is_broken = self._is_not_finite(at_once)
@@ -132,9 +128,9 @@ class Replayer:
         if not is_broken and (self._was_replayed or not errors - {NonFinite.name}):
             return
         self._was_replayed = True
-        with session.apart("the replay"):
+        with log.apart("the replay"):
             self._replay(step, is_broken)
-        session.log_closely(step)
+        log.log_closely(step)
         if is_broken:  # for good: nothing more can be learned
             self._stop()
 
@@ -142,7 +138,7 @@ class Replayer:
 
     def _try(self) -> None:
         """Gives up what turns out to cost too much."""
-        seconds, self._seconds = self._seconds, self._session.budget.training
+        seconds, self._seconds = self._seconds, self._log.budget.training
         if self._trial is None or seconds is None or not self._taken:
             return
         share = self._trial.saw(self._seconds - seconds, self._took)
@@ -154,7 +150,7 @@ class Replayer:
 
     def _make_room(self, batch: Any) -> None:
         sizes = [t.dtype.size * (t.shape.num_elements() or 0) for t in _tensors(batch)]
-        self._room = room = Room.of(self._check.memory, self.state.bytes, sum(sizes))
+        self._room = room = Room.of(self._given.check.memory, self.state.bytes, sum(sizes))
         if not room.sets:
             self._give_up(
                 f"the weights and a batch take {(self.state.bytes + sum(sizes)) / 1e6:,.0f} MB. "
@@ -165,7 +161,7 @@ class Replayer:
 
     def _give_up(self, why: str) -> None:
         self._stop()
-        self._session.note(f"a batch that breaks the training cannot be run again: {why}")
+        self._log.note(f"a batch that breaks the training cannot be run again: {why}")
 
     def _stop(self) -> None:
         self._is_keeping = False
@@ -192,22 +188,22 @@ class Replayer:
     # What is run again.
 
     def _replay(self, step: int, is_broken: bool) -> None:
-        session, state = self._session, self.state
+        log, state = self._log, self.state
         self._probe.wait()
         with self._put_back_after() as now:
             culprit = self._culprit(now) if is_broken else self._taken[-1]
             if culprit is None:
-                session.report("the replay", f"what is not finite at step {step} began before the steps that are kept")
+                log.report("the replay", f"what is not finite at step {step} began before the steps that are kept")
             else:
                 state.assign(culprit.before)
                 self._run_batch(culprit, is_broken)
-            earlier = {}
+            earlier = []
             for at, values in self._ages.kept:
-                if session.is_logged(at) or not state.is_finite(values):
+                if log.is_logged(at) or not state.is_finite(values):
                     continue
                 state.assign(values)
-                earlier[at] = self._probe.run(with_values=True)
-            session.write_earlier(earlier)
+                earlier.append(self._probe.run(at, with_values=True))
+            log.write_earlier(earlier)
 
     @contextlib.contextmanager
     def _put_back_after(self) -> Iterator[Values]:
@@ -221,11 +217,10 @@ class Replayer:
         """Runs one batch forward and backward, and logs it into the run of the replays."""
         source = f"the batch of step {taken.step:,} on the weights of step {taken.step - 1:,}"
         batch = _whole(taken.batch, self._model.distribute_strategy)
-        probe = ProbePass(self._model, batch, source, self._select, self._keep, both_modes=False)
-        measure, scalars = probe.run(with_values=True)
-        found = self._session.log_replay(probe.model, taken.step, measure, scalars)
+        probe = ProbePass(self._model, batch, source, self._given, both_modes=False)
+        found = self._log.log_replay(probe.model, probe.run(taken.step, with_values=True))
         if is_broken and not any(finding.rule == NonFinite.name for finding in found):
-            self._session.report(
+            self._log.report(
                 "the replay",
                 f"{source} has only finite activations and gradients: what is not finite was made by the optimizer's "
                 "step, or by other random numbers than those of the replay",

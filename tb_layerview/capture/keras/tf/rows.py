@@ -14,22 +14,22 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from tb_layerview.capture.probe import Changed
 from tb_layerview.format import histogram
 from tb_layerview.format.statistics import Digest
 from tb_layerview.format.units import Units
 from tb_layerview.format.values import Axis
-from tb_layerview.measure.measurement import Measure, Measurement
+from tb_layerview.measure.measurement import Measurement
 from tb_layerview.measure.merge import merge
 from tb_layerview.measure.tf import digests
-from tb_layerview.measure.tf.digests import Tap, as_difference
+from tb_layerview.measure.tf.digests import Digested, Tap, as_difference
+from tb_layerview.writing.step import Part
 
 #: From so many elements on, a weight that is looked up is not measured as a whole at each logged step.
 LARGE = 1 << 20
 # A step that changes more of the rows than this has changed the weight as a whole.
 _FEW = 1 / 8
 _BLOCK = 1 << 20  # elements that are compared at a time, so that they stay in the cache
-# Octaves begin with this step: those before it are one, or a short training measured the whole at every second step.
-_FIRST_OCTAVE = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,43 +55,6 @@ class LookedUp:
 def is_large(variable: tf.Variable | tf.Tensor) -> bool:
     """Whether a weight that a step changes little or not at all is too large to be measured at each logged step."""
     return (variable.shape.rank or 0) > 1 and (variable.shape.num_elements() or 0) >= LARGE
-
-
-class Octaves:
-    """At which of the logged steps the whole is measured: the first, the last, the first of each octave from 8 on."""
-
-    def __init__(self) -> None:
-        self._last: int | None = None
-
-    def want(self, step: int, is_last: bool = False) -> bool:
-        """Whether the whole is measured at this step; then it is taken to be.
-
-        Args:
-          step: Not smaller than any before. At the same one as before, it is not wanted again.
-          is_last: Whether it is the training's last.
-        """
-        last = self._last
-        if last is not None and (step == last or (_octave(step) == _octave(last) and not is_last)):
-            return False
-        self._last = step
-        return True
-
-
-def _octave(step: int) -> int:
-    return max(step, _FIRST_OCTAVE - 1).bit_length()
-
-
-@dataclasses.dataclass(frozen=True)
-class Touched:
-    """What a step has done to weights that are looked up.
-
-    Attributes:
-      measure: Makes the measurements, by index in the log's model, and needs no device.
-      few: Of which weights few rows were changed, by the index of the whole one.
-    """
-
-    measure: Measure
-    few: frozenset[int]
 
 
 class TouchedRows:
@@ -120,7 +83,7 @@ class TouchedRows:
         # TensorFlow copies a weight whenever it is read, once an optimizer has scattered into it.
         return [weight.variable.read_value() for weight in self._weights]
 
-    def run(self, step: int, with_values: bool) -> Touched:
+    def run(self, step: int, with_values: bool) -> Changed:
         """Digests what has changed since the step before this one, or the first of those that were taken at once.
 
         Args:
@@ -132,17 +95,14 @@ class TouchedRows:
         """
         kept, self._kept = self._kept, None
         if kept is None or step not in kept[0]:
-            return Touched(dict, frozenset())
+            return Changed()
         found = [_run(*of_one, with_values) for of_one in zip(self._weights, kept[1], self._values())]
         few = {weight.tensors.get("weight") for weight, (_, is_few) in zip(self._weights, found) if is_few}
-
-        def measure() -> dict[int, Measurement]:
-            return {i: m for of_one, _ in found for i, m in of_one().items()}
-
-        return Touched(measure, frozenset(i for i in few if i is not None))
+        parts = tuple(part for part, _ in found if part is not None)
+        return Changed(parts, frozenset(i for i in few if i is not None))
 
 
-def _run(weight: LookedUp, before: tf.Tensor, now: tf.Tensor, with_values: bool) -> tuple[Measure, bool]:
+def _run(weight: LookedUp, before: tf.Tensor, now: tf.Tensor, with_values: bool) -> tuple[Part | None, bool]:
     """What has changed of one weight, and whether that is a few rows."""
     rows = changed_rows(now, before)
     if rows.shape[0] > _FEW * before.shape[0]:
@@ -156,32 +116,49 @@ def _run(weight: LookedUp, before: tf.Tensor, now: tf.Tensor, with_values: bool)
         for what, index in weight.tensors.items()
         if what in tensors
     }
-    measure_rows = digests.digested(
-        {i: tap.without_tensor() for i, tap in taps.items()}, digests.prepare(taps), with_values
-    )
+    of_rows = digests.digest(taps, with_values)
     whole = weight.tensors.get("update")
     if whole is None or source is None:
-        return measure_rows, True
+        return of_rows, True
     size, axes = before.shape.num_elements(), weight.taps[whole].keep if with_values else None
     kept = None if axes is None else _kept(before, now, axes).numpy()
+    return _OfRows(of_rows, source, whole, size, kept, axes or ()), True
 
-    def measure() -> dict[int, Measurement]:
-        found = measure_rows()
-        found[whole] = with_unchanged(found[source], size, kept, axes or ())
+
+@dataclasses.dataclass(frozen=True)
+class _OfRows:
+    """What a step has changed of a weight, where that is a few rows.
+
+    Attributes:
+      rows: The rows.
+      source: The index of their change.
+      whole: The index of the change of the whole.
+      size: How many elements that has.
+      kept: What is kept of it.
+      axes: What of its axes that is.
+    """
+
+    rows: Digested
+    source: int
+    whole: int
+    size: int
+    kept: npt.NDArray[np.generic] | None
+    axes: Sequence[Axis]
+
+    def measurements(self) -> dict[int, Measurement]:
+        """Those of the rows, and of the whole change, which is zero elsewhere."""
+        found = self.rows.measurements()
+        found[self.whole] = with_unchanged(found[self.source], self.size, self.kept, self.axes)
         return found
 
-    return measure, True
 
-
-def _whole_update(weight: LookedUp, before: tf.Tensor, now: tf.Tensor, with_values: bool) -> Measure:
+def _whole_update(weight: LookedUp, before: tf.Tensor, now: tf.Tensor, with_values: bool) -> Part | None:
     """The change of a weight that has changed as a whole."""
     index = weight.tensors.get("update")
     if index is None:
-        return dict
+        return None
     change = as_difference(now) - as_difference(before)
-    taps = {index: dataclasses.replace(weight.taps[index], tensor=change)}
-    prepared = digests.prepare(taps)
-    return digests.digested({index: taps[index].without_tensor()}, prepared, with_values)
+    return digests.digest({index: dataclasses.replace(weight.taps[index], tensor=change)}, with_values)
 
 
 def changed_rows(now: tf.Tensor, before: tf.Tensor) -> tf.Tensor:

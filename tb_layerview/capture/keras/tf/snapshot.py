@@ -8,9 +8,9 @@ from typing import Any
 
 import tensorflow as tf
 
+from tb_layerview.capture.keras.tf.finite import all_finite
 from tb_layerview.capture.keras.tf.traced import Traced
-from tb_layerview.capture.keras.tf.unchanged import WrittenVariable
-from tb_layerview.capture.keras.versions import tf_variable
+from tb_layerview.capture.keras.tf.variables import WrittenVariable, tf_variable
 
 Values = Sequence[tf.Tensor]
 _SAMPLE = 1 << 22  # floats of which a copy is timed
@@ -60,8 +60,7 @@ class ModelState:
 
     def is_finite(self, values: Values) -> bool:
         """Whether all of these values are finite."""
-        floats = [value for value in values if value.dtype.is_floating]
-        return all(bool(tf.reduce_all(tf.math.is_finite(value))) for value in floats)
+        return bool(all_finite(value for value in values if value.dtype.is_floating))
 
     def cost(self) -> float:
         """Seconds that keeping one set takes at each step: to read it, and to copy what is held, measured now."""

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 import tensorflow as tf
 
 from tb_layerview.capture.keras.tf.rows import changed_rows
-from tb_layerview.measure.measurement import Measure, Measurement
+from tb_layerview.measure.measurement import Measurement
 from tb_layerview.measure.tf import digests
 from tb_layerview.measure.tf.digests import Tap
+from tb_layerview.writing.step import Measured
 
 
 class StillWeights:
@@ -27,9 +28,9 @@ class StillWeights:
           taps: How each is digested, by index in the log's model.
         """
         self._taps = dict(taps)
-        self._known: dict[tuple[int, bool], tuple[tf.Tensor, Measure]] = {}
+        self._known: dict[tuple[int, bool], tuple[tf.Tensor, Mapping[int, Measurement]]] = {}
 
-    def measure(self, values: Mapping[int, tf.Tensor], with_values: bool) -> Measure:
+    def measure(self, values: Mapping[int, tf.Tensor], with_values: bool) -> Measured:
         """Measures the weights.
 
         Args:
@@ -37,23 +38,13 @@ class StillWeights:
           with_values: Whether values are wanted too.
         """
         found = [self._measured(index, value, with_values) for index, value in values.items()]
+        return Measured({index: measured for of_one in found for index, measured in of_one.items()})
 
-        def measure() -> dict[int, Measurement]:
-            return {index: measured for of_one in found for index, measured in of_one().items()}
-
-        return measure
-
-    def _measured(self, index: int, value: tf.Tensor, with_values: bool) -> Measure:
+    def _measured(self, index: int, value: tf.Tensor, with_values: bool) -> Mapping[int, Measurement]:
         known = self._known.get((index, with_values))
         if known is not None and not changed_rows(value, known[0]).shape[0]:
             return known[1]
         tap = dataclasses.replace(self._taps[index], tensor=value)
-        prepared = digests.prepare({index: tap})
-        digested = digests.digested({index: tap.without_tensor()}, prepared, with_values)
-        measured = digested()
-
-        def measure() -> dict[int, Measurement]:
-            return measured
-
-        self._known[index, with_values] = value, measure
-        return measure
+        measured = digests.digest({index: tap}, with_values).measurements()
+        self._known[index, with_values] = value, measured
+        return measured

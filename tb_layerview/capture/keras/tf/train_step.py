@@ -7,12 +7,13 @@ import dataclasses
 import functools
 import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
 
 from tb_layerview.capture.keras.tf.calls import Call, patched, values_of
+from tb_layerview.capture.keras.tf.loss import unscaled
 from tb_layerview.capture.keras.tf.python_state import PythonState, is_kerass, what_changed
 
 # By which optimizers of either Keras are given gradients.
@@ -94,6 +95,23 @@ class TrainStep:
         self.scales: list[tf.Variable] = []
         self._is_elsewhere = False
         self._optimizers: list[Any] = []
+
+    def traced(self, trace: Callable[[int], Any], held: list[Any]) -> Any:
+        """Traces a pass until it has all that optimizers are given.
+
+        What an optimizer is given depends on what those before it have done; the last one's doing is not seen.
+
+        Args:
+          trace: Traces a pass that calls `trace` with so many applications to carry out.
+          held: Gets what was taken back of what tracing has changed.
+        """
+        executed = 0
+        while True:
+            with self.unchanged(held):
+                function = trace(executed)
+            if executed >= len(self.applications) - 1:
+                return function
+            executed = len(self.applications) - 1
 
     @contextlib.contextmanager
     def unchanged(self, held: list[Any]) -> Iterator[None]:
@@ -188,20 +206,6 @@ def side_effects(function: Any) -> list[str]:
     graph = function.graph.as_graph_def()
     nodes = [*graph.node, *(node for called in graph.library.function for node in called.node_def)]
     return sorted({node.op for node in nodes if _is_stateful(node.op) and not _HARMLESS.match(node.op)})
-
-
-def unscaled(gradient: Any, scale: Any) -> Any:
-    """The gradient of the loss itself, in float32 if that is more than it had: float16 would not hold it."""
-    if gradient is None or scale is None:
-        return gradient
-
-    def divided(values: tf.Tensor) -> tf.Tensor:
-        wide = tf.cast(values, tf.float64 if values.dtype == tf.float64 else tf.float32)
-        return wide / tf.cast(scale, wide.dtype)
-
-    if isinstance(gradient, tf.IndexedSlices):
-        return tf.IndexedSlices(divided(gradient.values), gradient.indices, gradient.dense_shape)
-    return divided(gradient)
 
 
 def _dynamic_scale(optimizer: Any) -> tf.Variable | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import inspect
 import random
 import sys
@@ -14,32 +13,10 @@ import numpy as np
 import tensorflow as tf
 
 from tb_layerview.capture.keras.tf.python_state import PythonState
+from tb_layerview.capture.keras.tf.variables import WrittenVariable
 
 # What `compile` makes of losses and metrics, and keeps in the model: Keras 2's, then Keras 3's.
 _COMPILED = ("compiled_loss", "compiled_metrics", "_compile_loss", "_compile_metrics", "_loss_tracker", "loss")
-
-
-@dataclasses.dataclass(frozen=True)
-class WrittenVariable:
-    """A variable by its handle: not every one that a function writes is among those that its graph knows.
-
-    Keras 2 adds to its metrics under mixed precision without reading them, and TensorFlow notes only what is read.
-
-    Attributes:
-      handle: The resource, an eager tensor.
-      dtype: The type of its value.
-    """
-
-    handle: Any
-    dtype: tf.DType
-
-    def read(self) -> tf.Tensor:
-        """A copy of its value."""
-        return tf.identity(tf.raw_ops.ReadVariableOp(resource=self.handle, dtype=self.dtype))
-
-    def assign(self, value: tf.Tensor) -> None:
-        """Sets its value."""
-        tf.raw_ops.AssignVariableOp(resource=self.handle, value=value)
 
 
 @contextlib.contextmanager

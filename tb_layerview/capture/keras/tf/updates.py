@@ -8,9 +8,8 @@ from collections.abc import Mapping
 import tensorflow as tf
 
 from tb_layerview.capture.keras.tf.axes import Layout
-from tb_layerview.measure.measurement import Measure
 from tb_layerview.measure.tf import digests
-from tb_layerview.measure.tf.digests import Tap, as_difference
+from tb_layerview.measure.tf.digests import Digested, Tap, as_difference
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +64,7 @@ class WeightUpdates:
         """Lets go of the weights that are kept."""
         self._kept = None
 
-    def run(self, step: int, with_values: bool) -> Measure | None:
+    def run(self, step: int, with_values: bool) -> Digested | None:
         """Digests the change since the step before this one.
 
         Args:
@@ -73,8 +72,7 @@ class WeightUpdates:
           with_values: Whether values are wanted too.
 
         Returns:
-          What makes the measurements, by index in the log's model, and needs no device; None if the weights of the
-          step before were not kept.
+          By index in the log's model; None if the weights of the step before were not kept.
         """
         kept, self._kept = self._kept, None
         return None if kept is None or kept[0] != step - 1 else self._digested(kept[1], with_values)
@@ -82,11 +80,10 @@ class WeightUpdates:
     def _values(self) -> list[tf.Tensor]:
         return [update.variable.read_value() for update in self._updates.values()]
 
-    def _digested(self, before: list[tf.Tensor], with_values: bool) -> Measure:
+    def _digested(self, before: list[tf.Tensor], with_values: bool) -> Digested:
         """The digests of how the weights have changed since."""
         taps = {
             index: dataclasses.replace(update.tap, tensor=update.change(old, new))
             for (index, update), old, new in zip(self._updates.items(), before, self._values())
         }
-        prepared = digests.prepare(taps)
-        return digests.digested({i: tap.without_tensor() for i, tap in taps.items()}, prepared, with_values)
+        return digests.digest(taps, with_values)

@@ -3,41 +3,44 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import tensorflow as tf
 
+from tb_layerview.capture.choice import Examples
+from tb_layerview.capture.given import Given
 from tb_layerview.capture.keras.paths import LayerPaths
 from tb_layerview.capture.keras.tf.calls import Call, is_opaque
-from tb_layerview.capture.keras.tf.rows import LookedUp
-from tb_layerview.capture.keras.tf.taps import Pass, Weight, find_taps, is_number
-from tb_layerview.capture.keras.tf.updates import Update
-from tb_layerview.capture.keras.versions import software_of, tf_variable
+from tb_layerview.capture.keras.tf.candidates import Pass
+from tb_layerview.capture.keras.tf.changes import Changes
+from tb_layerview.capture.keras.tf.taps import Taps, Weight, find_taps
+from tb_layerview.capture.keras.tf.variables import is_number, tf_variable
+from tb_layerview.capture.keras.versions import software_of
 from tb_layerview.format.model import Model
-from tb_layerview.measure.measurement import Measure
 from tb_layerview.measure.tf import digests
-from tb_layerview.measure.tf.digests import Tap
-from tb_layerview.options import Keep, Select
+from tb_layerview.measure.tf.digests import Digested, Tap
+from tb_layerview.writing.step import Measured, Part, Step
 
 
 class WeightReader:
     """Reads weights and digests them, in no graph. Of several replicas it reads the first one's."""
 
-    def __init__(self, strategy: Any, weights: Mapping[int, Weight], taps: Mapping[int, Tap]) -> None:
+    def __init__(self, strategy: Any, found: Taps) -> None:
         """Keeps what it takes to read them.
 
         Args:
           strategy: The model's distribution strategy.
-          weights: Where they are read, by index in the log's model.
-          taps: How they are digested, by the same indices among others.
+          found: What is logged of the model, without tensors.
         """
-        self._strategy, self._weights = strategy, dict(weights)
-        self._taps = {index: taps[index] for index in weights}
+        self._strategy = strategy
+        self._weights: dict[int, Weight] = {**found.weights, **{i: weight for i, (weight, _) in found.apart.items()}}
+        taps = {**found.taps, **{i: tap for i, (_, tap) in found.apart.items()}}
+        self._taps: dict[int, Tap] = {index: taps[index] for index in self._weights}
         self._is_ready = False
 
-    def run(self, with_values: bool) -> Measure:
-        """What makes the measurements of the weights as they are, by index, and needs no device."""
+    def run(self, with_values: bool) -> Digested:
+        """Digests the weights as they are."""
         if not self._is_ready:
             self._is_ready = True
             digests.make_ready(self._taps)
@@ -47,8 +50,7 @@ class WeightReader:
             )
             for index, weight in self._weights.items()
         }
-        prepared = digests.prepare(taps)
-        return digests.digested({i: tap.without_tensor() for i, tap in taps.items()}, prepared, with_values)
+        return digests.digest(taps, with_values)
 
 
 class WeightsAlone:
@@ -57,24 +59,25 @@ class WeightsAlone:
     Attributes:
       model: What it logs.
       layers: Path and class name of all layers of the model, logged or not.
-      updates: What of `model` is measured from one step to the next, by index: how weights change.
+      examples: None: the model is not run.
+      loss_error: Empty: there is no loss.
       looked_up: None: which weights are looked up is seen in a pass.
       wholes: None either.
     """
 
     model: Model
     layers: list[tuple[str, str]]
-    updates: dict[int, Update]
-    looked_up: Sequence[LookedUp] = ()
+    examples: Examples | None = None
+    loss_error = ""
+    looked_up: frozenset[int] = frozenset()
     wholes: frozenset[int] = frozenset()
 
-    def __init__(self, model: Any, select: Select, keep: Keep, training: bool) -> None:
+    def __init__(self, model: Any, given: Given, training: bool) -> None:
         """Finds the weights.
 
         Args:
           model: A Keras model whose weights are made.
-          select: Which layers and kinds to log.
-          keep: How much to keep of each tensor.
+          given: What to log, and how much of it to keep.
           training: Whether the model is trained; without, there are no updates.
         """
         self._model = model
@@ -82,25 +85,30 @@ class WeightsAlone:
         strategy = model.distribute_strategy
         values = {id(v): _value(v, strategy) for v in model.weights if is_number(v)}
         trained = {id(v): tf_variable(v) for v in model.trainable_variables} if training else {}
-        found = find_taps(Pass(model, None, calls, values, None, trained), select, keep)
+        found = find_taps(Pass(model, None, calls, values, None, trained), given).without_tensors()
         self.model = dataclasses.replace(found.model, software=software_of(model))
         self.layers = found.layers
-        self.updates = {index: update.without_tensor() for index, update in found.updates.items()}
-        still = found.still.items()  # large ones that are not trained
-        weights = {**found.weights, **{i: weight for i, (weight, _) in still}}
-        taps = {**found.taps, **{i: tap for i, (_, tap) in still}}
-        self.weights = WeightReader(strategy, weights, {i: tap.without_tensor() for i, tap in taps.items()})
+        self._updates = found.updates
+        self._weights = WeightReader(strategy, found)
 
-    def run_wholes(self, with_values: bool) -> Measure:
+    def updates(self) -> Changes:
+        """How the weights change from one step to the next."""
+        return Changes(self._updates, ())
+
+    def run_wholes(self, with_values: bool) -> Part:
         """Measures nothing: there are no `wholes`."""
-        return dict
+        return Measured({})
 
     def wait(self) -> None:
         """Nothing is run: what is read waits for the training by itself."""
 
-    def run(self, with_values: bool, without: Collection[int] = ()) -> tuple[Measure, dict[str, float]]:
-        """Reads the weights; what it returns is what `ProbePass.run` does."""
-        return self.weights.run(with_values), {}
+    def run(self, step: int, with_values: bool, without: Collection[int] = ()) -> Step:
+        """Reads the weights; the arguments are those of `ProbePass.run`."""
+        return Step(step, (self.run_weights(with_values),))
+
+    def run_weights(self, with_values: bool) -> Digested:
+        """Reads the weights."""
+        return self._weights.run(with_values)
 
 
 def _as_if_called(layer: Any, path: str, paths: LayerPaths, seen: set[int]) -> Iterator[Call]:
