@@ -51,7 +51,7 @@ FILES = {
     "unchanged state": "tb_layerview/capture/keras/tf/unchanged.py",
     "update of a step": "tb_layerview/capture/keras/tf/updates.py",
     "first batch": "tb_layerview/capture/keras/tf/first_batch.py",
-    "search": "tb_layerview/capture/graph/search/search.py",
+    "search": "tb_layerview/capture/graph/search/tensors.py",
     "branches": "tb_layerview/capture/graph/search/branches.py",
     "event files": "tb_layerview/reading/event_file.py",
     "merging writers": "tb_layerview/reading/merge.py",
