@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-estimator test test-long coverage check lock pictures bench bench-ui fuzz soak proto frontend browser clean
+.PHONY: help demo demo-estimator test test-long coverage check lock pictures bench bench-ui fuzz soak proto frontend native browser clean
 .DELETE_ON_ERROR:
 # Both environments build the front end in the same place.
 .NOTPARALLEL:
@@ -86,23 +86,28 @@ build/lock/.ready: requirements/bootstrap.txt
 
 demo: .venv/.ready
 	@.venv/bin/python build_frontend.py
+	@.venv/bin/python build_native.py
 	@.venv/bin/tb-layerview demo
 
 demo-estimator: .venv-estimator/.ready
 	@.venv-estimator/bin/python build_frontend.py
+	@.venv-estimator/bin/python build_native.py
 	@.venv-estimator/bin/tb-layerview demo --estimator
 
 frontend: .venv/.ready
 	@.venv/bin/python build_frontend.py
 
+native: .venv/.ready
+	@.venv/bin/python build_native.py
+
 browser: .venv/.ready
 	@.venv/bin/python tests/helpers/chromium.py
 
 # Each part of it in a process of its own, side by side: see tests/helpers/suite.py.
-test: .venv/.ready .venv-estimator/.ready frontend browser
+test: .venv/.ready .venv-estimator/.ready frontend native browser
 	@.venv/bin/python tests/helpers/suite.py
 
-test-long: .venv/.ready .venv-estimator/.ready frontend browser
+test-long: .venv/.ready .venv-estimator/.ready frontend native browser
 	@.venv/bin/python tests/helpers/suite.py long
 
 coverage: .venv/.ready
@@ -118,15 +123,15 @@ check: .venv/.ready
 	@.venv/bin/python build_frontend.py check
 
 # The guide has an Estimator, too.
-pictures: .venv/.ready .venv-estimator/.ready frontend browser
+pictures: .venv/.ready .venv-estimator/.ready frontend native browser
 	@UPDATE_PICTURES=1 .venv/bin/python -m pytest -q tests/e2e -k "picture or not_finite or guide"
 
 # `make bench BENCH='--minutes 3'` adds the trainings on the default schedule, the hook's needs both stacks;
 # `make bench BENCH='--only digest'` measures one group anew; BENCH=--quick sees whether all of it works.
-bench: .venv/.ready frontend
+bench: .venv/.ready frontend native
 	@.venv/bin/python -m benchmarks $(BENCH)
 
-bench-ui: .venv/.ready frontend browser
+bench-ui: .venv/.ready frontend native browser
 	@.venv/bin/python -m benchmarks.ui
 
 FUZZ_COUNT = 100000
@@ -144,7 +149,7 @@ fuzz: .venv/.ready build/atheris/.ready
 			|| { tail -n 20 build/fuzz.log; exit 1; }; \
 		grep -aE '^stat::(number_of_executed|new)_units' build/fuzz.log; done
 
-soak: .venv/.ready
+soak: .venv/.ready native
 	@.venv/bin/python tests/long/soak.py $(SOAK_STEPS)
 
 proto: .venv-proto/.ready
@@ -152,5 +157,7 @@ proto: .venv-proto/.ready
 
 clean:
 	rm -rf .venv .venv-estimator .venv-proto build dist *.egg-info tb_layerview/serving/static tb_layerview_frontend/node_modules
+	rm -f tb_layerview/measure/native/*.so tb_layerview/measure/native/*.dylib tb_layerview/measure/native/*.dll
+	rm -f tb_layerview/measure/native/built_from.sha256
 	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

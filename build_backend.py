@@ -1,4 +1,4 @@
-"""Setuptools' build backend, which also asks for Node where the front end has to be built with it."""
+"""Setuptools' build backend, which also asks for what is lacking: Node for the front end, a compiler for the digest."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from setuptools.build_meta import (
 )
 
 import build_frontend
+import build_native
 
 __all__ = [
     "build_editable",
@@ -31,12 +32,12 @@ Settings = Mapping[str, str | list[str] | None] | None
 
 def get_requires_for_build_wheel(config_settings: Settings = None) -> list[str]:
     """PEP 517: what making a wheel needs beside `build-system.requires`."""
-    return build_meta.get_requires_for_build_wheel(config_settings) + _node()
+    return build_meta.get_requires_for_build_wheel(config_settings) + _node() + _compiler()
 
 
 def get_requires_for_build_editable(config_settings: Settings = None) -> list[str]:
     """PEP 660: what an editable install needs beside `build-system.requires`."""
-    return build_meta.get_requires_for_build_editable(config_settings) + _node()
+    return build_meta.get_requires_for_build_editable(config_settings) + _node() + _compiler()
 
 
 def get_requires_for_build_sdist(config_settings: Settings = None) -> list[str]:
@@ -46,3 +47,7 @@ def get_requires_for_build_sdist(config_settings: Settings = None) -> list[str]:
 
 def _node() -> list[str]:
     return [] if build_frontend.is_current() else build_frontend.node_requirements()
+
+
+def _compiler() -> list[str]:
+    return [] if build_native.is_current() else build_native.compiler_requirements()

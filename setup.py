@@ -1,16 +1,28 @@
-"""Whatever is made of this folder holds the built front end; pyproject.toml says the rest."""
+"""What is made of this folder holds the built front end and the compiled digest; pyproject.toml says the rest."""
 
 from __future__ import annotations
 
+import logging
+import platform
 import shutil
 from pathlib import Path
 
 import setuptools
+from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_py import build_py
 from setuptools.command.editable_wheel import editable_wheel
 from setuptools.command.sdist import sdist
 
 import build_frontend
+import build_native
+
+
+def compile_digest() -> None:
+    """Compiles the native digest; without it all works, slower, so that its failure is told, and is no failure."""
+    try:
+        build_native.build()
+    except build_native.BuildError as error:
+        logging.getLogger(__name__).warning("%s", error)
 
 
 class BuildPy(build_py):
@@ -18,10 +30,12 @@ class BuildPy(build_py):
 
     def run(self) -> None:
         build_frontend.build()
-        # Files that are named by their content would stay here from an earlier build, and be packed.
-        earlier = Path(self.build_lib, "tb_layerview", "serving", "static")
-        if earlier.is_dir():
-            shutil.rmtree(earlier)
+        compile_digest()
+        # Files that are named by their content, or no longer made, would stay here from an earlier build.
+        for names in ("serving/static", "measure/native"):
+            earlier = Path(self.build_lib, "tb_layerview", names)
+            if earlier.is_dir():
+                shutil.rmtree(earlier)
         super().run()
 
 
@@ -30,7 +44,28 @@ class EditableWheel(editable_wheel):
 
     def run(self) -> None:
         build_frontend.build()
+        compile_digest()
         super().run()
+
+
+class BdistWheel(bdist_wheel):
+    """Makes a wheel, for any Python of the platform that the compiled digest runs on; for all where there is none."""
+
+    def finalize_options(self) -> None:
+        compile_digest()  # what is to be known of the platform hangs on it
+        super().finalize_options()
+
+    def get_tag(self) -> tuple[str, str, str]:
+        tag = super().get_tag()
+        # The library is for one kind of processor, also where Python is for two.
+        return tag if self.root_is_pure else ("py3", "none", tag[2].replace("universal2", platform.machine()))
+
+
+class Distribution(setuptools.Distribution):
+    """Belongs where what is compiled belongs, if the digest is; setuptools knows only of modules of Python's."""
+
+    def has_ext_modules(self) -> bool:
+        return build_native.LIBRARY.is_file()
 
 
 class Sdist(sdist):
@@ -41,4 +76,12 @@ class Sdist(sdist):
         super().run()
 
 
-setuptools.setup(cmdclass={"build_py": BuildPy, "editable_wheel": EditableWheel, "sdist": Sdist})
+setuptools.setup(
+    distclass=Distribution,
+    cmdclass={
+        "bdist_wheel": BdistWheel,
+        "build_py": BuildPy,
+        "editable_wheel": EditableWheel,
+        "sdist": Sdist,
+    },
+)

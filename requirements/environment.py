@@ -23,6 +23,7 @@ ROOT = HERE.parent
 sys.path.insert(0, str(ROOT))
 
 import build_frontend  # noqa: E402
+import build_native  # noqa: E402
 
 #: The oldest Python of each stack. A lock holds for it and all newer ones that its packages know.
 OLDEST = {"modern": "3.11", "estimator": "3.11"}
@@ -37,17 +38,17 @@ def lock(*options: str) -> None:
         command = ["pip", "compile", "--quiet", "--universal", "--no-annotate", "--no-header", *options]
         command += ["--python-version", oldest, "--override", "requirements/overrides.txt", "--extra", "test"]
         command += ["--output-file", f"requirements/{stack}.lock", "pyproject.toml", f"requirements/{stack}.in", "-"]
-        _uv(command, INDEX, build_frontend.NODE_REQUIREMENT)
+        _uv(command, INDEX, f"{build_frontend.NODE_REQUIREMENT}\n{build_native.ZIG_REQUIREMENT}\n")
 
 
 def install(path: Path) -> None:
-    """Makes the environment hold what a lock names, and the project; without Node where there is one already."""
-    lines = path.read_text(encoding="utf-8").splitlines()
-    if not build_frontend.node_requirements():
-        node = _name(build_frontend.NODE_REQUIREMENT)
-        lines = [line for line in lines if _name(line) != node]
+    """Makes the environment hold what a lock names, and the project; without Node or a compiler where there is one."""
+    lacking = [_name(line) for line in build_frontend.node_requirements() + build_native.compiler_requirements()]
+    tools = [_name(line) for line in (build_frontend.NODE_REQUIREMENT, build_native.ZIG_REQUIREMENT)]
+    needless = set(tools) - set(lacking)
+    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if _name(line) not in needless]
     _uv(["pip", "sync", "-"], {**INDEX, **MORE}, "\n".join(lines))
-    # With the setuptools and the Node of the lock, not with newer ones of an isolated build.
+    # With the setuptools, the Node and the compiler of the lock, not with newer ones of an isolated build.
     _uv(["pip", "install", "--no-deps", "--no-build-isolation", "--editable", "."], {**INDEX, **MORE})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,6 +15,7 @@ from tb_layerview.format.values import Axis
 from tb_layerview.measure import extra
 from tb_layerview.measure.extra import Extra
 from tb_layerview.measure.measurement import SINGLE, Measurement, can_measure
+from tb_layerview.measure.native import library
 
 
 def measure(
@@ -39,7 +41,26 @@ def measure(
             f"an array of type {array.dtype.name} cannot be logged: it holds no real numbers. "
             "Convert it to float32 first, or leave it out."
         )
-    kept = None if keep is None else array[tuple(axis.as_slice() for axis in keep)]
+    native = library.engine() if array.size else None
+    with_units = units and array.ndim > 1 and array.size > 0
+    seen = look(array, units=with_units) if native is None else native.look(array, units=with_units)
+    if keep is None and sparse is None:
+        return seen
+    return dataclasses.replace(
+        seen,
+        kept=None if keep is None else array[tuple(axis.as_slice() for axis in keep)],
+        kept_axes=tuple(keep or ()),
+        sparse={} if sparse is None else extra.measure(array, sparse),
+    )
+
+
+def look(array: npt.NDArray[np.generic], *, units: bool) -> Measurement:
+    """What numpy says of an array, which is what is true.
+
+    Args:
+      array: Of a type for which `can_measure` holds, any shape.
+      units: Whether to measure each unit; wants rank 1 or more, and an element.
+    """
     single = array.dtype.name in SINGLE
     values: npt.NDArray[np.floating] = array.astype(np.float32 if single else np.float64)
     flat = values.ravel()
@@ -72,10 +93,7 @@ def measure(
         code_counts=np.bincount(codes, minlength=histogram.CODES),
         center=center,
         shift=shift,
-        units=_measure_units(values) if units and array.ndim > 1 and array.size else None,
-        kept=kept,
-        kept_axes=tuple(keep or ()),
-        sparse={} if sparse is None else extra.measure(array, sparse),
+        units=_measure_units(values) if units else None,
     )
 
 
@@ -100,14 +118,12 @@ def _moments(values: npt.NDArray[np.float64]) -> tuple[float, float, float, floa
     if not values.size:
         return (float("nan"),) * 5
     low, high = float(values.min()), float(values.max())
-    with np.errstate(over="ignore"):
-        mean = float(values.mean())
-    # Rounding may put the mean of equal values beside them.
-    mean = min(max(mean, low), high)
-    # The power of two keeps the squares of float64's largest and smallest numbers in range; dividing by it is exact.
+    # The power of two keeps sums and squares of float64's largest and smallest numbers in range; it divides exactly.
     exponent = int(np.frexp(max(abs(low), abs(high)))[1])
     exponent = exponent if abs(exponent) > 400 else 0
     scaled = np.ldexp(values, -exponent) if exponent else values
+    # Rounding may put the mean of equal values beside them.
+    mean = min(max(float(np.ldexp(scaled.mean(), exponent)), low), high)
     deviations = scaled - np.ldexp(mean, -exponent)
     std, rms = (np.sqrt(np.dot(v, v) / values.size) for v in (deviations, scaled))
     return low, high, mean, float(np.ldexp(std, exponent)), float(np.ldexp(rms, exponent))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import subprocess
 import sys
 from pathlib import Path
 
@@ -53,11 +54,11 @@ def test_the_packages_stand_on_six_floors_at_most() -> None:
     assert found["format"] == set()
 
 
-def test_the_command_counts_them(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "argv", ["house.py", str(PACKAGE)])
-    house.main()
-    lines = capsys.readouterr().out.splitlines()
+def test_the_command_counts_them() -> None:
+    command = [sys.executable, str(ROOT / "tests" / "project" / "house.py"), str(PACKAGE)]
+    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
     assert lines[0].startswith("modules: ") and lines[1].startswith("top level: 10, floors: ")
+    assert "  format: -" in lines
 
 
 @pytest.mark.parametrize(

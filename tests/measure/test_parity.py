@@ -1,0 +1,287 @@
+"""Every engine against numpy's measurements, which are what is true: any type, shape and place in memory."""
+
+from __future__ import annotations
+
+import ctypes
+import dataclasses
+import sys
+
+import ml_dtypes
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from tb_layerview.format import histogram
+from tb_layerview.measure import host
+from tb_layerview.measure.measurement import SINGLE, Measurement
+from tb_layerview.measure.native import library
+
+FOUND = library.engines()
+pytestmark = pytest.mark.skipif(not FOUND, reason="there is no native library: python build_native.py makes it")
+engine = pytest.mark.parametrize("engine", FOUND.values(), ids=FOUND)
+
+FLOATS = ("float32", "float64", "float16", "bfloat16")
+INTEGERS = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
+TYPES = (*FLOATS, *INTEGERS, "bool")
+#: Around what the code decides by: rows and columns of a tile, columns of a piece, and rows that are drawn together.
+SIZES = (1, 2, 3, 7, 8, 9, 16, 17, 63, 100, 127, 128, 129, 255, 256, 257, 300, 511, 512, 1023, 1024, 1025, 2100)
+
+
+def dtype_of(name: str) -> np.dtype:
+    return np.dtype(ml_dtypes.bfloat16 if name == "bfloat16" else name)
+
+
+def of(kind: str, dtype: str, shape: tuple[int, ...], random: np.random.Generator) -> np.ndarray:
+    """An array of a kind; of integers it is what of it they can hold."""
+    normal = random.normal(size=shape)
+    special = np.array([np.nan, -np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-45, -1e-45, 1e-40, 5e-324, -5e-324, 1.0])
+    values = {
+        "normal": lambda: normal,
+        "far from zero": lambda: 100 + 0.5 * normal,
+        "sparse": lambda: np.maximum(normal, 0),
+        "of both zeros": lambda: np.where(random.random(shape) < 0.5, -0.0, np.maximum(normal, 0)),
+        "constant": lambda: np.full(shape, 0.1),
+        "close": lambda: 1 + np.finfo(np.float32).eps * random.integers(0, 2, shape),
+        "large": lambda: 1e38 * normal,
+        "tiny": lambda: 1e-41 * normal,
+        "at float64's ends": lambda: np.where(random.random(shape) < 0.5, 1e-300, 1e300) * normal,
+        "huge and close": lambda: 1e300 * (100 + 0.5 * normal),
+        "tiny and close": lambda: 1e-300 * (100 + 0.5 * normal),
+        "special": lambda: random.choice(special, shape),
+        "some special": lambda: np.where(random.random(shape) < 0.02, random.choice(special, shape), normal),
+        "of NaN alone": lambda: np.full(shape, np.nan),
+    }[kind]()
+    if dtype in FLOATS:
+        with np.errstate(all="ignore"):
+            return values.astype(dtype_of(dtype))
+    if dtype == "bool":
+        return values > 0
+    ends = np.iinfo(dtype)
+    if kind == "large":
+        return random.integers(ends.min, ends.max, shape, dtype, endpoint=True)
+    return np.clip(np.nan_to_num(30 * values), max(ends.min, -1e6), min(ends.max, 1e6)).astype(dtype)
+
+
+KINDS = (
+    "normal",
+    "far from zero",
+    "sparse",
+    "of both zeros",
+    "constant",
+    "close",
+    "large",
+    "tiny",
+    "at float64's ends",
+    "huge and close",
+    "tiny and close",
+    "special",
+    "some special",
+    "of NaN alone",
+)
+
+
+def bits(measured: Measurement) -> list[bytes]:
+    """All of it, to compare to the last bit."""
+    assert measured.code_counts is not None
+    found = [np.array(dataclasses.astuple(measured.digest)).tobytes(), measured.code_counts.tobytes()]
+    found.append(np.array([measured.center, measured.shift]).tobytes())
+    if measured.units is not None:
+        found += [getattr(measured.units, field.name).tobytes() for field in dataclasses.fields(measured.units)]
+    return found
+
+
+def codes_of(array: np.ndarray, center: float, shift: int) -> np.ndarray:
+    """How many have each code, from a centre that is given."""
+    wide = array.astype(np.float64).ravel()
+    distances = np.ldexp(wide[np.isfinite(wide)] - center, -shift).astype(np.float32)
+    return np.bincount(distances.view(np.uint32) >> 19, minlength=histogram.CODES)
+
+
+def check(array: np.ndarray, found: Measurement, units: bool) -> None:
+    """That a measurement is numpy's."""
+    with np.errstate(all="ignore"):
+        true = host.look(array, units=units)
+        wide = array.astype(np.float64)
+    exact = ("size", "nan", "pos_inf", "neg_inf", "zero", "negative", "min", "max")
+    for name in exact:
+        np.testing.assert_array_equal(getattr(found.digest, name), getattr(true.digest, name), name)
+    finite = wide[np.isfinite(wide)]
+    if finite.size:
+        # By the size of the numbers: what cancels in a mean cancels in numpy's too.
+        largest = np.abs(finite).max()
+        assert found.digest.mean == pytest.approx(true.digest.mean, rel=1e-12, abs=1e-15 * largest)
+        assert found.digest.rms == pytest.approx(true.digest.rms, rel=1e-12, abs=0)
+        assert found.digest.std == pytest.approx(true.digest.std, rel=1e-11, abs=1e-16 * largest)
+        # Where the spread is a fourth of the mean to the last digits, either may be.
+        if true.digest.std != pytest.approx(abs(true.digest.mean) / 4, rel=1e-9):
+            assert found.center == pytest.approx(true.center, rel=1e-12, abs=0)
+            assert found.shift == true.shift
+        np.testing.assert_array_equal(found.code_counts, codes_of(array, found.center, found.shift))
+    else:
+        assert np.isnan(dataclasses.astuple(found.digest)[-5:]).all()
+        assert found.code_counts is not None and not found.code_counts.any()
+    if found.center == true.center:
+        np.testing.assert_array_equal(found.code_counts, true.code_counts)
+    assert found.code_counts is not None and found.code_counts.dtype == np.int64
+    assert (found.units is None) == (true.units is None)
+    if found.units is None or true.units is None:
+        return
+    np.testing.assert_array_equal(found.units.zero, true.units.zero)
+    np.testing.assert_array_equal(found.units.peak, true.units.peak)
+    assert found.units.peak.dtype == true.units.peak.dtype
+    with np.errstate(all="ignore"):
+        largest = np.nan_to_num(true.units.peak.astype(np.float64))
+        # What float64's largest numbers add up to hangs on their order.
+        held = largest * array.size < 1e308
+        for name, allowed in (("mean", 1e-15 * largest), ("rms", 0 * largest)):
+            one, other = getattr(found.units, name), getattr(true.units, name)
+            is_near = np.abs(one - other) <= np.maximum(1e-12 * np.abs(other), allowed)
+            assert (is_near | (one == other) | (np.isnan(one) & np.isnan(other)) | ~held).all(), name
+
+
+@st.composite
+def arrays(draw: st.DrawFn) -> np.ndarray:
+    kind, dtype = draw(st.sampled_from(KINDS)), draw(st.sampled_from(TYPES))
+    shape = draw(st.lists(st.sampled_from(SIZES), min_size=0, max_size=3))
+    while np.prod(shape) > 1 << 18:
+        shape.remove(max(shape))
+    random = np.random.default_rng(draw(st.integers(0, 1 << 32)))
+    array = np.array(of(kind, dtype, tuple(shape), random))
+    place = draw(
+        st.sampled_from(("plain", "unaligned", "transposed", "every second", "backwards", "swapped", "read-only"))
+    )
+    if place == "unaligned":
+        held = np.empty(array.nbytes + 1, np.uint8)[1:].view(array.dtype).reshape(array.shape)
+        held[...] = array
+        assert array.itemsize == 1 or not held.flags.aligned or sys.platform != "linux"
+        return held
+    if place == "transposed":
+        return array.T
+    if place == "every second" and array.ndim:
+        return np.repeat(array, 2, axis=-1)[..., ::2]
+    if place == "backwards":
+        return array[tuple(slice(None, None, -1) for _ in shape)]
+    if place == "swapped" and dtype != "bfloat16":
+        return array.astype(array.dtype.newbyteorder())
+    array.flags.writeable = place != "read-only"
+    return array
+
+
+@engine
+@settings(max_examples=100, deadline=None)
+@given(array=arrays())
+@example(array=np.array(-2.0))
+@example(array=np.array([np.nan], np.float32))
+@example(array=np.full((3, 2), -0.0, np.float32))
+def test_any_array_is_measured_as_numpy_does(engine: library.Engine, array: np.ndarray) -> None:
+    units = array.ndim > 1
+    check(array, engine.look(array, units=units), units)
+
+
+@settings(max_examples=100, deadline=None)
+@given(array=arrays())
+def test_all_levels_and_places_in_memory_give_the_same_bits(array: np.ndarray) -> None:
+    units = array.ndim > 1
+    plain = np.ascontiguousarray(array).astype(array.dtype.newbyteorder("=")).reshape(array.shape)
+    wanted = bits(FOUND["baseline"].look(plain, units=units))
+    for one in FOUND.values():
+        assert bits(one.look(array, units=units)) == wanted, one.level
+
+
+@engine
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16", "int32"])
+@pytest.mark.parametrize("shape", [(3_000_001,), (30_000, 100), (1_500, 2_100), (3, 1_000_000), (1_100_000, 3)])
+def test_a_large_tensor_gives_the_same_bits_on_any_number_of_threads(
+    engine: library.Engine, shape: tuple[int, ...], dtype: str
+) -> None:
+    array = of("some special" if dtype in FLOATS else "normal", dtype, shape, np.random.default_rng(1))
+    units = len(shape) > 1
+    found = engine.look(array, units=units, threads=1)
+    check(array, found, units)
+    for threads in (2, 3, 8):
+        assert bits(engine.look(array, units=units, threads=threads)) == bits(found), threads
+    assert bits(FOUND["baseline"].look(array, units=units)) == bits(found)
+
+
+@engine
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_large_tensors_far_from_zero_keep_their_spread(engine: library.Engine, dtype: str) -> None:
+    array = of("far from zero", dtype, (3000, 1000), np.random.default_rng(2))
+    found = engine.look(array, units=True)
+    assert found.center == pytest.approx(100, abs=0.01)
+    check(array, found, True)
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("shape", [(0,), (0, 3), (3, 0), (2, 0, 4)])
+def test_without_elements_numpy_measures(shape: tuple[int, ...], dtype: str) -> None:
+    found = host.measure(np.zeros(shape, dtype_of(dtype)), units=True)
+    assert (found.digest.size, found.units) == (0, None)
+    assert np.isnan(found.digest.mean)
+
+
+@engine
+def test_a_measurement_in_a_thread_that_flushes_subnormals_is_the_same(engine: library.Engine) -> None:
+    tf = pytest.importorskip("tensorflow")
+    for dtype in ("float32", "float64"):
+        array = of("tiny", dtype, (300, 20), np.random.default_rng(3))
+        if dtype == "float64":
+            array *= 1e-270
+        array[::3] = 0
+        small = np.array([np.finfo(dtype).smallest_subnormal])
+        wanted, found, flushed = engine.look(array, units=True), [], []
+
+        def look(value: object, array: np.ndarray = array, small: np.ndarray = small) -> object:
+            flushed.append(bool((small * 1 == 0).all()))  # noqa: B023
+            found.append(engine.look(array, units=True))  # noqa: B023
+            flushed.append(bool((small * 1 == 0).all()))  # noqa: B023
+            return value
+
+        tf.function(lambda value: tf.numpy_function(look, [value], tf.float32))(tf.constant(1.0))
+        assert flushed == [True, True], "TensorFlow no longer flushes here: this test says nothing"
+        assert wanted.digest.zero == np.sum(array == 0) < 2100
+        assert bits(found[0]) == bits(wanted)
+        check(array, found[0], True)
+
+
+@engine
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("shape", [(7,), (3, 129), (17, 1025), (9, 256), (5, 40)])
+def test_nothing_is_read_beyond_the_array(engine: library.Engine, shape: tuple[int, ...], dtype: str) -> None:
+    array = of("normal", dtype, shape, np.random.default_rng(4))
+    found = bits(engine.look(array, units=len(shape) > 1))
+    for filled in (0x00, 0xFF):
+        around = np.full(array.nbytes + 8192, filled, np.uint8)
+        inside = around[4096 : 4096 + array.nbytes].view(array.dtype).reshape(shape)
+        inside[...] = array
+        assert bits(engine.look(inside, units=len(shape) > 1)) == found
+        assert (around[:4096] == filled).all() and (around[4096 + array.nbytes :] == filled).all()
+
+
+@engine
+def test_a_boolean_of_any_byte_is_numpys(engine: library.Engine) -> None:
+    array = np.arange(256, dtype=np.uint8).view(bool)
+    check(array, engine.look(array, units=False), False)
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+def test_each_type_has_the_number_that_the_c_has_for_it(dtype: str) -> None:
+    largest = 1 if dtype == "bool" else 100
+    found = FOUND["baseline"].look(np.full(3, largest, dtype_of(dtype)), units=False).digest
+    assert (found.min, found.max, found.mean, found.negative) == (largest, largest, largest, 0)
+    assert (dtype in SINGLE) == (np.dtype(dtype_of(dtype)).itemsize <= 2 or dtype == "float32")
+
+
+def test_python_and_c_mean_the_same_places() -> None:
+    fields = [name for name, *_ in library._Look._fields_]
+    text = (library.LIBRARY.parent / "digest.c").read_text(encoding="utf-8")
+    body = text[text.index("typedef struct {") : text.index("} Look;")]
+    names = [
+        name.strip(" *")
+        for line in body.splitlines()
+        if line.strip().endswith(";")
+        for name in line.strip().rstrip(";").replace("const void *", "x ").split(" ", 1)[1].split(",")
+    ]
+    assert names == fields
+    assert ctypes.sizeof(library._Look) == 8 * len(fields)
