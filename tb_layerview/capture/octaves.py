@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+# Octaves begin with this step: those before it are one, or a short training measured the whole at every second step.
+_FIRST_OCTAVE = 8
+
 
 class Octaves:
-    """At which of the logged steps the whole is measured: the first, the last, and the first of each octave."""
+    """At which of the logged steps the whole is measured: the first, the last, the first of each octave from 8 on."""
 
     def __init__(self) -> None:
         self._last: int | None = None
@@ -17,7 +20,11 @@ class Octaves:
           is_last: Whether it is the training's last.
         """
         last = self._last
-        if last is not None and (step == last or (step.bit_length() == last.bit_length() and not is_last)):
+        if last is not None and (step == last or (_octave(step) == _octave(last) and not is_last)):
             return False
         self._last = step
         return True
+
+
+def _octave(step: int) -> int:
+    return max(step, _FIRST_OCTAVE - 1).bit_length()

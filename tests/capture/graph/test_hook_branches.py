@@ -130,7 +130,7 @@ def test_two_layers_in_a_row_in_one_branch_are_told_apart(control_flow: bool, tm
     if control_flow:
         # What is inside a function does not leave it, and nothing else is shown in its place.
         assert [t.kind for t in run.tensors if t.layer == "first" and t.kind == "activation"] == []
-        assert any(note.startswith("layer 'first': what it gives inside the condition") for note in run.model.notes)
+        assert any(note.startswith("layer 'first': its output inside the condition") for note in run.model.notes)
     else:
         assert_is(run, "first", hidden)
 
@@ -151,7 +151,7 @@ def test_a_condition_within_a_condition(control_flow: bool, tmp_path: Path) -> N
     assert_is(run, "three", {n + 1: x @ w["three/kernel"] for n, (x, w) in at.items() if n % 2})
     if control_flow:
         assert not any(t.kind == "activation" for t in run.tensors if t.layer in ("one", "two"))
-        assert sum("what it gives inside the condition" in note for note in run.model.notes) == 2
+        assert sum("its output inside the condition" in note for note in run.model.notes) == 2
     else:
         assert_is(run, "one", {n + 1: relu(x @ w["one/kernel"]) for n, (x, w) in at.items() if n % 4 == 0})
         assert_is(run, "two", {n + 1: np.tanh(x @ w["two/kernel"]) for n, (x, w) in at.items() if n % 4 == 2})

@@ -224,7 +224,7 @@ def test_what_the_data_raise_is_raised_as_it_is_without_logging(tmp_path: Path) 
 _WATCHMEN = {
     f"{of}.{name}"
     for of in ("training_log.TrainingLog", "guard.Guard")
-    for name in ("before_step_0", "set_up", "guard", "report")
+    for name in ("before_step_0", "set_up", "guard", "writing", "report")
 } | {
     "guard.Guard._end",
     "guard.in_words",
@@ -419,7 +419,7 @@ def test_a_batch_that_cannot_be_handed_on_in_one_way_is_in_another(
         "training_log.TrainingLog.describe",
     ],
 )
-@pytest.mark.core("keras_batches.taking", "recorder.Recording.set_up")
+@pytest.mark.core("first_batch.taking", "recording.Recording.set_up")
 def test_an_interrupt_in_the_preparation_ends_the_training_and_leaves_nothing(name: str, tmp_path: Path) -> None:
     trainings, places = _Trainings("fit"), _steps()
     model = trainings.model

@@ -30,8 +30,6 @@ LARGE = 1 << 20
 # A step that changes more of the rows than this has changed the weight as a whole.
 _FEW = 1 / 8
 _BLOCK = 1 << 20  # elements that are compared at a time, so that they stay in the cache
-# Octaves begin with this step: those before it are one, or a short training measured the whole at every second step.
-_FIRST_OCTAVE = 8
 
 
 @dataclasses.dataclass(frozen=True)

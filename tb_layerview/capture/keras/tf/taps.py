@@ -214,7 +214,7 @@ def _add_looked_up(found: _Found, layer: Layer, weight: OwnWeight, variable: tf.
         found.notes.append(
             f"{layer.path}: a step changes few of the {value.shape[0]:,} rows of {name}: those that it changed are "
             f"logged at each logged step, as {name + TOUCHED}, and the whole at the first and the last one and once an "
-            "octave"
+            "octave from step 8 on"
         )
 
 
