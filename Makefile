@@ -135,6 +135,7 @@ bench-ui: .venv/.ready frontend native browser
 	@.venv/bin/python -m benchmarks.ui
 
 FUZZ_COUNT = 100000
+DIGEST_COUNT = 3000
 SOAK_STEPS = 100000
 
 # Beside the environment, not in it: nothing else needs it, and it is built for some Pythons only.
@@ -142,8 +143,9 @@ build/atheris/.ready: .venv/.ready
 	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --target build/atheris 'atheris==3.*'
 	@touch $@
 
-fuzz: .venv/.ready build/atheris/.ready
+fuzz: .venv/.ready native build/atheris/.ready
 	@.venv/bin/python tests/long/fuzz.py $(FUZZ_COUNT)
+	@.venv/bin/python tests/long/sanitized.py $(DIGEST_COUNT)
 	@for parser in StepRecord Model event values histogram units; do echo "Coverage-guided: $$parser"; \
 		PYTHONPATH=build/atheris .venv/bin/python tests/long/fuzz.py coverage $$parser $(FUZZ_COUNT) >build/fuzz.log 2>&1 \
 			|| { tail -n 20 build/fuzz.log; exit 1; }; \

@@ -1,4 +1,4 @@
-"""The digest of a large tensor against copying it."""
+"""The digest of a large tensor, on the device and on the host, against copying it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks.measuring import Action, Options, Row, ratio_row, ratios
+from tb_layerview.measure import host
+from tb_layerview.measure.native import library
 from tb_layerview.measure.tf import digests
 from tb_layerview.measure.tf.digests import Tap
 
@@ -36,17 +38,27 @@ def rows(options: Options) -> list[Row]:
         return lambda: digests.reduce(taps, prepared)["digests"]["0"]["numbers"].numpy()
 
     flat = codes(values)
+    native = library.engine()
     actions = {
         "memcpy": lambda: np.copyto(target, source),
         "digest": digest(units=False),
         "units": digest(units=True),
         "count": lambda: count(flat).numpy(),
         "cast": lambda: tf.cast(values, tf.float64),
+        "host": lambda: host.measure(source),
+        "host units": lambda: host.measure(source, units=True),
+        "numpy": lambda: host.look(source, units=True),
     }
     timed = dict(zip(actions, ratios(list(actions.values()), options.rounds(15))))
     against = "one memcpy of them, into memory that is there"
     what = "digest and histogram of 10 million float32 on the device, float64 moments"
+    on_host = "digest and histogram of them on the host, " + (
+        f"by the native digest ({native.level})" if native else "by numpy, as there is no native digest"
+    )
     return [
+        ratio_row(on_host, against, timed["host"], timed["memcpy"]),
+        ratio_row("the same, with statistics of 1,000 units", against, timed["host units"], timed["memcpy"], most=1.5),
+        ratio_row("of those, numpy's", against, timed["numpy"], timed["memcpy"]),
         ratio_row(what, against, timed["digest"], timed["memcpy"], most=3.5),
         ratio_row("the same, with statistics of 1,000 units", against, timed["units"], timed["memcpy"]),
         ratio_row(

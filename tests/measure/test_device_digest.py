@@ -35,8 +35,9 @@ SHAPES = {"small": (20, 30), "one block": (100, 64), "several blocks": (3000, 10
 
 @pytest.fixture(autouse=True)
 def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(digests, "_BLOCK", 1 << 17)
-    monkeypatch.setattr(digests, "_loops", _small_block_loops)
+    for module in (digests, kernel):
+        monkeypatch.setattr(module, "BLOCK", 1 << 17)
+    monkeypatch.setattr(kernel, "_loops", _small_block_loops)
 
 
 _small_block_loops: dict[Any, Any] = {}  # blocks are part of what is traced

@@ -1,4 +1,4 @@
-"""Digests on the host against numpy in float64."""
+"""Digests by numpy against numpy in float64; `test_parity.py` holds the other engines against them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,13 @@ from tb_layerview.format import histogram
 from tb_layerview.format.values import Axis
 from tb_layerview.measure.host import measure
 from tb_layerview.measure.merge import merge
+from tb_layerview.measure.native import library
+
+
+@pytest.fixture(autouse=True)
+def _by_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(library, "engine", lambda: None)
+
 
 rng = np.random.default_rng(1)
 ARRAYS = {

@@ -39,6 +39,8 @@ def of(kind: str, dtype: str, shape: tuple[int, ...], random: np.random.Generato
     values = {
         "normal": lambda: normal,
         "far from zero": lambda: 100 + 0.5 * normal,
+        "hardly spread": lambda: 1 + 0.22 * normal,  # where the mean is taken off for little more, and not for more
+        "spread": lambda: 1 + 0.28 * normal,
         "sparse": lambda: np.maximum(normal, 0),
         "of both zeros": lambda: np.where(random.random(shape) < 0.5, -0.0, np.maximum(normal, 0)),
         "constant": lambda: np.full(shape, 0.1),
@@ -66,6 +68,8 @@ def of(kind: str, dtype: str, shape: tuple[int, ...], random: np.random.Generato
 KINDS = (
     "normal",
     "far from zero",
+    "hardly spread",
+    "spread",
     "sparse",
     "of both zeros",
     "constant",

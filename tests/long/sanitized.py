@@ -1,0 +1,84 @@
+"""The native digest under AddressSanitizer and UndefinedBehaviorSanitizer on arrays of all kinds: part of `make fuzz`.
+
+`python sanitized.py COUNT` compiles it so at every level, and looks at COUNT arrays, each of which lies alone between
+memory that nobody may touch. It ends with an error at the first access beyond one, at the first operation that C does
+not define, and at the first measurement that is not that of the library that is installed.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "measure"), str(ROOT / "tests" / "helpers")]
+
+import build_native  # noqa: E402
+
+SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g", "-O1")
+MADE = ROOT / "build" / "sanitized" / build_native.LIBRARY.name
+
+
+def runtime(compiler: Sequence[str]) -> str | None:
+    """The sanitizer's own library, which has to be there before Python's first allocation; None if there is none."""
+    for name in ("libasan.so", "libclang_rt.asan-x86_64.so"):
+        command = [*compiler, f"-print-file-name={name}"]
+        found = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+        if Path(found).is_absolute() and Path(found).exists():
+            return found
+    return None
+
+
+def start(count: str) -> int:
+    """Compiles it, and runs this module once more with the sanitizer's library."""
+    compiler = build_native.find_compiler()
+    preloaded = runtime(compiler) if compiler and sys.platform == "linux" else None
+    if compiler is None or preloaded is None:
+        print("native digest: no compiler with AddressSanitizer here, not looked at")
+        return 0
+    MADE.parent.mkdir(parents=True, exist_ok=True)
+    build_native.link(compiler, MADE, SANITIZERS)
+    # Python itself leaves memory to the system when it ends.
+    environment = {**os.environ, "LD_PRELOAD": preloaded, "ASAN_OPTIONS": "detect_leaks=0", "PYTHONMALLOC": "malloc"}
+    return subprocess.run([sys.executable, __file__, "looks", count], env=environment, check=False).returncode
+
+
+def looks(count: int) -> None:
+    """Looks at so many arrays, at each level."""
+    import test_parity
+
+    from tb_layerview.measure.native import library
+
+    found, installed = library.engines(MADE), library.engines()
+    random = np.random.default_rng(0)
+    for number in range(count):
+        kind, dtype = str(random.choice(test_parity.KINDS)), str(random.choice(test_parity.TYPES))
+        shape = tuple(int(size) for size in random.choice(test_parity.SIZES, random.integers(0, 4)))
+        if np.prod(shape) > 1 << 17:
+            continue
+        array = np.array(test_parity.of(kind, dtype, shape, random))
+        held = np.empty(array.nbytes + 1, np.uint8)
+        unaligned = held[1:].view(array.dtype).reshape(shape)
+        unaligned[...] = array
+        for level, engine in found.items():
+            bits = test_parity.bits(engine.look(array, units=array.ndim > 1))
+            same = [test_parity.bits(engine.look(unaligned, units=array.ndim > 1))]
+            if level in installed:
+                same.append(test_parity.bits(installed[level].look(array, units=array.ndim > 1)))
+            if any(one != bits for one in same):
+                raise SystemExit(
+                    f"native digest, {level}: array {number}, {kind}, {dtype}, {shape}, is measured otherwise"
+                )
+    print(f"native digest: {count:,} arrays at {', '.join(found)}, nothing found")
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "looks":
+        looks(int(sys.argv[2]))
+    else:
+        sys.exit(start(sys.argv[1]))
