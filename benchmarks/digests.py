@@ -52,7 +52,7 @@ def rows(options: Options) -> list[Row]:
     timed = dict(zip(actions, ratios(list(actions.values()), options.rounds(15))))
     against = "one memcpy of them, into memory that is there"
     what = "digest and histogram of 10 million float32 on the device, float64 moments"
-    on_host = "digest and histogram of them on the host, " + (
+    on_host = "digest and histogram of 10 million float32 on the host, " + (
         f"by the native digest ({native.level})" if native else "by numpy, as there is no native digest"
     )
     return [
