@@ -14,16 +14,27 @@ from serving import TensorBoardServer, run_tensorboard
 # Read when TensorFlow is imported: errors only. Set before any test module imports it.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+#: What `make test` runs of a way to train on the stack that people mainly have for another: Keras with TensorFlow 2.15,
+#: graphs with TensorFlow 2.21. The other files are `long` there.
+ON_BOTH = {
+    "keras": {"test_callback.py", "test_first_batch.py", "test_keras_layers.py", "test_recorder.py", "test_replay.py"},
+    "graph": {"test_fusions.py", "test_hook.py", "test_hook_replay.py"},
+}
+
 # The mark `core`; the option `--coverage-results` and the mark `covers`.
 pytest_plugins = ["core_cases", "coverage_table"]
 
 
 @pytest.hookimpl(tryfirst=True)  # before those are left out that `-m` does not ask for
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks what depends on how TensorFlow computes; skips what needs one of before Keras 3 where there is none."""
+    """Marks what depends on how TensorFlow computes, and what is long; skips what needs Keras 2 where there is none."""
     for item in items:
         if item.path.name in ARITHMETIC:
             item.add_marker(pytest.mark.arithmetic)
+    other = "keras" if _is_installed("tensorflow-estimator") else "graph"
+    for item in items:
+        if item.path.parent.name == other and item.path.name not in ON_BOTH[other]:
+            item.add_marker(pytest.mark.long)
     if _is_installed("tensorflow-estimator"):
         return
     lacking = {"estimator": "needs tf.estimator, that is TensorFlow 2.15"}
