@@ -42,14 +42,23 @@ def lock(*options: str) -> None:
 
 
 def install(path: Path) -> None:
-    """Makes the environment hold what a lock names, and the project; without Node or a compiler where there is one."""
+    """Makes the environment hold what a lock names, and the project; without Node or a compiler where there is one.
+
+    All of it comes from the main index if that has it, from further ones only if not: of a version that several have uv
+    takes the first one's files, and further indexes may have it for some platforms only.
+    """
     lacking = [_name(line) for line in build_frontend.node_requirements() + build_native.compiler_requirements()]
     tools = [_name(line) for line in (build_frontend.NODE_REQUIREMENT, build_native.ZIG_REQUIREMENT)]
     needless = set(tools) - set(lacking)
     lines = [line for line in path.read_text(encoding="utf-8").splitlines() if _name(line) not in needless]
-    _uv(["pip", "sync", "-"], {**INDEX, **MORE}, "\n".join(lines))
+    locked = "\n".join(lines)
+    try:
+        _uv(["pip", "sync", "-"], INDEX, locked)
+    except subprocess.CalledProcessError:
+        print("The main index does not have all of it: further ones are asked, too.", flush=True)
+        _uv(["pip", "sync", "-"], {**INDEX, **MORE}, locked)
     # With the setuptools, the Node and the compiler of the lock, not with newer ones of an isolated build.
-    _uv(["pip", "install", "--no-deps", "--no-build-isolation", "--editable", "."], {**INDEX, **MORE})
+    _uv(["pip", "install", "--no-deps", "--no-build-isolation", "--editable", "."], INDEX)
 
 
 def _name(requirement: str) -> str:
