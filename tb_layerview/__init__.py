@@ -17,11 +17,11 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
-from tb_layerview.about import __version__
 from tb_layerview.health.check import Check
 from tb_layerview.options import Keep, Schedule, Select
 
 if TYPE_CHECKING:
+    from tb_layerview.about import __version__
     from tb_layerview.capture.graph.hook import LayerViewHook
     from tb_layerview.capture.keras.callback import LayerViewCallback
     from tb_layerview.capture.keras.recorder import LayerRecorder
@@ -47,8 +47,9 @@ __all__ = [
     "__version__",
 ]
 
-# Loaded when first used: the first three need TensorFlow, which someone who only reads or views logs need not have.
+# Loaded when first used: callback, hook and recorder need TensorFlow, which someone who only reads logs need not have.
 _LAZY = {
+    "__version__": "tb_layerview.about",
     "LayerViewCallback": "tb_layerview.capture.keras.callback",
     "LayerViewHook": "tb_layerview.capture.graph.hook",
     "LayerRecorder": "tb_layerview.capture.keras.recorder",
