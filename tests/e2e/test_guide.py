@@ -359,7 +359,7 @@ def test_gradients_and_heads_of_a_transformer(page: Page, tmp_path: Path) -> Non
 
 @pytest.mark.skipif(not OTHER_PYTHON.exists(), reason="needs the other stack: make .venv-estimator")
 def test_an_estimator_in_train_and_in_eval(page: Page, tmp_path: Path) -> None:
-    program = ROOT / "tests" / "program_guide_estimator.py"
+    program = ROOT / "tests" / "helpers" / "program_guide_estimator.py"
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
     command = [str(OTHER_PYTHON), str(program), str(tmp_path)]
     subprocess.run(command, check=True, env=environment, cwd=tmp_path, timeout=300)
