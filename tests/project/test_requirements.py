@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 import subprocess
 import tomllib
+import venv
 from pathlib import Path
 from types import ModuleType
 
@@ -94,10 +96,12 @@ def test_no_file_names_an_index_or_a_place_of_a_machine() -> None:
     )
     files = [ROOT / name for name in listed.stdout.split("\0") if name] if listed.returncode == 0 else []
     files = files or [*REQUIREMENTS.iterdir(), ROOT / "pyproject.toml", ROOT / "Makefile"]
-    address = re.compile(r"(?:https?|file)://|--(?:extra-)?index-url|--find-links|--hash|^-e |@ ", re.MULTILINE)
+    address = re.compile(r"(?:https?|file)://|^--|--hash|^-e |@ ", re.MULTILINE)
     found = [f"{file.name}: {match[0]}" for file in files for match in address.finditer(file.read_text())]
     assert found == []
-    assert address.search("--extra-index-url https://example.org/simple\n")
+    assert (
+        address.search("--option value\n") and address.search("a @ b\n") and address.search("see https://example.org\n")
+    )
 
 
 def environment_program() -> ModuleType:
@@ -108,36 +112,12 @@ def environment_program() -> ModuleType:
     return module
 
 
-def test_uv_is_told_what_pip_is_told() -> None:
-    listed = (
-        ":env:.index-url='https://env.example/simple'\n"
-        ":env:.disable-pip-version-check='1'\n"
-        "global.index-url='https://file.example/simple'\n"
-        "global.extra-index-url='https://a.example/simple\\nhttps://b.example/simple'\n"
-        "global.find-links='/wheels /more'\n"
-        "global.default-timeout='30'\n"
-        "install.timeout='60'\n"
-    )
-    program = environment_program()
-    told = program.environment({**program.INDEX, **program.MORE}, program.settings(listed))
-    assert {name: value for name, value in told.items() if "example" in value or name.startswith("UV_")} == {
-        "UV_DEFAULT_INDEX": "https://env.example/simple",
-        "UV_INDEX": "https://a.example/simple https://b.example/simple",
-        "UV_INDEX_STRATEGY": "unsafe-best-match",
-        "UV_FIND_LINKS": "/wheels,/more",
-        "UV_HTTP_TIMEOUT": "60",
-    }
-
-
-def test_what_uv_is_told_by_its_own_variables_stays(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("UV_DEFAULT_INDEX", "https://own.example/simple")
-    program = environment_program()
-    told = program.environment(program.INDEX, {"index-url": "https://pip.example/simple"})
-    assert told["UV_DEFAULT_INDEX"] == "https://own.example/simple"
-
-
-def test_a_lock_is_made_of_the_main_index_alone() -> None:
-    program = environment_program()
-    settings = {"extra-index-url": "https://b.example/simple", "find-links": "/wheels", "cert": "/a.pem"}
-    told = program.environment(program.INDEX, settings)
-    assert not {"UV_INDEX", "UV_FIND_LINKS"} & told.keys() - program.os.environ.keys()
+def test_where_uv_cannot_install_a_lock_pip_does(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """In an environment that has pip and no uv."""
+    venv.create(tmp_path, with_pip=True)
+    python = tmp_path / ("Scripts" if os.name == "nt" else "bin") / "python"
+    environment_program().sync(str(python), "pip\n")
+    printed = capfd.readouterr().out
+    assert "uv cannot install it: pip does" in printed and "Requirement already satisfied: pip" in printed
+    with pytest.raises(subprocess.CalledProcessError):
+        environment_program().sync(str(python), "not a requirement\n")
