@@ -54,8 +54,8 @@ not_built = pytest.mark.filterwarnings("ignore:`build\\(\\)` was called on layer
 
 
 @pytest.fixture(autouse=True)
-def quiet() -> None:
-    tf1.logging.set_verbosity(tf1.logging.ERROR)
+def quiet(quiet_tensorflow: None) -> None:
+    """TensorFlow tells of errors only."""
 
 
 def program(name: str) -> Any:

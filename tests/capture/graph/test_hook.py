@@ -517,8 +517,8 @@ def estimate(folder: Path, hooks: list[Any], steps: int = STEPS, rate: float = 0
 
 
 @pytest.fixture(autouse=True)
-def quiet() -> None:
-    tf1.logging.set_verbosity(tf1.logging.ERROR)
+def quiet(quiet_tensorflow: None) -> None:
+    """TensorFlow tells of errors only."""
 
 
 @pytest.fixture

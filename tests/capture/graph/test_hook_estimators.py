@@ -29,8 +29,8 @@ WORDS = np.array(["a", "b", "c", "d"])[graphs.LABELS % 4]
 
 
 @pytest.fixture(autouse=True)
-def quiet() -> None:
-    tf1.logging.set_verbosity(tf1.logging.ERROR)
+def quiet(quiet_tensorflow: None) -> None:
+    """TensorFlow tells of errors only."""
 
 
 def rows() -> Any:
