@@ -43,6 +43,8 @@ LEVELS: dict[str, dict[str, tuple[str, ...]]] = {
         "avx512": ("-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mprefer-vector-width=512"),
     },
 }
+#: What is compiled once, for the baseline.
+ONCE = ("histogram", "units", "levels")
 _SPELLINGS = {"amd64": "x86_64", "x64": "x86_64", "arm64": "aarch64"}
 
 
@@ -97,8 +99,9 @@ def link(compiler: Sequence[str], library: Path, extra: Sequence[str] = ()) -> N
         parts.append(library.with_name(f"digest_{level}.o"))
         source = SOURCES / "digest.c"
         _run([*compiler, *flags, *options, f"-DSUFFIX=_{level}", "-c", str(source), "-o", str(parts[-1])])
-    parts.append(library.with_name("levels.o"))
-    _run([*compiler, *flags, "-c", str(SOURCES / "levels.c"), "-o", str(parts[-1])])
+    for name in ONCE:
+        parts.append(library.with_name(f"{name}.o"))
+        _run([*compiler, *flags, "-c", str(SOURCES / f"{name}.c"), "-o", str(parts[-1])])
     mathematics = [] if sys.platform == "win32" else ["-lm"]
     _run([*compiler, *extra, "-shared", "-o", str(library), *map(str, parts), *mathematics])
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from tb_layerview.format import histogram
 from tb_layerview.format.statistics import QUANTILES, SUMMARIES
+from tb_layerview.format.units import Units
 from tb_layerview.measure.extra import alike
 from tb_layerview.measure.measurement import Measurement
+from tb_layerview.measure.native import library
 
+_ROWS = {name: row for row, name in enumerate(SUMMARIES)}
 _LARGEST = float(np.finfo(np.float32).max)
 
 
@@ -30,20 +33,29 @@ def summarise(measurements: Mapping[int, Measurement]) -> npt.NDArray[np.float32
     """
     ordered = [measurements[index] for index in sorted(measurements)]
     found = np.full((len(SUMMARIES), len(ordered)), np.nan)
+    native = library.engine()
     counted = {
         i: histogram.Counted(m.code_counts, m.center, m.shift)
         for i, m in enumerate(ordered)
         if m.code_counts is not None
     }
     if counted:
-        quantiles = histogram.quantiles_of(list(counted.values()), list(QUANTILES.values()))
+        quantiles_of = histogram.quantiles_of if native is None else native.quantiles
+        quantiles = quantiles_of(list(counted.values()), list(QUANTILES.values()))
         low, high = ([getattr(ordered[i].digest, name) for i in counted] for name in ("min", "max"))
         # A cell may reach beyond the outermost element in it.
         found[: len(QUANTILES), list(counted)] = np.clip(quantiles.T, low, high)
     for i, m in enumerate(ordered):
-        if m.units is not None and len(m.units.peak):
-            found[len(QUANTILES), i] = np.count_nonzero(m.units.peak == 0) / len(m.units.peak)
-        of_units = {} if m.units is None else alike(m.units)
-        for name, value in {**m.sparse, **of_units}.items():
-            found[SUMMARIES.index(name), i] = value
+        for name, value in m.sparse.items():
+            found[_ROWS[name], i] = value
+    with_units = {i: m.units for i, m in enumerate(ordered) if m.units is not None and len(m.units.peak)}
+    if with_units:
+        shares = _silent_and_alike if native is None else native.silent_and_alike
+        found[np.ix_([_ROWS["silent"], _ROWS["alike"]], list(with_units))] = shares(list(with_units.values()))
     return np.asarray(np.clip(found, -_LARGEST, _LARGEST), np.float32)
+
+
+def _silent_and_alike(of_tensors: Sequence[Units]) -> npt.NDArray[np.float64]:
+    """What the engine gives: the shares of each tensor, float64 [2, tensors]."""
+    shares = [(np.count_nonzero(u.peak == 0) / len(u.peak), alike(u).get("alike", np.nan)) for u in of_tensors]
+    return np.array(shares, np.float64).T

@@ -21,12 +21,13 @@ import numpy.typing as npt
 from tensorboard.compat.proto import event_pb2, summary_pb2, tensor_pb2, tensor_shape_pb2, types_pb2
 
 from tb_layerview.about import logger
-from tb_layerview.format import framing, histogram, messages, names, statistics, units, values
+from tb_layerview.format import framing, messages, names, statistics, values
 from tb_layerview.format import layerview_pb2 as pb
 from tb_layerview.format.arrays import Precision
 from tb_layerview.format.model import Mode, Model
 from tb_layerview.format.statistics import STATISTICS
 from tb_layerview.format.storage import local_folder
+from tb_layerview.measure import payloads
 from tb_layerview.measure.measurement import Measurement
 from tb_layerview.measure.summary import summarise
 from tb_layerview.writing.earlier import EarlierSteps, earlier_steps
@@ -225,8 +226,8 @@ class LogFiles:
         for name in STATISTICS:
             getattr(columns, name).extend(getattr(m.digest, name) for m in ordered)
         sections = [
-            (columns.histograms, [_histogram(m) for m in ordered]),
-            (columns.units, [_units(m) for m in ordered]),
+            (columns.histograms, payloads.histograms(ordered)),
+            (columns.units, payloads.statistics_per_unit(ordered)),
         ]
         if self._is_stored(columns, ordered):
             assert self._last is not None
@@ -292,14 +293,3 @@ def _newest(folder: Path) -> int:
     """When the newest of the writers in a folder began, as its id says: nanoseconds since 1970."""
     ids = (re.fullmatch(names.payload_name(r"([0-9]{19})-[0-9a-f]{8}"), path.name) for path in folder.iterdir())
     return max((int(found[1]) for found in ids if found), default=0)
-
-
-def _histogram(measurement: Measurement) -> bytes:
-    if measurement.code_counts is None:
-        return b""
-    return histogram.encode(measurement.code_counts, measurement.center, measurement.shift)
-
-
-def _units(measurement: Measurement) -> bytes:
-    kept = measurement.units
-    return b"" if kept is None or len(kept.mean) > units.MOST else units.encode(kept)

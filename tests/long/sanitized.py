@@ -1,8 +1,9 @@
 """The native digest under AddressSanitizer and UndefinedBehaviorSanitizer on arrays of all kinds: part of `make fuzz`.
 
 `python sanitized.py COUNT` compiles it so at every level, and looks at COUNT arrays, each of which lies alone between
-memory that nobody may touch. It ends with an error at the first access beyond one, at the first operation that C does
-not define, and at the first measurement that is not that of the library that is installed.
+memory that nobody may touch; what is measured is encoded, too. It ends with an error at the first access beyond one, at
+the first operation that C does not define, at the first measurement that is not that of the library that is installed,
+and at the first bytes that are not what Python makes of it.
 """
 
 from __future__ import annotations
@@ -50,8 +51,10 @@ def start(count: str) -> int:
 
 def looks(count: int) -> None:
     """Looks at so many arrays, at each level."""
+    import test_encoding
     import test_parity
 
+    from tb_layerview.format.histogram import Counted
     from tb_layerview.measure.native import library
 
     found, installed = library.engines(MADE), library.engines()
@@ -74,6 +77,12 @@ def looks(count: int) -> None:
                 raise SystemExit(
                     f"native digest, {level}: array {number}, {kind}, {dtype}, {shape}, is measured otherwise"
                 )
+        measured = found["baseline"].look(array, units=array.ndim > 1)
+        assert measured.code_counts is not None
+        counted = Counted(measured.code_counts, measured.center, measured.shift)
+        test_encoding.check_counted(found["baseline"], [counted, test_encoding.any_counted(random)])
+        of_tensors = [test_encoding.any_units(random), *([measured.units] if measured.units is not None else [])]
+        test_encoding.check_units(found["baseline"], of_tensors)
     print(f"native digest: {count:,} arrays at {', '.join(found)}, nothing found")
 
 

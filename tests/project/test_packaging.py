@@ -104,7 +104,7 @@ def test_the_wheel_holds_the_digest_compiled_for_any_python_of_this_platform(whe
     names = zipfile.ZipFile(wheel).namelist()
     native = {name for name in names if name.startswith("tb_layerview/measure/native/")}
     assert {Path(name).name for name in native} == {
-        *("__init__.py", "library.py", "digest.c", "levels.c", "piece.h"),
+        *("__init__.py", "library.py", "digest.c", "piece.h", "histogram.c", "units.c", "levels.c", "exported.h"),
         build_native.LIBRARY.name,
     }
     program = "from tb_layerview.measure.native import library; print(library.engine().level)"

@@ -14,14 +14,11 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "exported.h"
+
 #define JOIN_(a, b) a##b
 #define JOIN(a, b) JOIN_(a, b)
 #define EXPORTED(name) JOIN(name, SUFFIX)
-#if defined(_WIN32)
-#define PUBLIC __declspec(dllexport)
-#else
-#define PUBLIC __attribute__((visibility("default")))
-#endif
 
 // As in library.py, by their numbers.
 enum { FLOAT32, FLOAT64, FLOAT16, BFLOAT16, BOOL, INT8, UINT8, INT16, UINT16, INT32, UINT32, INT64, UINT64 };
@@ -319,31 +316,6 @@ static int combine(Look *job, double *slots, int64_t *counts, double *units) {
 }
 
 // --- What is exported ------------------------------------------------------------------------------------------------
-
-// TensorFlow's threads flush subnormals to zero, and others may round otherwise; here all is as the standard has it.
-#if defined(__x86_64__) || defined(_M_X64)
-#include <xmmintrin.h>
-typedef unsigned int Mode;
-static inline Mode set_mode(Mode mode) {
-  Mode before = _mm_getcsr();
-  _mm_setcsr(mode);
-  return before;
-}
-#define STANDARD 0x1f80u
-#elif defined(__aarch64__)
-typedef uint64_t Mode;
-static inline Mode set_mode(Mode mode) {
-  Mode before;
-  __asm__ volatile("mrs %0, fpcr" : "=r"(before)::"memory");
-  __asm__ volatile("msr fpcr, %0" ::"r"(mode) : "memory");
-  return before;
-}
-#define STANDARD 0u
-#else
-typedef int Mode;
-static inline Mode set_mode(Mode mode) { return mode; }
-#define STANDARD 0
-#endif
 
 // Through pointers that the compiler has to read: no arithmetic moves out from between the two changes of mode.
 typedef void (*LookFunction)(const Look *, int64_t, int64_t, double *, void *, int64_t *);

@@ -1,11 +1,5 @@
 // Which of the levels that digest.c was compiled for this processor, and its system, can run.
-#include <stdint.h>
-
-#if defined(_WIN32)
-#define PUBLIC __declspec(dllexport)
-#else
-#define PUBLIC __attribute__((visibility("default")))
-#endif
+#include "exported.h"
 
 #if defined(__x86_64__) || defined(_M_X64)
 #include <cpuid.h>

@@ -1,6 +1,7 @@
 """The native digest: found by its name beside this file, at the level that the processor has; None where there is none.
 
-The library is digest.c, compiled once a level, and gives the same bits at each of them, on any number of threads.
+The library is digest.c, compiled once a level, which gives the same bits at each of them, on any number of threads; and
+histogram.c and units.c, compiled once: what is made of a digest before it is written.
 `TB_LAYERVIEW_NATIVE` says which level to take (`baseline`, `avx2`, `avx512`), or `none` for numpy alone.
 """
 
@@ -13,15 +14,18 @@ import math
 import os
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from tb_layerview.about import logger
 from tb_layerview.format import histogram
+from tb_layerview.format.histogram import Counted
 from tb_layerview.format.statistics import Digest
-from tb_layerview.format.units import Units
+from tb_layerview.format.units import UNIT_STATISTICS, Units
 from tb_layerview.measure.measurement import SINGLE, Measurement
 
 #: The environment variable that chooses.
@@ -56,6 +60,13 @@ _PIECE = 1 << 18  # elements
 _SHARE = 4
 
 
+# As in histogram.c, field by field.
+_COUNTED = np.dtype([("counts", np.uintp), ("is_wide", np.int64), ("center", np.float64), ("shift", np.int64)])
+_LONGEST = 2048  # bytes of a histogram's place
+# Bytes of an array block beside its elements, if none of them can be deflated, at most; and of each 32 KB of these.
+_AROUND, _AROUND_PART, _PART = 24, 5, 1 << 15
+
+
 class _Look(ctypes.Structure):
     """As in digest.c, field by field."""
 
@@ -81,6 +92,14 @@ class Engine:
         self._combine = getattr(library, f"tb_combine_{level}")
         self._combine.restype = ctypes.c_int
         self._combine.argtypes = [ctypes.c_void_p] * 4
+        self._quantiles = _function(library.tb_quantiles, "pnpnpp")
+        self._histograms = _function(library.tb_histograms, "pnppp")
+        self._silent_and_alike = _function(library.tb_silent_and_alike, "pnpnppp")
+        self._encode_units = _function(library.tb_encode_units, "pnpnppp")
+        library.tb_filled_size.restype = library.tb_deflated_size.restype = ctypes.c_int64
+        self._filled_size = library.tb_filled_size()
+        self._deflated_size = library.tb_deflated_size
+        self._deflated_size.argtypes = [ctypes.c_int64]
 
     def look(self, array: npt.NDArray[np.generic], *, units: bool, threads: int | None = None) -> Measurement:
         """What one look gives at an array of a type for which `can_measure` holds.
@@ -121,6 +140,52 @@ class Engine:
             units=None if of_units is None else _units(of_units, array.dtype.name in SINGLE),
         )
 
+    def quantiles(self, counted: Sequence[Counted], q: Sequence[float]) -> npt.NDArray[np.float64]:
+        """What `histogram.quantiles_of` gives, to the last bit: float64 [tensors, q]."""
+        found = np.empty((len(counted), len(q)))
+        fractions, scratch = np.asarray(q, np.float64), np.empty(self._filled_size, np.uint8)
+        rows, _held = _rows(counted)
+        self._quantiles(_at(rows), len(counted), _at(fractions), len(q), _at(scratch), _at(found))
+        return found
+
+    def histograms(self, counted: Sequence[Counted]) -> list[bytes]:
+        """What `histogram.encode` gives for each, to the last byte."""
+        encoded, lengths = np.empty((len(counted), _LONGEST), np.uint8), np.empty(len(counted), np.int64)
+        scratch = np.empty(self._filled_size, np.uint8)
+        rows, _held = _rows(counted)
+        self._histograms(_at(rows), len(counted), _at(scratch), _at(encoded), _at(lengths))
+        return [place[:length].tobytes() for place, length in zip(encoded, lengths.tolist())]
+
+    def silent_and_alike(self, units: Sequence[Units]) -> npt.NDArray[np.float64]:
+        """The shares of units of each tensor that are silent, and that are alike: see `extra.alike`.
+
+        Args:
+          units: One of a tensor at least.
+
+        Returns:
+          float64 [2, tensors]; NaN where there are no others that a unit could be like.
+        """
+        columns, sizes = _columns(units)
+        found = np.empty((2, len(units)), np.int64)
+        table = np.empty(3 * (1 + 4 * max(1, int(sizes.max()))), np.uint64)
+        self._silent_and_alike(*(_at(columns), columns.shape[1], _at(sizes), len(units), _at(table)), *map(_at, found))
+        shares: npt.NDArray[np.float64] = found / sizes
+        shares[1, sizes < 2] = np.nan
+        return shares
+
+    def encode_units(self, units: Sequence[Units]) -> list[bytes]:
+        """For each what `units.decode` reads as it reads what `units.encode` gives; how it is deflated differs."""
+        columns, sizes = _columns(units)
+        most = int(sizes.max())
+        room = len(UNIT_STATISTICS) * (4 * sizes + _AROUND + _AROUND_PART * (1 + 4 * sizes // _PART))
+        scratch = np.empty(self._deflated_size(most), np.uint8)
+        encoded, lengths = np.empty(int(room.sum()), np.uint8), np.empty(len(units), np.int64)
+        self._encode_units(
+            *(_at(columns), columns.shape[1], _at(sizes), len(units), _at(scratch)), *(_at(encoded), _at(lengths))
+        )
+        ends = np.cumsum(lengths)
+        return [encoded[begin:end].tobytes() for begin, end in zip((ends - lengths).tolist(), ends.tolist())]
+
     def _look_at_pieces(self, job: _Look, slots: npt.NDArray[np.float64], threads: int | None) -> npt.NDArray[np.int64]:
         """Looks at all of them, and returns what was counted."""
         pieces = job.row_pieces * job.column_pieces
@@ -157,6 +222,37 @@ class Engine:
 
     def _look_at(self, job: _Look, first: int, last: int, *to: npt.NDArray[np.generic]) -> None:
         self._look(ctypes.addressof(job), first, last, *(array.ctypes.data for array in to))
+
+
+def _function(function: Any, arguments: str) -> Any:
+    """A function of the library that returns nothing; p: an address, n: a number."""
+    function.restype = None
+    function.argtypes = [{"p": ctypes.c_void_p, "n": ctypes.c_int64}[letter] for letter in arguments]
+    return function
+
+
+def _at(array: npt.NDArray[Any]) -> int:
+    address: int = array.ctypes.data
+    return address
+
+
+def _rows(counted: Sequence[Counted]) -> tuple[npt.NDArray[np.void], list[npt.NDArray[Any]]]:
+    """What C takes of them, and what must be held as long as it does."""
+    held = [
+        np.ascontiguousarray(one.code_counts, np.int32 if one.code_counts.dtype == np.int32 else np.int64)
+        for one in counted
+    ]
+    rows = [(_at(a), a.dtype == np.int64, one.center, one.shift) for a, one in zip(held, counted)]
+    return np.array(rows, _COUNTED), held
+
+
+def _columns(units: Sequence[Units]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    """The statistics of all tensors' units, [UNIT_STATISTICS, units], and how many each tensor has."""
+    sizes = np.array([len(one.mean) for one in units], np.int64)
+    columns = np.empty((len(UNIT_STATISTICS), int(sizes.sum())))
+    for name, column in zip(UNIT_STATISTICS, columns):
+        np.concatenate([getattr(one, name) for one in units], out=column, casting="unsafe")
+    return columns, sizes
 
 
 def _of_a_thread() -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]:
