@@ -35,6 +35,8 @@ from tb_layerview.writing.earlier import EarlierSteps, earlier_steps
 # A shard is what the plugin reads again while a run grows.
 _SHARD_STEPS = 512
 _SHARD_BYTES = 64 << 20
+# A step's payloads without values go out at once: in pieces of Python's 8 KB they take a tenth longer to write.
+_PAYLOAD_BUFFER = 1 << 18
 
 #: What it is that a mode logs.
 NOUNS: dict[Mode, str] = {"train": "training", "evaluate": "evaluation", "predict": "prediction", "replay": "replay"}
@@ -70,7 +72,8 @@ class LogFiles:
             self.writer = f"{now:019d}-{secrets.token_hex(4)}"
             event_name = f"events.out.tfevents.{now // 10**9}.{socket.gethostname()}.{self.writer}{names.EVENT_SUFFIX}"
             with contextlib.ExitStack() as opened:
-                self._payload = opened.enter_context(open(self.folder / names.payload_name(self.writer), "xb"))
+                payload = self.folder / names.payload_name(self.writer)
+                self._payload = opened.enter_context(open(payload, "xb", _PAYLOAD_BUFFER))
                 self._events = opened.enter_context(open(self.folder / event_name, "xb"))
                 self._opened = _open_folder(self.folder, opened)
                 self._files = opened.pop_all()
@@ -237,6 +240,8 @@ class LogFiles:
             sections.append((columns.values, encoded))
             self._kept = [None if m.kept is None else weakref.ref(m.kept) for m in ordered]
         for section, pieces in sections:
+            if not any(pieces):
+                continue
             section.offset = self._payload.tell()
             section.length.extend(len(piece) for piece in pieces)
             section.crc32.extend(zlib.crc32(piece) for piece in pieces)
