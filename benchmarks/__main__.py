@@ -27,6 +27,7 @@ FOUND = ROOT / "build" / "benchmarks"
 GROUPS = {
     "digest": ("digests", "rows", "Digests"),
     "step": ("logged_steps", "rows", "Logged steps"),
+    "writing": ("writing_thread", "rows", "The writing thread"),
     "every": ("trainings", "every_step", "Every step logged"),
     "unlogged": ("trainings", "unlogged_step", "Steps that are not logged"),
     "setup": ("set_up", "rows", "Set-up"),
