@@ -35,7 +35,9 @@ _ZIG_MACHINES = ("x86_64", "amd64", "aarch64", "arm64")
 
 # Never -ffast-math: it lets the compiler reorder sums, and linking with it turns off subnormals for the whole process.
 FLAGS = ("-std=c11", "-O3", "-ffp-contract=off", "-fno-math-errno", "-fvisibility=hidden", "-Wall", "-Wextra")
-#: What digest.c is compiled with for each level of a processor; one that is not named has its baseline alone.
+#: What is compiled for each level of the processor.
+EACH_LEVEL = ("digest", "extra")
+#: What it is compiled with for each of them; a processor that is not named has its baseline alone.
 LEVELS: dict[str, dict[str, tuple[str, ...]]] = {
     "x86_64": {
         "baseline": (),
@@ -96,9 +98,10 @@ def link(compiler: Sequence[str], library: Path, extra: Sequence[str] = ()) -> N
     flags = [*FLAGS, *([] if sys.platform == "win32" else ["-fPIC"]), *extra]
     parts = []
     for level, options in levels().items():
-        parts.append(library.with_name(f"digest_{level}.o"))
-        source = SOURCES / "digest.c"
-        _run([*compiler, *flags, *options, f"-DSUFFIX=_{level}", "-c", str(source), "-o", str(parts[-1])])
+        for name in EACH_LEVEL:
+            parts.append(library.with_name(f"{name}_{level}.o"))
+            source = SOURCES / f"{name}.c"
+            _run([*compiler, *flags, *options, f"-DSUFFIX=_{level}", "-c", str(source), "-o", str(parts[-1])])
     for name in ONCE:
         parts.append(library.with_name(f"{name}.o"))
         _run([*compiler, *flags, "-c", str(SOURCES / f"{name}.c"), "-o", str(parts[-1])])

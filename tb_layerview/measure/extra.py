@@ -45,6 +45,8 @@ from tb_layerview.format import values
 from tb_layerview.format.model import Tensor
 from tb_layerview.format.units import Units
 from tb_layerview.measure.activation_functions import BOUNDS
+from tb_layerview.measure.native import library
+from tb_layerview.measure.native.library import Engine
 
 #: So many examples are looked at.
 EXAMPLES = 32
@@ -104,26 +106,27 @@ def _coprime(least: int, units: int) -> int:
 
 def measure(array: npt.NDArray[np.generic], wanted: Extra) -> dict[str, float]:
     """Measures an array on the host, by name; what has no number is not there."""
-    found: dict[str, float] = {}
-    if not array.size:
-        return found
-    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
-        if wanted.features:
-            rows = array.reshape(len(array), -1)[:: -(-len(array) // EXAMPLES), :: wanted.features]
-            found |= of_examples(rows)
-        if wanted.bounds is not None:
-            (low, high), elements = wanted.bounds, array.astype(np.float64)
-            found["saturated"] = float(np.mean((elements <= low) | (elements >= high)))
-        if wanted.attention is not None:
-            scores = array.astype(np.float64)[:: wanted.every].reshape(grouped(array[:: wanted.every].shape, wanted))
-            found |= dict(zip(("positions", "evenness", "heads_alike"), _scores(scores)))
-    return finite(found)
+    return _measure(array, wanted, library.engine() or _Numpy()) if array.size else {}
 
 
 def of_examples(rows: npt.NDArray[np.generic]) -> dict[str, float]:
     """`spread` and `rank` of the examples and features, [examples, features], where they are numbers."""
+    return _measure(rows, Extra(features=1), library.engine() or _Numpy()) if rows.size else {}
+
+
+def _measure(array: npt.NDArray[np.generic], wanted: Extra, engine: Engine | _Numpy) -> dict[str, float]:
+    found: dict[str, float] = {}
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
-        return finite(dict(zip(("spread", "rank"), _examples(rows.astype(np.result_type(rows, np.float32))))))
+        if wanted.features:
+            every = -(-len(array) // EXAMPLES)
+            found |= zip(("spread", "rank"), engine.examples(array, every, wanted.features))
+        if wanted.bounds is not None:
+            found["saturated"] = engine.bounded(array, *wanted.bounds) / array.size
+        if wanted.attention is not None:
+            sizes = grouped((-(-len(array) // wanted.every), *array.shape[1:]), wanted)
+            names = ("positions", "evenness", "heads_alike")
+            found |= zip(names, engine.scores(array, wanted.every, sizes, EVEN))
+    return finite(found)
 
 
 def grouped(shape: tuple[int, ...], wanted: Extra) -> tuple[int, int, int, int]:
@@ -177,22 +180,32 @@ def alike(units: Units) -> dict[str, float]:
     return {"alike": np.count_nonzero(numbers[1:] == numbers[:-1]) / len(rms)}
 
 
-def _examples(rows: npt.NDArray[np.floating]) -> tuple[float, float]:
-    """Spread and rank of [examples, features]; NaN where there are fewer than two, or something is not finite.
+class _Numpy:
+    """What is true, and what measures where there is no native library; `library.Engine` explains the arguments."""
 
-    In the type of the rows: float32 takes half of float64's time, and it is on every logged step.
-    """
-    scale = max(rows.max(initial=0), -rows.min(initial=0))
-    if len(rows) < 2 or not 0 < scale < np.inf:
-        return math.nan, math.nan
-    rows = rows / scale
-    centred = rows - rows.mean(axis=0)
-    gram = centred @ centred.T
-    differs, flat = np.trace(gram), rows.ravel()
-    return float(differs / np.dot(flat, flat)), float(differs**2 / np.sum(gram**2))
+    def examples(self, array: npt.NDArray[np.generic], every: int, features: int) -> tuple[float, float]:
+        rows = array.reshape(len(array), -1)[::every, ::features].astype(np.float64, order="C")
+        scale = max(rows.max(), -rows.min())
+        if len(rows) < 2 or not 0 < scale < np.inf:
+            return math.nan, math.nan
+        # A power of two divides exactly: examples that are equal stay so.
+        rows = np.ldexp(rows, -np.frexp(scale)[1])
+        centred = rows - rows.mean(axis=0)
+        gram = centred @ centred.T
+        differs, flat = np.trace(gram), rows.ravel()
+        return float(differs / np.dot(flat, flat)), float(1 / np.sum((gram / differs) ** 2))
+
+    def bounded(self, array: npt.NDArray[np.generic], low: float, high: float) -> int:
+        elements = array.astype(np.float64)
+        return int(np.count_nonzero((elements <= low) | (elements >= high)))
+
+    def scores(
+        self, array: npt.NDArray[np.generic], every: int, sizes: tuple[int, int, int, int], even: float
+    ) -> tuple[float, float, float]:
+        return _scores(array[::every].astype(np.float64).reshape(sizes), even)
 
 
-def _scores(p: npt.NDArray[np.float64]) -> tuple[float, float, float]:
+def _scores(p: npt.NDArray[np.float64], even: float) -> tuple[float, float, float]:
     """Positions, evenness and likeness of heads of [examples, heads, queries, keys]."""
     open_keys = (p != 0).any(axis=1, keepdims=True)
     count = open_keys.sum(axis=-1)  # [examples, 1, queries]
@@ -200,10 +213,10 @@ def _scores(p: npt.NDArray[np.float64]) -> tuple[float, float, float]:
     at = np.where(looks, p.sum(axis=-1) ** 2 / (p**2).sum(axis=-1), 0)
     positions = float(np.min(at.sum(axis=(0, 2)) / looks.sum(axis=(0, 2))))
     has_choice = looks & (count > 1)
-    even = np.where(has_choice, at / np.maximum(count, 1), 0)
-    evenness = float(np.min(even.sum(axis=(0, 2)) / has_choice.sum(axis=(0, 2))))
+    by_open = np.where(has_choice, at / np.maximum(count, 1), 0)
+    evenness = float(np.min(by_open.sum(axis=(0, 2)) / has_choice.sum(axis=(0, 2))))
     heads = p.shape[1]
-    if heads < 2 or evenness > EVEN:
+    if heads < 2 or evenness > even:
         return positions, evenness, math.nan
     deviation = np.where(open_keys & (count > 1)[..., None], p - 1 / np.maximum(count, 1)[..., None], 0)
     common, own = np.sum(deviation.mean(axis=1) ** 2), np.sum(deviation**2) / heads

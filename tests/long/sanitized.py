@@ -8,6 +8,7 @@ and at the first bytes that are not what Python makes of it.
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
@@ -20,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "measure"), str(ROOT / "tests" / "helpers")]
 
 import build_native  # noqa: E402
+from tb_layerview.measure.native import library  # noqa: E402
 
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g", "-O1")
 MADE = ROOT / "build" / "sanitized" / build_native.LIBRARY.name
@@ -49,30 +51,48 @@ def start(count: str) -> int:
     return subprocess.run([sys.executable, __file__, "looks", count], env=environment, check=False).returncode
 
 
-def looks(count: int) -> None:
-    """Looks at so many arrays, at each level."""
-    import test_encoding
+def all_of(engine: library.Engine, array: np.ndarray, features: int, heads: int) -> list[bytes]:
+    """All that an engine says of an array: what all have, and what some have, as if it were scores of so many heads."""
     import test_parity
 
+    bits = test_parity.bits(engine.look(array, units=array.ndim > 1))
+    if not array.ndim:
+        return bits
+    sizes = [-(-len(array) // 2), *array.shape[1:]]
+    scores = (sizes[0], heads, math.prod(sizes[1:-1]) // heads, sizes[-1]) if len(sizes) > 1 else (sizes[0], 1, 1, 1)
+    found = [
+        *engine.examples(array, -(-len(array) // 32), features),
+        engine.bounded(array, -0.5, 1.0),
+        *engine.scores(array, 2, scores, 0.99999),
+    ]
+    return [*bits, *(b"NaN" if math.isnan(number) else float(number).hex().encode() for number in found)]
+
+
+def looks(count: int) -> None:
+    """Looks at so many arrays, at each level."""
+    import any_arrays
+    import kinds_of_arrays
+    import test_encoding
+
     from tb_layerview.format.histogram import Counted
-    from tb_layerview.measure.native import library
 
     found, installed = library.engines(MADE), library.engines()
     random = np.random.default_rng(0)
     for number in range(count):
-        kind, dtype = str(random.choice(test_parity.KINDS)), str(random.choice(test_parity.TYPES))
-        shape = tuple(int(size) for size in random.choice(test_parity.SIZES, random.integers(0, 4)))
+        kind, dtype = str(random.choice(kinds_of_arrays.KINDS)), str(random.choice(kinds_of_arrays.TYPES))
+        shape = tuple(int(size) for size in random.choice(any_arrays.SIZES, random.integers(0, 4)))
         if np.prod(shape) > 1 << 17:
             continue
-        array = np.array(test_parity.of(kind, dtype, shape, random))
+        array = np.array(kinds_of_arrays.of(kind, dtype, shape, random))
         held = np.empty(array.nbytes + 1, np.uint8)
         unaligned = held[1:].view(array.dtype).reshape(shape)
         unaligned[...] = array
+        features, heads = int(random.integers(1, 9)), shape[1] if len(shape) > 2 and number % 2 else 1
         for level, engine in found.items():
-            bits = test_parity.bits(engine.look(array, units=array.ndim > 1))
-            same = [test_parity.bits(engine.look(unaligned, units=array.ndim > 1))]
+            bits = all_of(engine, array, features, heads)
+            same = [all_of(engine, unaligned, features, heads)]
             if level in installed:
-                same.append(test_parity.bits(installed[level].look(array, units=array.ndim > 1)))
+                same.append(all_of(installed[level], array, features, heads))
             if any(one != bits for one in same):
                 raise SystemExit(
                     f"native digest, {level}: array {number}, {kind}, {dtype}, {shape}, is measured otherwise"

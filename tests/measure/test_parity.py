@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import dataclasses
-import sys
 
 import numpy as np
 import pytest
+from any_arrays import arrays
 from hypothesis import example, given, settings
-from hypothesis import strategies as st
-from kinds_of_arrays import FLOATS, KINDS, TYPES, dtype_of, of
+from kinds_of_arrays import FLOATS, TYPES, dtype_of, of
 
 from tb_layerview.format import histogram
 from tb_layerview.measure import host
@@ -20,9 +19,6 @@ from tb_layerview.measure.native import library
 FOUND = library.engines()
 pytestmark = pytest.mark.skipif(not FOUND, reason="there is no native library: python build_native.py makes it")
 engine = pytest.mark.parametrize("engine", FOUND.values(), ids=FOUND)
-
-#: Around what the code decides by: rows and columns of a tile, columns of a piece, and rows that are drawn together.
-SIZES = (1, 2, 3, 7, 8, 9, 16, 17, 63, 100, 127, 128, 129, 255, 256, 257, 300, 511, 512, 1023, 1024, 1025, 2100)
 
 
 def bits(measured: Measurement) -> list[bytes]:
@@ -82,34 +78,6 @@ def check(array: np.ndarray, found: Measurement, units: bool) -> None:
             one, other = getattr(found.units, name), getattr(true.units, name)
             is_near = np.abs(one - other) <= np.maximum(1e-12 * np.abs(other), allowed)
             assert (is_near | (one == other) | (np.isnan(one) & np.isnan(other)) | ~held).all(), name
-
-
-@st.composite
-def arrays(draw: st.DrawFn) -> np.ndarray:
-    kind, dtype = draw(st.sampled_from(KINDS)), draw(st.sampled_from(TYPES))
-    shape = draw(st.lists(st.sampled_from(SIZES), min_size=0, max_size=3))
-    while np.prod(shape) > 1 << 18:
-        shape.remove(max(shape))
-    random = np.random.default_rng(draw(st.integers(0, 1 << 32)))
-    array = np.array(of(kind, dtype, tuple(shape), random))
-    place = draw(
-        st.sampled_from(("plain", "unaligned", "transposed", "every second", "backwards", "swapped", "read-only"))
-    )
-    if place == "unaligned":
-        held = np.empty(array.nbytes + 1, np.uint8)[1:].view(array.dtype).reshape(array.shape)
-        held[...] = array
-        assert array.itemsize == 1 or not held.flags.aligned or sys.platform != "linux"
-        return held
-    if place == "transposed":
-        return array.T
-    if place == "every second" and array.ndim:
-        return np.repeat(array, 2, axis=-1)[..., ::2]
-    if place == "backwards":
-        return array[tuple(slice(None, None, -1) for _ in shape)]
-    if place == "swapped" and dtype != "bfloat16":
-        return array.astype(array.dtype.newbyteorder())
-    array.flags.writeable = place != "read-only"
-    return array
 
 
 @engine

@@ -1,4 +1,4 @@
-// Which of the levels that digest.c was compiled for this processor, and its system, can run.
+// Which of the levels that digest.c and extra.c were compiled for this processor, and its system, can run.
 #include "exported.h"
 
 #if defined(__x86_64__) || defined(_M_X64)

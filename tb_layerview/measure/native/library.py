@@ -1,7 +1,7 @@
 """The native digest: found by its name beside this file, at the level that the processor has; None where there is none.
 
-The library is digest.c, compiled once a level, which gives the same bits at each of them, on any number of threads; and
-histogram.c and units.c, compiled once: what is made of a digest before it is written.
+The library is digest.c and extra.c, compiled once a level, which give the same bits at each of them, on any number of
+threads; and histogram.c and units.c, compiled once: what is made of a digest before it is written.
 `TB_LAYERVIEW_NATIVE` says which level to take (`baseline`, `avx2`, `avx512`), or `none` for numpy alone.
 """
 
@@ -34,7 +34,7 @@ VARIABLE = "TB_LAYERVIEW_NATIVE"
 LEVELS = ("baseline", "avx2", "avx512")
 LIBRARY = Path(__file__).with_name({"win32": "digest.dll", "darwin": "digest.dylib"}.get(sys.platform, "digest.so"))
 
-# As in digest.c.
+# As in elements.h.
 _TYPES = {
     "float32": 0,
     "float64": 1,
@@ -58,6 +58,10 @@ _SCRATCH = 2 * 4 * histogram.CODES + 40 * _PIECE_COLUMNS  # bytes
 _PIECE = 1 << 18  # elements
 #: Pieces that a thread takes at a time; a tensor of fewer than twice as many is not split.
 _SHARE = 4
+
+# As in extra.c.
+_EXAMPLES = 32
+_LANES = 4
 
 
 # As in histogram.c, field by field.
@@ -100,6 +104,9 @@ class Engine:
         self._filled_size = library.tb_filled_size()
         self._deflated_size = library.tb_deflated_size
         self._deflated_size.argtypes = [ctypes.c_int64]
+        self._examples = _function(getattr(library, f"tb_examples_{level}"), "pnnnnnp")
+        self._bounded = _function(getattr(library, f"tb_bounded_{level}"), "pnnddp")
+        self._scores = _function(getattr(library, f"tb_scores_{level}"), "pnpdpp")
 
     def look(self, array: npt.NDArray[np.generic], *, units: bool, threads: int | None = None) -> Measurement:
         """What one look gives at an array of a type for which `can_measure` holds.
@@ -109,9 +116,7 @@ class Engine:
           units: Whether to measure each unit; wants rank 1 or more.
           threads: The most that share it; None: as many as there are cores that this process may use.
         """
-        if not array.dtype.isnative:
-            array = array.astype(array.dtype.newbyteorder("="))
-        array = np.ascontiguousarray(array)
+        array = _plain(array)
         job = _plan(array, array.shape[-1] if units else 1)
         slots = np.empty(job.row_pieces * _SLOTS * job.units)
         of_units = np.empty((4, job.units)) if units else None
@@ -186,6 +191,60 @@ class Engine:
         ends = np.cumsum(lengths)
         return [encoded[begin:end].tobytes() for begin, end in zip((ends - lengths).tolist(), ends.tolist())]
 
+    def examples(self, array: npt.NDArray[np.generic], every: int, features: int) -> tuple[float, float]:
+        """`spread` and `rank` as `extra.measure` has them, NaN where there is none.
+
+        Args:
+          array: Any shape but without axes or elements, of a type for which `can_measure` holds.
+          every: Stride between the examples looked at, which are 32 at most.
+          features: Stride between the features looked at of each.
+
+        Raises:
+          ValueError: There are more examples.
+        """
+        array, found = _plain(array), np.empty(2)
+        examples, of_each = -(-len(array) // every), array.size // len(array)
+        if examples > _EXAMPLES:
+            raise ValueError(f"{examples} examples, and C has room for {_EXAMPLES}")
+        self._examples(
+            *(_at(array), _TYPES[array.dtype.name], examples, every * of_each),
+            *(-(-of_each // features), features, _at(found)),
+        )
+        return float(found[0]), float(found[1])
+
+    def bounded(self, array: npt.NDArray[np.generic], low: float, high: float) -> int:
+        """How many elements are at `low` or below, or at `high` or above, as float64 has them."""
+        array, found = _plain(array), np.empty(1, np.int64)
+        self._bounded(_at(array), _TYPES[array.dtype.name], array.size, low, high, _at(found))
+        return int(found[0])
+
+    def scores(
+        self, array: npt.NDArray[np.generic], every: int, sizes: tuple[int, int, int, int], even: float
+    ) -> tuple[float, float, float]:
+        """`positions`, `evenness` and `heads_alike` as `extra.measure` has them, NaN where there is none.
+
+        Args:
+          array: Any shape but without axes or elements, of a type for which `can_measure` holds.
+          every: Stride between the indices of its first axis that are looked at.
+          sizes: What these are, as [examples, heads, queries, keys].
+          even: No likeness of heads is told from this evenness on.
+
+        Raises:
+          ValueError: There are not so many elements.
+        """
+        examples, heads, queries, keys = sizes
+        rows = -(-len(array) // every)
+        if rows * (array.size // len(array)) != math.prod(sizes):
+            raise ValueError(f"every {every} of {array.shape} are not {sizes}")
+        if examples % rows:  # the first axis is none of examples
+            array, rows, every = array[::every], 1, 1
+        array, found = _plain(array), np.empty(3)
+        shape = np.array([rows, every * (array.size // len(array)), examples // rows, heads, queries, keys], np.int64)
+        width = -(-keys // _LANES) * _LANES
+        scratch = np.empty((heads + 1) * width + 8 * heads)
+        self._scores(*(_at(array), _TYPES[array.dtype.name]), _at(shape), even, _at(scratch), _at(found))
+        return float(found[0]), float(found[1]), float(found[2])
+
     def _look_at_pieces(self, job: _Look, slots: npt.NDArray[np.float64], threads: int | None) -> npt.NDArray[np.int64]:
         """Looks at all of them, and returns what was counted."""
         pieces = job.row_pieces * job.column_pieces
@@ -225,9 +284,11 @@ class Engine:
 
 
 def _function(function: Any, arguments: str) -> Any:
-    """A function of the library that returns nothing; p: an address, n: a number."""
+    """A function of the library that returns nothing; p: an address, n: a whole number, d: a float64."""
     function.restype = None
-    function.argtypes = [{"p": ctypes.c_void_p, "n": ctypes.c_int64}[letter] for letter in arguments]
+    function.argtypes = [
+        {"p": ctypes.c_void_p, "n": ctypes.c_int64, "d": ctypes.c_double}[letter] for letter in arguments
+    ]
     return function
 
 
@@ -253,6 +314,13 @@ def _columns(units: Sequence[Units]) -> tuple[npt.NDArray[np.float64], npt.NDArr
     for name, column in zip(UNIT_STATISTICS, columns):
         np.concatenate([getattr(one, name) for one in units], out=column, casting="unsafe")
     return columns, sizes
+
+
+def _plain(array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+    """As C takes it: in one piece, in this processor's order of bytes."""
+    if not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))
+    return np.ascontiguousarray(array)
 
 
 def _of_a_thread() -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]:
