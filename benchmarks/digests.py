@@ -8,8 +8,8 @@ import tensorflow as tf
 from benchmarks.measuring import Action, Options, Row, ratio_row, ratios
 from tb_layerview.measure import host
 from tb_layerview.measure.native import library
-from tb_layerview.measure.tf import digests
-from tb_layerview.measure.tf.digests import Tap
+from tb_layerview.measure.tf import on_device
+from tb_layerview.measure.tf.tap import Tap
 
 SHAPE = (10_000, 1_000)
 
@@ -34,8 +34,8 @@ def rows(options: Options) -> list[Row]:
 
     def digest(units: bool) -> Action:
         taps = {0: Tap(values, units=units)}
-        prepared = digests.prepare(taps)
-        return lambda: digests.reduce(taps, prepared)["digests"]["0"]["numbers"].numpy()
+        prepared = on_device.prepare(taps)
+        return lambda: on_device.reduce(taps, prepared)["digests"]["0"]["numbers"].numpy()
 
     flat = codes(values)
     native = library.engine()

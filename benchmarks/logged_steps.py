@@ -17,7 +17,7 @@ from tb_layerview import Select
 from tb_layerview.capture.given import Given
 from tb_layerview.capture.keras.tf.batch import Batch
 from tb_layerview.capture.keras.tf.probe import ProbePass
-from tb_layerview.measure.tf import digests as device_digest
+from tb_layerview.measure.tf.on_device import SMALL
 from tb_layerview.writing.log_files import LogFiles
 from tb_layerview.writing.step import Step
 
@@ -58,7 +58,7 @@ class LoggedStep:
             lambda: write(probe.run(0, with_values=False)),
             lambda: probe.run(0, with_values=False),
             lambda: write(found),
-            _least(sum(size for size in sizes if size > device_digest.SMALL)),
+            _least(sum(size for size in sizes if size > SMALL)),
         )
 
 

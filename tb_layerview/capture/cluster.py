@@ -51,14 +51,29 @@ def task_of(graph: Any) -> Task | None:
       The task; None if there is no cluster, or several workers' devices in one graph.
     """
     resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
-    with contextlib.suppress(ValueError):  # of a TF_CONFIG that is not for TensorFlow to read
-        jobs = tuple(resolver.cluster_spec().jobs)
-        if jobs and resolver.task_type is not None:
-            return Task(resolver.task_type, resolver.task_id or 0, jobs)
-    names = {operation.device for operation in graph.get_operations()}
-    devices = [tf.DeviceSpec.from_string(name) for name in names if "/job:" in name]
-    tasks = {(device.job, device.task or 0) for device in devices if device.job not in ("ps", "localhost")}
+    jobs = _configured_jobs(resolver)
+    if jobs and resolver.task_type is not None:
+        return Task(resolver.task_type, resolver.task_id or 0, jobs)
+    tasks = {(device.job, device.task or 0) for device in _tasks_devices(graph) if device.job != "ps"}
     return Task(*tasks.pop()) if len(tasks) == 1 else None
+
+
+def is_in_one_process(graph: Any) -> bool:
+    """Whether a graph is run by this process alone, as far as TF_CONFIG and its operations' devices say."""
+    return not _configured_jobs(tf.distribute.cluster_resolver.TFConfigClusterResolver()) and not _tasks_devices(graph)
+
+
+def _configured_jobs(resolver: Any) -> tuple[str, ...]:
+    """The jobs of the cluster that TF_CONFIG tells of."""
+    with contextlib.suppress(ValueError):  # of a TF_CONFIG that is not for TensorFlow to read
+        return tuple(resolver.cluster_spec().jobs)
+    return ()
+
+
+def _tasks_devices(graph: Any) -> list[Any]:
+    """The devices of a cluster's tasks that a graph's operations name."""
+    devices = [tf.DeviceSpec.from_string(name) for name in {operation.device for operation in graph.get_operations()}]
+    return [device for device in devices if device.job not in (None, "localhost")]
 
 
 def logs_graph(graph: Any) -> bool:

@@ -14,7 +14,7 @@ from tb_layerview.format.units import Units
 from tb_layerview.format.values import Axis
 from tb_layerview.measure import extra
 from tb_layerview.measure.extra import Extra
-from tb_layerview.measure.measurement import SINGLE, Measurement, can_measure
+from tb_layerview.measure.measurement import SINGLE, Measurement, can_measure, with_kept
 from tb_layerview.measure.native import library
 
 
@@ -30,7 +30,7 @@ def measure(
     Args:
       array: Of a type for which `can_measure` holds, any shape.
       units: Whether to measure each unit (index of the last axis) too; wants rank 2 or more.
-      keep: Which elements to keep; None keeps none.
+      keep: Which elements to keep, an axis each; None keeps none. Counts beyond an axis' size keep what is there.
       sparse: What to measure beside what all tensors have.
 
     Raises:
@@ -44,14 +44,11 @@ def measure(
     native = library.engine() if array.size else None
     with_units = units and array.ndim > 1 and array.size > 0
     seen = look(array, units=with_units) if native is None else native.look(array, units=with_units)
-    if keep is None and sparse is None:
-        return seen
-    return dataclasses.replace(
-        seen,
-        kept=None if keep is None else array[tuple(axis.as_slice() for axis in keep)],
-        kept_axes=tuple(keep or ()),
-        sparse={} if sparse is None else extra.measure(array, sparse),
-    )
+    if keep is not None:
+        # A copy: whoever keeps it keeps no memory of the whole.
+        kept = array[tuple(axis.as_slice() for axis in keep)].copy()
+        seen = with_kept(seen, kept, keep, array.shape)
+    return seen if sparse is None else dataclasses.replace(seen, sparse=extra.measure(array, sparse))
 
 
 def look(array: npt.NDArray[np.generic], *, units: bool) -> Measurement:

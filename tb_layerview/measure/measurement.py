@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +36,25 @@ class Measurement:
     kept: npt.NDArray[np.generic] | None = None
     kept_axes: tuple[Axis, ...] = ()
     sparse: Mapping[str, float] = dataclasses.field(default_factory=dict)
+
+
+def with_kept(
+    measured: Measurement, kept: npt.NDArray[np.generic], axes: Sequence[Axis], shape: Sequence[int]
+) -> Measurement:
+    """With what is kept of a tensor; a batch may be smaller than what was planned for, and sizes only known by now.
+
+    Args:
+      measured: Of the tensor.
+      kept: The elements.
+      axes: Which they were to be.
+      shape: The tensor's own.
+    """
+    sizes = zip(axes, kept.shape, shape)
+    return dataclasses.replace(
+        measured,
+        kept=kept,
+        kept_axes=tuple(dataclasses.replace(axis, count=n, size=int(size)) for axis, n, size in sizes),
+    )
 
 
 def can_measure(dtype: str) -> bool:

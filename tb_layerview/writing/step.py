@@ -12,6 +12,11 @@ from tb_layerview.measure.measurement import Measurement
 class Part(Protocol):
     """What was found of some of a step's tensors. It has left the device, and changes no more."""
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory that it holds until it is measured."""
+        ...
+
     def measurements(self) -> Mapping[int, Measurement]:
         """Makes the measurements, by index of the tensor in the log's model; on the writing thread."""
         ...
@@ -31,6 +36,7 @@ class Measured:
     """
 
     found: Mapping[int, Measurement]
+    nbytes = 0
 
     def measurements(self) -> Mapping[int, Measurement]:
         """What is measured."""
@@ -50,6 +56,11 @@ class Step:
     step: int
     parts: tuple[Part, ...]
     scalars: Mapping[str, float] = dataclasses.field(default_factory=dict)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory that its parts hold until they are measured."""
+        return sum(part.nbytes for part in self.parts)
 
     def measurements(self) -> dict[int, Measurement]:
         """Makes the measurements of all parts, by index of the tensor; on the writing thread."""

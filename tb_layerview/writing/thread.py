@@ -8,7 +8,17 @@ import threading
 import time
 from collections.abc import Callable
 
+from tb_layerview.about import logger
+from tb_layerview.measure.native import library
+
 _MOST_PENDING = 4  # actions that may wait
+#: Bytes that what waits may hold. A training that has handed over more waits until it is less.
+MOST_HELD = 256 << 20
+
+
+def seconds_of_processors() -> float:
+    """Seconds of processors that this thread has taken, and those that have helped it."""
+    return time.thread_time() + library.seconds_of_helpers()
 
 
 class WritingThread:
@@ -19,7 +29,7 @@ class WritingThread:
         training that uses all of them takes so much longer.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.thread_time) -> None:
+    def __init__(self, clock: Callable[[], float] = seconds_of_processors) -> None:
         """Has nothing to do yet.
 
         Args:
@@ -27,15 +37,25 @@ class WritingThread:
         """
         self.busy = self._asked = 0.0
         self._clock = clock
-        self._queue: queue.Queue[Callable[[], None] | None] = queue.Queue(_MOST_PENDING)
+        self._queue: queue.Queue[tuple[Callable[[], None], int] | None] = queue.Queue(_MOST_PENDING)
         self._thread: threading.Thread | None = None
+        self._held, self._has_let_go = 0, threading.Condition()
 
-    def put(self, action: Callable[[], None]) -> None:
-        """Hands over what must raise no error."""
+    def put(self, action: Callable[[], None], nbytes: int = 0) -> None:
+        """Hands over what must raise no error; returns once what waits holds no more than `MOST_HELD`.
+
+        Args:
+          action: It is let go of as soon as it is done.
+          nbytes: Bytes of memory that it holds until then.
+        """
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, name="tb_layerview", daemon=True)
             self._thread.start()
-        self._queue.put(action)
+        with self._has_let_go:
+            self._held += nbytes
+        self._queue.put((action, nbytes))
+        with self._has_let_go:
+            self._has_let_go.wait_for(lambda: self._held <= MOST_HELD)
 
     def busy_since_asked(self) -> float:
         """What of `busy` has come since this was last asked."""
@@ -57,15 +77,29 @@ class WritingThread:
     def _work(self) -> None:
         processors = _processors()
         while True:
-            action = self._queue.get()
             began = self._clock()
             try:
-                if action is None:
+                if not self._do_next():
                     return
-                action()
             finally:
                 self.busy += (self._clock() - began) / processors
                 self._queue.task_done()
+
+    def _do_next(self) -> bool:
+        """Does what is next, and lets go of it; whether that was something to do."""
+        handed = self._queue.get()
+        if handed is None:
+            return False
+        action, nbytes = handed
+        try:
+            action()
+        except Exception:  # noqa: BLE001  # whoever waits for the thread would wait for ever
+            logger.exception("tb_layerview: an error that nobody was to see on the thread that writes; it goes on.")
+        del action, handed
+        with self._has_let_go:
+            self._held -= nbytes
+            self._has_let_go.notify_all()
+        return True
 
 
 def _processors() -> int:

@@ -31,7 +31,7 @@ from tb_layerview.writing.guard import Guard, Refused
 from tb_layerview.writing.log_files import NOUNS, LogFiles
 from tb_layerview.writing.plan import Plan
 from tb_layerview.writing.step import Step
-from tb_layerview.writing.thread import WritingThread
+from tb_layerview.writing.thread import WritingThread, seconds_of_processors
 
 _RAISE_THE_CAP = "no more steps are logged. Keep(max_bytes=...) raises the cap"
 _CLOSELY = 32  # steps after something was found
@@ -57,7 +57,7 @@ class TrainingLog:
         mode: Mode = "train",
         check: Check = Check(),
         clock: Callable[[], float] = time.perf_counter,
-        thread_clock: Callable[[], float] = time.thread_time,
+        thread_clock: Callable[[], float] = seconds_of_processors,
     ) -> None:
         """Opens the log.
 
@@ -240,7 +240,7 @@ class TrainingLog:
                 with self.guard("the rules of health"):
                     self._alarms.see(step.step, measured, step.scalars, summaries)
 
-        self._put("the log", append)
+        self._put("the log", append, step.nbytes)
 
     def write_earlier(self, steps: Iterable[Step]) -> None:
         """Hands over steps that come before the last one and were not logged. The rules do not look at them."""
@@ -251,7 +251,8 @@ class TrainingLog:
             for step in in_order:
                 self._append(step, step.measurements(), None, is_new=True)
 
-        self._put("the log", lambda: self._files.write_earlier(append))
+        nbytes = sum(step.nbytes for step in in_order)
+        self._put("the log", lambda: self._files.write_earlier(append), nbytes)
 
     def _append(
         self, step: Step, measured: dict[int, Measurement], cost: pb.Cost | None, is_new: bool
@@ -312,13 +313,13 @@ class TrainingLog:
         """Whether something was found at which the training is to stop."""
         return self._alarms.should_stop
 
-    def _put(self, what: str, action: Callable[[], None]) -> None:
+    def _put(self, what: str, action: Callable[[], None], nbytes: int = 0) -> None:
         def guarded() -> None:
             if self.is_open:
                 with self._guard.writing(what):
                     action()
 
-        self._thread.put(guarded)
+        self._thread.put(guarded, nbytes)
 
     def flush(self) -> None:
         """Returns when all that was handed over is written."""

@@ -16,17 +16,17 @@ from tb_layerview.format import histogram  # noqa: E402
 from tb_layerview.format.values import Axis  # noqa: E402
 from tb_layerview.measure.extra import Extra  # noqa: E402
 from tb_layerview.measure.measurement import Measurement  # noqa: E402
-from tb_layerview.measure.tf import digests  # noqa: E402
-from tb_layerview.measure.tf.digests import Tap  # noqa: E402
+from tb_layerview.measure.tf import on_device  # noqa: E402
+from tb_layerview.measure.tf.tap import Tap  # noqa: E402
 
 rng = np.random.default_rng(2)
 
 
 def _measure(taps: dict[int, Tap], values: bool = True) -> dict[int, Measurement]:
-    fetched: dict[str, Any] = tf.function(lambda: digests.reduce(taps, digests.prepare(taps)), autograph=False)()
+    fetched: dict[str, Any] = tf.function(lambda: on_device.reduce(taps, on_device.prepare(taps)), autograph=False)()
     if not values:
         del fetched["values"]
-    return digests.measurements(taps, tf.nest.map_structure(lambda t: t.numpy(), fetched))
+    return on_device.measurements(taps, tf.nest.map_structure(lambda t: t.numpy(), fetched))
 
 
 # Small tensors are measured on the host, larger ones at once or in blocks: each has its way through the code.
@@ -35,7 +35,7 @@ SHAPES = {"small": (20, 30), "one block": (100, 64), "several blocks": (3000, 10
 
 @pytest.fixture(autouse=True)
 def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (digests, kernel):
+    for module in (on_device, kernel):
         monkeypatch.setattr(module, "BLOCK", 1 << 17)
     monkeypatch.setattr(kernel, "_loops", _small_block_loops)
 
@@ -150,7 +150,7 @@ def test_digests_can_be_added_to_a_tf1_graph() -> None:
     array = rng.normal(size=(200, 50)).astype(np.float32)
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         taps = {0: Tap(tf.constant(array), units=True), 1: Tap(tf.constant(array[0]))}
-        measured = digests.measurements(taps, session.run(digests.reduce(taps, digests.prepare(taps))))
+        measured = on_device.measurements(taps, session.run(on_device.reduce(taps, on_device.prepare(taps))))
     assert measured[0].digest.rms == pytest.approx(np.sqrt(np.mean(array.astype(np.float64) ** 2)))
     assert measured[1].digest.max == array[0].max()
 
@@ -166,7 +166,7 @@ def test_what_is_on_the_host_gives_the_same_measurements() -> None:
         )
         for i, array in arrays.items()
     }
-    there, here = _measure(taps), digests.measure({i: t.without_tensor() for i, t in taps.items()}, arrays)
+    there, here = _measure(taps), on_device.measure({i: t.without_tensor() for i, t in taps.items()}, arrays)
     assert here.keys() == there.keys() == arrays.keys()
     for i, array in arrays.items():
         one, other = here[i], there[i]

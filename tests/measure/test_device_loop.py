@@ -9,9 +9,9 @@ import pytest
 
 tf = pytest.importorskip("tensorflow")
 
-from tb_layerview.measure.tf import digests  # noqa: E402
-from tb_layerview.measure.tf.digests import Tap  # noqa: E402
+from tb_layerview.measure.tf import on_device  # noqa: E402
 from tb_layerview.measure.tf.loop import WIDTH, Loop, items  # noqa: E402
+from tb_layerview.measure.tf.tap import Tap  # noqa: E402
 
 rng = np.random.default_rng(5)
 
@@ -75,7 +75,7 @@ def test_what_a_thread_could_not_make_ready_is_an_error_of_the_call() -> None:
 
 def test_a_graph_has_a_call_for_many_tensors() -> None:
     taps = {i: Tap(tf.constant(rng.normal(size=(100, 60 + i)).astype(np.float32)), units=True) for i in range(40)}
-    function = tf.function(lambda: digests.reduce(taps, digests.prepare(taps)), autograph=False)
+    function = tf.function(lambda: on_device.reduce(taps, on_device.prepare(taps)), autograph=False)
     calls = [op for op in function.get_concrete_function().graph.get_operations() if op.type == "PartitionedCall"]
     assert len(calls) == -(-len(taps) // WIDTH)
 
@@ -86,7 +86,7 @@ def test_a_session_runs_them_as_operations_of_its_own_graph() -> None:
         taps = {i: Tap(tf.random.normal([300, 64]), units=True) for i in range(3)}
         metadata = tf.compat.v1.RunMetadata()
         session.run(
-            digests.reduce(taps, digests.prepare(taps)),
+            on_device.reduce(taps, on_device.prepare(taps)),
             options=tf.compat.v1.RunOptions(output_partition_graphs=True),
             run_metadata=metadata,
         )

@@ -26,7 +26,8 @@ from tb_layerview.writing import log_files
 
 tf = pytest.importorskip("tensorflow")
 
-from tb_layerview.measure.tf import digests  # noqa: E402
+from tb_layerview.measure.tf import on_device  # noqa: E402
+from tb_layerview.measure.tf.tap import Tap  # noqa: E402
 
 rng = np.random.default_rng(4)
 EXACT = Keep(activations=10**6, examples=10**4, precision="float32")
@@ -46,13 +47,13 @@ def both(array: np.ndarray, tensor: Tensor, known: bool = True) -> list[dict[str
     @tf.function(
         autograph=False, input_signature=[tf.TensorSpec([array.shape[0] if known else None, *array.shape[1:]])]
     )
-    def on_device(given: Any) -> Any:
-        taps = {0: digests.Tap(given, sparse=wanted)}
-        return digests.reduce(taps, digests.prepare(taps))
+    def there(given: Any) -> Any:
+        taps = {0: Tap(given, sparse=wanted)}
+        return on_device.reduce(taps, on_device.prepare(taps))
 
-    fetched = tf.nest.map_structure(lambda t: t.numpy(), on_device(tf.constant(array)))
-    spec = tf.TensorSpec(on_device.get_concrete_function().inputs[0].shape, tf.float32)
-    device = digests.measurements({0: digests.Tap(spec, sparse=wanted)}, fetched)[0].sparse
+    fetched = tf.nest.map_structure(lambda t: t.numpy(), there(tf.constant(array)))
+    spec = tf.TensorSpec(there.get_concrete_function().inputs[0].shape, tf.float32)
+    device = on_device.measurements({0: Tap(spec, sparse=wanted)}, fetched)[0].sparse
     return [dict(host), dict(device)]
 
 

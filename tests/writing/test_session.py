@@ -36,6 +36,7 @@ class Made:
     """A part of a step whose measurements a test makes, on the writing thread."""
 
     make: Callable[[], dict[int, Measurement]]
+    nbytes: int = 0
 
     def measurements(self) -> dict[int, Measurement]:
         """What the test makes."""

@@ -16,6 +16,8 @@ from tb_layerview.format import values
 from tb_layerview.measure.extra import Extra
 from tb_layerview.measure.measurement import Measurement
 from tb_layerview.measure.tf import digests
+from tb_layerview.measure.tf.digests import Digests
+from tb_layerview.measure.tf.tap import Tap
 from tb_layerview.options import Keep
 
 
@@ -32,7 +34,7 @@ class DigestGroup:
     """
 
     sources: frozenset[tuple[Any, int]]
-    taps: dict[int, digests.Tap]
+    taps: dict[int, Tap]
     fetches: dict[str, Any]
     borders: frozenset[tuple[Any, int]] = frozenset()
     present: dict[int, Any] = dataclasses.field(default_factory=dict)
@@ -48,17 +50,33 @@ class Fetched:
     """What was fetched of a group of digests: a part of a step.
 
     Attributes:
-      group: The digests.
-      values: What `group.wanted` evaluated to.
+      found: What `group.wanted` evaluated to.
+      absent: The tensors that the run has not computed, by index in the model.
     """
 
-    group: DigestGroup
-    values: Mapping[str, Any]
+    found: Digests
+    absent: frozenset[int]
+
+    @classmethod
+    def of(cls, group: DigestGroup, values: Mapping[str, Any], with_values: bool) -> Fetched:
+        """What was fetched of a group.
+
+        Args:
+          group: The digests.
+          values: What `group.wanted` evaluated to.
+          with_values: Whether that was with values.
+        """
+        absent = frozenset(int(i) for i, is_there in values.get("present", {}).items() if not is_there)
+        return cls(digests.fetched(group.taps, values, with_values), absent)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory that it holds."""
+        return self.found.nbytes
 
     def measurements(self) -> dict[int, Measurement]:
         """Makes measurements of it, by the tensor's index in the model."""
-        absent = {int(i) for i, is_there in self.values.get("present", {}).items() if not is_there}
-        return {i: m for i, m in digests.measurements(self.group.taps, self.values).items() if i not in absent}
+        return {i: measured for i, measured in self.found.measurements().items() if i not in self.absent}
 
 
 def add_digests(
@@ -91,7 +109,7 @@ def add_digests(
             sources = frozenset((tap.source.op, tap.source.value_index) for tap in members.values())
             borders = frozenset().union(*(apart.borders(tap.source) for tap in members.values()))
             looks = {number: apart.look(tap.source, when=tap.when) for number, tap in members.items()}
-            group = make_group(members, {number: look.tensor for number, look in looks.items()}, keep, sources)
+            group = make_group(index, members, {number: look.tensor for number, look in looks.items()}, keep, sources)
             present = {number: look.present for number, look in looks.items() if look.present is not None}
             groups.append(dataclasses.replace(group, borders=borders, present=present))
     return tuple(groups)
@@ -100,7 +118,7 @@ def add_digests(
 def add_weight_digests(index: GraphIndex, taps: Mapping[int, GraphTap], keep: Keep) -> DigestGroup:
     """Adds digests of weights, each of which reads its variable anew; they depend on nothing else."""
     with own_scope(index.graph):
-        return make_group(taps, {number: read_weight(tap) for number, tap in taps.items()}, keep)
+        return make_group(index, taps, {number: read_weight(tap) for number, tap in taps.items()}, keep)
 
 
 def read_weight(tap: GraphTap) -> Any:
@@ -118,6 +136,7 @@ def read_variable(holder: Any) -> Any:
 
 
 def make_group(
+    index: GraphIndex,
     taps: Mapping[int, GraphTap],
     tensors: Mapping[int, Any],
     keep: Keep,
@@ -126,19 +145,20 @@ def make_group(
     """Adds digests that are fetched together; in `own_scope`.
 
     Args:
+      index: The graph.
       taps: By the tensor's index in the model.
       tensors: What to digest for each.
       keep: How much to keep.
       sources: The tensors, as (operation, output index), that a run must compute anyway to fetch the digests.
     """
-    digested: dict[int, digests.Tap] = {}
+    digested: dict[int, Tap] = {}
     for number, tap in taps.items():
         tensor = tensors[number] if tap.transpose is None else tf.transpose(tensors[number], tap.transpose)
         kept = _plan(tap, keep)
-        digested[number] = digests.Tap(
+        digested[number] = Tap(
             tensor, units=keep.units and len(tap.tensor.shape) > 1, keep=kept, sparse=Extra.of(tap.tensor)
         )
-    return DigestGroup(sources, digested, digests.reduce(digested, digests.prepare(digested)))
+    return DigestGroup(sources, digested, digests.reduce(digested, index.is_here))
 
 
 def _plan(tap: GraphTap, keep: Keep) -> tuple[values.Axis, ...] | None:

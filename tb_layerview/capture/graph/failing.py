@@ -20,7 +20,7 @@ from tb_layerview.capture.graph.search.branches import Branch
 from tb_layerview.capture.graph.search.index import GraphIndex
 from tb_layerview.capture.graph.search.losses import Losses
 from tb_layerview.capture.graph.search.taps import GraphTap, GraphTaps
-from tb_layerview.measure.tf.digests import SMALL
+from tb_layerview.measure.tf.on_device import SMALL
 
 # What was kept, by the source of a tensor; and whether a condition had it computed, by the source, or its branch, in a
 # tuple of one.

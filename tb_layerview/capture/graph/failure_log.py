@@ -16,6 +16,7 @@ from tb_layerview.capture.graph.search.taps import GraphTap
 from tb_layerview.format.model import Model
 from tb_layerview.measure.measurement import Measurement
 from tb_layerview.measure.tf import digests
+from tb_layerview.measure.tf.tap import Tap
 from tb_layerview.writing.step import Step
 from tb_layerview.writing.training_log import TrainingLog
 
@@ -34,9 +35,14 @@ class Failure:
       scalars: Its loss, by name.
     """
 
-    taps: dict[int, digests.Tap]
+    taps: dict[int, Tap]
     arrays: dict[int, npt.NDArray[Any]]
     scalars: dict[str, float]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory that it holds."""
+        return sum(array.nbytes for array in self.arrays.values())
 
     def measurements(self) -> dict[int, Measurement]:
         """Makes measurements of it, by the tensor's index in the model."""

@@ -28,6 +28,11 @@ class MergedBatch:
     batch: tuple[Part, ...]
     merged: dict[int, Measurement]
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory that the batch holds."""
+        return sum(part.nbytes for part in self.batch)
+
     def measurements(self) -> dict[int, Measurement]:
         """Makes measurements of all batches so far, by the tensor's index in the model."""
         for i, measurement in measure_all(self.batch).items():

@@ -203,7 +203,9 @@ class GraphRecording:
             replay.log(step, failure, self._added.model)
             if self._schedule.is_ladder and is_complete and not pending.is_due:
                 weights = session.run(self._added.weights.wanted(with_values=True))
-                self._write(step, (Fetched(self._added.weights, weights), failure), failure.scalars)
+                self._write(
+                    step, (Fetched.of(self._added.weights, weights, with_values=True), failure), failure.scalars
+                )
                 self._recorded = _Recorded(step, frozenset(pending.run.groups))
             self._log.flush()  # what is broken may be stopped at once
 
@@ -228,7 +230,8 @@ class GraphRecording:
         with (self._log.set_up if is_first else self._log.logging)("logging a step"):
             after = session.run(fetches)
             if self._batches:
-                self._write(self._step, (Fetched(added.weights, after["weights"]),), _scalars(results))
+                weights = Fetched.of(added.weights, after["weights"], pending.with_values)
+                self._write(self._step, (weights,), _scalars(results))
                 self._recorded = _Recorded(self._step)
                 self._add_batch(self._batches, pending, results)
                 return
@@ -244,10 +247,10 @@ class GraphRecording:
         groups = tuple(i for i in pending.groups if recorded is None or i not in recorded.groups)
         if step != pending.step and not (self._schedule.wants(step) and (recorded is None or groups)):
             return  # the global step moved otherwise than before: this is not a step that was to be logged
-        parts = [Fetched(self._added.groups[i], results["digests"][str(i)]) for i in groups]
+        parts = self._fetched(pending, groups, results)
         if recorded is None:
-            weights = Fetched(self._added.weights, after["weights"])
-            parts = [weights, *self._added.updates.fetched(after["updates"]), *parts]
+            weights = Fetched.of(self._added.weights, after["weights"], pending.with_values)
+            parts = [weights, *self._added.updates.fetched(after["updates"], pending.with_values), *parts]
         if pending.run.remark:
             self._note(pending.run.remark)
         scalars = _scalars(results)
@@ -260,11 +263,15 @@ class GraphRecording:
 
     def _add_batch(self, batches: MergedBatches, pending: _Pending, results: Mapping[str, Any]) -> None:
         """Writes a batch of an evaluation or prediction, merged with those before it."""
-        fetched = [Fetched(self._added.groups[i], results["digests"][str(i)]) for i in pending.groups]
-        merged, scalars = batches.add(fetched, _scalars(results))
+        merged, scalars = batches.add(self._fetched(pending, pending.groups, results), _scalars(results))
         self._write(self._step, (merged,), scalars)
         self._note_logged(pending.groups)
         self._log.flush()  # a prediction that is closed early calls no `end`
+
+    def _fetched(self, pending: _Pending, groups: tuple[int, ...], results: Mapping[str, Any]) -> list[Fetched]:
+        """What was fetched of some groups of digests with a run."""
+        found = results["digests"]
+        return [Fetched.of(self._added.groups[i], found[str(i)], pending.with_values) for i in groups]
 
     def _write(self, step: int, parts: Sequence[Part], scalars: Mapping[str, float]) -> None:
         self._log.write(Step(step, tuple(parts), scalars))

@@ -12,7 +12,7 @@ from tb_layerview.capture.graph.digests import DigestGroup, Fetched, make_group,
 from tb_layerview.capture.graph.global_step import NEVER
 from tb_layerview.capture.graph.search.index import GraphIndex
 from tb_layerview.capture.graph.search.taps import GraphTap
-from tb_layerview.measure.tf.digests import as_difference
+from tb_layerview.measure.tf.tap import as_difference
 from tb_layerview.options import Keep
 
 
@@ -56,7 +56,7 @@ class GraphUpdates:
                     before = tf.raw_ops.ReadVariableOp(resource=copy, dtype=tap.source.get_attr("dtype"))
                     before.set_shape(tap.tensor.shape)
                     changes[number] = as_difference(read_weight(tap)) - as_difference(before)
-            self._group: DigestGroup = make_group(taps, changes, keep)
+            self._group: DigestGroup = make_group(index, taps, changes, keep)
             self._keep, self._drop = tf.group(*keeping), tf.group(*dropping)
 
     def start(self, session: Any) -> None:
@@ -97,9 +97,9 @@ class GraphUpdates:
         session.run(self._drop)
         return step == kept + 1
 
-    def fetched(self, values: Mapping[str, Any]) -> tuple[Fetched, ...]:
+    def fetched(self, values: Mapping[str, Any], with_values: bool) -> tuple[Fetched, ...]:
         """What `wanted` evaluated to, as a part of a step; nothing if nothing was kept."""
-        return (Fetched(self._group, values),) if values else ()
+        return (Fetched.of(self._group, values, with_values),) if values else ()
 
 
 def _to_keep(tap: GraphTap) -> Any:

@@ -14,6 +14,7 @@ import math
 import os
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -265,8 +266,14 @@ class Engine:
                 self._look_at(job, first, min(first + _SHARE, pieces), slots, scratch, counts)
             found.append(counts)
 
+        def assist() -> None:
+            began = time.thread_time()
+            work()
+            seconds.append(time.thread_time() - began)
+
+        seconds: list[float] = []
         # Begun and ended here: a process that forks has none of them.
-        helpers = [threading.Thread(target=work) for _ in range(min(threads or _cores(), len(waiting)) - 1)]
+        helpers = [threading.Thread(target=assist) for _ in range(min(threads or _cores(), len(waiting)) - 1)]
         begun = []
         for helper in helpers:
             try:
@@ -277,6 +284,7 @@ class Engine:
         work()
         for helper in begun:
             helper.join()
+        _helped.seconds = seconds_of_helpers() + sum(seconds)
         return np.asarray(np.sum(found, axis=0))
 
     def _look_at(self, job: _Look, first: int, last: int, *to: npt.NDArray[np.generic]) -> None:
@@ -321,6 +329,14 @@ def _plain(array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
     return np.ascontiguousarray(array)
+
+
+_helped = threading.local()
+
+
+def seconds_of_helpers() -> float:
+    """Seconds of processors that other threads have taken for what this one has looked at."""
+    return getattr(_helped, "seconds", 0.0)
 
 
 def _of_a_thread() -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]:

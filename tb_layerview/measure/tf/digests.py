@@ -1,287 +1,104 @@
-"""Digests as TensorFlow operations, so that kilobytes leave the device and not tensors.
+"""Digests of tensors that TensorFlow computes: where they lie in memory that this process can read, else on the device.
 
-`prepare` and `reduce` add the operations, to a graph or as they are called, and `measurements` makes values of what
-they return. TensorFlow instantiates a function once for all the times that it is called, but again within each graph
-that calls it, which takes as long as tracing it: where tensors can leave their graph prepared, they are digested as the
-digests are called.
-
-Small tensors, which are most of a model's, are joined to one vector per type, copied over, and measured on the host:
-that is one operation for all of them. The larger ones go through one shared function, some at a call, in a loop over
-blocks that stay in the cache. 120 digests as operations of a ResNet-50's probe, each traced by itself, took 21.7 s.
+`prepare` makes of tensors what can leave their graph, and `digest` a part of a step; for a session, `reduce` adds what
+is to be fetched. What was prepared tells by itself how it is measured: see `in_memory` and `on_device`.
 """
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
-import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
 
-from tb_layerview.format.values import Axis
-from tb_layerview.measure import host, measurement
-from tb_layerview.measure.extra import Extra
-from tb_layerview.measure.tf import extra
-from tb_layerview.measure.tf.kernel import BLOCK, Variant, loop_of, rows, to_measurement
-from tb_layerview.measure.tf.loop import WIDTH, items
+from tb_layerview.measure.measurement import Measurement
+from tb_layerview.measure.tf import in_memory, on_device
+from tb_layerview.measure.tf.in_memory import Handed
+from tb_layerview.measure.tf.on_device import Digested, Fetches
+from tb_layerview.measure.tf.tap import Tap
 
-#: Tensors of up to so many elements are measured on the host.
-SMALL = 4096
-
-Fetches = dict[str, Any]
-
-
-@dataclasses.dataclass(frozen=True)
-class Tap:
-    """A tensor to digest.
-
-    Attributes:
-      tensor: Of any shape; its type is one that `digest.can_measure`.
-      units: Whether to measure each unit (index of the last axis) too; wants rank 2 or more.
-      keep: What of each axis to keep, or None. Counts beyond an axis' real size at run time keep what is there.
-      sparse: What to measure beside what all tensors have, or None.
-      taken: `taken_non_finite` (`sparse_statistics`), a float32 number, or None.
-    """
-
-    tensor: tf.Tensor
-    units: bool = False
-    keep: tuple[Axis, ...] | None = None
-    sparse: Extra | None = None
-    taken: tf.Tensor | None = None
-
-    def without_tensor(self) -> Tap:
-        """The same, with only what the tensors look like: they would hold their graph."""
-        taken = None if self.taken is None else tf.TensorSpec([], tf.float32)
-        return dataclasses.replace(self, tensor=tf.TensorSpec(self.tensor.shape, self.tensor.dtype), taken=taken)
-
-
-def difference_dtype(dtype: tf.DType) -> tf.DType:
-    """The type in which a weight's change is computed: half precision would round what is left of a difference."""
-    return tf.float32 if dtype.base_dtype in (tf.float16, tf.bfloat16) else dtype.base_dtype
-
-
-def as_difference(tensor: tf.Tensor) -> tf.Tensor:
-    """A weight in the type in which its change is computed."""
-    return tf.cast(tensor, difference_dtype(tensor.dtype))
+#: A part of a step.
+Digests = Handed | Digested
 
 
 def make_ready(taps: Mapping[int, Tap]) -> None:
-    """Traces what digests such tensors, and has threads make it ready to be called in no graph, which is slow.
+    """Has threads make ready what digests such tensors on the device, if that is where they are.
 
     Args:
       taps: By any index, with or without the tensors.
     """
-    for what, _ in _parts(taps):
-        if isinstance(what, Variant):
-            loop_of(what).make_ready()
-        elif what.is_sparse:
-            extra.make_ready(what.name)
+    if not in_memory.is_possible():
+        on_device.make_ready(taps)
 
 
 def prepare(taps: Mapping[int, Tap]) -> Fetches:
-    """Adds what makes of tensors what the digests take.
+    """Adds what makes of tensors what the digests take; to be given to `digested`, as tensors.
 
     Args:
       taps: By any index.
-
-    Returns:
-      Tensors, as a nested structure, for `reduce`.
     """
-    parts = {
-        str(number): _prepare(what, [taps[index] for index in indices])
-        for number, (what, indices) in enumerate(_parts(taps))
-    }
-    return {"parts": parts, "kept": {str(i): tap.tensor for i, tap in taps.items() if tap.keep is not None}}
+    return in_memory.prepare(taps) if in_memory.is_possible() else on_device.prepare(taps)
 
 
-def reduce(taps: Mapping[int, Tap], prepared: Fetches, with_values: bool = True) -> Fetches:
-    """Adds the digests.
-
-    Args:
-      taps: What was given to `prepare`, with or without the tensors.
-      prepared: What it returned, or what that has evaluated to, as tensors.
-      with_values: Whether to add what is kept of the tensors, too.
-
-    Returns:
-      Tensors to fetch, as a nested structure: `"digests"`, and if there are values `"values"`, and `"shapes"` of those
-      whose values are kept and whose shape is not known. Of these fetch what is `wanted`, and pass what comes back, as
-      numpy arrays, to `measurements`.
-    """
-    digests = {
-        str(number): _reduce(what, prepared["parts"][str(number)], [taps[index] for index in indices])
-        for number, (what, indices) in enumerate(_parts(taps))
-    }
-    if not with_values:
-        return {"digests": digests}
-    tensors = prepared["kept"].items()
-    return {
-        "digests": digests,
-        "values": {i: t[tuple(axis.as_slice() for axis in taps[int(i)].keep or ())] for i, t in tensors},
-        "shapes": {i: tf.shape(t) for i, t in tensors if not taps[int(i)].tensor.shape.is_fully_defined()},
-    }
-
-
-def wanted(fetches: Fetches, with_values: bool) -> Fetches:
-    """What to fetch of `reduce`'s structure at a step with or without values."""
-    return fetches if with_values else {"digests": fetches["digests"]}
-
-
-@dataclasses.dataclass(frozen=True)
-class Digested:
-    """Digests that have left the device.
-
-    Attributes:
-      taps: How the tensors were digested, without the tensors, by index.
-      fetched: What came of that: see `measurements`.
-    """
-
-    taps: Mapping[int, Tap]
-    fetched: Mapping[str, Any]
-
-    def measurements(self) -> dict[int, measurement.Measurement]:
-        """The measurements of the tensors, by index; needs no device."""
-        return measurements(self.taps, self.fetched)
-
-
-def digested(taps: Mapping[int, Tap], prepared: Fetches, with_values: bool) -> Digested:
-    """Digests what is there.
+def digested(taps: Mapping[int, Tap], prepared: Fetches, with_values: bool) -> Digests:
+    """Digests what is there, at once or when it is asked for its measurements.
 
     Args:
       taps: What was given to `prepare`, without the tensors.
       prepared: What it returned, as tensors.
       with_values: Whether what is kept of the tensors is wanted, too.
     """
-    fetched = tf.nest.map_structure(lambda tensor: tensor.numpy(), reduce(taps, prepared, with_values))
-    return Digested(taps, fetched)
+    if in_memory.are_prepared(prepared):
+        return in_memory.handed(taps, prepared, with_values)
+    return on_device.digested(taps, prepared, with_values)
 
 
-def digest(taps: Mapping[int, Tap], with_values: bool) -> Digested:
+def digest(taps: Mapping[int, Tap], with_values: bool) -> Digests:
     """Prepares and digests tensors that are there, in no graph.
 
     Args:
       taps: With the tensors.
       with_values: Whether what is kept of them is wanted, too.
     """
-    prepared = prepare(taps)
-    return digested({index: tap.without_tensor() for index, tap in taps.items()}, prepared, with_values)
+    return digested({index: tap.without_tensor() for index, tap in taps.items()}, prepare(taps), with_values)
 
 
-def measure(
-    taps: Mapping[int, Tap], arrays: Mapping[int, npt.NDArray[np.generic]]
-) -> dict[int, measurement.Measurement]:
-    """Measures what is on the host already, block by block on the processor, in a graph of its own.
+# For a session.
+
+
+def reduce(taps: Mapping[int, Tap], are_here: bool) -> Fetches:
+    """Adds what a session is to fetch: of it fetch what is `wanted`, and pass what comes back to `fetched`.
+
+    Args:
+      taps: By any index.
+      are_here: Whether this process computes the tensors, in memory that nobody writes to while somebody holds it.
+    """
+    if are_here and in_memory.is_possible():
+        return in_memory.fetchable(taps)
+    return on_device.reduce(taps, on_device.prepare(taps))
+
+
+def wanted(fetches: Fetches, with_values: bool) -> Fetches:
+    """What to fetch of `reduce`'s structure at a step with or without values."""
+    return fetches if in_memory.are_prepared(fetches) else on_device.wanted(fetches, with_values)
+
+
+def fetched(taps: Mapping[int, Tap], values: Mapping[str, Any], with_values: bool) -> Digests:
+    """What a session has fetched.
+
+    Args:
+      taps: What was given to `reduce`, with or without the tensors.
+      values: What was `wanted`, as numpy arrays.
+      with_values: Whether what is kept of the tensors is wanted, too.
+    """
+    return in_memory.handed(taps, values, with_values) if in_memory.are_prepared(values) else Digested(taps, values)
+
+
+def measure(taps: Mapping[int, Tap], arrays: Mapping[int, npt.NDArray[Any]]) -> dict[int, Measurement]:
+    """Measures what is on the host already, with values.
 
     Args:
       taps: By any index; what tensors they hold does not matter.
       arrays: What to measure for each, of any shape that the tap's tensor may have.
     """
-    with tf.Graph().as_default(), tf.device("/cpu:0"), tf.compat.v1.Session() as session:
-        tensors = {i: tf.compat.v1.placeholder(array.dtype, array.shape) for i, array in arrays.items()}
-        fed = {i: dataclasses.replace(taps[i], tensor=tensor) for i, tensor in tensors.items()}
-        fetched = session.run(reduce(fed, prepare(fed)), {tensors[i]: array for i, array in arrays.items()})
-        return measurements(fed, fetched)
-
-
-def measurements(taps: Mapping[int, Tap], fetched: Mapping[str, Any]) -> dict[int, measurement.Measurement]:
-    """Makes measurements of what `reduce`'s tensors evaluated to.
-
-    Args:
-      taps: What was given to `prepare`, with or without the tensors.
-      fetched: What is `wanted` of `reduce`'s structure, as numpy arrays.
-    """
-    measured: dict[int, measurement.Measurement] = {}
-    for number, (what, indices) in enumerate(_parts(taps)):
-        arrays = fetched["digests"][str(number)]
-        if isinstance(what, Variant):
-            measured.update(zip(indices, map(to_measurement, items(arrays)), strict=True))
-        elif what.is_sparse:
-            for index, found in zip(indices, extra.statistics(what.name, arrays), strict=True):
-                measured[index] = dataclasses.replace(measured[index], sparse={**measured[index].sparse, **found})
-        else:
-            offset = 0
-            for index in indices:
-                tap = taps[index]
-                size = tap.tensor.shape.num_elements()
-                array = arrays[offset : offset + size].reshape(tap.tensor.shape)
-                measured[index] = host.measure(array, units=tap.units, sparse=tap.sparse)
-                offset += size
-    for name, kept in fetched.get("values", {}).items():
-        tap = taps[int(name)]
-        shape = fetched["shapes"].get(name, tap.tensor.shape)  # which is known, then
-        measured[int(name)] = _with_kept(measured[int(name)], tap, kept, shape)
-    return measured
-
-
-def _with_kept(
-    measured: measurement.Measurement, tap: Tap, kept: npt.NDArray[np.generic], shape: Sequence[int]
-) -> measurement.Measurement:
-    """With what is kept; the batch at hand may be smaller than what was planned for, and sizes only known by now."""
-    axes = zip(tap.keep or (), kept.shape, shape)
-    return dataclasses.replace(
-        measured,
-        kept=kept,
-        kept_axes=tuple(dataclasses.replace(axis, count=n, size=int(size)) for axis, n, size in axes),
-    )
-
-
-class _Named(NamedTuple):
-    """What else is done to tensors: small ones of one type are joined, or a kind of `device_sparse` is measured."""
-
-    name: str
-    is_sparse: bool
-
-
-def _parts(taps: Mapping[int, Tap]) -> list[tuple[Variant | _Named, list[int]]]:
-    """What is done together, and to which taps: the same for the same taps, whether they hold tensors or not.
-
-    What `device_sparse` measures comes after all digests.
-    """
-    # A loop over a single block takes nothing that shows; another variant of the function takes 160 ms to be made.
-    one_block = all((tap.tensor.shape.num_elements() or BLOCK + 1) <= BLOCK for tap in taps.values())
-    digests: dict[Variant | _Named, list[int]] = {}
-    others: dict[Variant | _Named, list[int]] = {}
-    for index, tap in sorted(taps.items()):
-        if tap.taken is not None:
-            others.setdefault(_Named(extra.TAKEN, is_sparse=True), []).append(index)
-        if (tap.tensor.shape.num_elements() or SMALL + 1) <= SMALL:
-            digests.setdefault(_Named(tap.tensor.dtype.base_dtype.name, is_sparse=False), []).append(index)
-            continue
-        single = tap.tensor.dtype.base_dtype.name not in ("float64", "int32", "uint32", "int64", "uint64")
-        digests.setdefault(Variant(single, _has_units(tap), one_block), []).append(index)
-        for kind in () if tap.sparse is None else extra.kinds(tap.sparse):
-            others.setdefault(_Named(kind, is_sparse=True), []).append(index)
-    parts: list[tuple[Variant | _Named, list[int]]] = []
-    for what, indices in (digests | others).items():
-        is_loop = isinstance(what, Variant) or what.is_sparse
-        size = WIDTH if is_loop else len(indices)
-        parts += [(what, indices[start : start + size]) for start in range(0, len(indices), size)]
-    return parts
-
-
-def _has_units(tap: Tap) -> bool:
-    return tap.units and tap.tensor.shape.rank is not None and tap.tensor.shape.rank > 1
-
-
-def _prepare(what: Variant | _Named, taps: Sequence[Tap]) -> list[tf.Tensor]:
-    """What is taken of these taps."""
-    if isinstance(what, Variant):
-        return [rows(tap.tensor, what) for tap in taps]
-    if what.name == extra.TAKEN:
-        return [tf.stack([tap.taken for tap in taps])]
-    if what.is_sparse:
-        return [extra.prepare(what.name, tap.tensor, tap.sparse) for tap in taps if tap.sparse is not None]
-    flat = tf.constant([-1])  # one for all: each is an operation of the graph
-    return [tf.concat([tap.tensor if tap.tensor.shape.rank == 1 else tf.reshape(tap.tensor, flat) for tap in taps], 0)]
-
-
-def _reduce(what: Variant | _Named, prepared: list[tf.Tensor], taps: Sequence[Tap]) -> Any:
-    """Adds what is done to these taps."""
-    if isinstance(what, Variant):
-        return loop_of(what)(prepared)
-    if what.name == extra.TAKEN:
-        return prepared[0]
-    if what.is_sparse:
-        return extra.reduce(what.name, prepared, [tap.sparse for tap in taps if tap.sparse is not None])
-    return prepared[0]
+    return in_memory.measure(taps, arrays) if in_memory.is_possible() else on_device.measure(taps, arrays)

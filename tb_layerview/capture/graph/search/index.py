@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from tb_layerview.capture import cluster
+
 # The operations that hold a variable: their output is its handle or reference.
 HOLDERS = frozenset({"VarHandleOp", "VariableV2", "Variable"})
 
@@ -79,6 +81,15 @@ class GraphIndex:
                 if members is self._data and op.type in SWITCHES and op.inputs[0].op not in members:
                     continue
                 members.add(op)
+
+    @functools.cached_property
+    def is_here(self) -> bool:
+        """Whether this process alone computes it, and writes to no memory that somebody holds.
+
+        A reference variable is written to where it lies, whoever holds what was read of it.
+        """
+        has_references = any(op.type in ("VariableV2", "Variable", "TemporaryVariable") for op in self.ops)
+        return not has_references and cluster.is_in_one_process(self.graph)
 
     def is_forward(self, op: Any) -> bool:
         """Whether the operation is neither part of a gradient's computation nor depends on one."""

@@ -16,7 +16,7 @@ from tb_layerview.capture.graph.search.taps import GraphTap, listed
 from tb_layerview.format.model import Kind, Tensor, default_axes
 from tb_layerview.measure.activation_functions import FUNCTIONS
 from tb_layerview.measure.measurement import can_measure
-from tb_layerview.measure.tf.digests import difference_dtype
+from tb_layerview.measure.tf.tap import difference_dtype
 
 
 def find_taps(

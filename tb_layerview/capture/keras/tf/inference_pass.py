@@ -17,7 +17,8 @@ from tb_layerview.capture.keras.tf.unchanged import put_back_after, unchanged_by
 from tb_layerview.measure.extra import shift
 from tb_layerview.measure.measurement import Measurement
 from tb_layerview.measure.tf import digests
-from tb_layerview.measure.tf.digests import Tap
+from tb_layerview.measure.tf.on_device import Fetches
+from tb_layerview.measure.tf.tap import Tap
 from tb_layerview.writing.step import Part
 
 Operations = Mapping[tuple[str, bool], int]
@@ -105,7 +106,7 @@ class InferencePass:
         self._taps: dict[int, Tap] = {}
         self._is_random = {i: any("Random" in name for name, _ in made.operations) for i, made in outputs.items()}
 
-        def infer(x: Any) -> digests.Fetches:
+        def infer(x: Any) -> Fetches:
             self._taps = _find_taps(model, x, outputs)
             return digests.prepare(self._taps)
 
@@ -144,6 +145,11 @@ class _Shifted:
     training: Part
     inference: Part
     is_random: Mapping[int, bool]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory that both hold."""
+        return self.training.nbytes + self.inference.nbytes
 
     def measurements(self) -> dict[int, Measurement]:
         """Those of training mode, some with a `shift`."""

@@ -40,7 +40,8 @@ from tb_layerview.capture.keras.tf.weights import WeightReader
 from tb_layerview.capture.keras.versions import software_of
 from tb_layerview.format.model import Model, Probe
 from tb_layerview.measure.tf import digests
-from tb_layerview.measure.tf.digests import Digested
+from tb_layerview.measure.tf.digests import Digests
+from tb_layerview.measure.tf.on_device import Fetches
 from tb_layerview.writing.guard import NotSupported, in_words
 from tb_layerview.writing.step import Part, Step
 
@@ -54,7 +55,7 @@ class _Returned(NamedTuple):
       is_finite: A bool, whether all gradients are, or None if nothing depends on it.
     """
 
-    prepared: digests.Fetches
+    prepared: Fetches
     loss: tf.Tensor | None = None
     is_finite: tf.Tensor | None = None
 
@@ -174,13 +175,13 @@ class ProbePass:
             taps = self._inference.run(taps)
         return Step(step, (taps, wholes, still), loss)
 
-    def run_wholes(self, with_values: bool, without: Collection[int] = ()) -> Digested:
+    def run_wholes(self, with_values: bool, without: Collection[int] = ()) -> Digests:
         """Measures the weights that are looked up as wholes, but those that are left out."""
         chosen = {i: of_one for i, of_one in self._found.wholes.items() if i not in without}
         taps = {i: dataclasses.replace(tap, tensor=weight.read()) for i, (weight, tap) in chosen.items()}
         return digests.digest(taps, with_values)
 
-    def run_weights(self, with_values: bool) -> Digested:
+    def run_weights(self, with_values: bool) -> Digests:
         """Measures the weights without the pass, for where that fails."""
         return self._reader.run(with_values)
 

@@ -22,7 +22,8 @@ from tb_layerview.format.values import Axis
 from tb_layerview.measure.measurement import Measurement
 from tb_layerview.measure.merge import merge
 from tb_layerview.measure.tf import digests
-from tb_layerview.measure.tf.digests import Digested, Tap, as_difference
+from tb_layerview.measure.tf.digests import Digests
+from tb_layerview.measure.tf.tap import Tap, as_difference
 from tb_layerview.writing.step import Part
 
 #: From so many elements on, a weight that is looked up is not measured as a whole at each logged step.
@@ -138,12 +139,17 @@ class _OfRows:
       axes: What of its axes that is.
     """
 
-    rows: Digested
+    rows: Digests
     source: int
     whole: int
     size: int
     kept: npt.NDArray[np.generic] | None
     axes: Sequence[Axis]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory that it holds."""
+        return self.rows.nbytes
 
     def measurements(self) -> dict[int, Measurement]:
         """Those of the rows, and of the whole change, which is zero elsewhere."""

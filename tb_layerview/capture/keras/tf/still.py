@@ -10,7 +10,7 @@ import tensorflow as tf
 from tb_layerview.capture.keras.tf.rows import changed_rows
 from tb_layerview.measure.measurement import Measurement
 from tb_layerview.measure.tf import digests
-from tb_layerview.measure.tf.digests import Tap
+from tb_layerview.measure.tf.tap import Tap
 from tb_layerview.writing.step import Measured
 
 

@@ -22,7 +22,7 @@ from tb_layerview.format import values
 from tb_layerview.format.model import TOUCHED, Kind, Layer, Model, Tensor
 from tb_layerview.measure.extra import Extra
 from tb_layerview.measure.measurement import can_measure
-from tb_layerview.measure.tf.digests import Tap, as_difference
+from tb_layerview.measure.tf.tap import Tap, as_difference
 
 _FLOATS = (tf.float16, tf.bfloat16, tf.float32, tf.float64)
 

@@ -9,7 +9,8 @@ import tensorflow as tf
 
 from tb_layerview.capture.keras.tf.axes import Layout
 from tb_layerview.measure.tf import digests
-from tb_layerview.measure.tf.digests import Digested, Tap, as_difference
+from tb_layerview.measure.tf.digests import Digests
+from tb_layerview.measure.tf.tap import Tap, as_difference
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Update:
 
 
 class WeightUpdates:
-    """Keeps the weights of one step, and digests on the device how the next step has changed them.
+    """Keeps the weights of one step, and digests how the next step has changed them.
 
     TensorFlow copies a variable when it is assigned while somebody holds its value: keeping a value costs that copy, in
     time and in device memory, and changes nothing in what is trained.
@@ -64,7 +65,7 @@ class WeightUpdates:
         """Lets go of the weights that are kept."""
         self._kept = None
 
-    def run(self, step: int, with_values: bool) -> Digested | None:
+    def run(self, step: int, with_values: bool) -> Digests | None:
         """Digests the change since the step before this one.
 
         Args:
@@ -80,7 +81,7 @@ class WeightUpdates:
     def _values(self) -> list[tf.Tensor]:
         return [update.variable.read_value() for update in self._updates.values()]
 
-    def _digested(self, before: list[tf.Tensor], with_values: bool) -> Digested:
+    def _digested(self, before: list[tf.Tensor], with_values: bool) -> Digests:
         """The digests of how the weights have changed since."""
         taps = {
             index: dataclasses.replace(update.tap, tensor=update.change(old, new))

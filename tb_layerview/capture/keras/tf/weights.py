@@ -19,7 +19,8 @@ from tb_layerview.capture.keras.tf.variables import is_number, tf_variable
 from tb_layerview.capture.keras.versions import software_of
 from tb_layerview.format.model import Model
 from tb_layerview.measure.tf import digests
-from tb_layerview.measure.tf.digests import Digested, Tap
+from tb_layerview.measure.tf.digests import Digests
+from tb_layerview.measure.tf.tap import Tap
 from tb_layerview.writing.step import Measured, Part, Step
 
 
@@ -39,7 +40,7 @@ class WeightReader:
         self._taps: dict[int, Tap] = {index: taps[index] for index in self._weights}
         self._is_ready = False
 
-    def run(self, with_values: bool) -> Digested:
+    def run(self, with_values: bool) -> Digests:
         """Digests the weights as they are."""
         if not self._is_ready:
             self._is_ready = True
@@ -106,7 +107,7 @@ class WeightsAlone:
         """Reads the weights; the arguments are those of `ProbePass.run`."""
         return Step(step, (self.run_weights(with_values),))
 
-    def run_weights(self, with_values: bool) -> Digested:
+    def run_weights(self, with_values: bool) -> Digests:
         """Reads the weights."""
         return self._weights.run(with_values)
 

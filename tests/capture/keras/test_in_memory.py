@@ -1,0 +1,143 @@
+"""Tensors that wait to be measured while the training goes on: what is logged is what they were, to the last bit."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+keras = pytest.importorskip("keras")
+tf = pytest.importorskip("tensorflow")
+
+from tb_layerview import Keep, LayerReader, LayerViewCallback  # noqa: E402
+from tb_layerview.measure.tf import in_memory  # noqa: E402
+from tb_layerview.measure.tf.in_memory import Handed  # noqa: E402
+from tb_layerview.measure.tf.tap import Tap  # noqa: E402
+from tb_layerview.writing import thread  # noqa: E402
+
+STEPS = 12
+EXACT = Keep(activations=10**6, weights=10**6, gradients=10**6, examples=16, precision="float32")
+rng = np.random.default_rng(8)
+WORDS = rng.integers(0, 50, (16 * STEPS, 6))
+LABELS = rng.integers(0, 4, 16 * STEPS)
+
+
+@pytest.fixture
+def lagging(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The writing thread begins to measure when the training is some steps further; how many parts it has measured."""
+    measure, measured = Handed.measurements, list[int]()
+
+    def late(self: Handed) -> Any:
+        time.sleep(0.03)
+        measured.append(len(self.arrays))
+        return measure(self)
+
+    monkeypatch.setattr(Handed, "measurements", late)
+    return measured
+
+
+class Watch(keras.callbacks.Callback):  # type: ignore[misc]
+    """Copies the weights before the first and after each step, and has memory taken and given back meanwhile."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weights: list[list[Any]] = []
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        self._copy()
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self._copy()
+        for weight in self.model.weights:  # of the sizes that are free, if anything of ours is
+            np.asarray(tf.fill(weight.shape, np.nan))
+
+    def _copy(self) -> None:
+        self.weights.append(self.model.get_weights())
+
+
+def _model(optimizer: str, jit_compile: bool) -> Any:
+    keras.utils.set_random_seed(3)
+    layers = keras.layers
+    model = keras.Sequential(
+        [
+            keras.Input((6,)),
+            layers.Embedding(50, 16, name="words"),
+            layers.Flatten(name="flat"),
+            layers.Dense(64, activation="relu", name="wide"),
+            layers.BatchNormalization(name="norm"),
+            layers.Dense(4, name="scores"),
+        ]
+    )
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(optimizer, loss, jit_compile=jit_compile)
+    return model
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize("jit_compile", [False, True], ids=["", "XLA"])
+@pytest.mark.core("-sgd", "XLA-adam")
+def test_what_waits_is_measured_as_it_was(
+    tmp_path: Path, lagging: list[int], optimizer: str, jit_compile: bool
+) -> None:
+    assert in_memory.is_possible(), "there is no native digest: python build_native.py makes it"
+    watch = Watch()
+    model = _model(optimizer, jit_compile)
+    callback = LayerViewCallback(tmp_path, keep=EXACT, schedule=1)
+    model.fit(WORDS, LABELS, batch_size=16, verbose=0, shuffle=False, callbacks=[callback, watch])
+    assert len(lagging) > STEPS
+
+    run = LayerReader(tmp_path).run()
+    assert run.steps.tolist() == list(range(STEPS + 1))
+    names = [
+        ("words", "embeddings"),
+        ("wide", "kernel"),
+        ("wide", "bias"),
+        ("norm", "gamma"),
+        ("norm", "beta"),
+        ("norm", "moving_mean"),
+        ("norm", "moving_variance"),
+        ("scores", "kernel"),
+        ("scores", "bias"),
+    ]
+    assert len(names) == len(model.weights)
+    for at, (layer, name) in enumerate(names):
+        for step in range(STEPS + 1):
+            truth = watch.weights[step][at]
+            values = run.values(run.tensor(layer, kind="weight", name=name), step).array
+            np.testing.assert_array_equal(values, truth, f"{layer}/{name} at {step}")
+            if step and not name.startswith("moving"):
+                change = run.values(run.tensor(layer, kind="update", name=name), step).array
+                np.testing.assert_array_equal(change, truth - watch.weights[step - 1][at], f"{layer}/{name} at {step}")
+
+
+def test_a_training_waits_while_more_than_is_allowed_waits(
+    tmp_path: Path, lagging: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(thread, "MOST_HELD", 10_000)
+    held: list[int] = []
+    put = thread.WritingThread.put
+
+    def watched(self: Any, action: Any, nbytes: int = 0) -> None:
+        put(self, action, nbytes)
+        held.append(self._held)
+
+    monkeypatch.setattr(thread.WritingThread, "put", watched)
+    model = _model("sgd", False)
+    callback = LayerViewCallback(tmp_path, keep=EXACT, schedule=1)
+    model.fit(WORDS, LABELS, batch_size=16, verbose=0, shuffle=False, callbacks=[callback])
+    assert lagging and max(held) <= 10_000
+    assert LayerReader(tmp_path).run().steps.tolist() == list(range(STEPS + 1))
+
+
+@pytest.mark.parametrize(
+    "dtype", ["float32", "float64", "float16", "bfloat16", "bool", "int8", "uint8", "int32", "int64", "uint64"]
+)
+def test_an_eager_tensor_is_looked_at_where_it_lies(dtype: str) -> None:
+    tensor = tf.cast(tf.random.uniform([100, 7], 0, 2), dtype)
+    part = in_memory.handed({}, in_memory.prepare({0: Tap(tensor)}), with_values=False)
+    assert np.shares_memory(part.arrays[0], np.asarray(tensor))
+    assert part.nbytes == 700 * tensor.dtype.size
+    np.testing.assert_array_equal(part.arrays[0], tensor.numpy())
