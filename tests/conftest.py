@@ -6,11 +6,14 @@ import contextlib
 import importlib.metadata
 import logging
 import os
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
 from arithmetic import ARITHMETIC
 from serving import TensorBoardServer, run_tensorboard
+
+from tb_layerview.measure.measurement import Measurement
 
 # Read when TensorFlow is imported: errors only. Set before any test module imports it.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -63,6 +66,19 @@ def quiet_tensorflow() -> Iterator[None]:
     logger.setLevel(logging.ERROR)
     yield
     logger.setLevel(level)
+def lagging(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The writing thread begins to measure when a training may be steps further; how many tensors it has measured."""
+    from tb_layerview.measure.tf.in_memory import Handed
+
+    measure, measured = Handed.measurements, list[int]()
+
+    def late(self: Handed) -> dict[int, Measurement]:
+        time.sleep(0.03)
+        measured.append(len(self.arrays))
+        return measure(self)
+
+    monkeypatch.setattr(Handed, "measurements", late)
+    return measured
 
 
 @pytest.fixture

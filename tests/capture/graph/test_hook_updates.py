@@ -101,7 +101,7 @@ def of_ours(graph: Any, kind: str) -> list[Any]:
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.core("Adam-resource variables", "Momentum-reference variables", "SGD-resource variables")
 def test_an_update_is_what_one_step_changed_and_the_training_is_the_same(
-    optimizer: str, use_resource: bool, tmp_path: Path
+    optimizer: str, use_resource: bool, lagging: list[int], tmp_path: Path
 ) -> None:
     def run(hooks: list[Any]) -> tuple[list[Weights], list[str]]:
         with trained(lambda x: network(x, use_resource), OPTIMIZERS[optimizer]) as t:
@@ -118,6 +118,11 @@ def test_an_update_is_what_one_step_changed_and_the_training_is_the_same(
     assert len(names) == 4
     for step in (3, 6, 9):
         assert_changes(logged, step, hooked[step - 1], hooked[step], names)
+        for name in names:  # which wait to be measured while the training assigns to them
+            layer, _, leaf = name.rpartition("/")
+            weight = logged.values(logged.tensor(layer, kind="weight", name=leaf), step).array
+            np.testing.assert_array_equal(weight, hooked[step][name], err_msg=f"{name} at {step}")
+    assert bool(lagging) == use_resource  # a reference variable is written to where it lies: digested on the device
 
 
 @pytest.mark.covers("What and when: kind update, hook")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ tf = pytest.importorskip("tensorflow")
 
 from tb_layerview import Keep, LayerReader, LayerViewCallback  # noqa: E402
 from tb_layerview.measure.tf import in_memory  # noqa: E402
-from tb_layerview.measure.tf.in_memory import Handed  # noqa: E402
 from tb_layerview.measure.tf.tap import Tap  # noqa: E402
 from tb_layerview.writing import thread  # noqa: E402
 
@@ -23,20 +21,6 @@ EXACT = Keep(activations=10**6, weights=10**6, gradients=10**6, examples=16, pre
 rng = np.random.default_rng(8)
 WORDS = rng.integers(0, 50, (16 * STEPS, 6))
 LABELS = rng.integers(0, 4, 16 * STEPS)
-
-
-@pytest.fixture
-def lagging(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The writing thread begins to measure when the training is some steps further; how many parts it has measured."""
-    measure, measured = Handed.measurements, list[int]()
-
-    def late(self: Handed) -> Any:
-        time.sleep(0.03)
-        measured.append(len(self.arrays))
-        return measure(self)
-
-    monkeypatch.setattr(Handed, "measurements", late)
-    return measured
 
 
 class Watch(keras.callbacks.Callback):  # type: ignore[misc]
