@@ -66,6 +66,9 @@ def quiet_tensorflow() -> Iterator[None]:
     logger.setLevel(logging.ERROR)
     yield
     logger.setLevel(level)
+
+
+@pytest.fixture
 def lagging(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The writing thread begins to measure when a training may be steps further; how many tensors it has measured."""
     from tb_layerview.measure.tf.in_memory import Handed

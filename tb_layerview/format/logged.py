@@ -42,9 +42,8 @@ class LoggedTensor:
     @classmethod
     def of(cls, model: Model, own: int, index: int) -> LoggedTensor:
         """The tensor `own` of a writer's model, as number `index` of a run."""
-        t = model.tensors[own]
-        path = model.layers[t.layer].path
-        return cls(index, path, t.call, t.kind, t.name, t.shape, t.dtype, t.axes, t.function)
+        tensor = model.tensors[own]
+        return cls(**{**vars(tensor), "index": index, "layer": model.layers[tensor.layer].path})
 
     def __index__(self) -> int:
         return self.index

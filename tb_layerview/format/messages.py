@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import struct
 import zlib
+from typing import Any, TypeVar
+
+from google.protobuf.message import Message
 
 from tb_layerview.format import layerview_pb2 as pb
 from tb_layerview.format import model, wire
+
+_Value = TypeVar("_Value", model.Layer, model.Tensor, model.Probe)
 
 #: Version of the format; a reader refuses a newer one by name.
 FORMAT = 1
@@ -33,29 +39,18 @@ def model_to_proto(value: model.Model) -> pb.Model:
         software=value.software,
         schedule=value.schedule,
         notes=value.notes,
-        layers=[pb.Layer(path=x.path, class_name=x.class_name, inputs=x.inputs) for x in value.layers],
-        tensors=[
-            pb.Tensor(
-                layer=t.layer,
-                call=t.call,
-                kind=t.kind,
-                name=t.name,
-                shape=t.shape,
-                dtype=t.dtype,
-                axes=t.axes,
-                function=t.function,
-            )
-            for t in value.tensors
-        ],
-        probe=None
-        if value.probe is None
-        else pb.Probe(
-            hash=value.probe.hash,
-            examples=value.probe.examples,
-            training=value.probe.training,
-            source=value.probe.source,
-        ),
+        layers=[pb.Layer(**vars(layer)) for layer in value.layers],
+        tensors=[pb.Tensor(**vars(tensor)) for tensor in value.tensors],
+        probe=None if value.probe is None else pb.Probe(**vars(value.probe)),
     )
+
+
+def _as_value(cls: type[_Value], message: Message) -> _Value:
+    """The value that has, field by field, what a message has by the same names."""
+    found: dict[str, Any] = {field.name: getattr(message, field.name) for field in dataclasses.fields(cls)}
+    for name, value in found.items():
+        found[name] = value if isinstance(value, (bool, int, str)) else tuple(value)
+    return cls(**found)
 
 
 def with_checksum(message: pb.Model | pb.StepRecord) -> bytes:
@@ -127,23 +122,9 @@ def model_from_proto(message: pb.Model) -> model.Model:
         if any(size < -1 for size in tensor.shape):
             raise ValueError(f"the log's model has a tensor {tensor.name!r} with an axis of {min(tensor.shape)}")
     return model.Model(
-        layers=tuple(model.Layer(x.path, x.class_name, tuple(x.inputs)) for x in message.layers),
-        tensors=tuple(
-            model.Tensor(
-                layer=t.layer,
-                call=t.call,
-                kind=model.as_kind(t.kind),
-                name=t.name,
-                shape=tuple(t.shape),
-                dtype=t.dtype,
-                axes=tuple(t.axes),
-                function=t.function,
-            )
-            for t in message.tensors
-        ),
-        probe=model.Probe(message.probe.hash, message.probe.examples, message.probe.training, message.probe.source)
-        if message.HasField("probe")
-        else None,
+        layers=tuple(_as_value(model.Layer, layer) for layer in message.layers),
+        tensors=tuple(_as_value(model.Tensor, tensor) for tensor in message.tensors),
+        probe=_as_value(model.Probe, message.probe) if message.HasField("probe") else None,
         notes=tuple(message.notes),
         schedule=message.schedule,
         software=message.software,

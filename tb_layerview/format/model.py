@@ -70,6 +70,10 @@ class Tensor:
         return is_attention(self.kind, self.name, self.axes)
 
 
+#: The fields of a tensor, by one name each in the message, in `LoggedTensor` and in what is served.
+TENSOR_FIELDS = tuple(field.name for field in dataclasses.fields(Tensor))
+
+
 @dataclasses.dataclass(frozen=True)
 class Probe:
     """The fixed batch whose activations and gradients a Keras run logs.

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from tb_layerview.format import units as unit_statistics
 from tb_layerview.format.logged import NotLoggedError
-from tb_layerview.format.model import Kind
+from tb_layerview.format.model import TENSOR_FIELDS, Kind
 from tb_layerview.format.statistics import SECTIONS, Section
 from tb_layerview.health.finding import led_to
 from tb_layerview.health.finding import since as since_when
@@ -55,16 +55,7 @@ def run(found: Run) -> dict[str, Any]:
         "run": found.name,
         "layers": [dataclasses.asdict(layer) for layer in found.layers],
         "tensors": [
-            {
-                "layer": place[tensor.layer],
-                "call": tensor.call,
-                "kind": tensor.kind,
-                "name": tensor.name,
-                "shape": tensor.shape,
-                "dtype": tensor.dtype,
-                "axes": tensor.axes,
-                "function": tensor.function,
-            }
+            {**{name: getattr(tensor, name) for name in TENSOR_FIELDS}, "layer": place[tensor.layer]}
             for tensor in found.tensors
         ],
         "probe": None if found.model.probe is None else dataclasses.asdict(found.model.probe),

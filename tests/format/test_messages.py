@@ -1,0 +1,42 @@
+"""What a log says of its model, as messages and as values."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from tb_layerview.format import layerview_pb2 as pb
+from tb_layerview.format import model
+from tb_layerview.format.logged import LoggedTensor
+from tb_layerview.format.messages import model_from_proto, model_to_proto, read_model, with_checksum
+
+
+@pytest.mark.parametrize("name", ["Layer", "Tensor", "Probe"])
+def test_a_message_and_its_value_have_the_same_fields(name: str) -> None:
+    fields = {field.name for field in dataclasses.fields(getattr(model, name))}
+    assert fields == {field.name for field in getattr(pb, name).DESCRIPTOR.fields}
+
+
+def test_what_a_run_logs_of_a_tensor_is_what_the_log_says_of_it() -> None:
+    names = [field.name for field in dataclasses.fields(LoggedTensor)]
+    assert set(names) == {"index", *model.TENSOR_FIELDS}
+    tensor = model.Tensor(1, "activation", "output", (-1, 3), "bfloat16", 2, ("example", "unit"), "relu")
+    described = model.Model((model.Layer("in"), model.Layer("out", "Dense", (0,))), (tensor,))
+    assert LoggedTensor.of(described, 0, 7) == LoggedTensor(
+        7, "out", 2, "activation", "output", (-1, 3), "bfloat16", ("example", "unit"), "relu"
+    )
+
+
+def test_a_model_comes_back_as_it_was() -> None:
+    described = model.Model(
+        (model.Layer("in"), model.Layer("out", "Dense", (0,))),
+        (model.Tensor(1, "weight", "kernel", (4, 3), "float32"), model.Tensor(0, "update", "x", (), "int8", 1)),
+        model.Probe("ab", 8, True, "the first batch"),
+        ("a note", "another"),
+        "every step",
+        "tb_layerview",
+    )
+    message = model_to_proto(described)
+    assert model_from_proto(message) == described
+    assert read_model(with_checksum(message)) == described
