@@ -85,6 +85,14 @@ def lagging(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 @pytest.fixture
+def on_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tensors are digested by TensorFlow's operations, as where there is an accelerator."""
+    from tb_layerview.measure.tf import in_memory
+
+    monkeypatch.setattr(in_memory, "is_possible", lambda: False)
+
+
+@pytest.fixture
 def tensorboard_server() -> Iterator[Callable[..., TensorBoardServer]]:
     """Starts TensorBoards and ends them after the test: `server = tensorboard_server(logdir, "--load_fast=false")`.
 

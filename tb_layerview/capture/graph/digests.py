@@ -154,11 +154,20 @@ def make_group(
     digested: dict[int, Tap] = {}
     for number, tap in taps.items():
         tensor = tensors[number] if tap.transpose is None else tf.transpose(tensors[number], tap.transpose)
-        kept = _plan(tap, keep)
-        digested[number] = Tap(
-            tensor, units=keep.units and len(tap.tensor.shape) > 1, keep=kept, sparse=Extra.of(tap.tensor)
-        )
+        digested[number] = tap_of(tap, tensor, keep)
     return DigestGroup(sources, digested, digests.reduce(digested, index.is_here))
+
+
+def tap_of(tap: GraphTap, tensor: Any, keep: Keep) -> Tap:
+    """How a tensor is measured.
+
+    Args:
+      tap: What it is.
+      tensor: What is looked at.
+      keep: How much to keep.
+    """
+    units = keep.units and len(tap.tensor.shape) > 1
+    return Tap(tensor, units=units, keep=_plan(tap, keep), sparse=Extra.of(tap.tensor))
 
 
 def _plan(tap: GraphTap, keep: Keep) -> tuple[values.Axis, ...] | None:

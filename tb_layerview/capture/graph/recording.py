@@ -235,11 +235,14 @@ class GraphRecording:
                 self._recorded = _Recorded(self._step)
                 self._add_batch(self._batches, pending, results)
                 return
+            changes = added.updates.fetched(after["updates"], pending.with_values)
             if not self._follow(session, pending.run, after.get("step")):
-                after["updates"] = {}
-            self._log_step(pending, results, after)
+                changes = ()
+            self._log_step(pending, results, after, changes)
 
-    def _log_step(self, pending: _Pending, results: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+    def _log_step(
+        self, pending: _Pending, results: Mapping[str, Any], after: Mapping[str, Any], changes: Sequence[Part]
+    ) -> None:
         """Writes a step of a training, or adds to the one that was written last."""
         step, recorded = self._step, self._recorded
         if recorded is None or step != recorded.step:
@@ -247,10 +250,10 @@ class GraphRecording:
         groups = tuple(i for i in pending.groups if recorded is None or i not in recorded.groups)
         if step != pending.step and not (self._schedule.wants(step) and (recorded is None or groups)):
             return  # the global step moved otherwise than before: this is not a step that was to be logged
-        parts = self._fetched(pending, groups, results)
+        parts: list[Part] = [*self._fetched(pending, groups, results)]
         if recorded is None:
             weights = Fetched.of(self._added.weights, after["weights"], pending.with_values)
-            parts = [weights, *self._added.updates.fetched(after["updates"], pending.with_values), *parts]
+            parts = [weights, *changes, *parts]
         if pending.run.remark:
             self._note(pending.run.remark)
         scalars = _scalars(results)

@@ -6,30 +6,30 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
-from tb_layerview.capture.graph.digests import DigestGroup, Fetched, make_group, own_scope, read_weight
+from tb_layerview.capture.graph.digests import DigestGroup, Fetched, make_group, own_scope, read_weight, tap_of
 from tb_layerview.capture.graph.global_step import NEVER
 from tb_layerview.capture.graph.search.index import GraphIndex
 from tb_layerview.capture.graph.search.taps import GraphTap
+from tb_layerview.measure.tf import in_memory
+from tb_layerview.measure.tf.in_memory import Differences
 from tb_layerview.measure.tf.tap import as_difference
 from tb_layerview.options import Keep
+from tb_layerview.writing.step import Part
 
 
 class GraphUpdates:
-    """Keeps a copy of the weights of one step on their devices, and digests there how the next step has changed them.
-
-    The copies are resources that only operations of our own name: no collection holds them, so no saver saves or
-    restores them, nobody initialises them, and nobody counts them. A copy of a resource variable shares the variable's
-    memory until the training assigns to the variable, which TensorFlow then gives memory of its own. That costs a copy,
-    in time and in memory, of each trained weight, and changes nothing in what is trained.
+    """Keeps the weights of one step, and measures how the next step has changed them.
 
     Attributes:
       is_wanted: Whether there is anything to keep.
     """
 
     def __init__(self, index: GraphIndex, taps: Mapping[int, GraphTap], keep: Keep) -> None:
-        """Adds the copies and the digests to the graph.
+        """Adds to the graph what it takes.
 
         Args:
           index: The graph.
@@ -37,9 +37,94 @@ class GraphUpdates:
           keep: How much to keep.
         """
         self.is_wanted = bool(taps)
-        self._kept: int | None = None  # the step that the copies are of
-        self._tried: int | None = None  # the last step that copies were asked for
+        self._kept: int | None = None  # the step that is kept
+        self._tried: int | None = None  # the last step that was to be kept
         self._waited = 0
+        is_here = index.is_here and in_memory.is_possible()
+        self._copies: _Here | _OnDevice = (_Here if is_here else _OnDevice)(index, taps, keep)
+
+    def start(self, session: Any) -> None:
+        """Begins with a session, in which nothing is kept. Keeps once, as the first time is slow."""
+        self._kept = self._tried = None
+        if self.is_wanted:
+            self._copies.keep(session)
+            self._copies.drop(session)
+
+    def keep(self, session: Any, step: int) -> None:
+        """Keeps the weights as they are at this step, unless that was done before."""
+        if step != self._tried:
+            self._tried, self._waited = step, 0
+            self._copies.keep(session)
+            self._kept = step
+
+    def wanted(self, with_values: bool) -> dict[str, Any]:
+        """What to fetch after a run: nothing if nothing is kept."""
+        return {} if self._kept is None else self._copies.wanted(with_values)
+
+    def fetched(self, values: Mapping[str, Any], with_values: bool) -> tuple[Part, ...]:
+        """What `wanted` evaluated to, as a part of a step; nothing if nothing was kept. Before `follow`."""
+        return (self._copies.fetched(values, with_values),) if values else ()
+
+    def follow(self, session: Any, step: int) -> bool:
+        """Drops what is kept if the step has changed since.
+
+        Args:
+          session: The one that runs.
+          step: The step that is complete.
+
+        Returns:
+          Whether it is the step right after the one that was kept, so that the change is that over one step.
+        """
+        kept = self._kept
+        if kept is None:
+            return False
+        self._waited += 1
+        if step == kept and self._waited < NEVER:
+            return False
+        self._kept = None
+        self._copies.drop(session)
+        return step == kept + 1
+
+
+class _Here:
+    """The weights before a step as arrays of this process, to be compared on the thread that writes."""
+
+    def __init__(self, index: GraphIndex, taps: Mapping[int, GraphTap], keep: Keep) -> None:
+        with own_scope(index.graph):
+            self._reads = {str(number): read_weight(tap) for number, tap in taps.items()}
+        self._turned = {number: tap.transpose for number, tap in taps.items()}
+        self._taps = {number: tap_of(tap, self._reads[str(number)], keep) for number, tap in taps.items()}
+        self._before: dict[int, npt.NDArray[Any]] = {}
+
+    def keep(self, session: Any) -> None:
+        self._before = self._as_logged(session.run(self._reads))
+
+    def drop(self, session: Any) -> None:
+        self._before = {}
+
+    def wanted(self, with_values: bool) -> dict[str, Any]:
+        return self._reads
+
+    def fetched(self, values: Mapping[str, Any], with_values: bool) -> Differences:
+        return Differences(self._taps, self._before, self._as_logged(values), with_values)
+
+    def _as_logged(self, values: Mapping[str, Any]) -> dict[int, npt.NDArray[Any]]:
+        arrays = {int(number): np.asarray(value) for number, value in values.items()}
+        return {
+            i: array if (order := self._turned[i]) is None else array.transpose(order) for i, array in arrays.items()
+        }
+
+
+class _OnDevice:
+    """A copy of the weights before a step on their devices, to be compared there.
+
+    The copies are resources that only operations of our own name: no collection holds them, so no saver saves or
+    restores them, nobody initialises them, and nobody counts them. A copy of a resource variable shares the variable's
+    memory until the training assigns to the variable, which TensorFlow then gives memory of its own. That costs a copy,
+    in time and in memory, of each trained weight, and changes nothing in what is trained.
+    """
+
+    def __init__(self, index: GraphIndex, taps: Mapping[int, GraphTap], keep: Keep) -> None:
         keeping, dropping, changes = [], [], {}
         # Several processes may share the devices of a parameter server.
         name = f"layerview/{secrets.token_hex(8)}"
@@ -59,47 +144,17 @@ class GraphUpdates:
             self._group: DigestGroup = make_group(index, taps, changes, keep)
             self._keep, self._drop = tf.group(*keeping), tf.group(*dropping)
 
-    def start(self, session: Any) -> None:
-        """Begins with a session, in which nothing is kept. Keeps once, as the first time is slow."""
-        self._kept = self._tried = None
-        if self.is_wanted:
-            session.run(self._keep)
-            session.run(self._drop)
+    def keep(self, session: Any) -> None:
+        session.run(self._keep)
 
-    def keep(self, session: Any, step: int) -> None:
-        """Keeps the weights as they are at this step, unless that was done before."""
-        if step != self._tried:
-            self._tried, self._waited = step, 0
-            session.run(self._keep)
-            self._kept = step
+    def drop(self, session: Any) -> None:
+        session.run(self._drop)
 
     def wanted(self, with_values: bool) -> dict[str, Any]:
-        """What to fetch after a run: nothing if nothing is kept."""
-        return {} if self._kept is None else self._group.wanted(with_values)
+        return self._group.wanted(with_values)
 
-    def follow(self, session: Any, step: int) -> bool:
-        """Drops the copies if the step has changed since.
-
-        Args:
-          session: The one that runs.
-          step: The step that is complete.
-
-        Returns:
-          Whether it is the step right after that of the copies, so that what was fetched is the change over one step.
-        """
-        kept = self._kept
-        if kept is None:
-            return False
-        self._waited += 1
-        if step == kept and self._waited < NEVER:
-            return False
-        self._kept = None
-        session.run(self._drop)
-        return step == kept + 1
-
-    def fetched(self, values: Mapping[str, Any], with_values: bool) -> tuple[Fetched, ...]:
-        """What `wanted` evaluated to, as a part of a step; nothing if nothing was kept."""
-        return (Fetched.of(self._group, values, with_values),) if values else ()
+    def fetched(self, values: Mapping[str, Any], with_values: bool) -> Fetched:
+        return Fetched.of(self._group, values, with_values)
 
 
 def _to_keep(tap: GraphTap) -> Any:

@@ -13,12 +13,12 @@ import numpy.typing as npt
 
 from tb_layerview.measure.measurement import Measurement
 from tb_layerview.measure.tf import in_memory, on_device
-from tb_layerview.measure.tf.in_memory import Handed
+from tb_layerview.measure.tf.in_memory import Differences, Handed
 from tb_layerview.measure.tf.on_device import Digested, Fetches
 from tb_layerview.measure.tf.tap import Tap
 
 #: A part of a step.
-Digests = Handed | Digested
+Digests = Handed | Differences | Digested
 
 
 def make_ready(taps: Mapping[int, Tap]) -> None:

@@ -89,6 +89,43 @@ class Handed:
         }
 
 
+@dataclasses.dataclass(frozen=True)
+class Differences:
+    """Weights before and after a step, of which the differences wait to be taken and measured.
+
+    Attributes:
+      taps: How the differences are measured, without tensors, by index.
+      before: The weights before the step, by the same, as they are logged.
+      after: The weights after it.
+      with_values: Whether what is kept of the differences is wanted, too.
+    """
+
+    taps: Mapping[int, Tap]
+    before: _Arrays
+    after: _Arrays
+    with_values: bool
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory that it holds."""
+        return sum(array.nbytes for arrays in (self.before, self.after) for array in arrays.values())
+
+    def measurements(self) -> dict[int, Measurement]:
+        """Measures the differences, by index."""
+        return {
+            index: _measured(self.taps[index], difference(self.before[index], after), 0.0, self.with_values)
+            for index, after in self.after.items()
+        }
+
+
+def difference(before: npt.NDArray[np.generic], after: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+    """What a weight has changed by, in the type of `tap.difference_dtype`."""
+    wide = np.dtype(np.float32) if after.dtype.name in ("float16", "bfloat16") else after.dtype
+    with np.errstate(invalid="ignore", over="ignore"):  # of what is not finite
+        found: npt.NDArray[np.generic] = np.subtract(after.astype(wide, copy=False), before.astype(wide, copy=False))
+    return found
+
+
 def handed(taps: Mapping[int, Tap], prepared: Mapping[str, Any], with_values: bool) -> Handed:
     """What is there, to be measured later.
 

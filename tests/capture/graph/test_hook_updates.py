@@ -343,7 +343,7 @@ class Later(tf1.train.SessionRunHook):
             self.watcher.after.append(bool(np.any(run_context.session.run(self.watcher.copies))))
 
 
-def test_copies_are_there_while_a_logged_step_runs_and_never_otherwise(tmp_path: Path) -> None:
+def test_copies_are_there_while_a_logged_step_runs_and_never_otherwise(on_device: None, tmp_path: Path) -> None:
     watcher = Watcher()
     hooks = [watcher, LayerViewHook(tmp_path, schedule=Schedule(steps=(2, 3, 7))), Later(watcher)]
     with trained(network) as t:
@@ -375,7 +375,7 @@ def test_an_unlogged_step_asks_the_session_for_nothing_more(tmp_path: Path, monk
     assert counts[3] > 1 and counts[7] > 1
 
 
-def test_nobody_but_the_hook_knows_of_the_copies(tmp_path: Path) -> None:
+def test_nobody_but_the_hook_knows_of_the_copies(on_device: None, tmp_path: Path) -> None:
     names: list[list[str]] = []
     for hooks in ([], [LayerViewHook(tmp_path, schedule=1)]):
         with trained(network) as t:
@@ -391,7 +391,7 @@ def test_nobody_but_the_hook_knows_of_the_copies(tmp_path: Path) -> None:
 
 
 @pytest.mark.covers("What and when: Select, kinds")
-def test_updates_alone_can_be_selected_and_without_them_nothing_is_kept(tmp_path: Path) -> None:
+def test_updates_alone_can_be_selected_and_without_them_nothing_is_kept(on_device: None, tmp_path: Path) -> None:
     for kinds in (("update",), ("weight",), ("weight", "gradient", "activation")):
         with trained(network) as t:
             seen = train(t, [LayerViewHook(tmp_path / kinds[0], Select(kinds=kinds), 1, EXACT)])  # type: ignore[arg-type]

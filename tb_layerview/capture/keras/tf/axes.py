@@ -12,6 +12,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from tb_layerview.capture.keras.tf.calls import Call
@@ -42,6 +44,11 @@ class Layout:
         if self.order is not None:
             tensor = tf.transpose(tensor, self.order)
         return tensor if self.shape is None else tf.reshape(tensor, self.shape)
+
+    def view(self, array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+        """The array as it is logged, of the same memory where that can be; it is not `packed`."""
+        array = array if self.order is None else array.transpose(self.order)
+        return array if self.shape is None else array.reshape(self.shape)
 
 
 _SPATIAL = {1: ("timestep",), 2: ("row", "column"), 3: ("depth", "row", "column")}

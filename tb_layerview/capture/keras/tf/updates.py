@@ -5,11 +5,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
+import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from tb_layerview.capture.keras.tf.axes import Layout
-from tb_layerview.measure.tf import digests
+from tb_layerview.measure.tf import digests, in_memory
 from tb_layerview.measure.tf.digests import Digests
+from tb_layerview.measure.tf.in_memory import Differences
 from tb_layerview.measure.tf.tap import Tap, as_difference
 
 
@@ -83,8 +86,19 @@ class WeightUpdates:
 
     def _digested(self, before: list[tf.Tensor], with_values: bool) -> Digests:
         """The digests of how the weights have changed since."""
+        if in_memory.is_possible():
+            return self._in_memory(before, with_values)
         taps = {
             index: dataclasses.replace(update.tap, tensor=update.change(old, new))
             for (index, update), old, new in zip(self._updates.items(), before, self._values())
         }
         return digests.digest(taps, with_values)
+
+    def _in_memory(self, before: list[tf.Tensor], with_values: bool) -> Differences:
+        """The same, to be measured later."""
+
+        def as_logged(values: list[tf.Tensor]) -> dict[int, npt.NDArray[np.generic]]:
+            return {i: u.layout.view(np.asarray(value)) for (i, u), value in zip(self._updates.items(), values)}
+
+        taps = {index: update.tap for index, update in self._updates.items()}
+        return Differences(taps, as_logged(before), as_logged(self._values()), with_values)
