@@ -93,6 +93,7 @@ PLANTED: list[tuple[str, str, Callable[[np.ndarray], np.ndarray], int]] = [
     ("alike_units", "activation", lambda a: a[..., np.arange(20) % 15], 5),
     ("constant_output", "activation", lambda a: 0 * a + 0.5, 5),
     ("collapsed_representation", "activation", lambda a: a[:1] + 1e-5 * a, 5),
+    ("collapsed_representation", "activation", lambda a: np.round(8 * a[:1]) / 8 + 0 * a, 5),  # has no rank
     ("saturated_activation", "activation", lambda a: np.where(a > 0, 1, -1) * (1 - 1e-4 * np.abs(a)), 10),
     ("zero_gradient", "gradient", lambda a: 0 * a, 5),
     ("vanishing_gradient", "gradient", lambda a: 1e-8 * a, 10),
@@ -124,6 +125,7 @@ def test_a_rule_names_the_layer_and_the_step_from_which_on_it_holds(
     assert found.tensor is not None
     assert (found.tensor.layer, found.tensor.kind) == ("b", kinds.split()[0])
     assert (found.before, found.first) == (24, 25)
+    assert all(np.isfinite(value) for value in found.measured.values())
 
 
 def test_a_course_says_at_every_step_what_diagnose_says_of_the_first(tmp_path: Path) -> None:

@@ -106,10 +106,10 @@ class CollapsedRepresentation(Rule):
         return np.asarray(low)
 
     def measure(self, evidence: Evidence, tensor: int, position: int) -> dict[str, float]:
-        spread = evidence.statistic("spread")[:, position]
+        spread, rank = evidence.statistic("spread")[:, position], evidence.statistic("rank")[tensor, position]
         return {
             "spread": float(spread[tensor]),
-            "rank": float(evidence.statistic("rank")[tensor, position]),
+            **({"rank": float(rank)} if np.isfinite(rank) else {}),  # what is equal for all examples has none
             "largest": float(np.fmax.reduce(spread)),
             "most": self.most,
         }
