@@ -116,13 +116,15 @@ class Schedule:
 
     By default a *ladder*: every step up to 127, then 64 steps per octave, on multiples of powers of two. The overhead
     budget only drops rungs of it (every second, every fourth, ...), so that the steps of two runs nest and compare.
+    The ladder's *core*, every step up to 15 and then 8 steps per octave, is logged whatever it costs: no gap is longer
+    than an eighth of the training so far. A resumed training has its octaves counted from where it goes on.
     With `every` or `steps` given, just these steps are logged, whatever that costs.
 
     Attributes:
       every: Log the steps that are multiples of this, exactly.
       steps: Log these steps, exactly.
-      budget: The share of the training time, 0 to 1, that logging may take on the ladder, set-up apart. The first 32
-        steps are always logged.
+      budget: The share of the training time, 0 to 1, that logging may take on the ladder, set-up apart. What the core
+        takes beyond it is paid back: meanwhile no other step is logged.
 
     Raises:
       ValueError: A number is out of its range, or both `every` and `steps` are given.
@@ -151,13 +153,18 @@ class Schedule:
         """Whether the steps are those of the ladder, within the budget."""
         return self.every is None and self.steps is None
 
-    def wants(self, step: int) -> bool:
-        """Whether the schedule, its budget apart, logs this step."""
+    def wants(self, step: int, since: int = 0) -> bool:
+        """Whether the schedule, its budget apart, logs this step.
+
+        Args:
+          step: The step.
+          since: At which step the training began.
+        """
         if self.every is not None:
             return step % self.every == 0
         if self.steps is not None:
             return step in self._step_set
-        return step % interval(step) == 0
+        return is_rung(step, since)
 
     @property
     def _step_set(self) -> frozenset[int]:
@@ -173,12 +180,41 @@ class Schedule:
             return f"every {self.every} steps" if self.every > 1 else "every step"
         if self.steps is not None:
             return f"{len(self.steps)} chosen steps"
-        return f"every step up to 127, then 64 per octave, within {100 * self.budget:g} % of the training time"
+        return (
+            f"every step up to {2 * RUNGS - 1}, then {RUNGS} per octave, within {100 * self.budget:g} % of the "
+            f"training time, but never fewer than {CORE} per octave"
+        )
 
 
-def interval(step: int, per_octave: int = 64) -> int:
+#: How many rungs per octave the ladder has.
+RUNGS = 64
+#: How many of them are its core, which is logged whatever it costs.
+CORE = 8
+
+
+def age(step: int, since: int = 0) -> int:
+    """How many steps a training has had, of which `since` were there when it began; all, where it has gone back."""
+    return step - since if step >= since else step
+
+
+def interval(step: int, per_octave: int = RUNGS) -> int:
     """The distance between rungs at this step: 1 below 2 * per_octave, then a power of two."""
     return max(1, (1 << (step.bit_length() - 1)) // per_octave) if step else 1
+
+
+def is_rung(step: int, since: int = 0, per_octave: int = RUNGS) -> bool:
+    """Whether a step is on the ladder that has so many rungs per octave.
+
+    The octaves are counted from where the training began, so that a resumed one is seen from its first step on as a new
+    one is. The rungs are multiples of powers of two all the same: they are among those of a training that was not
+    interrupted, where that one is logged as densely.
+
+    Args:
+      step: The step.
+      since: At which step the training began.
+      per_octave: How many rungs, a power of two; sparser ladders are parts of denser ones.
+    """
+    return step % interval(age(step, since), per_octave) == 0
 
 
 def as_schedule(schedule: Schedule | int) -> Schedule:

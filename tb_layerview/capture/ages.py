@@ -7,14 +7,14 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Generic, TypeVar
 
-from tb_layerview.writing.budget import ALWAYS
-
 #: Of so many of the last steps each is kept: what broke at one may be noticed only two steps later.
 RECENT = 4
 #: The oldest step that is kept is between half of this and this many steps back.
 OLDEST = 64
 #: The most steps that are kept at a time: the recent ones, and one of each octave of ages from there on.
 MOST = RECENT + (OLDEST // RECENT).bit_length() - 1
+# Steps after which at most every fourth is logged, if logging is dear.
+_SETTLED = 32
 
 T = TypeVar("T")
 
@@ -83,8 +83,8 @@ class Room:
 class CostTrial:
     """Tells from early steps whether keeping the weights costs nothing to speak of.
 
-    It looks twice: at the first steps, to spare the training what is far too dear, and again once those are over that
-    are logged whatever it costs, which may be several times as slow as all that follow.
+    It looks twice: at the first steps, to spare the training what is far too dear, and again once those are over of
+    which most are logged whatever it costs, which may be several times as slow as all that follow.
     """
 
     def __init__(self, share: float, cost: float, steps: int = 8) -> None:
@@ -96,7 +96,7 @@ class CostTrial:
           steps: How many steps to look at each time.
         """
         self._share = share
-        self._looks, self._seen = (steps, ALWAYS + steps), 0
+        self._looks, self._seen = (steps, _SETTLED + steps), 0
         self._times: collections.deque[float] = collections.deque(maxlen=steps)
         self._costs = collections.deque([cost], maxlen=steps)
 

@@ -5,17 +5,11 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable
 
-from tb_layerview.options import interval
+from tb_layerview.options import CORE, age, interval, is_rung
 
-#: The ladder's first steps are logged whatever they cost.
-ALWAYS = 32
 #: The part of the share of time that may be spent, which what every step pays may take: the logged ones have the rest.
 EVERY_STEP = 1 / 2
 _RECENT = 9  # logged steps whose median is what the next one is expected to cost
-# Seconds of training by which the first steps are paid back, if that leaves at least so much of the share of time to
-# log with meanwhile.
-_PAID_BACK = 180.0
-_WHILE_OVERDRAWN = 1 / 8
 
 
 class Budget:
@@ -39,9 +33,6 @@ class Budget:
         self._began = clock()
         self._first_step = 0
         self._costs: list[float] = []
-        self._after_always: tuple[float, float] | None = (
-            None  # seconds trained and spent when the first steps were over
-        )
 
     def begin(self, step: int) -> None:
         """Says that the training begins, at this step. What was set up before counts as part of it."""
@@ -101,30 +92,31 @@ class Budget:
         self._waited += seconds * steps
         self._logged += seconds * steps
         self._costs[-steps:] = [cost + seconds for cost in self._costs[-steps:]]
-        if self._after_always is not None and steps > 1:
-            # Steps that are charged together are the first ones, which no account is kept of.
-            training, spent = self._after_always
-            late = seconds * (steps - 1)
-            self._after_always = (training - late, spent + late)
+
+    @property
+    def _share_of_logged(self) -> float:
+        """The share of the training time, 0 to 1, that the logged steps may take: what every step pays comes first."""
+        return self._share - min(self._steady / max(self.training, 1e-9), self._share * EVERY_STEP)
+
+    @property
+    def overdraft(self) -> float:
+        """Seconds that the logged steps have taken beyond their share so far; 0 if they have not."""
+        return max(0.0, self._logged - self._share_of_logged * self.training)
 
     def affords(self, step: int) -> bool:
-        """Whether there is room for this rung: rungs are dropped by halves, so that those of two runs nest."""
-        if step - self._first_step < ALWAYS:
+        """Whether there is room for this rung of the ladder.
+
+        There always is for the core, which is logged whatever it costs. Of the others there is room for none while the
+        account is overdrawn; then they are dropped by halves, so that the rungs of two runs nest.
+        """
+        if is_rung(step, self._first_step, CORE):
             return True
-        training = self.training
-        share = self._share - min(self._steady / max(training, 1e-9), self._share * EVERY_STEP)
-        if self._after_always is None:
-            self._after_always = (training, self._logged)
+        training, share, steps = self.training, self._share_of_logged, age(step, self._first_step)
         cost = statistics.median(self._costs) if self._costs else 0.0
         if self._logged + cost > share * training:
-            # The first steps overdrew the account.
-            since, spent = self._after_always
-            owed, income = spent - share * since, share * (_PAID_BACK - since)
-            part = min(1.0, max(_WHILE_OVERDRAWN, 1 - owed / max(income, 1e-9)))
-            if self._logged - spent + cost > part * share * (training - since):
-                return False
-        per_step = training / (step - self._first_step)
-        rung = interval(step)
+            return False
+        per_step = training / steps
+        rung = interval(steps)
         while cost > share * per_step * rung:
             rung *= 2
         return step % rung == 0

@@ -1,4 +1,4 @@
-"""Says that a logged step takes far longer than the training's own, as soon as that is known."""
+"""Says what logging costs beyond what is expected of it, as soon as that is known."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import collections
 import math
 from collections.abc import Callable
 
-from tb_layerview.format.model import Model
+from tb_layerview.format.model import Cost, Model
+from tb_layerview.options import CORE
 from tb_layerview.writing.budget import Budget
 
 _DEAR = 100  # training steps that a logged one may take before that is said
 _NOTICED = 0.1  # seconds below which nobody minds
+_PATIENCE = 180.0  # seconds of training after which the first steps should be paid back
 
 
 class CostWarning:
@@ -47,6 +49,38 @@ class CostWarning:
                 f"a logged step takes {cost:.2g} s, as long as {cost / self._fastest:,.0f} training steps. "
                 f"{_largest_layer(model)}schedule=... logs fewer steps",
             )
+
+
+class OverdraftNote:
+    """Finds out, once, that the ladder's core takes more than the budget: each training begins with an overdraft."""
+
+    def __init__(self, budget: Budget, share: float) -> None:
+        """Has found nothing yet.
+
+        Args:
+          budget: What logging has cost.
+          share: The share of the training time, 0 to 1, that logging may take.
+        """
+        self._budget, self._share, self._is_known = budget, share, False
+
+    def look(self, step: int | None, is_over: bool = False) -> str | None:
+        """What to note, if it is known now and was not before.
+
+        Args:
+          step: The last one that was logged, if there is one.
+          is_over: Whether nothing more is trained; else the account has three minutes to be even.
+        """
+        budget = self._budget
+        cost = Cost(budget.set_up, budget.logging, budget.elapsed)
+        is_early = not is_over and budget.training < _PATIENCE
+        if step is None or self._is_known or is_early or not budget.overdraft or not cost.own_seconds:
+            return None
+        self._is_known = True
+        return (
+            f"up to step {step:,} logging has taken {100 * cost.share:.3g} % of the training's time, more than the "
+            f"{100 * self._share:g} % that Schedule(budget=...) allows: the ladder's {CORE} steps an octave are logged "
+            "whatever they cost. It is paid back as a training goes on"
+        )
 
 
 def _largest_layer(model: Model | None) -> str:

@@ -112,12 +112,17 @@ class LogFiles:
             f"{max(step, earlier.first):,}",
         )
 
-    def describe(self, model: Model) -> None:
-        """Says what the records that follow refer to. A later model must begin with the tensors of the one before."""
+    def describe(self, model: Model, most: int | None = None) -> None:
+        """Says what the records that follow refer to. A later model must begin with the tensors of the one before.
+
+        Args:
+          model: What is logged.
+          most: So many bytes the log may have then; it stays as it is, if it had more.
+        """
         step = self._last.step if self._last else 0
-        self._append(
-            self._event(names.model_tag(self.writer), step, messages.with_checksum(messages.model_to_proto(model)))
-        )
+        event = self._event(names.model_tag(self.writer), step, messages.with_checksum(messages.model_to_proto(model)))
+        if most is None or self.bytes_written + len(framing.framed(event.SerializeToString())) <= most:
+            self._append(event)
 
     def write(
         self,

@@ -17,7 +17,7 @@ from tb_layerview.format.statistics import DENSE
 from tb_layerview.format.wire import varint_size
 from tb_layerview.measure.activation_functions import RECTIFIERS
 from tb_layerview.measure.measurement import Measurement
-from tb_layerview.options import Keep, Schedule, interval
+from tb_layerview.options import Keep, Schedule, age, interval, is_rung
 
 #: The training that is planned for, in steps. What a longer one logs beyond is held by `Plan.fit`.
 PLANNED_STEPS = 100_000
@@ -103,12 +103,14 @@ class Plan:
       sizes: What one step is expected to take.
       rates: How often each part is kept, in times per octave of steps; empty where nothing is planned, that is where
         the schedule gives the steps: then each part is kept at each of them until the cap nears.
+      since: At which step the training began; its octaves are counted from there.
     """
 
     schedule: Schedule
     keep: Keep
     sizes: Sizes = Sizes(0, 0, 0, 0)
     rates: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    since: int = 0
 
     @classmethod
     def of(cls, tensors: Sequence[Tensor], schedule: Schedule, keep: Keep) -> Plan:
@@ -142,7 +144,7 @@ class Plan:
 
     def wants(self, step: int) -> bool:
         """Whether a step is logged, the schedule's overhead budget apart."""
-        return self.schedule.wants(step) and self._keeps("steps", step)
+        return self.schedule.wants(step, self.since) and self._keeps("steps", step)
 
     def wants_values(self, step: int, written: int = 0) -> bool:
         """Whether values are kept at a step that is logged.
@@ -230,27 +232,28 @@ class Plan:
         return tuple(sentences)
 
     def _keeps(self, part: str, step: int) -> bool:
-        return not self.rates or _is_rung(step, self.rates[part])
+        return not self.rates or _is_kept(step, self.since, self.rates[part])
 
     @property
     def _end(self) -> Mapping[str, float]:
         return _END_OF_PLANNED if self.rates else _END_OF_UNPLANNED
 
 
-def _is_rung(step: int, per_octave: float) -> bool:
-    """Whether a step is on the ladder that has so many rungs per octave. Sparser ladders are parts of denser ones."""
-    if step == 0:
+def _is_kept(step: int, since: int, per_octave: float) -> bool:
+    """Whether what is kept so many times per octave is kept at this step. Sparser rates are parts of denser ones."""
+    steps = age(step, since)
+    if steps == 0:
         return per_octave != _NEVER
     if per_octave >= 1:
-        return step % interval(step, int(per_octave)) == 0
-    octave = step.bit_length() - 1
-    return per_octave > 0 and step == 1 << octave and octave % round(1 / per_octave) == 0
+        return is_rung(step, since, int(per_octave))
+    octave = steps.bit_length() - 1
+    return per_octave > 0 and octave % round(1 / per_octave) == 0 and step % (1 << octave) == 0
 
 
 @functools.cache
 def _count(per_octave: float) -> int:
     """How many rungs such a ladder has in the training that is planned for."""
-    return sum(_is_rung(step, per_octave) for step in _ladder())
+    return sum(_is_kept(step, 0, per_octave) for step in _ladder())
 
 
 @functools.lru_cache(maxsize=1)

@@ -26,7 +26,7 @@ from tb_layerview.measure.summary import summarise
 from tb_layerview.options import Keep, Schedule
 from tb_layerview.writing.alarms import Alarms
 from tb_layerview.writing.budget import EVERY_STEP, Budget
-from tb_layerview.writing.cost_warning import CostWarning
+from tb_layerview.writing.cost_warning import CostWarning, OverdraftNote
 from tb_layerview.writing.guard import Guard, Refused
 from tb_layerview.writing.log_files import NOUNS, LogFiles
 from tb_layerview.writing.plan import Plan
@@ -83,13 +83,14 @@ class TrainingLog:
         goes_on = f"the {NOUNS[mode] if mode != 'replay' else 'training'} goes on"
         self._guard = Guard(goes_on, self.budget, clock, self._thread.busy_since_asked)
         self._cost_warning = CostWarning(self.budget, self._guard.report)
+        self._overdraft = OverdraftNote(self.budget, schedule.budget)
         self._logged = self._skipped = 0
         self._plan = Plan(schedule, keep)
         self._alarms = Alarms(check, mode, self._guard.guard)
         self._is_full = False
         self._last: int | None = None
         self._steps: collections.deque[int] = collections.deque(maxlen=_REMEMBERED)  # that were handed over last
-        self._closely_until = 0
+        self._since = self._closely_until = 0
         self._described: Model | None = None
         self._decided: tuple[int, bool] | None = None
         self.budget.set_up += clock() - began
@@ -104,6 +105,12 @@ class TrainingLog:
     def begin(self, step: int) -> None:
         """Says that the training begins, at this step. What was set up before counts as part of it."""
         self.budget.begin(step)
+        self._since, self._decided = step, None
+        self._plan = dataclasses.replace(self._plan, since=step)
+
+    def is_scheduled(self, step: int) -> bool:
+        """Whether the schedule, its budget and the byte cap apart, logs this step."""
+        return self._schedule.wants(step, self._since)
 
     def due(self, step: int) -> bool:
         """Whether this step is to be logged. It may be asked ahead: the answer for a step, once given, stands."""
@@ -152,12 +159,19 @@ class TrainingLog:
 
     @contextlib.contextmanager
     def logging(self, what: str) -> Iterator[None]:
-        """See `Guard.logging`; warns where a logged step takes far longer than the training's own."""
+        """See `Guard.logging`; says where a logged step takes far longer than the training's own, or all too long."""
         try:
             with self._guard.logging(what):
                 yield
         finally:
             self._cost_warning.look(self._last, self._described)
+            self._note_overdraft()
+
+    def _note_overdraft(self, is_over: bool = False) -> None:
+        if self._schedule.is_ladder and self.mode == "train" and self._described is not None:
+            sentence = self._overdraft.look(self._last, is_over)
+            if sentence is not None:
+                self.note(sentence)
 
     def ahead(self, what: str) -> AbstractContextManager[None]:
         """See `Guard.ahead`."""
@@ -196,16 +210,16 @@ class TrainingLog:
         return self._schedule.budget * EVERY_STEP
 
     def note(self, sentence: str) -> None:
-        """Adds to the notes what is not logged and why, after `describe`."""
+        """Adds to the notes what is not logged and why, after `describe`, as long as there is room for them."""
         assert self._described is not None
         described = self._described = dataclasses.replace(self._described, notes=(*self._described.notes, sentence))
         logger.info("tb_layerview: %s.", sentence)
-        self._put("the log", lambda: self._files.describe(described))
+        self._put("the log", lambda: self._files.describe(described, self._keep.max_bytes))
 
     def describe(self, model: Model) -> None:
         """Says what is logged, and plans how much of it is kept; before the first `write`."""
         if self.mode == "train":  # the other modes log a few steps, of no ladder
-            self._plan = Plan.of(model.tensors, self._schedule, self._keep)
+            self._plan = dataclasses.replace(Plan.of(model.tensors, self._schedule, self._keep), since=self._since)
         described = self._described = dataclasses.replace(model, notes=(*model.notes, *self._plan.in_words()))
         for sentence in self._plan.in_words():
             logger.info("tb_layerview: %s.", sentence)
@@ -336,6 +350,8 @@ class TrainingLog:
 
     def close(self) -> str:
         """Ends the logging, and returns what to tell the person: steps, bytes, cost, and where to look, or why not."""
+        with self.guard("what logging costs"):
+            self._note_overdraft(is_over=True)
         self._put("the log", self._end)
         beside = self._thread.busy_since_asked()
         with self.ahead("the log"):  # by the name under which it has perhaps failed already

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from tb_layerview import Keep, LayerReader, LayerViewCallback, Schedule, Select
-from tb_layerview.options import as_schedule, interval
+from tb_layerview.options import CORE, as_schedule, interval, is_rung
 from tb_layerview.reading.run import Run
 
 LAYERS = [("conv1", "Conv2D"), ("conv2", "Conv2D"), ("head/dense", "Dense")]
@@ -22,6 +23,37 @@ def test_the_ladder_logs_527_of_10_000_steps_and_about_740_of_100_000() -> None:
     assert sum(Schedule().wants(step) for step in range(100_000)) == pytest.approx(740, abs=5)
     assert all(Schedule().wants(step) for step in range(128))
     assert [s for s in range(256, 280) if Schedule().wants(s)] == [256, 260, 264, 268, 272, 276]
+
+
+@pytest.mark.covers("What and when: Schedule, the ladder")
+def test_the_core_has_eight_steps_an_octave_and_no_gap_longer_than_a_seventh_of_the_training_so_far() -> None:
+    core = [step for step in range(1_000_000) if is_rung(step, per_octave=CORE)]
+    # The last step of a training, where it is no rung, comes besides.
+    assert {n: sum(step < n for step in core) for n in (100, 286, 1_000)} == {100: 37, 286: 49, 1_000: 64}
+    assert core[:16] == list(range(16))
+    for octave in range(4, 19):
+        assert sum(1 << octave <= step < 2 << octave for step in core) == 8
+    assert all(later - step <= max(1, step / 7) for step, later in itertools.pairwise(core))
+    assert all(Schedule().wants(step) for step in core)
+
+
+@pytest.mark.parametrize("since", [1, 100, 10_000, 123_457])
+def test_a_resumed_ladder_begins_anew_on_steps_of_one_that_was_not_interrupted(since: int) -> None:
+    for per_octave in (CORE, 64):
+        rungs = [step for step in range(since, since + 5_000) if is_rung(step, since, per_octave)]
+        assert [step - since for step in rungs[: 2 * per_octave]] == list(range(2 * per_octave))
+        counts = [len(rungs), sum(is_rung(step, per_octave=per_octave) for step in range(5_000))]
+        assert abs(counts[0] - counts[1]) <= 1, "as many as of a new training"
+        assert set(rungs) >= {s for s in range(since, since + 5_000) if is_rung(s, per_octave=per_octave)}
+    assert [Schedule().wants(step, since) for step in range(since, since + 300)] == [
+        is_rung(step, since) for step in range(since, since + 300)
+    ]
+
+
+def test_a_training_that_goes_back_behind_its_beginning_is_logged_as_one_from_0() -> None:
+    assert [step for step in range(1_000) if Schedule().wants(step, 1_000)] == [
+        step for step in range(1_000) if Schedule().wants(step)
+    ]
 
 
 def test_rungs_are_multiples_of_powers_of_two_and_those_of_later_octaves_nest_in_earlier_intervals() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import itertools
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from tb_layerview.format import values as values_format
 from tb_layerview.format.model import Kind, Layer, Model, Tensor, default_axes
 from tb_layerview.format.values import choose
 from tb_layerview.measure.host import measure
+from tb_layerview.options import CORE, is_rung
 from tb_layerview.writing.log_files import LogFiles
 from tb_layerview.writing.plan import Plan, _most_bytes
 from tb_layerview.writing.step import Measured, Step
@@ -27,6 +30,7 @@ def tensor(layer: int, kind: Kind, name: str, shape: tuple[int, ...], function: 
     return Tensor(layer, kind, name, shape, "float32", axes=default_axes(kind, len(shape)), function=function)
 
 
+@functools.cache
 def resnet50(examples: int = 32) -> list[Tensor]:
     """All that is logged of a ResNet-50 of 96 × 96 pixels: its activations, weights and gradients."""
     import tensorflow as tf
@@ -117,6 +121,28 @@ def test_as_the_cap_shrinks_values_give_way_first_and_rungs_last() -> None:
     assert first["values"] < first["units"] < first["histograms"] < first["steps"]
     for count in counts:
         assert count["values"] <= count["units"] <= count["steps"]
+
+
+@pytest.mark.parametrize("cap", [1, 500])
+def test_a_resumed_training_writes_as_much_as_a_new_one(cap: int) -> None:
+    plan, since = Plan.of(resnet50(), Schedule(), Keep(max_bytes=cap * MB)), 12_345
+    resumed = dataclasses.replace(plan, since=since)
+    steps = range(since, since + 100_000)
+    for wants, there in ((plan.wants, resumed.wants), (plan.wants_values, resumed.wants_values)):
+        assert abs(sum(map(there, steps)) - sum(map(wants, range(100_000)))) <= 1
+    # Where the one that was not interrupted is as dense, the steps are the same.
+    assert {step for step in steps if plan.wants(step)} <= {step for step in steps if resumed.wants(step)}
+    ladder = [step for step in steps if Schedule().wants(step, since)]
+    one = sum(dataclasses.astuple(plan.sizes))
+    assert sum(expected(resumed, ladder).values()) <= sum(expected(plan).values()) + one
+
+
+def test_the_cap_thins_the_core_too_rather_than_end_the_log_early() -> None:
+    plan = Plan.of(resnet50(), Schedule(), Keep(max_bytes=5 * MB))
+    core = [step for step in LADDER if is_rung(step, per_octave=CORE)]
+    assert 0 < sum(map(plan.wants, core)) < len(core)
+    assert sum(expected(plan).values()) <= 5 * MB
+    assert "at powers of two" in plan.in_words()[0] or "times per octave" in plan.in_words()[0]
 
 
 def test_a_small_model_is_kept_whole_and_nothing_is_said() -> None:

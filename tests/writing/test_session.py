@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import itertools
 import logging
 import os
 import re
@@ -21,7 +23,9 @@ from tb_layerview.format.values import Axis
 from tb_layerview.health.rules.non_finite import NonFinite
 from tb_layerview.measure.host import measure
 from tb_layerview.measure.measurement import Measurement
+from tb_layerview.options import as_schedule
 from tb_layerview.serving import answers
+from tb_layerview.writing.budget import Budget
 from tb_layerview.writing.step import Measured, Step
 from tb_layerview.writing.training_log import TrainingLog
 
@@ -76,6 +80,64 @@ def _train(
     return logged, session
 
 
+def _core(steps: int) -> list[int]:
+    """What a training of so many steps logs whatever it costs: every step up to 15, then eight an octave."""
+    octaves = [range(first, 2 * first, first // 8) for first in (1 << octave for octave in range(4, 20))]
+    return [step for step in itertools.chain(range(16), *octaves) if step < steps]
+
+
+@functools.cache
+def _afforded(log_seconds: float, steps: int = 100_000, step_seconds: float = 0.03) -> list[int]:
+    """The rungs that the default budget allows, where a logged step takes so long: a shorter training has the first."""
+    clock = Clock()
+    budget, logged = Budget(Schedule().budget, clock), []
+    budget.begin(0)
+    for step in range(steps):
+        if Schedule().wants(step) and budget.affords(step):
+            logged.append(step)
+            clock.now += log_seconds
+            budget.charge(log_seconds)
+        clock.now += step_seconds
+    return logged
+
+
+COSTS = (0.0, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 30.0)  # seconds a logged step; a training step: 0.03
+
+
+@pytest.mark.parametrize(
+    ("steps", "count"), [(100, 37), (136, 41), (286, 49), (1_000, 64), (10_000, 90), (100_000, 117)]
+)
+@pytest.mark.covers("What and when: Schedule, the overhead budget")
+def test_the_ladder_is_thinned_and_not_cut_however_dear_logging_is(steps: int, count: int) -> None:
+    for cost in COSTS:
+        logged = [step for step in _afforded(cost) if step < steps]
+        gaps = [(step, later - step) for step, later in itertools.pairwise([*logged, steps])]
+        assert all(gap <= max(1, step / 7) for step, gap in gaps), cost
+        assert set(_core(steps)) <= set(logged)
+    assert logged == _core(steps) and len(logged) == count, "no more than that, where it is dearest"
+    assert [step for step in _afforded(0.0) if step < steps] == [s for s in range(steps) if Schedule().wants(s)]
+
+
+def test_the_steps_of_a_run_are_among_those_of_one_whose_logging_is_cheaper() -> None:
+    for cheap, dear in itertools.pairwise(COSTS):
+        assert set(_afforded(dear)) <= set(_afforded(cheap)), (cheap, dear)
+    between = [cost for cost in COSTS if len(_core(100_000)) < len(_afforded(cost)) < len(_afforded(0.0))]
+    assert len(between) > 3, "there are degrees"
+
+
+@pytest.mark.parametrize("cost", COSTS[1:])
+def test_while_the_account_is_overdrawn_the_core_alone_is_logged(cost: float) -> None:
+    logged, core = _afforded(cost), set(_core(100_000))
+    for i, step in enumerate(logged, start=1):
+        assert step in core or i * cost <= 0.02 * step * 0.03 * (1 + 1e-9), step
+    # What is left of the budget is used, as far as halves go.
+    if cost <= 0.3:
+        assert len(logged) * cost <= 0.02 * 100_000 * 0.03
+        dense = [step for step in range(50_000, 100_000) if Schedule().wants(step)]
+        late = [step for step in logged if step >= 50_000]
+        assert late == dense or len(late) * cost >= 0.009 * 50_000 * 0.03 or set(late) <= core
+
+
 def test_steps_after_a_finding_are_logged_closely_on_the_ladder_alone(tmp_path: Path) -> None:
     for schedule, wanted in ((Schedule(), range(5001, 5033)), (Schedule(every=20), (5020,))):
         session = TrainingLog(tmp_path, schedule, Keep())
@@ -90,9 +152,9 @@ def test_the_ladder_stays_within_its_budget_and_uses_it(tmp_path: Path, log_seco
     steps, step_seconds = 20_000, 0.03
     logged, session = _train(tmp_path, Schedule(), steps, step_seconds, log_seconds)
     session.close()
-    assert logged[:32] == list(range(32))
+    assert set(_core(steps)) <= set(logged)
     spent, training = log_seconds * len(logged), steps * step_seconds
-    assert spent <= 0.02 * training
+    assert spent <= max(0.02 * training, log_seconds * len(_core(steps)))
     affordable = [step for step in range(1024, steps) if Schedule().wants(step)]
     assert set(affordable) <= set(logged) or spent > 0.009 * training
 
@@ -130,33 +192,104 @@ def test_what_the_writing_thread_takes_is_charged_by_how_many_processors_there_a
     assert session.budget.logging == pytest.approx(10 * 0.5 / processors)
 
 
-def test_the_first_steps_are_paid_back_within_three_minutes(tmp_path: Path) -> None:
-    # The first 32 take 2.7 s; at 30 ms a step three minutes are 6,000 steps.
-    logged, session = _train(tmp_path, Schedule(), 6_000, 0.03, 2.7 / 32)
+@pytest.mark.parametrize("log_seconds", [0.05, 0.1])
+def test_what_the_core_overdraws_is_paid_back_and_the_log_says_it_once(tmp_path: Path, log_seconds: float) -> None:
+    steps, step_seconds = 40_000, 0.03
+    logged, session = _train(tmp_path, Schedule(), steps, step_seconds, log_seconds)
+    spent, income = log_seconds * len(logged), 0.02 * steps * step_seconds
+    assert 0.45 * income <= spent <= income, "it is paid back"
+    session.flush()
+    (note,) = LayerReader(tmp_path).run().model.notes
+    said, taken = re.findall(r"up to step ([\d,]+) logging has taken ([\d.]+) %", note)[0]
+    step = int(said.replace(",", ""))
+    assert step == min(s for s in logged if s * step_seconds >= 180), "three minutes are enough to be even"
+    assert float(taken) == pytest.approx(
+        100 * log_seconds * len([s for s in logged if s <= step]) / (30 * step / 1e3), 0.01
+    )
+    assert "more than the 2 % that Schedule(budget=...) allows: the ladder's 8 steps an octave are logged" in note
     session.close()
-    assert len(logged) > 40, "meanwhile it goes on"
-    assert 2.7 / 32 * len(logged) <= 0.02 * 6_000 * 0.03
+    assert LayerReader(tmp_path).run().model.notes == (note,)
 
 
-@pytest.mark.parametrize("first_seconds", [1.8, 2.4, 3.0])
-def test_what_three_minutes_have_left_after_the_first_steps_is_used(tmp_path: Path, first_seconds: float) -> None:
-    logged, session = _train(tmp_path, Schedule(), 6_000, 0.03, first_seconds / 32)
-    session.close()
-    spent, income = first_seconds / 32 * len(logged), 0.02 * 6_000 * 0.03
-    assert 0.9 * income <= spent <= income
-    gaps = np.diff([*logged, 6_000])[32:]
-    assert max(gaps) * (len(logged) - 32) <= 4 * 6_000, "it goes on all the time, not only once all is paid back"
+@pytest.mark.parametrize(("schedule", "mode"), [(Schedule(), "train"), (1, "train"), (Schedule(), "evaluate")])
+def test_a_training_that_ends_overdrawn_says_so_at_its_end(tmp_path: Path, schedule: Any, mode: Any) -> None:
+    clock = Clock()
+    session = TrainingLog(tmp_path, as_schedule(schedule), Keep(), mode, clock=clock, thread_clock=lambda: 0.0)
+    session.begin(0)
+    session.describe(MODEL)
+    for step in range(286):
+        if session.due(step):
+            with session.logging("a step"):
+                clock.now += 0.02
+                session.write(Step(step, (MEASURED,)))
+        clock.now += 0.02
+    session.flush()
+    assert LayerReader(tmp_path).run().model.notes == ()
+    message = session.close()
+    notes = LayerReader(tmp_path).run().model.notes
+    if mode == "evaluate" or schedule == 1:
+        assert notes == ()
+        return
+    assert "49 steps logged, 151 left out" in message and "17.1 % of the training's 5.7 s" in message
+    assert notes == (
+        "up to step 256 logging has taken 17.1 % of the training's time, more than the 2 % that Schedule(budget=...) "
+        "allows: the ladder's 8 steps an octave are logged whatever they cost. It is paid back as a training goes on",
+    )
+
+
+def test_a_training_that_stays_within_its_budget_has_nothing_to_note(tmp_path: Path) -> None:
+    _train(tmp_path, Schedule(), 286, 0.03, 0.0001)[1].close()
+    assert LayerReader(tmp_path).run().model.notes == ()
+
+
+def test_a_note_that_would_not_fit_under_the_cap_is_left_out(tmp_path: Path) -> None:
+    sentence = "a note" * 100
+    for room, wanted in ((len(sentence), ()), (10 * len(sentence), (sentence,))):
+        session = TrainingLog(folder := tmp_path / str(room), Schedule(every=1), Keep(max_bytes=10_000))
+        session.describe(MODEL)
+        session.write(Step(0, (MEASURED,)))
+        session.flush()
+        session._keep = Keep(max_bytes=session._files.bytes_written + room)
+        session.note(sentence)
+        session.close()
+        assert LayerReader(folder).run().model.notes == wanted
+
+
+def test_a_resumed_training_is_seen_as_a_new_one_on_steps_that_others_log_too(tmp_path: Path) -> None:
+    since = 10_000
+    logged: dict[int, list[int]] = {}
+    for begins in (0, since):
+        clock = Clock()
+        session = TrainingLog(tmp_path / str(begins), Schedule(), Keep(), clock=clock, thread_clock=lambda: 0.0)
+        session.begin(begins)
+        session.describe(MODEL)
+        logged[begins] = []
+        for step in range(begins, since + 300):
+            if session.due(step):
+                logged[begins].append(step)
+                with session.logging("a step"):
+                    clock.now += 1.0
+                    session.write(Step(step, (MEASURED,)))
+            clock.now += 0.03
+        session.close()
+    assert logged[0] == _core(since + 300)
+    assert [step - since for step in logged[since][:16]] == list(range(16))
+    assert len(_core(300)) - 1 <= len(logged[since]) <= len(_core(300)) + 1
+    assert all(later - step <= max(1, (step - since) / 7) for step, later in itertools.pairwise(logged[since]))
+    assert {step for step in logged[0] if step >= since} <= set(logged[since])
+    assert [step % 32 for step in logged[since] if step >= since + 256] == [0], "a power of two, from 0 on"
+    run = LayerReader(tmp_path / str(since)).run()
+    assert list(run.kept_steps("histogram", run.tensor("dense"))) == logged[since], "the byte plan keeps them whole"
 
 
 def test_the_steps_of_two_runs_of_different_speed_nest(tmp_path: Path) -> None:
     fast, one = _train(tmp_path / "fast", Schedule(), 20_000, 0.03, 0.01)
     slow, two = _train(tmp_path / "slow", Schedule(), 20_000, 0.03, 0.1)
     one.close(), two.close()
-    late = [step for step in slow if step >= 1024]
-    assert len(late) > 20
-    assert len(set(late) & set(fast)) >= 0.9 * len(late)
-    for step in late:
-        assert step % (2 ** (step.bit_length() - 7)) == 0, "a step that is on no ladder"
+    assert len(_core(20_000)) < len(slow) < len(fast)
+    assert set(slow) <= set(fast)
+    for step in slow:
+        assert step % (2 ** max(0, step.bit_length() - 7)) == 0, "a step that is on no ladder"
 
 
 def test_an_explicit_interval_is_followed_whatever_it_costs(tmp_path: Path) -> None:

@@ -248,7 +248,7 @@ class GraphRecording:
         if recorded is None or step != recorded.step:
             recorded = None  # it is new
         groups = tuple(i for i in pending.groups if recorded is None or i not in recorded.groups)
-        if step != pending.step and not (self._schedule.wants(step) and (recorded is None or groups)):
+        if step != pending.step and not (self._log.is_scheduled(step) and (recorded is None or groups)):
             return  # the global step moved otherwise than before: this is not a step that was to be logged
         parts: list[Part] = [*self._fetched(pending, groups, results)]
         if recorded is None:
