@@ -37,7 +37,7 @@ def digits_model() -> tf.keras.Model:
 def main(logdir: str = "logs/keras_fit") -> None:
     """Trains for two epochs and logs every layer.
 
-    The first 32 steps are always logged; after that, only as many as fit into 2 % of the training time.
+    Eight steps an octave are always logged, and as many more as fit into 2 % of the training time.
     """
     tf.keras.utils.set_random_seed(0)
     digits = load_digits()

@@ -217,6 +217,13 @@ def is_rung(step: int, since: int = 0, per_octave: int = RUNGS) -> bool:
     return step % interval(age(step, since), per_octave) == 0
 
 
+def roundest(before: int, step: int) -> int:
+    """The multiple of the largest power of two among the steps after `before`, up to `step`."""
+    while step and (rounder := step & (step - 1)) > before:
+        step = rounder
+    return step
+
+
 def as_schedule(schedule: Schedule | int) -> Schedule:
     """A schedule, or the one that logs every so many steps.
 

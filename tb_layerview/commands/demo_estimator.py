@@ -10,7 +10,6 @@ import tensorflow as tf
 from sklearn.datasets import load_digits
 
 from tb_layerview.capture.graph.hook import LayerViewHook
-from tb_layerview.options import Schedule
 
 STEPS = 6000
 
@@ -61,8 +60,7 @@ def train(logdir: str) -> None:
         return tf.data.Dataset.from_tensor_slices(({"pixels": images[:held_out]}, digits[:held_out])).batch(held_out)
 
     estimator = tf.estimator.Estimator(model_fn, logdir)
-    # A demo is all about the log: let it take as long as the training itself.
-    hook = LayerViewHook(logdir, schedule=Schedule(budget=1.0))
+    hook = LayerViewHook(logdir)
     print(f"training an Estimator on {len(images) - held_out} handwritten digits: {STEPS} steps")
     estimator.train(training_data, hooks=[_Progress(), hook], steps=STEPS)
     results = estimator.evaluate(test_data, hooks=[LayerViewHook(os.path.join(logdir, "eval"))])

@@ -47,7 +47,7 @@ def main(arguments: Sequence[str]) -> int:
         type=schedule_from,
         default=Schedule(),
         help="when to log: 'ladder' (the default: every step up to 127, then 64 per octave, within 2 %% of the "
-        "training time), a number N (every N steps), or steps, '0,10,500'",
+        "training time, but never fewer than 8 per octave), a number N (every N steps), or steps, '0,10,500'",
     )
     parser.add_argument("script", metavar="SCRIPT.py", help="the training script")
     parser.add_argument("arguments", metavar="ARGS", nargs=argparse.REMAINDER, help="the script's own arguments")

@@ -77,7 +77,7 @@ class OverdraftNote:
             return None
         self._is_known = True
         return (
-            f"up to step {step:,} logging has taken {100 * cost.share:.3g} % of the training's time, more than the "
+            f"up to step {step:,} logging has taken {100 * cost.share:.3g} % of the training time, more than the "
             f"{100 * self._share:g} % that Schedule(budget=...) allows: the ladder's {CORE} steps an octave are logged "
             "whatever they cost. It is paid back as a training goes on"
         )

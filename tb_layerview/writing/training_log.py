@@ -23,7 +23,7 @@ from tb_layerview.health.check import Check
 from tb_layerview.health.finding import Finding
 from tb_layerview.measure.measurement import Measurement
 from tb_layerview.measure.summary import summarise
-from tb_layerview.options import Keep, Schedule
+from tb_layerview.options import Keep, Schedule, roundest
 from tb_layerview.writing.alarms import Alarms
 from tb_layerview.writing.budget import EVERY_STEP, Budget
 from tb_layerview.writing.cost_warning import CostWarning, OverdraftNote
@@ -91,6 +91,7 @@ class TrainingLog:
         self._last: int | None = None
         self._steps: collections.deque[int] = collections.deque(maxlen=_REMEMBERED)  # that were handed over last
         self._since = self._closely_until = 0
+        self._asked = -1, -1  # the step that was asked for last, and the one before
         self._described: Model | None = None
         self._decided: tuple[int, bool] | None = None
         self.budget.set_up += clock() - began
@@ -106,6 +107,7 @@ class TrainingLog:
         """Says that the training begins, at this step. What was set up before counts as part of it."""
         self.budget.begin(step)
         self._since, self._decided = step, None
+        self._asked = step, step - 1
         self._plan = dataclasses.replace(self._plan, since=step)
 
     def is_scheduled(self, step: int) -> bool:
@@ -113,9 +115,15 @@ class TrainingLog:
         return self._schedule.wants(step, self._since)
 
     def due(self, step: int) -> bool:
-        """Whether this step is to be logged. It may be asked ahead: the answer for a step, once given, stands."""
+        """Whether this step is to be logged. It may be asked ahead: the answer for a step, once given, stands.
+
+        Where not every step is asked for, as with several of them per execution, one stands on the ladder for those
+        since the one before.
+        """
         if not self.is_open or self._is_full or self.is_last(step):
             return False
+        last, before = self._asked
+        self._asked = step, last if step > last else min(before, step - 1)
         if self._decided is None or self._decided[0] != step:
             self._decided = step, self._decide(step)
         return self._decided[1]
@@ -125,9 +133,15 @@ class TrainingLog:
         if self._schedule.is_ladder:
             self._closely_until, self._decided = after + _CLOSELY, None
 
+    def _standing_for(self, step: int) -> int:
+        """The step whose place on the ladder this one has: of those since the one before, that of the largest power."""
+        asked, before = self._asked
+        return roundest(before, step) if self._schedule.is_ladder and step == asked else step
+
     def _decide(self, step: int) -> bool:
         if step <= self._closely_until:
             return True
+        step = self._standing_for(step)
         if not self._plan.wants(step):
             return False
         if not self._schedule.is_ladder or self.budget.affords(step):
@@ -145,7 +159,7 @@ class TrainingLog:
 
     def values_due(self, step: int) -> bool:
         """Whether values are to be kept at this step, which is due."""
-        return self._plan.wants_values(step, self._files.bytes_written)
+        return self._plan.wants_values(self._standing_for(step), self._files.bytes_written)
 
     # What it costs, and what goes wrong.
 
@@ -247,9 +261,11 @@ class TrainingLog:
             skipped=self._skipped,
         )
 
+        rung = self._standing_for(step.step)
+
         def append() -> None:
             measured = step.measurements()
-            summaries = self._append(step, measured, cost, is_new)
+            summaries = self._append(step, measured, cost, is_new, rung)
             if summaries is not None:
                 with self.guard("the rules of health"):
                     self._alarms.see(step.step, measured, step.scalars, summaries)
@@ -263,18 +279,18 @@ class TrainingLog:
 
         def append() -> None:
             for step in in_order:
-                self._append(step, step.measurements(), None, is_new=True)
+                self._append(step, step.measurements(), None, True, step.step)
 
         nbytes = sum(step.nbytes for step in in_order)
         self._put("the log", lambda: self._files.write_earlier(append), nbytes)
 
     def _append(
-        self, step: Step, measured: dict[int, Measurement], cost: pb.Cost | None, is_new: bool
+        self, step: Step, measured: dict[int, Measurement], cost: pb.Cost | None, is_new: bool, rung: int
     ) -> npt.NDArray[np.float32] | None:
-        """Writes a step and returns its summaries; None if there is no room for it."""
+        """Writes a step, as that of a rung is kept, and returns its summaries; None if there is no room for it."""
         written = self._files.bytes_written
         summaries = summarise(measured)  # of all that was measured, whatever of it is kept
-        measurements = self._plan.fit(step.step, measured, written, self._keep.precision)
+        measurements = self._plan.fit(rung, measured, written, self._keep.precision)
         if measurements is None:
             self._is_full = True
             self.report("the byte cap", f"{written:,} bytes are written; {_RAISE_THE_CAP}")

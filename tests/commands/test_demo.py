@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ import pytest
 tf = pytest.importorskip("tensorflow")
 pytest.importorskip("sklearn")
 
-from tb_layerview import LayerReader  # noqa: E402
+from tb_layerview import LayerReader, Schedule  # noqa: E402
 from tb_layerview.commands import demo  # noqa: E402
 from tb_layerview.commands.cli import main  # noqa: E402
+from tb_layerview.options import CORE, is_rung  # noqa: E402
 from tb_layerview.reading.run import Run  # noqa: E402
 
 FLOAT16 = 2.0**-10
@@ -35,8 +37,29 @@ def test_every_layer_is_logged_with_all_its_kinds(trained: tuple[Any, Run]) -> N
     for layer in ("input", "block_1/relu", "pool", "flatten", "dropout"):
         assert (layer, "activation") in logged
     assert not run.problems
-    # What a replay costs depends on how busy the machine is.
+    # What logging and a replay cost depends on how busy the machine is.
     assert not [note for note in run.model.notes if "of the training time" not in note]
+
+
+def test_all_phases_of_the_training_are_logged_on_the_default_schedule(trained: tuple[Any, Run]) -> None:
+    _, run = trained
+    last = 2 * 57  # batches of 256 in 9 * 1,617 pictures
+    assert run.model.schedule == Schedule().in_words()
+    assert {step for step in range(last) if is_rung(step, per_octave=CORE)} | {last} <= {*run.steps.tolist()}
+    assert run.steps[-1] == last
+
+
+def test_moved_pictures_are_the_picture_and_its_eight_neighbours() -> None:
+    picture = np.arange(1, 65, dtype=np.float32).reshape(1, 8, 8, 1)
+    found = demo.moved(picture)
+    assert found.shape == (9, 8, 8, 1)
+    wanted = set()
+    for down, right in itertools.product((-1, 0, 1), repeat=2):
+        shifted = np.roll(picture, (down, right), (1, 2))
+        shifted[:, {1: slice(0, 1), 0: slice(0, 0), -1: slice(7, 8)}[down]] = 0
+        shifted[:, :, {1: slice(0, 1), 0: slice(0, 0), -1: slice(7, 8)}[right]] = 0
+        wanted.add(shifted.tobytes())
+    assert {one.tobytes() for one in found} == wanted
 
 
 def test_weights_are_those_of_get_weights(trained: tuple[Any, Run]) -> None:
@@ -60,7 +83,8 @@ def test_activations_are_those_of_the_layers_called_by_hand(trained: tuple[Any, 
     step = int(run.steps[-1])
     images, _ = demo.digits()
     probe = run.values(run.tensor("input"), step).array
-    # The probe is the first training batch; each of its pictures is one of the digits.
+    # The probe is of the first training batch; each of its pictures is one of the digits, moved or not.
+    images = demo.moved(images)
     assert all((images == picture).all(axis=(1, 2, 3)).any() for picture in probe)
     before = [np.asarray(w).copy() for w in model.get_weights()]
     first, second = model.get_layer("block_1"), model.get_layer("block_2")
@@ -75,6 +99,7 @@ def test_the_last_layers_gradient_is_that_worked_by_hand(trained: tuple[Any, Run
     _, run = trained
     step = int(run.steps[-1])
     images, labels = demo.digits()
+    images, labels = demo.moved(images), np.tile(labels, 9)
     probe = run.values(run.tensor("input"), step).array
     targets = labels[[int(np.flatnonzero((images == picture).all(axis=(1, 2, 3)))[0]) for picture in probe]]
     # Cross entropy of softmax: dL/dlogits = (softmax - one hot) / examples; the kernel's gradient is inputsᵀ of that.
@@ -95,4 +120,4 @@ def test_the_command_trains_and_stops_where_it_is_told_not_to_serve(
     monkeypatch.setattr(demo, "train", lambda logdir: short(logdir, epochs=1))
     assert main(["demo", "--no-serve", "--logdir", str(tmp_path / "run")]) == 0
     assert "look at them with  tensorboard --logdir" in capsys.readouterr().out
-    assert len(LayerReader(tmp_path).run("run").steps) >= 32
+    assert LayerReader(tmp_path).run("run").steps[-1] == 57

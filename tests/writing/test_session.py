@@ -232,7 +232,7 @@ def test_a_training_that_ends_overdrawn_says_so_at_its_end(tmp_path: Path, sched
         return
     assert "49 steps logged, 151 left out" in message and "17.1 % of the training's 5.7 s" in message
     assert notes == (
-        "up to step 256 logging has taken 17.1 % of the training's time, more than the 2 % that Schedule(budget=...) "
+        "up to step 256 logging has taken 17.1 % of the training time, more than the 2 % that Schedule(budget=...) "
         "allows: the ladder's 8 steps an octave are logged whatever they cost. It is paid back as a training goes on",
     )
 
@@ -280,6 +280,29 @@ def test_a_resumed_training_is_seen_as_a_new_one_on_steps_that_others_log_too(tm
     assert [step % 32 for step in logged[since] if step >= since + 256] == [0], "a power of two, from 0 on"
     run = LayerReader(tmp_path / str(since)).run()
     assert list(run.kept_steps("histogram", run.tensor("dense"))) == logged[since], "the byte plan keeps them whole"
+
+
+@pytest.mark.parametrize("stride", [3, 10, 48])
+def test_where_several_steps_are_one_execution_the_ladder_is_no_sparser(tmp_path: Path, stride: int) -> None:
+    clock, steps = Clock(), 20_000
+    session = TrainingLog(tmp_path, Schedule(), Keep(), clock=clock, thread_clock=lambda: 0.0)
+    session.begin(0)
+    session.describe(MODEL)
+    logged, valued = [], []
+    for step in range(0, steps, stride):
+        if session.due(step):
+            logged.append(step)
+            valued += [step] * session.values_due(step)
+            with session.logging("a step"):
+                clock.now += 1.0
+                session.write(Step(step, (MEASURED,)))
+        assert session.due(step) == (step == logged[-1] and not session.is_last(step))
+        clock.now += 0.03 * stride
+    session.close()
+    assert logged == sorted({-(-step // stride) * stride for step in _core(logged[-1] + 1)})
+    assert valued == logged, "what is kept eight times an octave is kept of each"
+    run = LayerReader(tmp_path).run()
+    assert list(run.kept_steps("histogram", run.tensor("dense"))) == logged
 
 
 def test_the_steps_of_two_runs_of_different_speed_nest(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from places import environment
 
 from tb_layerview import Keep, LayerViewHook, Schedule, Select
 from tb_layerview.about import logger
+from tb_layerview.options import CORE, is_rung
 from tb_layerview.reading.reader import LayerReader
 from tb_layerview.reading.run import Run
 from tb_layerview.writing.log_files import LogFiles
@@ -98,6 +99,15 @@ def test_losses_and_all_variables_are_the_same_to_the_last_bit(
         with_hook = train(t, [LayerViewHook(tmp_path, schedule=schedule)])
     assert_same(without, with_hook)
     assert len(read(tmp_path).steps) >= STEPS // 3
+
+
+def test_a_short_training_keeps_steps_of_all_its_phases_whatever_they_cost(tmp_path: Path) -> None:
+    with trained(two_layers) as t:
+        train(t, [LayerViewHook(tmp_path, schedule=Schedule(budget=1e-9))], steps=136)
+    run = read(tmp_path)
+    assert run.steps.tolist() == [step for step in range(1, 137) if is_rung(step, per_octave=CORE)]
+    (note,) = [note for note in run.model.notes if "Schedule(budget=...)" in note]
+    assert note.startswith("up to step 128 logging has taken ")
 
 
 def test_extra_runs_of_the_users_own_take_no_batch_and_log_nothing(tmp_path: Path) -> None:

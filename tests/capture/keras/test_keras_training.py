@@ -21,6 +21,7 @@ from two_layers import assert_true, by_hand, logged  # noqa: E402
 
 from tb_layerview import Keep, LayerReader, LayerViewCallback, Schedule  # noqa: E402
 from tb_layerview.capture.keras.training import Training  # noqa: E402
+from tb_layerview.options import CORE, is_rung  # noqa: E402
 from tb_layerview.reading.run import Run  # noqa: E402
 
 keras = tf.keras
@@ -336,22 +337,55 @@ class Timed:
 def test_a_training_of_quick_steps_takes_no_longer_than_its_budget_allows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    steps, budget = 8000, 0.05
+    steps, budget = 8000, 0.5
     model = two_layers()
     model.compile("sgd", "mse")
     callback, timed = LayerViewCallback(tmp_path, schedule=Schedule(budget=budget)), Timed(monkeypatch)
     data = tf.data.Dataset.from_tensor_slices((X, Y)).repeat().batch(BATCH)
     model.fit(data, steps_per_epoch=steps, shuffle=False, verbose=0, callbacks=[callback])
     run = LayerReader(tmp_path).run()
-    assert list(run.steps[:32]) == list(range(32))
-    later = [step for step in run.steps[32:-1] if step < steps]
-    rungs = [step for step in range(32, steps) if Schedule().wants(step)]
-    assert set(later) < set(rungs) and len(later) > 3
-    elapsed = timed.begun[-1] - timed.begun[32]
-    # The last step that is logged may overdraw the account.
-    spent = [timed.spent[step - 1] for step in later]
-    assert min(spent) > 10 * statistics.median(timed.spent[32:]), "what is timed is the logging"
-    assert sum(spent) - max(spent) <= budget * elapsed
+    logged = run.steps[:-1].tolist()
+    core = {step for step in range(steps) if is_rung(step, per_octave=CORE)}
+    rungs = {step for step in range(steps) if Schedule().wants(step)}
+    assert core <= set(logged) < rungs
+    afforded = [step for step in logged if step not in core]
+    assert len(afforded) > 3
+    # The first step is set-up.
+    spent = {step: timed.spent[step - 1] for step in logged[1:]}
+    assert min(spent.values()) > 10 * statistics.median(timed.spent[32:]), "what is timed is the logging"
+    for step in afforded:
+        before = [seconds for other, seconds in spent.items() if 1 < other < step]
+        # What a step will take is not known before it is logged.
+        assert sum(before) - max(before) <= budget * (timed.begun[step - 1] - timed.begun[1]), step
+
+
+def test_a_short_training_keeps_steps_of_all_its_phases_whatever_they_cost_and_a_resumed_one_too(
+    tmp_path: Path,
+) -> None:
+    model = two_layers()
+    model.compile("sgd", "mse")
+    data = tf.data.Dataset.from_tensor_slices((X, Y)).repeat().batch(BATCH)
+    for first, steps in ((0, 136), (136, 100)):
+        callback = LayerViewCallback(tmp_path, schedule=Schedule(budget=1e-9))
+        model.fit(data, steps_per_epoch=steps, shuffle=False, verbose=0, callbacks=[callback])
+        run = LayerReader(tmp_path).run()
+        last = first + steps
+        core = [step for step in range(first, last) if is_rung(step, first, CORE)]
+        assert [step for step in run.steps.tolist() if step >= first] == [*core, last]
+        (note,) = [note for note in run.model.notes if "Schedule(budget=...)" in note]
+        assert note.startswith(f"up to step {last} logging has taken ")
+    kernel = run.tensor("hidden", kind="weight", name="kernel")
+    assert [step for step in run.kept_steps("values", kernel) if step >= first] == [*core, last]
+
+
+def test_several_steps_per_execution_are_logged_as_often_as_single_ones(tmp_path: Path) -> None:
+    model = two_layers()
+    model.compile("sgd", "mse", steps_per_execution=10)
+    data = tf.data.Dataset.from_tensor_slices((X, Y)).repeat().batch(BATCH)
+    callback = LayerViewCallback(tmp_path, schedule=Schedule(budget=1e-9))
+    model.fit(data, steps_per_epoch=500, shuffle=False, verbose=0, callbacks=[callback])
+    core = [step for step in range(501) if is_rung(step, per_octave=CORE)]
+    assert LayerReader(tmp_path).run().steps.tolist() == sorted({-(-step // 10) * 10 for step in core} | {500})
 
 
 def test_steps_that_are_not_logged_find_their_memory_as_they_would_without() -> None:
