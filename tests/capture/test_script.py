@@ -1,4 +1,7 @@
-"""`python -m tb_layerview SCRIPT.py`: real scripts in processes of their own, with and without it."""
+"""`python -m tb_layerview SCRIPT.py`: real scripts in processes of their own, with and without it.
+
+On the stack with Estimators only theirs are run: what starts a script is the same, and Keras 2 is in the case tf_keras.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +15,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from places import environment
 
 from tb_layerview import LayerReader
-
-ROOT = Path(__file__).resolve().parents[2]
 
 # What a script can see of how it is run, and that nothing it may want to set up is imported before it.
 SURROUNDINGS = """
@@ -58,13 +60,12 @@ print("random", float(tf.random.uniform(())).hex(), np.random.rand().hex())
 )
 
 
-def python(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def python(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """Runs Python in a folder."""
-    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     return subprocess.run(
         [sys.executable, *arguments],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "TF_CPP_MIN_LOG_LEVEL": "3", **environment},
+        env=environment(TF_CPP_MIN_LOG_LEVEL="3", **variables),
         capture_output=True,
         text=True,
         timeout=300,
@@ -93,6 +94,7 @@ def write(folder: Path, text: str, name: str = "train.py") -> str:
 @pytest.mark.covers("What and when: python -m tb_layerview SCRIPT.py, Keras")
 @pytest.mark.parametrize("keras", ["tf.keras", "tf_keras"])
 @pytest.mark.core("tf.keras")
+@pytest.mark.once
 def test_a_keras_script_runs_as_without_it_and_is_logged(folder: Path, keras: str) -> None:
     if keras == "tf_keras" and importlib.util.find_spec(keras) is None:
         pytest.skip("tf_keras is not installed")
@@ -123,6 +125,7 @@ def test_a_keras_script_runs_as_without_it_and_is_logged(folder: Path, keras: st
     assert digest.mean * digest.size == pytest.approx(sums[0], rel=1e-5)
 
 
+@pytest.mark.once
 def test_a_callback_that_is_there_already_is_not_doubled(folder: Path) -> None:
     own = "import tb_layerview\n" + KERAS.replace(
         "verbose=0)", "verbose=0, callbacks=[[tb_layerview.LayerViewCallback('own')]])"
@@ -165,6 +168,7 @@ def traceback_of(process: subprocess.CompletedProcess[str]) -> list[str]:
 
 @pytest.mark.parametrize("unfiltered", [False, True])
 @pytest.mark.core("False")
+@pytest.mark.once
 def test_an_error_in_a_training_has_the_traceback_and_exit_status_that_it_has_without(
     folder: Path, unfiltered: bool
 ) -> None:
@@ -192,6 +196,7 @@ def test_an_error_in_a_training_has_the_traceback_and_exit_status_that_it_has_wi
         ("import pickle\nclass A: pass\nassert type(pickle.loads(pickle.dumps(A()))) is A", 0),
     ],
 )
+@pytest.mark.once
 def test_a_script_ends_as_it_does_without(folder: Path, source: str, status: int) -> None:
     script = write(folder, source)
     plain, added = python(folder, script), python(folder, "-m", "tb_layerview", script)
@@ -202,6 +207,7 @@ def test_a_script_ends_as_it_does_without(folder: Path, source: str, status: int
     assert said[len(said) - len(expected) + 1 :] == expected[1:]
 
 
+@pytest.mark.once
 def test_processes_that_a_script_starts_find_their_main_module(folder: Path) -> None:
     script = write(
         folder,
@@ -219,6 +225,7 @@ def test_processes_that_a_script_starts_find_their_main_module(folder: Path) -> 
     assert python(folder, "-m", "tb_layerview", script).stdout == "[4, 9]\n"
 
 
+@pytest.mark.once
 def test_a_script_that_trains_nothing_is_told_so(folder: Path) -> None:
     added = python(folder, "-m", "tb_layerview", write(folder, "print('done')"))
     assert added.stdout == "done\n"
@@ -234,6 +241,7 @@ def test_a_script_that_trains_nothing_is_told_so(folder: Path) -> None:
         ([], "the following arguments are required: SCRIPT.py"),
     ],
 )
+@pytest.mark.once
 def test_what_is_wrong_is_said_before_anything_runs(folder: Path, arguments: list[str], sentence: str) -> None:
     process = python(folder, "-m", "tb_layerview", *arguments)
     assert process.returncode == 2

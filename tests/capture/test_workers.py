@@ -208,6 +208,7 @@ def logged_scores(run: Run, x: np.ndarray, step: int) -> np.ndarray:
 
 
 @TWO_PROCESSES
+@pytest.mark.once
 def test_a_recorder_in_each_of_two_workers_logs_the_chief_alone(trained: Callable[[str], Cluster]) -> None:
     cluster = trained("loop")
     folder = cluster.folder
@@ -228,6 +229,7 @@ def test_a_recorder_in_each_of_two_workers_logs_the_chief_alone(trained: Callabl
 
 
 @TWO_PROCESSES
+@pytest.mark.once
 def test_a_model_that_adds_up_over_workers_is_not_run_by_the_chief_alone(trained: Callable[[str], Cluster]) -> None:
     output = trained("loop").output["worker0"]
     assert "the model's own pass adds up over all workers" in output
@@ -306,6 +308,7 @@ def test_the_evaluator_logs_into_a_run_of_its_own(by_turns: Path) -> None:
         )
 
 
+@pytest.mark.once
 def test_without_tf_config_a_graphs_devices_tell_who_is_the_chief(tmp_path: Path) -> None:
     output = run_alone(tmp_path, "monitored", PORTS=",".join(map(str, free_ports(3))))
     assert list(LayerReader(tmp_path).run("0").steps) == [1, 2, 3]

@@ -205,6 +205,7 @@ def wide_model(tensors: int) -> bytes:
     ).SerializeToString()
 
 
+@pytest.mark.once
 def test_many_steps_that_log_nothing_of_many_tensors_get_no_table() -> None:
     def empty(step: int) -> Message:
         return Message(step, step + 0.5, pb.StepRecord(step=step, mode=pb.TRAIN).SerializeToString())
@@ -285,6 +286,7 @@ def test_a_step_whose_bytes_changed_after_they_were_logged_is_left_out() -> None
             record.check(bytes(damaged))
 
 
+@pytest.mark.once
 def test_a_run_of_thousands_of_writers_is_read_in_a_moment() -> None:
     messages: dict[str, list[Message]] = {}
     for i in range(3000):

@@ -29,6 +29,9 @@ from tb_layerview.reading.run import Run
 from tb_layerview.writing import log_files
 from tb_layerview.writing.alarms import Alarms
 
+# The rules are the same on both stacks; that they get the same columns there is in tests/health/diagnosis.
+pytestmark = pytest.mark.once
+
 Arrays = dict[str, dict[str, np.ndarray]]
 KINDS = ("activation", "weight", "gradient", "update")
 

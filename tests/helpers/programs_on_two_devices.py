@@ -1,12 +1,13 @@
 """Trainings on two logical CPUs, in a process of their own: devices are made before TensorFlow is used.
 
-`python programs_on_two_devices.py keras|keras-noisy|estimator FOLDER` leaves logs, and in .npz files what
-the trainings came to.
+`python programs_on_two_devices.py keras|keras-noisy FOLDER bare|default|given...` and the same with `estimator FOLDER`
+leave logs, and in .npz files what the trainings came to.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +39,8 @@ def keras_model(is_noisy: bool) -> Any:
     )
 
 
-def train_keras(folder: Path, is_noisy: bool) -> None:
-    for name in ("bare", "default", "given"):
+def train_keras(folder: Path, is_noisy: bool, names: Sequence[str]) -> None:
+    for name in names:
         keras.utils.set_random_seed(5)
         with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
             model = keras_model(is_noisy)
@@ -86,4 +87,4 @@ if __name__ == "__main__":
         (cpu,) = tf.config.list_physical_devices("CPU")
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
         # Two models of other shapes in one process disturb each other's reductions, without any callback.
-        train_keras(Path(sys.argv[2]), is_noisy=sys.argv[1] == "keras-noisy")
+        train_keras(Path(sys.argv[2]), sys.argv[1] == "keras-noisy", sys.argv[3:])

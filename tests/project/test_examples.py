@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from places import ROOT, environment
 
-from tb_layerview import Check, Keep, LayerReader, LayerViewHook, NotLoggedError
+from tb_layerview import Check, Keep, LayerReader, LayerViewCallback, LayerViewHook, NotLoggedError
 from tb_layerview.options import CORE, is_rung
 
-ROOT = next(folder for folder in Path(__file__).resolve().parents if (folder / "pyproject.toml").is_file())
 EXAMPLES = ROOT / "examples"
 tf = pytest.importorskip("tensorflow")
 IS_MODERN = not tf.__version__.startswith("2.15.")
@@ -26,11 +26,10 @@ IS_MODERN = not tf.__version__.startswith("2.15.")
 
 def run_example(name: str, folder: Path, *arguments: str) -> str:
     """What a script prints that is run in a process and a working folder of its own."""
-    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     done = subprocess.run(
         [sys.executable, EXAMPLES / name, *arguments],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": path, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        env=environment(needs=["sklearn"], TF_CPP_MIN_LOG_LEVEL="3"),
         capture_output=True,
         text=True,
         check=False,
@@ -47,6 +46,7 @@ def kinds_by_layer(run: Any) -> dict[str, set[str]]:
     return found
 
 
+@pytest.mark.once
 def test_the_example_of_fit_logs_the_training_and_its_validations(tmp_path: Path) -> None:
     printed = run_example("keras_fit.py", tmp_path)
     run = LayerReader(tmp_path / "logs").run("keras_fit")
@@ -60,6 +60,7 @@ def test_the_example_of_fit_logs_the_training_and_its_validations(tmp_path: Path
     assert [*LayerReader(tmp_path / "logs").run("keras_fit/evaluate").steps] == [steps, 2 * steps]
 
 
+@pytest.mark.once
 def test_the_example_of_a_loop_of_ones_own_logs_its_losses(tmp_path: Path) -> None:
     printed = run_example("own_loop.py", tmp_path, str(tmp_path / "elsewhere"))
     run = LayerReader(tmp_path / "elsewhere").run()
@@ -85,7 +86,7 @@ def test_the_notebook_trains_shows_the_tab_and_reads_the_log(tmp_path: Path, mon
     import nbformat
 
     monkeypatch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]))
+    monkeypatch.setenv("PYTHONPATH", environment(needs=["sklearn"])["PYTHONPATH"])
     monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
     monkeypatch.setenv("TMPDIR", str(tmp_path))  # where a TensorBoard that a notebook started says so
     notebook = nbformat.read(EXAMPLES / "notebook.ipynb", as_version=4)
@@ -138,23 +139,18 @@ def kept_values(folder: Path) -> dict[str, list[Any]]:
     return found
 
 
+@pytest.mark.once
 def test_the_values_of_a_training_stay_out_of_the_log_where_none_are_kept(tmp_path: Path) -> None:
     """What README.md says of your data: by default examples are in the log, with Keep(activations=0) none are."""
-    program = """
-import sys
-import numpy as np, tensorflow as tf, tb_layerview as lv
-x, y = np.random.default_rng(0).random((64, 8), dtype=np.float32), np.arange(64) % 2
-x[40, 3] = np.nan
-for name, keep in ("kept", lv.Keep()), ("none", lv.Keep(activations=0)):
-    model = tf.keras.Sequential([tf.keras.Input((8,)), tf.keras.layers.Dense(4), tf.keras.layers.Dense(2)])
-    model.compile("sgd", tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    callback = lv.LayerViewCallback(name, keep=keep, check=lv.Check(replay=True))
-    model.fit(x, y, batch_size=8, shuffle=False, verbose=0, callbacks=[callback], validation_data=(x[:8], y[:8]))
-"""
-    script = tmp_path / "train.py"
-    script.write_text(program)
-    run_example(str(script), tmp_path)
-    data = np.random.default_rng(0).random((64, 8), dtype=np.float32)
+    data, labels = np.random.default_rng(0).random((64, 8), dtype=np.float32), np.arange(64) % 2
+    x = data.copy()
+    x[40, 3] = np.nan
+    for name, keep in ("kept", Keep()), ("none", Keep(activations=0)):
+        model = tf.keras.Sequential([tf.keras.Input((8,)), tf.keras.layers.Dense(4), tf.keras.layers.Dense(2)])
+        model.compile("sgd", tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        callback = LayerViewCallback(tmp_path / name, keep=keep, check=Check(replay=True))
+        validation = x[:8], labels[:8]
+        model.fit(x, labels, batch_size=8, shuffle=False, verbose=0, callbacks=[callback], validation_data=validation)
 
     by_default = kept_values(tmp_path / "kept")
     assert set(by_default) == {".", "evaluate", "replay"}

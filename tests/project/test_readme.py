@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
 import subprocess
@@ -13,11 +12,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from places import ROOT, environment
 
 import tb_layerview as lv
 from tb_layerview.options import CORE, is_rung
 
-ROOT = next(folder for folder in Path(__file__).resolve().parents if (folder / "pyproject.toml").is_file())
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 MANUAL = (ROOT / "docs" / "logging.md").read_text(encoding="utf-8")
 CALLBACK_HOOK = ("callback", "hook")
@@ -86,6 +85,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("document", [README, MANUAL], ids=["README", "manual"])
+@pytest.mark.once
 def test_the_line_for_keras_logs(document: str, folder: Path) -> None:
     exec(block_with(document, "model.fit("), keras_names())
     (run,) = lv.LayerReader("logs").runs()
@@ -102,6 +102,7 @@ def test_the_line_for_estimators_logs(document: str, folder: Path) -> None:
     assert ("evaluate" in runs) == ("estimator.evaluate(" in block_with(document, "estimator.train("))
 
 
+@pytest.mark.once
 def test_the_lines_for_a_loop_of_ones_own_log(folder: Path) -> None:
     names = keras_names()
     names["train"] = lambda batch, labels: names["model"].train_on_batch(batch, labels)
@@ -110,6 +111,7 @@ def test_the_lines_for_a_loop_of_ones_own_log(folder: Path) -> None:
     assert len(lv.LayerReader("logs").run("run1").scalars["loss"]) == 2
 
 
+@pytest.mark.once
 def test_a_whole_loop_with_a_gradient_tape_logs(folder: Path) -> None:
     names = keras_names()
     names["optimizer"] = names["tf"].keras.optimizers.SGD(0.1)
@@ -117,6 +119,7 @@ def test_a_whole_loop_with_a_gradient_tape_logs(folder: Path) -> None:
     assert steps_of("run1") == [0, 1, 2]
 
 
+@pytest.mark.once
 def test_a_loop_around_train_on_batch_logs(folder: Path) -> None:
     exec(block_with(MANUAL, "train_on_batch("), keras_names())
     assert steps_of("run1") == [0, 1, 2]
@@ -146,6 +149,7 @@ def test_tensors_of_a_graph_are_logged_by_name_by_expression_and_from_a_collecti
     assert logged == {"hidden/Relu", "attention_1/Softmax", "sums"}
 
 
+@pytest.mark.once
 def test_the_options_are_options(folder: Path) -> None:
     names = keras_names()
     callback = eval(block_with(MANUAL, "select="), {"lv": lv})
@@ -161,6 +165,7 @@ def test_what_is_kept_by_default_is_what_the_table_says() -> None:
     assert said == vars(lv.Keep())
 
 
+@pytest.mark.once
 def test_the_option_that_acts_on_findings_acts(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     names = keras_names()
     callback = eval(block_with(MANUAL, "stop_on="), {"lv": lv})
@@ -171,6 +176,7 @@ def test_the_option_that_acts_on_findings_acts(folder: Path, capsys: pytest.Capt
     assert "NaN" in capsys.readouterr().out
 
 
+@pytest.mark.once
 def test_evaluation_and_prediction_are_runs_of_their_own(folder: Path) -> None:
     exec(block_with(MANUAL, "model.evaluate("), keras_names())
     assert {run.name: run.model.probe is not None for run in lv.LayerReader("logs").runs()} == {
@@ -201,11 +207,11 @@ def run_line(line: str) -> subprocess.CompletedProcess[str]:
     """Runs a shell line of a document as it stands, with this Python."""
     command, *arguments = shlex.split(line, comments=True)
     program = {"python": [sys.executable], "tb-layerview": [str(Path(sys.executable).with_name("tb-layerview"))]}
-    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    env = {**os.environ, "PYTHONPATH": path, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    env = environment(TF_CPP_MIN_LOG_LEVEL="3")
     return subprocess.run([*program[command], *arguments], env=env, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.once
 def test_the_command_for_a_script_logs_it_and_check_says_what_is_found(folder: Path) -> None:
     pytest.importorskip("tensorflow")
     (folder / "train.py").write_text(SCRIPT)

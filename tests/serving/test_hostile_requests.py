@@ -47,6 +47,7 @@ def board(tmp_path_factory: pytest.TempPathFactory) -> Board:
     return Board(folder)
 
 
+@pytest.mark.once
 @settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
 @given(route=st.sampled_from(ROUTES), query=QUERIES, method=METHODS, base=st.booleans())
 def test_any_request_is_answered_or_refused_in_a_sentence(
@@ -243,6 +244,7 @@ def test_a_folder_that_is_removed_while_it_is_open_is_said(tmp_path: Path) -> No
     assert board.client.bytes("/payload?run=elsewhere&tensor=0&step=0&section=values")
 
 
+@pytest.mark.once
 def test_sixteen_clients_get_their_own_runs_while_it_is_written(tmp_path: Path) -> None:
     early, late = clients_while_a_writer_appends(tmp_path, 16, 64)
     assert late < early + (16 << 20)

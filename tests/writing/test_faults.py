@@ -55,6 +55,7 @@ def bare(forks: Forks, kind: str) -> list[str]:
 
 
 @pytest.mark.parametrize("count", [4, pytest.param(20, marks=pytest.mark.long)])
+@pytest.mark.once
 def test_what_killed_writers_had_written_is_whole_and_the_next_goes_on(
     forks: Forks, tmp_path: Path, count: int
 ) -> None:
@@ -86,6 +87,7 @@ def test_what_a_killed_training_had_written_is_whole_and_the_next_replaces_it(
 
 @pytest.mark.parametrize("kind", ["keras", "hook"])
 @pytest.mark.core("keras")
+@pytest.mark.once
 def test_a_file_that_must_not_grow_ends_the_logging_with_one_report(forks: Forks, tmp_path: Path, kind: str) -> None:
     outcome, reported = train(forks, kind, tmp_path, "limit=60000")
     assert outcome == bare(forks, kind)
@@ -97,6 +99,7 @@ def test_a_file_that_must_not_grow_ends_the_logging_with_one_report(forks: Forks
     assert read_whole(run)
 
 
+@pytest.mark.once
 def test_a_full_disk_ends_the_logging_with_one_report(forks: Forks, tmp_path: Path) -> None:
     mount = ("unshare", "-rm", "mount", "-t", "tmpfs", "-o", "size=100k", "none", tmp_path)
     if not shutil.which("unshare") or subprocess.run(mount, capture_output=True).returncode:
@@ -112,6 +115,7 @@ def test_a_full_disk_ends_the_logging_with_one_report(forks: Forks, tmp_path: Pa
     assert read_whole(run)
 
 
+@pytest.mark.once
 def test_a_folder_that_is_removed_ends_the_logging_with_one_report(forks: Forks, tmp_path: Path) -> None:
     outcome, reported = train(forks, "keras", tmp_path, "remove=5")
     assert outcome == bare(forks, "keras")
@@ -120,6 +124,7 @@ def test_a_folder_that_is_removed_ends_the_logging_with_one_report(forks: Forks,
 
 
 @pytest.mark.long
+@pytest.mark.once
 def test_files_that_can_no_longer_be_written_to_end_the_logging_with_one_report(forks: Forks, tmp_path: Path) -> None:
     probe = tmp_path / "probe"
     probe.touch()
@@ -139,6 +144,7 @@ def test_files_that_can_no_longer_be_written_to_end_the_logging_with_one_report(
     assert read_whole(run)
 
 
+@pytest.mark.once
 def test_a_folder_that_is_renamed_keeps_all_steps(forks: Forks, tmp_path: Path) -> None:
     outcome, reported = train(forks, "keras", tmp_path / "run", "rename=5")
     assert (outcome, reported) == (bare(forks, "keras"), [])
@@ -148,12 +154,14 @@ def test_a_folder_that_is_renamed_keeps_all_steps(forks: Forks, tmp_path: Path) 
 
 
 @pytest.mark.long
+@pytest.mark.once
 def test_a_slow_disk_changes_nothing_but_the_time(forks: Forks, tmp_path: Path) -> None:
     outcome, reported = train(forks, "keras", tmp_path, "slow=0.02")
     assert (outcome, reported) == (bare(forks, "keras"), [])
     assert len(LayerReader(tmp_path).run().steps) == STEPS + 1
 
 
+@pytest.mark.once
 def test_a_writer_whose_folder_is_removed_says_so(tmp_path: Path) -> None:
     with LayerWriter(tmp_path) as writer:
         writer.write(0, {"a": np.ones(3)})
@@ -165,6 +173,7 @@ def test_a_writer_whose_folder_is_removed_says_so(tmp_path: Path) -> None:
 # --- Two at once, and clocks ------------------------------------------------------------------------
 
 
+@pytest.mark.once
 def test_two_writers_at_once_never_mix_and_the_later_one_is_shown(tmp_path: Path) -> None:
     with LayerWriter(tmp_path) as one, LayerWriter(tmp_path) as two:
         for step in range(20):
@@ -177,6 +186,7 @@ def test_two_writers_at_once_never_mix_and_the_later_one_is_shown(tmp_path: Path
     assert run.hidden == "15 steps from 5 on, of a writer that a later one replaced"
 
 
+@pytest.mark.once
 def test_a_clock_that_is_put_back_hides_nothing_new(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = time.time()
     names: list[str] = []

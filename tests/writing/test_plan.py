@@ -108,6 +108,7 @@ def test_by_default_every_rung_has_digests_and_late_steps_have_histograms(model:
 
 
 @pytest.mark.covers("What and when: Keep, the order of thinning")
+@pytest.mark.once
 def test_as_the_cap_shrinks_values_give_way_first_and_rungs_last() -> None:
     tensors = resnet50()
     counts = []
@@ -193,6 +194,7 @@ def bytes_by_part(folder: Path) -> dict[str, int]:
     return total
 
 
+@pytest.mark.once
 def test_the_sizes_are_those_that_a_resnets_shapes_take_on_disk(tmp_path: Path) -> None:
     tensors = [t for t in resnet50(examples=2) if t.kind != "gradient"]
     rng = np.random.default_rng(0)
@@ -212,6 +214,7 @@ def test_the_sizes_are_those_that_a_resnets_shapes_take_on_disk(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("cap", [500 * MB, 20 * MB])
+@pytest.mark.once
 def test_a_training_writes_what_was_planned(tmp_path: Path, cap: int) -> None:
     import tensorflow as tf
 

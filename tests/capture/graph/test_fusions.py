@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy as np
 import program_fusions
 import pytest
 import tensorflow as tf
-from places import HELPERS
+from places import HELPERS, environment
 
 from tb_layerview import Check, Keep, LayerReader, LayerViewHook, Select
 
@@ -36,9 +35,9 @@ MODES = [
 def told(request: pytest.FixtureRequest) -> dict[str, Any]:
     """What `program_fusions` tells of a mode; whether oneDNN computes is decided when TensorFlow is loaded."""
     onednn, mode = request.param
-    environment = {**os.environ, "TF_ENABLE_ONEDNN_OPTS": onednn, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    variables = environment(TF_ENABLE_ONEDNN_OPTS=onednn, TF_CPP_MIN_LOG_LEVEL="3")
     program = [sys.executable, str(HELPERS / "program_fusions.py"), mode]
-    done = subprocess.run(program, env=environment, capture_output=True, text=True)
+    done = subprocess.run(program, env=variables, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     found: dict[str, dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])
     return found[mode]

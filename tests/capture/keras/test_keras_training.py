@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from places import HELPERS
+from places import HELPERS, environment
 
 tf = pytest.importorskip("tensorflow")
 
@@ -393,7 +393,9 @@ def test_steps_that_are_not_logged_find_their_memory_as_they_would_without() -> 
     program = HELPERS / "program_page_faults.py"
     faults = {
         how: float(
-            subprocess.run([sys.executable, str(program), how], check=True, capture_output=True, text=True)
+            subprocess.run(
+                [sys.executable, str(program), how], env=environment(), check=True, capture_output=True, text=True
+            )
             .stdout.strip()
             .splitlines()[-1]
         )

@@ -60,7 +60,7 @@ def test_another_backend_of_keras_is_refused_with_the_way_out_before_anything_ru
     calls = [call for name, call in CALLS.items() if not (backend == "numpy" and name == "fit")]  # it cannot train
     ended = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(tmp_path), *calls],
-        env=environment(KERAS_BACKEND=backend),
+        env=environment(needs=[BACKENDS[backend]], KERAS_BACKEND=backend),
         capture_output=True,
         text=True,
         timeout=120,

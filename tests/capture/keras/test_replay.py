@@ -496,6 +496,7 @@ def test_a_loop_of_ones_own_hands_over_its_batches(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("loader", ["--load_fast=true", "--load_fast=false"])
+@pytest.mark.once
 def test_a_tensorboard_serves_all_steps_and_the_replay(
     loader: str, tmp_path: Path, tensorboard_server: Callable[..., Any]
 ) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from places import environment
 
 from tb_layerview import LayerReader, Schedule
 from tb_layerview.capture.choice import Choice, Examples
@@ -263,5 +264,7 @@ def test_what_records_loads_no_tensorflow() -> None:
     """The second half shows that the first can fail."""
     for module, is_loaded in (("recording", "False"), ("tf.backend", "True")):
         code = f"import sys, tb_layerview.capture.keras.{module}; print('tensorflow' in sys.modules)"
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True
+        )
         assert done.stdout.split()[-1] == is_loaded, module
