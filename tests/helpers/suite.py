@@ -65,12 +65,17 @@ def of_pytest(name: str, python: Path, marks: str, *what: str, onednn: bool = Tr
 
 
 def parts(is_long: bool) -> list[Part]:
-    """What there is to run, the longest first."""
+    """What there is to run, the longest first.
+
+    The modern stack's tests are two parts: as one they would still run when there is nothing left to run beside them.
+    """
     which = "long" if is_long else "not long"
     end = "-long" if is_long else ""
+    modern = f"{which} and not estimator and not e2e"
     found = [
-        of_pytest(f"modern{end}", MODERN, f"{which} and not estimator and not e2e", "--ignore=tests/e2e"),
+        of_pytest(f"modern-capture{end}", MODERN, modern, "tests/capture"),
         of_pytest(f"estimator{end}", ESTIMATOR, f"{which} and not once and not packaging", "--ignore=tests/e2e"),
+        of_pytest(f"modern-rest{end}", MODERN, modern, "--ignore=tests/e2e", "--ignore=tests/capture"),
     ]
     if is_long:
         files = [str(path.relative_to(ROOT)) for path in sorted(TESTS.rglob("test_*.py")) if path.name in ARITHMETIC]

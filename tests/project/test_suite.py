@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -83,9 +84,23 @@ def test_where_pytest_says_what_failed_that_is_shown_and_else_all() -> None:
 
 def test_each_test_is_in_one_of_the_two_runs_on_each_stack() -> None:
     every_day, long = ({one.name: one for one in parts(is_long)} for is_long in (False, True))
-    for name in ("modern", "estimator"):
-        marks, more = (one[f"{name}{end}"].command[6] for one, end in ((every_day, ""), (long, "-long")))
-        assert (marks, more) == (f"not {more}", more)
+    for stack in ("modern", "estimator"):
+        names = [name for name in every_day if name.startswith(stack) and name != "modern-browser"]
+        for name in names:
+            daily, more = every_day[name].command, long[f"{name}-long"].command
+            assert daily[6] == f"not {more[6]}"
+            assert files_of(daily) == files_of(more)
+        files = [file for name in names for file in files_of(every_day[name].command)]
+        assert sorted(files) == sorted(set(suite.TESTS.rglob("test_*.py")) - set(suite.TESTS.glob("e2e/*")))
+
+
+def files_of(command: Sequence[str | os.PathLike[str]]) -> list[Path]:
+    """The files of tests that a command of pytest takes its tests from."""
+    words = [word for word in map(str, command) if word.startswith(("tests/", "--ignore="))]
+    left_out = [suite.ROOT / word.removeprefix("--ignore=") for word in words if word.startswith("--")]
+    folders = [suite.ROOT / word for word in words if not word.startswith("--")] or [suite.TESTS]
+    found = [file for folder in folders for file in folder.rglob("test_*.py")]
+    return sorted(file for file in found if not any(file.is_relative_to(folder) for folder in left_out))
 
 
 A_SUITE = """
