@@ -1,4 +1,4 @@
-"""What tests share: a quiet TensorFlow, a real TensorBoard."""
+"""What tests share: a quiet TensorFlow, processes that have loaded it, a real TensorBoard."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from arithmetic import ARITHMETIC
+from forks import Forks
+from places import environment
 from serving import TensorBoardServer, run_tensorboard
 
 from tb_layerview.measure.measurement import Measurement
@@ -56,6 +58,14 @@ def _is_installed(distribution: str) -> bool:
     except importlib.metadata.PackageNotFoundError:
         return False
     return True
+
+
+@pytest.fixture(scope="session")
+def forks() -> Iterator[Forks]:
+    """What runs programs in processes of their own that have TensorFlow loaded already."""
+    started = Forks(environment(TF_CPP_MIN_LOG_LEVEL="3"))
+    yield started
+    started.close()
 
 
 @pytest.fixture

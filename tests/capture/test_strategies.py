@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import functools
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from places import environment
+from forks import Forks
 
 pytest.importorskip("tensorflow")
 
@@ -21,21 +19,14 @@ from tb_layerview.reading.run import Run
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+def trained(forks: Forks, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """The folder in which the program left what it trained in its own process; each way, and what is named, once."""
 
     @functools.cache
     def train(what: str, *names: str) -> Path:
         folder = tmp_path_factory.mktemp(what)
-        ended = subprocess.run(
-            [sys.executable, program.__file__, what, str(folder), *names],
-            env=environment(),
-            capture_output=True,
-            text=True,
-            timeout=240,
-        )
-        assert ended.returncode == 0, ended.stdout + ended.stderr
-        assert "Nothing is logged" not in ended.stderr
+        _, warnings = forks.run(program.__file__, what, folder, *names, seconds=240)
+        assert "Nothing is logged" not in warnings
         return folder
 
     return train

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from forks import Forks
 from places import environment
 
 pytest.importorskip("tensorflow")
@@ -77,20 +78,6 @@ def start(arguments: tuple[str, ...], out: object, **variables: str) -> subproce
         stderr=subprocess.STDOUT,
         text=True,
     )
-
-
-def run_alone(folder: Path, what: str, **environment: str) -> str:
-    """Runs a program of one process, and returns what it printed."""
-    with open(folder / "output.txt", "w") as out:
-        process = start((what, str(folder)), out, **environment)
-        try:
-            code = process.wait(LIMIT)
-        finally:
-            process.kill()
-            process.wait()
-    text = (folder / "output.txt").read_text()
-    assert code == 0, text
-    return text
 
 
 @pytest.fixture(scope="module")
@@ -309,8 +296,9 @@ def test_the_evaluator_logs_into_a_run_of_its_own(by_turns: Path) -> None:
 
 
 @pytest.mark.once
-def test_without_tf_config_a_graphs_devices_tell_who_is_the_chief(tmp_path: Path) -> None:
-    output = run_alone(tmp_path, "monitored", PORTS=",".join(map(str, free_ports(3))))
+def test_without_tf_config_a_graphs_devices_tell_who_is_the_chief(forks: Forks, tmp_path: Path) -> None:
+    ports = ",".join(map(str, free_ports(3)))
+    _, output = forks.run(program.__file__, "monitored", tmp_path, seconds=LIMIT, PORTS=ports)
     assert list(LayerReader(tmp_path).run("0").steps) == [1, 2, 3]
     assert not (tmp_path / "1").exists()
     assert "worker 1 logs nothing: the chief does" in output
@@ -321,8 +309,11 @@ NOT_SUPPORTED = pytest.mark.covers("More than one device: a strategy that is not
 
 @NOT_SUPPORTED
 @pytest.mark.long
-def test_a_parameter_server_strategy_is_said_to_be_unsupported_and_trains_unlogged(tmp_path: Path) -> None:
-    output = run_alone(tmp_path, "coordinator", PORTS=",".join(map(str, free_ports(2))))
+def test_a_parameter_server_strategy_is_said_to_be_unsupported_and_trains_unlogged(
+    forks: Forks, tmp_path: Path
+) -> None:
+    ports = ",".join(map(str, free_ports(2)))
+    _, output = forks.run(program.__file__, "coordinator", tmp_path, seconds=LIMIT, PORTS=ports)
     assert "ParameterServerStrategyV2 is not supported" in output
     assert not (tmp_path / "recorder").exists() and not (tmp_path / "callback").exists()
     if program.KERAS == 2:

@@ -1,7 +1,8 @@
 """Runs programs in processes that have TensorFlow loaded already: to load it takes longer than all that they do.
 
 `python forks.py` loads it, and forks a process for each line of its standard input: a JSON list of the file for what
-the program prints, that for its warnings, the program, and its arguments. It answers with the program's exit status.
+the program prints, that for its warnings, variables of its environment, and the program with its arguments. It answers
+with the program's exit status.
 """
 
 from __future__ import annotations
@@ -64,8 +65,10 @@ class Forks:
             start_new_session=True,
         )
 
-    def run(self, *command: object, seconds: float) -> tuple[str, str]:
-        """Runs a program and its arguments.
+    def run(self, *command: object, seconds: float, **variables: str) -> tuple[str, str]:
+        """Runs a program and its arguments, with variables beside those that there are.
+
+        TensorFlow reads some when it is loaded: these come too late.
 
         Returns:
           What it printed, and its warnings.
@@ -77,7 +80,8 @@ class Forks:
         with tempfile.TemporaryDirectory() as folder:
             files = Path(folder, "printed"), Path(folder, "warnings")
             assert self._process.stdin is not None and self._process.stdout is not None
-            print(json.dumps([str(word) for word in (*files, *command)]), file=self._process.stdin, flush=True)
+            line = [*map(str, files), variables, [str(word) for word in command]]
+            print(json.dumps(line), file=self._process.stdin, flush=True)
             if not select.select([self._process.stdout], [], [], seconds)[0]:
                 os.killpg(self._process.pid, signal.SIGKILL)
                 raise TimeoutError(f"{command} took longer than {seconds} s")
@@ -91,7 +95,8 @@ class Forks:
         self._process.communicate()
 
 
-def _run(command: list[str]) -> None:
+def _run(command: list[str], variables: dict[str, str]) -> None:
+    os.environ.update(variables)
     sys.argv = command
     runpy.run_path(command[0], run_name="__main__")
 
@@ -99,9 +104,9 @@ def _run(command: list[str]) -> None:
 def _serve() -> None:
     load()
     for line in sys.stdin:
-        printed, warnings, *command = json.loads(line)
+        printed, warnings, variables, command = json.loads(line)
         with open(printed, "wb") as out, open(warnings, "wb") as err:
-            pid = forked(functools.partial(_run, command), out=out.fileno(), warnings=err.fileno())
+            pid = forked(functools.partial(_run, command, variables), out=out.fileno(), warnings=err.fileno())
         print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
 
 

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from tb_layerview import Check, LayerViewCallback, Schedule
 
-FIRST, LAST = 60, 160
+FIRST, LAST = 40, 90
 
 
 class Faults(tf.keras.callbacks.Callback):

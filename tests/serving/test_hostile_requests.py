@@ -246,7 +246,7 @@ def test_a_folder_that_is_removed_while_it_is_open_is_said(tmp_path: Path) -> No
 
 @pytest.mark.once
 def test_sixteen_clients_get_their_own_runs_while_it_is_written(tmp_path: Path) -> None:
-    early, late = clients_while_a_writer_appends(tmp_path, 16, 64)
+    early, late = clients_while_a_writer_appends(tmp_path, 16, 32)
     assert late < early + (16 << 20)
 
 

@@ -10,14 +10,13 @@ import json
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from forks import Forks
 from kills import read_whole
-from places import HELPERS, environment
+from places import HELPERS
 
 from tb_layerview import LayerReader, LayerWriter
 from tb_layerview.reading import event_file
@@ -25,16 +24,7 @@ from tb_layerview.writing import log_files
 
 PROGRAM = HELPERS / "program_faults.py"
 STEPS = 12
-ENVIRONMENT = environment(TF_CPP_MIN_LOG_LEVEL="3")
 SECONDS = 230
-
-
-@pytest.fixture(scope="module")
-def forks() -> Iterator[Forks]:
-    """What starts the processes of these tests."""
-    started = Forks(ENVIRONMENT)
-    yield started
-    started.close()
 
 
 def train(forks: Forks, kind: str, folder: Path, *options: str) -> tuple[list[str], list[str]]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from places import HELPERS, environment
+from forks import Forks
+from places import HELPERS
 
 tf = pytest.importorskip("tensorflow")
 
@@ -388,19 +387,12 @@ def test_several_steps_per_execution_are_logged_as_often_as_single_ones(tmp_path
     assert LayerReader(tmp_path).run().steps.tolist() == sorted({-(-step // 10) * 10 for step in core} | {500})
 
 
-def test_steps_that_are_not_logged_find_their_memory_as_they_would_without() -> None:
+def test_steps_that_are_not_logged_find_their_memory_as_they_would_without(forks: Forks) -> None:
     """In processes of their own: how memory is given back is settled once for all in a process."""
-    program = HELPERS / "program_page_faults.py"
-    faults = {
-        how: float(
-            subprocess.run(
-                [sys.executable, str(program), how], env=environment(), check=True, capture_output=True, text=True
-            )
-            .stdout.strip()
-            .splitlines()[-1]
-        )
-        for how in ("bare", "logged")
-    }
+    faults = {}
+    for how in ("bare", "logged"):
+        printed, _ = forks.run(HELPERS / "program_page_faults.py", how, seconds=240)
+        faults[how] = float(printed.splitlines()[-1])
     assert faults["logged"] < faults["bare"] + 50  # 250 where the C library gives back what each step allocates
 
 
