@@ -19,7 +19,7 @@ from places import TESTS
 
 tf = pytest.importorskip("tensorflow")
 
-from arithmetic import ARITHMETIC  # noqa: E402
+from arithmetic import ARITHMETIC, IN_PART  # noqa: E402
 from layers_behind_nan import (  # noqa: E402
     BEHIND,
     FLAT,
@@ -175,7 +175,7 @@ def test_in_a_graph_the_layer_in_which_a_nan_was_born_is_named(pools: bool, tmp_
 
 def test_each_file_that_runs_without_onednn_too_is_there() -> None:
     assert "test_nan_behind_layers.py" in ARITHMETIC
-    for name in ARITHMETIC:
+    for name in (*ARITHMETIC, *IN_PART):
         assert len(list(TESTS.rglob(name))) == 1
 
 

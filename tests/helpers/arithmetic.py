@@ -5,10 +5,13 @@ computes with oneDNN depends on the processor, unless TF_ENABLE_ONEDNN_OPTS says
 `make test-long` these once more without.
 """
 
+#: Files of which all tests do; they are marked `arithmetic` when they are collected.
+
 ARITHMETIC = (
     "test_blocks.py",
     "test_hook_replay.py",
     "test_keras_layers.py",
     "test_nan_behind_layers.py",
-    "test_replay.py",
 )
+#: Files of which those tests do that are marked so themselves.
+IN_PART = ("test_replay.py",)

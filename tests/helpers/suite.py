@@ -18,7 +18,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from arithmetic import ARITHMETIC
+from arithmetic import ARITHMETIC, IN_PART
 
 ROOT = Path(__file__).resolve().parents[2]
 TESTS = ROOT / "tests"
@@ -78,10 +78,11 @@ def parts(is_long: bool) -> list[Part]:
         of_pytest(f"modern-rest{end}", MODERN, modern, "--ignore=tests/e2e", "--ignore=tests/capture"),
     ]
     if is_long:
-        files = [str(path.relative_to(ROOT)) for path in sorted(TESTS.rglob("test_*.py")) if path.name in ARITHMETIC]
+        names = (*ARITHMETIC, *IN_PART)
+        files = [str(path.relative_to(ROOT)) for path in sorted(TESTS.rglob("test_*.py")) if path.name in names]
         found += [
-            of_pytest("modern-without-onednn", MODERN, "not estimator", *files, onednn=False),
-            of_pytest("estimator-without-onednn", ESTIMATOR, "not once", *files, onednn=False),
+            of_pytest("modern-without-onednn", MODERN, "arithmetic and not estimator", *files, onednn=False),
+            of_pytest("estimator-without-onednn", ESTIMATOR, "arithmetic and not once", *files, onednn=False),
         ]
     else:
         found += [

@@ -141,6 +141,7 @@ def dataset() -> Any:
     ],
     ids=["log, arrays", "sqrt, a data set", "1 / 0, a generator"],
 )
+@pytest.mark.arithmetic
 def test_the_layer_and_the_step_at_which_a_batch_broke_the_training_are_named(
     operation: Any, data: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -172,6 +173,7 @@ class Custom(keras.Model):  # type: ignore[misc,name-defined]
     [{"jit_compile": True, "rate": 0.3 if KERAS_3 else 0}, {"run_eagerly": True}, {"base": Custom}],
     ids=["jit_compile", "run_eagerly", "custom train_step"],
 )
+@pytest.mark.arithmetic
 def test_however_the_training_runs(options: dict[str, Any], tmp_path: Path) -> None:
     # In Keras 2, compiled random numbers differ from training to training whatever seeds are set, logged or not.
     train(lambda: model(**options), tmp_path)
@@ -184,6 +186,7 @@ def without_nan(x: Any) -> Any:
 
 # Of a NaN a ReLU makes 0 only where oneDNN computes it in one kernel with the product and the bias.
 @pytest.mark.parametrize("function", [without_nan, "relu"])
+@pytest.mark.arithmetic
 def test_a_nan_that_an_activation_function_hides_from_the_loss(function: Any, tmp_path: Path) -> None:
     def hiding() -> Any:
         inputs = keras.Input((6,), name="features")
@@ -199,6 +202,7 @@ def test_a_nan_that_an_activation_function_hides_from_the_loss(function: Any, tm
 
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+@pytest.mark.arithmetic
 def test_whatever_the_types(policy: str, tmp_path: Path) -> None:
     keras.mixed_precision.set_global_policy(policy)
     try:
@@ -209,6 +213,7 @@ def test_whatever_the_types(policy: str, tmp_path: Path) -> None:
     assert_found(tmp_path)
 
 
+@pytest.mark.arithmetic
 def test_what_is_replayed_is_the_batch_on_the_weights_right_before_it(tmp_path: Path) -> None:
     weights = train(model, tmp_path)
     run = LayerReader(tmp_path).run("replay")
@@ -234,6 +239,7 @@ def test_what_is_replayed_is_the_batch_on_the_weights_right_before_it(tmp_path: 
 
 
 @pytest.mark.skipif(not KERAS_3, reason="Keras 2 keeps the state of its random numbers where nobody can read it")
+@pytest.mark.arithmetic
 def test_the_replay_drops_the_same_units_as_the_training_did(tmp_path: Path) -> None:
     class Watching(layers.Layer):  # type: ignore[misc,name-defined]
         """Keeps what came through last."""
@@ -368,6 +374,7 @@ def test_what_cannot_be_traced_is_left_to_keras_own_function(
     assert int(LayerReader(tmp_path).run().steps[-1]) == BATCHES
 
 
+@pytest.mark.arithmetic
 def test_what_the_optimizer_made_is_not_blamed_on_a_layer(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     def make() -> Any:
         made = model()
@@ -472,6 +479,7 @@ class Pair(tf.experimental.ExtensionType):  # type: ignore[misc,name-defined]
     x: tf.Tensor
 
 
+@pytest.mark.arithmetic
 def test_a_batch_is_run_again_as_the_training_had_it_whatever_it_is_made_of() -> None:
     sparse = tf.sparse.from_dense([[0.0, 1.0]])
     for x in (Pair(tf.ones((2, 3))), sparse, tf.ragged.constant([[1.0], [1.0, 2.0]])):
