@@ -17,7 +17,7 @@ from layers_tab import box_of, download, logdir_of, open_tab, pixels_of, state_o
 from playwright.sync_api import Browser, Frame, Page, expect
 from serving import TensorBoardServer
 
-from tb_layerview import Keep, LayerReader, LayerWriter
+from tb_layerview import Keep, LayerReader, LayerViewCallback, LayerWriter
 from tb_layerview.commands import demo
 
 pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("clipboard")]
@@ -42,7 +42,7 @@ def arrays() -> dict[str, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def logdir(tmp_path_factory: pytest.TempPathFactory, arrays: dict[str, np.ndarray]) -> Path:
-    """Logs of arrays of many ranks, and of the demo."""
+    """Logs of arrays of many ranks, of the demo, and of its model under a cap that has room for some values only."""
     folder = tmp_path_factory.mktemp("logs")
     with LayerWriter(folder / "ranks", keep=Keep(precision="float32")) as writer:
         for step in range(STEPS):
@@ -61,6 +61,10 @@ def logdir(tmp_path_factory: pytest.TempPathFactory, arrays: dict[str, np.ndarra
             # Some are too small for float16 without the power of two under which they are kept.
             writer.write(step, {"small ones": arrays["maps"][step] * 1e-6})
     demo.train(str(folder / "demo"), epochs=2)
+    model, (images, labels) = demo.model(), demo.digits()
+    model.compile("adam", "sparse_categorical_crossentropy")
+    capped = LayerViewCallback(folder / "capped", schedule=1, keep=Keep(max_bytes=20_000_000))
+    model.fit(images, labels, batch_size=45, verbose=0, callbacks=[capped])
     return folder
 
 
@@ -344,11 +348,11 @@ def test_the_example_stands_beside_what_the_layer_makes_of_it(page: Page, server
 
 
 def test_it_is_said_which_part_is_shown_and_of_which_step(page: Page, server: TensorBoardServer) -> None:
-    run = LayerReader(logdir_of(server)).run("demo")
+    run = LayerReader(logdir_of(server)).run("capped")
     tensor = run.tensor("block_1/relu")
     kept = run.kept_steps("values", tensor)
     step = int(next(step for step in run.steps if step > kept[3] and step not in kept))
-    frame = _picture(page, server, "demo", layer=tensor.layer, kind=tensor.kind, name=tensor.name, step=step)
+    frame = _picture(page, server, "capped", layer=tensor.layer, kind=tensor.kind, name=tensor.name, step=step)
     nearest = int(kept[kept <= step][-1])
     expect(frame.get_by_test_id("values-step")).to_contain_text(f"values of step {nearest}, the nearest")
     expect(frame.get_by_test_id("kept")).to_contain_text("float16")

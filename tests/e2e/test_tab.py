@@ -220,11 +220,11 @@ def test_the_address_holds_what_is_shown(page: Page, server: TensorBoardServer) 
     frame = _open(page, server, "demo")
     frame.get_by_test_id("kind-weight").click()
     frame.get_by_test_id("statistic").select_option("std")
-    _go_to(frame, 17)
+    _go_to(frame, 18)
     page.wait_for_timeout(300)
     before = state_of(page)
     page.reload()
-    expect(tab_within(page, "step-number").get_by_test_id("step-number")).to_have_value("17", timeout=30_000)
+    expect(tab_within(page, "step-number").get_by_test_id("step-number")).to_have_value("18", timeout=30_000)
     assert state_of(page) == before
 
 
