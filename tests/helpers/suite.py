@@ -57,11 +57,13 @@ def of_pytest(name: str, python: Path, marks: str, *what: str, onednn: bool = Tr
       python: The environment's Python.
       marks: Which tests, by their marks.
       *what: Files and folders to take them from, or options that leave some out.
-      onednn: Whether TensorFlow computes with oneDNN, which is on by default on some processors only.
+      onednn: Whether TensorFlow computes with oneDNN, which is on by default on some processors only. Without, its
+        operations digest tensors, too, as they do where there is an accelerator.
     """
     command = [python, "-m", "pytest", "-o", f"cache_dir=build/pytest-{name}", "-m", marks]
     command += ["--durations=40", "--durations-min=2", f"--coverage-results=build/coverage-parts/{name}.json", *what]
-    return Part(name, command, {"TF_ENABLE_ONEDNN_OPTS": str(int(onednn))})
+    digests = {} if onednn else {"TB_LAYERVIEW_DIGESTS": "device"}
+    return Part(name, command, {"TF_ENABLE_ONEDNN_OPTS": str(int(onednn)), **digests})
 
 
 def parts(is_long: bool) -> list[Part]:

@@ -12,6 +12,7 @@ keras = pytest.importorskip("keras")
 tf = pytest.importorskip("tensorflow")
 
 from tb_layerview import Keep, LayerReader, LayerViewCallback  # noqa: E402
+from tb_layerview.format.model import KINDS  # noqa: E402
 from tb_layerview.measure.tf import in_memory  # noqa: E402
 from tb_layerview.measure.tf.tap import Tap  # noqa: E402
 from tb_layerview.writing import thread  # noqa: E402
@@ -95,6 +96,29 @@ def test_what_waits_is_measured_as_it_was(
             if step and not name.startswith("moving"):
                 change = run.values(run.tensor(layer, kind="update", name=name), step).array
                 np.testing.assert_array_equal(change, truth - watch.weights[step - 1][at], f"{layer}/{name} at {step}")
+
+
+def test_operations_of_tensorflow_and_a_look_at_memory_say_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losses = []
+    for place in ("memory", "device"):
+        if place == "device":
+            monkeypatch.setattr(in_memory, "is_possible", lambda: False)
+        model = _model("adam", False)
+        callback = LayerViewCallback(tmp_path / place, keep=EXACT, schedule=3)
+        history = model.fit(WORDS, LABELS, batch_size=16, verbose=0, shuffle=False, callbacks=[callback])
+        losses.append(history.history["loss"])
+    assert losses[0] == losses[1]
+    here, there = (LayerReader(tmp_path).run(place) for place in ("memory", "device"))
+    assert here.tensors == there.tensors and {tensor.kind for tensor in here.tensors} == set(KINDS)
+    assert here.steps.tolist() == there.steps.tolist() == [0, 3, 6, 9, 12]
+    for name in ("size", "nan", "zero", "negative", "min", "max"):
+        np.testing.assert_array_equal(here.statistics(name), there.statistics(name), name)
+    for name in ("mean", "std", "rms", "p5", "p50", "p95", "spread", "rank", "silent"):
+        np.testing.assert_allclose(here.statistics(name), there.statistics(name), 1e-4, 1e-7, err_msg=name)
+    for tensor in here.tensors:
+        np.testing.assert_array_equal(here.values(tensor, 9).array, there.values(tensor, 9).array, str(tensor))
 
 
 def test_a_training_waits_while_more_than_is_allowed_waits(
