@@ -117,7 +117,7 @@ class Schedule:
     By default a *ladder*: every step up to 127, then 64 steps per octave, on multiples of powers of two. The overhead
     budget only drops rungs of it (every second, every fourth, ...), so that the steps of two runs nest and compare.
     The ladder's *core*, every step up to 15 and then 8 steps per octave, is logged whatever it costs: no gap is longer
-    than an eighth of the training so far. A resumed training has its octaves counted from where it goes on.
+    than a seventh of the training so far. A resumed training has its octaves counted from where it goes on.
     With `every` or `steps` given, just these steps are logged, whatever that costs.
 
     Attributes:

@@ -119,9 +119,14 @@ def has_other_processes(strategy: Any) -> bool:
 
 def asks_other_processes(function: Any) -> list[str]:
     """The types of the operations of a traced function, and of those that it calls, that wait for other processes."""
+    return sorted(name for name in operation_types(function) if "Collective" in name)
+
+
+def operation_types(function: Any) -> frozenset[str]:
+    """The types of the operations of a traced function, and of those that it calls."""
     graph = function.graph.as_graph_def()
     nodes = [*graph.node, *(node for called in graph.library.function for node in called.node_def)]
-    return sorted({node.op for node in nodes if "Collective" in node.op})
+    return frozenset(node.op for node in nodes)
 
 
 def _devices(strategy: Any) -> tuple[str, ...]:

@@ -73,13 +73,13 @@ class OverdraftNote:
         budget = self._budget
         cost = Cost(budget.set_up, budget.logging, budget.elapsed)
         is_early = not is_over and budget.training < _PATIENCE
-        if step is None or self._is_known or is_early or not budget.overdraft or not cost.own_seconds:
+        if step is None or self._is_known or is_early or budget.overdraft < _NOTICED or not cost.own_seconds:
             return None
         self._is_known = True
         return (
             f"up to step {step:,} logging has taken {100 * cost.share:.3g} % of the training time, more than the "
             f"{100 * self._share:g} % that Schedule(budget=...) allows: the ladder's {CORE} steps an octave are logged "
-            "whatever they cost. It is paid back as a training goes on"
+            f"whatever they cost. {'A longer training' if is_over else 'The training'} pays it back"
         )
 
 

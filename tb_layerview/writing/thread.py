@@ -51,10 +51,10 @@ class WritingThread:
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, name="tb_layerview", daemon=True)
             self._thread.start()
-        with self._has_let_go:
-            self._held += nbytes
         self._queue.put((action, nbytes))
         with self._has_let_go:
+            # Once it is in the queue: what an interrupt keeps out of it is never let go of.
+            self._held += nbytes
             self._has_let_go.wait_for(lambda: self._held <= MOST_HELD)
 
     def busy_since_asked(self) -> float:

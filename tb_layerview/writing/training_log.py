@@ -94,6 +94,7 @@ class TrainingLog:
         self._asked = -1, -1  # the step that was asked for last, and the one before
         self._described: Model | None = None
         self._decided: tuple[int, bool] | None = None
+        self._left_out: int | None = None  # the last step for which the budget had no room
         self.budget.set_up += clock() - began
 
     @property
@@ -141,12 +142,13 @@ class TrainingLog:
     def _decide(self, step: int) -> bool:
         if step <= self._closely_until:
             return True
-        step = self._standing_for(step)
+        asked, step = step, self._standing_for(step)
         if not self._plan.wants(step):
             return False
         if not self._schedule.is_ladder or self.budget.affords(step):
             return True
         self._skipped += 1
+        self._left_out = asked
         return False
 
     def is_logged(self, step: int) -> bool:
@@ -253,6 +255,8 @@ class TrainingLog:
         if self._last is None:
             self._files.warn_of_hidden(step.step, self.mode)
         is_new, self._last = step.step != self._last, step.step
+        if is_new and step.step == self._left_out:  # it is logged after all, as the last one
+            self._skipped -= 1
         self._steps.append(step.step)
         cost = pb.Cost(
             set_up_seconds=self.budget.set_up,
@@ -366,17 +370,19 @@ class TrainingLog:
 
     def close(self) -> str:
         """Ends the logging, and returns what to tell the person: steps, bytes, cost, and where to look, or why not."""
+        beside = self._thread.busy_since_asked()
+        with self.ahead("the log"):  # by the name under which it has perhaps failed already
+            self._thread.flush()
+        self.budget.charge_beside(beside)
         with self.guard("what logging costs"):
             self._note_overdraft(is_over=True)
         self._put("the log", self._end)
-        beside = self._thread.busy_since_asked()
-        with self.ahead("the log"):  # by the name under which it has perhaps failed already
+        with self.ahead("the log"):
             self._thread.stop()
         with self.guard("the log"):
             self._say_why_nothing_is_logged()
         with self.ahead("the log"):
             self._files.close()
-        self.budget.charge_beside(beside)
         was_open, self._guard.is_open = self.is_open, False
         self.act_on_findings()
         cost = Cost(self.budget.set_up, self.budget.logging, self.budget.elapsed)

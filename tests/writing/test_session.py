@@ -7,6 +7,7 @@ import functools
 import itertools
 import logging
 import os
+import queue
 import re
 import shutil
 import threading
@@ -27,6 +28,7 @@ from tb_layerview.options import as_schedule
 from tb_layerview.serving import answers
 from tb_layerview.writing.budget import Budget
 from tb_layerview.writing.step import Measured, Step
+from tb_layerview.writing.thread import MOST_HELD, WritingThread
 from tb_layerview.writing.training_log import TrainingLog
 
 pytestmark = pytest.mark.once
@@ -233,8 +235,24 @@ def test_a_training_that_ends_overdrawn_says_so_at_its_end(tmp_path: Path, sched
     assert "49 steps logged, 151 left out" in message and "17.1 % of the training's 5.7 s" in message
     assert notes == (
         "up to step 256 logging has taken 17.1 % of the training time, more than the 2 % that Schedule(budget=...) "
-        "allows: the ladder's 8 steps an octave are logged whatever they cost. It is paid back as a training goes on",
+        "allows: the ladder's 8 steps an octave are logged whatever they cost. A longer training pays it back",
     )
+
+
+def test_the_last_step_is_not_left_out_though_the_budget_had_no_room_for_it(tmp_path: Path) -> None:
+    clock = Clock()
+    session = TrainingLog(tmp_path, Schedule(), Keep(), clock=clock, thread_clock=lambda: 0.0)
+    session.begin(0)
+    session.describe(MODEL)
+    for step in range(18):
+        if session.due(step) or step == 17:
+            with session.logging("a step"):
+                clock.now += 0.02
+                session.write(Step(step, (MEASURED,)))
+        clock.now += 0.02
+    message = session.close()
+    assert "18 steps logged; " in message and "left out" not in message
+    assert LayerReader(tmp_path).run().steps.tolist() == list(range(18))
 
 
 def test_a_training_that_stays_within_its_budget_has_nothing_to_note(tmp_path: Path) -> None:
@@ -554,3 +572,37 @@ def test_a_folder_that_cannot_be_written_is_an_error_at_once(tmp_path: Path) -> 
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(ValueError, match="cannot log to .*Give a folder that this user can write to"):
         TrainingLog(tmp_path / "file" / "run", Schedule(), Keep())
+
+
+def test_what_an_interrupt_keeps_from_the_writing_thread_does_not_wait_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    thread, put = WritingThread(), queue.Queue.put
+
+    def interrupted(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(queue.Queue, "put", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        thread.put(lambda: None, 2 * MOST_HELD)
+    monkeypatch.setattr(queue.Queue, "put", put)
+    done: list[int] = []
+    thread.put(lambda: done.append(1), 10)  # would not return
+    thread.stop()
+    assert done == [1]
+
+
+def test_an_error_that_nobody_guards_against_is_told_and_the_writing_thread_goes_on(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fails() -> None:
+        raise ArithmeticError("nobody guards this")
+
+    thread, done = WritingThread(), list[int]()
+    thread.put(fails, 5)
+    thread.put(lambda: done.append(1))
+    thread.stop()
+    assert done == [1]
+    assert [record.exc_info[1].args for record in caplog.records if record.exc_info and record.exc_info[1]] == [
+        ("nobody guards this",)
+    ]

@@ -67,8 +67,8 @@ def add_to_graph(
     weights, updates = _of_kind(taps, "weight"), _of_kind(taps, "update")
     in_run = {i: tap for i, tap in taps.items() if i not in weights and i not in updates}
     groups = add_digests(index, in_run, keep, needed_by, apart)
-    weight_group = add_weight_digests(index, weights, keep)
-    graph_updates = GraphUpdates(index, updates, keep)
+    weight_group, reads = add_weight_digests(index, weights, keep)
+    graph_updates = GraphUpdates(index, updates, keep, reads)
     global_step = GlobalStep(index)
     if is_training and global_step.now is None:
         notes.append("the graph has no global step, so the steps count the runs that train")

@@ -109,16 +109,34 @@ def add_digests(
             sources = frozenset((tap.source.op, tap.source.value_index) for tap in members.values())
             borders = frozenset().union(*(apart.borders(tap.source) for tap in members.values()))
             looks = {number: apart.look(tap.source, when=tap.when) for number, tap in members.items()}
-            group = make_group(index, members, {number: look.tensor for number, look in looks.items()}, keep, sources)
+            tensors = {number: _own(index, look.tensor) for number, look in looks.items()}
+            group = make_group(index, members, tensors, keep, sources)
             present = {number: look.present for number, look in looks.items() if look.present is not None}
             groups.append(dataclasses.replace(group, borders=borders, present=present))
     return tuple(groups)
 
 
-def add_weight_digests(index: GraphIndex, taps: Mapping[int, GraphTap], keep: Keep) -> DigestGroup:
-    """Adds digests of weights, each of which reads its variable anew; they depend on nothing else."""
+def add_weight_digests(
+    index: GraphIndex, taps: Mapping[int, GraphTap], keep: Keep
+) -> tuple[DigestGroup, dict[Any, Any]]:
+    """Adds digests of weights, each of which reads its variable anew; they depend on nothing else.
+
+    Returns:
+      The digests, and the reads by the operation that holds the variable.
+    """
     with own_scope(index.graph):
-        return make_group(index, taps, {number: read_weight(tap) for number, tap in taps.items()}, keep)
+        reads = {number: read_weight(tap) for number, tap in taps.items()}
+        held = {tap.source: reads[number] for number, tap in taps.items() if not isinstance(tap.source, tf.Tensor)}
+        return make_group(index, taps, reads, keep), held
+
+
+def _own(index: GraphIndex, tensor: Any) -> Any:
+    """A tensor as it can be fetched and held.
+
+    A session gives what it is fed as the very array that it was given, which whoever feeds it may write to; and outputs
+    of a condition it does not give.
+    """
+    return tf.identity(tensor) if index.is_here else tensor
 
 
 def read_weight(tap: GraphTap) -> Any:

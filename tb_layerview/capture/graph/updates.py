@@ -28,20 +28,21 @@ class GraphUpdates:
       is_wanted: Whether there is anything to keep.
     """
 
-    def __init__(self, index: GraphIndex, taps: Mapping[int, GraphTap], keep: Keep) -> None:
+    def __init__(self, index: GraphIndex, taps: Mapping[int, GraphTap], keep: Keep, reads: Mapping[Any, Any]) -> None:
         """Adds to the graph what it takes.
 
         Args:
           index: The graph.
           taps: By the tensor's index in the model, of kind `update`.
           keep: How much to keep.
+          reads: Reads of weights that there are already, by what they read: a session copies what each of them gives.
         """
         self.is_wanted = bool(taps)
         self._kept: int | None = None  # the step that is kept
         self._tried: int | None = None  # the last step that was to be kept
         self._waited = 0
         is_here = index.is_here and in_memory.is_possible()
-        self._copies: _Here | _OnDevice = (_Here if is_here else _OnDevice)(index, taps, keep)
+        self._copies = _Here(index, taps, keep, reads) if is_here else _OnDevice(index, taps, keep)
 
     def start(self, session: Any) -> None:
         """Begins with a session, in which nothing is kept. Keeps once, as the first time is slow."""
@@ -89,9 +90,10 @@ class GraphUpdates:
 class _Here:
     """The weights before a step as arrays of this process, to be compared on the thread that writes."""
 
-    def __init__(self, index: GraphIndex, taps: Mapping[int, GraphTap], keep: Keep) -> None:
+    def __init__(self, index: GraphIndex, taps: Mapping[int, GraphTap], keep: Keep, reads: Mapping[Any, Any]) -> None:
         with own_scope(index.graph):
-            self._reads = {str(number): read_weight(tap) for number, tap in taps.items()}
+            found = {number: reads.get(tap.source) for number, tap in taps.items()}
+            self._reads = {str(n): read_weight(taps[n]) if read is None else read for n, read in found.items()}
         self._turned = {number: tap.transpose for number, tap in taps.items()}
         self._taps = {number: tap_of(tap, self._reads[str(number)], keep) for number, tap in taps.items()}
         self._before: dict[int, npt.NDArray[Any]] = {}

@@ -40,16 +40,17 @@ def prepare(taps: Mapping[int, Tap]) -> Fetches:
     return in_memory.prepare(taps) if in_memory.is_possible() else on_device.prepare(taps)
 
 
-def digested(taps: Mapping[int, Tap], prepared: Fetches, with_values: bool) -> Digests:
+def digested(taps: Mapping[int, Tap], prepared: Fetches, with_values: bool, is_pythons: bool = False) -> Digests:
     """Digests what is there, at once or when it is asked for its measurements.
 
     Args:
       taps: What was given to `prepare`, without the tensors.
       prepared: What it returned, as tensors.
       with_values: Whether what is kept of the tensors is wanted, too.
+      is_pythons: Whether some of them may lie in memory of arrays which a program writes to.
     """
     if in_memory.are_prepared(prepared):
-        return in_memory.handed(taps, prepared, with_values)
+        return in_memory.handed(taps, prepared, with_values, is_pythons)
     return on_device.digested(taps, prepared, with_values)
 
 
@@ -70,11 +71,11 @@ def reduce(taps: Mapping[int, Tap], are_here: bool) -> Fetches:
     """Adds what a session is to fetch: of it fetch what is `wanted`, and pass what comes back to `fetched`.
 
     Args:
-      taps: By any index.
+      taps: By any index. What a run may be fed is not among the tensors: it is the array of whoever feeds it.
       are_here: Whether this process computes the tensors, in memory that nobody writes to while somebody holds it.
     """
     if are_here and in_memory.is_possible():
-        return in_memory.fetchable(taps)
+        return in_memory.prepare(taps)
     return on_device.reduce(taps, on_device.prepare(taps))
 
 

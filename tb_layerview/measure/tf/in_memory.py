@@ -46,15 +46,6 @@ def prepare(taps: Mapping[int, Tap]) -> dict[str, Any]:
     return {"tensors": {str(i): tap.tensor for i, tap in taps.items()}, "taken": taken}
 
 
-def fetchable(taps: Mapping[int, Tap]) -> dict[str, Any]:
-    """The same, as tensors that a session can fetch; those of conditions it cannot, but by a name of their own."""
-
-    def as_fetched(tensor: tf.Tensor) -> tf.Tensor:
-        return tensor if tensor.graph.is_fetchable(tensor) else tf.identity(tensor)
-
-    return prepare({i: dataclasses.replace(tap, tensor=as_fetched(tap.tensor)) for i, tap in taps.items()})
-
-
 def are_prepared(prepared: Mapping[str, Any]) -> bool:
     """Whether this is what `prepare` returned, or what that has evaluated to."""
     return "tensors" in prepared
@@ -126,16 +117,18 @@ def difference(before: npt.NDArray[np.generic], after: npt.NDArray[np.generic]) 
     return found
 
 
-def handed(taps: Mapping[int, Tap], prepared: Mapping[str, Any], with_values: bool) -> Handed:
+def handed(taps: Mapping[int, Tap], prepared: Mapping[str, Any], with_values: bool, is_pythons: bool = False) -> Handed:
     """What is there, to be measured later.
 
     Args:
       taps: What was given to `prepare`, without the tensors.
       prepared: What it returned, as tensors or as numpy arrays.
       with_values: Whether what is kept of the tensors is wanted, too.
+      is_pythons: Whether some of the memory may be that of arrays which a program writes to: it is copied at once.
     """
     # Of an eager tensor in this process' memory this is a view, whatever its type; `.numpy()` copies.
-    arrays = {int(i): np.asarray(tensor) for i, tensor in prepared["tensors"].items()}
+    look: Any = np.array if is_pythons else np.asarray
+    arrays = {int(i): look(tensor) for i, tensor in prepared["tensors"].items()}
     return Handed(taps, arrays, {int(i): float(share) for i, share in prepared["taken"].items()}, with_values)
 
 

@@ -20,6 +20,7 @@ from tb_layerview.about import logger
 from tb_layerview.options import CORE, is_rung
 from tb_layerview.reading.reader import LayerReader
 from tb_layerview.reading.run import Run
+from tb_layerview.writing import cost_warning
 from tb_layerview.writing.log_files import LogFiles
 
 tf1 = tf.compat.v1
@@ -101,7 +102,10 @@ def test_losses_and_all_variables_are_the_same_to_the_last_bit(
     assert len(read(tmp_path).steps) >= STEPS // 3
 
 
-def test_a_short_training_keeps_steps_of_all_its_phases_whatever_they_cost(tmp_path: Path) -> None:
+def test_a_short_training_keeps_steps_of_all_its_phases_whatever_they_cost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cost_warning, "_NOTICED", 0.0)  # it takes less than anybody minds
     with trained(two_layers) as t:
         train(t, [LayerViewHook(tmp_path, schedule=Schedule(budget=1e-9))], steps=136)
     run = read(tmp_path)
@@ -140,6 +144,26 @@ def test_a_run_without_its_placeholder_fed_goes_through(tmp_path: Path) -> None:
     run = read(tmp_path)
     assert list(run.steps) == [1, 2, 3, 4, 5]
     assert logged(run, 2, "logits", "activation").shape == (BATCH, 10)
+
+
+def test_what_is_fed_is_logged_as_it_was_though_its_array_is_filled_anew(tmp_path: Path, lagging: list[int]) -> None:
+    """A session gives what it is fed as the very array that it was given."""
+    fed = np.empty([64, 100], np.float32)
+    with tf1.Graph().as_default():
+        step = tf1.train.get_or_create_global_step()
+        x = tf1.placeholder(tf.float32, [None, 100], "x")
+        loss = tf.reduce_mean(dense(x, 4, "logits") ** 2)
+        train_op = tf1.train.AdamOptimizer(0.01).minimize(loss, step)
+        hook = LayerViewHook(tmp_path, Select(tensors=("x:0",)), schedule=1)
+        with tf1.train.MonitoredTrainingSession(hooks=[hook]) as session:
+            for number in range(1, 9):
+                fed[...] = number
+                session.run(train_op, {x: fed})
+                fed[...] = 1000
+    run = read(tmp_path)
+    assert len(lagging) > 8
+    means = run.statistics("mean")[run.tensor("x", kind="activation").index]
+    np.testing.assert_array_equal(means, run.steps)
 
 
 def test_of_runs_that_fetch_the_same_and_feed_otherwise_each_is_asked_for_what_it_computes(tmp_path: Path) -> None:

@@ -125,6 +125,16 @@ def test_an_update_is_what_one_step_changed_and_the_training_is_the_same(
     assert bool(lagging) == use_resource  # a reference variable is written to where it lies: digested on the device
 
 
+def test_a_weight_and_its_update_are_of_one_read(tmp_path: Path) -> None:
+    """A session copies what each read of a variable gives."""
+    reads = []
+    for kinds in (("weight",), ("weight", "update")):
+        with trained(network) as t:
+            train(t, [LayerViewHook(tmp_path / kinds[-1], Select(kinds=kinds), 3)])  # type: ignore[arg-type]
+            reads.append(len(of_ours(t.graph, "ReadVariableOp")))
+    assert reads[0] == reads[1] > 0
+
+
 @pytest.mark.covers("What and when: kind update, hook")
 @pytest.mark.parametrize("schedule", [Schedule(), Schedule(steps=(1, 4, 5, 8))], ids=["ladder", "given steps"])
 def test_of_a_noisy_network_updates_are_logged_and_every_variable_stays_the_same(

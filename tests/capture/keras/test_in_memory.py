@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -149,3 +150,57 @@ def test_an_eager_tensor_is_looked_at_where_it_lies(dtype: str) -> None:
     assert np.shares_memory(part.arrays[0], np.asarray(tensor))
     assert part.nbytes == 700 * tensor.dtype.size
     np.testing.assert_array_equal(part.arrays[0], tensor.numpy())
+
+
+def _aligned(shape: tuple[int, ...]) -> Any:
+    size = 4 * int(np.prod(shape))
+    raw = np.zeros(size + 64, np.uint8)
+    return raw[(at := -raw.ctypes.data % 64) : at + size].view(np.float32).reshape(shape)
+
+
+def test_what_a_python_function_gives_is_copied_before_it_writes_again(tmp_path: Path, lagging: list[int]) -> None:
+    x = rng.normal(size=(16 * STEPS, 64)).astype(np.float32)
+
+    class Handing(keras.layers.Layer):  # type: ignore[misc]
+        def build(self, shape: Any) -> None:
+            self.buffer = _aligned((16, shape[-1]))
+
+        def call(self, x: Any) -> Any:
+            def fill(values: Any) -> Any:
+                self.buffer[: len(values)] = np.abs(values)
+                return self.buffer[: len(values)]
+
+            found = tf.numpy_function(fill, [x], tf.float32)
+            found.set_shape(x.shape)
+            return found
+
+    model = keras.Sequential([keras.Input((64,)), Handing(name="filled"), keras.layers.Dense(4, name="scores")])
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True), run_eagerly=False)
+    callback = LayerViewCallback(tmp_path, keep=EXACT, schedule=4)  # the steps between fill it with other numbers
+    slowly = keras.callbacks.LambdaCallback(on_train_batch_end=lambda *_: time.sleep(0.02))
+    model.fit(x, LABELS, batch_size=16, verbose=0, shuffle=False, callbacks=[callback, slowly])
+    run = LayerReader(tmp_path).run()
+    assert run.steps.tolist() == [0, 4, 8, 12] and len(lagging) >= 4
+    means = run.statistics("mean")[run.tensor("filled", kind="activation").index]
+    np.testing.assert_allclose(means, np.abs(x[:16]).mean(), 1e-6)
+
+
+def test_a_probe_from_a_buffer_that_is_filled_again_stays_what_it_was(tmp_path: Path, lagging: list[int]) -> None:
+    words, labels = _aligned((16, 6)), np.zeros(16, np.int64)
+
+    def batches() -> Any:
+        for step in range(STEPS):
+            words[:] = WORDS[16 * step : 16 * step + 16]
+            yield words, labels
+
+    model = keras.Sequential(
+        [keras.Input((6,)), keras.layers.Reshape((3, 2), name="shaped"), keras.layers.Flatten(), keras.layers.Dense(4)]
+    )
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.fit(batches(), verbose=0, callbacks=[LayerViewCallback(tmp_path, keep=EXACT, schedule=1)])
+    run = LayerReader(tmp_path).run()
+    tensor = run.tensor("shaped", kind="activation")
+    first = run.values(tensor, 0).array
+    for step in run.steps.tolist():
+        np.testing.assert_array_equal(run.values(tensor, step).array, first)
+    assert len(set(run.statistics("mean")[tensor.index].tolist())) == 1

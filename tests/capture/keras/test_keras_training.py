@@ -22,6 +22,7 @@ from tb_layerview import Keep, LayerReader, LayerViewCallback, Schedule  # noqa:
 from tb_layerview.capture.keras.training import Training  # noqa: E402
 from tb_layerview.options import CORE, is_rung  # noqa: E402
 from tb_layerview.reading.run import Run  # noqa: E402
+from tb_layerview.writing import cost_warning  # noqa: E402
 
 keras = tf.keras
 layers = keras.layers
@@ -359,8 +360,9 @@ def test_a_training_of_quick_steps_takes_no_longer_than_its_budget_allows(
 
 
 def test_a_short_training_keeps_steps_of_all_its_phases_whatever_they_cost_and_a_resumed_one_too(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(cost_warning, "_NOTICED", 0.0)  # it takes less than anybody minds
     model = two_layers()
     model.compile("sgd", "mse")
     data = tf.data.Dataset.from_tensor_slices((X, Y)).repeat().batch(BATCH)

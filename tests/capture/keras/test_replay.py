@@ -29,6 +29,7 @@ from tb_layerview.health.finding import Replay  # noqa: E402
 from tb_layerview.health.of_run import diagnose_run  # noqa: E402
 from tb_layerview.health.replay import with_replay  # noqa: E402
 from tb_layerview.options import CORE, is_rung  # noqa: E402
+from tb_layerview.writing.training_log import TrainingLog  # noqa: E402
 
 keras = tf.keras
 layers = keras.layers
@@ -268,7 +269,14 @@ def test_the_replay_drops_the_same_units_as_the_training_did(tmp_path: Path) -> 
     np.testing.assert_allclose(replayed, seen, rtol=1e-5)
 
 
-def test_the_probe_is_run_on_the_weights_of_the_steps_before(tmp_path: Path) -> None:
+def test_the_probe_is_run_on_the_weights_of_the_steps_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write, held = TrainingLog.write_earlier, list[int]()
+
+    def watched(self: TrainingLog, steps: Any) -> None:
+        held.extend(step.nbytes for step in steps)
+        write(self, steps)
+
+    monkeypatch.setattr(TrainingLog, "write_earlier", watched)
     weights = train(model, tmp_path, schedule=Schedule(steps=(0, 20, 30)))
     run = LayerReader(tmp_path).run()
     # Of ages 0 to 3 before the broken step each, then one of 4 to 7, of 8 to 15, and of 16 to 31; step 20 was logged.
@@ -278,6 +286,7 @@ def test_the_probe_is_run_on_the_weights_of_the_steps_before(tmp_path: Path) -> 
         np.testing.assert_array_equal(kernel, weights.at[step][0])
         hidden = np.tanh(X[:BATCH] @ kernel + weights.at[step][1])
         np.testing.assert_allclose(logged(run, ("hidden", "activation", "output"), step), hidden, rtol=1e-4, atol=1e-5)
+    assert held == [0] * 5, "several passes would wait together"
     assert_found(tmp_path)
 
 

@@ -67,6 +67,12 @@ class Batch:
         leaves = tf.nest.flatten((self.x, self.y, self.sample_weight), expand_composites=True)
         return sum(leaf.dtype.size * int(tf.size(leaf)) for leaf in leaves if leaf is not None)
 
+    def copied(self) -> Batch:
+        """The same in memory of its own: an array or a generator's buffer that it came from may be written to."""
+        parts = (self.x, self.y, self.sample_weight)
+        x, y, sample_weight = (tf.nest.map_structure(_copied, part, expand_composites=True) for part in parts)
+        return Batch(x, y, sample_weight, self.parts)
+
     def hash(self) -> str:
         """SHA-256 of its elements' bytes, shapes and types, hexadecimal."""
         digest = hashlib.sha256()
@@ -76,6 +82,12 @@ class Batch:
                 digest.update(f"{array.dtype}{array.shape}".encode())
                 digest.update(b"\0".join(array.ravel().tolist()) if array.dtype == object else array.tobytes())
         return digest.hexdigest()
+
+
+def _copied(leaf: Any) -> Any:
+    if leaf is None or leaf.dtype in (tf.resource, tf.variant) or "CPU" not in leaf.device:
+        return leaf  # what lies on an accelerator is nobody else's
+    return tf.constant(np.asarray(leaf), leaf.dtype)
 
 
 def given_batch(data: Any) -> Batch:

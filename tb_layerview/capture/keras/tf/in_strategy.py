@@ -29,6 +29,11 @@ def in_strategy(strategy: Any, one: Callable[..., Any]) -> Callable[..., Any]:
     return converted
 
 
+def runs_python(function: Any) -> bool:
+    """Whether a traced function calls Python, which may give memory that it writes to again."""
+    return any("PyFunc" in name for name in cluster.operation_types(function))
+
+
 def traced(strategy: Any, function: Callable[..., Any], *args: Any) -> Any:
     """The function within a distribution strategy, traced with these arguments."""
     function = in_strategy(strategy, function)

@@ -12,7 +12,7 @@ import tensorflow as tf
 from tb_layerview.capture import cluster
 from tb_layerview.capture.keras.tf.axes import Layout
 from tb_layerview.capture.keras.tf.calls import Call, noting_calls
-from tb_layerview.capture.keras.tf.in_strategy import traced
+from tb_layerview.capture.keras.tf.in_strategy import runs_python, traced
 from tb_layerview.capture.keras.tf.unchanged import put_back_after, unchanged_by_tracing, written_variables
 from tb_layerview.measure.extra import shift
 from tb_layerview.measure.measurement import Measurement
@@ -116,6 +116,7 @@ class InferencePass:
         waits = cluster.has_other_processes(model.distribute_strategy) and cluster.asks_other_processes(self._function)
         self.is_needed = bool(self._taps) and not waits
         self._written = written_variables(self._function)
+        self._runs_python = runs_python(self._function)
         self._taps = {index: tap.without_tensor() for index, tap in self._taps.items()}
 
     def run(self, training: Part) -> Part:
@@ -129,7 +130,8 @@ class InferencePass:
         """
         with put_back_after(self._written):
             prepared = self._function(self._x)
-        return _Shifted(training, digests.digested(self._taps, prepared, with_values=False), self._is_random)
+        inference = digests.digested(self._taps, prepared, with_values=False, is_pythons=self._runs_python)
+        return _Shifted(training, inference, self._is_random)
 
 
 @dataclasses.dataclass(frozen=True)

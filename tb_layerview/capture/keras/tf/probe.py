@@ -23,7 +23,7 @@ from tb_layerview.capture.keras.tf.calls import Call, noting_calls
 from tb_layerview.capture.keras.tf.candidates import Pass
 from tb_layerview.capture.keras.tf.changes import Changes
 from tb_layerview.capture.keras.tf.finite import all_finite
-from tb_layerview.capture.keras.tf.in_strategy import traced
+from tb_layerview.capture.keras.tf.in_strategy import runs_python, traced
 from tb_layerview.capture.keras.tf.inference_pass import InferencePass, Output
 from tb_layerview.capture.keras.tf.loss import compiled_loss, loss_scale, smaller, unscaled
 from tb_layerview.capture.keras.tf.rows import is_large
@@ -98,6 +98,7 @@ class ProbePass:
           NotSupported: The pass would wait for other processes, which do not run it.
           Exception: Whatever the model raises when it cannot be called with this batch.
         """
+        batch = batch.copied()
         self._model, self._batch, self._training = model, batch, training
         self.examples = Examples(batch, source)
         self._given = given
@@ -126,6 +127,7 @@ class ProbePass:
             software=software_of(model),
         )
         self._written = written_variables(self._function)
+        self._runs_python = runs_python(self._function)
         # The graph's tensors are not needed any more, only what they look like.
         self._found = self._found.without_tensors()
         self.layers = self._found.layers
@@ -170,7 +172,7 @@ class ProbePass:
         still = self._still.measure(values, with_values)
         returned = self._run_finite()
         loss = {} if returned.loss is None else {"probe_loss": float(returned.loss)}
-        taps: Part = digests.digested(self._found.taps, returned.prepared, with_values)
+        taps: Part = digests.digested(self._found.taps, returned.prepared, with_values, self._runs_python)
         if with_values and self._inference is not None:
             taps = self._inference.run(taps)
         return Step(step, (taps, wholes, still), loss)

@@ -20,6 +20,7 @@ from tb_layerview.capture.keras.tf.snapshot import ModelState, Values, spared_se
 from tb_layerview.capture.probe import Probe
 from tb_layerview.health.finding import Finding
 from tb_layerview.health.rules.non_finite import NonFinite
+from tb_layerview.writing.step import Measured
 from tb_layerview.writing.training_log import TrainingLog
 
 # Weights are copied where reading them takes so many times what it took at first.
@@ -202,7 +203,9 @@ class Replayer:
                 if log.is_logged(at) or not state.is_finite(values):
                     continue
                 state.assign(values)
-                earlier.append(self._probe.run(at, with_values=True))
+                found = self._probe.run(at, with_values=True)
+                # At once: they may be several passes of the model, which nothing is to hold all together.
+                earlier.append(dataclasses.replace(found, parts=(Measured(found.measurements()),)))
             log.write_earlier(earlier)
 
     @contextlib.contextmanager
