@@ -177,7 +177,7 @@ def test_what_a_python_function_gives_is_copied_before_it_writes_again(tmp_path:
     model = keras.Sequential([keras.Input((64,)), Handing(name="filled"), keras.layers.Dense(4, name="scores")])
     model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True), run_eagerly=False)
     callback = LayerViewCallback(tmp_path, keep=EXACT, schedule=4)  # the steps between fill it with other numbers
-    slowly = keras.callbacks.LambdaCallback(on_train_batch_end=lambda *_: time.sleep(0.02))
+    slowly = keras.callbacks.LambdaCallback(on_train_batch_end=lambda *_, **__: time.sleep(0.02))
     model.fit(x, LABELS, batch_size=16, verbose=0, shuffle=False, callbacks=[callback, slowly])
     run = LayerReader(tmp_path).run()
     assert run.steps.tolist() == [0, 4, 8, 12] and len(lagging) >= 4
