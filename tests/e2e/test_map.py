@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 
 import numpy as np
@@ -137,19 +138,20 @@ def test_one_nan_among_ten_thousand_steps_is_on_the_map(page: Page, server: Tens
     frame = _open(page, server, "long", step=100, layer="layer_00")
     canvas = frame.get_by_test_id("map-canvas")
     expect(frame.get_by_test_id("next-finding")).to_be_visible(timeout=30_000)
-    page.wait_for_timeout(500)
-    # Red and not blue: where on the picture, as shares of its width and height.
-    places = canvas.evaluate(
-        """canvas => {
-          const {width, height} = canvas;
-          const {data} = canvas.getContext('2d').getImageData(0, 0, width, height);
-          const found = [];
-          for (let i = 0; i < data.length; i += 4)
-            if (data[i] > 180 && data[i + 1] < 90 && data[i + 2] < 90)
-              found.push([(i / 4 % width) / width, Math.floor(i / 4 / width) / height]);
-          return found;
-        }"""
-    )
+    # Red and not blue: where on the picture, as shares of width and height. It is drawn after it is there.
+    find = """canvas => {
+      const {width, height} = canvas;
+      const {data} = canvas.getContext('2d').getImageData(0, 0, width, height);
+      const found = [];
+      for (let i = 0; i < data.length; i += 4)
+        if (data[i] > 180 && data[i + 1] < 90 && data[i + 2] < 90)
+          found.push([(i / 4 % width) / width, Math.floor(i / 4 / width) / height]);
+      return found;
+    }"""
+    places, until = canvas.evaluate(find), time.monotonic() + 20
+    while not places and time.monotonic() < until:
+        page.wait_for_timeout(200)
+        places = canvas.evaluate(find)
     across, down = np.array(places).T
     assert across.mean() == pytest.approx(0.6789, abs=0.01)
     assert across.max() - across.min() < 0.02
