@@ -15,7 +15,7 @@ from tb_layerview.capture.graph.search.taps import GraphTap
 from tb_layerview.format import values
 from tb_layerview.measure.extra import Extra
 from tb_layerview.measure.measurement import Measurement
-from tb_layerview.measure.tf import digests
+from tb_layerview.measure.tf import digests, in_memory
 from tb_layerview.measure.tf.digests import Digests
 from tb_layerview.measure.tf.tap import Tap
 from tb_layerview.options import Keep
@@ -130,13 +130,18 @@ def add_weight_digests(
         return make_group(index, taps, reads, keep), held
 
 
+def hands_over(index: GraphIndex) -> bool:
+    """Whether a session's tensors are handed over as they lie in memory; else they are digested on their devices."""
+    return index.is_here and in_memory.is_possible()
+
+
 def _own(index: GraphIndex, tensor: Any) -> Any:
     """A tensor as it can be fetched and held.
 
     A session gives what it is fed as the very array that it was given, which whoever feeds it may write to; and outputs
     of a condition it does not give.
     """
-    return tf.identity(tensor) if index.is_here else tensor
+    return tf.identity(tensor) if hands_over(index) else tensor
 
 
 def read_weight(tap: GraphTap) -> Any:
@@ -173,7 +178,7 @@ def make_group(
     for number, tap in taps.items():
         tensor = tensors[number] if tap.transpose is None else tf.transpose(tensors[number], tap.transpose)
         digested[number] = tap_of(tap, tensor, keep)
-    return DigestGroup(sources, digested, digests.reduce(digested, index.is_here))
+    return DigestGroup(sources, digested, digests.reduce(digested, hands_over(index)))
 
 
 def tap_of(tap: GraphTap, tensor: Any, keep: Keep) -> Tap:

@@ -10,11 +10,18 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from tb_layerview.capture.graph.digests import DigestGroup, Fetched, make_group, own_scope, read_weight, tap_of
+from tb_layerview.capture.graph.digests import (
+    DigestGroup,
+    Fetched,
+    hands_over,
+    make_group,
+    own_scope,
+    read_weight,
+    tap_of,
+)
 from tb_layerview.capture.graph.global_step import NEVER
 from tb_layerview.capture.graph.search.index import GraphIndex
 from tb_layerview.capture.graph.search.taps import GraphTap
-from tb_layerview.measure.tf import in_memory
 from tb_layerview.measure.tf.in_memory import Differences
 from tb_layerview.measure.tf.tap import as_difference
 from tb_layerview.options import Keep
@@ -41,8 +48,7 @@ class GraphUpdates:
         self._kept: int | None = None  # the step that is kept
         self._tried: int | None = None  # the last step that was to be kept
         self._waited = 0
-        is_here = index.is_here and in_memory.is_possible()
-        self._copies = _Here(index, taps, keep, reads) if is_here else _OnDevice(index, taps, keep)
+        self._copies = _Here(index, taps, keep, reads) if hands_over(index) else _OnDevice(index, taps, keep)
 
     def start(self, session: Any) -> None:
         """Begins with a session, in which nothing is kept. Keeps once, as the first time is slow."""

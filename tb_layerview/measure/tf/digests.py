@@ -67,14 +67,14 @@ def digest(taps: Mapping[int, Tap], with_values: bool) -> Digests:
 # For a session.
 
 
-def reduce(taps: Mapping[int, Tap], are_here: bool) -> Fetches:
+def reduce(taps: Mapping[int, Tap], hand_over: bool) -> Fetches:
     """Adds what a session is to fetch: of it fetch what is `wanted`, and pass what comes back to `fetched`.
 
     Args:
       taps: By any index. What a run may be fed is not among the tensors: it is the array of whoever feeds it.
-      are_here: Whether this process computes the tensors, in memory that nobody writes to while somebody holds it.
+      hand_over: Whether to fetch the tensors themselves, which nobody writes to while somebody holds them.
     """
-    if are_here and in_memory.is_possible():
+    if hand_over:
         return in_memory.prepare(taps)
     return on_device.reduce(taps, on_device.prepare(taps))
 

@@ -1,8 +1,9 @@
-"""Tensors on the processor, measured as they lie in memory: nothing is copied, and nothing is added to a graph for it.
+"""Tensors on the processor, measured as they lie in memory.
 
 Whoever prepares them hands on the tensors themselves. What measures them holds them until it has: TensorFlow gives a
 variable memory of its own when it is assigned to while somebody holds its value, and uses no memory again that somebody
-holds. So they can be measured on the thread that writes, while the training goes on.
+holds. So they can be measured on the thread that writes, while the training goes on. Memory that a program may write to
+by itself is copied before.
 """
 
 from __future__ import annotations
