@@ -4,13 +4,13 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-estimator test test-long coverage check lock pictures bench bench-ui fuzz soak proto frontend native browser clean
 .DELETE_ON_ERROR:
-# Both environments build the front end in the same place.
+# All environments build the front end in the same place.
 .NOTPARALLEL:
 
 help:
 	@echo "make demo            train a small Keras model on real digits, and look at it in the Layers tab"
 	@echo "make demo-estimator  the same with a tf.estimator.Estimator (Python 3.11)"
-	@echo "make test            the tests of every day: both TensorFlow stacks, the front end, end to end in Chromium"
+	@echo "make test            the tests of every day: Keras on TensorFlow, JAX and PyTorch, Estimators, the front end, Chromium"
 	@echo "make test-long       what takes longer: series, faults of every kind, several processes, TensorFlow without oneDNN"
 	@echo "make coverage        write docs/reports/coverage.md, diagnosis.md and nan_behind_layers.md from what both have shown"
 	@echo "make check           format, lint and types of both languages, and which package imports which"
@@ -60,12 +60,20 @@ touch $@
 endef
 
 SETUP = requirements/bootstrap.txt requirements/environment.py pyproject.toml setup.py
+STACKS = .venv/.ready .venv-estimator/.ready .venv-jax/.ready .venv-torch/.ready
 
 .venv/.ready: requirements/modern.lock $(SETUP)
 	@$(call venv,.venv,$(PYTHON),PYTHON,3.11 to 3.13,modern.lock,TensorFlow 2.21 with Keras 3 and TensorBoard)
 
 .venv-estimator/.ready: requirements/estimator.lock $(SETUP)
 	@$(call venv,.venv-estimator,$(ESTIMATOR_PYTHON),ESTIMATOR_PYTHON,3.11,estimator.lock,TensorFlow 2.15 with Estimators and TensorBoard)
+
+# Keras without TensorFlow.
+.venv-jax/.ready: requirements/jax.lock requirements/jax.in $(SETUP)
+	@$(call venv,.venv-jax,$(PYTHON),PYTHON,3.11 to 3.13,jax.lock,Keras 3 on JAX and TensorBoard)
+
+.venv-torch/.ready: requirements/torch.lock requirements/torch.in $(SETUP)
+	@$(call venv,.venv-torch,$(PYTHON),PYTHON,3.11 to 3.13,torch.lock,Keras 3 on PyTorch and TensorBoard)
 
 # `make lock LOCK=--upgrade` takes the newest versions; without it those that are locked stay where they can.
 lock: build/lock/.ready
@@ -104,10 +112,10 @@ browser: .venv/.ready
 	@.venv/bin/python tests/helpers/chromium.py
 
 # Each part of it in a process of its own, side by side: see tests/helpers/suite.py.
-test: .venv/.ready .venv-estimator/.ready frontend native browser
+test: $(STACKS) frontend native browser
 	@.venv/bin/python tests/helpers/suite.py
 
-test-long: .venv/.ready .venv-estimator/.ready frontend native browser
+test-long: $(STACKS) frontend native browser
 	@.venv/bin/python tests/helpers/suite.py long
 
 coverage: .venv/.ready
@@ -128,7 +136,7 @@ pictures: .venv/.ready .venv-estimator/.ready frontend native browser
 
 # `make bench BENCH='--minutes 3'` adds the trainings on the default schedule, the hook's needs both stacks;
 # `make bench BENCH='--only digest'` measures one group anew; BENCH=--quick sees whether all of it works.
-bench: .venv/.ready frontend native
+bench: .venv/.ready .venv-jax/.ready .venv-torch/.ready frontend native
 	@.venv/bin/python -m benchmarks $(BENCH)
 
 bench-ui: .venv/.ready frontend native browser
@@ -158,7 +166,7 @@ proto: .venv-proto/.ready
 	@.venv-proto/bin/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. tb_layerview/format/layerview.proto
 
 clean:
-	rm -rf .venv .venv-estimator .venv-proto build dist *.egg-info tb_layerview/serving/static tb_layerview_frontend/node_modules
+	rm -rf .venv .venv-estimator .venv-jax .venv-torch .venv-proto build dist *.egg-info tb_layerview/serving/static tb_layerview_frontend/node_modules
 	rm -f tb_layerview/measure/native/*.so tb_layerview/measure/native/*.dylib tb_layerview/measure/native/*.dll
 	rm -f tb_layerview/measure/native/built_from.sha256
 	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
