@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tb_layerview.format.model import KINDS, MOST_VALUES, Kind
+from tb_layerview.format.model import KINDS, MOST_VALUES, USUAL_KINDS, Kind
 
 if TYPE_CHECKING:  # numpy is not imported before someone needs it
     from tb_layerview.format.arrays import Precision
@@ -24,7 +24,8 @@ class Select:
     Attributes:
       include: Patterns of layers to log.
       exclude: Patterns of layers to leave out, though they are included.
-      kinds: Which kinds of tensors to log.
+      kinds: Which kinds of tensors to log. All but `optimizer`, unless it is named: what the optimizer keeps of each
+        weight, as Adam's moments.
       tensors: For a graph only: what to log besides, each as a layer of the class `Tensor` called like its operation.
         Names (`"dense/Relu:0"`), regular expressions (`re.compile("attention.*Softmax")`, searched for in the names)
         or `tf.Tensor`s. What a run neither computes nor feeds is left out of it.
@@ -37,7 +38,7 @@ class Select:
 
     include: tuple[str, ...] = ("*",)
     exclude: tuple[str, ...] = ()
-    kinds: tuple[Kind, ...] = KINDS
+    kinds: tuple[Kind, ...] = USUAL_KINDS
     tensors: tuple[Any, ...] = ()
     collections: tuple[str, ...] = ()
 
@@ -245,7 +246,7 @@ class Keep:
     Attributes:
       activations: The most values to keep of an activation, for pictures; 0 keeps none, and 2**26 is the most.
       weights: The most values to keep of a weight.
-      gradients: The most values to keep of a gradient or an update.
+      gradients: The most values to keep of a gradient, an update, or what an optimizer keeps of a weight.
       examples: Down to how many examples of an activation before anything else is left out.
       units: Whether to keep statistics per unit.
       precision: How kept values are stored: `float16` under a power-of-two scale, or exactly: `float32`, `float64`.

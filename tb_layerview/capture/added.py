@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tb_layerview.about import logger
+from tb_layerview.capture.keras.versions import BACKENDS
 from tb_layerview.options import Schedule
 
 #: Where each Keras has its `Model`.
@@ -96,8 +97,8 @@ class Added:
     def _new_callback(self, keras: str) -> Any | None:
         """A callback for a model of this Keras; None where it cannot be logged."""
         backend = importlib.import_module(keras).backend.backend()
-        if backend != "tensorflow":
-            self._say(f"its Keras runs on {backend}; layers are logged where Keras runs on TensorFlow")
+        if backend not in BACKENDS:
+            self._say(f"its Keras runs on {backend}; layers are logged where Keras runs on {', '.join(BACKENDS)}")
             return None
         from tb_layerview.capture.keras.callback import LayerViewCallback
 

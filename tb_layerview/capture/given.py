@@ -52,6 +52,10 @@ class Given:
         """The same, for these kinds alone."""
         return dataclasses.replace(self, select=dataclasses.replace(self.select, kinds=kinds))
 
+    def without_kinds(self, *kinds: Kind) -> Given:
+        """The same, without these kinds."""
+        return self.with_kinds(*(kind for kind in self.select.kinds if kind not in kinds))
+
     def as_arguments(self) -> dict[str, Any]:
         """The options by name, as whoever was given them takes them."""
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
@@ -59,4 +63,6 @@ class Given:
 
 def floats(scalars: Mapping[str, Any]) -> dict[str, float]:
     """Those that are single numbers."""
-    return {name: float(np.asarray(value)) for name, value in scalars.items() if np.ndim(value) == 0}
+    # PyTorch's tensors are no arrays as long as gradients are taken of them.
+    found = {name: value.detach().cpu() if hasattr(value, "detach") else value for name, value in scalars.items()}
+    return {name: float(np.asarray(value)) for name, value in found.items() if np.ndim(value) == 0}

@@ -144,6 +144,11 @@ class Replayer(Protocol):
         """The model's weights."""
         ...
 
+    @property
+    def is_keeping(self) -> bool:
+        """Whether batches are kept at all, or it was given up."""
+        ...
+
     def before_step(self, step: int) -> None:
         """Keeps the weights: the next training step begins, at so many complete ones."""
         ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import os
 import socket
 import subprocess
@@ -10,6 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from tb_layerview.about import __version__
+from tb_layerview.capture.keras.versions import BACKENDS
 from tb_layerview.format.storage import local_folder
 
 
@@ -22,6 +24,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     demo.add_argument("--logdir", help="the run's folder (default: logs/demo, or logs/demo-estimator)")
     demo.add_argument(
         "--estimator", action="store_true", help="train a tf.estimator.Estimator instead of a Keras model"
+    )
+    demo.add_argument(
+        "--backend", choices=BACKENDS, help="what computes the Keras model (default: KERAS_BACKEND, else what is there)"
     )
     demo.add_argument("--no-serve", action="store_true", help="do not start TensorBoard afterwards")
     demo.add_argument("--port", type=int, default=6006, help="TensorBoard's port (default: %(default)s, or a free one)")
@@ -49,6 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         except ValueError as error:
             parser.error(str(error))
         return check(arguments.logdir, arguments.json, arguments.all, rules)
+    if arguments.estimator and arguments.backend:
+        parser.error("an Estimator has no Keras backend: leave out --backend or --estimator")
     return _demo(arguments)
 
 
@@ -70,25 +77,35 @@ def _demo(arguments: argparse.Namespace) -> int:
         print(f"tb-layerview demo: --logdir: {error}", file=sys.stderr)
         return 2
     try:
-        train(logdir, arguments.estimator)
+        train(logdir, arguments.estimator, arguments.backend)
     except ModuleNotFoundError as error:
-        extra = (
-            "TensorFlow 2.15: pip install 'tensorflow==2.15.*' scikit-learn"
-            if arguments.estimator
-            else "pip install 'tb_layerview[demo]'"
-        )
+        extra = "pip install 'tb_layerview[demo]'"
+        if arguments.estimator:
+            extra = "TensorFlow 2.15: pip install 'tensorflow==2.15.*' scikit-learn"
+        elif arguments.backend not in (None, "tensorflow"):
+            extra = f"pip install 'tb_layerview[{arguments.backend}]' scikit-learn"
         print(f"tb-layerview demo: {error}. The demo needs what {extra} installs.", file=sys.stderr)
         return 1
     return 0 if arguments.no_serve else serve(served, arguments.port)
 
 
-def train(logdir: str, with_estimator: bool) -> None:
+def train(logdir: str, with_estimator: bool, backend: str | None = None) -> None:
     """Trains the demo's model and logs it to `logdir`.
 
+    Args:
+      logdir: The run's folder.
+      with_estimator: Whether an Estimator is trained, and no Keras model.
+      backend: What computes the Keras model; None: what KERAS_BACKEND says, else the first that is installed.
+
     Raises:
-      ModuleNotFoundError: TensorFlow (with estimators, if asked for) or scikit-learn is not installed.
+      ModuleNotFoundError: What computes the model (TensorFlow with estimators, if asked for), Keras or scikit-learn is
+        not installed.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    installed = (name for name in BACKENDS if importlib.util.find_spec(name))
+    backend = backend or os.environ.get("KERAS_BACKEND") or next(installed, None)
+    if backend and not with_estimator:
+        os.environ["KERAS_BACKEND"] = backend  # which Keras reads when it is imported
     if with_estimator:
         from tb_layerview.commands import demo_estimator
 

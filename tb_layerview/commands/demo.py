@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import keras
 import numpy as np
-import tensorflow as tf
 from sklearn.datasets import load_digits
 
 from tb_layerview.capture.keras.callback import LayerViewCallback
@@ -22,12 +24,12 @@ def moved(images: np.ndarray) -> np.ndarray:
     return np.concatenate([padded[:, y : y + height, x : x + width] for y in range(3) for x in range(3)])
 
 
-def model() -> tf.keras.Model:
+def model() -> Any:
     """Two blocks of convolutions and a classifier; 43,000 parameters."""
-    layers = tf.keras.layers
+    layers = keras.layers
 
-    def block(name: str, filters: int) -> tf.keras.Model:
-        return tf.keras.Sequential(
+    def block(name: str, filters: int) -> Any:
+        return keras.Sequential(
             [
                 layers.Conv2D(filters, 3, padding="same", use_bias=False, name="conv"),
                 layers.BatchNormalization(name="norm"),
@@ -36,17 +38,17 @@ def model() -> tf.keras.Model:
             name=name,
         )
 
-    inputs = tf.keras.Input((8, 8, 1), name="digit")
+    inputs = keras.Input((8, 8, 1), name="digit")
     x = block("block_1", 32)(inputs)
     x = block("block_2", 32)(x)
     x = layers.MaxPooling2D(name="pool")(x)
     x = layers.Flatten(name="flatten")(x)
     x = layers.Dense(64, activation="relu", name="hidden")(x)
     x = layers.Dropout(0.3, name="dropout")(x)
-    return tf.keras.Model(inputs, layers.Dense(10, name="classes")(x), name="digits")
+    return keras.Model(inputs, layers.Dense(10, name="classes")(x), name="digits")
 
 
-def train(logdir: str, epochs: int = 24) -> tf.keras.Model:
+def train(logdir: str, epochs: int = 24) -> Any:
     """Trains for some 20 seconds on two cores, and logs that on the default schedule.
 
     Large batches make that cost little: of the 1,368 steps 67 and the last are logged, whatever it takes.
@@ -58,14 +60,14 @@ def train(logdir: str, epochs: int = 24) -> tf.keras.Model:
     Returns:
       The trained model.
     """
-    tf.keras.utils.set_random_seed(1)
+    keras.utils.set_random_seed(1)
     images, labels = digits()
     held_out = 180
     pictures, targets = moved(images[:-held_out]), np.tile(labels[:-held_out], 9)
     net = model()
     net.compile(
-        tf.keras.optimizers.Adam(5e-4),
-        tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        keras.optimizers.Adam(5e-4),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
     )
     unseen = images[-held_out:], labels[-held_out:]

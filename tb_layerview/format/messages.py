@@ -15,7 +15,9 @@ from tb_layerview.format import model, wire
 _Value = TypeVar("_Value", model.Layer, model.Tensor, model.Probe)
 
 #: Version of the format; a reader refuses a newer one by name.
-FORMAT = 1
+FORMAT = 2
+# The kinds that each version since the first has added: a log says the least that has all of its own.
+_ADDED_KINDS: dict[int, frozenset[model.Kind]] = {2: frozenset({"optimizer"})}
 #: The number of each mode.
 MODES: dict[model.Mode, pb.Mode] = {
     "train": pb.TRAIN,
@@ -35,7 +37,7 @@ _CHECKSUM_KEY = 15 << 3 | 5
 def model_to_proto(value: model.Model) -> pb.Model:
     """The message that says what a writer logs."""
     return pb.Model(
-        format=FORMAT,
+        format=_least_format(value),
         software=value.software,
         schedule=value.schedule,
         notes=value.notes,
@@ -43,6 +45,12 @@ def model_to_proto(value: model.Model) -> pb.Model:
         tensors=[pb.Tensor(**vars(tensor)) for tensor in value.tensors],
         probe=None if value.probe is None else pb.Probe(**vars(value.probe)),
     )
+
+
+def _least_format(value: model.Model) -> int:
+    """The least version of the format that has all that is logged: older readers go on reading what they know."""
+    kinds = {tensor.kind for tensor in value.tensors}
+    return max((version for version, added in _ADDED_KINDS.items() if kinds & added), default=1)
 
 
 def _as_value(cls: type[_Value], message: Message) -> _Value:

@@ -7,10 +7,12 @@ import itertools
 import math
 from typing import Literal, get_args
 
-Kind = Literal["activation", "weight", "gradient", "update"]
+Kind = Literal["activation", "weight", "gradient", "update", "optimizer"]
 Mode = Literal["train", "evaluate", "predict", "replay"]
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
+#: Those that are logged unless somebody says otherwise.
+USUAL_KINDS: tuple[Kind, ...] = ("activation", "weight", "gradient", "update")
 MODES: tuple[Mode, ...] = get_args(Mode)
 
 #: What is added to the name of a weight for those of its rows that a step has changed.
@@ -47,8 +49,8 @@ class Tensor:
     Attributes:
       layer: Index of its layer in `Model.layers`.
       call: Which call of the layer made it, from 0; 0 for what has no calls.
-      kind: What it is: `activation`, `weight`, `gradient` or `update`.
-      name: Which one of its kind: `output`, `kernel`, `bias`, ...
+      kind: What it is: `activation`, `weight`, `gradient`, `update`; or `optimizer`, what one keeps of a weight.
+      name: Which one of its kind: `output`, `kernel`, `bias`, ...; of an optimizer `kernel/momentum`.
       shape: Sizes of its axes; -1 where a size differs from step to step.
       dtype: numpy's (or ml_dtypes') name of its element type.
       axes: One name an axis: `example`, `row`, `column`, `channel`, `timestep`, `unit`, ...

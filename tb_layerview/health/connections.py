@@ -255,13 +255,13 @@ class Connections:
 
         Weights come first, since a pass starts from them; then activations in the order in which they are made, which
         is that of the tensors: where layers are called several times, or within another one's call, that of the layers
-        tells nothing. Then come gradients in backward order, and last the updates that are made of them.
+        tells nothing. Then come gradients in backward order, what the optimizer makes of them, and last the updates.
         """
         count = len(self.layers) + len(self.tensors)
         within = [
             i if t.kind == "activation" else count - 1 - place if t.kind == "gradient" else place
             for i, (t, place) in enumerate(zip(self.tensors, self.place.tolist()))
         ]
-        order: dict[Kind, int] = {"weight": 0, "activation": 1, "gradient": 2, "update": 3}
+        order: dict[Kind, int] = {"weight": 0, "activation": 1, "gradient": 2, "optimizer": 3, "update": 4}
         assert set(order) == set(KINDS)
         return np.array([order[t.kind] * count + w for t, w in zip(self.tensors, within)], np.int64)

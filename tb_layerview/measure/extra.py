@@ -48,6 +48,9 @@ from tb_layerview.measure.activation_functions import BOUNDS
 from tb_layerview.measure.native import library
 from tb_layerview.measure.native.library import Engine
 
+#: What is counted where a layer is called, and not of what it puts out.
+TAKEN = "taken_non_finite"
+
 #: So many examples are looked at.
 EXAMPLES = 32
 _FEATURES = 2048

@@ -23,7 +23,6 @@ _WAY_OUT = (
     "Copy it to the host's memory as a dense array first: tensor.cpu() in PyTorch, jax.device_get(array), "
     "array.get() in CuPy."
 )
-_NAMES: dict[Kind, str] = {"activation": "output", "weight": "kernel", "gradient": "kernel", "update": "kernel"}
 
 
 class LayerWriter:
@@ -99,7 +98,7 @@ class LayerWriter:
             names = axes or default_axes(kind, array.ndim)
             budget = self._keep.budget(kind)
             kept = values.choose(array.shape, names, budget, self._keep.examples) if budget and array.ndim else None
-            which = name or _NAMES[kind]
+            which = name or ("output" if kind == "activation" else "kernel")
             index = self._index(path, Tensor(0, kind, which, array.shape, array.dtype.name, call, names, function))
             sparse = Extra.of(dataclasses.replace(self._model.tensors[index], shape=array.shape, axes=names))
             measurements[index] = measure(array, units=self._keep.units, keep=kept, sparse=sparse)

@@ -15,7 +15,7 @@ from tb_layerview.capture.graph.global_step import GlobalStep
 from tb_layerview.capture.graph.search.index import GraphIndex, can_fetch
 from tb_layerview.capture.graph.search.taps import GraphTap, GraphTaps
 from tb_layerview.capture.graph.updates import GraphUpdates
-from tb_layerview.format.model import Model
+from tb_layerview.format.model import Kind, Model
 from tb_layerview.options import Keep
 
 
@@ -27,7 +27,7 @@ class Additions:
       taps: What is logged, by the tensor's index in the model.
       in_run: Of these the activations and gradients, which are fetched with a run.
       groups: Digests of them.
-      weights: Digests of weights, each of which reads its variable anew.
+      weights: Digests of weights and of what optimizers keep of them, each of which reads its variable anew.
       updates: What each weight is changed by in one step.
       global_step: Reads of the global step.
       looks: What to fetch for losses and learning rates, by (operation, output index); not for those that cannot be
@@ -64,7 +64,7 @@ def add_to_graph(
     apart = Apart(index, needed_by)
     logged, notes = _logged(found, apart, is_training)
     taps = dict(enumerate(logged))
-    weights, updates = _of_kind(taps, "weight"), _of_kind(taps, "update")
+    weights, updates = _of_kind(taps, "weight", "optimizer"), _of_kind(taps, "update")
     in_run = {i: tap for i, tap in taps.items() if i not in weights and i not in updates}
     groups = add_digests(index, in_run, keep, needed_by, apart)
     weight_group, reads = add_weight_digests(index, weights, keep)
@@ -84,8 +84,8 @@ def add_to_graph(
     return Additions(taps, in_run, groups, weight_group, graph_updates, global_step, looks, failing, model)
 
 
-def _of_kind(taps: dict[int, GraphTap], kind: str) -> dict[int, GraphTap]:
-    return {i: tap for i, tap in taps.items() if tap.tensor.kind == kind}
+def _of_kind(taps: dict[int, GraphTap], *kinds: Kind) -> dict[int, GraphTap]:
+    return {i: tap for i, tap in taps.items() if tap.tensor.kind in kinds}
 
 
 def _logged(found: GraphTaps, apart: Apart, is_training: bool) -> tuple[list[GraphTap], list[str]]:
@@ -93,7 +93,7 @@ def _logged(found: GraphTaps, apart: Apart, is_training: bool) -> tuple[list[Gra
     logged, notes = [], []
     for tap in found.taps:
         kind = tap.tensor.kind
-        if kind in ("gradient", "update") and not is_training:
+        if kind in ("gradient", "update", "optimizer") and not is_training:
             continue
         reason = apart.cannot(tap.source) if kind in ("activation", "gradient") else ""
         if reason:

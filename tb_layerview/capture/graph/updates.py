@@ -22,7 +22,7 @@ from tb_layerview.capture.graph.digests import (
 from tb_layerview.capture.graph.global_step import NEVER
 from tb_layerview.capture.graph.search.index import GraphIndex
 from tb_layerview.capture.graph.search.taps import GraphTap
-from tb_layerview.measure.tf.in_memory import Differences
+from tb_layerview.measure.handed import Differences
 from tb_layerview.measure.tf.tap import as_difference
 from tb_layerview.options import Keep
 from tb_layerview.writing.step import Part

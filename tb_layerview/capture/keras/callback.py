@@ -7,23 +7,21 @@ import weakref
 from collections.abc import Mapping
 from typing import Any
 
-import tensorflow as tf
-
 from tb_layerview.about import logger
-from tb_layerview.capture.cluster import logs_model
 from tb_layerview.capture.given import Given, floats
+from tb_layerview.capture.keras.backends import KerasBackend, backend_of
 from tb_layerview.capture.keras.evaluation import Evaluation, kinds_selected
+from tb_layerview.capture.keras.stand_in import StandIn
 from tb_layerview.capture.keras.steps import StepCounter
-from tb_layerview.capture.keras.tf.stand_in import StandIn
 from tb_layerview.capture.keras.training import Training
-from tb_layerview.capture.keras.versions import CallbackOfEitherKeras, require_tensorflow
+from tb_layerview.capture.keras.versions import CallbackOfEitherKeras, callback_class
 from tb_layerview.format.model import Mode
 from tb_layerview.format.storage import local_folder
 from tb_layerview.health.check import Check
 from tb_layerview.options import CopiedUnused, Keep, Schedule, Select
 
 
-class LayerViewCallback(CopiedUnused, CallbackOfEitherKeras, tf.keras.callbacks.Callback):
+class LayerViewCallback(CopiedUnused, CallbackOfEitherKeras, callback_class()):  # type: ignore[misc]
     """Logs a Keras model's layers while it trains.
 
     ```python
@@ -81,6 +79,7 @@ class LayerViewCallback(CopiedUnused, CallbackOfEitherKeras, tf.keras.callbacks.
         self._evaluation: Evaluation | None = None  # or the prediction that is under way
         self._deputies: dict[str, StandIn] = {}  # of the functions that evaluate and predict
         self._logs = False
+        self._backend: KerasBackend | None = None  # until there is a model
         self._counter = StepCounter()
 
     def _options(self) -> dict[str, Any]:
@@ -101,13 +100,15 @@ class LayerViewCallback(CopiedUnused, CallbackOfEitherKeras, tf.keras.callbacks.
         """Is told which model is trained, evaluated or run; None: none any more.
 
         Raises:
-          ValueError: It is a model of Keras 3 that TensorFlow does not compute.
+          ValueError: A framework computes the model that is not known.
         """
         if self._training is None or model is not self.model:  # else it is an evaluation within the training
             self._dismiss()
-        require_tensorflow(model)
+        if model is not None and (self._backend is None or model is not self.model):
+            self._backend = backend_of(model)
+            self._counter.number = self._backend.number
         self.model = model
-        self._logs = model is not None and logs_model(model)
+        self._logs = model is not None and self._backend is not None and self._backend.logs(model)
         self._stand_in_for_evaluation()
 
     def _stand_in_for_evaluation(self) -> None:
@@ -115,7 +116,12 @@ class LayerViewCallback(CopiedUnused, CallbackOfEitherKeras, tf.keras.callbacks.
         model = self.model
         is_compiled = getattr(model, "compiled", getattr(model, "_is_compiled", False))
         if self._logs and is_compiled and kinds_selected(self._given) and "evaluate" not in self._deputies:
-            self._deputies["evaluate"] = StandIn(model, "test_function", self._infer)
+            self._deputies["evaluate"] = self._stand_in("test_function")
+
+    def _stand_in(self, name: str) -> StandIn:
+        backend = self._backend
+        assert backend is not None  # as there is a model
+        return StandIn(self.model, name, self._infer, backend.ends_of_data)
 
     # Training.
 
@@ -125,10 +131,11 @@ class LayerViewCallback(CopiedUnused, CallbackOfEitherKeras, tf.keras.callbacks.
         if training is not None:  # one that ended on an error
             training.recording.close()
             training.dismiss()
-        if not self._logs:
+        backend = self._backend
+        if not self._logs or backend is None:
             return
         params = getattr(self, "params", None) or {}
-        training = Training(self.model, self._logdir, self._given, self._probe_data, self._counter, params)
+        training = Training(self.model, self._logdir, self._given, backend, self._probe_data, self._counter, params)
         self._training = training
         self._stand_in_for_evaluation()
         training.stand_in()
@@ -208,7 +215,7 @@ class LayerViewCallback(CopiedUnused, CallbackOfEitherKeras, tf.keras.callbacks.
             with self._training.recording.log.guard("the log of the prediction"):
                 self._begin_inference("predict")
         if self._evaluation is not None:
-            self._deputies["predict"] = StandIn(self.model, "predict_function", self._infer)
+            self._deputies["predict"] = self._stand_in("predict_function")
 
     def on_predict_end(self, logs: Mapping[str, Any] | None = None) -> None:
         """Has the prediction written."""
@@ -218,26 +225,34 @@ class LayerViewCallback(CopiedUnused, CallbackOfEitherKeras, tf.keras.callbacks.
 
     def _begin_inference(self, mode: Mode) -> None:
         self._end_inference()
-        if not self._logs:
+        if not self._logs or self._backend is None:
             return
         if kinds_selected(self._given):
-            self._evaluation = Evaluation(self.model, self._logdir, self._given, mode)
+            self._evaluation = Evaluation(self.model, self._logdir, self._given, self._backend, mode)
         elif self._training is None:
             logger.warning(
                 "tb_layerview: nothing is logged: of the kinds %s there are none where nothing is trained.",
                 ", ".join(self._given.select.kinds),
             )
 
-    def _infer(self, function: Any, iterator: Any) -> Any:
+    def _infer(self, function: Any, *arguments: Any) -> Any:
         """Is called in place of the function that evaluates or predicts: with the weights that it is called with."""
-        evaluation, training = self._evaluation, self._training
-        if evaluation is None or not evaluation.is_awaited:
-            return function(iterator)
+        evaluation, training, backend = self._evaluation, self._training, self._backend
+        if evaluation is None or backend is None or not evaluation.is_awaited:
+            return function(*arguments)
         evaluation.is_awaited = False
-        iterator = evaluation.take(iterator, self.model)
-        returned = function(iterator)  # which may build the model
+        *state, iterator = arguments
         log = evaluation.recording.log if training is None else training.recording.log
+        with log.guard("the weights"):
+            backend.called(self.model, arguments)
+        try:
+            iterator = evaluation.take(iterator, self.model)
+        except BaseException:  # of the data, or an interrupt
+            backend.not_called(self.model)
+            raise
+        returned = function(*state, iterator)  # which may build the model
         with log.guard("the first batch" if training is None else "the validation"):
+            backend.returned(self.model, returned)
             if training is None:
                 self._counter.begin(self.model)
             evaluation.measure(self._counter.step)

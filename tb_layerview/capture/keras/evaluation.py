@@ -8,9 +8,9 @@ from typing import Any
 
 from tb_layerview.capture.choice import Choice
 from tb_layerview.capture.given import Given
-from tb_layerview.capture.keras.backends import backend_of
+from tb_layerview.capture.keras.backends import KerasBackend
 from tb_layerview.capture.keras.recording import Recording
-from tb_layerview.capture.keras.tf.first_batch import Taken, taking
+from tb_layerview.capture.keras.taken import Taken
 from tb_layerview.format.model import Kind, Mode
 from tb_layerview.options import Schedule
 
@@ -32,20 +32,22 @@ class Evaluation:
       taken: Its first batch, once it was taken.
     """
 
-    def __init__(self, model: Any, logdir: str, given: Given, mode: Mode) -> None:
+    def __init__(self, model: Any, logdir: str, given: Given, backend: KerasBackend, mode: Mode) -> None:
         """Opens the log.
 
         Args:
           model: The Keras model.
           logdir: The training's folder; the log is below it.
           given: The training's options; of them something is selected: see `kinds_selected`.
+          backend: What computes the model.
           mode: What the model is doing.
 
         Raises:
           ValueError: The folder cannot be written to.
         """
         own = dataclasses.replace(given.with_kinds(*kinds_selected(given)), schedule=Schedule(every=1))
-        self.recording = Recording(model, os.path.join(logdir, mode), own, backend_of(model), mode)
+        self.recording = Recording(model, os.path.join(logdir, mode), own, backend, mode)
+        self._backend = backend
         self.is_awaited = True
         self.taken: Taken | None = None
 
@@ -55,7 +57,7 @@ class Evaluation:
             return iterator
         take = None
         with self.recording.log.before_step_0("the first batch"):
-            take = taking(iterator, model)
+            take = self._backend.taking(iterator, model)
         taken = None if take is None else take()
         if taken is not None and taken.parts:
             iterator, self.taken = taken.iterator, dataclasses.replace(taken, iterator=None)
@@ -68,7 +70,7 @@ class Evaluation:
             return
         if not recording.is_ready:
             recording.log.begin(step)
-            first = self.taken.first()
+            first = self._backend.first_batch(self.taken)
             self.taken = Taken(None, ())  # its probe is all that is needed
             if first is not None:
                 recording.set_up(Choice.of(first, "the first batch"), is_fatal=False)

@@ -7,16 +7,11 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
-import tensorflow as tf
-
 from tb_layerview.capture.choice import Choice
-from tb_layerview.capture.cluster import logs_model
 from tb_layerview.capture.given import Given, floats
 from tb_layerview.capture.keras.backends import backend_of
 from tb_layerview.capture.keras.recording import Recording
-from tb_layerview.capture.keras.tf.batch import as_tensor, given_batch
-from tb_layerview.capture.keras.tf.finite import losses_are_finite
-from tb_layerview.capture.keras.versions import is_built, require_tensorflow
+from tb_layerview.capture.keras.versions import is_built
 from tb_layerview.format.storage import local_folder
 from tb_layerview.health.check import Check
 from tb_layerview.options import Keep, Schedule, Select
@@ -71,18 +66,19 @@ class LayerRecorder:
         Raises:
           TypeError: An option is not of its type.
           ValueError: An option is out of its range, the folder cannot be written to or is not on this machine,
-            TensorFlow does not compute the model, it cannot be run on the probe, or a pattern matches no layer.
+            a framework that is not known computes the model, it cannot be run on the probe, or a pattern matches no
+            layer.
         """
         given = Given.of(select, schedule, keep, check)
         select.refuse_tensors()
         logdir = local_folder(logdir)
-        require_tensorflow(model)
-        self._probe: Choice | None = Choice.given(given_batch(probe))
+        self._backend = backend = backend_of(model)
+        self._probe: Choice | None = Choice.given(backend.given_batch(probe))
         self._told: tuple[int, Mapping[str, Any]] | None = None
-        self._model: Any = model if logs_model(model) else None
+        self._model: Any = model if backend.logs(model) else None
         if self._model is None:
             return
-        self._recording = Recording(model, logdir, given, backend_of(model))
+        self._recording = Recording(model, logdir, given, backend)
         if is_built(model):
             self._set_up(is_fatal=True)
 
@@ -132,8 +128,8 @@ class LayerRecorder:
         recording.keep_batches()
         if recording.replayer is not None:
             with recording.log.guard("what a replay needs"):
-                kept = tf.nest.map_structure(as_tensor, batch)
-                recording.replayer.after_step(kept, losses_are_finite(scalars))
+                kept = self._backend.as_batch(batch)
+                recording.replayer.after_step(kept, self._backend.losses_are_finite(scalars))
 
     def close(self) -> None:
         """Logs the step that was recorded last, if it was not, closes the log, and says what it holds."""

@@ -120,6 +120,8 @@ class Recording:
         if self._replayer is not None or self._given.check.replay is False or self._probing is None:
             return
         probe = self._probing.probe
+        if set(self._given.select.kinds) == {"optimizer"}:
+            return  # a batch makes none of it
         if probe.examples is not None and self._backend.can_replay(self._model):
             with self.log.apart("what a replay needs"):
                 self._replayer = self._backend.replayer(self._model, self.log, probe, self._given)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import tensorflow as tf
+import numpy as np
 
-from tb_layerview.capture.keras.versions import number, steps_per_execution
-
-_OF_MANY_BATCHES = (tf.data.Iterator, tf.distribute.DistributedIterator)
+from tb_layerview.capture.keras.versions import steps_per_execution
 
 
 class StepCounter:
@@ -22,9 +20,12 @@ class StepCounter:
 
     Attributes:
       step: Training steps that are complete.
+      number: Gives what a variable or a plain number holds.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, number: Callable[[Any], Any] = np.asarray) -> None:
+        """Begins at 0; `number` gives what a variable or a plain number holds."""
+        self.number = number
         self._batches = 0  # that are complete
         self._base = 0  # what it was when the training began
         self._counted: int | None = None  # what the optimizer had counted then
@@ -47,7 +48,7 @@ class StepCounter:
         optimizer = getattr(model, "optimizer", None)
         self._per_step = getattr(optimizer, "gradient_accumulation_steps", None) or 1
         self._per_call = steps_per_execution(model)
-        self._counted = _batches_counted(optimizer)
+        self._counted = self._batches_counted(optimizer)
         counted = self._counted or 0
         if self._last is None or self._last[0]() is not model:
             self._batches = counted
@@ -83,17 +84,23 @@ class StepCounter:
         self._last = (
             weakref.ref(model),
             (lambda: None) if optimizer is None else weakref.ref(optimizer),
-            _batches_counted(optimizer) or 0,
+            self._batches_counted(optimizer) or 0,
             self._batches,
         )
 
     def _ask(self, model: Any) -> bool:
         """Counts as the optimizer does; whether it counts at all."""
-        counted = _batches_counted(getattr(model, "optimizer", None))
+        counted = self._batches_counted(getattr(model, "optimizer", None))
         if counted is None or self._counted is None:
             return False
         self._batches = max(self._batches, self._base + counted - self._counted)
         return True
+
+    def _batches_counted(self, optimizer: Any) -> int | None:
+        """How many batches an optimizer has seen."""
+        accumulates = getattr(optimizer, "gradient_accumulation_steps", None)
+        iterations = getattr(optimizer, "_iterations" if accumulates else "iterations", None)
+        return None if iterations is None else int(self.number(iterations))
 
 
 class Place:
@@ -147,12 +154,16 @@ class Place:
         told = max(self._epochs_told, self._batches_told)
         return self.calls == 0 and told > (0 if is_over else 1)
 
-    def batches(self, iterator: Any) -> int | None:
-        """How many batches a call trains that is given this iterator; None if that is not known."""
+    def batches(self, gives_several: bool) -> int | None:
+        """How many batches a call trains; None if that is not known.
+
+        Args:
+          gives_several: Whether it takes several at once from what it is given.
+        """
         if self._per_call == 1:
             return 1
         fits = self._steps is not None and self._batch + self._per_call <= self._steps
-        return self._per_call if fits and isinstance(iterator, _OF_MANY_BATCHES) else None
+        return self._per_call if fits and gives_several else None
 
     @property
     def ends_epoch(self) -> bool:
@@ -169,10 +180,3 @@ class Place:
     def ends_training(self) -> bool:
         """Whether the next call is known to be the last one of the training."""
         return self._is_to_stop or (self.ends_epoch and self._epoch + 1 == self._epochs)
-
-
-def _batches_counted(optimizer: Any) -> int | None:
-    """How many batches an optimizer has seen."""
-    accumulates = getattr(optimizer, "gradient_accumulation_steps", None)
-    iterations = getattr(optimizer, "_iterations" if accumulates else "iterations", None)
-    return None if iterations is None else int(number(iterations))

@@ -5,20 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import tensorflow as tf
-
 from tb_layerview.capture.choice import Choice
-from tb_layerview.capture.cluster import has_other_processes
 from tb_layerview.capture.given import Given, floats
-from tb_layerview.capture.keras.backends import backend_of
+from tb_layerview.capture.keras.backends import KerasBackend
 from tb_layerview.capture.keras.recording import Recording
+from tb_layerview.capture.keras.slots import are_made
+from tb_layerview.capture.keras.stand_in import StandIn
 from tb_layerview.capture.keras.steps import Place, StepCounter
-from tb_layerview.capture.keras.tf.batch import given_batch
-from tb_layerview.capture.keras.tf.first_batch import Taken, taking
-from tb_layerview.capture.keras.tf.last_batch import KeepingBatches, build, kerass, why_no_last_batch
-from tb_layerview.capture.keras.tf.stand_in import StandIn
-from tb_layerview.capture.keras.tf.train_step import is_own
-from tb_layerview.capture.keras.versions import is_built, number, steps_per_execution
+from tb_layerview.capture.keras.taken import Taken
+from tb_layerview.capture.keras.versions import is_built, steps_per_execution
 
 _GIVE_A_PROBE = "Give the callback a batch that the model takes: probe=(x, y)"
 
@@ -31,7 +26,14 @@ class Training:
     """
 
     def __init__(
-        self, model: Any, logdir: str, given: Given, probe: Any, counter: StepCounter, params: Mapping[str, Any]
+        self,
+        model: Any,
+        logdir: str,
+        given: Given,
+        backend: KerasBackend,
+        probe: Any,
+        counter: StepCounter,
+        params: Mapping[str, Any],
     ) -> None:
         """Opens the log.
 
@@ -39,6 +41,7 @@ class Training:
           model: The Keras model.
           logdir: The run's folder.
           given: The options.
+          backend: What computes the model.
           probe: The batch that is logged, as somebody gave it, or None.
           counter: Counts the steps of this training and of those before it.
           params: What Keras tells its callbacks of the training.
@@ -46,9 +49,9 @@ class Training:
         Raises:
           ValueError: The folder cannot be written to, or nothing is left to log.
         """
-        self._model, self._given, self._probe_data = model, given, probe
+        self._model, self._given, self._backend, self._probe_data = model, given, backend, probe
         self._notes: list[str] = []
-        self.recording = Recording(model, logdir, self._without_updates(), backend_of(model))
+        self.recording = Recording(model, logdir, self._without_updates(), backend)
         self._counter = counter
         counter.begin(model)
         self._place = Place(model, params)
@@ -72,11 +75,11 @@ class Training:
             f"steps_per_execution={steps_per_call}: the change over exactly one step cannot be had, updates "
             "are left out"
         )
-        return self._given.with_kinds(*(kind for kind in kinds if kind != "update"))
+        return self._given.without_kinds("update")
 
     def stand_in(self) -> None:
         """Takes the place of the function that trains."""
-        self._deputy = StandIn(self._model, "train_function", self._train)
+        self._deputy = StandIn(self._model, "train_function", self._train, self._backend.ends_of_data)
 
     def dismiss(self) -> None:
         """Takes back from the model what stands in for its function."""
@@ -126,30 +129,38 @@ class Training:
 
     # The function that trains.
 
-    def _train(self, function: Any, iterator: Any) -> Any:
+    def _train(self, function: Any, *arguments: Any) -> Any:
         """Is called in place of the training's function: a step is what the weights are right after it.
 
         Not at the hook after it: other callbacks may have changed them by then.
         """
-        recording, place, model = self.recording, self._place, self._model
+        recording, place, model, backend = self.recording, self._place, self._model, self._backend
+        *state, iterator = arguments
         place.call(model)
+        with recording.log.guard("the weights before the step"):
+            backend.called(model, arguments)
         if place.calls == 1:
-            function, iterator = self._begin(function, iterator)
+            try:
+                function, iterator = self._begin(function, iterator)
+            except BaseException:
+                backend.not_called(model)
+                raise
         counter, batches = self._counter, None
         ends_epoch, is_last = place.ends_epoch, place.ends_training
         with recording.log.guard("the step before"):  # whatever fails, the step is made
-            batches = place.batches(iterator)
+            batches = place.batches(backend.gives_several(iterator))
             self._hand_over()
             recording.before(counter.step, counter.steps_next, is_last, place.is_beyond)
         try:
-            self._returned = returned = function(iterator)
-        except (StopIteration, tf.errors.OutOfRangeError):
+            returned = function(*state, iterator)
+        except backend.ends_of_data:
             with recording.log.guard("the end of the data"):
                 place.ended()
                 counter.ended(model)
                 recording.hold(counter.step, is_late=True)
             raise
         with recording.log.guard("the step"):
+            self._returned = backend.returned(model, returned)
             place.returned()
             counter.returned(model, batches)
             self._metrics = {}
@@ -175,10 +186,10 @@ class Training:
             self._counter.begin(model)
             if self._counter.step != before:
                 recording.log.begin(self._counter.step)
-        given = None if self._probe_data is None else Choice.given(given_batch(self._probe_data))
+        given = None if self._probe_data is None else Choice.given(self._backend.given_batch(self._probe_data))
         take = None
         with prepared("the probe"):
-            take = None if given is not None else taking(iterator, model)
+            take = None if given is not None else self._backend.taking(iterator, model)
         # Handed on before it is looked at: whatever fails from here on, the training has its batches.
         taken = None if take is None else take()
         iterator = iterator if taken is None else taken.iterator
@@ -187,18 +198,19 @@ class Training:
             self._keep_batches(function, self._notes)
         function = function if self._deputy is None else self._deputy.function
         with prepared("the probe"):
-            # Only the training itself may create the weights: else they start from other random numbers. And what the
-            # optimizers and metrics of a `train_step` create, the training creates; the probe's pass then uses that.
-            is_alone = model.distribute_strategy.num_replicas_in_sync == 1
-            if self._probe is not None and (not is_built(model) or (is_own(model) and is_alone)):
+            if self._probe is not None and (self._backend.builds(model) or self._lacks_optimizer_state()):
                 with recording.log.guard("tracing the function that trains"):
-                    build(function, iterator, () if taken is None else taken.parts)
+                    self._backend.build(function, iterator, taken)
             if is_built(model):
                 self._set_up()
         with prepared("the first step"):
             recording.take(self._counter.step, self._rate)
             recording.hand_over()
         return function, iterator
+
+    def _lacks_optimizer_state(self) -> bool:
+        """Whether optimizers have not made yet what is to be logged of them: the function that trains makes it."""
+        return "optimizer" in self._given.select.kinds and not are_made(self._model)
 
     def _set_up(self) -> None:
         """Traces the probe's pass.
@@ -208,7 +220,7 @@ class Training:
         """
         probe, self._probe = self._probe, None
         if isinstance(probe, Taken):
-            first = probe.first()
+            first = self._backend.first_batch(probe)
             choice = None if first is None else Choice.of(first, "the first training batch", _GIVE_A_PROBE)
         else:
             choice = probe
@@ -230,20 +242,21 @@ class Training:
         if deputy is None or deputy.is_in_place or getattr(self._model, "train_function", None) is None:
             return
         deputy.dismiss()
-        deputy = self._deputy = StandIn(self._model, "train_function", self._train)
+        deputy = self._deputy = StandIn(self._model, "train_function", self._train, self._backend.ends_of_data)
         if self.recording.is_ready:
             self._keep_batches(deputy.function, [])
 
     def _keep_batches(self, train_function: Any, notes: list[str]) -> None:
         """Has the last batches kept for a replay where they can be had."""
-        train_function = kerass(train_function)
-        why_not = why_no_last_batch(self._model, train_function)
+        train_function = self._backend.without_ours(train_function)
+        why_not = self._backend.why_no_last_batch(self._model, train_function)
         if self._given.check.replay is False:
             return
         if why_not is not None:
             notes.append(f"a batch that breaks the training cannot be run again: {why_not}")
         elif self._deputy is not None:
-            self._deputy.function = KeepingBatches(self._model, train_function, self.recording, self._counter)
+            keeping = self._backend.keeping_batches(self._model, train_function, self.recording, self._counter)
+            self._deputy.function = keeping
 
     def _hand_over(self) -> None:
         """Has the step that was measured last written; one that ended an epoch, with the epoch's metrics."""
@@ -254,7 +267,7 @@ class Training:
         log = self.recording.log
         if not log.should_stop or self._model.stop_training:
             return False
-        if has_other_processes(self._model.distribute_strategy):
+        if self._backend.has_other_processes(self._model):
             log.report("Check(stop_on=...)", "one of several processes cannot stop by itself. The training goes on")
             return False
         self._model.stop_training = True
@@ -263,14 +276,11 @@ class Training:
     def _metrics_now(self) -> dict[str, float]:
         if self._metrics:
             return self._metrics  # of the epoch that is over: the model's own are perhaps those of a validation
-        if has_other_processes(self._model.distribute_strategy):
-            # To add the metrics up would ask the other workers; the training's function has done so.
-            return floats(self._returned) if isinstance(self._returned, Mapping) else {}
-        return floats(self._model.get_metrics_result())
+        return floats(self._backend.metrics(self._model, self._returned))
 
     def _rate(self) -> dict[str, float]:
         optimizer = getattr(self._model, "optimizer", None)
         rate = getattr(optimizer, "learning_rate", None)
         if optimizer is not None and callable(rate) and not hasattr(rate, "assign"):
             rate = rate(optimizer.iterations)
-        return {} if rate is None else {"learning_rate": float(number(rate))}
+        return {} if rate is None else {"learning_rate": float(self._backend.number(rate))}

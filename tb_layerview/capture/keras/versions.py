@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import importlib
+import os
+import sys
 from types import ModuleType
 from typing import Any
 
-import numpy as np
-import tensorflow as tf
-
 from tb_layerview.about import software
+
+#: Keras' names of the frameworks whose models can be logged.
+BACKENDS = ("tensorflow", "jax", "torch")
 
 
 def keras_of(model: Any) -> ModuleType | None:
@@ -19,25 +21,14 @@ def keras_of(model: Any) -> ModuleType | None:
     return None if package is None else importlib.import_module(package)
 
 
-def software_of(model: Any) -> str:
-    """What a log of a model is made with, in words."""
-    keras = getattr(keras_of(model), "__version__", "unknown")
-    return software(Keras=keras, TensorFlow=tf.__version__)
+def software_of(model: Any, **framework: str) -> str:
+    """What a log of a model is made with, in words.
 
-
-def require_tensorflow(model: Any) -> None:
-    """Makes sure that TensorFlow computes the model.
-
-    Raises:
-      ValueError: Another backend of Keras does.
+    Args:
+      model: The Keras model.
+      **framework: The version of what computes it, by the name to be shown.
     """
-    config = getattr(keras_of(model), "config", None)  # of Keras 3, which alone has backends to choose from
-    backend = "tensorflow" if config is None else config.backend()
-    if backend != "tensorflow":
-        raise ValueError(
-            f"Keras computes this model with {backend}, and only what TensorFlow computes can be logged from within. "
-            "Set KERAS_BACKEND=tensorflow before Keras is imported, or log arrays with LayerWriter."
-        )
+    return software(Keras=getattr(keras_of(model), "__version__", "unknown"), **framework)
 
 
 def is_built(model: Any) -> bool:
@@ -56,13 +47,17 @@ def steps_per_execution(model: Any) -> int:
     for name in ("steps_per_execution", "_steps_per_execution"):
         steps = getattr(model, name, None)
         if steps is not None:
-            return int(number(steps))
+            return int(steps.numpy() if hasattr(steps, "numpy") else steps)
     return 1
 
 
-def number(variable: Any) -> Any:
-    """What a variable or a plain number holds. A variable of a distribution strategy is no array in Keras 2."""
-    return np.asarray(tf.convert_to_tensor(variable))
+def callback_class() -> Any:
+    """Keras' class of callbacks: that of `tf.keras` where TensorFlow is loaded, as it may not be that of `keras`."""
+    tensorflow = sys.modules.get("tensorflow")
+    if tensorflow is None and os.environ.get("TF_USE_LEGACY_KERAS", "").lower() in ("1", "true"):
+        tensorflow = importlib.import_module("tensorflow")
+    keras = importlib.import_module("keras") if tensorflow is None else tensorflow.keras
+    return keras.callbacks.Callback
 
 
 class CallbackOfEitherKeras:
@@ -78,4 +73,4 @@ class CallbackOfEitherKeras:
         return self._overrides("on_predict_batch_begin", "on_predict_batch_end")
 
     def _overrides(self, *methods: str) -> bool:
-        return any(getattr(type(self), name) is not getattr(tf.keras.callbacks.Callback, name) for name in methods)
+        return any(getattr(type(self), name) is not getattr(callback_class(), name) for name in methods)

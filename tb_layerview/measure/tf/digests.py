@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy.typing as npt
 
+from tb_layerview.measure.handed import Differences, Handed
 from tb_layerview.measure.measurement import Measurement
 from tb_layerview.measure.tf import in_memory, on_device
-from tb_layerview.measure.tf.in_memory import Differences, Handed
 from tb_layerview.measure.tf.on_device import Digested, Fetches
 from tb_layerview.measure.tf.tap import Tap
 

@@ -12,11 +12,8 @@ import numpy as np
 import tensorflow as tf
 
 from tb_layerview.measure import extra
-from tb_layerview.measure.extra import EVEN, EXAMPLES, Extra
+from tb_layerview.measure.extra import EVEN, EXAMPLES, TAKEN, Extra
 from tb_layerview.measure.tf.loop import Loop, items
-
-#: What is counted where a layer is called, and not of what it puts out.
-TAKEN = "taken_non_finite"
 
 _NAMES = {
     "bounded": ("saturated",),

@@ -21,6 +21,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from tb_layerview.measure import host
+from tb_layerview.measure.extra import TAKEN
 from tb_layerview.measure.measurement import Measurement, with_kept
 from tb_layerview.measure.tf import extra
 from tb_layerview.measure.tf.kernel import BLOCK, Variant, loop_of, rows, to_measurement
@@ -186,7 +187,7 @@ def _parts(taps: Mapping[int, Tap]) -> list[tuple[Variant | _Named, list[int]]]:
     others: dict[Variant | _Named, list[int]] = {}
     for index, tap in sorted(taps.items()):
         if tap.taken is not None:
-            others.setdefault(_Named(extra.TAKEN, is_sparse=True), []).append(index)
+            others.setdefault(_Named(TAKEN, is_sparse=True), []).append(index)
         if (tap.tensor.shape.num_elements() or SMALL + 1) <= SMALL:
             digests.setdefault(_Named(tap.tensor.dtype.base_dtype.name, is_sparse=False), []).append(index)
             continue
@@ -210,7 +211,7 @@ def _prepare(what: Variant | _Named, taps: Sequence[Tap]) -> list[tf.Tensor]:
     """What is taken of these taps."""
     if isinstance(what, Variant):
         return [rows(tap.tensor, what) for tap in taps]
-    if what.name == extra.TAKEN:
+    if what.name == TAKEN:
         return [tf.stack([tap.taken for tap in taps])]
     if what.is_sparse:
         return [extra.prepare(what.name, tap.tensor, tap.sparse) for tap in taps if tap.sparse is not None]
@@ -222,7 +223,7 @@ def _reduce(what: Variant | _Named, prepared: list[tf.Tensor], taps: Sequence[Ta
     """Adds what is done to these taps."""
     if isinstance(what, Variant):
         return loop_of(what)(prepared)
-    if what.name == extra.TAKEN:
+    if what.name == TAKEN:
         return prepared[0]
     if what.is_sparse:
         return extra.reduce(what.name, prepared, [tap.sparse for tap in taps if tap.sparse is not None])

@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import tensorflow as tf
 
 from tb_layerview.capture.graph.search.index import HOLDERS, GraphIndex, can_fetch
+from tb_layerview.capture.graph.search.slots import slots_by_name, slots_of_inputs
 
 _APPLY = re.compile(r"(Resource)?(Sparse)?Apply[A-Z]")
 _SCATTER = re.compile(r"(Resource)?Scatter(Nd)?(Add|Sub)")
@@ -46,6 +48,7 @@ class Update:
       sparse: Whether the gradient is of some rows only.
       learning_rate: A scalar `tf.Tensor`, or None if it cannot be fetched.
       remark: What to know about the gradient, or why there is none; empty if there is nothing to know.
+      slots: What the optimizer keeps of the variable, by what it is called: the operations that hold it.
     """
 
     holder: Any
@@ -54,6 +57,7 @@ class Update:
     sparse: bool = False
     learning_rate: Any | None = None
     remark: str = ""
+    slots: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def find_updates(index: GraphIndex, holders: frozenset[Any]) -> tuple[Update, ...]:
@@ -83,7 +87,8 @@ def find_updates(index: GraphIndex, holders: frozenset[Any]) -> tuple[Update, ..
         for op in index.updates_of(holder):
             rows = _scattered(index, op)
             remark = "" if rows is not None else "its optimizer has no apply operation to take the gradient from"
-            found.append(Update(holder, op, gradient=rows, sparse=rows is not None, remark=remark))
+            slots = slots_by_name(index, holder, op)
+            found.append(Update(holder, op, gradient=rows, sparse=rows is not None, remark=remark, slots=slots))
     return tuple(sorted(found, key=lambda update: index.position[update.trigger]))
 
 
@@ -102,6 +107,7 @@ def _from_operation(index: GraphIndex, op: Any) -> Update | None:
         sparse="indices" in inputs,
         learning_rate=None if rate is None else _lead_outside(index, rate)[0],
         remark=remark,
+        slots=slots_of_inputs(index, op.type, inputs),
     )
 
 
@@ -175,7 +181,8 @@ def _from_call(index: GraphIndex, functions: dict[str, Any], op: Any) -> list[Up
             updates += _Body(functions, functions[name], arguments).updates(index, op)
     if op.type.endswith("While"):
         # Later iterations of a loop see other values than those that it is given.
-        return [Update(u.holder, op, remark="its gradient is computed inside a loop") for u in updates]
+        remark = "its gradient is computed inside a loop"
+        return [Update(u.holder, op, remark=remark, slots=u.slots) for u in updates]
     return updates
 
 
@@ -195,6 +202,8 @@ class _Body:
                 holder = self._follow(inputs.get("var", ""))[0]
                 if holder is None:
                     continue
+                outside = {name: self._follow(of_input)[0] for name, of_input in inputs.items()}
+                slots = {name: tensor for name, tensor in outside.items() if tensor is not None}
                 gradient, remark = self._gradient(index, next((inputs[n] for n in _GRADIENT_INPUTS if n in inputs), ""))
                 rate = self._follow(next((inputs[n] for n in _RATE_INPUTS if n in inputs), ""))[0]
                 found.append(
@@ -205,6 +214,7 @@ class _Body:
                         sparse="indices" in inputs,
                         learning_rate=rate if rate is not None and rate.dtype.is_floating else None,
                         remark=remark,
+                        slots=slots_of_inputs(index, node.op, slots),
                     )
                 )
             elif node.op in _CALLS:

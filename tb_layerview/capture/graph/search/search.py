@@ -6,6 +6,7 @@ Variables give the layers: `block/conv/kernel` belongs to a layer `block/conv`. 
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 from typing import Any
 
@@ -15,6 +16,7 @@ from tb_layerview.capture.graph.search.between import with_sums, with_weightless
 from tb_layerview.capture.graph.search.index import GraphIndex, can_fetch
 from tb_layerview.capture.graph.search.layer import FoundLayer
 from tb_layerview.capture.graph.search.optimizers import Update, find_updates
+from tb_layerview.capture.graph.search.slots import all_slots
 from tb_layerview.capture.graph.search.taps import GraphTaps
 from tb_layerview.capture.graph.search.tensors import find_taps
 from tb_layerview.capture.graph.search.variables import find_with_variables, holders_in, without_layer
@@ -38,8 +40,13 @@ def find_layers(index: GraphIndex) -> GraphTaps:
     updates = find_updates(index, frozenset(trainable.values()))
     by_holder: dict[Any, Update] = {}
     for update in updates:
-        if update.holder not in by_holder or by_holder[update.holder].gradient is None:
+        known = by_holder.get(update.holder)
+        if known is None or known.gradient is None:
             by_holder[update.holder] = update
+        if known is not None:  # optimizers that take turns each keep something of it
+            by_holder[update.holder] = dataclasses.replace(
+                by_holder[update.holder], slots=all_slots(known.slots, update.slots)
+            )
     taps, of_taps = find_taps(index, found, by_holder)
     return GraphTaps(
         layers=tuple(

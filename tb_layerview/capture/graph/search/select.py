@@ -52,6 +52,8 @@ def narrow(index: GraphIndex, found: GraphTaps, select: Select) -> tuple[GraphTa
         if tap.tensor.layer in numbers and tap.tensor.kind in select.kinds
     )
     by_hand, notes = select_tensors(index, select, layers)
+    if "optimizer" in select.kinds and found.trained and not any(tap.tensor.kind == "optimizer" for tap in taps):
+        notes.append("no optimizer state is logged: nothing was found that an optimizer keeps of a weight")
     narrowed = dataclasses.replace(
         found,
         layers=layers + layers_of(by_hand, layers),

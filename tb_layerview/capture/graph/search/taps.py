@@ -16,7 +16,8 @@ class GraphTap:
     Attributes:
       tensor: What it is.
       source: The `tf.Tensor`; for a weight the `tf.Operation` that holds the variable, or a `tf.Tensor` that is
-        computed from variables alone; for an update the `tf.Operation` that holds the variable.
+        computed from variables alone; for an update, and for what an optimizer keeps, the `tf.Operation` that holds the
+        variable.
       transpose: The order in which to put the source's axes to have those of `tensor`; None if they are in order.
       when: The branch of a condition of TensorFlow 2's form that alone makes the source what it is logged as; None if
         every run does.

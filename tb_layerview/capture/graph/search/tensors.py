@@ -1,4 +1,4 @@
-"""What can be logged of each layer that was found: its activations, weights, gradients and updates."""
+"""What can be logged of each layer that was found: activations, weights, gradients, updates, state of optimizers."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ class _LayerTaps:
             self._add(_Candidate("weight", name, holder, holder.get_attr("dtype"), shape_of(holder)))
 
     def add_trained(self, updates: Mapping[Any, Update]) -> None:
-        """Adds gradients and updates, by the operations that hold the variables."""
+        """Adds gradients, updates and what optimizers keep, by the operations that hold the variables."""
         trained: dict[str, Update] = {}
         for name, holder in self._layer.weights.items():
             if name not in self._layer.trainable or not updates:
@@ -130,6 +130,17 @@ class _LayerTaps:
             dtype = update.holder.get_attr("dtype")
             if can_measure(dtype.name):  # else the weight's note says so
                 self._add(_Candidate("update", name, update.holder, difference_dtype(dtype), shape_of(update.holder)))
+        for name, update in trained.items():
+            for slot, holder in update.slots.items():
+                self._add_slot(name, slot, update.holder, holder)
+
+    def _add_slot(self, name: str, slot: str, weight: Any, holder: Any) -> None:
+        """Adds what an optimizer keeps of a weight; a number in place of that says nothing of it."""
+        shape, whole = shape_of(holder), shape_of(weight)
+        if shape.rank or whole.rank == 0:
+            axes = _axes(self._layer, "optimizer", name, whole.rank) if shape.is_compatible_with(whole) else None
+            dtype = holder.get_attr("dtype")
+            self._add(_Candidate("optimizer", f"{name}/{slot}", holder, dtype, shape, axes=axes))
 
     def _add_gradient(self, name: str, update: Update) -> None:
         gradient = update.gradient

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import functools
 import itertools
 from collections.abc import Callable, Iterator
@@ -12,33 +11,22 @@ from typing import Any
 import tensorflow as tf
 
 from tb_layerview.about import logger
+from tb_layerview.capture.keras.taken import Taken
 from tb_layerview.capture.keras.tf import replicas
 from tb_layerview.capture.keras.tf.batch import Batch, as_tensor
 from tb_layerview.capture.keras.versions import steps_per_execution
 
 
-@dataclasses.dataclass(frozen=True)
-class Taken:
-    """What one call of Keras' function would have taken.
+def first_batch(taken: Taken) -> Batch | None:
+    """The first batch of what was taken, as tensors; None if there is none.
 
-    Attributes:
-      iterator: What to give to the function instead: it hands on all that was taken.
-      parts: The first batch, of each replica that was given a part of it; nothing if there is no batch.
+    Raises:
+      Exception: It is no batch that `fit` takes.
     """
-
-    iterator: Any
-    parts: tuple[Any, ...]
-
-    def first(self) -> Batch | None:
-        """The first batch as tensors; None if there is none.
-
-        Raises:
-          Exception: It is no batch that `fit` takes.
-        """
-        if not self.parts:
-            return None
-        one = replicas.joined(self.parts) if len(self.parts) > 1 else self.parts[0]
-        return Batch.of(tf.nest.map_structure(as_tensor, one))
+    if not taken.parts:
+        return None
+    one = replicas.joined(taken.parts) if len(taken.parts) > 1 else taken.parts[0]
+    return Batch.of(tf.nest.map_structure(as_tensor, one))
 
 
 def taking(iterator: Any, model: Any) -> Callable[[], Taken]:

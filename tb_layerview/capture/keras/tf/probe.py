@@ -18,24 +18,27 @@ from tb_layerview.about import logger
 from tb_layerview.capture import cluster
 from tb_layerview.capture.choice import Examples
 from tb_layerview.capture.given import Given
+from tb_layerview.capture.keras.calls import Call, leaves, noting_calls
+from tb_layerview.capture.keras.candidates import Pass, is_number
+from tb_layerview.capture.keras.chosen import is_large
+from tb_layerview.capture.keras.modes import Output
+from tb_layerview.capture.keras.slots import slots_of
 from tb_layerview.capture.keras.tf.batch import Batch
-from tb_layerview.capture.keras.tf.calls import Call, noting_calls
-from tb_layerview.capture.keras.tf.candidates import Pass
 from tb_layerview.capture.keras.tf.changes import Changes
 from tb_layerview.capture.keras.tf.finite import all_finite
 from tb_layerview.capture.keras.tf.in_strategy import runs_python, traced
-from tb_layerview.capture.keras.tf.inference_pass import InferencePass, Output
+from tb_layerview.capture.keras.tf.inference_pass import InferencePass
 from tb_layerview.capture.keras.tf.loss import compiled_loss, loss_scale, smaller, unscaled
-from tb_layerview.capture.keras.tf.rows import is_large
 from tb_layerview.capture.keras.tf.still import StillWeights
-from tb_layerview.capture.keras.tf.taps import Taps, find_taps
+from tb_layerview.capture.keras.tf.taps import Taps, find_taps, read, some_rows
+from tb_layerview.capture.keras.tf.tracing import GraphTracing, values_of
 from tb_layerview.capture.keras.tf.train_step import TrainStep, is_own
 from tb_layerview.capture.keras.tf.unchanged import (
     put_back_after,
     unchanged_by_tracing,
     written_variables,
 )
-from tb_layerview.capture.keras.tf.variables import WrittenVariable, is_number, tf_variable
+from tb_layerview.capture.keras.tf.variables import WrittenVariable, tf_variable
 from tb_layerview.capture.keras.tf.weights import WeightReader
 from tb_layerview.capture.keras.versions import software_of
 from tb_layerview.format.model import Model, Probe
@@ -124,7 +127,7 @@ class ProbePass:
             self._found.model,
             probe=Probe(batch.hash(), batch.examples, training, source),
             notes=tuple(dict.fromkeys((*self._notes, *self._found.model.notes))),
-            software=software_of(model),
+            software=software_of(model, TensorFlow=tf.__version__),
         )
         self._written = written_variables(self._function)
         self._runs_python = runs_python(self._function)
@@ -168,7 +171,7 @@ class ProbePass:
           logged.
         """
         wholes = self.run_wholes(with_values, without)
-        values = {i: weight.read() for i, (weight, _) in self._found.still.items()}
+        values = {i: read(weight) for i, (weight, _) in self._found.still.items()}
         still = self._still.measure(values, with_values)
         returned = self._run_finite()
         loss = {} if returned.loss is None else {"probe_loss": float(returned.loss)}
@@ -180,7 +183,7 @@ class ProbePass:
     def run_wholes(self, with_values: bool, without: Collection[int] = ()) -> Digests:
         """Measures the weights that are looked up as wholes, but those that are left out."""
         chosen = {i: of_one for i, of_one in self._found.wholes.items() if i not in without}
-        taps = {i: dataclasses.replace(tap, tensor=weight.read()) for i, (weight, tap) in chosen.items()}
+        taps = {i: dataclasses.replace(tap, tensor=read(weight)) for i, (weight, tap) in chosen.items()}
         return digests.digest(taps, with_values)
 
     def run_weights(self, with_values: bool) -> Digests:
@@ -278,7 +281,7 @@ class ProbePass:
         for metric in model.metrics:  # so that what they tell afterwards is of the probe alone
             metric.reset_state()
         data = (x, y, sample_weight)[: self._batch.parts] if self._batch.parts else x
-        with noting_calls(model) as calls:
+        with noting_calls(model, GraphTracing()) as calls:
             step.trace(data, executed)
         gradients, notes = step.gradients()
         loss, sentence = step.loss()
@@ -294,7 +297,7 @@ class ProbePass:
     def _read(self, *_: Any) -> _Returned:
         """The weights alone."""
         found = self._found
-        weights = {i: dataclasses.replace(found.taps[i], tensor=weight.read()) for i, weight in found.weights.items()}
+        weights = {i: dataclasses.replace(found.taps[i], tensor=read(weight)) for i, weight in found.weights.items()}
         return _Returned(digests.prepare(weights))
 
     def _pass(self, x: Any, y: Any, sample_weight: Any, scale: Any) -> _Returned:
@@ -303,7 +306,7 @@ class ProbePass:
         weights = self._weights_now()
         large = [v for v in trainable if is_large(v)] if self._training else []
         with tf.GradientTape() as tape:
-            with noting_calls(model) as calls:
+            with noting_calls(model, GraphTracing()) as calls:
                 predictions = model(x, training=self._training) if self._has_modes else model(x)
             loss = self._loss(x, y, predictions, sample_weight) if self._training else None
             scaled = loss if loss is None or scale is None else tf.cast(loss, tf.float32) * scale
@@ -320,7 +323,9 @@ class ProbePass:
 
     def _weights_now(self) -> dict[int, tf.Tensor]:
         # Before anything runs: the pass itself writes some of them, as moving statistics and spectral norms.
-        return {id(v): tf.identity(tf.convert_to_tensor(v)) for v in self._model.weights if is_number(v)}
+        slots = slots_of(self._model).values() if "optimizer" in self._given.select.kinds else ()
+        variables = [*(v for v in self._model.weights if is_number(v)), *(slot.variable for of in slots for slot in of)]
+        return {id(v): tf.identity(tf.convert_to_tensor(v)) for v in variables}
 
     def _returned(
         self,
@@ -352,7 +357,22 @@ class ProbePass:
             if is_large(variable)
             and isinstance((gradients or {}).get(key, of_large.get(id(variable))), tf.IndexedSlices)
         )
-        of_pass = Pass(model, x, calls, weights, gradients, trained if self._training else {}, looked_up)
+
+        def value(variable: Any) -> tf.Tensor:
+            found = weights.get(id(variable))
+            return tf.convert_to_tensor(variable) if found is None else found
+
+        of_pass = Pass(
+            model,
+            [(path, values_of(leaf)) for path, leaf in leaves(x) if tf.is_tensor(values_of(leaf))],
+            calls,
+            value,
+            None
+            if gradients is None
+            else {key: _given(gradient, trained.get(key)) for key, gradient in gradients.items()},
+            trained if self._training else {},
+            looked_up,
+        )
         found = self._found = find_taps(of_pass, self._given)
         self._outputs = {i: output for i, output in found.outputs.items() if self._has_modes and found.taps[i].units}
         return _Returned(
@@ -367,6 +387,13 @@ class ProbePass:
         self.loss_error = loss.error or self.loss_error
         self._notes += [loss.note] if loss.note else []
         return loss.value
+
+
+def _given(gradient: Any, variable: Any) -> Any:
+    """A gradient as a pass gives it."""
+    if not isinstance(gradient, tf.IndexedSlices):
+        return gradient
+    return some_rows(gradient, None if variable is None else int(variable.shape[0]))
 
 
 def _floats(predictions: Any) -> list[tf.Tensor]:

@@ -1,233 +1,44 @@
-"""Keeps the last batches and the weights before them, and runs the batch that broke a training once more."""
+"""The batches that are kept of a training that TensorFlow computes, for a replay."""
 
 from __future__ import annotations
 
-import collections
-import contextlib
-import dataclasses
-import time
-from collections.abc import Iterator, Sequence
 from typing import Any
 
 import tensorflow as tf
 
-from tb_layerview.capture.ages import RECENT, CostTrial, RecentSteps, Room
 from tb_layerview.capture.given import Given
 from tb_layerview.capture.keras.tf import replicas
 from tb_layerview.capture.keras.tf.batch import Batch, as_tensor
 from tb_layerview.capture.keras.tf.probe import ProbePass
-from tb_layerview.capture.keras.tf.snapshot import ModelState, Values, spared_seconds
-from tb_layerview.capture.probe import Probe
-from tb_layerview.health.finding import Finding
-from tb_layerview.health.rules.non_finite import NonFinite
-from tb_layerview.writing.step import Measured
-from tb_layerview.writing.training_log import TrainingLog
-
-# Weights are copied where reading them takes so many times what it took at first.
-_COPIED = 10
+from tb_layerview.capture.keras.tf.snapshot import spared_seconds
 
 
-@dataclasses.dataclass(frozen=True)
-class KeptStep:
-    """A training step that was taken.
+class KeptBatches:
+    """The methods are those of `replay.Batches`.
 
     Attributes:
-      step: Training steps that were complete after it.
-      before: The weights before it.
-      batch: What it was given, as `fit` gives it.
-      is_finite: bool []: whether its loss was finite.
+      spared_seconds: What a step takes less than with Keras' own function.
     """
 
-    step: int
-    before: Values
-    batch: Any
-    is_finite: Any
+    def __init__(self, model: Any, given: Given) -> None:
+        """Measures what is spared."""
+        self._model, self._given = model, given.without_kinds("optimizer")  # which the batch does not make
+        self.spared_seconds = spared_seconds(model)
 
+    def size(self, batch: Any) -> int:
+        """The bytes of a batch; of strings none."""
+        leaves = tf.nest.flatten(batch, expand_composites=True)
+        tensors = [leaf for leaf in leaves if tf.is_tensor(leaf) and leaf.dtype.size]
+        return sum(tensor.dtype.size * (tensor.shape.num_elements() or 0) for tensor in tensors)
 
-class Replayer:
-    """Keeps what a replay needs, notices that one is needed, and runs it.
+    def is_known(self, flag: Any) -> bool:
+        """Whether it lies on the host."""
+        return "CPU" in getattr(flag, "device", "CPU").upper()
 
-    There is one replay in a training for what is not finite, and one for the first other error that a rule finds: a
-    broken training must not spend its time on replays.
-
-    Attributes:
-      state: The model's weights as values that can be kept and put back.
-    """
-
-    def __init__(self, model: Any, log: TrainingLog, probe: Probe, given: Given) -> None:
-        """Measures what keeping the weights costs; nothing is kept yet.
-
-        Args:
-          model: The Keras model, which is built.
-          log: The training's.
-          probe: The training's, which is run on the weights of the steps before.
-          given: What to log, and whether to replay, and within how much memory.
-        """
-        self._model, self._log, self._probe = model, log, probe
-        self._given, check = given, given.check
-        self.state = ModelState(model)
-        self._cost = max(0.0, self.state.cost() - spared_seconds(model))
-        self._took = self._cost  # by the last step
-        self._trial = CostTrial(log.share, self._cost) if check.replay is None else None
-        self._room: Room | None = None  # once there was a batch
-        self._ages: RecentSteps[Values] = RecentSteps()
-        self._taken: collections.deque[KeptStep] = collections.deque(maxlen=RECENT)
-        self._before: tuple[int, Values] | None = None
-        self._seconds: float | None = None
-        self._was_replayed = False
-        self._is_keeping = check.replay is not False
-
-    def before_step(self, step: int) -> None:
-        """Keeps the weights: the next training step begins, at so many complete ones."""
-        self._before = None
-        if self._is_keeping and self._log.is_open:
-            with self._log.guard("what a replay needs"):
-                self._try()
-                if self._is_keeping:
-                    began = time.perf_counter()
-                    self._before = step, self.state.read()
-                    self._took = self._cost + self._copied(time.perf_counter() - began)
-                    self._log.budget.charge_any(self._took)
-
-    def _copied(self, seconds: float) -> float:
-        """What of the seconds that reading the weights took is copying them, which nothing before had shown.
-
-        TensorFlow copies a weight whenever it is read, once an optimizer has scattered into it.
-        """
-        usual = self.state.read_seconds
-        return seconds - usual if seconds > _COPIED * usual else 0.0
-
-    def after_step(self, batch: Any, is_finite: Any) -> None:
-        """Keeps what the step was given whose weights were kept."""
-        before, self._before = self._before, None
-        if before is None:
-            return
-        step, values = before
-        with self._log.guard("what a replay needs"):
-            if self._room is None:
-                self._make_room(batch)
-            if self._is_keeping:
-                self._ages.push(step, values)
-                self._taken.append(KeptStep(step + 1, values, batch, is_finite))
-
-    def look(self, step: int, found: Sequence[Finding], at_once: bool = False) -> None:
-        """Replays what has to be replayed.
-
-        Args:
-          step: How many training steps are complete.
-          found: What the rules have found since the last call.
-          at_once: Whether to wait for the device rather than to look at the last steps later.
-        """
-        log = self._log
-        if not self._taken or not log.is_open:
-            return
-        errors = {finding.rule for finding in found if finding.severity == "error" and finding.replay is None}
-        is_broken = self._is_not_finite(at_once)
-        if NonFinite.name in errors and not is_broken:
-            # Under a loss scale a gradient may overflow, whose step is skipped.
-            is_broken = not self.state.is_finite(self.state.read())
-        if not is_broken and (self._was_replayed or not errors - {NonFinite.name}):
-            return
-        self._was_replayed = True
-        with log.apart("the replay"):
-            self._replay(step, is_broken)
-        log.log_closely(step)
-        if is_broken:  # for good: nothing more can be learned
-            self._stop()
-
-    # What is kept.
-
-    def _try(self) -> None:
-        """Gives up what turns out to cost too much."""
-        seconds, self._seconds = self._seconds, self._log.budget.training
-        if self._trial is None or seconds is None or not self._taken:
-            return
-        share = self._trial.saw(self._seconds - seconds, self._took)
-        if share is not None:
-            self._give_up(
-                f"to keep the weights before each step would take {100 * share:.2g} % of the training time. "
-                "Check(replay=True) has them kept all the same"
-            )
-
-    def _make_room(self, batch: Any) -> None:
-        sizes = [t.dtype.size * (t.shape.num_elements() or 0) for t in _tensors(batch)]
-        self._room = room = Room.of(self._given.check.memory, self.state.bytes, sum(sizes))
-        if not room.sets:
-            self._give_up(
-                f"the weights and a batch take {(self.state.bytes + sum(sizes)) / 1e6:,.0f} MB. "
-                "Check(memory=...) gives them more room"
-            )
-        self._ages = RecentSteps(room.sets)
-        self._taken = collections.deque(maxlen=max(1, room.batches))
-
-    def _give_up(self, why: str) -> None:
-        self._stop()
-        self._log.note(f"a batch that breaks the training cannot be run again: {why}")
-
-    def _stop(self) -> None:
-        self._is_keeping = False
-        self._ages.forget()
-        self._taken.clear()
-
-    # What is noticed.
-
-    def _is_not_finite(self, at_once: bool) -> bool:
-        """Whether the loss of a step was not finite; looks only at what has been computed already."""
-        on_host = "CPU" in getattr(self._taken[-1].is_finite, "device", "CPU").upper()
-        lag = 0 if at_once or on_host else min(2, len(self._taken) - 1)
-        return not bool(self._taken[-1 - lag].is_finite)
-
-    def _culprit(self, now: Values) -> KeptStep | None:
-        """The first step of those that are kept that made something that is not finite, from weights that were."""
-        taken = list(self._taken)
-        after = [*(step.before for step in taken[1:]), now]
-        for step, values in zip(taken, after):
-            if not bool(step.is_finite) or not self.state.is_finite(values):
-                return step if self.state.is_finite(step.before) else None
-        return None
-
-    # What is run again.
-
-    def _replay(self, step: int, is_broken: bool) -> None:
-        log, state = self._log, self.state
-        self._probe.wait()
-        with self._put_back_after() as now:
-            culprit = self._culprit(now) if is_broken else self._taken[-1]
-            if culprit is None:
-                log.report("the replay", f"what is not finite at step {step} began before the steps that are kept")
-            else:
-                state.assign(culprit.before)
-                self._run_batch(culprit, is_broken)
-            earlier = []
-            for at, values in self._ages.kept:
-                if log.is_logged(at) or not state.is_finite(values):
-                    continue
-                state.assign(values)
-                found = self._probe.run(at, with_values=True)
-                # At once: they may be several passes of the model, which nothing is to hold all together.
-                earlier.append(dataclasses.replace(found, parts=(Measured(found.measurements()),)))
-            log.write_earlier(earlier)
-
-    @contextlib.contextmanager
-    def _put_back_after(self) -> Iterator[Values]:
-        now = self.state.read()
-        try:
-            yield now
-        finally:
-            self.state.assign(now)
-
-    def _run_batch(self, taken: KeptStep, is_broken: bool) -> None:
-        """Runs one batch forward and backward, and logs it into the run of the replays."""
-        source = f"the batch of step {taken.step:,} on the weights of step {taken.step - 1:,}"
-        batch = _whole(taken.batch, self._model.distribute_strategy)
-        probe = ProbePass(self._model, batch, source, self._given, both_modes=False)
-        found = self._log.log_replay(probe.model, probe.run(taken.step, with_values=True))
-        if is_broken and not any(finding.rule == NonFinite.name for finding in found):
-            self._log.report(
-                "the replay",
-                f"{source} has only finite activations and gradients: what is not finite was made by the optimizer's "
-                "step, or by other random numbers than those of the replay",
-            )
+    def probe(self, batch: Any, source: str) -> ProbePass:
+        """The pass of the model on a batch, of all replicas together."""
+        whole = _whole(batch, self._model.distribute_strategy)
+        return ProbePass(self._model, whole, source, self._given, both_modes=False)
 
 
 def _whole(batch: Any, strategy: Any) -> Batch:
@@ -240,8 +51,3 @@ def _whole(batch: Any, strategy: Any) -> Batch:
         full = [part for part in parts if Batch.of(part).examples]
         return Batch.of(replicas.joined(full))
     return Batch.of(tf.nest.map_structure(as_tensor, batch))
-
-
-def _tensors(batch: Any) -> list[Any]:
-    leaves = tf.nest.flatten(batch, expand_composites=True)
-    return [leaf for leaf in leaves if tf.is_tensor(leaf) and leaf.dtype.size]

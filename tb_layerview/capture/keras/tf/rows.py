@@ -26,8 +26,6 @@ from tb_layerview.measure.tf.digests import Digests
 from tb_layerview.measure.tf.tap import Tap, as_difference
 from tb_layerview.writing.step import Part
 
-#: From so many elements on, a weight that is looked up is not measured as a whole at each logged step.
-LARGE = 1 << 20
 # A step that changes more of the rows than this has changed the weight as a whole.
 _FEW = 1 / 8
 _BLOCK = 1 << 20  # elements that are compared at a time, so that they stay in the cache
@@ -51,11 +49,6 @@ class LookedUp:
     def without_tensor(self) -> LookedUp:
         """The same, without what would hold the graph in which it was found."""
         return dataclasses.replace(self, taps={i: tap.without_tensor() for i, tap in self.taps.items()})
-
-
-def is_large(variable: tf.Variable | tf.Tensor) -> bool:
-    """Whether a weight that a step changes little or not at all is too large to be measured at each logged step."""
-    return (variable.shape.rank or 0) > 1 and (variable.shape.num_elements() or 0) >= LARGE
 
 
 class TouchedRows:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -11,6 +10,7 @@ import tensorflow as tf
 from tb_layerview.capture.keras.tf.finite import all_finite
 from tb_layerview.capture.keras.tf.traced import Traced
 from tb_layerview.capture.keras.tf.variables import WrittenVariable, tf_variable
+from tb_layerview.measure.seconds import least_seconds
 
 Values = Sequence[tf.Tensor]
 _SAMPLE = 1 << 22  # floats of which a copy is timed
@@ -84,16 +84,6 @@ class ModelState:
 def _bits(value: tf.Tensor) -> tf.Tensor:
     """What is equal to itself, as NaN is not."""
     return tf.bitcast(value, tf.uint8) if value.dtype.is_floating or value.dtype.is_complex else value
-
-
-def least_seconds(action: Callable[[], object], times: int = 7) -> float:
-    """The least that something takes: whatever else the machine does only adds to it."""
-    found = []
-    for _ in range(times):
-        began = time.perf_counter()
-        action()
-        found.append(time.perf_counter() - began)
-    return float(min(found))
 
 
 def spared_seconds(model: Any) -> float:

@@ -12,9 +12,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from tb_layerview.capture.keras.tf.calls import Call, patched, values_of
+from tb_layerview.capture.keras.calls import Call, patched
+from tb_layerview.capture.keras.python_state import PythonState, is_kerass, what_changed
 from tb_layerview.capture.keras.tf.loss import unscaled
-from tb_layerview.capture.keras.tf.python_state import PythonState, is_kerass, what_changed
+from tb_layerview.capture.keras.tf.tracing import values_of
 
 # By which optimizers of either Keras are given gradients.
 _METHODS = ("apply_gradients", "apply")

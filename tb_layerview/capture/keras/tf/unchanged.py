@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tb_layerview.capture.keras.tf.python_state import PythonState
+from tb_layerview.capture.keras.python_state import PythonState
 from tb_layerview.capture.keras.tf.variables import WrittenVariable
 
 # What `compile` makes of losses and metrics, and keeps in the model: Keras 2's, then Keras 3's.

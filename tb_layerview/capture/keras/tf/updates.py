@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from tb_layerview.capture.keras.tf.axes import Layout
+from tb_layerview.capture.keras.axes import Layout
+from tb_layerview.capture.keras.tf.layouts import laid_out
+from tb_layerview.measure.handed import Differences
 from tb_layerview.measure.tf import digests, in_memory
 from tb_layerview.measure.tf.digests import Digests
-from tb_layerview.measure.tf.in_memory import Differences
 from tb_layerview.measure.tf.tap import Tap, as_difference
 
 
@@ -36,7 +37,7 @@ class Update:
 
     def change(self, before: tf.Tensor, after: tf.Tensor) -> tf.Tensor:
         """The change as it is logged."""
-        return self.layout.apply(as_difference(after) - as_difference(before))
+        return laid_out(as_difference(after) - as_difference(before), self.layout)
 
 
 class WeightUpdates:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 
@@ -13,9 +14,9 @@ def tf_variable(variable: Any) -> Any:
     return variable if isinstance(variable, tf.Variable) else variable.value
 
 
-def is_number(variable: Any) -> bool:
-    """Whether a variable holds a tensor that can be read: Keras 2 lists look-up tables among the weights."""
-    return hasattr(variable, "dtype") and hasattr(variable, "shape")
+def number(variable: Any) -> Any:
+    """What a variable or a plain number holds. A variable of a distribution strategy is no array in Keras 2."""
+    return np.asarray(tf.convert_to_tensor(variable))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from typing import Any
 
 import tensorflow as tf
 
 from tb_layerview.capture.choice import Examples
 from tb_layerview.capture.given import Given
-from tb_layerview.capture.keras.paths import LayerPaths
-from tb_layerview.capture.keras.tf.calls import Call, is_opaque
-from tb_layerview.capture.keras.tf.candidates import Pass
+from tb_layerview.capture.keras.as_if_called import as_if_called
+from tb_layerview.capture.keras.candidates import Pass, is_number
+from tb_layerview.capture.keras.chosen import Weight
 from tb_layerview.capture.keras.tf.changes import Changes
-from tb_layerview.capture.keras.tf.taps import Taps, Weight, find_taps
-from tb_layerview.capture.keras.tf.variables import is_number, tf_variable
+from tb_layerview.capture.keras.tf.layouts import laid_out
+from tb_layerview.capture.keras.tf.taps import Taps, find_taps
+from tb_layerview.capture.keras.tf.variables import tf_variable
 from tb_layerview.capture.keras.versions import software_of
 from tb_layerview.format.model import Model
 from tb_layerview.measure.tf import digests
@@ -47,7 +48,7 @@ class WeightReader:
             digests.make_ready(self._taps)
         taps = {
             index: dataclasses.replace(
-                self._taps[index], tensor=weight.layout.apply(_value(weight.variable, self._strategy))
+                self._taps[index], tensor=laid_out(_value(weight.variable, self._strategy), weight.layout)
             )
             for index, weight in self._weights.items()
         }
@@ -82,12 +83,16 @@ class WeightsAlone:
           training: Whether the model is trained; without, there are no updates.
         """
         self._model = model
-        calls = list(_as_if_called(model, "", LayerPaths(model), set()))
         strategy = model.distribute_strategy
         values = {id(v): _value(v, strategy) for v in model.weights if is_number(v)}
         trained = {id(v): tf_variable(v) for v in model.trainable_variables} if training else {}
-        found = find_taps(Pass(model, None, calls, values, None, trained), given).without_tensors()
-        self.model = dataclasses.replace(found.model, software=software_of(model))
+
+        def value(variable: Any) -> tf.Tensor:
+            found = values.get(id(variable))
+            return _value(variable, strategy) if found is None else found
+
+        found = find_taps(Pass(model, (), as_if_called(model), value, None, trained), given).without_tensors()
+        self.model = dataclasses.replace(found.model, software=software_of(model, TensorFlow=tf.__version__))
         self.layers = found.layers
         self._updates = found.updates
         self._weights = WeightReader(strategy, found)
@@ -110,17 +115,6 @@ class WeightsAlone:
     def run_weights(self, with_values: bool) -> Digests:
         """Reads the weights."""
         return self._weights.run(with_values)
-
-
-def _as_if_called(layer: Any, path: str, paths: LayerPaths, seen: set[int]) -> Iterator[Call]:
-    """A layer and those within it, in the order in which they were made, as if each were called once."""
-    seen.add(id(layer))
-    yield Call(layer, path, 0)
-    if is_opaque(layer):
-        return
-    for inner in getattr(layer, "_flatten_layers", lambda **_: ())(include_self=False, recursive=False):
-        if id(inner) not in seen and type(inner).__name__ != "InputLayer":
-            yield from _as_if_called(inner, paths.of(inner, path), paths, seen)
 
 
 def _value(variable: Any, strategy: Any) -> tf.Tensor:

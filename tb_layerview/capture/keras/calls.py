@@ -1,7 +1,7 @@
 """Which layers a Keras model calls, with what and in what order: recorded while its call is traced.
 
-The same code serves Keras 3, Keras 2 and tf_keras: a layer is whatever class named `Layer` the model's class descends
-from.
+The same code serves Keras 3 on every backend, Keras 2 and tf_keras: a layer is whatever class named `Layer` the model's
+class descends from.
 """
 
 from __future__ import annotations
@@ -12,17 +12,36 @@ import dataclasses
 import functools
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
-import tensorflow as tf
-
+from tb_layerview.capture.keras.attention import Scores, method_of
 from tb_layerview.capture.keras.paths import LayerPaths
-from tb_layerview.capture.keras.tf import attention
-from tb_layerview.capture.keras.tf.attention import Scores
 from tb_layerview.format.model import unused_path
 
 # Their cells run in loops, in graphs of their own or once per timestep: what the whole layer puts out says it all.
 _OPAQUE = frozenset(("RNN", "TimeDistributed"))
+
+
+class Tracing(Protocol):
+    """What a framework tells of the tensors that are made while a model is traced."""
+
+    def level(self) -> object:
+        """What this thread is tracing now: another object, unequal, within a loop or a branch of the model's own."""
+        ...
+
+    def tensors(self, structure: Any, level: object) -> Sequence[Any]:
+        """The tensors of a nested structure that are made at this level; of ragged and sparse ones the values."""
+        ...
+
+    def converted(self, method: Callable[..., Any]) -> Callable[..., Any]:
+        """A method of a layer as Keras would call it."""
+        ...
+
+    def scores(
+        self, layer: Any, method: Any, args: tuple[Any, ...], kwargs: dict[str, Any], outputs: Any
+    ) -> Scores | str:
+        """The scores of one call of the method that computes an attention layer's attention; see `scores_of`."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +54,7 @@ class Call:
         a number (`keras_paths`); empty for the model itself.
       index: Which call of this layer at this path, from 0.
       inputs: The tensors it was given.
-      outputs: The tensors it gave back, those that live in the traced graph itself; of a ragged or sparse one the
+      outputs: The tensors it gave back, those that were made at the traced level itself; of a ragged or sparse one the
         values.
       names: Of the outputs: `output`, `output 1` in a list of several, and in a dict by its keys, `output mean`.
       scores: What its attention looked at, if it is an attention layer.
@@ -46,8 +65,8 @@ class Call:
     layer: Any
     path: str
     index: int
-    inputs: tuple[tf.Tensor, ...] = ()
-    outputs: tuple[tf.Tensor, ...] = ()
+    inputs: tuple[Any, ...] = ()
+    outputs: tuple[Any, ...] = ()
     names: tuple[str, ...] = ()
     scores: tuple[Scores, ...] = ()
     remarks: tuple[str, ...] = ()
@@ -59,7 +78,8 @@ class _Recording:
     """What one thread is recording."""
 
     model: Any
-    graph: tf.Graph
+    tracing: Tracing
+    level: object
     patches: contextlib.ExitStack
     paths: LayerPaths
     calls: list[Call] = dataclasses.field(default_factory=list)
@@ -81,8 +101,12 @@ _patched: dict[tuple[type, str], tuple[Any, int]] = {}  # a class' own method, a
 
 
 @contextlib.contextmanager
-def noting_calls(model: Any) -> Iterator[list[Call]]:
-    """Records the calls of all layers on this thread, in the graph that is being built, as they begin.
+def noting_calls(model: Any, tracing: Tracing) -> Iterator[list[Call]]:
+    """Records the calls of all layers on this thread, at the level that is being traced, as they begin.
+
+    Args:
+      model: The Keras model.
+      tracing: What its framework tells of its tensors.
 
     Yields:
       A list that is complete when the block has ended.
@@ -91,13 +115,13 @@ def noting_calls(model: Any) -> Iterator[list[Call]]:
     base = [c for c in type(model).__mro__ if c.__name__ == "Layer" and "__call__" in vars(c)][-1]
     before = _this.recording
     with contextlib.ExitStack() as patches:
-        current = _Recording(model, tf.compat.v1.get_default_graph(), patches, LayerPaths(model))
-        patches.enter_context(patched(base, "__call__", _recorded))
+        current = _Recording(model, tracing, tracing.level(), patches, LayerPaths(model))
+        patches.enter_context(patched(base, "__call__", recorded))
         _this.recording = current
         try:
             yield current.calls
         finally:
-            # The calls hold the layers and the graph: nothing of them may stay with the thread.
+            # The calls hold the layers and the tensors: nothing of them may stay with the thread.
             _this.recording = before
 
 
@@ -120,12 +144,14 @@ def patched(owner: Any, name: str, wrap: Callable[[Any], Any]) -> Iterator[None]
                 setattr(owner, name, original)
 
 
-def _recorded(original: Any) -> Any:
+def recorded(original: Any) -> Any:
+    """A way to call a layer, each call of which is recorded while `noting_calls` records on this thread."""
+
     # `wraps` also gives the original's module, by which autograph knows not to convert it.
     @functools.wraps(original)
     def __call__(self: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N807
         r = _this.recording
-        if r is None or r.opaque or tf.compat.v1.get_default_graph() is not r.graph:
+        if r is None or r.opaque or r.tracing.level() != r.level:
             return original(self, *args, **kwargs)
         # A `train_step` may call layers of the model without the model, which has no path itself.
         above = r.calls[r.stack[-1]].path if r.stack else ""
@@ -133,9 +159,9 @@ def _recorded(original: Any) -> Any:
         position, opaque = len(r.calls), is_opaque(self)
         r.calls.append(Call(self, path, r.counts[path, id(self)]))
         r.counts[path, id(self)] += 1
-        method = attention.method_of(self)
+        method = method_of(self)
         if method is not None:
-            r.patches.enter_context(patched(*method, _attending))
+            r.patches.enter_context(patched(*method, functools.partial(_attending, r.tracing)))
         r.stack.append(position)
         r.opaque += opaque
         try:
@@ -145,9 +171,9 @@ def _recorded(original: Any) -> Any:
             r.opaque -= opaque
         r.calls[position] = dataclasses.replace(
             r.calls[position],
-            inputs=_tensors((args, kwargs), r.graph),
-            outputs=_tensors(outputs, r.graph),
-            names=_names(outputs, r.graph),
+            inputs=tuple(r.tracing.tensors((args, kwargs), r.level)),
+            outputs=tuple(r.tracing.tensors(outputs, r.level)),
+            names=_names(outputs, r),
             finished=r.finished,
         )
         r.finished += 1
@@ -156,21 +182,22 @@ def _recorded(original: Any) -> Any:
     return __call__
 
 
-def _attending(original: Any) -> Any:
-    """Keeps, of the method that computes an attention layer's attention, what it looked at."""
+def _attending(tracing: Tracing, original: Any) -> Any:
+    """Keeps, of the method that computes an attention layer's attention, what it looked at.
+
+    Other threads call it meanwhile, too.
+    """
 
     @functools.wraps(original)
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
-        # A method of a user's own class may hold conditions that autograph has to convert.
-        autograph = tf.__internal__.autograph
-        outputs = autograph.tf_convert(original, autograph.control_status_ctx())(self, *args, **kwargs)
+        outputs = tracing.converted(original)(self, *args, **kwargs)
         r = _this.recording
-        if r is None or r.opaque or not r.stack or tf.compat.v1.get_default_graph() is not r.graph:
+        if r is None or r.opaque or not r.stack or r.tracing.level() != r.level:
             return outputs
         position = r.stack[-1]
         call = r.calls[position]
         if call.layer is self:
-            found = attention.scores_of(self, original, args, kwargs, outputs)
+            found = r.tracing.scores(self, original, args, kwargs, outputs)
             if isinstance(found, str):
                 r.calls[position] = dataclasses.replace(call, remarks=(*call.remarks, found))
             else:
@@ -203,7 +230,7 @@ def missing(model: Any, calls: Sequence[Call]) -> list[tuple[str, str]]:
             inner_path = paths.of(inner, path)
             if id(inner) not in called:
                 found.append((inner_path, type(inner).__name__))
-            elif not is_opaque(inner) and attention.method_of(inner) is None:
+            elif not is_opaque(inner) and method_of(inner) is None:
                 walk(inner, inner_path)
 
     if not is_opaque(model):
@@ -211,20 +238,11 @@ def missing(model: Any, calls: Sequence[Call]) -> list[tuple[str, str]]:
     return found
 
 
-def _tensors(structure: Any, graph: tf.Graph) -> tuple[tf.Tensor, ...]:
-    """The tensors of a nested structure that live in this graph; of ragged and sparse ones the values."""
-    return tuple(
-        tensor
-        for tensor in map(values_of, tf.nest.flatten(structure))
-        if tf.is_tensor(tensor) and getattr(tensor, "graph", None) is graph
-    )
-
-
-def _names(outputs: Any, graph: tf.Graph) -> tuple[str, ...]:
-    """A name for each of the tensors that `_tensors` finds in what a layer gives."""
-    paths = [path for path, leaf in leaves(outputs) if _tensors(leaf, graph)]
-    count = len(_tensors(outputs, graph))
-    # Whatever else TensorFlow can flatten is no nest that we know: then they are numbered.
+def _names(outputs: Any, r: _Recording) -> tuple[str, ...]:
+    """A name for each of the tensors in what a layer gives."""
+    paths = [path for path, leaf in leaves(outputs) if r.tracing.tensors(leaf, r.level)]
+    count = len(r.tracing.tensors(outputs, r.level))
+    # Whatever else the framework can flatten is no nest that we know: then they are numbered.
     if len(paths) != count or all(key.isdigit() for path in paths for key in path):
         return ("output",) if count == 1 else tuple(f"output {i}" for i in range(count))
     taken: set[str] = set()
@@ -232,7 +250,7 @@ def _names(outputs: Any, graph: tf.Graph) -> tuple[str, ...]:
 
 
 def leaves(structure: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """The leaves of nested dicts, lists and tuples in TensorFlow's order, with their keys, fields and places."""
+    """The leaves of nested dicts, lists and tuples in the frameworks' order, with their keys, fields and places."""
     if isinstance(structure, Mapping):
         for key in sorted(structure):
             yield from leaves(structure[key], (*path, str(key)))
@@ -244,16 +262,7 @@ def leaves(structure: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[s
         yield path, structure
 
 
-def values_of(leaf: Any) -> Any:
-    """The values of a ragged or sparse tensor, one after the other; whatever else it is, itself."""
-    if isinstance(leaf, tf.RaggedTensor):
-        return leaf.flat_values
-    if isinstance(leaf, (tf.SparseTensor, tf.IndexedSlices)):
-        return leaf.values
-    return leaf
-
-
-def producers(tensors: Sequence[tf.Tensor], made_by: dict[int, int], layer: int) -> tuple[int, ...]:
+def producers(tensors: Sequence[Any], made_by: dict[int, int], layer: int) -> tuple[int, ...]:
     """Which other layers' outputs a layer's tensors are computed from, through whatever operations lie between.
 
     Args:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import tensorflow as tf
-
-from tb_layerview.capture.keras.tf.calls import is_opaque
+from tb_layerview.capture.keras.calls import is_opaque
 from tb_layerview.measure.activation_functions import FUNCTIONS
 
 
-def activation_function(layer: Any, output: tf.Tensor) -> str:
+def activation_function(layer: Any, output: Any) -> str:
     """Keras' name of the activation function whose output it is; empty if none is known.
 
     The operation that made the tensor tells most of them, of layers of a user's own too. Those that are several

@@ -15,15 +15,16 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
-import tensorflow as tf
 
 # Compared by value; all else is the same only if it is the same object.
 _PLAIN = (bool, int, float, complex, str, bytes, type(None))
 # Data structures by which TensorFlow and Keras wrap what is assigned to a model's attributes.
 _WRAPPERS = ("tensorflow.python.trackable.data_structures", "tensorflow.python.util.object_identity")
 # Instances of these packages' classes are looked into; those of Python's own library and of others are not.
-_KERAS = ("keras", "tf_keras", "tensorflow")
-_FOREIGN = frozenset((*sys.stdlib_module_names, "tensorflow", "numpy", "tb_layerview", "pytest", "_pytest", "wrapt"))
+_KERAS = ("keras", "tf_keras", "tensorflow", "torch")
+_FOREIGN = frozenset(
+    (*sys.stdlib_module_names, "tensorflow", "torch", "numpy", "tb_layerview", "pytest", "_pytest", "wrapt")
+)
 _OF_WRAPPERS = (
     "_self_last_wrapped_dict_snapshot",
     "_self_non_string_key",
@@ -234,7 +235,7 @@ def _has_attributes(one: Any) -> bool:
     """Whether an object's attributes are looked at: a user's own object's, and Keras' but for variables."""
     cls = type(one)
     module = cls.__module__
-    if isinstance(one, (type, tf.Variable, tf.Tensor)) or tf.is_tensor(one) or not hasattr(one, "__dict__"):
+    if isinstance(one, type) or _is_tensor(one) or not hasattr(one, "__dict__"):
         return False
     if module in _WRAPPERS or cls in (types.SimpleNamespace,) or cls.__name__ == "_local":
         return True
@@ -243,8 +244,16 @@ def _has_attributes(one: Any) -> bool:
     return module.partition(".")[0] not in _FOREIGN
 
 
+def _is_tensor(one: Any) -> bool:
+    """Whether it is a tensor or a variable of a framework that is loaded."""
+    tf, torch = sys.modules.get("tensorflow"), sys.modules.get("torch")
+    if tf is not None and (isinstance(one, (tf.Variable, tf.Tensor)) or tf.is_tensor(one)):
+        return True
+    return torch is not None and isinstance(one, torch.Tensor)
+
+
 def is_kerass(one: Any) -> bool:
-    """Whether a class or a function comes from Keras itself, or from TensorFlow."""
+    """Whether a class or a function comes from Keras itself, or from what its classes descend from."""
     return str(one.__module__).partition(".")[0] in _KERAS
 
 
@@ -310,7 +319,7 @@ def what_changed(change: Change) -> list[str]:
         return [change.place]
     before, after = dict(change.before), dict(change.after)
     names = [name for name, value in after.items() if not _alike(before.get(name, _NONE), value)]
-    names = [name for name in names if not (tf.is_tensor(after[name]) and not hasattr(after[name], "numpy"))]
+    names = [name for name in names if not (_is_tensor(after[name]) and not hasattr(after[name], "numpy"))]
     names += [name for name in before if name not in after]
     return [f"{change.place}[{n!r}]" if isinstance(change.owner, dict) else f"{change.place}.{n}" for n in names]
 

@@ -13,10 +13,9 @@ import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-import tensorflow as tf
-
-from tb_layerview.capture.keras.tf.attention import Scores
-from tb_layerview.capture.keras.tf.calls import Call
+from tb_layerview.capture.keras.attention import Scores
+from tb_layerview.capture.keras.calls import Call
+from tb_layerview.capture.keras.nodes import rank, sizes
 
 _PRODUCTS = frozenset(("MatMul", "BatchMatMul", "BatchMatMulV2", "BatchMatMulV3", "Einsum"))
 # What scales, masks, drops, moves and casts scores: they are the same ones afterwards.
@@ -63,7 +62,7 @@ def with_scores(calls: Sequence[Call]) -> tuple[list[Call], dict[int, Scores]]:
     within: dict[int, list[Scores]] = {}
     pending = {}
     for op in found:
-        scores = Scores(op.outputs[0], _axes(op.outputs[0].shape.rank))
+        scores = Scores(op.outputs[0], _axes(rank(op.outputs[0]) or 0))
         if op not in told:
             if id(scores.tensor) in known:
                 of_layers[id(scores.tensor)] = scores
@@ -86,7 +85,7 @@ def _attention(calls: Sequence[Call]) -> list[Any]:
         return []
     forward = _forward(calls, tensors)
 
-    def depends(tensor: tf.Tensor) -> bool:
+    def depends(tensor: Any) -> bool:
         return tensor.op in forward.from_inputs
 
     def is_of_queries_and_keys(softmax: Any) -> bool:
@@ -94,18 +93,19 @@ def _attention(calls: Sequence[Call]) -> list[Any]:
         return any(len(op.inputs) == 2 and all(map(depends, op.inputs)) for op in makers)
 
     def weighs_values(softmax: Any) -> bool:
-        weights, keys = softmax.outputs[0], softmax.outputs[0].shape[-1]
+        weights = softmax.outputs[0]
+        keys = (sizes(weights) or (None,))[-1]
         for user in forward.consumers.get(id(weights), ()):
             for op in _reached(user, lambda op: [c for t in op.outputs for c in forward.consumers.get(id(t), ())]):
                 others = [t for t in op.inputs if depends(t) and not _comes_from(t, weights)]
-                if any(t.shape.rank is None or keys is None or keys in tuple(t.shape) for t in others):
+                if any(keys is None or (of := sizes(t)) is None or keys in of for t in others):
                     return True
         return False
 
     return [op for op in forward.softmaxes if is_of_queries_and_keys(op) and weighs_values(op)]
 
 
-def _forward(calls: Sequence[Call], outputs: Sequence[tf.Tensor]) -> _Forward:
+def _forward(calls: Sequence[Call], outputs: Sequence[Any]) -> _Forward:
     reached = set[Any]()
     pending = [tensor.op for tensor in outputs]
     while pending:
@@ -122,7 +122,7 @@ def _forward(calls: Sequence[Call], outputs: Sequence[tf.Tensor]) -> _Forward:
             depending.add(op)
         for tensor in op.inputs:
             consumers.setdefault(id(tensor), []).append(op)
-    softmaxes = [op for op in ordered if op.type == "Softmax" and (op.outputs[0].shape.rank or 0) >= 3]
+    softmaxes = [op for op in ordered if op.type == "Softmax" and (rank(op.outputs[0]) or 0) >= 3]
     return _Forward(consumers, frozenset(depending), softmaxes)
 
 
@@ -140,7 +140,7 @@ def _reached(start: Any, further: Callable[[Any], Sequence[Any]]) -> Iterator[An
             pending += further(op)
 
 
-def _comes_from(tensor: tf.Tensor, origin: tf.Tensor) -> bool:
+def _comes_from(tensor: Any, origin: Any) -> bool:
     """Whether a tensor is another one, but for what leaves scores the same."""
     pending, seen = [tensor], set[int]()
     while pending:
@@ -165,6 +165,6 @@ def _operations(call: Call) -> set[Any]:
     return found
 
 
-def _axes(rank: int) -> tuple[str, ...]:
-    free = [f"axis {i}" for i in range(1, rank - 3)]
-    return ("example", *free, *(["head"] if rank > 3 else []), "query", "key")
+def _axes(count: int) -> tuple[str, ...]:
+    free = [f"axis {i}" for i in range(1, count - 3)]
+    return ("example", *free, *(["head"] if count > 3 else []), "query", "key")

@@ -1,7 +1,7 @@
 """What the axes of Keras' activations and weights are, and how to turn them so that the units come last.
 
 Units are the last axis of what is logged. Where Keras has them elsewhere (`channels_first`, transposed and depthwise
-kernels), the tensor is turned before it is measured, on the device.
+kernels), the tensor is turned before it is measured.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
 
-from tb_layerview.capture.keras.tf.calls import Call
-from tb_layerview.capture.keras.tf.quantized import unpacked
+from tb_layerview.capture.keras.calls import Call
+from tb_layerview.capture.keras.nodes import fits, is_floating, sizes
+from tb_layerview.capture.keras.nodes import rank as rank_of
+from tb_layerview.capture.keras.quantized import unpacked
 from tb_layerview.format.model import Kind, default_axes
 
 
@@ -37,18 +38,18 @@ class Layout:
     shape: tuple[int, ...] | None = None
     packed: int = 0
 
-    def apply(self, tensor: tf.Tensor) -> tf.Tensor:
-        """The tensor as it is logged."""
-        if self.packed:
-            tensor = unpacked(tensor, self.packed)
-        if self.order is not None:
-            tensor = tf.transpose(tensor, self.order)
-        return tensor if self.shape is None else tf.reshape(tensor, self.shape)
-
     def view(self, array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
-        """The array as it is logged, of the same memory where that can be; it is not `packed`."""
+        """The array as it is logged, of the same memory where that can be."""
+        array = unpacked(array, self.packed) if self.packed else array
         array = array if self.order is None else array.transpose(self.order)
         return array if self.shape is None else array.reshape(self.shape)
+
+    def sizes(self, tensor: Sequence[int | None]) -> tuple[int | None, ...]:
+        """The sizes of what is logged of a tensor of these sizes."""
+        if self.shape is not None:
+            return self.shape
+        given = (*tensor[:-1], self.packed) if self.packed else tuple(tensor)
+        return given if self.order is None else tuple(given[i] for i in self.order)
 
 
 _SPATIAL = {1: ("timestep",), 2: ("row", "column"), 3: ("depth", "row", "column")}
@@ -58,7 +59,7 @@ _LIKE_ACTIVATION = frozenset(("gamma", "beta", "alpha", "moving_mean", "moving_v
 _LOOK_THROUGH = 64
 
 
-def activation_axes(calls: Sequence[Call], inputs: Iterable[tf.Tensor]) -> dict[int, tuple[str, ...]]:
+def activation_axes(calls: Sequence[Call], inputs: Iterable[Any]) -> dict[int, tuple[str, ...]]:
     """Names of the axes, in the tensor's own order, of the model's inputs and all layers' outputs, by the tensor's id.
 
     A layer that says what it takes and gives (by `data_format`, by being recurrent, ...) decides; what others give has
@@ -70,17 +71,20 @@ def activation_axes(calls: Sequence[Call], inputs: Iterable[tf.Tensor]) -> dict[
     for call in in_order:
         for tensor in call.inputs:
             if id(tensor) in fed and id(tensor) not in names:
-                stated = _taken(call.layer, tensor)
+                stated = _taken(call.layer, rank_of(tensor), is_floating(tensor))
                 if stated:
                     names[id(tensor)] = stated
     for call in in_order:
         for tensor in call.outputs:
-            if id(tensor) not in names and tensor.shape.rank is not None:
-                found = _given(call.layer, tensor.shape.rank) or _einsum_output(call, tensor, names)
+            count = rank_of(tensor)
+            if id(tensor) not in names and count is not None:
+                found = _given(call.layer, count) or _einsum_output(call, tensor, names)
                 found = found or _inherited(call, tensor, names)
-                names[id(tensor)] = found or default_axes("activation", tensor.shape.rank)
+                names[id(tensor)] = found or default_axes("activation", count)
         if any(c.__name__ == "Embedding" for c in type(call.layer).__mro__):
-            names.update({id(t): ("example", "timestep") for t in call.inputs if _is_list_of_numbers(t)})
+            names.update(
+                {id(t): ("example", "timestep") for t in call.inputs if _is_list_of_numbers(rank_of(t), is_floating(t))}
+            )
     return names
 
 
@@ -153,22 +157,27 @@ def _given(layer: Any, rank: int) -> tuple[str, ...] | None:
     return _taken_or_given(layer, classes, rank)
 
 
-def _taken(layer: Any, tensor: tf.Tensor) -> tuple[str, ...] | None:
-    """The axes of what a layer takes, if it decides them."""
-    rank, classes = tensor.shape.rank, _classes(layer)
-    if rank is None:
+def _taken(layer: Any, count: int | None, is_float: bool) -> tuple[str, ...] | None:
+    """The axes of what a layer takes, if it decides them.
+
+    Args:
+      layer: The layer.
+      count: How many axes what it takes has.
+      is_float: Whether that is of floating-point numbers.
+    """
+    classes = _classes(layer)
+    if count is None:
         return None
-    if "TimeDistributed" in classes and rank >= 3:
-        shape = tf.TensorSpec(tensor.shape[1:], tensor.dtype)
-        inner = _taken(layer.layer, shape) or default_axes("activation", rank - 1)
+    if "TimeDistributed" in classes and count >= 3:
+        inner = _taken(layer.layer, count - 1, is_float) or default_axes("activation", count - 1)
         return ("example", "timestep", *inner[1:])
     if "Bidirectional" in classes:
-        return _taken(layer.forward_layer, tensor)
+        return _taken(layer.forward_layer, count, is_float)
     if _recurrent_over(classes):
-        return _spatial(layer, rank, ("example", "timestep")) if rank == _recurrent_over(classes) + 3 else None
-    if "Embedding" in classes and _is_list_of_numbers(tensor):
+        return _spatial(layer, count, ("example", "timestep")) if count == _recurrent_over(classes) + 3 else None
+    if "Embedding" in classes and _is_list_of_numbers(count, is_float):
         return ("example", "timestep")
-    return _taken_or_given(layer, classes, rank)
+    return _taken_or_given(layer, classes, count)
 
 
 def _taken_or_given(layer: Any, classes: frozenset[str], rank: int) -> tuple[str, ...] | None:
@@ -195,28 +204,30 @@ def _recurrent_over(classes: Iterable[str]) -> int:
     return next((int(c[8]) for c in classes if re.fullmatch(r"ConvLSTM\dD", c)), 0)
 
 
-def _is_list_of_numbers(tensor: tf.Tensor) -> bool:
-    return tensor.shape.rank == 2 and not tensor.dtype.is_floating
+def _is_list_of_numbers(count: int | None, is_float: bool) -> bool:
+    return count == 2 and not is_float
 
 
-def _inherited(call: Call, tensor: tf.Tensor, names: Mapping[int, tuple[str, ...]]) -> tuple[str, ...] | None:
+def _inherited(call: Call, tensor: Any, names: Mapping[int, tuple[str, ...]]) -> tuple[str, ...] | None:
     """The axes of what the layer takes, if what it gives looks the same, but for the number of channels."""
     if _classes(call.layer) & {"Reshape", "Permute"}:
         return None
-    for taken in call.inputs:
-        rank = taken.shape.rank
-        if rank is None or rank != tensor.shape.rank or rank < 2:
+    given = sizes(tensor) or ()
+    for one in call.inputs:
+        taken = sizes(one)
+        if taken is None or len(taken) != len(given) or len(taken) < 2:
             continue
-        axes = _known(taken, names)
-        if axes is None or not taken.shape[:-1].is_compatible_with(tensor.shape[:-1]):
+        axes = _known(one, names)
+        if axes is None or not fits(taken[:-1], given[:-1]):
             continue
-        if axes[-1] in ("channel", "unit") or taken.shape.is_compatible_with(tensor.shape):
+        if axes[-1] in ("channel", "unit") or fits(taken, given):
             return axes
     return None
 
 
-def _known(tensor: tf.Tensor, names: Mapping[int, tuple[str, ...]]) -> tuple[str, ...] | None:
+def _known(tensor: Any, names: Mapping[int, tuple[str, ...]]) -> tuple[str, ...] | None:
     """The axes of a tensor, or of one of the same shape that it is computed from."""
+    shape = sizes(tensor)
     pending, seen = [tensor], 0
     while pending and seen < _LOOK_THROUGH:
         current = pending.pop()
@@ -224,8 +235,10 @@ def _known(tensor: tf.Tensor, names: Mapping[int, tuple[str, ...]]) -> tuple[str
         if id(current) in names:
             return names[id(current)]
         if current.op.type not in ("Transpose", "Reshape"):
-            same = [t for t in current.op.inputs if t.shape.rank == tensor.shape.rank]
-            pending += [t for t in same if t.shape.is_compatible_with(tensor.shape)]
+            for one in current.op.inputs:
+                taken = sizes(one)
+                if taken is not None and shape is not None and fits(taken, shape):
+                    pending.append(one)
     return None
 
 
@@ -250,7 +263,7 @@ def _einsum_kernel(layer: Any, rank: int) -> Layout | None:
     return Layout(tuple(names), None if order == tuple(range(rank)) else order)
 
 
-def _einsum_output(call: Call, tensor: tf.Tensor, names: Mapping[int, tuple[str, ...]]) -> tuple[str, ...] | None:
+def _einsum_output(call: Call, tensor: Any, names: Mapping[int, tuple[str, ...]]) -> tuple[str, ...] | None:
     """The axes of what an `EinsumDense` gives: those that it keeps of what it takes, and its own.
 
     Of two of its own the first is an attention's heads, as in its kernel.
@@ -259,9 +272,9 @@ def _einsum_output(call: Call, tensor: tf.Tensor, names: Mapping[int, tuple[str,
         return None
     letters, _, result = _einsum_letters(call.layer)
     (taken,) = call.inputs
-    if len(result) != tensor.shape.rank or len(letters) != taken.shape.rank:
+    if len(result) != rank_of(tensor) or len(letters) != rank_of(taken):
         return None
-    kept = dict(zip(letters, _known(taken, names) or default_axes("activation", len(letters)), strict=True))
+    kept = dict(zip(letters, _known(taken, names) or _einsum_taken(letters, result), strict=True))
     added = [letter for letter in result if letter not in kept]
     summed = [axis for letter, axis in kept.items() if letter not in result]
     one = "channel" if summed == ["channel"] else "unit"
@@ -269,6 +282,17 @@ def _einsum_output(call: Call, tensor: tf.Tensor, names: Mapping[int, tuple[str,
     axes = {**kept, **dict(zip(added, own, strict=True))}
     found = tuple(axes[letter] for letter in result)
     return found if len(set(found)) == len(found) else None
+
+
+def _einsum_taken(letters: str, result: str) -> tuple[str, ...]:
+    """The axes of what an `EinsumDense` takes, where nothing says it: what it sums over are heads and their units."""
+    summed = [i for i, letter in enumerate(letters) if letter not in result]
+    if len(summed) != 2:
+        return default_axes("activation", len(letters))
+    others = list(default_axes("activation", len(letters) - 1)[:-1])
+    for i, name in zip(summed, ("head", "unit")):
+        others.insert(i, name)
+    return tuple(others)
 
 
 def _einsum_letters(layer: Any) -> tuple[str, str, str]:

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import tensorflow as tf
-
-from tb_layerview.capture.keras.tf.calls import missing
-from tb_layerview.capture.keras.tf.candidates import Candidates, Pass
-from tb_layerview.capture.keras.tf.variables import is_number
+from tb_layerview.capture.keras.calls import missing
+from tb_layerview.capture.keras.candidates import Candidates, Pass, is_number
+from tb_layerview.capture.keras.nodes import dtype_name
 from tb_layerview.measure.measurement import can_measure
 from tb_layerview.options import Select
 
@@ -45,7 +43,7 @@ def lost(model: Any, candidates: Candidates, logged: frozenset[int], select: Sel
         if id(weight.variable) not in logged
         and "weight" in select.kinds
         and select.takes(layer.path, layer.class_name)
-        and can_measure(tf.as_dtype(weight.variable.dtype).name)  # else that is said by name
+        and can_measure(dtype_name(weight.variable))  # else that is said by name
     ]
     if found:
         count = sum(is_number(variable) for variable in model.weights)

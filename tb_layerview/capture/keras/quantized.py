@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import tensorflow as tf
+import numpy as np
+import numpy.typing as npt
+
+from tb_layerview.capture.keras.nodes import dtype_name, size_in_bytes
 
 # Keras 3's modes in which weights of four bits may lie two in a byte.
 _OF_FOUR_BITS = ("int4", "gptq", "awq")
@@ -12,7 +15,7 @@ _OF_FOUR_BITS = ("int4", "gptq", "awq")
 
 def is_packed(layer: Any, variable: Any) -> bool:
     """Whether a weight of a layer holds two numbers in each byte."""
-    if getattr(layer, "quantization_mode", None) not in _OF_FOUR_BITS or tf.as_dtype(variable.dtype).size != 1:
+    if getattr(layer, "quantization_mode", None) not in _OF_FOUR_BITS or size_in_bytes(dtype_name(variable)) != 1:
         return False
     return any(variable is getattr(layer, name, None) for name in ("_kernel", "_embeddings", "quantized_kernel"))
 
@@ -26,18 +29,16 @@ def unpacked_size(layer: Any, variable: Any) -> int | None:
     return size
 
 
-def unpacked(packed: tf.Tensor, size: int) -> tf.Tensor:
-    """The int4 numbers, as int8, of a tensor that holds two of them in each byte along its last axis.
+def unpacked(packed: npt.NDArray[np.generic], size: int) -> npt.NDArray[np.int8]:
+    """The int4 numbers, as int8, of an array that holds two of them in each byte along its last axis.
 
     Args:
       packed: int8 [..., half of the size, rounded up]: the first of two is in the lower four bits.
       size: How many there are along the last axis.
     """
-    four = tf.constant(4, packed.dtype)
-    low = tf.bitwise.right_shift(tf.bitwise.left_shift(packed, four), four)  # with its sign, as high has it
-    high = tf.bitwise.right_shift(packed, four)
-    pairs = tf.stack([low, high], axis=-1)
-    return tf.reshape(pairs, (*packed.shape[:-1], 2 * packed.shape[-1]))[..., :size]
+    bits = packed.view(np.int8)
+    pairs = np.stack([(bits << 4) >> 4, bits >> 4], axis=-1)  # with their signs
+    return pairs.reshape(*packed.shape[:-1], 2 * packed.shape[-1])[..., :size]
 
 
 def is_own_gradient(variable: Any) -> bool:

@@ -3,46 +3,63 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import tensorflow as tf
-
-from tb_layerview.capture.keras.tf import axes as keras_axes
-from tb_layerview.capture.keras.tf.attention import Scores
-from tb_layerview.capture.keras.tf.axes import Layout
-from tb_layerview.capture.keras.tf.calls import Call, leaves, values_of
-from tb_layerview.capture.keras.tf.functions import activation_function
-from tb_layerview.capture.keras.tf.quantized import is_packed, unpacked_size
-from tb_layerview.capture.keras.tf.softmax import with_scores
-from tb_layerview.capture.keras.tf.variables import is_number
+from tb_layerview.capture.keras import axes as keras_axes
+from tb_layerview.capture.keras.attention import Scores
+from tb_layerview.capture.keras.axes import Layout
+from tb_layerview.capture.keras.calls import Call
+from tb_layerview.capture.keras.functions import activation_function
+from tb_layerview.capture.keras.quantized import is_packed, unpacked_size
+from tb_layerview.capture.keras.softmax import with_scores
 from tb_layerview.format.model import Kind, Layer, default_axes, unused_path
 
-# How many are assumed along an axis whose size is not known before the pass runs, when it is decided what to keep.
-_ASSUMED = 128
+#: How many are assumed along an axis whose size is not known before the pass runs, when it is decided what to keep.
+ASSUMED = 128
+
+
+@dataclasses.dataclass(frozen=True)
+class SomeRows:
+    """A gradient that has some rows of its weight alone: of those that a pass looks up, each once.
+
+    Attributes:
+      tensor: The rows, [rows, ...].
+      assumed: How many there may be.
+    """
+
+    tensor: Any
+    assumed: int
 
 
 @dataclasses.dataclass(frozen=True)
 class Pass:
-    """One traced pass of a model.
+    """One traced pass of a model. A tensor is TensorFlow's symbolic one, or a `Node`.
 
     Attributes:
       model: The Keras model.
-      x: Its inputs, a nested structure.
+      inputs: Its inputs, tensors with their keys, fields and places in a nested structure.
       calls: The calls of its layers.
-      weights: Values at the beginning of the pass, by the id of the variable.
-      gradients: By the id of the variable, None where the loss does not depend on it; None if there is no loss.
-      trained: TensorFlow's variables of those that the training changes, by the id of the variable.
+      value: Gives the tensor, or whatever has its `shape` and `dtype`, that holds a variable's value at the beginning
+        of the pass.
+      gradients: Tensors or `SomeRows`, by the id of the variable, None where the loss does not depend on it; None if
+        there is no loss.
+      trained: What the framework has for those variables that the training changes, by the id of Keras' variable.
       looked_up: Ids of those large ones among them of which rows are looked up: their gradient has these rows alone.
     """
 
     model: Any
-    x: Any
+    inputs: Sequence[tuple[tuple[str, ...], Any]]
     calls: list[Call]
-    weights: Mapping[int, tf.Tensor]
+    value: Callable[[Any], Any]
     gradients: Mapping[int, Any] | None
-    trained: Mapping[int, tf.Variable]
+    trained: Mapping[int, Any]
     looked_up: frozenset[int] = frozenset()
+
+
+def is_number(variable: Any) -> bool:
+    """Whether a variable holds a tensor that can be read: Keras 2 lists look-up tables among the weights."""
+    return hasattr(variable, "dtype") and hasattr(variable, "shape")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,20 +69,22 @@ class Candidate:
     Attributes:
       kind: What it is.
       name: Which one of its kind.
-      tensor: As Keras has it.
+      tensor: As Keras has it; of an update the weight.
       layout: How it is logged.
       call: Which call of the layer made it.
       function: The activation function that made it.
       assumed: How many there may be along an axis whose size is not known before the pass runs.
+      are_some_rows: Whether only so many rows of it are logged as a step changes.
     """
 
     kind: Kind
     name: str
-    tensor: tf.Tensor
+    tensor: Any
     layout: Layout
     call: int = 0
     function: str = ""
-    assumed: int = _ASSUMED
+    assumed: int = ASSUMED
+    are_some_rows: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +102,7 @@ class OwnWeight:
 
     name: str
     variable: Any
-    value: tf.Tensor
+    value: Any
     layout: Layout
     gradient_layout: Layout
     packed: str = ""
@@ -107,7 +126,7 @@ class LayerCall:
     outputs: Mapping[int, Candidate]
     scores: tuple[Candidate, ...]
     weights: tuple[OwnWeight, ...]
-    sources: tuple[tf.Tensor, ...]
+    sources: tuple[Any, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,13 +157,13 @@ def find_candidates(traced: Pass) -> Candidates:
     told = {id(scores.tensor) for call in traced.calls for scores in call.scores}
     # What has no name of its own gives way to the layers: the inputs, and the model itself, which is the first call.
     used = {call.path for call in calls}
-    named = _named_inputs(traced.x)
+    named = _named_inputs(traced.inputs)
     inputs = [(unused_path(name, used)[0], tensor) for name, tensor in named]
     root = unused_path(str(traced.model.name), used)[0]
     fed = {id(tensor) for _, tensor in inputs}
     axes = keras_axes.activation_axes(calls, [tensor for _, tensor in inputs])
 
-    def layout(tensor: tf.Tensor) -> Layout:
+    def layout(tensor: Any) -> Layout:
         scores = attention.get(id(tensor))
         return keras_axes.activation_layout(axes.get(id(tensor), ())) if scores is None else Layout(scores.axes)
 
@@ -179,7 +198,7 @@ def find_candidates(traced: Pass) -> Candidates:
     )
 
 
-def _input_layout(axes: Mapping[int, tuple[str, ...]], tensor: tf.Tensor) -> Layout:
+def _input_layout(axes: Mapping[int, tuple[str, ...]], tensor: Any) -> Layout:
     return keras_axes.activation_layout(axes.get(id(tensor), ()))
 
 
@@ -187,7 +206,7 @@ def _scores(i: int, scores: Scores, call: Call) -> Candidate:
     return Candidate("activation", f"scores {i}" if i else "scores", scores.tensor, Layout(scores.axes), call.index)
 
 
-def _sources(call: Call, outputs: Any, told: set[int]) -> tuple[tf.Tensor, ...]:
+def _sources(call: Call, outputs: Any, told: set[int]) -> tuple[Any, ...]:
     """What the layers before this one are found by.
 
     Args:
@@ -204,8 +223,7 @@ def _sources(call: Call, outputs: Any, told: set[int]) -> tuple[tf.Tensor, ...]:
 
 def _own_weight(layer: Any, name: str, variable: Any, traced: Pass, output: tuple[str, ...]) -> OwnWeight:
     """A weight of a layer whose output has these axes."""
-    value = traced.weights.get(id(variable))
-    value = tf.convert_to_tensor(variable) if value is None else value
+    value = traced.value(variable)
     shape = tuple(int(size) for size in value.shape)
     if is_packed(layer, variable):
         size = unpacked_size(layer, variable)
@@ -221,13 +239,13 @@ def _own_weight(layer: Any, name: str, variable: Any, traced: Pass, output: tupl
     return OwnWeight(name, variable, value, layout, keras_axes.weight_layout(layer, name, shape, "gradient", output))
 
 
-def _own_outputs(calls: list[Call], seen: set[int]) -> dict[int, list[tuple[int, tf.Tensor]]]:
+def _own_outputs(calls: list[Call], seen: set[int]) -> dict[int, list[tuple[int, Any]]]:
     """Each call's outputs that no other has given before, with their numbers.
 
     A container's output is its last layer's, which stands further down the list and is the better name for it. With
     attention it is the other way round: people know the layer, and not the projections and the softmax within.
     """
-    own: dict[int, list[tuple[int, tf.Tensor]]] = {}
+    own: dict[int, list[tuple[int, Any]]] = {}
     seen = seen | {id(scores.tensor) for call in calls for scores in call.scores}
     for call in sorted(calls, key=lambda call: (not call.scores, call.finished)):
         own[id(call)] = [(i, t) for i, t in enumerate(call.outputs) if id(t) not in seen]
@@ -235,16 +253,14 @@ def _own_outputs(calls: list[Call], seen: set[int]) -> dict[int, list[tuple[int,
     return own
 
 
-def _without(tensors: Sequence[tf.Tensor], others: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+def _without(tensors: Sequence[Any], others: Sequence[Any]) -> list[Any]:
     """Those tensors that are none of the others."""
     ids = {id(tensor) for tensor in others}
     return [tensor for tensor in tensors if id(tensor) not in ids]
 
 
-def _named_inputs(x: Any) -> list[tuple[str, tf.Tensor]]:
-    """The model's inputs by the path of the layer they are shown as; of ragged and sparse ones the values."""
-    flat = [(path, values_of(leaf)) for path, leaf in leaves(x)]
-    tensors = [(path, leaf) for path, leaf in flat if tf.is_tensor(leaf)]
+def _named_inputs(tensors: Sequence[tuple[tuple[str, ...], Any]]) -> list[tuple[str, Any]]:
+    """The model's inputs by the path of the layer they are shown as."""
     if len(tensors) == 1:
         return [("input", tensors[0][1])]
     return [("/".join(("input", *path)), leaf) for path, leaf in tensors]

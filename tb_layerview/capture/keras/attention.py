@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+from collections.abc import Callable
 from typing import Any
 
-import tensorflow as tf
+from tb_layerview.capture.keras.nodes import rank
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Scores:
         `query` and `key` where attention goes over several axes.
     """
 
-    tensor: tf.Tensor
+    tensor: Any
     axes: tuple[str, ...]
 
 
@@ -46,7 +47,14 @@ def method_of(layer: Any) -> tuple[type, str] | None:
     return None
 
 
-def scores_of(layer: Any, method: Any, args: tuple[Any, ...], kwargs: dict[str, Any], outputs: Any) -> Scores | str:
+def scores_of(
+    layer: Any,
+    method: Any,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    outputs: Any,
+    recompute: Callable[[Any, dict[str, Any]], Any],
+) -> Scores | str:
     """The scores of one call of the method, or a sentence on why there are none.
 
     Args:
@@ -55,6 +63,8 @@ def scores_of(layer: Any, method: Any, args: tuple[Any, ...], kwargs: dict[str, 
       args: Its arguments, without the layer.
       kwargs: Its arguments by name.
       outputs: What it returned.
+      recompute: Works scores out of the layer and its arguments by name, `query` and `key` projected, as the fused
+        operation defines them: softmax of query times key under the mask, [example, head, query, key].
     """
     # Anything else than a pair is a method of a user's own that happens to have this name.
     scores = outputs[1] if isinstance(outputs, (tuple, list)) and len(outputs) == 2 else None
@@ -62,43 +72,18 @@ def scores_of(layer: Any, method: Any, args: tuple[Any, ...], kwargs: dict[str, 
         own = method.__qualname__.partition(".")[0]
         if own not in _FUSED or method.__module__.partition(".")[0] not in ("keras", "tf_keras"):
             return f"{type(layer).__name__} computes its attention in a way of its own: its scores are left out"
-        scores = _recompute(layer, inspect.signature(method).bind(layer, *args, **kwargs).arguments)
-    if not tf.is_tensor(scores) or scores.shape.rank is None:
+        scores = recompute(layer, inspect.signature(method).bind(layer, *args, **kwargs).arguments)
+    axes = rank(scores) if hasattr(scores, "shape") else None
+    if axes is None:
         return "its attention scores are no tensor with a known number of axes, and are left out"
-    return Scores(scores, _axes(layer, scores.shape.rank))
+    return Scores(scores, _axes(layer, axes))
 
 
-def _axes(layer: Any, rank: int) -> tuple[str, ...]:
+def _axes(layer: Any, count: int) -> tuple[str, ...]:
     over = getattr(layer, "_attention_axes", None)
     each = len(over) if isinstance(over, (tuple, list)) and over else 1
-    has_heads = rank > 1 + 2 * each
-    free = [f"axis {i}" for i in range(1, rank - 2 * each - has_heads)]
+    has_heads = count > 1 + 2 * each
+    free = [f"axis {i}" for i in range(1, count - 2 * each - has_heads)]
     numbers = [""] if each == 1 else [f" {i}" for i in range(1, each + 1)]
     positions = [f"{name}{number}" for name in ("query", "key") for number in numbers]
     return ("example", *free, *(["head"] if has_heads else []), *positions)
-
-
-def _recompute(layer: Any, arguments: dict[str, Any]) -> tf.Tensor:
-    """Softmax of query times key under the mask, [example, head, query, key], as the fused operation defines it."""
-    # At least float32: what the fused operation rounds in between is its own affair.
-    query, key = (
-        tf.cast(tensor, tensor.dtype if tensor.dtype == tf.float64 else tf.float32)
-        for tensor in (arguments["query"], arguments["key"])
-    )
-    scale = getattr(layer, "_inverse_sqrt_key_dim", None) or getattr(layer, "_inverse_sqrt_head_dim", None)
-    if scale is None:
-        scale = tf.math.rsqrt(tf.cast(tf.shape(query)[-1], query.dtype))
-    logits = tf.einsum("bqhd,bkhd->bhqk", query * tf.cast(scale, query.dtype), key)
-    mask = arguments.get("attention_mask")
-    if mask is not None:
-        mask = tf.cast(mask, tf.bool)
-        while mask.shape.rank < 4:
-            mask = tf.expand_dims(mask, -3)  # [example, query, key] has no heads
-    if arguments.get("use_causal_mask"):
-        causal = tf.linalg.band_part(tf.ones_like(logits[:1, :1], tf.bool), -1, 0)
-        mask = causal if mask is None else tf.logical_and(mask, causal)
-    if mask is None:
-        return tf.nn.softmax(logits)
-    scores = tf.nn.softmax(tf.where(mask, logits, tf.constant(-1e9, logits.dtype)))
-    # A query that may look nowhere looks nowhere: not evenly everywhere, as the softmax has it.
-    return tf.where(mask, scores, tf.zeros_like(scores))

@@ -6,8 +6,6 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-import tensorflow as tf
-
 
 class StandIn:
     """Stands in for one of a model's functions until it is dismissed.
@@ -17,33 +15,40 @@ class StandIn:
         attribute `left`, it is what stays on the model.
     """
 
-    def __init__(self, model: Any, name: str, around: Callable[[Any, Any], Any]) -> None:
+    def __init__(
+        self,
+        model: Any,
+        name: str,
+        around: Callable[..., Any],
+        ends: tuple[type[BaseException], ...] = (StopIteration,),
+    ) -> None:
         """Takes the function's place.
 
         Args:
           model: The Keras model.
           name: Which of its functions: `train_function`, `test_function` or `predict_function`.
-          around: A method that is called instead of the function, with the function and its argument. Its object is not
-            held: what an interrupted `fit` leaves on the model does what the function does.
+          around: A method that is called instead of the function, with the function and its arguments. Its object is
+            not held: what an interrupted `fit` leaves on the model does what the function does.
+          ends: What the function raises where there are no more data.
         """
         self._before = _in_place(model, name)
         if self._before is None:  # and is not left behind, unless it is called
             getattr(model, f"make_{name}")()
         self.function: Any = _in_place(model, name)
-        self._model, self._name, self._around = model, name, weakref.WeakMethod(around)
+        self._model, self._name, self._around, self._ends = model, name, weakref.WeakMethod(around), ends
         setattr(model, name, self)
 
-    def __call__(self, iterator: Any) -> Any:
+    def __call__(self, *arguments: Any) -> Any:
         """Is called by Keras in the function's place."""
         if self._before is None:
             self._before = self.function
         # Keras 2 has one loop of `evaluate` call whatever was in place when it began.
         around = None if self._model is None else self._around()
         if around is None:
-            return self.function(iterator)
+            return self.function(*arguments)
         try:
-            return around(self.function, iterator)
-        except (StopIteration, tf.errors.OutOfRangeError):
+            return around(self.function, *arguments)
+        except self._ends:
             raise
         except BaseException:  # an interrupt, too, ends the training: nothing of ours stays on the model
             self.dismiss()

@@ -1,0 +1,96 @@
+"""The tensors of a traced pass, as the analysis of it sees them, whatever framework made them.
+
+TensorFlow's symbolic tensors have these attributes by themselves. Backends whose tensors do not remember how they came
+about give nodes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+
+@dataclasses.dataclass(eq=False)
+class Operation:
+    """What makes tensors of other ones.
+
+    Attributes:
+      type: TensorFlow's name of such an operation (`MatMul`, `Relu`, `Softmax`, `Reshape`) where it has one, else the
+        framework's own; of one that draws random numbers it contains `Random`.
+      inputs: What it takes; constants and weights may be missing.
+      outputs: What it gives.
+    """
+
+    type: str
+    inputs: Sequence[Node] = dataclasses.field(default=(), repr=False)  # each would show all before it, again and again
+    outputs: list[Node] = dataclasses.field(default_factory=list, repr=False)
+
+
+@dataclasses.dataclass(eq=False)
+class Graph:
+    """The operations of one pass, in the order in which they run."""
+
+    operations: list[Operation] = dataclasses.field(default_factory=list, repr=False)
+
+    def get_operations(self) -> list[Operation]:
+        """The operations, in their order."""
+        return self.operations
+
+
+@dataclasses.dataclass(eq=False)
+class Node:
+    """A tensor of a traced pass.
+
+    Attributes:
+      shape: Its sizes.
+      dtype: The name of its type, as `float32`.
+      op: What made it.
+      graph: The pass.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str
+    op: Operation
+    graph: Graph
+
+
+def sizes(tensor: Any) -> tuple[int | None, ...] | None:
+    """The sizes of a tensor's axes, None where one is not known; None if not even their number is known."""
+    shape = tensor.shape
+    if getattr(shape, "rank", 0) is None:
+        return None
+    return tuple(None if size is None else int(size) for size in shape)
+
+
+def rank(tensor: Any) -> int | None:
+    """How many axes a tensor has, if that is known."""
+    found = sizes(tensor)
+    return None if found is None else len(found)
+
+
+def fits(one: Sequence[int | None], other: Sequence[int | None]) -> bool:
+    """Whether two tensors of these sizes may be of the same shape."""
+    return len(one) == len(other) and all(a is None or b is None or a == b for a, b in zip(one, other))
+
+
+def dtype_name(tensor: Any) -> str:
+    """The name of a tensor's or a variable's type, as `float32`."""
+    dtype = getattr(tensor.dtype, "base_dtype", tensor.dtype)
+    return dtype if isinstance(dtype, str) else str(getattr(dtype, "name", dtype))
+
+
+def is_floating(tensor: Any) -> bool:
+    """Whether a tensor's elements are floating-point numbers."""
+    return "float" in dtype_name(tensor)
+
+
+def size_in_bytes(dtype: str) -> int:
+    """What one element of a type takes."""
+    if dtype == "bfloat16":
+        return 2
+    if dtype.startswith("float8"):
+        return 1
+    return int(np.dtype(dtype).itemsize)

@@ -1,0 +1,44 @@
+"""What the things are called that optimizers keep of each weight, whatever those call them who made them."""
+
+from __future__ import annotations
+
+# Where Keras 2, Keras 3 and TensorFlow 1 have several names for one thing: those of Keras 3, so that runs compare.
+_NAMES = {
+    "m": "momentum",
+    "v": "velocity",
+    "u": "norm",
+    "vhat": "velocity_hat",
+    "rms": "velocity",
+    "ms": "velocity",
+    "mg": "average_gradient",
+    "mom": "momentum",
+    "accum": "accumulator",
+    "accum_grad": "accumulated_grad",
+    "accum_var": "accumulated_delta_var",
+    "accum_update": "accumulated_delta_var",
+    "model_variables_moving_average": "average",
+    "accumulated_gradients": "gradient_accumulator",
+}
+# The same of some optimizers alone.
+_NAMES_OF = {
+    "adamax": {"v": "norm"},  # which is no mean of squares there
+    "momentum": {"accum": "momentum"},
+    "kerasmomentum": {"accum": "momentum"},
+    "adadelta": {"accum": "accumulated_grad"},
+}
+
+
+def slot_name(name: str, optimizer: str = "") -> str:
+    """What a slot is called: `m`, `_m` and `_momentums` are `momentum`.
+
+    Args:
+      name: What it is called by whoever has made it.
+      optimizer: By which optimizer: the name of its class, or of its operation without `Apply`.
+    """
+    name = name.strip("_").lower()
+    found = _NAMES_OF.get(optimizer.lower(), {}).get(name) or _NAMES.get(name)
+    if found:
+        return found
+    if name.endswith("ies"):
+        return f"{name[:-3]}y"
+    return name[:-1] if name.endswith("s") and not name.endswith("ss") else name
