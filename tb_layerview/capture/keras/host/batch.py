@@ -1,0 +1,112 @@
+"""What a model is trained on, as nested structures of arrays of its framework."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+
+from tb_layerview.writing.guard import Refused
+
+
+@dataclasses.dataclass(frozen=True)
+class Batch:
+    """What a model is trained on: inputs, targets and sample weights, each a nested structure of tensors, or None.
+
+    Attributes:
+      x: Inputs.
+      y: Targets.
+      sample_weight: Weights.
+      parts: Of the tuple that it came as; 0 if x came alone.
+      to_host: Makes a numpy array of a tensor.
+    """
+
+    x: Any
+    y: Any = None
+    sample_weight: Any = None
+    parts: int = 0
+    to_host: Callable[[Any], Any] = np.asarray
+
+    @classmethod
+    def of(cls, data: Any, to_host: Callable[[Any], Any] = np.asarray) -> Batch:
+        """From what `fit` takes: x, (x,), (x, y) or (x, y, sample_weight)."""
+        if not isinstance(data, tuple):
+            return cls(data, to_host=to_host)
+        if not 1 <= len(data) <= 3:
+            raise ValueError(f"a batch is x, (x, y) or (x, y, sample_weight), not a tuple of {len(data)}")
+        x, y, sample_weight = (*data, None, None, None)[:3]
+        return cls(x, y, sample_weight, len(data), to_host)
+
+    def mapped(self, function: Callable[[Any], Any]) -> Batch:
+        """The same, with each tensor replaced by what a function makes of it."""
+        x, y, sample_weight = (
+            keras.tree.map_structure(lambda leaf: None if leaf is None else function(leaf), part)
+            for part in (self.x, self.y, self.sample_weight)
+        )
+        return dataclasses.replace(self, x=x, y=y, sample_weight=sample_weight)
+
+    @property
+    def leaves(self) -> list[Any]:
+        """Its tensors."""
+        found = keras.tree.flatten((self.x, self.y, self.sample_weight))
+        return [leaf for leaf in found if leaf is not None]
+
+    def first(self, examples: int) -> Batch:
+        """Its first examples.
+
+        Raises:
+          Exception: It cannot be cut into examples.
+        """
+        rows = sorted({int(leaf.shape[0]) for leaf in self.leaves if len(leaf.shape)})
+        if len(rows) > 1:
+            numbers = ", ".join(f"{number:,}" for number in rows)
+            raise ValueError(f"its parts have {numbers} rows, so a row is not an example")
+        return self.mapped(lambda leaf: leaf[:examples] if len(leaf.shape) else leaf)
+
+    @property
+    def examples(self) -> int:
+        """How many examples it has: rows of its first input."""
+        return int(keras.tree.flatten(self.x)[0].shape[0])
+
+    @property
+    def shapes(self) -> str:
+        """The shapes of its inputs, in words."""
+        return ", ".join(f"{tuple(leaf.shape)}" for leaf in keras.tree.flatten(self.x))
+
+    @property
+    def bytes(self) -> int:
+        """What it takes in memory."""
+        return sum(int(leaf.nbytes) for leaf in self.leaves)
+
+    def hash(self) -> str:
+        """SHA-256 of its elements' bytes, shapes and types, hexadecimal."""
+        digest = hashlib.sha256()
+        for leaf in self.leaves:
+            array = np.ascontiguousarray(self.to_host(leaf))
+            digest.update(f"{array.dtype}{array.shape}".encode())
+            digest.update(array.tobytes())
+        return digest.hexdigest()
+
+
+def given_batch(data: Any, as_tensor: Callable[[Any], Any], to_host: Callable[[Any], Any] = np.asarray) -> Batch:
+    """The probe that somebody gave: x, (x, y) or (x, y, sample_weight), as tensors.
+
+    Args:
+      data: What was given.
+      as_tensor: Makes a tensor of a leaf.
+      to_host: Makes a numpy array of a tensor.
+
+    Raises:
+      Refused: It is none.
+    """
+    try:
+        batch = Batch.of(data, to_host).mapped(as_tensor)
+        if batch.examples < 1:
+            raise ValueError("it has no examples")
+        return batch
+    except Exception as error:  # whatever else somebody gives than arrays
+        raise Refused(f"the probe is no batch: {error}. Give x, (x, y) or (x, y, sample_weight) as arrays.") from error

@@ -1,0 +1,278 @@
+"""A model's own `train_step`, run on the probe: its gradients are those that reach an optimizer."""
+
+from __future__ import annotations
+
+import collections.abc
+import contextlib
+import dataclasses
+import functools
+import threading
+import types
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch.optim.optimizer import register_optimizer_step_pre_hook
+
+from tb_layerview.capture.keras.calls import Call, patched
+from tb_layerview.capture.keras.host.batch import Batch
+from tb_layerview.capture.keras.python_state import PythonState, is_kerass, what_changed
+from tb_layerview.capture.keras.torch.loss import loss_scale, smaller, unscaled
+from tb_layerview.capture.keras.torch.values import tensor_of
+
+# By which Keras' optimizers are given gradients.
+_METHODS = ("apply_gradients", "apply")
+
+
+def is_own(model: Any) -> bool:
+    """Whether a model's `train_step` is not Keras' own."""
+    if "train_step" in vars(model):
+        return True
+    owner = next((cls for cls in type(model).__mro__ if "train_step" in vars(cls)), None)
+    return owner is not None and not is_kerass(owner)
+
+
+@dataclasses.dataclass(frozen=True)
+class Application:
+    """What an optimizer was given at once.
+
+    Attributes:
+      optimizer: Which.
+      gradients: In the order of the variables; None where there is none.
+      variables: Which they are of.
+      scale: What they were multiplied by; None if they were not.
+    """
+
+    optimizer: Any
+    gradients: tuple[Any, ...]
+    variables: tuple[Any, ...]
+    scale: float | None
+
+
+@dataclasses.dataclass
+class _Applying:
+    """What one thread notes.
+
+    Attributes:
+      executed: How many applications are carried out; those after them are only noted.
+      keep: Keeps tensors before they are written to.
+      found: What was noted.
+      depth: Within how many applications it is.
+    """
+
+    executed: int
+    keep: Callable[[Any, Sequence[Any]], None]
+    found: list[Application] = dataclasses.field(default_factory=list)
+    depth: int = 0
+
+
+class _PerThread(threading.local):
+    applying: _Applying | None = None
+
+
+_this = _PerThread()
+
+
+class TrainStep:
+    """A model's own `train_step`, to be run on a batch.
+
+    Attributes:
+      applications: What optimizers were given when it was last run, in this order.
+      logs: What it returned.
+    """
+
+    def __init__(self, model: Any) -> None:
+        """Takes a model whose `train_step` `is_own`."""
+        self._model = model
+        self.applications: list[Application] = []
+        self.logs: Any = None
+        self._executed = 0
+
+    def learn(self, run: Callable[[], Any]) -> tuple[Any, str | None]:
+        """Runs a pass until it has all that optimizers are given.
+
+        What an optimizer is given depends on what those before it have done; the last one's doing is not seen.
+
+        Args:
+          run: Runs a pass that calls `run` of this object.
+
+        Returns:
+          What `run` returned last, and why it must not be run, or does not tell the gradients; None if it does.
+        """
+        while True:
+            state = PythonState([("self", self._model)])
+            obstacle = _unrepeatable(state)
+            if obstacle is not None:
+                return None, obstacle
+            try:
+                ran = run()
+            finally:
+                changes = state.put_back()
+            changed = [place for change in changes if change.is_users for place in what_changed(change)]
+            if changed:
+                return None, f"running it changes {', '.join(changed[:3])}"
+            if not self.applications:
+                return None, "it gives gradients to no optimizer of Keras'"
+            if self._executed == len(self.applications) - 1:
+                return ran, None
+            self._executed = len(self.applications) - 1
+
+    def run(self, batch: Batch, keep: Callable[[Any, Sequence[Any]], None]) -> None:
+        """Runs it; `.grad` of the model's weights is afterwards what it was.
+
+        Args:
+          batch: As `fit` gives it.
+          keep: Keeps what an optimizer is about to write to: its own variables and the model's.
+        """
+        data = (batch.x, batch.y, batch.sample_weight)[: batch.parts] if batch.parts else batch.x
+        tensors = [tensor_of(variable) for variable in self._model.variables]
+        gradients = [tensor.grad for tensor in tensors]
+        for metric in self._model.metrics:  # so that what they tell afterwards is of the probe alone
+            metric.reset_state()
+        try:
+            for tensor in tensors:
+                tensor.grad = None
+            with _applying(self._executed, keep) as applying:
+                self.logs = self._model.train_step(data)
+        finally:
+            for tensor, gradient in zip(tensors, gradients):
+                tensor.grad = gradient
+        self.applications = applying.found
+
+    def takes(self, x: Sequence[Any], calls: Sequence[Call]) -> bool:
+        """Whether the first call of the model itself was given the batch's own inputs."""
+        given = {id(seen.tensor) for seen in x}
+        first = next((call for call in calls if call.layer is self._model), None)
+        return first is not None and all(id(seen.tensor) in given for seen in first.inputs)
+
+    def gradients(self) -> tuple[dict[int, torch.Tensor | None], list[str]]:
+        """The gradients that reach an optimizer, unscaled, by the id of the model's variable, and notes on them.
+
+        Of a weight that is changed several times in a step it is the first.
+        """
+        known = {id(one): v for v in self._model.trainable_variables for one in (v, tensor_of(v))}
+        found: dict[int, torch.Tensor | None] = {}
+        again: list[str] = []
+        for application in self.applications:
+            for gradient, variable in zip(application.gradients, application.variables):
+                ours = known.get(id(variable))
+                if ours is None:
+                    continue
+                if id(ours) in found:
+                    again.append(ours.path)
+                else:
+                    found[id(ours)] = None if gradient is None else unscaled(gradient.detach(), application.scale)
+        without = [v.path for v in self._model.trainable_variables if id(v) not in found]
+        notes = ["gradients are what this model's own train_step gives its optimizers on the probe"]
+        if again:
+            again = list(dict.fromkeys(again))
+            notes.append(f"a step changes these several times, the first gradient is logged: {', '.join(again)}")
+        if without:
+            notes.append(f"this model's train_step gives no optimizer a gradient of {', '.join(without)}")
+        return found, notes
+
+    def loss(self) -> tuple[torch.Tensor | None, str]:
+        """What it returned as the loss, a tensor [], and a sentence on it; None if it returned none."""
+        loss: Any = self.logs.get("loss") if isinstance(self.logs, Mapping) else None
+        loss = torch.as_tensor(loss) if isinstance(loss, float) else loss
+        if isinstance(loss, torch.Tensor) and loss.is_floating_point():
+            return loss.detach().mean(), "probe_loss is what train_step returns as 'loss'"
+        return None, "this model's train_step returns no number as 'loss': probe_loss is left out"
+
+    @property
+    def largest_scale(self) -> float:
+        """By what losses are scaled, at most, as the optimizers have it that were seen; 1 if they are not."""
+        return max((one.scale for one in self.applications if one.scale is not None), default=1.0)
+
+    def make_scales_smaller(self, times: int, keep: Callable[[Any, Sequence[Any]], None]) -> None:
+        """Makes smaller what the optimizers scale losses by that were seen.
+
+        Args:
+          times: How often it is made smaller.
+          keep: Keeps what an optimizer's variables are, to be put back.
+        """
+        optimizers = {id(one.optimizer): one.optimizer for one in self.applications if one.scale is not None}
+        for optimizer in optimizers.values() if times else ():
+            scale = getattr(optimizer, "dynamic_scale", None)
+            if scale is not None:
+                keep(optimizer, ())
+                value = float(tensor_of(scale))
+                for _ in range(times):
+                    value = smaller(value)
+                scale.assign(value)
+
+
+def _unrepeatable(state: PythonState) -> str | None:
+    """What the step may do that cannot be put back: what an iterator has given, it does not give again."""
+    for one in state.reached:
+        if isinstance(one, (collections.abc.Iterator, types.GeneratorType)):
+            return f"it may take from an iterator ({type(one).__name__}), which would lack that afterwards"
+    return None
+
+
+@contextlib.contextmanager
+def _applying(executed: int, keep: Callable[[Any, Sequence[Any]], None]) -> Iterator[_Applying]:
+    """Notes what optimizers are given, on this thread."""
+    from keras.src.optimizers.base_optimizer import BaseOptimizer
+
+    classes = [BaseOptimizer]
+    for cls in classes:
+        classes += [inner for inner in cls.__subclasses__() if inner not in classes]
+    before, current = _this.applying, _Applying(executed, keep)
+    with contextlib.ExitStack() as stack:
+        for cls in classes:
+            for name in _METHODS:
+                if name in vars(cls):
+                    stack.enter_context(patched(cls, name, _noting))
+        stack.callback(register_optimizer_step_pre_hook(_refuse_to_step).remove)
+        _this.applying = current
+        try:
+            yield current
+        finally:
+            _this.applying = before
+
+
+def _refuse_to_step(*_: Any) -> None:
+    """Is called before any optimizer of torch's own steps, whose state could not be put back."""
+    if _this.applying is not None:
+        raise RuntimeError("it steps an optimizer of torch's own")
+
+
+def _noting(original: Any) -> Any:
+    @functools.wraps(original)
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        current = _this.applying
+        if current is None or current.depth:
+            return original(self, *args, **kwargs)
+        args, kwargs, application = _application(self, original.__name__, args, kwargs)
+        if len(current.found) >= current.executed:
+            current.found.append(application)
+            return getattr(self, "iterations", None)
+        # Optimizers change gradients in place, too.
+        copied = tuple(None if one is None else one.detach().clone() for one in application.gradients)
+        current.found.append(dataclasses.replace(application, gradients=copied))
+        current.keep(self, application.variables)
+        current.depth += 1
+        try:
+            return original(self, *args, **kwargs)
+        finally:
+            current.depth -= 1
+
+    return method
+
+
+def _application(optimizer: Any, name: str, args: Any, kwargs: Any) -> tuple[Any, Any, Application]:
+    """What an optimizer is given, and the arguments to be handed on: an iterator can be read only once."""
+    keyword = "grads_and_vars" if name == "apply_gradients" else "grads"
+    given = list(kwargs[keyword] if keyword in kwargs else args[0])
+    if keyword in kwargs:
+        kwargs = {**kwargs, keyword: given}
+    else:
+        args = (given, *args[1:])
+    if name == "apply_gradients":
+        gradients, variables = [pair[0] for pair in given], [pair[1] for pair in given]
+    else:
+        gradients = given
+        variables = list(kwargs.get("trainable_variables", args[1] if len(args) > 1 else None) or ())
+        variables = variables or list(optimizer._trainable_variables)
+    return args, kwargs, Application(optimizer, tuple(gradients), tuple(variables), loss_scale(optimizer))
