@@ -1,0 +1,199 @@
+"""Keras on JAX, behind the seam."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from typing import Any
+
+import jax
+import keras
+import numpy as np
+
+from tb_layerview.about import logger
+from tb_layerview.capture.choice import Examples
+from tb_layerview.capture.given import Given
+from tb_layerview.capture.keras.host.batch import Batch, given_batch
+from tb_layerview.capture.keras.host.probe import HostProbe
+from tb_layerview.capture.keras.host.replay import KeptBatches
+from tb_layerview.capture.keras.host.state import ModelState
+from tb_layerview.capture.keras.host.weights import WeightsAlone
+from tb_layerview.capture.keras.jax import batches
+from tb_layerview.capture.keras.jax.engine import JaxEngine
+from tb_layerview.capture.keras.recording import Recording
+from tb_layerview.capture.keras.replay import Replayer
+from tb_layerview.capture.keras.steps import StepCounter
+from tb_layerview.capture.keras.taken import Taken
+from tb_layerview.capture.probe import Probe
+from tb_layerview.writing.training_log import TrainingLog
+
+
+class Jax:
+    """Models that JAX computes; the methods are those of `backends.KerasBackend`.
+
+    Keras calls a model's functions with its state and with what gives the batches: `(state, iterator)`. They return
+    logs or predictions, and the next state.
+    """
+
+    def __init__(self) -> None:
+        """Has seen no step yet."""
+        self._engine = JaxEngine()
+
+    # What is logged.
+
+    def probe(self, model: Any, examples: Examples, given: Given, training: bool) -> HostProbe:
+        """The pass of a model, traced."""
+        batch: Any = examples.batch  # which is of this backend
+        return HostProbe(model, batch, examples.source, given, self._engine, training=training, both_modes=True)
+
+    def weights_alone(self, model: Any, given: Given, training: bool) -> WeightsAlone:
+        """What there is without a pass."""
+        return WeightsAlone(model, given, self._engine, training)
+
+    def state(self, model: Any) -> ModelState:
+        """The weights of a model."""
+        return ModelState(model, self._engine)
+
+    def can_replay(self, model: Any) -> bool:
+        """Whether no other process would have to run a batch again together with this one."""
+        return not self.has_other_processes(model)
+
+    def replayer(self, model: Any, log: TrainingLog, probe: Probe, given: Given) -> Replayer:
+        """What keeps the last batches of a model."""
+        kept = KeptBatches(model, given, self._engine)
+        return Replayer(log, probe, given, ModelState(model, self._engine), kept)
+
+    def is_checking(self) -> bool:
+        """Whether JAX is told to raise an error where a value is not finite."""
+        config: Any = jax.config
+        return bool(config.jax_debug_nans or config.jax_debug_infs)
+
+    @contextlib.contextmanager
+    def _unchecked(self) -> Iterator[None]:
+        with jax.debug_nans(False), jax.debug_infs(False):
+            yield
+
+    def unchecked(self) -> AbstractContextManager[None]:
+        """Has it raise none."""
+        return self._unchecked()
+
+    # The loop.
+
+    @property
+    def ends_of_data(self) -> tuple[type[BaseException], ...]:
+        """What a function raises that finds no more data."""
+        return (StopIteration,)
+
+    def logs(self, model: Any) -> bool:
+        """Whether this process logs a model: the first of several does, and each of them is told."""
+        if not self.has_other_processes(model):
+            return True
+        if jax.process_index():
+            logger.info("tb_layerview: the first of %s processes logs, this is another one.", jax.process_count())
+        return bool(jax.process_index() == 0)
+
+    def has_other_processes(self, model: Any) -> bool:
+        """Whether other processes train the model together with this one."""
+        return bool(jax.process_count() > 1)
+
+    def number(self, variable: Any) -> Any:
+        """What a variable or a plain number holds, as the last step has left it."""
+        is_variable = isinstance(variable, keras.Variable)
+        return np.array(self._engine.live.array(variable) if is_variable else variable)
+
+    def metrics(self, model: Any, returned: Any) -> Mapping[str, Any]:
+        """The model's metrics: within an epoch those that its function has returned, for its variables are empty."""
+        if isinstance(returned, Mapping):
+            return returned
+        if any(variable._value is None for variable in model.metrics_variables):
+            return {}
+        found: Mapping[str, Any] = model.get_metrics_result()
+        return found
+
+    def called(self, model: Any, arguments: tuple[Any, ...]) -> None:
+        """A function of the model is called with its state, which is deleted by then."""
+        self._engine.live.called(model, arguments[0])
+
+    def not_called(self, model: Any) -> None:
+        """Gives the model back what Keras has taken from it: else an error in the first step leaves it without."""
+        self._engine.live.put_back()
+
+    def returned(self, model: Any, found: Any) -> Any:
+        """The function has returned what is for people, and the next state."""
+        logs, state = found
+        self._engine.live.returned(state)
+        return logs
+
+    # Batches.
+
+    def given_batch(self, data: Any) -> Batch:
+        """The probe that somebody gave, as arrays of JAX.
+
+        Raises:
+          Refused: It is none.
+        """
+        return given_batch(data, self._engine.as_tensor, self._engine.to_host)
+
+    def taking(self, iterator: Any, model: Any) -> Callable[[], Taken]:
+        """How to take what one call of a function would take.
+
+        Raises:
+          TypeError: Batches cannot be taken from what Keras gives.
+        """
+        return batches.taking(iterator, int(model.steps_per_execution))
+
+    def first_batch(self, taken: Taken) -> Batch | None:
+        """The first batch of what was taken, as arrays of JAX; None if there is none.
+
+        Raises:
+          Exception: It is no batch that `fit` takes.
+        """
+        return self._batch(taken.parts[0]) if taken.parts else None
+
+    def _batch(self, data: Any) -> Batch:
+        # Of a batch of several processes this one has the first rows.
+        data = keras.tree.map_structure(lambda leaf: leaf if leaf is None else batches.first_rows(leaf), data)
+        return Batch.of(data, self._engine.to_host).mapped(self._engine.as_tensor)
+
+    def as_batch(self, data: Any) -> Any:
+        """What a step of a loop of one's own was trained on, for `Replayer.after_step`."""
+        return keras.tree.map_structure(lambda leaf: None if leaf is None else self._engine.as_tensor(leaf), data)
+
+    def gives_several(self, iterator: Any) -> bool:
+        """Whether a call takes as many batches as `steps_per_execution` says; of `train_on_batch` it has but one."""
+        code = getattr(iterator, "gi_code", None)
+        return batches.may_give_several(iterator) and (code is None or "_on_batch." not in code.co_qualname)
+
+    def losses_are_finite(self, logs: Any) -> Any:
+        """Whether the losses are finite."""
+        return batches.IsFinite(logs)
+
+    # The function that trains.
+
+    def without_ours(self, function: Any) -> Any:
+        """Keras' own function."""
+        return function.original if isinstance(function, batches.KeepingBatches) else function
+
+    def why_no_last_batch(self, model: Any, function: Any) -> str | None:
+        """Why the batches of the last steps cannot be had; None if they can."""
+        if model.steps_per_execution > 1:
+            return f"steps_per_execution={model.steps_per_execution}: the batches of one execution cannot be had"
+        if self.has_other_processes(model):
+            return (
+                "several processes train the model, and a batch that is run again would have to be run by all of them"
+            )
+        if getattr(function, "__module__", "").partition(".")[0] != "keras":
+            return "the function that trains is not Keras' own, as with a make_train_function of one's own"
+        return None
+
+    def keeping_batches(self, model: Any, function: Any, recording: Recording, counter: StepCounter) -> Any:
+        """What trains in place of Keras' function, and has what each step was given kept for a replay."""
+        return batches.KeepingBatches(function, recording, counter)
+
+    def builds(self, model: Any) -> bool:
+        """Whether the function that trains has to create something first: Keras has built the model before."""
+        return False
+
+    def build(self, function: Any, iterator: Any, taken: Taken | None) -> None:
+        """There is nothing that the function creates."""
