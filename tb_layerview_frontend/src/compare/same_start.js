@@ -1,5 +1,6 @@
 /** Whether two runs may be compared element by element: what shows it, and what is said of it. */
 
+import { isOfProbe } from "../data/selection.js";
 import { formatCount, formatValue } from "../kit/format.js";
 
 /** @typedef {import("../data/types.js").TensorRecord} TensorRecord */
@@ -122,7 +123,7 @@ export function pictureOffer({ sameRun, kind, sameShape, inputs, evidence }) {
     };
   }
   if (sameRun) return { offered: true, why: "Two steps of one run: units correspond." };
-  if (inputs && kind !== "weight" && kind !== "update") {
+  if (inputs && isOfProbe(kind)) {
     return {
       offered: false,
       why: "A and B have seen different inputs, or may have: no element of one belongs to an element of the other.",

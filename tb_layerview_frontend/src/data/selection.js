@@ -4,13 +4,38 @@
 /** @typedef {import("./types.js").Tensor} Tensor */
 /** @typedef {import("./types.js").RunInfo} RunInfo */
 
-/** @type {{kind: Kind, label: string, singular: string}[]} in the order in which they are offered */
+/** @type {{kind: Kind, label: string, singular: string, plural: string}[]} in the order in which they are offered */
 export const KINDS = [
-  { kind: "activation", label: "Activations", singular: "activation" },
-  { kind: "weight", label: "Weights", singular: "weight" },
-  { kind: "gradient", label: "Gradients", singular: "gradient" },
-  { kind: "update", label: "Updates", singular: "update" },
+  { kind: "activation", label: "Activations", singular: "activation", plural: "activations" },
+  { kind: "weight", label: "Weights", singular: "weight", plural: "weights" },
+  { kind: "gradient", label: "Gradients", singular: "gradient", plural: "gradients" },
+  { kind: "update", label: "Updates", singular: "update", plural: "updates" },
+  { kind: "optimizer", label: "Optimizer", singular: "optimizer", plural: "optimizer states" },
 ];
+
+/**
+ * Several tensors of a kind in words: "activations".
+ * @param {Kind} kind
+ */
+export function pluralOf(kind) {
+  return KINDS.find((known) => known.kind === kind)?.plural ?? `${kind}s`;
+}
+
+/**
+ * Whether a kind is computed from the probe. Weights are what they are, whatever the batch.
+ * @param {Kind} kind
+ */
+export function isOfProbe(kind) {
+  return kind === "activation" || kind === "gradient";
+}
+
+/**
+ * The weight that a tensor is of, or belongs to, by its name: `kernel` of `kernel` and of an optimizer's `kernel/momentum`.
+ * @param {Pick<Tensor, "kind" | "name">} tensor
+ */
+function weightOf({ kind, name }) {
+  return kind === "optimizer" && name.includes("/") ? name.slice(0, name.lastIndexOf("/")) : name;
+}
 
 /**
  * The kinds that a run has.
@@ -33,7 +58,13 @@ export function shownKinds(tensors, chosen, room) {
   const present = kindsOf(tensors);
   const wanted = present.filter((kind) => chosen.includes(kind));
   if (wanted.length) return wanted;
-  const preferred = /** @type {Kind[]} */ (["activation", "gradient", "weight", "update"]);
+  const preferred = /** @type {Kind[]} */ ([
+    "activation",
+    "gradient",
+    "weight",
+    "update",
+    "optimizer",
+  ]);
   const byPreference = preferred.filter((kind) => present.includes(kind)).slice(0, room);
   return present.filter((kind) => byPreference.includes(kind));
 }
@@ -124,10 +155,13 @@ export function counterpart(tensors, selected, kind) {
   if (!from || from.kind === kind) return selected;
   let best = -1;
   const distance = (/** @type {number} */ index) => Math.abs(tensors[index].layer - from.layer);
+  const isBeside = (/** @type {Tensor} */ tensor) => weightOf(tensor) === weightOf(from);
   tensors.forEach((tensor, index) => {
     if (tensor.kind !== kind) return;
     if (best < 0 || distance(index) < distance(best)) best = index;
-    else if (tensor.layer === tensors[best].layer && tensor.name === from.name) best = index;
+    else if (tensor.layer === tensors[best].layer && isBeside(tensor) && !isBeside(tensors[best])) {
+      best = index;
+    }
   });
   return best;
 }
@@ -142,6 +176,11 @@ export function counterpart(tensors, selected, kind) {
  */
 export function tensorForRow(tensors, candidates, kind, selected) {
   const ofKind = candidates.filter((index) => tensors[index].kind === kind);
-  const name = tensors[selected]?.name;
-  return ofKind.find((index) => tensors[index].name === name) ?? ofKind[0] ?? -1;
+  const from = tensors[selected];
+  return (
+    ofKind.find((index) => tensors[index].name === from?.name) ??
+    ofKind.find((index) => from && weightOf(tensors[index]) === weightOf(from)) ??
+    ofKind[0] ??
+    -1
+  );
 }

@@ -1,6 +1,6 @@
 /** What the routes of `docs/http_api.md` answer with. */
 
-/** @typedef {"activation" | "weight" | "gradient" | "update"} Kind */
+/** @typedef {"activation" | "weight" | "gradient" | "update" | "optimizer"} Kind */
 /** @typedef {{path: string, class_name: string, inputs: number[]}} Layer */
 
 /**

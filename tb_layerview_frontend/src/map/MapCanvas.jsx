@@ -1,5 +1,6 @@
 import { useState } from "preact/hooks";
 
+import { pluralOf } from "../data/selection.js";
 import { spansOf } from "../findings/marks.js";
 import { ruleInWords } from "../findings/words.js";
 import { Tooltip } from "../kit/Tooltip.jsx";
@@ -102,7 +103,7 @@ export function MapCanvas(props) {
         class="lv-map-canvas"
         data-testid={`map-${layer.kind}`}
         role="img"
-        aria-label={`${layer.statistic.label} of the ${layer.kind}s, layers down, steps across. Use the arrow keys to move.`}
+        aria-label={`${layer.statistic.label} of the ${pluralOf(layer.kind)}, layers down, steps across. Use the arrow keys to move.`}
         style={{ width: `${width}px`, height: `${height}px` }}
         onPointerDown={(event) => {
           if (event.button !== 0) return;
@@ -121,8 +122,8 @@ export function MapCanvas(props) {
         {!layer.problem && !layer.ready && <p class="lv-map-message">Loading the statistics…</p>}
         {!layer.problem && layer.unknown && (
           <p class="lv-map-message" data-testid="unknown-statistic">
-            No {layer.statistic.label} of these {layer.kind}s is known: none of them has one, or the
-            log is of an older version.
+            No {layer.statistic.label} of these {pluralOf(layer.kind)} is known: none of them has
+            one, or the log is of an older version.
           </p>
         )}
       </div>

@@ -1,5 +1,6 @@
 import { useState } from "preact/hooks";
 
+import { pluralOf } from "../data/selection.js";
 import { Tooltip } from "../kit/Tooltip.jsx";
 import { fromUnit, toUnit, TROUBLE } from "../kit/colour.js";
 import { formatCount, formatTick } from "../kit/format.js";
@@ -66,7 +67,7 @@ export function Profile(props) {
       <canvas
         ref={canvas}
         role="img"
-        aria-label={`${layer.statistic.label} of the ${layer.kind}s from layer to layer at step ${formatCount(
+        aria-label={`${layer.statistic.label} of the ${pluralOf(layer.kind)} from layer to layer at step ${formatCount(
           core.steps.value[stepIndex] ?? 0,
         )}: ${inWords(layer, rows, stepIndex)}`}
       />

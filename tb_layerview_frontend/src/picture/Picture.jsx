@@ -1,5 +1,6 @@
 import { useRef, useState } from "preact/hooks";
 
+import { isOfProbe } from "../data/selection.js";
 import { ColourBar } from "../kit/ColourBar.jsx";
 import { Message } from "../kit/Message.jsx";
 import { formatCount, formatExact, formatValue } from "../kit/format.js";
@@ -244,7 +245,7 @@ function Kept({ run, tensor, detail, picture: { values, names, plan, chosen } })
     .map((axis) => names[axis]);
   const layout = describeLayout(plan, names);
   const replayed = run.history.modes[run.history.steps.indexOf(detail.step)] === "replay";
-  const { probe } = tensor.kind !== "weight" && tensor.kind !== "update" ? run.info : {};
+  const { probe } = isOfProbe(tensor.kind) ? run.info : {};
   return (
     <p class="lv-kept" data-testid="kept">
       <span class="lv-caption">shown</span> {describeKept(values.axes, names)}

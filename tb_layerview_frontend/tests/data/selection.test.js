@@ -5,8 +5,11 @@ import {
   defaultTensor,
   findTensor,
   firstOfLayer,
+  isOfProbe,
+  KINDS,
   kindsOf,
   openedRun,
+  pluralOf,
   shownKinds,
   tensorForRow,
 } from "../../src/data/selection.js";
@@ -67,6 +70,45 @@ test("a row stands for its tensor of the name that is selected", () => {
   expect(tensorForRow(tensors, [1, 2, 3, 4], "weight", 3)).toBe(3);
   expect(tensorForRow(tensors, [1, 2, 3, 4], "weight", 0)).toBe(2);
   expect(tensorForRow(tensors, [1], "weight", 0)).toBe(-1);
+});
+
+const kept = [
+  ...tensors,
+  tensor(1, "optimizer", "kernel/momentum", [3, 3, 1, 16]),
+  tensor(1, "optimizer", "kernel/velocity", [3, 3, 1, 16]),
+  tensor(1, "optimizer", "bias/momentum", [16]),
+  tensor(1, "optimizer", "bias/velocity", [16]),
+];
+
+test("what an optimizer keeps is shown where it is asked for, or where there is nothing else", () => {
+  expect(kindsOf(kept)).toEqual(["activation", "weight", "gradient", "optimizer"]);
+  expect(shownKinds(kept, [], 2)).toEqual(["activation", "gradient"]);
+  expect(shownKinds(kept, ["optimizer"], 2)).toEqual(["optimizer"]);
+  expect(shownKinds(kept.slice(5), [], 2)).toEqual(["optimizer"]);
+});
+
+test("what an optimizer keeps of a weight is beside that weight, and the other way round", () => {
+  expect(counterpart(kept, 2, "optimizer")).toBe(5);
+  expect(counterpart(kept, 3, "optimizer")).toBe(7);
+  expect(counterpart(kept, 8, "weight")).toBe(3);
+  expect(counterpart(kept, 6, "gradient")).toBe(4);
+  expect(tensorForRow(kept, [1, 2, 3, 4, 5, 6, 7, 8], "optimizer", 3)).toBe(7);
+  expect(tensorForRow(kept, [1, 2, 3, 4, 5, 6, 7, 8], "optimizer", 6)).toBe(6);
+  expect(tensorForRow(kept, [1, 2, 3, 4, 5, 6, 7, 8], "weight", 8)).toBe(3);
+});
+
+test("every kind has its words, and activations and gradients alone are of the probe", () => {
+  expect(KINDS.map(({ kind }) => pluralOf(kind))).toEqual([
+    "activations",
+    "weights",
+    "gradients",
+    "updates",
+    "optimizer states",
+  ]);
+  expect(KINDS.filter(({ kind }) => isOfProbe(kind)).map(({ kind }) => kind)).toEqual([
+    "activation",
+    "gradient",
+  ]);
 });
 
 /** @param {string} run @param {number} steps @param {number} wall_time */
