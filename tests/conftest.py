@@ -1,18 +1,20 @@
-"""What tests share: a quiet TensorFlow, processes that have loaded it, a real TensorBoard."""
+"""What tests share: a framework and what runs with it, processes that have loaded TensorFlow, a real TensorBoard."""
 
 from __future__ import annotations
 
 import contextlib
 import importlib.metadata
+import importlib.util
 import logging
 import os
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from arithmetic import ARITHMETIC
 from forks import Forks
-from places import environment
+from places import TESTS, environment
 from serving import TensorBoardServer, run_tensorboard
 
 from tb_layerview.measure.measurement import Measurement
@@ -20,15 +22,33 @@ from tb_layerview.measure.measurement import Measurement
 # Read when TensorFlow is imported: errors only. Set before any test module imports it.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+#: What computes in this environment. JAX is there beside TensorFlow, for the arrays that it makes.
+FRAMEWORK = next(name for name in ("tensorflow", "jax", "torch") if importlib.util.find_spec(name))
+if FRAMEWORK != "tensorflow":
+    os.environ.setdefault("KERAS_BACKEND", FRAMEWORK)
+#: What is tested without TensorFlow: in each such environment the first folder, and that of its framework.
+KERAS = TESTS / "capture" / "keras"
+WITHOUT_TENSORFLOW = (KERAS / "backends", KERAS / "jax", KERAS / "torch")
+
 #: What `make test` runs of a way to train on the stack that people mainly have for another: Keras with TensorFlow 2.15,
 #: graphs with TensorFlow 2.21. The other files are `long` there.
+_OF_KERAS = ("keras_layers", "keras_programs")
 ON_BOTH = {
-    "keras": {"test_callback.py", "test_first_batch.py", "test_keras_layers.py", "test_recorder.py", "test_replay.py"},
+    "keras": {f"test_{name}.py" for name in ("callback", "first_batch", *_OF_KERAS, "recorder", "replay")},
     "graph": {"test_fusions.py", "test_hook.py", "test_hook_replay.py"},
 }
 
 # The mark `core`; the option `--coverage-results` and the mark `covers`.
 pytest_plugins = ["core_cases", "coverage_table"]
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Leaves out what is not for this environment's framework; a file that is named is collected all the same."""
+    if FRAMEWORK == "tensorflow":
+        return True if collection_path in WITHOUT_TENSORFLOW else None
+    own = [folder for folder in WITHOUT_TENSORFLOW if folder.name in ("backends", FRAMEWORK)]
+    on_the_way = any(collection_path.is_relative_to(folder) or collection_path in folder.parents for folder in own)
+    return None if on_the_way else True
 
 
 @pytest.hookimpl(tryfirst=True)  # before those are left out that `-m` does not ask for
@@ -81,7 +101,7 @@ def quiet_tensorflow() -> Iterator[None]:
 @pytest.fixture
 def lagging(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The writing thread begins to measure when a training may be steps further; how many tensors it has measured."""
-    from tb_layerview.measure.tf.in_memory import Handed
+    from tb_layerview.measure.handed import Handed
 
     measure, measured = Handed.measurements, list[int]()
 

@@ -1,4 +1,4 @@
-"""Programs as people write them: what they get at by their own ways is what the hook and the callback log."""
+"""Programs as people write them: what they get at by their own ways is what the hook logs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from places import HELPERS
 
 tf = pytest.importorskip("tensorflow")
 
-from tb_layerview import Keep, LayerReader, LayerViewCallback, LayerViewHook, Select  # noqa: E402
+from tb_layerview import Keep, LayerReader, LayerViewHook, Select  # noqa: E402
 from tb_layerview.reading.run import Run  # noqa: E402
 
 tf1 = tf.compat.v1
@@ -412,83 +412,3 @@ def test_a_weight_is_what_another_hook_reads_from_a_collection(tmp_path: Path) -
     estimator.evaluate(source.test_data, hooks=[own, LayerViewHook(tmp_path / "eval", keep=EXACT)])
     kernel = logged(read(tmp_path / "eval"), "my_dense_layer", STEPS, "weight", "kernel")
     np.testing.assert_array_equal(kernel, own.values[0])
-
-
-# ---- Keras: layers of a class, layers of models in models, weights changed by hand ----
-
-
-@not_built
-@pytest.mark.parametrize("name", KERAS)
-@pytest.mark.parametrize("with_probe", [False, True], ids=["default probe", "given probe"])
-@pytest.mark.core("default probe-keras_nested", "given probe-keras_subclassed", "default probe-keras_weights_by_hand")
-def test_a_program_with_keras_trains_to_the_same_bits_with_the_callback(
-    name: str, with_probe: bool, tmp_path: Path
-) -> None:
-    source, results = program(name), []
-    probe = (source.X[:16], source.Y[:16]) if with_probe else None
-    for callbacks in ([], [LayerViewCallback(tmp_path, probe, schedule=1)]):
-        keras.utils.set_random_seed(4)
-        model = source.make_model()
-        history = model.fit(source.X, source.Y, batch_size=16, epochs=2, verbose=0, callbacks=callbacks).history
-        results.append((history, model.get_weights()))
-    assert results[0][0] == results[1][0]
-    for one, other in zip(results[0][1], results[1][1]):
-        np.testing.assert_array_equal(one, other)
-    assert list(read(tmp_path).steps) == list(range(9))
-
-
-@not_built
-@pytest.mark.covers("Programs: Keras, subclassed", "Keras: subclassed")
-def test_the_layers_of_a_subclassed_model_are_logged_as_its_list_of_layers_has_them(tmp_path: Path) -> None:
-    source = program("keras_subclassed")
-    model, run = fit(source, tmp_path)
-    assert [layer.path for layer in run.layers] == ["input", "dense1", "dense2"]
-    x = tf.constant(source.X[:16])
-    for layer, own in zip(run.layers[1:], model.layers):
-        for name, weight in zip(("kernel", "bias"), own.get_weights()):
-            np.testing.assert_array_equal(logged(run, layer.path, 4, "weight", name), weight)
-        x = own(x)
-        assert_close(logged(run, layer.path, 4), np.asarray(x))
-
-
-@pytest.mark.covers("Programs: Keras, functional with nested models", "Keras: models nested three deep")
-def test_layers_of_models_in_models_are_logged_by_the_paths_on_which_one_finds_them(tmp_path: Path) -> None:
-    source = program("keras_nested")
-    model, run = fit(source, tmp_path)
-    found = {path: layer for path, layer in source.layers_within(model) if layer.weights}
-    assert list(found) == ["first", "block/core/narrow", "block/core/wide", "block/mixed", "last"]
-    assert [layer.path for layer in run.layers] == ["input", *found]
-    assert [layer.inputs for layer in run.layers] == [(), (0,), (1,), (2,), (3,), (4,)]
-    x = tf.constant(source.X[:16])
-    for path, layer in found.items():
-        for name, weight in zip(("kernel", "bias"), layer.get_weights()):
-            np.testing.assert_array_equal(logged(run, path, 4, "weight", name), weight)
-        x = layer(x)
-        assert_close(logged(run, path, 4), np.asarray(x))
-
-
-@not_built
-@pytest.mark.covers("Programs: Keras, weights changed by hand")
-def test_weights_that_are_changed_by_hand_are_logged_as_they_are_then(tmp_path: Path) -> None:
-    source = program("keras_weights_by_hand")
-    model, run = fit(source, tmp_path)
-    before = model.layers[0].get_weights()[0]
-    np.testing.assert_array_equal(logged(run, "dense", 4, "weight", "kernel"), before)
-    changed = source.disturb(model)
-    callback = LayerViewCallback(tmp_path, (source.X[:16], source.Y[:16]), schedule=1, keep=EXACT)
-    model.fit(source.X, source.Y, batch_size=16, verbose=0, callbacks=[callback])
-    run = read(tmp_path)
-    assert list(run.steps) == list(range(9))
-    np.testing.assert_array_equal(logged(run, "dense", 4, "weight", "kernel"), changed)
-    assert not np.array_equal(before, changed)
-    bias = logged(run, "dense", 4, "weight", "bias").astype(float)
-    assert_close(logged(run, "dense", 4), source.X[:16].astype(float) @ changed + bias)
-    np.testing.assert_array_equal(logged(run, "dense", 8, "weight", "kernel"), model.layers[0].get_weights()[0])
-
-
-def fit(source: Any, folder: Path) -> tuple[Any, Run]:
-    """The program's model after four steps, and what was logged."""
-    model = source.make_model()
-    callback = LayerViewCallback(folder, (source.X[:16], source.Y[:16]), schedule=1, keep=EXACT)
-    model.fit(source.X, source.Y, batch_size=16, verbose=0, callbacks=[callback])
-    return model, read(folder)

@@ -45,7 +45,7 @@ def logdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     content[150] ^= 8  # in what the writer says that it logs
     path.write_bytes(content)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(messages, "FORMAT", messages.FORMAT + 1)
+        patch.setattr(messages, "_least_format", lambda _: messages.FORMAT + 1)
         write(folder / "newer")
     session = TrainingLog(folder / "nothing", Schedule(), Keep())
     session.report("the probe", "the model takes 16 rows")

@@ -9,7 +9,7 @@ import pytest
 from tb_layerview.format import layerview_pb2 as pb
 from tb_layerview.format import model
 from tb_layerview.format.logged import LoggedTensor
-from tb_layerview.format.messages import model_from_proto, model_to_proto, read_model, with_checksum
+from tb_layerview.format.messages import FORMAT, model_from_proto, model_to_proto, read_model, with_checksum
 
 
 @pytest.mark.parametrize("name", ["Layer", "Tensor", "Probe"])
@@ -40,3 +40,15 @@ def test_a_model_comes_back_as_it_was() -> None:
     message = model_to_proto(described)
     assert model_from_proto(message) == described
     assert read_model(with_checksum(message)) == described
+
+
+@pytest.mark.parametrize("kind", model.KINDS)
+def test_a_log_says_the_least_format_that_has_its_kinds(kind: model.Kind) -> None:
+    described = model.Model((model.Layer("out"),), (model.Tensor(0, kind, "kernel", (3,), "float32"),))
+    message = model_to_proto(described)
+    # What format 1 has is read by what was made for it.
+    assert message.format == (1 if kind in ("activation", "weight", "gradient", "update") else 2)
+    assert model_from_proto(message) == described
+    message.format = FORMAT + 1
+    with pytest.raises(ValueError, match=f"has format {FORMAT + 1} and this tb_layerview reads up to {FORMAT}"):
+        model_from_proto(message)

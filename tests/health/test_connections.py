@@ -29,6 +29,7 @@ TENSORS = (
     *(Tensor(i, "weight", "bias", (5, 1), "float32") for i in WITH_KERNEL),
     *(Tensor(i, "gradient", "kernel", (5, 5), "float32") for i in WITH_KERNEL),
     *(Tensor(i, "update", "kernel", (5, 5), "float32") for i in WITH_KERNEL),
+    *(Tensor(i, "optimizer", "kernel/momentum", (5, 5), "float32") for i in WITH_KERNEL),
 )
 
 
@@ -78,11 +79,21 @@ def test_a_bias_is_not_a_kernel_and_a_relu_has_the_units_of_the_layer_before_it(
     assert names(found, np.flatnonzero(found.is_output & found.of_kind("activation"))) == ["score"]
 
 
+def test_what_an_optimizer_keeps_is_taken_for_no_weight() -> None:
+    found = connections()
+    kept = np.flatnonzero(found.of_kind("optimizer"))
+    assert len(kept) == len(WITH_KERNEL)
+    assert (found.weights[kept] == -1).all()
+    assert not set(kept.tolist()) & set(np.concatenate(found.updated).tolist())
+    for kind in ("weight", "gradient", "update"):
+        assert not found.of_kernels(kind)[kept].any()
+
+
 def test_weights_come_first_and_gradients_go_back() -> None:
     found = connections()
     order = sorted(range(len(TENSORS)), key=lambda i: int(found.depth[i]))
     kinds = [found.tensors[i].kind for i in order]
-    assert list(dict.fromkeys(kinds)) == ["weight", "activation", "gradient", "update"]
+    assert list(dict.fromkeys(kinds)) == ["weight", "activation", "gradient", "optimizer", "update"]
     assert [found.tensors[i].layer for i in order if found.tensors[i].kind == "gradient"] == [
         "score",
         "right",

@@ -12,6 +12,7 @@ import dataclasses
 import importlib.metadata
 import json
 import platform
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -24,9 +25,13 @@ ITEMS = ROOT / "tests" / "helpers" / "coverage_items.txt"
 TABLE = ROOT / "docs" / "reports" / "coverage.md"
 #: What each part of `make test` and `make test-long` has shown, and that joined, a file for each stack.
 PARTS = ROOT / "build" / "coverage-parts"
-RESULTS = tuple(ROOT / "build" / f"coverage-{stack}.json" for stack in ("modern", "estimator"))
+RESULTS = tuple(ROOT / "build" / f"coverage-{stack}.json" for stack in ("modern", "estimator", "jax", "torch"))
 LEFT_OUT = "left out of this run"
-SOFTWARE = ("tensorflow", "tensorflow-cpu", "keras", "tf_keras", "tensorboard", "numpy")
+SOFTWARE = ("tensorflow", "tensorflow-cpu", "keras", "tf_keras", "jax", "torch", "tensorboard", "numpy")
+#: Of graphs, sessions, Estimators, TensorFlow's strategies and its Keras 2: another backend has no part in these.
+OF_TENSORFLOW = re.compile(r"(Graph|More than one device): |Programs: (?!Keras)|.*(\bhook|Hook|Estimator|tf_keras)")
+#: What the reason begins with why a test is skipped whose subject is TensorFlow's own.
+ITS_OWN = "TensorFlow's own"
 
 
 def all_items(path: Path = ITEMS) -> list[str]:
@@ -194,9 +199,19 @@ class Stack:
             outcomes[row["item"]].setdefault(test, []).append((row["outcome"], row["reason"]))
         return cls(result["software"], outcomes)
 
+    @property
+    def backend(self) -> str:
+        """What computes Keras models in place of TensorFlow; empty where TensorFlow does."""
+        return stack_name(self.software) if not _tensorflow(self.software) else ""
+
     def name(self) -> str:
         """What heads its column."""
         return stack_name(self.software)
+
+    def is_tensorflows(self, item: str) -> bool:
+        """Whether all of the item's tests are of what TensorFlow alone has, and were skipped for that."""
+        found = [result for of_test in self.outcomes[item].values() for result in of_test]
+        return bool(found) and all(outcome == "skipped" and why.startswith(ITS_OWN) for outcome, why in found)
 
     def cell(self, item: str) -> str:
         """What became of the item's tests."""
@@ -206,7 +221,7 @@ class Stack:
         if "failed" in outcomes:
             return "**failed**"
         if not outcomes:
-            return "not covered yet"
+            return ITS_OWN if self.backend and OF_TENSORFLOW.match(item) else "not covered yet"
         if outcomes == {"skipped"}:
             return f"skipped: {reasons}"
         return f"passed, in part skipped: {reasons}" if reasons else "passed"
@@ -214,8 +229,43 @@ class Stack:
 
 def stack_name(software: Mapping[str, str]) -> str:
     """What a stack is called, by the versions of its packages."""
-    version = software.get("tensorflow") or software.get("tensorflow-cpu", "")
-    return f"TensorFlow {'.'.join(version.split('.')[:2])}"
+    for name, version in (("TensorFlow", _tensorflow(software)), *((n, software.get(k, "")) for n, k in _OTHERS)):
+        if version:
+            return f"{name} {'.'.join(version.split('.')[:2])}"
+    return "TensorFlow "
+
+
+_OTHERS = (("JAX", "jax"), ("PyTorch", "torch"))
+
+
+def _tensorflow(software: Mapping[str, str]) -> str:
+    return software.get("tensorflow") or software.get("tensorflow-cpu", "")
+
+
+def compared(items: Sequence[str], stacks: Sequence[Stack]) -> list[str]:
+    """How much of what holds with Keras on TensorFlow holds on each other backend, and the rest by name."""
+    on_tensorflow = next((stack for stack in stacks if not stack.backend), None)
+    others = [stack for stack in stacks if stack.backend]
+    if on_tensorflow is None or not others:
+        return []
+    name = on_tensorflow.name()
+    lines = ["", "## Backends of Keras", ""]
+    lines += [
+        f"Items that hold on {name}, without those of graphs, sessions, Estimators, strategies and tf_keras:",
+        "",
+    ]
+    held = [i for i in items if not OF_TENSORFLOW.match(i) and on_tensorflow.cell(i).startswith("passed")]
+    for stack in others:
+        cells = {item: stack.cell(item) for item in held}
+        own = {item: cell for item, cell in cells.items() if stack.is_tensorflows(item)}
+        rest = {item: cell for item, cell in cells.items() if item not in own and not cell.startswith("passed")}
+        count, possible = len(held) - len(own) - len(rest), len(held) - len(own)
+        share = 100 * count / possible if possible else 0.0
+        lines.append(
+            f"- {stack.name()}: {count} of {len(held)}; {share:.0f} of 100 of those that are not TensorFlow's own."
+        )
+        lines += [f"  - {item.partition(': ')[2]}: {cell}" for item, cell in {**rest, **own}.items()]
+    return lines
 
 
 def table(items: Sequence[str], stacks: Sequence[Stack]) -> str:
@@ -239,7 +289,7 @@ def table(items: Sequence[str], stacks: Sequence[Stack]) -> str:
             names = "<br>".join(f"`{_short(test)}`" for test in tests)
             cells = [item.partition(": ")[2], *(stack.cell(item) for stack in stacks), names]
             lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *compared(items, stacks)]) + "\n"
 
 
 def rows(document: str) -> list[str]:

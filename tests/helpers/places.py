@@ -19,9 +19,11 @@ def environment(*folders: Path, needs: Collection[str] = (), **variables: str) -
 
     Args:
       *folders: Where Python looks first.
-      needs: Which of the packages of `HIDDEN` it finds; the others are as if they were not installed.
+      needs: Which of the packages of `HIDDEN` it finds beside what computes Keras here; the others are as if they were
+        not installed.
       **variables: Variables beside those that there are.
     """
-    hidden = [folder for folder in sorted(HIDDEN.iterdir()) if folder.name not in needs]
+    needed = {*needs, os.environ.get("KERAS_BACKEND")}  # what computes, where that is not TensorFlow
+    hidden = [folder for folder in sorted(HIDDEN.iterdir()) if folder.name not in needed]
     path = [*folders, *hidden, HELPERS, ROOT, *filter(None, [os.environ.get("PYTHONPATH")])]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, path)), **variables}

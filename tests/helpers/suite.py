@@ -24,6 +24,23 @@ ROOT = Path(__file__).resolve().parents[2]
 TESTS = ROOT / "tests"
 LOGS = ROOT / "build"
 MODERN, ESTIMATOR = ROOT / ".venv/bin/python", ROOT / ".venv-estimator/bin/python"
+#: Keras without TensorFlow, by what computes; each is tested with the folder `backends` and with one of that name.
+BACKENDS = {"jax": ROOT / ".venv-jax/bin/python", "torch": ROOT / ".venv-torch/bin/python"}
+#: With these XLA compiles in a third of the time.
+CARELESS = ("--xla_backend_optimization_level=0", "--xla_llvm_disable_expensive_passes=true")
+KERAS = "tests/capture/keras"
+#: What is tested whatever computes Keras.
+_KERAS = ("keras_layers", "keras_programs", "keras_training")
+EVERYWHERE = tuple(f"{KERAS}/test_{name}.py" for name in (*_KERAS, "callback", "recorder"))
+#: Of which those tests are run with each backend, too, that cover an item of the report.
+COVERING = (
+    "tests/capture/test_script.py",
+    "tests/project/test_options.py",
+    "tests/reading/test_reader.py",
+    "tests/writing/test_plan.py",
+    "tests/writing/test_session.py",
+    "tests/writing/test_writer.py",
+)
 #: Seconds between two looks at what runs, and between two lines that say how far it is.
 LOOK, SAY = 0.2, 60.0
 #: What a summary begins with: the sections of pytest's output that say what failed.
@@ -66,6 +83,18 @@ def of_pytest(name: str, python: Path, marks: str, *what: str, onednn: bool = Tr
     return Part(name, command, {"TF_ENABLE_ONEDNN_OPTS": str(int(onednn)), **digests})
 
 
+def of_backend(framework: str, which: str, end: str) -> list[Part]:
+    """Parts that run Keras without TensorFlow."""
+    folders = [f"{KERAS}/backends", f"{KERAS}/{framework}"]
+    found = [of_pytest(f"{framework}{end}", BACKENDS[framework], which, *folders, *EVERYWHERE)]
+    # PyTorch's threads wait for each other on the processor, which others need.
+    variables = {"KERAS_BACKEND": framework, "OMP_NUM_THREADS": "1"}
+    if not end:  # of the short tests
+        found += [of_pytest(f"{framework}-options", BACKENDS[framework], f"{which} and covers", *COVERING)]
+        variables["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *CARELESS])
+    return [dataclasses.replace(part, environment=variables) for part in found]
+
+
 def parts(is_long: bool) -> list[Part]:
     """What there is to run, the longest first.
 
@@ -78,6 +107,7 @@ def parts(is_long: bool) -> list[Part]:
         of_pytest(f"modern-capture{end}", MODERN, modern, "tests/capture"),
         of_pytest(f"estimator{end}", ESTIMATOR, f"{which} and not once and not packaging", "--ignore=tests/e2e"),
         of_pytest(f"modern-rest{end}", MODERN, modern, "--ignore=tests/e2e", "--ignore=tests/capture"),
+        *(part for framework in BACKENDS for part in of_backend(framework, which, end)),
     ]
     if is_long:
         names = (*ARITHMETIC, *IN_PART)

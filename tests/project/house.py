@@ -12,7 +12,7 @@ def imports(root: Path) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {n: set() for n in files if not n.endswith(("_pb2", "__init__", "__main__"))}
     for name, others in found.items():
         for node in ast.walk(ast.parse(files[name].read_text())):
-            names = [alias.name for alias in getattr(node, "names", [])]
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
             if isinstance(node, ast.ImportFrom):
                 names = [str(node.module), *(f"{node.module}.{one}" for one in names)]
             others |= found.keys() & set(names) if isinstance(node, (ast.Import, ast.ImportFrom)) else set()

@@ -154,6 +154,30 @@ def test_what_one_part_leaves_out_another_has_run_and_the_worst_counts(tmp_path:
     assert not (tmp_path / "coverage-none.json").exists()
 
 
+def test_what_holds_on_tensorflow_is_compared_with_the_other_backends_by_name() -> None:
+    """Graphs, Estimators and what is TensorFlow's own are not held against a backend."""
+    items = ["Keras: one", "Keras: two", "Keras: three", "Keras: text", "Keras: four", "Graph: five", "What: a hook"]
+    passed, its_own = [("passed", "")], [("skipped", f"{coverage_table.ITS_OWN}: strings")]
+
+    def stack(package: str, **outcomes: list[tuple[str, str]]) -> Stack:
+        found = {item: outcomes.get(item.partition(": ")[2], passed) for item in items}
+        by_item = {item: {"t.py::t": outcome} if outcome else {} for item, outcome in found.items()}
+        return Stack({package: "2.3.4", "keras": "3.0"}, by_item)
+
+    tensorflow = stack("tensorflow-cpu", four=[("failed", "")])
+    jax = stack("jax", two=[("skipped", "no moon")], three=[("failed", "")], text=its_own, five=[], **{"a hook": []})
+    lines = coverage_table.compared(items, [tensorflow, jax])
+    assert lines[5:] == [
+        "- JAX 2.3: 1 of 4; 33 of 100 of those that are not TensorFlow's own.",
+        "  - two: skipped: no moon",
+        "  - three: **failed**",
+        "  - text: skipped: TensorFlow's own: strings",
+    ]
+    assert (jax.cell("Graph: five"), jax.cell("What: a hook")) == (coverage_table.ITS_OWN,) * 2
+    assert coverage_table.compared(items, [tensorflow]) == []
+    assert coverage_table.rows(coverage_table.table(items, [tensorflow, jax])) == sorted(items, key=items.index)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [("# a remark\nno section\n", "'no section' is not of the form"), ("A: b\n\nA: b\n", "'A: b' stands there twice")],

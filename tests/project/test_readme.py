@@ -159,6 +159,16 @@ def test_the_options_are_options(folder: Path) -> None:
     assert {tensor.kind for tensor in run.tensors} == {"activation", "gradient"}
 
 
+@pytest.mark.once
+def test_the_fifth_kind_is_logged_where_it_is_named(folder: Path) -> None:
+    names = keras_names()
+    callback = lv.LayerViewCallback("logs/run2", select=eval(block_with(MANUAL, '"optimizer"'), {"lv": lv}))
+    names["model"].fit(names["x"], names["y"], batch_size=8, callbacks=[callback], verbose=0)
+    (run,) = lv.LayerReader("logs").runs()
+    kept = {tensor.name for tensor in run.tensors if tensor.kind == "optimizer"}
+    assert kept >= {"kernel/momentum", "kernel/velocity"}
+
+
 def test_what_is_kept_by_default_is_what_the_table_says() -> None:
     rows = re.findall(r"^\| `(\w+)` \| ([^|]+) \|", MANUAL[MANUAL.index("## How much to keep") :], re.MULTILINE)
     said = {name: eval(text.strip("` ").replace(",", "")) for name, text in rows}
@@ -234,6 +244,7 @@ def test_each_block_of_python_is_run_by_a_test_above() -> None:
         "train_on_batch(",
         "LayerWriter(",
         "select=",
+        '"optimizer"',
         "stop_on=",
         "model.evaluate(",
         "LayerReader(",

@@ -1,4 +1,4 @@
-"""The locks of both environments: within the ranges of pyproject.toml and requirements/*.in, and of no one's index."""
+"""The locks of the environments: within the ranges of pyproject.toml and requirements/*.in, and of no one's index."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import re
 import subprocess
 import tomllib
 import venv
+import zipfile
 from pathlib import Path
 from types import ModuleType
 
@@ -22,7 +23,15 @@ REQUIREMENTS = ROOT / "requirements"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 LOCKS = {path.stem: path for path in sorted(REQUIREMENTS.glob("*.lock"))}
 #: Of each stack, where it is used: the interpreter and platform of `python_full_version` and the rest of the markers.
-PYTHONS = {"modern": ("3.11.7", "3.12.1", "3.13.0"), "estimator": ("3.11.7",)}
+NEW = ("3.11.7", "3.12.1", "3.13.0")
+PYTHONS = {"modern": NEW, "estimator": ("3.11.7",), "jax": NEW, "torch": NEW}
+#: What each has to compute with; the others must not be there, but for the arrays of JAX that the modern stack logs.
+FRAMEWORKS = {
+    "modern": {"tensorflow", "jax"},
+    "estimator": {"tensorflow"},
+    "jax": {"jax"},
+    "torch": {"torch"},
+}
 LINUX = {"sys_platform": "linux", "platform_machine": "x86_64", "os_name": "posix", "platform_system": "Linux"}
 MAC = {"sys_platform": "darwin", "platform_machine": "arm64", "os_name": "posix", "platform_system": "Darwin"}
 WINDOWS = {"sys_platform": "win32", "platform_machine": "AMD64", "os_name": "nt", "platform_system": "Windows"}
@@ -72,11 +81,26 @@ def test_a_lock_keeps_to_the_ranges(stack: str, python: str, place: dict[str, st
     there = {**place, "python_full_version": python, "python_version": python.rpartition(".")[0]}
     found = pinned(stack, python, place)
     assert violations([*ranges, *requirements(REQUIREMENTS / f"{stack}.in")], found, there) == []
-    assert ("tensorflow" in found) != ("tensorflow-cpu" in found)
+    known = ("tensorflow", "tensorflow-cpu", "jax", "torch")
+    frameworks = [name.removesuffix("-cpu") for name in known if name in found]
+    assert sorted(frameworks) == sorted(FRAMEWORKS[stack])
     assert violations([Requirement("numpy>=99"), Requirement("nothing")], found, there) == [
         f"numpy>=99: {found['numpy']}",
         "nothing: None",
     ]
+
+
+def test_keras_is_of_one_version_whatever_computes() -> None:
+    versions = {stack: pinned(stack, "3.11.7", LINUX)["keras"] for stack in ("modern", "jax", "torch")}
+    assert len(set(versions.values())) == 1, versions
+
+
+@pytest.mark.parametrize("stack", ["jax", "torch"])
+def test_an_extra_of_the_project_asks_for_what_the_stack_has(stack: str) -> None:
+    asked = [Requirement(line) for line in PROJECT["optional-dependencies"][stack]]
+    assert {requirement.name for requirement in asked} == {"keras", stack}
+    for python in NEW:
+        assert violations(asked, pinned(stack, python, LINUX), {"extra": stack}) == []
 
 
 @pytest.mark.parametrize("stack", PYTHONS)
@@ -121,3 +145,34 @@ def test_where_uv_cannot_install_a_lock_pip_does(tmp_path: Path, capfd: pytest.C
     assert "uv cannot install it: pip does" in printed and "Requirement already satisfied: pip" in printed
     with pytest.raises(subprocess.CalledProcessError):
         environment_program().sync(str(python), "not a requirement\n")
+
+
+def wheel(folder: Path, name: str, version: str, *more: str) -> None:
+    """Writes a wheel that holds nothing."""
+    info = f"{name}-{version}.dist-info"
+    metadata = "\n".join(["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}", *more, ""])
+    tags = "Wheel-Version: 1.0\nGenerator: a test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+    with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as file:
+        file.writestr(f"{info}/METADATA", metadata)
+        file.writestr(f"{info}/WHEEL", tags)
+        file.writestr(f"{info}/RECORD", "")
+
+
+@pytest.mark.long
+def test_pip_installs_the_build_of_pytorch_that_it_finds_and_what_that_needs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lock names CUDA's packages, too, and one of them would fail to install here: there is none."""
+    wheel(tmp_path, "torch", "2.13.0+cpu", "Requires-Dist: needed")
+    for version in ("1.5", "1.6"):
+        wheel(tmp_path, "needed", version)
+        wheel(tmp_path, "asked", version)
+    lock = tmp_path / "torch.lock"
+    lock.write_text("asked==1.5\nneeded==1.5\nnvidia-of-another-build==13.0\ntorch==2.13.0\n")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    venv.create(tmp_path / "venv", with_pip=True)
+    python = tmp_path / "venv" / ("Scripts" if os.name == "nt" else "bin") / "python"
+    environment_program().bring(str(python), ["asked>=1", "torch==2.13.0"], lock)
+    found = subprocess.run([python, "-m", "pip", "freeze"], capture_output=True, text=True, check=True).stdout
+    assert {"asked==1.5", "needed==1.5", "torch==2.13.0+cpu"} == set(found.split())

@@ -94,12 +94,28 @@ def test_each_test_is_in_one_of_the_two_runs_on_each_stack() -> None:
         assert sorted(files) == sorted(set(suite.TESTS.rglob("test_*.py")) - set(suite.TESTS.glob("e2e/*")))
 
 
+@pytest.mark.parametrize("framework", ["jax", "torch"])
+def test_each_backend_of_keras_has_the_common_tests_and_its_own(framework: str) -> None:
+    every_day, long = ({one.name: one for one in parts(is_long)} for is_long in (False, True))
+    daily, more = every_day[framework], long[f"{framework}-long"]
+    assert daily.environment["KERAS_BACKEND"] == more.environment["KERAS_BACKEND"] == framework
+    assert daily.command[0] == suite.ROOT / f".venv-{framework}/bin/python"
+    assert (daily.command[6], more.command[6]) == ("not long", "long")
+    folder = suite.TESTS / "capture" / "keras"
+    files = [*(folder / "backends").glob("test_*.py"), *(folder / framework).glob("test_*.py")]
+    files += [suite.ROOT / file for file in suite.EVERYWHERE]
+    covering = every_day[f"{framework}-options"]
+    assert covering.command[6] == "not long and covers" and covering.environment == daily.environment
+    assert files_of(covering.command) == sorted(suite.ROOT / file for file in suite.COVERING)
+    assert files_of(daily.command) == files_of(more.command) == sorted(files) != []
+
+
 def files_of(command: Sequence[str | os.PathLike[str]]) -> list[Path]:
     """The files of tests that a command of pytest takes its tests from."""
     words = [word for word in map(str, command) if word.startswith(("tests/", "--ignore="))]
     left_out = [suite.ROOT / word.removeprefix("--ignore=") for word in words if word.startswith("--")]
     folders = [suite.ROOT / word for word in words if not word.startswith("--")] or [suite.TESTS]
-    found = [file for folder in folders for file in folder.rglob("test_*.py")]
+    found = [file for folder in folders for file in ([folder] if folder.is_file() else folder.rglob("test_*.py"))]
     return sorted(file for file in found if not any(file.is_relative_to(folder) for folder in left_out))
 
 

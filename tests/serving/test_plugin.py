@@ -606,7 +606,7 @@ def test_values_step_is_the_latest_before_else_the_first_after(tmp_path: Path) -
         ("/run?run=../run1", 404, "there is no run '../run1' that holds layers; nearest: run1."),
         ("/steps?run=", 404, "there is no run '' that holds layers; there are run1."),
         ("/statistics?run=run1", 400, "kind is missing: add kind=... to the address."),
-        ("/statistics?run=run1&kind=x", 400, "kind='x' is not one of activation, weight, gradient, update."),
+        ("/statistics?run=run1&kind=x", 400, "kind='x' is not one of activation, weight, gradient, update, optimizer."),
         ("/statistics?run=run1&kind=weight", 400, "statistic is missing; it is one or more of size, nan,"),
         ("/statistics?run=run1&kind=weight&statistic=x", 400, "statistic='x' is not one of size, nan,"),
         (

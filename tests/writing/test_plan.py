@@ -33,10 +33,10 @@ def tensor(layer: int, kind: Kind, name: str, shape: tuple[int, ...], function: 
 @functools.cache
 def resnet50(examples: int = 32) -> list[Tensor]:
     """All that is logged of a ResNet-50 of 96 × 96 pixels: its activations, weights and gradients."""
-    import tensorflow as tf
+    from any_keras import keras
 
     tensors = []
-    for i, layer in enumerate(tf.keras.applications.ResNet50(weights=None, input_shape=(96, 96, 3)).layers):
+    for i, layer in enumerate(keras.applications.ResNet50(weights=None, input_shape=(96, 96, 3)).layers):
         outputs = layer.output[0] if isinstance(layer.output, list) else layer.output
         function = getattr(getattr(layer, "activation", None), "__name__", "")
         tensors.append(tensor(i, "activation", "output", (examples, *outputs.shape[1:]), function))
@@ -216,12 +216,11 @@ def test_the_sizes_are_those_that_a_resnets_shapes_take_on_disk(tmp_path: Path) 
 @pytest.mark.parametrize("cap", [500 * MB, 20 * MB])
 @pytest.mark.once
 def test_a_training_writes_what_was_planned(tmp_path: Path, cap: int) -> None:
-    import tensorflow as tf
+    from any_keras import keras, layers
 
-    layers = tf.keras.layers
-    model = tf.keras.Sequential(
+    model = keras.Sequential(
         [
-            tf.keras.Input((12, 12, 1)),
+            keras.Input((12, 12, 1)),
             layers.Conv2D(16, 3, name="conv1"),
             layers.BatchNormalization(name="norm"),
             layers.ReLU(name="relu"),
@@ -231,7 +230,7 @@ def test_a_training_writes_what_was_planned(tmp_path: Path, cap: int) -> None:
             layers.Dense(10, name="logits"),
         ]
     )
-    model.compile("adam", tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(400, 12, 12, 1)).astype(np.float32), rng.integers(0, 10, 400)
     keep = Keep(max_bytes=cap)

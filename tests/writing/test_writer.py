@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from tb_layerview import Keep, LayerReader, LayerWriter
+from tb_layerview.format.model import KINDS, Kind
 
 rng = np.random.default_rng(4)
 
@@ -35,6 +36,18 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
         np.testing.assert_allclose(run.statistics("mean")[tensor], truth.mean(axis=(1, 2)), rtol=1e-9)
         for step in range(5):
             assert np.array_equal(run.values(tensor, step).array, truth[step])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_is_read_back(tmp_path: Path, kind: Kind) -> None:
+    array = rng.normal(size=(6, 3))
+    with LayerWriter(tmp_path, keep=Keep(gradients=18, precision="float64")) as writer:
+        writer.write(0, {"dense": np.zeros((4, 3))})
+        writer.write(1, {"dense": array}, kind=kind, name="kernel/momentum")
+    (run,) = LayerReader(tmp_path).runs()
+    tensor = run.tensor("dense", kind=kind, name="kernel/momentum")
+    assert np.array_equal(run.values(tensor, 1).array, array)
+    assert tensor.axes == (("example", "unit") if kind == "activation" else ("input", "unit"))
 
 
 def test_a_step_is_on_disk_when_write_returns_even_if_the_process_is_killed(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ import pytest
 import tensorflow as tf
 from graphs import BATCH, dense, flat
 
-from tb_layerview import Keep, LayerViewHook
+from tb_layerview import Keep, LayerViewHook, Select
+from tb_layerview.format.model import USUAL_KINDS
 from tb_layerview.reading.reader import LayerReader
 from tb_layerview.reading.run import Run
 
@@ -170,7 +171,8 @@ def test_a_keras_model_that_was_made_an_estimator_is_logged(tmp_path: Path) -> N
         return tf.keras.estimator.model_to_estimator(model, model_dir=folder, config=config())
 
     plain = train(make, tmp_path / "plain", [])
-    hooked = train(make, tmp_path / "hooked", [LayerViewHook(tmp_path / "hooked", schedule=1, keep=EXACT)])
+    everything = Select(kinds=USUAL_KINDS)
+    hooked = train(make, tmp_path / "hooked", [LayerViewHook(tmp_path / "hooked", everything, schedule=1, keep=EXACT)])
     run = read(tmp_path / "hooked")
     assert {layer.path: layer.class_name for layer in run.layers} == {"hidden": "Dense", "out": "Dense"}
     for number, layer in enumerate(("hidden", "out")):
@@ -179,6 +181,10 @@ def test_a_keras_model_that_was_made_an_estimator_is_logged(tmp_path: Path) -> N
             expected = hooked.get_variable_value(variable)
             np.testing.assert_array_equal(expected, plain.get_variable_value(variable))
             np.testing.assert_array_equal(value(run, 6, layer, "weight", leaf), expected)
+            for name, slot in (("momentum", "m"), ("velocity", "v")):
+                kept = f"layer_with_weights-{number}/{leaf}/.OPTIMIZER_SLOT/optimizer/{slot}"
+                expected = hooked.get_variable_value(f"{kept}/.ATTRIBUTES/VARIABLE_VALUE")
+                np.testing.assert_array_equal(value(run, 6, layer, "optimizer", f"{leaf}/{name}"), expected)
     hook = LayerViewHook(tmp_path / "predict", keep=EXACT)
     first = next(hooked.predict(rows_once, hooks=[hook], yield_single_examples=False))
     np.testing.assert_array_equal(value(read(tmp_path, "predict"), 6, "out", "activation"), first["out"])

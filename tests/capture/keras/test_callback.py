@@ -10,16 +10,27 @@ from typing import Any
 
 import numpy as np
 import pytest
+from any_keras import (
+    FRAMEWORK,
+    IS_TENSORFLOW,
+    KERAS_3,
+    array,
+    drawn,
+    keras,
+    layers,
+    leaves,
+    only_tensorflow,
+    ops,
+    several_steps,
+)
 
-tf = pytest.importorskip("tensorflow")
+from tb_layerview import Keep, LayerReader, LayerViewCallback, Schedule, Select
+from tb_layerview.capture.keras.recording import Recording
+from tb_layerview.reading.run import Run
 
-from tb_layerview import Keep, LayerReader, LayerViewCallback, Schedule, Select  # noqa: E402
-from tb_layerview.capture.keras.recording import Recording  # noqa: E402
-from tb_layerview.reading.run import Run  # noqa: E402
+if IS_TENSORFLOW:
+    import tensorflow as tf
 
-keras = tf.keras
-layers = keras.layers
-KERAS_3 = keras.version() >= "3" if hasattr(keras, "version") else False
 EXACT = Keep(precision="float32", activations=10**6, weights=10**6, gradients=10**6)
 
 rng = np.random.default_rng(5)
@@ -87,7 +98,7 @@ def test_weights_are_those_that_the_layers_have_at_each_step(tmp_path: Path) -> 
         verbose=0,
         callbacks=[Remember(), LayerViewCallback(tmp_path, schedule=1, keep=EXACT)],
     )
-    seen[8] = model.get_layer("hidden").get_weights()
+    seen[8] = [w.copy() for w in model.get_layer("hidden").get_weights()]
     run = _run(tmp_path)
     assert list(run.steps) == list(range(9))
     for index, name in enumerate(("kernel", "bias")):
@@ -113,7 +124,7 @@ def test_activations_are_those_of_the_model_on_the_probe(tmp_path: Path) -> None
     )
     run = _run(tmp_path)
     inner = keras.Model(model.inputs, model.get_layer("hidden").output)
-    truth = np.asarray(inner(probe[0]))
+    truth = array(inner(probe[0]))
     tensor = run.tensor("hidden", kind="activation", name="output")
     np.testing.assert_allclose(run.values(tensor, 16).array, truth, rtol=1e-5, atol=1e-6)
     assert run.digest(tensor, 16).mean == pytest.approx(truth.astype(float).mean(), rel=1e-4)
@@ -124,7 +135,7 @@ def test_activations_are_those_of_the_model_on_the_probe(tmp_path: Path) -> None
 def test_gradients_of_a_dense_layer_are_those_worked_by_hand(tmp_path: Path) -> None:
     keras.utils.set_random_seed(0)
     model = _plain()
-    kernels = {name: model.get_layer(name).get_weights() for name in ("hidden", "scores")}
+    kernels = {name: [w.copy() for w in model.get_layer(name).get_weights()] for name in ("hidden", "scores")}
     x, y = PLAIN_X[:16], PLAIN_Y[:16]
     model.fit(
         PLAIN_X,
@@ -186,6 +197,7 @@ def test_steps_go_on_over_several_fits(tmp_path: Path) -> None:
     assert list(_run(tmp_path).steps) == list(range(17))
 
 
+@only_tensorflow("a data set of unknown length")
 @pytest.mark.covers("Keras: data sets")
 def test_batches_of_a_generator_of_unknown_length_are_counted_right(tmp_path: Path) -> None:
     def batches() -> Any:
@@ -199,6 +211,7 @@ def test_batches_of_a_generator_of_unknown_length_are_counted_right(tmp_path: Pa
     assert list(_run(tmp_path).steps) == list(range(16))
 
 
+@several_steps
 @pytest.mark.covers("Keras: steps_per_execution")
 def test_steps_per_execution_logs_between_executions(tmp_path: Path) -> None:
     model = _classifier(steps_per_execution=4)
@@ -215,21 +228,21 @@ def _train(make: Callable[[], Any], fit: Callable[[Any, list[Any]], Any], callba
     traces = []
     original = model.train_step
 
-    def counted(data: Any) -> Any:
+    def counted(*arguments: Any) -> Any:
         traces.append(1)
-        return original(data)
+        return original(*arguments)
 
     model.train_step = counted
     history = fit(model, callbacks).history
-    after = [random.random(), np.random.random(), float(tf.random.uniform([]))]
-    state = [np.asarray(v) for v in [*model.weights, *model.optimizer.variables]]
+    after = [random.random(), np.random.random(), drawn()]
+    state = [array(v) for v in [*model.weights, *model.optimizer.variables]]
     return {
         "history": history,
         "state": state,
-        "metrics": {m.name: np.asarray(m.result()) for m in model.metrics if m.name == "loss"},
+        "metrics": {m.name: array(m.result()) for m in model.metrics if m.name == "loss"},
         "random": after,
         "traces": len(traces),
-        "predictions": [np.asarray(leaf) for leaf in tf.nest.flatten(model.predict(X[:5], verbose=0))],
+        "predictions": [np.asarray(leaf) for leaf in leaves(model.predict(X[:5], verbose=0))],
     }
 
 
@@ -299,16 +312,17 @@ def _subclassed() -> Any:
 
 TRAININGS: dict[str, tuple[Callable[[], Any], Callable[[Any, list[Any]], Any]]] = {
     "arrays": (_classifier, _fit_arrays),
-    "a data set": (_classifier, _fit_dataset),
-    "a repeated data set": (_classifier, _fit_repeated),
     "sample weights": (_classifier, _fit_weighted),
-    "several steps per execution": (lambda: _classifier(steps_per_execution=4), _fit_arrays),
     "eager": (lambda: _classifier(run_eagerly=True), _fit_arrays),
     "two outputs": (_two_outputs, _fit_two_outputs),
 }
-if KERAS_3:
-    # Keras 2 draws random numbers under XLA that differ from one bare training to the next.
-    TRAININGS["compiled by XLA"] = (lambda: _classifier(jit_compile=True), _fit_arrays)
+if IS_TENSORFLOW:
+    TRAININGS |= {"a data set": (_classifier, _fit_dataset), "a repeated data set": (_classifier, _fit_repeated)}
+if FRAMEWORK != "torch":  # of which Keras refuses several steps per execution, and the compiler takes minutes
+    TRAININGS["several steps per execution"] = (lambda: _classifier(steps_per_execution=4), _fit_arrays)
+    if KERAS_3:
+        # Keras 2 draws random numbers under XLA that differ from one bare training to the next.
+        TRAININGS["compiled by XLA"] = (lambda: _classifier(jit_compile=True), _fit_arrays)
 
 
 @pytest.mark.parametrize("schedule", [1, Schedule()], ids=["every step", "the ladder"])
@@ -336,7 +350,7 @@ def test_a_subclassed_model_that_is_not_built_starts_from_the_same_weights(tmp_p
         keras.utils.set_random_seed(7)
         model = _subclassed()
         history = model.fit(X, Y, batch_size=24, epochs=2, verbose=0, callbacks=callbacks).history
-        results.append((history, [np.asarray(w) for w in model.weights]))
+        results.append((history, [array(w) for w in model.weights]))
     assert results[0][0] == results[1][0]
     assert all(np.array_equal(a, b) for a, b in zip(results[0][1], results[1][1]))
     run = _run(tmp_path)
@@ -345,6 +359,7 @@ def test_a_subclassed_model_that_is_not_built_starts_from_the_same_weights(tmp_p
     assert _calls(run, hidden) == [0, 1]
 
 
+@only_tensorflow("a data set of unknown length")
 def test_the_batches_trained_on_are_the_same(tmp_path: Path) -> None:
     # Keras 2 refuses several steps per execution for data of unknown length.
     for steps_per_execution in (1, 3) if KERAS_3 else (1,):
@@ -431,6 +446,7 @@ def test_only_what_is_selected_is_logged(tmp_path: Path) -> None:
     ]
 
 
+@only_tensorflow("a step by a GradientTape")
 @pytest.mark.covers("Keras: custom train_step", "Keras: models with no loss")
 def test_a_model_without_a_loss_function_of_its_own_logs_what_its_train_step_does(tmp_path: Path) -> None:
     class Custom(keras.Model):
@@ -472,7 +488,7 @@ def test_what_cannot_be_logged_is_said_by_name(tmp_path: Path) -> None:
     x = layers.Dense(3, name="scores")(inputs)
     layers.Dense(2, name="idle")
     model = keras.Model(
-        inputs, [x, layers.Lambda(lambda t: tf.cast(t, tf.complex64), name="complex", output_shape=(3,))(x)]
+        inputs, [x, layers.Lambda(lambda t: ops.cast(t, "complex64"), name="complex", output_shape=(3,))(x)]
     )
     model.compile("sgd", ["mse", None] if KERAS_3 else {"scores": "mse"})
     model.fit(
@@ -485,10 +501,10 @@ def test_what_cannot_be_logged_is_said_by_name(tmp_path: Path) -> None:
 
 
 def _refused(model: Any, callback: Callable[[], Any], message: str) -> None:
-    before = [np.asarray(w).copy() for w in model.weights]
+    before = [array(w).copy() for w in model.weights]
     with pytest.raises((ValueError, TypeError), match=message):
         model.fit(PLAIN_X, PLAIN_Y, verbose=0, callbacks=[callback()])
-    assert all(np.array_equal(a, np.asarray(b)) for a, b in zip(before, model.weights)), "a step was trained"
+    assert all(np.array_equal(a, array(b)) for a, b in zip(before, model.weights)), "a step was trained"
 
 
 def test_a_pattern_that_matches_no_layer_is_refused(tmp_path: Path) -> None:

@@ -247,13 +247,16 @@ _CAPTURE = tuple(
         "writing.log_files",
     )
 )
+# What is for other frameworks, which are not installed here.
+_OTHERS = tuple(f"tb_layerview.capture.keras.{name}" for name in ("host", "jax", "torch"))
 Places = dict[str, list[tuple[Any, str, Any]]]
 
 
 def _steps() -> Places:
     """All functions and methods of the package that log a Keras model, and where each is known, by name."""
     for module in pkgutil.walk_packages(tb_layerview.capture.keras.__path__, "tb_layerview.capture.keras."):
-        importlib.import_module(module.name)
+        if not module.name.startswith(_OTHERS):
+            importlib.import_module(module.name)
     modules = [m for name, m in sys.modules.items() if name.startswith("tb_layerview.") and m is not None]
     found: Places = collections.defaultdict(list)
     for module in modules:

@@ -13,7 +13,7 @@ keras = pytest.importorskip("keras")
 tf = pytest.importorskip("tensorflow")
 
 from tb_layerview import Keep, LayerReader, LayerViewCallback  # noqa: E402
-from tb_layerview.format.model import KINDS  # noqa: E402
+from tb_layerview.format.model import USUAL_KINDS  # noqa: E402
 from tb_layerview.measure.tf import in_memory  # noqa: E402
 from tb_layerview.measure.tf.tap import Tap  # noqa: E402
 from tb_layerview.writing import thread  # noqa: E402
@@ -112,7 +112,7 @@ def test_operations_of_tensorflow_and_a_look_at_memory_say_the_same(
         losses.append(history.history["loss"])
     assert losses[0] == losses[1]
     here, there = (LayerReader(tmp_path).run(place) for place in ("memory", "device"))
-    assert here.tensors == there.tensors and {tensor.kind for tensor in here.tensors} == set(KINDS)
+    assert here.tensors == there.tensors and {tensor.kind for tensor in here.tensors} == set(USUAL_KINDS)
     assert here.steps.tolist() == there.steps.tolist() == [0, 3, 6, 9, 12]
     for name in ("size", "nan", "zero", "negative", "min", "max"):
         np.testing.assert_array_equal(here.statistics(name), there.statistics(name), name)

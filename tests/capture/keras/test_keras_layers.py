@@ -1,6 +1,6 @@
-"""The probe's pass on the layers and models that people have, on Keras 3, Keras 2 and tf_keras.
+"""The probe's pass on the layers and models that people have, on Keras 3, Keras 2 and tf_keras, whatever computes them.
 
-Truth comes from Keras models of the same layers, from numpy, and from gradient tapes of the tests' own.
+Truth comes from Keras models of the same layers, from numpy, and from gradients by the framework's own means.
 """
 
 from __future__ import annotations
@@ -15,20 +15,34 @@ from typing import Any
 
 import numpy as np
 import pytest
+from any_keras import (
+    ERRORS,
+    IS_TENSORFLOW,
+    KERAS_3,
+    array,
+    gradients,
+    gradients_of,
+    keras,
+    layers,
+    only_tensorflow,
+    ops,
+    tensor,
+    type_policies,
+)
 
-tf = pytest.importorskip("tensorflow")
+from tb_layerview import Keep, LayerReader, LayerViewCallback, Select
+from tb_layerview.capture.choice import Examples
+from tb_layerview.capture.given import Given
+from tb_layerview.capture.keras.backends import backend_of
+from tb_layerview.format.model import Tensor
+from tb_layerview.measure.measurement import Measurement
 
-from tb_layerview import Keep, LayerReader, LayerViewCallback, Select  # noqa: E402
-from tb_layerview.capture.given import Given  # noqa: E402
-from tb_layerview.capture.keras.tf.batch import Batch  # noqa: E402
-from tb_layerview.capture.keras.tf.probe import ProbePass  # noqa: E402
-from tb_layerview.format.model import Tensor  # noqa: E402
-from tb_layerview.measure.measurement import Measurement  # noqa: E402
+if IS_TENSORFLOW:
+    import tensorflow as tf
 
-keras = tf.keras
-layers = keras.layers
-KERAS_3 = keras.version() >= "3" if hasattr(keras, "version") else False
 EXACT = Keep(precision="float32", activations=10**7, weights=10**7, gradients=10**7, examples=1000)
+
+STRINGS = only_tensorflow("tensors of strings")
 
 rng = np.random.default_rng(5)
 
@@ -45,15 +59,17 @@ def _names_begin_anew() -> Iterator[None]:
     keras.backend.clear_session()
 
 
+def _probe(model: Any, data: tuple[Any, ...], given: Given) -> Any:
+    """The pass of a model, in training mode."""
+    backend = backend_of(model)
+    return backend.probe(model, Examples(backend.given_batch(data), "a test"), given, True)
+
+
 class Logged:
     """What one pass measured, by layer, kind, name and call."""
 
     def __init__(self, model: Any, x: Any, y: Any = None, select: Select = Select(), keep: Keep = EXACT) -> None:  # noqa: B008
-        def tensor(leaf: Any) -> Any:
-            return leaf if leaf is None or isinstance(leaf, tf.RaggedTensor) else tf.convert_to_tensor(leaf)
-
-        data = tf.nest.map_structure(tensor, (x, y) if y is not None else (x,))
-        self.probe = ProbePass(model, Batch.of(data), "a test", Given(select, keep=keep))
+        self.probe = _probe(model, (x, y) if y is not None else (x,), Given(select, keep=keep))
         self.model = self.probe.model
         step = self.probe.run(0, with_values=True)
         self._measured, self.scalars = step.measurements(), step.scalars
@@ -85,7 +101,7 @@ class Logged:
 
 
 def _close(found: Any, truth: Any, rtol: float = 1e-5, atol: float = 1e-6) -> None:
-    truth = np.asarray(truth)
+    truth = array(truth)
     assert found.shape == truth.shape
     np.testing.assert_allclose(np.asarray(found, np.float64), truth.astype(np.float64), rtol=rtol, atol=atol)
 
@@ -100,14 +116,6 @@ def _agrees(logged: Logged, model: Any, x: Any, *names: str) -> None:
     """The activations of these layers are those of a model that ends with them."""
     for name in names:
         _close(logged(name), _until(model, name)(x, training=True))
-
-
-def _tape(model: Any, x: Any, loss: Callable[[Any], Any], variables: list[Any]) -> list[Any]:
-    """Gradients by a tape of the test's own."""
-    variables = [v if isinstance(v, tf.Variable) else v.value for v in variables]
-    with tf.GradientTape() as tape:
-        value = loss(model(x, training=True))
-    return list(tape.gradient(value, variables))
 
 
 # Kinds of models.
@@ -177,7 +185,7 @@ def test_a_subclassed_model_with_a_layer_in_a_loop_and_one_made_in_call() -> Non
         def call(self, inputs: Any) -> Any:
             for _ in range(3):
                 inputs = self.block(inputs)
-            inputs = tf.sin(inputs)
+            inputs = ops.sin(inputs)
             return layers.Activation("relu", name="made_in_call")(inputs)
 
     x, model = _normal(4, 6), Looping()
@@ -229,6 +237,7 @@ def test_time_distributed_and_bidirectional_and_lambda_layers() -> None:
     assert logged.has("both/forward_lstm", "weight") and logged.has("both/backward_lstm", "weight")
 
 
+@only_tensorflow("a function within a model that is traced by itself")
 def test_layers_inside_a_traced_function_are_named_and_their_weights_logged() -> None:
     class Hiding(keras.Model):  # type: ignore[misc,name-defined]
         def __init__(self) -> None:
@@ -250,7 +259,7 @@ def test_layers_inside_a_traced_function_are_named_and_their_weights_logged() ->
     assert note.endswith((": hidden, idle", ": idle, hidden"))
     _close(logged("seen"), model(x))
     _close(logged("hiding", "weight", "kernel"), model.hidden.get_weights()[0])
-    (truth,) = _tape(model, x, lambda out: tf.reduce_mean((out - y) ** 2), [model.hidden.kernel])
+    (truth,) = gradients(model, x, lambda out: ops.mean((out - y) ** 2), [model.hidden.kernel])
     if truth is None:  # Keras 3 trains nothing in there, and that is said
         assert "hiding: the loss does not depend on kernel: it has no gradient" in logged.model.notes
     else:
@@ -323,7 +332,7 @@ def _attention(**options: Any) -> tuple[Any, Any]:
     model = keras.Model(inputs, attend(embedded, embedded, **call))
 
     def told(x: Any) -> Any:
-        seen = model.get_layer("mask")(tf.constant(x))
+        seen = model.get_layer("mask")(tensor(x))
         return attend(seen, seen, return_attention_scores=True, **call)[1]
 
     return model, told
@@ -342,12 +351,12 @@ def test_attention_scores_are_those_that_the_layer_returns_when_asked(name: str)
         x[0, 3:] = 0.0
     call: dict[str, Any] = {"use_causal_mask": True} if "causal" in name else {}
     if name == "given mask":
-        call["attention_mask"] = tf.constant((rng.random((1, 5, 5)) < 0.6) | np.eye(5, dtype=bool))
+        call["attention_mask"] = tensor((rng.random((1, 5, 5)) < 0.6) | np.eye(5, dtype=bool))
     model, told = _attention(call=call, masked="padded" in name, **({"dropout": 0.5} if name == "dropout" else {}))
     logged = Logged(model, x)
-    truth = np.asarray(told(x))
-    tensor = logged.tensor("attend", name="scores")
-    assert (tensor.kind, tensor.axes, tensor.shape) == ("activation", ("example", "head", "query", "key"), (2, 3, 5, 5))
+    truth = array(told(x))
+    found = logged.tensor("attend", name="scores")
+    assert (found.kind, found.axes, found.shape) == ("activation", ("example", "head", "query", "key"), (2, 3, 5, 5))
     scores = logged("attend", name="scores")
     _close(scores, truth)
     # What a padded query looks at differs from Keras to Keras: nothing, or all evenly.
@@ -439,7 +448,7 @@ def test_attention_without_heads(cls: str) -> None:
     model = keras.Model(inputs, attend([inputs, inputs]))
     x = _normal(2, 5, 6)
     logged = Logged(model, x)
-    _close(logged("attend", name="scores"), attend([tf.constant(x)] * 2, return_attention_scores=True)[1])
+    _close(logged("attend", name="scores"), attend([tensor(x)] * 2, return_attention_scores=True)[1])
     assert logged.tensor("attend", name="scores").axes == ("example", "query", "key")
 
 
@@ -448,10 +457,11 @@ def test_attention_of_a_users_own_is_logged_as_returned_or_said_to_be_missing() 
         tells = True
 
         def _compute_attention(self, query: Any, key: Any, value: Any, *args: Any, **kwargs: Any) -> Any:
-            weights = tf.nn.sigmoid(tf.einsum("bqhd,bkhd->bhqk", query, key))
-            if KERAS_3 and tf.reduce_sum(weights) < 0:  # for autograph to convert, which Keras 2 does not here
+            weights = ops.sigmoid(ops.einsum("bqhd,bkhd->bhqk", query, key))
+            # For autograph to convert, which Keras 2 does not here.
+            if KERAS_3 and IS_TENSORFLOW and ops.sum(weights) < 0:
                 weights = weights * 0.0
-            return tf.einsum("bhqk,bkhd->bqhd", weights, value), weights if self.tells else None
+            return ops.einsum("bhqk,bkhd->bqhd", weights, value), weights if self.tells else None
 
     for tells in (True, False):
         inputs = keras.Input((5, 6))
@@ -474,6 +484,7 @@ def test_attention_of_a_users_own_is_logged_as_returned_or_said_to_be_missing() 
 # Embeddings, normalisation, text, ragged and masked input.
 
 
+@pytest.mark.skipif(not IS_TENSORFLOW, reason="Keras' embeddings have dense gradients on JAX and PyTorch")
 @pytest.mark.covers("Keras: Embedding, gradient not densified")
 def test_an_embeddings_gradient_has_the_touched_rows_each_once() -> None:
     inputs = keras.Input((4,), dtype="int32")
@@ -482,7 +493,7 @@ def test_an_embeddings_gradient_has_the_touched_rows_each_once() -> None:
     model.compile("sgd", "mse")
     x, y = np.array([[7, 7, 900, 3], [3, 0, 0, 5]], np.int32), _normal(2, 1)
     logged = Logged(model, x, y)
-    (slices,) = _tape(model, x, lambda out: tf.reduce_mean((out - y) ** 2), [embed.embeddings])
+    (slices,) = gradients(model, x, lambda out: ops.mean((out - y) ** 2), [embed.embeddings])
     dense = np.asarray(tf.convert_to_tensor(slices))
     touched = [7, 900, 3, 0, 5]
     _close(logged("embed", "gradient", "embeddings"), dense[touched])
@@ -520,6 +531,7 @@ def test_moving_statistics_are_those_before_the_pass() -> None:
     _close(dropped[dropped != 0], 2 * logged("norm")[dropped != 0])
 
 
+@STRINGS
 @pytest.mark.covers("Keras: preprocessing layers with string input")
 def test_string_input_is_said_and_the_rest_is_logged() -> None:
     words = keras.Input((), dtype="string", name="words")
@@ -536,6 +548,7 @@ def test_string_input_is_said_and_the_rest_is_logged() -> None:
     assert logged.has("embed", "gradient") and logged.has("input/numbers")
 
 
+@STRINGS
 @pytest.mark.covers("Keras: preprocessing layers with string input")
 def test_text_vectorization_in_the_model() -> None:
     text = keras.Input((1,), dtype="string")
@@ -547,6 +560,7 @@ def test_text_vectorization_in_the_model() -> None:
     _close(logged("embed"), model.get_layer("embed").get_weights()[0][logged("tokens")])
 
 
+@only_tensorflow("ragged tensors")
 @pytest.mark.covers("Keras: ragged input")
 def test_ragged_input_is_logged_by_its_values() -> None:
     data = tf.ragged.constant([[1, 2, 3], [4], [5, 6]], dtype=tf.int64)
@@ -586,7 +600,7 @@ def test_a_layer_in_a_branch_is_named_and_its_cells_and_containers_are_not() -> 
             self.chain = keras.Sequential([layers.Dense(6, name="link")], name="chain")
 
         def call(self, inputs: Any) -> Any:
-            x = tf.cond(tf.reduce_sum(inputs) > 1e6, lambda: self.seldom(inputs), lambda: inputs)
+            x = ops.cond(ops.sum(inputs) > 1e6, lambda: self.seldom(inputs), lambda: inputs)
             return self.each(self.both(self.chain(self.attend(x, x))))
 
     x, model = _normal(2, 5, 6), Branching()
@@ -629,8 +643,8 @@ def test_kernels_have_their_output_channels_last(kind: str) -> None:
     x, y = _normal(2, 8, 8, 2), _normal(2, 6, 6, 3)
     logged = Logged(model, x, y)
     values = {v.path if hasattr(v, "path") else v.name: v for v in model.trainable_variables}
-    found = _tape(model, x, lambda out: tf.reduce_mean((out - y) ** 2), list(values.values()))
-    arrays = {name: np.asarray(v if kind == "weight" else g) for (name, v), g in zip(values.items(), found)}
+    found = gradients(model, x, lambda out: ops.mean((out - tensor(y)) ** 2), list(values.values()))
+    arrays = {name: array(v if kind == "weight" else g) for (name, v), g in zip(values.items(), found)}
 
     def truth(layer: str, name: str) -> Any:
         return next(a for n, a in arrays.items() if n.startswith(f"{layer}/") and name in n)
@@ -702,7 +716,7 @@ def test_channels_first_is_turned_so_that_units_are_channels() -> None:
     x = _normal(2, 3, 8, 6)
     logged = Logged(model, x)
     for name in ("pad", "norm", "relu"):
-        truth = _until(model, name)(x, training=True)
+        truth = array(_until(model, name)(x, training=True))
         _close(logged(name), np.transpose(truth, (0, 2, 3, 1)))
         assert logged.tensor(name).axes == ("example", "row", "column", "channel")
         _close(_units(logged, name).mean, np.mean(truth, axis=(0, 2, 3)))
@@ -716,7 +730,7 @@ def test_normalising_the_second_axis_says_that_it_holds_the_channels() -> None:
     model = keras.Model(inputs, layers.BatchNormalization(axis=1, name="norm")(inputs))
     x = _normal(2, 3, 8, 6)
     logged = Logged(model, x)
-    _close(logged("norm"), np.transpose(model(x, training=True), (0, 2, 3, 1)))
+    _close(logged("norm"), np.transpose(array(model(x, training=True)), (0, 2, 3, 1)))
     _close(_units(logged, "input").mean, x.mean(axis=(0, 2, 3)))
 
 
@@ -727,10 +741,10 @@ def _channels_first() -> tuple[Any, Any]:
 
 
 def _can_compute(model: Any, x: Any) -> bool:
-    """Whether this TensorFlow has the model's operations: of convolutions with channels first oneDNN alone has some."""
+    """Whether there are the model's operations: with channels first TensorFlow has oneDNN's alone."""
     try:
         model(x)
-    except (tf.errors.UnimplementedError, tf.errors.InvalidArgumentError) as error:
+    except ERRORS as error:
         if "NHWC" not in str(error):
             raise
         return False
@@ -739,14 +753,14 @@ def _can_compute(model: Any, x: Any) -> bool:
 
 def test_a_channels_first_convolution() -> None:
     model, x = _channels_first()
-    probe = ProbePass(model, Batch.of((tf.convert_to_tensor(x),)), "a test", Given(keep=EXACT))
+    probe = _probe(model, (x,), Given(keep=EXACT))
     (conv,) = [t for t in probe.model.tensors if (probe.model.layers[t.layer].path, t.kind) == ("conv", "activation")]
     assert conv.shape == (2, 6, 4, 4) and conv.axes == ("example", "row", "column", "channel")
     if _can_compute(model, x):
-        truth = _until(model, "conv")(x)
+        truth = array(_until(model, "conv")(x))
         _close(Logged(model, x)("conv"), np.transpose(truth, (0, 2, 3, 1)))
     else:
-        with pytest.raises(tf.errors.OpError, match="NHWC"):
+        with pytest.raises(ERRORS, match="NHWC"):
             probe.run(0, with_values=True)
 
 
@@ -757,7 +771,7 @@ def test_a_training_that_only_some_processors_have_kernels_for_is_as_without_log
         model.compile("sgd", "mse")
         try:
             return model.fit(x, _normal(2, 4) * 0, epochs=2, verbose=0, callbacks=callbacks).history["loss"]
-        except tf.errors.OpError as error:
+        except ERRORS as error:
             if "NHWC" not in str(error):
                 raise
             return type(error)
@@ -787,9 +801,8 @@ def test_layers_with_channels_first_that_all_processors_compute() -> None:
 @pytest.fixture
 def policy() -> Iterator[Callable[[str], None]]:
     """Sets the type policy for one test."""
-    set_policy = keras.mixed_precision.set_global_policy
-    yield set_policy
-    set_policy("float32")
+    with type_policies() as set_policy:
+        yield set_policy
 
 
 def _small_gradients(**options: Any) -> tuple[Any, Any, Any]:
@@ -810,7 +823,7 @@ def test_mixed_float16_gradients_do_not_vanish(policy: Callable[[str], None]) ->
     policy("float32")
     exact, _, _ = _small_gradients()
     exact.set_weights(weights)
-    truth = _tape(exact, x, lambda out: 1e-6 * tf.reduce_mean((out - y) ** 2), exact.trainable_variables)
+    truth = gradients(exact, x, lambda out: 1e-6 * ops.mean((out - tensor(y)) ** 2), exact.trainable_variables)
     hidden = logged("hidden", "gradient", "kernel")
     assert logged.tensor("hidden", "gradient", "kernel").dtype == "float32"
     assert np.abs(hidden).max() < 6e-7, "small enough to vanish in float16, which the test is about"
@@ -818,9 +831,7 @@ def test_mixed_float16_gradients_do_not_vanish(policy: Callable[[str], None]) ->
     unscaled = logged.measured("hidden", "gradient", "kernel").digest.zero
     assert unscaled == 0
     assert logged.tensor("hidden").dtype == "float16" and logged.tensor("hidden", "weight", "kernel").dtype == "float32"
-    assert logged.scalars["probe_loss"] == pytest.approx(
-        1e-6 * float(np.mean((np.asarray(exact(x)) - y) ** 2)), rel=0.01
-    )
+    assert logged.scalars["probe_loss"] == pytest.approx(1e-6 * float(np.mean((array(exact(x)) - y) ** 2)), rel=0.01)
 
 
 @pytest.mark.covers("Keras: mixed_float16")
@@ -835,7 +846,7 @@ def test_a_mixed_float16_training_is_bit_identical(policy: Callable[[str], None]
         history = model.fit(x, y, batch_size=4, epochs=3, verbose=0, callbacks=callbacks).history
         optimizer = model.optimizer.variables
         state = [*model.weights, *(optimizer() if callable(optimizer) else optimizer)]
-        results.append((history, [np.asarray(v).copy() for v in state]))
+        results.append((history, [array(v).copy() for v in state]))
     (bare, before), (logged, after) = results
     assert bare == logged
     assert len(before) == len(after) and all(np.array_equal(a, b) for a, b in zip(before, after))
@@ -877,7 +888,9 @@ def test_other_types(name: str, policy: Callable[[str], None]) -> None:
     _close(logged("hidden"), hidden, rtol=rough, atol=rough)
     gradient = hidden.T @ (2 * (hidden @ w2 + b2 - y) / y.size)
     _close(logged("scores", "gradient", "kernel"), gradient, rtol=rough, atol=rough)
-    assert logged.tensor("hidden").dtype == name.replace("mixed_", "")
+    # Keras 3.15 computes tanh in float32 on JAX, whatever it is given.
+    made = "float32" if (keras.backend.backend(), name) == ("jax", "float64") else name.replace("mixed_", "")
+    assert logged.tensor("hidden").dtype == made
     assert logged.tensor("scores", "gradient", "kernel").dtype == ("float64" if name == "float64" else "float32")
 
 
@@ -885,7 +898,7 @@ def test_other_types(name: str, policy: Callable[[str], None]) -> None:
 def test_integer_and_boolean_outputs() -> None:
     inputs = keras.Input((6,))
     positive = layers.Lambda(lambda t: t > 0, name="positive", output_shape=(6,))(inputs)
-    count = layers.Lambda(lambda t: tf.reduce_sum(tf.cast(t, tf.int32), -1), name="count", output_shape=())(positive)
+    count = layers.Lambda(lambda t: ops.sum(ops.cast(t, "int32"), -1), name="count", output_shape=())(positive)
     model = keras.Model(inputs, count)
     x = _normal(4, 6)
     logged = Logged(model, x)
@@ -909,7 +922,7 @@ def test_gradients_are_only_where_something_is_trained() -> None:
     assert logged.has("frozen", "weight") and not logged.has("frozen", "gradient")
     assert "idle: the loss does not depend on kernel: it has no gradient" in logged.model.notes
     assert not logged.has("idle", "gradient")
-    truth = _tape(model, data, lambda out: tf.reduce_mean((out[0] - y) ** 2), [shared.kernel])
+    truth = gradients(model, data, lambda out: ops.mean((out[0] - tensor(y)) ** 2), [shared.kernel])
     _close(logged("shared", "gradient", "kernel"), truth[0])
 
 
@@ -922,15 +935,15 @@ def test_a_weight_shared_by_two_layers_is_logged_once() -> None:
 
         def call(self, inputs: Any) -> Any:
             x = self.hidden(self.embed(inputs))
-            return tf.matmul(x, tf.convert_to_tensor(self.embed.embeddings), transpose_b=True)
+            return ops.matmul(x, ops.transpose(ops.convert_to_tensor(self.embed.embeddings)))
 
     model, x = Tied(), np.array([[1, 2], [3, 3]])
     model(x)
     model.compile("sgd", "mse")
     y = _normal(2, 2, 20)
     logged = Logged(model, x, y)
-    (truth,) = _tape(model, x, lambda out: tf.reduce_mean((out - y) ** 2), [model.embed.embeddings])
-    truth = np.asarray(tf.convert_to_tensor(truth))
+    (truth,) = gradients(model, x, lambda out: ops.mean((out - tensor(y)) ** 2), [model.embed.embeddings])
+    truth = array(tensor(truth))
     kept = logged("embed", "gradient", "embeddings")
     assert kept.shape == truth.shape
     _close(np.sort(kept, axis=0), np.sort(truth, axis=0))
@@ -940,7 +953,7 @@ def test_a_weight_shared_by_two_layers_is_logged_once() -> None:
 
 class _Penalty(layers.Layer):  # type: ignore[misc]
     def call(self, inputs: Any) -> Any:
-        self.add_loss(0.1 * tf.reduce_mean(tf.abs(inputs)))
+        self.add_loss(0.1 * ops.mean(ops.abs(inputs)))
         return inputs * 1.0
 
 
@@ -953,15 +966,17 @@ def test_losses_that_layers_add_are_in_the_gradient_and_are_left_as_they_were() 
     model(x)
     before = [float(loss) for loss in model.losses]
     logged = Logged(model, x, y)
-    kernel = tf.constant(model.get_layer("hidden").get_weights()[0])
-    w2, b2 = model.get_layer("scores").get_weights()
-    with tf.GradientTape() as tape:
-        tape.watch(kernel)
-        inner = tf.tanh(x @ kernel)
-        loss = tf.reduce_mean((inner @ w2 + b2 - y) ** 2) + 0.1 * tf.reduce_mean(tf.abs(inner))
+    kernel = model.get_layer("hidden").get_weights()[0]
+    w2, b2 = (tensor(weight) for weight in model.get_layer("scores").get_weights())
+
+    def by_hand(kernel: Any) -> Any:
+        inner = ops.tanh(ops.matmul(tensor(x), kernel))
+        loss = ops.mean((ops.matmul(inner, w2) + b2 - tensor(y)) ** 2) + 0.1 * ops.mean(ops.abs(inner))
         # Keras divides the penalty on activities by the size of the batch.
-        loss += 0.01 * tf.reduce_sum(inner**2) / 4 + 0.01 * tf.reduce_sum(tf.abs(kernel))
-    _close(logged("hidden", "gradient", "kernel"), tape.gradient(loss, kernel))
+        return loss + 0.01 * ops.sum(inner**2) / 4 + 0.01 * ops.sum(ops.abs(kernel))
+
+    loss = by_hand(tensor(kernel))
+    _close(logged("hidden", "gradient", "kernel"), gradients_of(by_hand, [kernel])[0])
     assert logged.scalars["probe_loss"] == pytest.approx(float(loss), rel=1e-5)
     assert [float(loss) for loss in model.losses] == before
 
@@ -970,23 +985,29 @@ def test_losses_that_layers_add_are_in_the_gradient_and_are_left_as_they_were() 
 
 
 class _Counter(layers.Layer):  # type: ignore[misc]
+    """Writes in each call; in TensorFlow in those ways, too, that Keras has no part in."""
+
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.count = self.add_weight(name="count", shape=(), initializer="zeros", trainable=False)
-        self.log: Any = tf.Variable([1, 2, 3], trainable=False)
-        self.unread: Any = tf.Variable(1.0, trainable=False)
+        self.unseen: list[Any] = []
+        if IS_TENSORFLOW:
+            self.log: Any = tf.Variable([1, 2, 3], trainable=False)
+            self.unread: Any = tf.Variable(1.0, trainable=False)
+            self.unseen = [self.log, self.unread]
 
     def call(self, inputs: Any) -> Any:
         self.count.assign(self.count + 1.0)
-        self.unread.assign_add(1.0, read_value=False)
-        self.log.scatter_update(tf.IndexedSlices(tf.constant([9]), tf.constant([1])))
+        if IS_TENSORFLOW:
+            self.unread.assign_add(1.0, read_value=False)
+            self.log.scatter_update(tf.IndexedSlices(tf.constant([9]), tf.constant([1])))
         return inputs * self.count
 
 
 class _Normed(layers.Dense):  # type: ignore[misc,name-defined]
     def call(self, inputs: Any) -> Any:
-        kernel = tf.convert_to_tensor(self.kernel)
-        self.kernel.assign(kernel / tf.norm(kernel))
+        kernel = ops.convert_to_tensor(self.kernel)
+        self.kernel.assign(kernel / ops.norm(kernel))
         return super().call(inputs)
 
 
@@ -1009,18 +1030,19 @@ def test_all_variables_are_bit_identical_after_a_pass() -> None:
     def variables() -> list[Any]:
         metrics = [v for m in model.metrics for v in m.variables]
         seeds = [v for layer in model._flatten_layers() for v in getattr(layer, "variables", ())]
-        own = [*model.variables, *metrics, *seeds, counter.log, counter.unread]
+        own = [*model.variables, *metrics, *seeds, *counter.unseen]
         optimizer = model.optimizer.variables
         return [*own, *(optimizer() if callable(optimizer) else optimizer)]
 
-    before = [np.asarray(v).copy() for v in variables()]
+    before = [array(v).copy() for v in variables()]
     randoms = random.getstate(), np.random.get_state()[1].tolist()
     logged = Logged(model, data, y)
-    written = len(logged.probe._written)
-    assert written >= 5, "the pass writes: moving statistics, the norm's vector and kernel, the counter"
+    if IS_TENSORFLOW:
+        written = len(logged.probe._written)
+        assert written >= 5, "the pass writes: moving statistics, the norm's vector and kernel, the counter"
     for _ in range(2):
         logged.probe.run(0, with_values=False)
-    after = [np.asarray(v).copy() for v in variables()]
+    after = [array(v).copy() for v in variables()]
     assert all(np.array_equal(one, other) for one, other in zip(before, after))
     assert (random.getstate(), np.random.get_state()[1].tolist()) == randoms
     _close(logged("normed", "weight", "kernel"), model.get_layer("normed").get_weights()[0], rtol=0, atol=0)
@@ -1031,7 +1053,8 @@ def test_all_variables_are_bit_identical_after_a_pass() -> None:
 def test_names_and_unseeded_random_numbers_go_on_as_if_nothing_had_been() -> None:
     class Random(keras.Model):  # type: ignore[misc,name-defined]
         def call(self, inputs: Any) -> Any:
-            noise = keras.random.normal(tf.shape(inputs)) if KERAS_3 else tf.random.normal(tf.shape(inputs))
+            shape = ops.shape(inputs)
+            noise = keras.random.normal(shape) if KERAS_3 else tf.random.normal(shape)
             return layers.Activation("relu")(inputs + noise)
 
     def after(with_probe: bool) -> tuple[str, float, Any]:
@@ -1042,7 +1065,8 @@ def test_names_and_unseeded_random_numbers_go_on_as_if_nothing_had_been() -> Non
         model.build((4, 6))
         if with_probe:
             Logged(model, x)
-        predicted = np.asarray(tf.function(lambda: model(tf.constant(x)))())
+        call: Any = lambda: model(tensor(x))  # noqa: E731
+        predicted = array(tf.function(call)() if IS_TENSORFLOW else call())
         return layers.Activation("relu").name, random.random(), predicted.tolist()
 
     assert after(True) == after(False)
@@ -1056,10 +1080,12 @@ def test_nothing_keeps_the_model_or_the_probe_alive() -> None:
     model = keras.Model(inputs, _Penalty(name="penalty")(x))
     model.compile("sgd", "mse")
     logged = Logged(model, _normal(2, 5, 6), _normal(2, 5, 6))
-    probe, graph = weakref.ref(logged.probe), weakref.ref(logged.probe._function.graph)
+    watched = [weakref.ref(logged.probe)]
+    if IS_TENSORFLOW:
+        watched.append(weakref.ref(logged.probe._function.graph))
     del logged
     gc.collect()
-    assert probe() is None and graph() is None, "the pass is kept alive by something"
+    assert [ref() for ref in watched] == [None] * len(watched), "the pass is kept alive by something"
     logged = Logged(model, _normal(2, 5, 6), _normal(2, 5, 6))
     dropped = weakref.ref(model)
     del logged, model, inputs, x

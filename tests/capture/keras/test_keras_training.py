@@ -11,21 +11,37 @@ from typing import Any
 
 import numpy as np
 import pytest
+from any_keras import (
+    FRAMEWORK,
+    IS_TENSORFLOW,
+    KERAS_3,
+    array,
+    batches,
+    drawn,
+    keras,
+    kernel_of,
+    layers,
+    only_tensorflow,
+    ops,
+    several_steps,
+    type_policies,
+)
 from forks import Forks
 from places import HELPERS
+from two_layers import assert_true, by_hand, logged
 
-tf = pytest.importorskip("tensorflow")
+from tb_layerview import Keep, LayerReader, LayerViewCallback, Schedule
+from tb_layerview.capture.keras.training import Training
+from tb_layerview.options import CORE, is_rung
+from tb_layerview.reading.run import Run
+from tb_layerview.writing import cost_warning
 
-from two_layers import assert_true, by_hand, logged  # noqa: E402
+if IS_TENSORFLOW:
+    import tensorflow as tf
 
-from tb_layerview import Keep, LayerReader, LayerViewCallback, Schedule  # noqa: E402
-from tb_layerview.capture.keras.training import Training  # noqa: E402
-from tb_layerview.options import CORE, is_rung  # noqa: E402
-from tb_layerview.reading.run import Run  # noqa: E402
-from tb_layerview.writing import cost_warning  # noqa: E402
-
-keras = tf.keras
-layers = keras.layers
+#: PyTorch's compiler takes minutes.
+SLOW = [pytest.mark.long] if FRAMEWORK == "torch" else []
+REPEATED = only_tensorflow("a data set that repeats itself")
 EXACT = Keep(precision="float32", activations=10**6, weights=10**6, gradients=10**6, examples=64)
 EPOCHS, BATCH = 2, 8
 
@@ -53,10 +69,10 @@ class Remember(keras.callbacks.Callback):
         self.epoch = epoch
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-        self.kernels[len(X) // BATCH * self.epoch + batch] = self.model.get_layer("hidden").get_weights()[0]
+        self.kernels[len(X) // BATCH * self.epoch + batch] = kernel_of(self.model.get_layer("hidden"))
 
     def on_train_end(self, logs: Any = None) -> None:
-        self.kernels[len(X) // BATCH * EPOCHS] = self.model.get_layer("hidden").get_weights()[0]
+        self.kernels[len(X) // BATCH * EPOCHS] = kernel_of(self.model.get_layer("hidden"))
 
 
 def train(make: Callable[[], Any], folder: Path, keep: Keep = EXACT, **data: Any) -> tuple[Run, dict[int, np.ndarray]]:
@@ -68,7 +84,7 @@ def train(make: Callable[[], Any], folder: Path, keep: Keep = EXACT, **data: Any
         model, remember = make(), Remember()
         callbacks = [remember, LayerViewCallback(folder, schedule=1, keep=keep)] if is_logged else [remember]
         fit = model.fit(**data, batch_size=BATCH, epochs=EPOCHS, shuffle=False, verbose=0, callbacks=callbacks)
-        results.append((fit.history, model.get_weights(), float(tf.random.uniform([]))))
+        results.append((fit.history, model.get_weights(), drawn()))
     (bare, logged_too) = results
     assert (bare[0], bare[2]) == (logged_too[0], logged_too[2])
     assert all(np.array_equal(one, other) for one, other in zip(bare[1], logged_too[1]))
@@ -79,8 +95,10 @@ def train(make: Callable[[], Any], folder: Path, keep: Keep = EXACT, **data: Any
     ("options", "every"),
     [
         pytest.param({"run_eagerly": True}, 1, marks=pytest.mark.covers("Keras: run_eagerly")),
-        pytest.param({"jit_compile": True}, 1, marks=pytest.mark.covers("Keras: jit_compile")),
-        pytest.param({"steps_per_execution": 4}, 4, marks=pytest.mark.covers("Keras: steps_per_execution")),
+        pytest.param({"jit_compile": True}, 1, marks=[pytest.mark.covers("Keras: jit_compile"), *SLOW]),
+        pytest.param(
+            {"steps_per_execution": 4}, 4, marks=[pytest.mark.covers("Keras: steps_per_execution"), several_steps]
+        ),
     ],
     ids=["run_eagerly", "jit_compile", "steps_per_execution"],
 )
@@ -99,6 +117,7 @@ def test_however_the_training_runs_each_step_is_logged_as_it_is(
         assert_true(run, step, X[:BATCH], Y[:BATCH])
 
 
+@only_tensorflow("a step by a GradientTape")
 @pytest.mark.covers("Keras: custom train_step")
 def test_a_train_step_of_ones_own_that_computes_the_models_loss_is_logged_with_gradients(tmp_path: Path) -> None:
     class Clipping(keras.Model):  # type: ignore[misc,name-defined]
@@ -123,10 +142,10 @@ def test_a_train_step_of_ones_own_that_computes_the_models_loss_is_logged_with_g
     for step, kernel in kernels.items():
         np.testing.assert_array_equal(logged(run, ("hidden", "weight", "kernel"), step), kernel)
         truth = by_hand(run, step, X[:BATCH], Y[:BATCH])
-        norm = np.sqrt(sum((array**2).sum() for (_, kind, _), array in truth.items() if kind == "gradient"))
+        norm = np.sqrt(sum((one**2).sum() for (_, kind, _), one in truth.items() if kind == "gradient"))
         assert norm > 0.01
-        for key, array in truth.items():
-            applied = array * 0.01 / norm if key[1] == "gradient" else array
+        for key, one in truth.items():
+            applied = one * 0.01 / norm if key[1] == "gradient" else one
             np.testing.assert_allclose(logged(run, key, step), applied, rtol=1e-3, atol=2e-6, err_msg=f"{step} {key}")
     assert not np.array_equal(kernels[0], kernels[16])
 
@@ -144,7 +163,7 @@ def test_sample_weights_are_in_the_gradients_and_in_the_loss(as_dataset: bool, t
         results = []
         for callbacks in ([], [LayerViewCallback(tmp_path, schedule=1, keep=EXACT)]):
             keras.utils.set_random_seed(2)
-            data = tf.data.Dataset.from_tensor_slices(tuple(arrays.values())).batch(BATCH)
+            data = batches(tuple(arrays.values()), BATCH)
             results.append(make().fit(data, epochs=EPOCHS, shuffle=False, verbose=0, callbacks=callbacks).history)
         assert results[0] == results[1]
         run = LayerReader(tmp_path).run()
@@ -167,7 +186,7 @@ class Pair(keras.Model):  # type: ignore[misc,name-defined]
 
     def call(self, inputs: Any) -> Any:
         first, second = inputs
-        return self.one(first), self.two(tf.concat([first, second], axis=1))
+        return self.one(first), self.two(ops.concatenate([first, second], axis=1))
 
 
 @pytest.mark.covers("Keras: inputs and outputs as tuples")
@@ -179,9 +198,9 @@ def test_a_model_that_takes_and_gives_tuples(tmp_path: Path) -> None:
         keras.utils.set_random_seed(2)
         model = Pair()
         model.compile(keras.optimizers.SGD(0.1), ["mse", "mse"])
-        data = tf.data.Dataset.from_tensor_slices(((X, second), targets)).batch(BATCH)
+        data = batches(((X, second), targets), BATCH)
         history = model.fit(data, epochs=EPOCHS, shuffle=False, verbose=0, callbacks=callbacks).history
-        results.append((history, [np.asarray(w) for w in model.weights]))
+        results.append((history, [array(w) for w in model.weights]))
     assert results[0][0] == results[1][0]
     assert all(np.array_equal(one, other) for one, other in zip(results[0][1], results[1][1]))
     run = LayerReader(tmp_path).run()
@@ -202,7 +221,7 @@ class Shrink(layers.Layer):  # type: ignore[misc,name-defined]
     """Adds the mean square of what comes through to the model's losses."""
 
     def call(self, inputs: Any) -> Any:
-        self.add_loss(tf.reduce_mean(inputs**2))
+        self.add_loss(ops.mean(inputs**2))
         return inputs
 
 
@@ -242,11 +261,9 @@ def test_whatever_the_types_the_training_is_the_same_and_its_weights_are_logged_
         model.compile(keras.optimizers.Adam(0.01), "mse")
         return model
 
-    keras.mixed_precision.set_global_policy(policy)
-    try:
+    with type_policies() as set_policy:
+        set_policy(policy)
         run, kernels = train(make, tmp_path, keep=dataclasses.replace(EXACT, precision="float64"))
-    finally:
-        keras.mixed_precision.set_global_policy("float32")
     assert list(run.steps) == list(kernels) == list(range(17))
     for step, kernel in kernels.items():
         assert kernel.dtype == (np.float64 if policy == "float64" else np.float32)
@@ -279,6 +296,7 @@ def of_ragged_rows() -> tuple[Any, Any]:
     return keras.Model(inputs, layers.Dense(3, name="scores")(sums)), (rows, WORDS[: LENGTHS[:BATCH].sum()])
 
 
+@only_tensorflow("tensors of strings, and ragged ones")
 @pytest.mark.parametrize(
     "build",
     [
@@ -333,6 +351,7 @@ class Timed:
         monkeypatch.setattr(Training, "_train", train)
 
 
+@REPEATED
 @pytest.mark.covers("What and when: Schedule, the overhead budget")
 def test_a_training_of_quick_steps_takes_no_longer_than_its_budget_allows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -359,6 +378,7 @@ def test_a_training_of_quick_steps_takes_no_longer_than_its_budget_allows(
         assert sum(before) - max(before) <= budget * (timed.begun[step - 1] - timed.begun[1]), step
 
 
+@REPEATED
 def test_a_short_training_keeps_steps_of_all_its_phases_whatever_they_cost_and_a_resumed_one_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -379,6 +399,7 @@ def test_a_short_training_keeps_steps_of_all_its_phases_whatever_they_cost_and_a
     assert [step for step in run.kept_steps("values", kernel) if step >= first] == [*core, last]
 
 
+@REPEATED
 def test_several_steps_per_execution_are_logged_as_often_as_single_ones(tmp_path: Path) -> None:
     model = two_layers()
     model.compile("sgd", "mse", steps_per_execution=10)
@@ -389,6 +410,7 @@ def test_several_steps_per_execution_are_logged_as_often_as_single_ones(tmp_path
     assert LayerReader(tmp_path).run().steps.tolist() == sorted({-(-step // 10) * 10 for step in core} | {500})
 
 
+@only_tensorflow("a program that trains with it")
 def test_steps_that_are_not_logged_find_their_memory_as_they_would_without(forks: Forks) -> None:
     """In processes of their own: how memory is given back is settled once for all in a process."""
     faults = {}
@@ -401,7 +423,7 @@ def test_steps_that_are_not_logged_find_their_memory_as_they_would_without(forks
 IDS = rng.integers(0, 50, (64, 4))
 
 
-@pytest.mark.skipif(not (hasattr(keras, "version") and keras.version() >= "3"), reason="Keras 2 does not quantize")
+@pytest.mark.skipif(not KERAS_3, reason="Keras 2 does not quantize")
 @pytest.mark.filterwarnings("ignore:.*does not have a `quantize` method implemented:UserWarning")
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_an_int8_model_that_learns_by_lora_is_trained_the_same_to_the_last_bit(tmp_path: Path, optimizer: str) -> None:
@@ -422,12 +444,12 @@ def test_an_int8_model_that_learns_by_lora_is_trained_the_same_to_the_last_bit(t
         model.compile(optimizer, "mse", metrics=["mae"])
         assert {str(v.dtype) for v in model.non_trainable_weights} == {"int8", "float32"}
         assert {v.path.split("/")[-1] for v in model.trainable_weights} > {"lora_kernel_a", "lora_embeddings_b"}
-        before = [v.numpy() for v in model.trainable_weights]
+        before = [array(v).copy() for v in model.trainable_weights]
         history = model.fit(IDS, Y, batch_size=BATCH, epochs=EPOCHS, verbose=0, callbacks=callbacks).history
-        assert any(not np.array_equal(v.numpy(), was) for v, was in zip(model.trainable_weights, before))
-        state = [v.numpy() for v in (*model.optimizer.variables, dropout.seed_generator.state)]
-        drawn = [tf.random.uniform([]).numpy(), np.random.random(), keras.random.uniform(()).numpy()]
-        return history, [*model.get_weights(), *state, *drawn]
+        assert any(not np.array_equal(array(v), was) for v, was in zip(model.trainable_weights, before))
+        state = [array(v) for v in (*model.optimizer.variables, dropout.seed_generator.state)]
+        numbers = [drawn(), np.random.random(), float(keras.random.uniform(()))]
+        return history, [*model.get_weights(), *state, *numbers]
 
     bare, logged_too = train_one([]), train_one([LayerViewCallback(tmp_path, schedule=1, keep=EXACT)])
     assert bare[0] == logged_too[0]

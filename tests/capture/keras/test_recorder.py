@@ -6,20 +6,35 @@ import copy
 import gc
 import pickle
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from any_keras import (
+    FRAMEWORK,
+    IS_TENSORFLOW,
+    KERAS_3,
+    array,
+    batches,
+    keras,
+    kernel_of,
+    layers,
+    only_tensorflow,
+    ops,
+    several_steps,
+    tensor,
+    train_step,
+)
 
-tf = pytest.importorskip("tensorflow")
+from tb_layerview import Keep, LayerReader, LayerRecorder, LayerViewCallback, Select
+from tb_layerview.reading.run import Run
 
-from tb_layerview import Keep, LayerReader, LayerRecorder, LayerViewCallback, Select  # noqa: E402
-from tb_layerview.reading.run import Run  # noqa: E402
+if IS_TENSORFLOW:
+    import tensorflow as tf
 
-keras = tf.keras
-layers = keras.layers
-KERAS_3 = keras.version() >= "3" if hasattr(keras, "version") else False
+DATA_SETS = pytest.mark.skipif(FRAMEWORK == "jax", reason="JAX has no data sets of its own")
 EXACT = Keep(precision="float32", activations=10**6, weights=10**6, gradients=10**6)
 
 rng = np.random.default_rng(5)
@@ -43,22 +58,18 @@ def _run(folder: Path, name: str = ".") -> Run:
     return LayerReader(folder).run(name)
 
 
-def _loop(model: Any, record: Any, steps: int, optimizer: Any) -> list[list[np.ndarray]]:
-    """A loop with a GradientTape; returns the kernels of `hidden` and `wide` at each step."""
+def _loop(model: Any, record: Any, steps: int) -> list[list[np.ndarray]]:
+    """A loop without `fit`; returns the kernels of `hidden` and `wide` at each step."""
     kernels = []
 
     def remember() -> None:
-        kernels.append([model.get_layer(name).get_weights()[0] for name in ("hidden", "wide")])
+        kernels.append([kernel_of(model.get_layer(name)) for name in ("hidden", "wide")])
 
-    @tf.function
     def train(x: Any, y: Any) -> Any:
-        with tf.GradientTape() as tape:
-            loss = tf.reduce_mean((model(x, training=True) - y) ** 2)
-        variables = model.trainable_variables
-        gradients = tape.gradient(loss, [v if isinstance(v, tf.Variable) else v.value for v in variables])
-        optimizer.apply_gradients(zip(gradients, variables))
-        return loss
+        return train_step(model, lambda out: ops.mean((out - tensor(y)) ** 2), x)
 
+    if IS_TENSORFLOW:
+        train = tf.function(train)
     record(0, None)
     remember()
     for step in range(1, steps + 1):
@@ -75,7 +86,7 @@ def _loop(model: Any, record: Any, steps: int, optimizer: Any) -> list[list[np.n
 @pytest.mark.covers("Keras: LayerRecorder in a custom loop")
 def test_a_loop_with_a_gradient_tape_is_logged_and_does_not_notice(tmp_path: Path) -> None:
     model = _model()
-    bare = _loop(model, lambda *_: None, 6, model.optimizer)
+    bare = _loop(model, lambda *_: None, 6)
     model = _model()
     losses = []
     with LayerRecorder(model, tmp_path, probe=(X[:16], Y[:16]), schedule=1, keep=EXACT) as recorder:
@@ -84,7 +95,7 @@ def test_a_loop_with_a_gradient_tape_is_logged_and_does_not_notice(tmp_path: Pat
             losses.append(float(scalars["loss"]) if scalars else np.nan)
             recorder.record(step, scalars)
 
-        kernels = _loop(model, record, 6, model.optimizer)
+        kernels = _loop(model, record, 6)
     for one, other in zip(bare, kernels):
         assert all(np.array_equal(a, b) for a, b in zip(one, other))
     run = _run(tmp_path)
@@ -102,7 +113,7 @@ def test_a_loop_with_a_gradient_tape_is_logged_and_does_not_notice(tmp_path: Pat
 def test_the_last_step_of_a_loop_is_logged_when_it_is_closed(tmp_path: Path) -> None:
     model = _model()
     recorder = LayerRecorder(model, tmp_path, (X, Y), schedule=4, keep=EXACT)
-    kernels = _loop(model, recorder.record, 6, model.optimizer)
+    kernels = _loop(model, recorder.record, 6)
     recorder.close()
     recorder.close()
     run = _run(tmp_path)
@@ -178,7 +189,7 @@ def test_two_models_trained_by_turns_are_logged_apart(tmp_path: Path) -> None:
     for step in range(4):
         for name, model in models.items():
             recorders[name].record(step)
-            truth[name].append(model.get_layer("wide").get_weights()[0])
+            truth[name].append(kernel_of(model.get_layer("wide")))
             model.train_on_batch(X[:8] * (2 if name == "critic" else 1), Y[:8])
     for recorder in recorders.values():
         recorder.close()
@@ -203,10 +214,10 @@ class Remember(keras.callbacks.Callback):
         self.kernels: list[np.ndarray] = []
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-        self.kernels.append(self.model.get_layer(self.layer).get_weights()[0])
+        self.kernels.append(kernel_of(self.model.get_layer(self.layer)))
 
     def on_train_end(self, logs: Any = None) -> None:
-        self.kernels.append(self.model.get_layer(self.layer).get_weights()[0])
+        self.kernels.append(kernel_of(self.model.get_layer(self.layer)))
 
 
 @pytest.mark.parametrize("layer", ["hidden", "wide"])  # a small and a large tensor of the digests
@@ -254,6 +265,7 @@ def test_moving_statistics_and_frozen_layers_have_no_update(tmp_path: Path) -> N
     }
 
 
+@several_steps
 def test_several_steps_per_execution_leave_updates_out_with_a_note(tmp_path: Path) -> None:
     callback = LayerViewCallback(tmp_path, schedule=1)
     _model(steps_per_execution=4).fit(X, Y, batch_size=8, verbose=0, callbacks=[callback])
@@ -286,7 +298,7 @@ def test_with_gradient_accumulation_a_step_is_what_the_optimizer_counts(tmp_path
 
 
 def _inference_truth(model: Any, layer: str, x: np.ndarray) -> np.ndarray:
-    return np.asarray(keras.Model(model.inputs, model.get_layer(layer).output)(x, training=False))
+    return array(keras.Model(model.inputs, model.get_layer(layer).output)(x, training=False))
 
 
 @pytest.mark.parametrize(
@@ -351,7 +363,7 @@ def test_a_validation_from_a_data_set_and_every_second_epoch(tmp_path: Path) -> 
     histories = []
     for callbacks in ([], [LayerViewCallback(tmp_path, schedule=2)]):
         model = _model()
-        data = tf.data.Dataset.from_tensor_slices((X, Y)).shuffle(64, seed=1).batch(10)
+        data = batches((X, Y), 10, shuffled=True)
         fit = model.fit(X, Y, epochs=4, verbose=0, validation_data=data, validation_freq=2, callbacks=callbacks)
         histories.append(fit.history)
     assert histories[0] == histories[1]
@@ -387,17 +399,33 @@ def test_a_model_that_is_compiled_anew_goes_on_too(tmp_path: Path) -> None:
     assert list(_run(tmp_path).steps) == list(range(9))
 
 
+def _checkpoint(model: Any, path: Path) -> Callable[[], None]:
+    """Keeps all that a model and its optimizer hold; what this returns puts it back."""
+    if IS_TENSORFLOW:
+        checkpoint = tf.train.Checkpoint(model=model, optimizer=model.optimizer)
+        written = checkpoint.write(str(path))
+        return lambda: checkpoint.restore(written)
+    variables = [*model.variables, *model.optimizer.variables]
+    np.savez(path.with_suffix(".npz"), *(array(variable) for variable in variables))
+
+    def restore() -> None:
+        with np.load(path.with_suffix(".npz")) as kept:
+            for variable, value in zip(variables, kept.values(), strict=True):
+                variable.assign(value)
+
+    return restore
+
+
 @pytest.mark.parametrize("same_callback", [True, False])
 @pytest.mark.covers("Keras: resuming from a checkpoint into the same folder")
 def test_steps_trained_again_from_a_checkpoint_replace_the_old_ones(same_callback: bool, tmp_path: Path) -> None:
     model = _model()
     callback, first = LayerViewCallback(tmp_path, schedule=1, keep=EXACT), Remember()
     model.fit(X, Y, batch_size=16, verbose=0, callbacks=[callback, first])
-    checkpoint = tf.train.Checkpoint(model=model, optimizer=model.optimizer)
-    path = checkpoint.write(str(tmp_path / "checkpoint"))
+    restore = _checkpoint(model, tmp_path / "checkpoint")
     model.fit(X, Y, batch_size=16, epochs=2, verbose=0, callbacks=[callback])
     assert list(_run(tmp_path).steps) == list(range(13))
-    checkpoint.restore(path)
+    restore()
     assert int(model.optimizer.iterations) == 4
     again = Remember()
     if not same_callback:
@@ -446,14 +474,8 @@ def _generator() -> Any:
 DATA = {
     "a Sequence with sample weights": lambda: (Batches(), {"shuffle": False}),
     "a generator": lambda: (_generator(), {"steps_per_epoch": 4}),
-    "a data set of dicts": lambda: (
-        tf.data.Dataset.from_tensor_slices(({"features": X}, Y)).batch(16),
-        {},
-    ),
-    "a data set of tuples with weights": lambda: (
-        tf.data.Dataset.from_tensor_slices((X, Y, np.ones(64, np.float32))).batch(16),
-        {},
-    ),
+    "a data set of dicts": lambda: (batches(({"features": X}, Y), 16), {}),
+    "a data set of tuples with weights": lambda: (batches((X, Y, np.ones(64, np.float32)), 16), {}),
 }
 
 
@@ -462,7 +484,7 @@ DATA = {
     [
         pytest.param("a Sequence with sample weights", marks=pytest.mark.covers("Keras: Sequence")),
         pytest.param("a generator", marks=pytest.mark.covers("Keras: generators")),
-        pytest.param("a data set of dicts", marks=pytest.mark.covers("Keras: data sets")),
+        pytest.param("a data set of dicts", marks=[pytest.mark.covers("Keras: data sets"), DATA_SETS]),
         "a data set of tuples with weights",
     ],
 )
@@ -488,7 +510,7 @@ def test_after_the_training_nothing_holds_the_model_or_the_probe(tmp_path: Path)
     model = _model()
     model.fit(X, Y, verbose=0, validation_split=0.2, callbacks=[callback])
     model.predict(X, verbose=0, callbacks=[callback])
-    probe = tf.constant(X[:16])
+    probe = tensor(X[:16])
     recorder = LayerRecorder(model, tmp_path / "loop", (probe, Y[:16]), schedule=1)
     recorder.record(0)
     recorder.record(1)
@@ -530,7 +552,7 @@ def test_a_model_is_saved_cloned_and_pickled_as_if_nothing_had_been_there(tmp_pa
         assert np.array_equal(model.predict(X, verbose=0), other.predict(X, verbose=0))
     restored = pickle.loads(pickle.dumps(model))
     assert np.array_equal(model.predict(X, verbose=0), restored.predict(X, verbose=0))
-    states = [[np.asarray(v) for v in m.optimizer.variables] for m in (bare, model, loaded, restored)]
+    states = [[array(v) for v in m.optimizer.variables] for m in (bare, model, loaded, restored)]
     assert len(states[0]) > 10
     for state in states[1:]:
         assert len(state) == len(states[0]) and all(np.array_equal(a, b) for a, b in zip(state, states[0]))
@@ -556,6 +578,7 @@ def test_two_fits_by_turns_with_a_callback_each_are_logged_apart(tmp_path: Path)
     assert not np.array_equal(truth["generator"][4], truth["critic"][4])
 
 
+@only_tensorflow("an operation that runs Python")
 def test_weights_alone_are_read_without_running_the_model(tmp_path: Path) -> None:
     runs: list[int] = []
 
@@ -578,7 +601,7 @@ def test_weights_alone_are_read_without_running_the_model(tmp_path: Path) -> Non
             assert bool(runs) == (name == "all")
     run = _run(tmp_path / "weights")
     assert "probe_loss" not in run.scalars and "probe_loss" in _run(tmp_path / "all").scalars
-    weights = [tensor for tensor in run.tensors if tensor.kind == "weight"]
-    for tensor, value in zip(weights, model.get_weights()):
-        assert np.array_equal(run.values(tensor, step=0).array, value)
+    weights = [one for one in run.tensors if one.kind == "weight"]
+    for weight, value in zip(weights, model.get_weights()):
+        assert np.array_equal(run.values(weight, step=0).array, value)
     assert len(weights) == 2

@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 import tb_layerview as lv
-from tb_layerview.format.model import KINDS
+from tb_layerview.format.model import USUAL_KINDS
 from tb_layerview.health.finding import Finding
 from tb_layerview.health.of_run import diagnose_runs
 
@@ -39,7 +39,7 @@ class Planted:
 
     rules: tuple[str, ...]
     layers: tuple[str, ...] = ()
-    kinds: tuple[str, ...] = KINDS
+    kinds: tuple[str, ...] = USUAL_KINDS
     first: int | tuple[int, int] = 0
     causes: int = 1
 
