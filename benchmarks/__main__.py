@@ -41,8 +41,10 @@ GROUPS = {
     "start": ("start_up", "rows", "Start of TensorBoard"),
     "default": ("trainings", "default_schedule", "The default schedule, callback"),
     "hook": ("trainings", "hook_on_default_schedule", "The default schedule, hook"),
+    "backends": ("backends", "rows", "Keras on JAX and PyTorch"),
+    "backends-default": ("backends", "default_schedule", "The default schedule, JAX and PyTorch"),
 }
-LONG = ("default", "hook")  # only where --minutes is given
+LONG = ("default", "hook", "backends-default")  # only where --minutes is given
 _HEADING, _ON = "\n## ", "Measured on "
 
 
@@ -77,7 +79,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--only", action="append", choices=list(GROUPS), help="measure this group; may be repeated")
     parser.add_argument("--quick", action="store_true", help="one short round of each; writes no table")
     parser.add_argument(
-        "--minutes", type=float, default=0, help=f"how long the trainings of {' and '.join(LONG)} last; 0: not at all"
+        "--minutes", type=float, default=0, help=f"how long the trainings of {', '.join(LONG)} last; 0: not at all"
     )
     parser.add_argument(
         "--estimator-python",
@@ -87,7 +89,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--in-process", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if set(arguments.only or ()) & set(LONG) and not arguments.minutes:
-        parser.error(f"{' and '.join(LONG)} want --minutes, at least 3 for a figure that means something")
+        parser.error(f"{', '.join(LONG)} want --minutes, at least 3 for a figure that means something")
     return arguments
 
 

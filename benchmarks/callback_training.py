@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from collections.abc import Iterator
 from typing import Any
 
-import tensorflow as tf
-
 from benchmarks.in_turn import Pace
-from benchmarks.models import BATCH, IMAGES, LABELS, cnn
+from benchmarks.models import BATCH, IMAGES, LABELS, cnn, keras
 from tb_layerview import LayerViewCallback
 
 
-class Paced(tf.keras.callbacks.Callback):
+class Paced(keras.callbacks.Callback):
     """Trains when it is this process' turn, until it is told to end."""
 
     def __init__(self, pace: Pace, logging: LayerViewCallback | None) -> None:
@@ -29,9 +28,24 @@ class Paced(tf.keras.callbacks.Callback):
             self.model.stop_training = True
 
 
+def batches() -> Any:
+    """Batches without end."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return tf.data.Dataset.from_tensor_slices((IMAGES, LABELS)).repeat().batch(BATCH)
+
+    def given() -> Iterator[Any]:
+        while True:
+            for at in range(0, len(IMAGES), BATCH):
+                yield IMAGES[at : at + BATCH], LABELS[at : at + BATCH]
+
+    return given()
+
+
 def main() -> None:
     how, pace = sys.argv[1], Pace(sys.argv[2])
-    data = tf.data.Dataset.from_tensor_slices((IMAGES, LABELS)).repeat().batch(BATCH)
+    data = batches()
     with tempfile.TemporaryDirectory() as folder:
         logging = None if how == "bare" else LayerViewCallback(folder)
         callbacks = [Paced(pace, logging), *([logging] if logging else [])]

@@ -7,7 +7,11 @@ import time
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
+
+try:
+    from tensorflow import keras  # of tf_keras, if that is wanted
+except ModuleNotFoundError:
+    import keras
 
 _RNG = np.random.default_rng(0)
 BATCH = 64
@@ -18,17 +22,17 @@ RESNET_LABELS = _RNG.integers(0, 10, 32)
 
 
 def _compiled(model: Any) -> Any:
-    model.compile("adam", tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     return model
 
 
 def cnn() -> Any:
     """Two 5 x 5 convolutions, dense 1024, dense 10: 3.3 million parameters."""
-    layers = tf.keras.layers
+    layers = keras.layers
     return _compiled(
-        tf.keras.Sequential(
+        keras.Sequential(
             [
-                tf.keras.Input((28, 28, 1)),
+                keras.Input((28, 28, 1)),
                 layers.Conv2D(32, 5, padding="same", activation="relu", name="conv1"),
                 layers.MaxPooling2D(name="pool1"),
                 layers.Conv2D(64, 5, padding="same", activation="relu", name="conv2"),
@@ -43,11 +47,11 @@ def cnn() -> Any:
 
 def digits_cnn() -> Any:
     """A small network for digits of 8 x 8 pixels."""
-    layers = tf.keras.layers
+    layers = keras.layers
     return _compiled(
-        tf.keras.Sequential(
+        keras.Sequential(
             [
-                tf.keras.Input((8, 8, 1)),
+                keras.Input((8, 8, 1)),
                 layers.Conv2D(16, 3, padding="same", activation="relu", name="conv1"),
                 layers.Conv2D(32, 3, padding="same", activation="relu", name="conv2"),
                 layers.MaxPooling2D(name="pool"),
@@ -61,28 +65,28 @@ def digits_cnn() -> Any:
 
 def one_layer() -> Any:
     """A model whose training step takes some tenths of a millisecond."""
-    layers = tf.keras.layers
-    return _compiled(tf.keras.Sequential([tf.keras.Input((16,)), layers.Dense(10, name="classes")]))
+    layers = keras.layers
+    return _compiled(keras.Sequential([keras.Input((16,)), layers.Dense(10, name="classes")]))
 
 
 def resnet() -> Any:
     """Keras' ResNet-50 for images of 96 x 96 pixels and ten classes."""
     return _compiled(
-        tf.keras.applications.ResNet50(weights=None, input_shape=(96, 96, 3), classes=10, classifier_activation=None)
+        keras.applications.ResNet50(weights=None, input_shape=(96, 96, 3), classes=10, classifier_activation=None)
     )
 
 
 def deep(count: int) -> Any:
     """So many layers of eight units, dense ones and ReLUs by turns."""
-    layers = tf.keras.layers
+    layers = keras.layers
     sys.setrecursionlimit(20 * count)  # Keras walks a model by recursion
-    given = x = tf.keras.Input((8,))
+    given = x = keras.Input((8,))
     for _ in range(count // 2):
         x = layers.ReLU()(layers.Dense(8)(x))
-    return _compiled(tf.keras.Model(given, layers.Dense(10)(x)))
+    return _compiled(keras.Model(given, layers.Dense(10)(x)))
 
 
-class Stopwatch(tf.keras.callbacks.Callback):
+class Stopwatch(keras.callbacks.Callback):
     """Says when a training had done its first steps: what comes before is set-up, of TensorFlow's and of ours.
 
     Attributes:

@@ -3,25 +3,26 @@
     python examples/keras_fit.py [LOGDIR]    # logs/keras_fit if none is given
     tensorboard --logdir logs                # then open the Layers tab
 
-Needs TensorFlow, and scikit-learn for its 1,797 handwritten digits.
+With KERAS_BACKEND=jax or torch it runs on JAX or PyTorch, and logs the same. Needs Keras on one of these or on
+TensorFlow, and scikit-learn for its 1,797 handwritten digits.
 """
 
 from __future__ import annotations
 
 import sys
 
-import tensorflow as tf
+import keras
 from sklearn.datasets import load_digits
 
 import tb_layerview as lv
 
 
-def digits_model() -> tf.keras.Model:
+def digits_model() -> keras.Model:
     """A small convolutional network for pictures of 8 x 8 pixels."""
-    layers = tf.keras.layers
-    model = tf.keras.Sequential(
+    layers = keras.layers
+    model = keras.Sequential(
         [
-            tf.keras.Input((8, 8, 1)),
+            keras.Input((8, 8, 1)),
             layers.Conv2D(16, 3, activation="relu", name="conv"),
             layers.MaxPooling2D(name="pool"),
             layers.Flatten(name="flatten"),
@@ -29,7 +30,7 @@ def digits_model() -> tf.keras.Model:
             layers.Dense(10, name="logits"),
         ]
     )
-    loss = tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile("adam", loss, metrics=["accuracy"])
     return model
 
@@ -39,7 +40,7 @@ def main(logdir: str = "logs/keras_fit") -> None:
 
     Eight steps an octave are always logged, and as many more as fit into 2 % of the training time.
     """
-    tf.keras.utils.set_random_seed(0)
+    keras.utils.set_random_seed(0)
     digits = load_digits()
     images = (digits.images[..., None] / 16).astype("float32")
     digits_model().fit(
