@@ -44,6 +44,11 @@ class Traced(Protocol):
         ...
 
     @property
+    def takes_batch(self) -> bool:
+        """Whether the model is called on the batch's inputs: a `train_step` of its own may do otherwise."""
+        ...
+
+    @property
     def notes(self) -> Sequence[str]:
         """What cannot be had of the pass and why, a sentence each."""
         ...

@@ -81,7 +81,7 @@ class HostProbe:
         notes = [*traced.notes, *chosen.model.notes]
         outputs = {i: output for i, output in chosen.outputs.items() if chosen.picks[i].units}
         self._inference: _Inference | None = None
-        if training and both_modes and outputs and getattr(traced, "takes_batch", True):
+        if training and both_modes and outputs and traced.takes_batch:
             try:
                 inference = _Inference(engine.trace(model, batch, False, False), outputs)
                 self._inference = inference if inference.is_needed else None

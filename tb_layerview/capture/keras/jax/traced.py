@@ -36,6 +36,7 @@ class JaxTraced:
       loss: A node, or None.
       loss_error: What kept the loss from being computed, in words.
       notes: What cannot be had, a sentence each.
+      takes_batch: True: a model's own `train_step` is not run.
     """
 
     calls: list[Call]
@@ -44,6 +45,7 @@ class JaxTraced:
     loss: Node | None
     loss_error: str
     notes: Sequence[str]
+    takes_batch: bool = True
 
     def __init__(self, model: Any, batch: Batch, training: bool, gradients: bool, live: Live) -> None:
         """Traces the pass.
