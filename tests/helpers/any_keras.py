@@ -120,6 +120,11 @@ def gradients_of(function: Callable[..., Any], arrays: Sequence[Any]) -> list[An
     return list(torch.autograd.grad(function(*tensors), tensors))
 
 
+def _in_training(model: Any) -> dict[str, bool]:
+    """What Keras' own step on JAX gives a model's call, which it makes without `__call__`."""
+    return {"training": True} if model._call_has_training_arg else {}
+
+
 def gradients(model: Any, x: Any, loss: Callable[[Any], Any], variables: Sequence[Any]) -> list[Any]:
     """Of a loss of a model's outputs with respect to some of its variables; None where there is none.
 
@@ -149,7 +154,7 @@ def _gradients_on_jax(model: Any, x: Any, loss: Callable[[Any], Any], variables:
     trained, other = ([v.value for v in those] for those in (model.trainable_variables, model.non_trainable_variables))
 
     def value(given: Sequence[Any]) -> Any:
-        return loss(model.stateless_call(given, other, x, training=True)[0])
+        return loss(model.stateless_call(given, other, x, **_in_training(model))[0])
 
     found = jax.grad(value)(trained)
     return [found[place] for place in places]
@@ -191,7 +196,7 @@ def _train_step_on_jax(model: Any, loss: Callable[[Any], Any], x: Any, change: C
     trained, other = ([v.value for v in those] for those in (model.trainable_variables, model.non_trainable_variables))
 
     def value(given: Sequence[Any]) -> tuple[Any, Any]:
-        outputs, updated = model.stateless_call(given, other, x, training=True)
+        outputs, updated = model.stateless_call(given, other, x, **_in_training(model))
         return loss(outputs), updated
 
     (found_loss, updated), found = jax.value_and_grad(value, has_aux=True)(trained)

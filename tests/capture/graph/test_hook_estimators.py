@@ -13,7 +13,7 @@ import tensorflow as tf
 from graphs import BATCH, dense, flat
 
 from tb_layerview import Keep, LayerViewHook, Select
-from tb_layerview.format.model import USUAL_KINDS
+from tb_layerview.format.model import KINDS
 from tb_layerview.reading.reader import LayerReader
 from tb_layerview.reading.run import Run
 
@@ -171,7 +171,7 @@ def test_a_keras_model_that_was_made_an_estimator_is_logged(tmp_path: Path) -> N
         return tf.keras.estimator.model_to_estimator(model, model_dir=folder, config=config())
 
     plain = train(make, tmp_path / "plain", [])
-    everything = Select(kinds=USUAL_KINDS)
+    everything = Select(kinds=KINDS)
     hooked = train(make, tmp_path / "hooked", [LayerViewHook(tmp_path / "hooked", everything, schedule=1, keep=EXACT)])
     run = read(tmp_path / "hooked")
     assert {layer.path: layer.class_name for layer in run.layers} == {"hidden": "Dense", "out": "Dense"}

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from any_keras import (
     ERRORS,
+    FRAMEWORK,
     IS_TENSORFLOW,
     KERAS_3,
     array,
@@ -1050,6 +1051,7 @@ def test_all_variables_are_bit_identical_after_a_pass() -> None:
         _close(logged("spectral/inner", "weight", "kernel"), conv.get_weights()[0], rtol=0, atol=0)
 
 
+@pytest.mark.skipif(FRAMEWORK == "jax", reason="Keras refuses unseeded random numbers where JAX traces")
 def test_names_and_unseeded_random_numbers_go_on_as_if_nothing_had_been() -> None:
     class Random(keras.Model):  # type: ignore[misc,name-defined]
         def call(self, inputs: Any) -> Any:
