@@ -15,13 +15,15 @@ SIZES = (1, 2, 3, 7, 8, 9, 16, 17, 63, 100, 127, 128, 129, 255, 256, 257, 300, 5
 @st.composite
 def arrays(draw: st.DrawFn) -> np.ndarray:
     kind, dtype = draw(st.sampled_from(KINDS)), draw(st.sampled_from(TYPES))
-    shape = draw(st.lists(st.sampled_from(SIZES), min_size=0, max_size=3))
+    shape = draw(st.lists(st.sampled_from(SIZES), min_size=0, max_size=4))
     while np.prod(shape) > 1 << 18:
         shape.remove(max(shape))
     random = np.random.default_rng(draw(st.integers(0, 1 << 32)))
     array = np.array(of(kind, dtype, tuple(shape), random))
     place = draw(
-        st.sampled_from(("plain", "unaligned", "transposed", "every second", "backwards", "swapped", "read-only"))
+        st.sampled_from(
+            ("plain", "unaligned", "transposed", "permuted", "every second", "backwards", "swapped", "read-only")
+        )
     )
     if place == "unaligned":
         held = np.empty(array.nbytes + 1, np.uint8)[1:].view(array.dtype).reshape(array.shape)
@@ -30,6 +32,9 @@ def arrays(draw: st.DrawFn) -> np.ndarray:
         return held
     if place == "transposed":
         return array.T
+    if place == "permuted":  # as PyTorch's convolutions leave their channels, and what else there may be
+        axes = draw(st.permutations(range(array.ndim)))
+        return np.ascontiguousarray(array.transpose(axes)).transpose(np.argsort(axes)) if axes else array
     if place == "every second" and array.ndim:
         return np.repeat(array, 2, axis=-1)[..., ::2]
     if place == "backwards":

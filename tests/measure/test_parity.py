@@ -94,8 +94,10 @@ def test_any_array_is_measured_as_numpy_does(engine: library.Engine, array: np.n
 @settings(max_examples=100, deadline=None)
 @given(array=arrays())
 def test_all_levels_and_places_in_memory_give_the_same_bits(array: np.ndarray) -> None:
+    """With the axes in the same order: where they lie otherwise, sums are of the same numbers in another order."""
     units = array.ndim > 1
-    plain = np.ascontiguousarray(array).astype(array.dtype.newbyteorder("=")).reshape(array.shape)
+    plain = array.astype(array.dtype.newbyteorder("="), order="K")
+    assert plain.base is None and plain.flags.aligned
     wanted = bits(FOUND["baseline"].look(plain, units=units))
     for one in FOUND.values():
         assert bits(one.look(array, units=units)) == wanted, one.level
@@ -114,6 +116,64 @@ def test_a_large_tensor_gives_the_same_bits_on_any_number_of_threads(
     for threads in (2, 3, 8):
         assert bits(engine.look(array, units=units, threads=threads)) == bits(found), threads
     assert bits(FOUND["baseline"].look(array, units=units)) == bits(found)
+
+
+#: As they lie in memory: units on the axis in the middle. Pieces have 1,024 columns.
+CHANNELS_FIRST = [
+    (9, 8, 300),
+    (9, 100, 1),
+    (5, 3, 1024),
+    (4, 6, 1025),
+    (3, 2, 9000),
+    (90, 40, 7),
+    (1, 5, 70),
+    (2, 4, 3),
+]
+
+
+def _channels_first(kind: str, dtype: str, shape: tuple[int, ...]) -> np.ndarray:
+    return np.moveaxis(of(kind, dtype, shape, np.random.default_rng(2)), 1, -1)
+
+
+@engine
+@pytest.mark.parametrize(
+    ("kind", "dtype"),
+    [
+        ("some special", "float32"),
+        ("far from zero", "float64"),
+        ("at float64's ends", "float64"),
+        ("of both zeros", "float16"),
+        ("normal", "int32"),
+    ],
+)
+@pytest.mark.parametrize("shape", CHANNELS_FIRST, ids=str)
+def test_units_whose_elements_lie_beside_each_other_are_measured_as_they_lie(
+    engine: library.Engine, shape: tuple[int, ...], dtype: str, kind: str
+) -> None:
+    array = _channels_first(kind, dtype, shape)
+    check(array, engine.look(array, units=True), True)
+    assert bits(engine.look(array, units=True)) == bits(FOUND["baseline"].look(array, units=True))
+
+
+def test_they_are_not_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    of_c = FOUND["baseline"]
+    array, seen = _channels_first("normal", "float32", (37, 32, 300)), list[bool]()
+    plain = library._plain
+    monkeypatch.setattr(library, "_plain", lambda given: seen.append(given.flags.c_contiguous) or plain(given))
+    of_c.look(array, units=True)
+    of_c.look(array, units=False)
+    of_c.bounded(array, 0, 1)
+    assert seen == [True] * 3
+
+
+@engine
+@pytest.mark.parametrize("shape", [(100, 32, 1500), (600, 3, 900)])
+def test_and_give_the_same_bits_on_any_number_of_threads(engine: library.Engine, shape: tuple[int, ...]) -> None:
+    array = _channels_first("some special", "float32", shape)
+    found = engine.look(array, units=True, threads=1)
+    check(array, found, True)
+    for threads in (2, 3, 8):
+        assert bits(engine.look(array, units=True, threads=threads)) == bits(found), threads
 
 
 @engine
@@ -159,13 +219,17 @@ def test_a_measurement_in_a_thread_that_flushes_subnormals_is_the_same(engine: l
 
 @engine
 @pytest.mark.parametrize("dtype", TYPES)
-@pytest.mark.parametrize("shape", [(7,), (3, 129), (17, 1025), (9, 256), (5, 40)])
-def test_nothing_is_read_beyond_the_array(engine: library.Engine, shape: tuple[int, ...], dtype: str) -> None:
-    array = of("normal", dtype, shape, np.random.default_rng(4))
+@pytest.mark.parametrize("is_last_first", [False, True])
+@pytest.mark.parametrize("shape", [(7,), (3, 129), (17, 1025), (9, 256), (5, 40), (3, 5, 130), (2, 3, 1100)])
+def test_nothing_is_read_beyond_the_array(
+    engine: library.Engine, shape: tuple[int, ...], is_last_first: bool, dtype: str
+) -> None:
+    turned = (lambda array: np.moveaxis(array, 0, -1)) if is_last_first else (lambda array: array)
+    array = turned(of("normal", dtype, shape, np.random.default_rng(4)))
     found = bits(engine.look(array, units=len(shape) > 1))
     for filled in (0x00, 0xFF):
         around = np.full(array.nbytes + 8192, filled, np.uint8)
-        inside = around[4096 : 4096 + array.nbytes].view(array.dtype).reshape(shape)
+        inside = turned(around[4096 : 4096 + array.nbytes].view(array.dtype).reshape(shape))
         inside[...] = array
         assert bits(engine.look(inside, units=len(shape) > 1)) == found
         assert (around[:4096] == filled).all() and (around[4096 + array.nbytes :] == filled).all()

@@ -6,9 +6,10 @@
 // no thread, and allocates nothing.
 //
 // An array is taken as a matrix [rows, width] of columns, with `rest` elements of one more row at its end. Where there
-// are few units, a row is several rows of the array, and width a multiple of units. It is cut into pieces of rows and of
-// columns, piece after piece in any order and on any thread; each leaves its sums in a place of its own, and `combine`
-// adds those in order. How many elements have a code is a whole number, and needs no order.
+// are few units, a row is several rows of the array, and width a multiple of units. Where a unit's elements lie beside
+// each other, as the channels of PyTorch's convolutions do, so many columns are its as `span` says. It is cut into pieces
+// of rows and of columns, piece after piece in any order and on any thread; each leaves its sums in a place of its own,
+// and `combine` adds those in order. How many elements have a code is a whole number, and needs no order.
 #include <math.h>
 
 #include "elements.h"
@@ -28,6 +29,9 @@ typedef struct {
   const void *data;
   int64_t type, size;
   int64_t rows, width, rest, units, piece_rows, row_pieces, column_pieces;
+  // Columns beside each other that are one unit's; of a piece, at most, whole units if it can have any; and into how many
+  // pieces' columns a unit is cut. There is no rest where units have more than one column.
+  int64_t span, piece_columns, parts;
   // What is subtracted before counting, and by which power of two is divided; how many looks there were before.
   double center;
   int64_t shift, looks;
@@ -138,7 +142,7 @@ static double clamp(double value, double low, double high) {
 // Adds up what pieces found of each unit, into the place of the first one, and all units', into `whole`.
 static void add_up(const Look *job, double *slots, double *whole) {
   int64_t units = job->units;
-  for (int64_t piece = 1; piece < job->row_pieces; piece++) {
+  for (int64_t piece = 1; piece < job->row_pieces * job->parts; piece++) {
     const double *other = slots + piece * SLOTS * units;
     for (int slot = 0; slot < SLOTS; slot++)
       for (int64_t u = 0; u < units; u++) {
@@ -248,7 +252,7 @@ typedef void (*LookFunction)(const Look *, int64_t, int64_t, double *, void *, i
 typedef int (*CombineFunction)(Look *, double *, int64_t *, double *);
 
 // Looks at pieces `first` to `last` - 1, by rows first.
-//   slots: float64 [row_pieces, SLOTS, units].
+//   slots: float64 [row_pieces * parts, SLOTS, units].
 //   scratch: of the calling thread alone: two tables of codes, and what is found of a piece's columns.
 //   counts: int64 [COUNTS], of the calling thread alone: what is found is added.
 PUBLIC void EXPORTED(tb_look)(const Look *job, int64_t first, int64_t last, double *slots, void *scratch, int64_t *counts) {

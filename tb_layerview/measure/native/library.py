@@ -57,6 +57,8 @@ _TILE_ROWS, _TILE_COLUMNS, _PIECE_COLUMNS = 8, 256, 1024
 _SCRATCH = 2 * 4 * histogram.CODES + 40 * _PIECE_COLUMNS  # bytes
 # Which elements are added up in which order depends on these, and on the shape, alone.
 _PIECE = 1 << 18  # elements
+# Columns: where units lie in rows shorter than this, looking at each row costs more than copying the array.
+_SHORTEST_ROW = 64
 #: Pieces that a thread takes at a time; a tensor of fewer than twice as many is not split.
 _SHARE = 4
 
@@ -79,6 +81,7 @@ class _Look(ctypes.Structure):
         ("data", ctypes.c_void_p),
         *((name, ctypes.c_int64) for name in ("type", "size", "rows", "width", "rest", "units")),
         *((name, ctypes.c_int64) for name in ("piece_rows", "row_pieces", "column_pieces")),
+        *((name, ctypes.c_int64) for name in ("span", "piece_columns", "parts")),
         ("center", ctypes.c_double),
         *((name, ctypes.c_int64) for name in ("shift", "looks")),
         *((name, ctypes.c_int64) for name in ("nan", "pos_inf", "neg_inf", "zero", "negative")),
@@ -113,13 +116,12 @@ class Engine:
         """What one look gives at an array of a type for which `can_measure` holds.
 
         Args:
-          array: Any shape but without elements; one that is not contiguous is copied.
+          array: Any shape but without elements; one with gaps or turned axes is copied.
           units: Whether to measure each unit; wants rank 1 or more.
           threads: The most that share it; None: as many as there are cores that this process may use.
         """
-        array = _plain(array)
-        job = _plan(array, array.shape[-1] if units else 1)
-        slots = np.empty(job.row_pieces * _SLOTS * job.units)
+        job = _plan(array, units)
+        slots = np.empty(job.row_pieces * job.parts * _SLOTS * job.units)
         of_units = np.empty((4, job.units)) if units else None
         to_units = of_units.ctypes.data if of_units is not None else None
         is_wanted = True
@@ -203,10 +205,14 @@ class Engine:
         Raises:
           ValueError: There are more examples.
         """
-        array, found = _plain(array), np.empty(2)
         examples, of_each = -(-len(array) // every), array.size // len(array)
         if examples > _EXAMPLES:
             raise ValueError(f"{examples} examples, and C has room for {_EXAMPLES}")
+        if array.ndim > 1 and not array.flags.c_contiguous:  # it is large, and what is looked at is not
+            places = np.unravel_index(np.arange(0, of_each, features), array.shape[1:])
+            array = array[::every][(slice(None), *places)]
+            every, of_each, features = 1, array.shape[1], 1
+        array, found = _plain(array), np.empty(2)
         self._examples(
             *(_at(array), _TYPES[array.dtype.name], examples, every * of_each),
             *(-(-of_each // features), features, _at(found)),
@@ -215,7 +221,7 @@ class Engine:
 
     def bounded(self, array: npt.NDArray[np.generic], low: float, high: float) -> int:
         """How many elements are at `low` or below, or at `high` or above, as float64 has them."""
-        array, found = _plain(array), np.empty(1, np.int64)
+        array, found = _plain(_in_memory(array)), np.empty(1, np.int64)
         self._bounded(_at(array), _TYPES[array.dtype.name], array.size, low, high, _at(found))
         return int(found[0])
 
@@ -344,9 +350,30 @@ def _of_a_thread() -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]:
     return np.zeros(_COUNTS, np.int64), np.empty(_SCRATCH, np.uint8)
 
 
-def _plan(array: npt.NDArray[np.generic], units: int) -> _Look:
-    """How an array is cut into pieces. A row of few units is drawn together with those after it."""
-    width = units * max(1, _TILE_COLUMNS // units)
+def _in_memory(array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+    """A view whose axes are in the order in which they lie in memory; the outermost has the largest stride."""
+    strides = array.strides
+    return array.transpose(sorted(range(array.ndim), key=lambda axis: -strides[axis]))
+
+
+def _plan(array: npt.NDArray[np.generic], with_units: bool) -> _Look:
+    """How an array is cut into pieces, as it lies in memory where it can be taken so."""
+    units = array.shape[-1] if with_units else 1
+    span, columns = 1, _PIECE_COLUMNS
+    if not array.flags.c_contiguous:
+        strides = array.strides
+        inner = [n for n, stride in zip(array.shape[:-1], strides[:-1]) if stride < strides[-1]] if units > 1 else []
+        laid_out, span = _in_memory(array), math.prod(inner)
+        if laid_out.flags.c_contiguous and (span == 1 or span * units >= _SHORTEST_ROW):
+            array = laid_out
+        else:
+            span = 1
+    array = _plain(array)
+    # A row of few units is drawn together with those after it.
+    width = units * (max(1, _TILE_COLUMNS // units) if span == 1 else span)
+    parts = math.ceil(span / _PIECE_COLUMNS)
+    if 1 < span <= _PIECE_COLUMNS:
+        columns = _PIECE_COLUMNS // span * span
     rows, rest = divmod(array.size, width)
     piece_rows = max(_TILE_ROWS, _PIECE // min(width, _PIECE_COLUMNS) // _TILE_ROWS * _TILE_ROWS)
     job = _Look(
@@ -359,7 +386,10 @@ def _plan(array: npt.NDArray[np.generic], units: int) -> _Look:
         units=units,
         piece_rows=piece_rows,
         row_pieces=max(1, math.ceil(rows / piece_rows)),
-        column_pieces=math.ceil(width / _PIECE_COLUMNS),
+        column_pieces=units * parts if parts > 1 else math.ceil(width / columns),
+        span=span,
+        piece_columns=columns,
+        parts=parts,
     )
     job.array = array  # whose memory it is: as long as a thread looks, whatever interrupts the one that asked
     return job

@@ -166,12 +166,35 @@ static void OF(fold)(const OF(Columns) * found, int64_t columns, int64_t units, 
   }
 }
 
+// Adds what was found of columns to that of their units, of `span` columns each; slots: those of the first of them.
+static void OF(fold_spans)(const OF(Columns) * found, int64_t columns, int64_t span, int64_t all_units, double *slots) {
+  for (int64_t u = 0; u < columns / span; u++) {
+    double sum = 0, squares = 0, low = INFINITY, high = -INFINITY, zero = 0, bad = 0;
+    for (int64_t c = u * span; c < (u + 1) * span; c++) {
+      sum += found->sum[c];
+      squares += found->squares[c];
+      low = found->low[c] < low ? found->low[c] : low;
+      high = found->high[c] > high ? found->high[c] : high;
+      zero += found->zero[c];
+      bad += found->bad[c];
+    }
+    slots[SUM * all_units + u] = sum;
+    slots[SQUARES * all_units + u] = squares;
+    slots[LOW * all_units + u] = low;
+    slots[HIGH * all_units + u] = high;
+    slots[ZERO * all_units + u] = zero;
+    slots[BAD * all_units + u] = bad;
+  }
+}
+
 static void OF(piece)(const Look *job, int64_t piece, double *slots, void *scratch, uint32_t *even, uint32_t *odd,
                       int64_t *counts) {
   OF(Columns) *found = scratch;
   int64_t row_piece = piece / job->column_pieces, column_piece = piece % job->column_pieces;
-  int64_t left = column_piece * PIECE_COLUMNS, columns = job->width - left;
-  if (columns > PIECE_COLUMNS) columns = PIECE_COLUMNS;
+  int64_t part = column_piece % job->parts, whole = job->parts > 1 ? job->span : job->piece_columns;
+  int64_t left = column_piece / job->parts * whole + part * job->piece_columns;
+  int64_t end = (column_piece / job->parts + 1) * whole, columns = (end < job->width ? end : job->width) - left;
+  if (columns > job->piece_columns) columns = job->piece_columns;
   int64_t top = row_piece * job->piece_rows, bottom = top + job->piece_rows;
   if (bottom > job->rows) bottom = job->rows;
   for (int64_t c = 0; c < columns; c++) {
@@ -193,7 +216,12 @@ static void OF(piece)(const Look *job, int64_t piece, double *slots, void *scrat
       int64_t n = job->rest - c < TILE_COLUMNS ? job->rest - c : TILE_COLUMNS;
       OF(tile)(job, job->rows * job->width + c, 1, n, found, c, even, odd, counts);
     }
+  slots += (row_piece * job->parts + part) * SLOTS * job->units;
+  if (job->span > 1) {
+    OF(fold_spans)(found, columns, job->parts > 1 ? columns : job->span, job->units, slots + left / job->span);
+    return;
+  }
   int is_folded = job->width != job->units;
   OF(fold)(found, columns, is_folded ? job->units : columns, job->units,
-           slots + row_piece * SLOTS * job->units + (is_folded ? 0 : left));
+           slots + (is_folded ? 0 : left));
 }
