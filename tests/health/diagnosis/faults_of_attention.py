@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
-from bed import BATCH, STEPS, Planted, fault, fit, keras, layers
+from any_keras import keras, layers, ops
+from bed import BATCH, STEPS, Planted, fault, fit
 
 TOKENS, WIDTH, HEADS = 8, 16, 4
 
@@ -77,7 +77,7 @@ def attention_by_hand_on_one_position(folder: Path) -> Planted:
 @fault()
 def attention_by_a_function_on_one_position(folder: Path) -> Planted:
     """The same, with a function in place of the layer: it is told of the model, which calls it."""
-    _by_hand(folder, keras.ops.softmax if hasattr(keras, "ops") else tf.nn.softmax)
+    _by_hand(folder, keras.ops.softmax if hasattr(keras, "ops") else ops.softmax)
     return Planted(("collapsed_attention",), ("encoder", "*softmax*"), ("activation",), first=0)
 
 
