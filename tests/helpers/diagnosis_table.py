@@ -78,7 +78,7 @@ def document(shown: Sequence[Shown], rules: Sequence[Rule] = RULES) -> str:
         "",
         "Found is what names a right rule, the layer, the kind, and the first step to within the logging interval, and",
         "follows from nothing else. It leads the report unless something else is said. Where another backend than",
-        "TensorFlow computes Keras, of each rule that leads a report one fault is planted, and few more.",
+        "TensorFlow computes Keras, one fault for each rule is planted, and few more.",
         "",
         *_table(
             ["fault", "what is wrong", "where", "from step", *(one.name for one in shown)],
@@ -88,7 +88,7 @@ def document(shown: Sequence[Shown], rules: Sequence[Rule] = RULES) -> str:
         "## Rules and the faults that they find",
         "",
         "In how many faults of each stack a rule leads the report, or else is part of it behind another, and the first",
-        "of them. What a rule finds that is in none, `tests/health/test_diagnosis.py` holds, on logs that are written.",
+        "of them.",
         "",
         *_table(
             ["rule", *(one.name for one in shown)],

@@ -246,6 +246,18 @@ def a_dead_channel(folder: Path) -> Planted:
 
 
 @fault()
+def six_in_ten_units_dead(folder: Path) -> Planted:
+    """Of a layer's 60 ReLU units 36 have a bias of -50: too few to call the layer silent."""
+    x, y = problem()
+    model = stack(8, dense(60, "hidden"), dense(16, "hidden_2"), dense(1, "score", None))
+    kernel, bias = model.get_layer("hidden").get_weights()
+    bias[:36] = -50
+    model.get_layer("hidden").set_weights([kernel, bias])
+    fit(folder, model, x, y)
+    return Planted(("dead_units",), ("hidden",), ("activation",), first=(0, 1))
+
+
+@fault()
 def most_units_dead(folder: Path) -> Planted:
     """Of a layer's 64 ReLU units 60 have a bias of -50."""
     x, y = problem()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -75,11 +76,20 @@ def gradient_spike_from_one_batch(folder: Path) -> Planted:
     return Planted(rules, ("hidden", "score"), ("gradient", "update"), first=16)
 
 
-class Louder(layers.Layer):
-    """Gives what it is given; the gradient that comes back is multiplied by a number, 1 at first."""
+class Gain(layers.Layer):
+    """Gives what it is given; the gradient that comes back is multiplied by a factor.
+
+    Attributes:
+      factor: A variable, of that number.
+    """
+
+    def __init__(self, factor: float = 1.0, **options: Any) -> None:
+        super().__init__(**options)
+        self._at_first = factor
 
     def build(self, shape: Any) -> None:
-        self.factor = self.add_weight(name="factor", shape=(), initializer="ones", trainable=False)
+        initializer = initializers.Constant(self._at_first)
+        self.factor = self.add_weight(name="factor", shape=(), initializer=initializer, trainable=False)
         super().build(shape)
 
     def call(self, inputs: Any) -> Any:
@@ -87,15 +97,41 @@ class Louder(layers.Layer):
         return as_it_is + tensor(self.factor) * (inputs - as_it_is)
 
 
+def _with_gain(folder: Path, gain: Gain, factors: Mapping[int, float], optimizer: Any) -> None:
+    """Trains two layers with a gain between them, whose factor is set before the steps that come after these."""
+    x, y = problem()
+    changes = [At(k, lambda factor=factor: gain.factor.assign(factor)) for k, factor in factors.items()]
+    model = stack(8, dense(16, "hidden", "tanh"), gain, dense(1, "score", None))
+    fit(folder, model, x, y, optimizer, callbacks=changes)
+
+
 @fault()
 def gradient_spike_that_is_clipped(folder: Path) -> Planted:
     """At the 16th step a gradient is 1,000 times too large; the optimizer clips it, so that the weights do not tell."""
-    x, y = problem()
-    louder = Louder(name="louder")
-    once = [At(k, lambda factor=factor: louder.factor.assign(factor)) for k, factor in ((15, 1000.0), (16, 1.0))]
-    model = stack(8, dense(16, "hidden", "tanh"), louder, dense(1, "score", None))
-    fit(folder, model, x, y, keras.optimizers.SGD(0.1, clipnorm=0.01), callbacks=once)
+    _with_gain(folder, Gain(name="gain"), {15: 1000.0, 16: 1.0}, keras.optimizers.SGD(0.1, clipnorm=0.01))
     return Planted(("gradient_spike",), ("hidden",), ("gradient",), first=16)
+
+
+@fault()
+def gradient_that_doubles_and_is_clipped(folder: Path) -> Planted:
+    """From the 10th step on a gradient is twice as large at each; the optimizer clips it."""
+    doubled = {k: 2.0 ** (k - 9) for k in range(9, STEPS)}
+    _with_gain(folder, Gain(name="gain"), doubled, keras.optimizers.SGD(0.1, clipnorm=0.01))
+    return Planted(("exploding_gradient",), ("hidden",), ("gradient",), first=(10, STEPS))
+
+
+@fault()
+def gradient_lost_between_two_layers(folder: Path) -> Planted:
+    """Between two layers the gradient is multiplied by 1e-8."""
+    _with_gain(folder, Gain(1e-8, name="gain"), {}, "sgd")
+    return Planted(("vanishing_gradient",), ("hidden",), ("gradient",), first=0)
+
+
+@fault()
+def gradient_that_a_gate_closes_on(folder: Path) -> Planted:
+    """From the 10th step on the first layer's gradient is 5 millionths of what it was, that of the last is not."""
+    _with_gain(folder, Gain(name="gain"), {9: 5e-6}, keras.optimizers.Adam(1e-3))
+    return Planted(("fading_gradient",), ("hidden",), ("gradient",), first=10)
 
 
 def _replaced(layer: Any) -> list[np.ndarray]:
