@@ -30,15 +30,22 @@ if IS_TENSORFLOW:
         cond=tf.cond,
         convert_to_tensor=tf.convert_to_tensor,
         einsum=tf.einsum,
+        log=tf.math.log,
         matmul=tf.matmul,
         mean=tf.reduce_mean,
         norm=tf.norm,
+        ones_like=tf.ones_like,
+        relu=tf.nn.relu,
         shape=tf.shape,
         sigmoid=tf.nn.sigmoid,
         sin=tf.sin,
+        softmax=tf.nn.softmax,
+        sqrt=tf.sqrt,
+        stop_gradient=tf.stop_gradient,
         sum=tf.reduce_sum,
         tanh=tf.tanh,
         transpose=tf.transpose,
+        where=tf.where,
     )
     #: What a computation raises that the processor has no kernel for.
     ERRORS: tuple[type[BaseException], ...] = (tf.errors.OpError,)

@@ -1,7 +1,7 @@
 """docs/reports/diagnosis.md: what the rules find in planted faults and healthy trainings, and where thresholds stand.
 
-`python tests/helpers/diagnosis_table.py` makes it from what the tests in tests/diagnosis recorded, by the files of
-`pytest --coverage-results=FILE`, and from the rules themselves.
+`python tests/helpers/diagnosis_table.py` makes it from what the tests in tests/health/diagnosis recorded, by the files
+of `pytest --coverage-results=FILE`, and from the rules themselves.
 """
 
 from __future__ import annotations
@@ -28,12 +28,14 @@ class Shown:
 
     Attributes:
       name: The stack's name.
+      is_tensorflow: Whether TensorFlow computes; else another backend of Keras does.
       faults: What was recorded of each fault, by its name.
       healthy: What was recorded of each healthy training, by its name.
       edges: By rule and threshold the value from which on the rule finds something in a healthy training, or None.
     """
 
     name: str
+    is_tensorflow: bool
     faults: Mapping[str, Mapping[str, Any]]
     healthy: Mapping[str, Mapping[str, Any]]
     edges: Mapping[str, Mapping[str, float | None]]
@@ -44,7 +46,7 @@ class Shown:
 
         Raises:
           FileNotFoundError: There is no such file.
-          ValueError: Not all of tests/diagnosis was run.
+          ValueError: Not all of tests/health/diagnosis was run.
         """
         if not path.is_file():
             raise FileNotFoundError(f"{path} is not there: run `make test` and `make test-long` first.")
@@ -55,9 +57,10 @@ class Shown:
                 recorded[row["name"]].append(row["value"])
         missing = [name for name, values in recorded.items() if not values]
         if missing:
-            raise ValueError(f"{path.name} holds nothing of {', '.join(missing)}: run all of tests/diagnosis.")
+            raise ValueError(f"{path.name} holds nothing of {', '.join(missing)}: run all of tests/health/diagnosis.")
         by_name = ({value["name"]: value for value in recorded[name]} for name in ("fault", "healthy"))
-        return cls(stack_name(result["software"]), *by_name, recorded["edges"][0])
+        name = stack_name(result["software"])
+        return cls(name, name.startswith("TensorFlow"), *by_name, recorded["edges"][0])
 
 
 def document(shown: Sequence[Shown], rules: Sequence[Rule] = RULES) -> str:
@@ -65,8 +68,8 @@ def document(shown: Sequence[Shown], rules: Sequence[Rule] = RULES) -> str:
     lines = [
         "# What the rules find",
         "",
-        "The tests in `tests/diagnosis` train small networks on both stacks, some with a fault whose layer and first",
-        "step are known, some with none. `make coverage` made this document from what the last tests have shown,",
+        "The tests in `tests/health/diagnosis` train small networks on each stack, some with a fault whose layer and",
+        "first step are known, some with none. `make coverage` made this document from what the last tests have shown,",
         "and from the rules' own docstrings. Nothing in it is written by hand.",
         "",
         *(_summary(one) for one in shown),
@@ -74,11 +77,22 @@ def document(shown: Sequence[Shown], rules: Sequence[Rule] = RULES) -> str:
         "## Planted faults",
         "",
         "Found is what names a right rule, the layer, the kind, and the first step to within the logging interval, and",
-        "follows from nothing else. It leads the report unless something else is said.",
+        "follows from nothing else. It leads the report unless something else is said. Where another backend than",
+        "TensorFlow computes Keras, one fault for each rule is planted, and few more.",
         "",
         *_table(
             ["fault", "what is wrong", "where", "from step", *(one.name for one in shown)],
             (_fault_row(name, shown) for name in _names(one.faults for one in shown)),
+        ),
+        "",
+        "## Rules and the faults that they find",
+        "",
+        "In how many faults of each stack a rule leads the report, or else is part of it behind another, and the first",
+        "of them.",
+        "",
+        *_table(
+            ["rule", *(one.name for one in shown)],
+            ([f"`{rule.name}`", *(rule_cell(rule.name, one) for one in shown)] for rule in rules),
         ),
         "",
         "## Healthy trainings",
@@ -124,6 +138,15 @@ def fault_cell(fault: Mapping[str, Any]) -> str:
     return f"`{right['rule']}`: {where}{right['since']}{behind}"
 
 
+def rule_cell(rule: str, one: Shown) -> str:
+    """In which faults a rule leads the report, or else is part of it."""
+    led = [f["name"] for f in one.faults.values() if f["leads"] and f["right"][0]["rule"] == rule]
+    behind = [f["name"] for f in one.faults.values() if rule in f["rules"]]
+    if not led and not behind:
+        return "in none"
+    return f"{len(led)}: `{led[0]}`" if led else f"behind another in {len(behind)}: `{behind[0]}`"
+
+
 def _summary(one: Shown) -> str:
     planted = [fault for fault in one.faults.values() if fault["is_fault"]]
     found = [fault for fault in planted if fault["right"]]
@@ -139,13 +162,22 @@ def _fault_row(name: str, shown: Sequence[Shown]) -> list[str]:
     first = fault["first"]
     since = f"{first:,}" if isinstance(first, int) else f"{first[0]:,} to {first[1]:,}"
     where = ", ".join(f"`{layer}`" for layer in fault["layers"]) or "no layer"
-    cells = [fault_cell(one.faults[name]) if name in one.faults else "does not apply" for one in shown]
+    cells = [fault_cell(one.faults[name]) if name in one.faults else _why_not(fault, one) for one in shown]
     return [f"`{name}`", fault["what"], where, since if fault["is_fault"] else "", *cells]
+
+
+def _why_not(fault: Mapping[str, Any], one: Shown) -> str:
+    """Why a stack's tests do not plant a fault."""
+    if one.is_tensorflow:
+        return "does not apply"
+    return f"TensorFlow's own: {fault['own']}" if fault["own"] else "not planted"
 
 
 def _healthy_row(name: str, shown: Sequence[Shown]) -> list[str]:
     what = next(one.healthy[name]["what"] for one in shown if name in one.healthy)
-    cells = ["; ".join(one.healthy[name]["findings"]) or "none" if name in one.healthy else "" for one in shown]
+    cells = [
+        "; ".join(one.healthy[name]["findings"]) or "none" if name in one.healthy else "not trained" for one in shown
+    ]
     return [f"`{name}`", what, *cells]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from tb_layerview.capture import probe
@@ -43,6 +44,10 @@ class KerasBackend(probe.Backend, Protocol):
 
     def number(self, variable: Any) -> Any:
         """What a variable or a plain number holds, as an array; within a training as its last step has left it."""
+        ...
+
+    def counted(self, optimizer: Any) -> AbstractContextManager[object]:
+        """Within it an optimizer's schedule finds the steps counted that were made, whoever holds the count."""
         ...
 
     def metrics(self, model: Any, returned: Any) -> Mapping[str, Any]:

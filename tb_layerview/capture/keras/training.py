@@ -280,7 +280,10 @@ class Training:
 
     def _rate(self) -> dict[str, float]:
         optimizer = getattr(self._model, "optimizer", None)
-        rate = getattr(optimizer, "learning_rate", None)
-        if optimizer is not None and callable(rate) and not hasattr(rate, "assign"):
-            rate = rate(optimizer.iterations)
+        if optimizer is None:
+            return {}
+        with self._backend.counted(optimizer):
+            rate = getattr(optimizer, "learning_rate", None)
+            if callable(rate) and not hasattr(rate, "assign"):
+                rate = rate(optimizer.iterations)
         return {} if rate is None else {"learning_rate": float(self._backend.number(rate))}

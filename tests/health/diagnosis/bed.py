@@ -6,20 +6,16 @@ import dataclasses
 import fnmatch
 import inspect
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
+from any_keras import FRAMEWORK, keras, layers
 
 import tb_layerview as lv
 from tb_layerview.format.model import USUAL_KINDS
 from tb_layerview.health.finding import Finding
 from tb_layerview.health.of_run import diagnose_runs
-
-tf1 = tf.compat.v1
-keras, layers = tf.keras, tf.keras.layers
 
 STEPS, BATCH = 24, 32
 
@@ -65,6 +61,7 @@ class Fault:
       train: Trains and logs into a folder, and returns what is known of the fault.
       missed: Why the rules do not find it yet; empty if they have to.
       behind: Why another finding comes before it; empty if it has to lead the report.
+      own: What it needs that TensorFlow alone has; empty if all backends of Keras can have it.
       needs_estimator: Whether it needs TensorFlow's Estimators.
     """
 
@@ -73,6 +70,7 @@ class Fault:
     train: Callable[[Path], Planted]
     missed: str = ""
     behind: str = ""
+    own: str = ""
     needs_estimator: bool = False
 
 
@@ -96,12 +94,12 @@ HEALTHY: dict[str, Healthy] = {}
 
 
 def fault(
-    *, missed: str = "", behind: str = "", needs_estimator: bool = False
+    *, missed: str = "", behind: str = "", own: str = "", needs_estimator: bool = False
 ) -> Callable[[Callable[[Path], Planted]], Callable[[Path], Planted]]:
     """Puts a training among the faults, by its own name and docstring; the arguments are `Fault`'s."""
 
     def put(train: Callable[[Path], Planted]) -> Callable[[Path], Planted]:
-        FAULTS[train.__name__] = Fault(train.__name__, _what(train), train, missed, behind, needs_estimator)
+        FAULTS[train.__name__] = Fault(train.__name__, _what(train), train, missed, behind, own, needs_estimator)
         return train
 
     return put
@@ -167,6 +165,12 @@ def fit(
     return model.fit(x, y, batch_size=batch, shuffle=False, verbose=0, callbacks=[*callbacks, logging])
 
 
+def synchronise(model: Any) -> None:
+    """While `fit` runs on JAX, a model's variables hold nothing until they are asked to, here, for what it trains."""
+    if FRAMEWORK == "jax":
+        model.jax_state_sync()
+
+
 class At(keras.callbacks.Callback):
     """Does something right before the batch that makes step k + 1, so that step k shows it."""
 
@@ -176,6 +180,7 @@ class At(keras.callbacks.Callback):
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         if batch == self._k:
+            synchronise(self.model)
             self._action()
 
 
@@ -197,36 +202,6 @@ class FirstNonFinite(keras.callbacks.Callback):
         self._look(self.params["steps"])
 
     def _look(self, step: int) -> None:
+        synchronise(self.model)
         if self.step is None and not all(np.isfinite(weight).all() for weight in self.model.get_weights()):
             self.step = step
-
-
-# How graphs are trained here.
-
-
-def weighted(x: Any, units: int, name: str, scale: float = 1.0, bias: float = 0.0) -> Any:
-    """A dense layer by hand, in a scope, with weights of its own on both stacks; `scale` is relative to Glorot's."""
-    size = int(x.shape[-1])
-    random = np.random.default_rng(sum(map(ord, name)))
-    kernel = (scale * random.normal(0, np.sqrt(2 / (size + units)), (size, units))).astype(np.float32)
-    with tf1.variable_scope(name):
-        made = tf1.get_variable("kernel", initializer=kernel, use_resource=True)
-        start = np.full(units, bias, np.float32)
-        return tf.nn.bias_add(tf.matmul(x, made), tf1.get_variable("bias", initializer=start, use_resource=True))
-
-
-@contextmanager
-def graph_of(x: np.ndarray, y: np.ndarray) -> Any:
-    """A graph, as the default, with its step and the batches of a data set: yields (step, x, y)."""
-    with tf1.Graph().as_default():
-        tf1.set_random_seed(1)
-        step = tf1.train.get_or_create_global_step()
-        data = tf.data.Dataset.from_tensor_slices((x, y)).batch(BATCH, drop_remainder=True)
-        yield (step, *tf1.data.make_one_shot_iterator(data).get_next())
-
-
-def run_graph(folder: Path, train_op: Any, hooks: Sequence[Any] = ()) -> None:
-    """Trains in a monitored session, with the hook, until there are no data left."""
-    with tf1.train.MonitoredTrainingSession(hooks=[*hooks, lv.LayerViewHook(folder, schedule=1)]) as session:
-        while not session.should_stop():
-            session.run(train_op)

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
-from bed import BATCH, STEPS, Planted, fault, fit, keras, layers
+from any_keras import keras, layers, ops
+from bed import BATCH, STEPS, Planted, fault, fit
 
 TOKENS, WIDTH, HEADS = 8, 16, 4
 
 
-def _train(folder: Path, spoil: Callable[[list[np.ndarray]], None]) -> None:
+def _train(folder: Path, spoil: Callable[[list[np.ndarray]], None], optimizer: Any = None, steps: int = STEPS) -> None:
     """An encoder of one block that has to find where a token is; `spoil` changes the attention's weights.
 
       They are the query's kernel [units, heads, size] and bias, the key's, the value's, and the output's kernel
@@ -21,7 +21,7 @@ def _train(folder: Path, spoil: Callable[[list[np.ndarray]], None]) -> None:
     """
     keras.utils.set_random_seed(3)
     # No token twice in an example: what is equal, attention cannot choose from.
-    tokens = np.random.default_rng(0).permuted(np.tile(np.arange(20), (STEPS * BATCH, 1)), axis=1)[:, :TOKENS]
+    tokens = np.random.default_rng(0).permuted(np.tile(np.arange(20), (steps * BATCH, 1)), axis=1)[:, :TOKENS]
     inputs = keras.Input((TOKENS,), dtype="int32", name="tokens")
     hidden = layers.LayerNormalization(name="norm")(layers.Embedding(20, WIDTH, name="embedding")(inputs))
     attention = layers.MultiHeadAttention(HEADS, WIDTH // HEADS, name="attention")
@@ -36,7 +36,7 @@ def _train(folder: Path, spoil: Callable[[list[np.ndarray]], None]) -> None:
         model,
         tokens.astype(np.int32),
         (tokens == 3).any(axis=1, keepdims=True).astype(np.float32),
-        keras.optimizers.Adam(1e-3),
+        optimizer or keras.optimizers.Adam(1e-3),
     )
 
 
@@ -77,7 +77,7 @@ def attention_by_hand_on_one_position(folder: Path) -> Planted:
 @fault()
 def attention_by_a_function_on_one_position(folder: Path) -> Planted:
     """The same, with a function in place of the layer: it is told of the model, which calls it."""
-    _by_hand(folder, keras.ops.softmax if hasattr(keras, "ops") else tf.nn.softmax)
+    _by_hand(folder, keras.ops.softmax if hasattr(keras, "ops") else ops.softmax)
     return Planted(("collapsed_attention",), ("encoder", "*softmax*"), ("activation",), first=0)
 
 
@@ -91,6 +91,18 @@ def attention_on_all_positions(folder: Path) -> Planted:
 
     _train(folder, spoil)
     return Planted(("uniform_attention", "silent_layer", "zero_gradient"), ("attention*",), first=0, causes=2)
+
+
+@fault()
+def attention_that_stays_even(folder: Path) -> Planted:
+    """The kernels of queries and keys start thirty times too small, and plain gradient descent leaves them so."""
+
+    def spoil(weights: list[np.ndarray]) -> None:
+        weights[0] *= 0.03
+        weights[2] *= 0.03
+
+    _train(folder, spoil, keras.optimizers.SGD(0.01), steps=115)
+    return Planted(("uniform_attention",), ("attention*",), ("activation",), first=100)
 
 
 @fault()

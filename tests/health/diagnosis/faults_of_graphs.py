@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from bed import STEPS, Planted, batch_number, fault, graph_of, problem, run_graph, tf1, weighted
+from bed import STEPS, Planted, batch_number, fault, problem
+from bed_of_graphs import graph_of, run_graph, tf1, weighted
 
 import tb_layerview as lv
 
@@ -17,7 +18,7 @@ def _squared(given: Any, wanted: Any) -> Any:
     return tf.reduce_mean((given - wanted) ** 2)
 
 
-@fault()
+@fault(own="a graph in a session")
 def graph_bad_example_in_one_batch(folder: Path) -> Planted:
     """In a monitored session one example of the eighth batch is negative where a layer takes a logarithm."""
     x, y = problem()
@@ -32,7 +33,7 @@ def graph_bad_example_in_one_batch(folder: Path) -> Planted:
     return Planted(("non_finite",), ("log",), ("activation",), first=8)
 
 
-@fault()
+@fault(own="a graph in a session")
 def graph_gradient_spike_from_one_batch(folder: Path) -> Planted:
     """In a monitored session the inputs of the 16th batch are 1,000 times too large."""
     x, y = problem()
@@ -43,7 +44,7 @@ def graph_gradient_spike_from_one_batch(folder: Path) -> Planted:
     return Planted(("gradient_spike",), ("hidden", "score"), ("gradient",), first=16)
 
 
-@fault()
+@fault(own="a graph in a session")
 def graph_weights_assigned_between_steps(folder: Path) -> Planted:
     """In a monitored session a run of its own replaces a kernel by noise, between steps 15 and 16."""
     x, y = problem()
@@ -68,7 +69,7 @@ def graph_weights_assigned_between_steps(folder: Path) -> Planted:
     return Planted(("update_spike",), ("second",), ("update",), first=(15, 16))
 
 
-@fault()
+@fault(own="a graph in a session")
 def graph_biases_far_below_zero(folder: Path) -> Planted:
     """In a monitored session all biases of a ReLU layer start at -50."""
     x, y = problem()
@@ -80,7 +81,7 @@ def graph_biases_far_below_zero(folder: Path) -> Planted:
     return Planted(("silent_layer",), ("low",), ("activation",), first=1)
 
 
-@fault()
+@fault(own="a graph in a session")
 def graph_layer_that_its_optimizer_leaves_out(folder: Path) -> Planted:
     """In a monitored session the first layer's part of the optimizer has a learning rate of zero."""
     x, y = problem()
@@ -93,7 +94,7 @@ def graph_layer_that_its_optimizer_leaves_out(folder: Path) -> Planted:
     return Planted(("unmoved_weight",), ("hidden",), ("update",), first=(1, 2))
 
 
-@fault(needs_estimator=True)
+@fault(own="an Estimator", needs_estimator=True)
 def estimator_with_a_rate_far_too_high(folder: Path) -> Planted:
     """An Estimator trains at a rate of 30 where 0.1 learns: the weights run away until they overflow."""
     x, y = problem()
@@ -126,7 +127,7 @@ def estimator_with_a_rate_far_too_high(folder: Path) -> Planted:
     return Planted(rules, ("hidden", "score"), first=(1, seen.index(False) + 1), causes=2)
 
 
-@fault(needs_estimator=True)
+@fault(own="an Estimator", needs_estimator=True)
 def estimator_with_a_stopped_gradient(folder: Path) -> Planted:
     """An Estimator's first layer lies behind a product with zero: its gradient is exactly zero."""
     x, y = problem()

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
-from bed import BATCH, STEPS, At, Planted, batch_number, dense, fault, fit, keras, layers, problem, stack
+from any_keras import keras, layers, ops, tensor
+from bed import BATCH, STEPS, At, Planted, batch_number, dense, fault, fit, problem, stack
 
 from tb_layerview.commands.demo import digits
 
@@ -49,18 +49,41 @@ def killed_by_one_batch(folder: Path) -> Planted:
     return Planted(("update_spike", "gradient_spike", "silent_layer"), ("amount", "hidden"), first=11)
 
 
-def _switched(name: str, units: int) -> tuple[Any, Any]:
-    """A dense ReLU layer of which some units can be switched off, and the variable that does: 1 or 0 for each."""
-    switch = tf.Variable(tf.ones(units), trainable=False)
-    return dense(units, name, lambda values: tf.nn.relu(values) * switch), switch
+class Switched(layers.Layer):
+    """A layer of ReLUs of which some can be switched off.
+
+    Attributes:
+      switch: The variable that does: 1 or 0 for each unit.
+    """
+
+    def __init__(self, count: int, *sizes: int, **options: Any) -> None:
+        super().__init__(count, *sizes, activation=lambda v: ops.relu(v) * tensor(self.switch), **options)
+        self._count = count
+
+    def build(self, shape: Any) -> None:
+        self.switch = self.add_weight(name="switch", shape=(self._count,), initializer="ones", trainable=False)
+        super().build(shape)
+
+
+class SwitchedDense(Switched, layers.Dense):
+    """A dense one."""
+
+
+class SwitchedConvolution(Switched, layers.Conv2D):
+    """One of channels."""
+
+
+def _left_on(count: int, of: int) -> np.ndarray:
+    """A switch that leaves the first so many units on."""
+    return (np.arange(of) < count).astype(np.float32)
 
 
 @fault()
 def dies_at_the_last_step(folder: Path) -> Planted:
     """A layer is silent from the last step on: there is no time to see it last."""
     x, y = problem()
-    low, switch = _switched("low", 16)
-    off = At(STEPS - 1, lambda: switch.assign(tf.zeros(16)))
+    low = SwitchedDense(16, name="low")
+    off = At(STEPS - 1, lambda: low.switch.assign(_left_on(0, 16)))
     fit(folder, stack(8, dense(16, "hidden"), low, dense(1, "score", None)), x, y, callbacks=[off])
     return Planted(("silent_layer",), ("low",), ("activation",), first=(STEPS - 1, STEPS))
 
@@ -69,8 +92,8 @@ def dies_at_the_last_step(folder: Path) -> Planted:
 def dies_where_every_tenth_step_is_logged(folder: Path) -> Planted:
     """At step 35 of 50 most units of a layer fall silent, and only every tenth step is logged."""
     x, y = problem(steps=50)
-    low, switch = _switched("low", 20)
-    off = At(35, lambda: switch.assign(tf.one_hot(0, 20)))
+    low = SwitchedDense(20, name="low")
+    off = At(35, lambda: low.switch.assign(_left_on(1, 20)))
     fit(folder, stack(8, dense(16, "hidden"), low, dense(1, "score", None)), x, y, callbacks=[off], schedule=10)
     return Planted(("silent_units",), ("low",), ("activation",), first=(35, 36))
 
@@ -80,18 +103,18 @@ def dies_by_and_by_before_layers_that_pass_on(folder: Path) -> Planted:
     """Of a convolution's 16 channels 15 die at step 5 and the last one at step 20; pooling, padding, Flatten and
     Dropout stand behind it."""
     x, y = _pictures()
-    switch = tf.Variable(tf.ones(16), trainable=False)
+    convolution = SwitchedConvolution(16, 3, name="conv_2")
     model = stack(
         (8, 8, 1),
         lambda: layers.Conv2D(8, 3, padding="same", activation="relu", name="conv_1"),
-        lambda: layers.Conv2D(16, 3, activation=lambda v: tf.nn.relu(v) * switch, name="conv_2"),
+        convolution,
         layers.ZeroPadding2D(name="padding"),
         layers.MaxPooling2D(name="pool"),
         layers.Flatten(name="flatten"),
         layers.Dropout(0.3, name="dropout"),
         _classes(),
     )
-    most, all_of_them = (At(k, lambda n=n: switch.assign(tf.one_hot(0, 16) * n)) for k, n in ((5, 1.0), (20, 0.0)))
+    most, all_of_them = (At(k, lambda n=n: convolution.switch.assign(_left_on(n, 16))) for k, n in ((5, 1), (20, 0)))
     fit(folder, model, x, y, loss=_cross_entropy(), callbacks=[most, all_of_them])
     return Planted(("silent_units",), ("conv_2",), ("activation",), first=(5, 6))
 
@@ -223,6 +246,18 @@ def a_dead_channel(folder: Path) -> Planted:
 
 
 @fault()
+def six_in_ten_units_dead(folder: Path) -> Planted:
+    """Of a layer's 60 ReLU units 36 have a bias of -50: too few to call the layer silent."""
+    x, y = problem()
+    model = stack(8, dense(60, "hidden"), dense(16, "hidden_2"), dense(1, "score", None))
+    kernel, bias = model.get_layer("hidden").get_weights()
+    bias[:36] = -50
+    model.get_layer("hidden").set_weights([kernel, bias])
+    fit(folder, model, x, y)
+    return Planted(("dead_units",), ("hidden",), ("activation",), first=(0, 1))
+
+
+@fault()
 def most_units_dead(folder: Path) -> Planted:
     """Of a layer's 64 ReLU units 60 have a bias of -50."""
     x, y = problem()
@@ -268,7 +303,7 @@ def duplicated_channels(folder: Path) -> Planted:
 def examples_averaged_away(folder: Path) -> Planted:
     """A layer takes its mean over the examples instead of the timesteps: all examples become the same."""
     x = np.random.default_rng(0).normal(size=(STEPS * BATCH, 6, 8)).astype(np.float32)
-    pool = layers.Lambda(lambda v: tf.reduce_mean(v, 0, keepdims=True) + 0 * v, name="pool")
+    pool = layers.Lambda(lambda v: ops.mean(v, 0, keepdims=True) + 0 * v, name="pool")
     model = stack((6, 8), dense(16, "features", "tanh"), pool, layers.Flatten(name="flatten"), dense(1, "score", None))
     fit(folder, model, x, x[:, 0, :1])
     return Planted(("collapsed_representation",), ("pool",), ("activation",), first=0)
@@ -325,7 +360,7 @@ def all_words_unknown(folder: Path) -> Planted:
     """A table of words was made from other data: every word is the unknown one, and one row of the embedding trains."""
     random = np.random.default_rng(0)
     words = random.integers(0, 50, (STEPS * BATCH, 6))
-    lookup = layers.Lambda(lambda ids: tf.where(ids < 1000, tf.ones_like(ids), ids), name="lookup")
+    lookup = layers.Lambda(lambda ids: ops.where(ids < 1000, ops.ones_like(ids), ids), name="lookup")
     keras.utils.set_random_seed(3)
     inputs = keras.Input((6,), dtype="int32", name="words")
     hidden = layers.Embedding(60, 8, name="embedding")(lookup(inputs))

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
-from bed import STEPS, At, FirstNonFinite, Planted, batch_number, dense, fault, fit, keras, layers, problem, stack
+from any_keras import keras, layers, ops, tensor
+from bed import STEPS, At, FirstNonFinite, Planted, batch_number, dense, fault, fit, problem, stack
 
 import tb_layerview as lv
 
@@ -19,7 +19,7 @@ class UnitLength(layers.Layer):
     """Divides each example by its length: 0/0 for one that is all zeros."""
 
     def call(self, inputs: Any) -> Any:
-        return inputs / tf.sqrt(tf.reduce_sum(inputs**2, axis=-1, keepdims=True))
+        return inputs / ops.sqrt(ops.sum(inputs**2, axis=-1, keepdims=True))
 
 
 class Softened(layers.Layer):
@@ -34,7 +34,7 @@ class Softened(layers.Layer):
         super().build(shape)
 
     def call(self, inputs: Any) -> Any:
-        return self._function(inputs, tf.convert_to_tensor(self.epsilon))
+        return self._function(inputs, tensor(self.epsilon))
 
 
 def _zeroed_at(step: int, layer: Softened) -> At:
@@ -63,7 +63,7 @@ def one_negative_example_before_a_root(folder: Path) -> Planted:
     model = stack(
         8,
         layers.Rescaling(0.5, name="scaled"),
-        layers.Lambda(lambda values: tf.sqrt(values + 0.1), name="root"),
+        layers.Lambda(lambda values: ops.sqrt(values + 0.1), name="root"),
         dense(16, "hidden", "tanh"),
         dense(1, "score", None),
     )
@@ -94,7 +94,7 @@ def a_bad_label_in_the_probe(folder: Path) -> Planted:
 def log_of_zero_from_a_step_on(folder: Path) -> Planted:
     """After step 9 nothing keeps a logarithm from the zeros that a ReLU gives."""
     x, y = problem()
-    log = Softened(lambda values, epsilon: tf.math.log(values + epsilon), name="log")
+    log = Softened(lambda values, epsilon: ops.log(values + epsilon), name="log")
     model = stack(8, dense(16, "features"), log, dense(16, "hidden", "tanh"), dense(1, "score", None))
     # The next step breaks all weights: which layer it was its batch tells.
     fit(folder, model, x, y, callbacks=[_zeroed_at(9, log)], check=WITH_REPLAY)
@@ -105,7 +105,7 @@ def log_of_zero_from_a_step_on(folder: Path) -> Planted:
 def zero_by_zero_from_a_step_on(folder: Path) -> Planted:
     """After step 14 a layer divides by a sum of ReLUs that is zero for some examples."""
     x, y = problem()
-    share = Softened(lambda v, epsilon: v / (tf.reduce_sum(v, -1, keepdims=True) + epsilon), name="share")
+    share = Softened(lambda v, epsilon: v / (ops.sum(v, -1, keepdims=True) + epsilon), name="share")
     model = stack(8, dense(3, "features"), share, dense(16, "hidden"), dense(1, "score", None))
     fit(folder, model, x, y, callbacks=[_zeroed_at(14, share)], check=WITH_REPLAY)
     return Planted(("non_finite",), ("share",), ("activation",), first=15)
@@ -132,7 +132,7 @@ def gradient_of_a_root_at_zero(folder: Path) -> Planted:
     """One example is all zeros, and a layer takes its length: the length is 0, its gradient 0 · infinity."""
     x, y = problem()
     x[4] = 0
-    length = layers.Lambda(lambda v: tf.sqrt(tf.reduce_sum(v * v, axis=-1, keepdims=True)), name="length")
+    length = layers.Lambda(lambda v: ops.sqrt(ops.sum(v * v, axis=-1, keepdims=True)), name="length")
     model = stack(8, dense(16, "features", None, use_bias=False), length, dense(1, "score", None))
     fit(folder, model, x, y)
     return Planted(("non_finite",), ("features",), ("gradient",), first=0)
@@ -146,7 +146,7 @@ def loss_of_a_probability_of_zero(folder: Path) -> Planted:
     model.get_layer("probability").bias.assign([-200.0])
 
     def cross_entropy(labels: Any, given: Any) -> Any:
-        return -tf.reduce_mean(labels * tf.math.log(given))
+        return -ops.mean(labels * ops.log(given))
 
     fit(folder, model, x, (y > 0).astype(np.float32), loss=cross_entropy)
     return Planted(("non_finite",), ("probability",), ("gradient",), first=0)

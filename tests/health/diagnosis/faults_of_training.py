@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
+from any_keras import keras, layers, ops, tensor
 from bed import (
     BATCH,
     STEPS,
@@ -17,8 +18,6 @@ from bed import (
     dense,
     fault,
     fit,
-    keras,
-    layers,
     problem,
     stack,
 )
@@ -77,13 +76,71 @@ def gradient_spike_from_one_batch(folder: Path) -> Planted:
     return Planted(rules, ("hidden", "score"), ("gradient", "update"), first=16)
 
 
+class Gain(layers.Layer):
+    """Gives what it is given; the gradient that comes back is multiplied by a factor.
+
+    Attributes:
+      factor: A variable, of that number.
+    """
+
+    def __init__(self, factor: float = 1.0, **options: Any) -> None:
+        super().__init__(**options)
+        self._at_first = factor
+
+    def build(self, shape: Any) -> None:
+        initializer = initializers.Constant(self._at_first)
+        self.factor = self.add_weight(name="factor", shape=(), initializer=initializer, trainable=False)
+        super().build(shape)
+
+    def call(self, inputs: Any) -> Any:
+        as_it_is = ops.stop_gradient(inputs)
+        return as_it_is + tensor(self.factor) * (inputs - as_it_is)
+
+
+def _with_gain(folder: Path, gain: Gain, factors: Mapping[int, float], optimizer: Any) -> None:
+    """Trains two layers with a gain between them, whose factor is set before the steps that come after these."""
+    x, y = problem()
+    changes = [At(k, lambda factor=factor: gain.factor.assign(factor)) for k, factor in factors.items()]
+    model = stack(8, dense(16, "hidden", "tanh"), gain, dense(1, "score", None))
+    fit(folder, model, x, y, optimizer, callbacks=changes)
+
+
+@fault()
+def gradient_spike_that_is_clipped(folder: Path) -> Planted:
+    """At the 16th step a gradient is 1,000 times too large; the optimizer clips it, so that the weights do not tell."""
+    _with_gain(folder, Gain(name="gain"), {15: 1000.0, 16: 1.0}, keras.optimizers.SGD(0.1, clipnorm=0.01))
+    return Planted(("gradient_spike",), ("hidden",), ("gradient",), first=16)
+
+
+@fault()
+def gradient_that_doubles_and_is_clipped(folder: Path) -> Planted:
+    """From the 10th step on a gradient is twice as large at each; the optimizer clips it."""
+    doubled = {k: 2.0 ** (k - 9) for k in range(9, STEPS)}
+    _with_gain(folder, Gain(name="gain"), doubled, keras.optimizers.SGD(0.1, clipnorm=0.01))
+    return Planted(("exploding_gradient",), ("hidden",), ("gradient",), first=(10, STEPS))
+
+
+@fault()
+def gradient_lost_between_two_layers(folder: Path) -> Planted:
+    """Between two layers the gradient is multiplied by 1e-8."""
+    _with_gain(folder, Gain(1e-8, name="gain"), {}, "sgd")
+    return Planted(("vanishing_gradient",), ("hidden",), ("gradient",), first=0)
+
+
+@fault()
+def gradient_that_a_gate_closes_on(folder: Path) -> Planted:
+    """From the 10th step on the first layer's gradient is 5 millionths of what it was, that of the last is not."""
+    _with_gain(folder, Gain(name="gain"), {9: 5e-6}, keras.optimizers.Adam(1e-3))
+    return Planted(("fading_gradient",), ("hidden",), ("gradient",), first=10)
+
+
 def _replaced(layer: Any) -> list[np.ndarray]:
     """Noise of the shapes of a layer's weights."""
     random = np.random.default_rng(1)
     return [random.normal(size=weight.shape).astype(np.float32) for weight in layer.get_weights()]
 
 
-def _three_layers() -> Any:
+def three_layers() -> Any:
     return stack(8, dense(16, "hidden", "tanh"), dense(16, "second", "tanh"), dense(1, "score", None))
 
 
@@ -91,37 +148,17 @@ def _three_layers() -> Any:
 def weights_replaced_by_a_callback(folder: Path) -> Planted:
     """Between steps 40 and 41 a callback replaces the weights of one layer by noise."""
     x, y = problem(steps=60)
-    model = _three_layers()
+    model = three_layers()
     second = model.get_layer("second")
     fit(folder, model, x, y, callbacks=[At(40, lambda: second.set_weights(_replaced(second)))])
     return Planted(("update_spike",), ("second",), ("update",), first=(40, 41))
-
-
-class Replacing(keras.Model):
-    """Trains, and at one step replaces the kernel of its layer `second` by noise, within `train_step`."""
-
-    def train_step(self, data: Any) -> Any:
-        result = super().train_step(data)
-        kernel = self.get_layer("second").kernel
-        noise = tf.constant(np.random.default_rng(1).normal(size=(16, 16)).astype(np.float32))
-        kernel.assign(tf.where(tf.equal(tf.cast(self.optimizer.iterations, tf.int64), 40), noise, kernel))
-        return result
-
-
-@fault()
-def weights_replaced_in_a_train_step(folder: Path) -> Planted:
-    """The 40th step replaces a kernel by noise after its update."""
-    x, y = problem(steps=60)
-    whole = _three_layers()
-    fit(folder, Replacing(inputs=whole.inputs, outputs=whole.outputs), x, y, keras.optimizers.Adam(0.001))
-    return Planted(("update_spike",), ("second",), ("update",), first=40)
 
 
 @fault()
 def learning_rate_that_jumps(folder: Path) -> Planted:
     """From step 40 on the learning rate is 300 times what it was."""
     x, y = problem(steps=60)
-    model = _three_layers()
+    model = three_layers()
     schedule = keras.optimizers.schedules.PiecewiseConstantDecay([39], [1e-4, 3e-2])
     fit(folder, model, x, y, keras.optimizers.SGD(schedule))
     return Planted(("update_spike",), ("hidden", "second", "score"), ("update",), first=(40, 41))
@@ -131,43 +168,9 @@ def learning_rate_that_jumps(folder: Path) -> Planted:
 def stopped_gradient(folder: Path) -> Planted:
     """A `stop_gradient` stands behind the first layer."""
     x, y = problem()
-    stop = layers.Lambda(tf.stop_gradient, name="stop")
+    stop = layers.Lambda(ops.stop_gradient, name="stop")
     fit(folder, stack(8, dense(16, "encoder"), stop, dense(16, "hidden"), dense(1, "score", None)), x, y)
     return Planted(("zero_gradient", "unmoved_weight"), ("encoder",), ("gradient", "update"), first=(0, 1))
-
-
-class TwoRates(keras.Model):
-    """Trains its layer `encoder` with one optimizer and all others with another."""
-
-    def __init__(self, encoder_optimizer: Any, **options: Any) -> None:
-        super().__init__(**options)
-        self._encoder_optimizer = encoder_optimizer
-
-    def train_step(self, data: Any) -> Any:
-        x, y = data
-        with tf.GradientTape() as tape:
-            loss = self.compute_loss(x=x, y=y, y_pred=self(x, training=True))
-        own = [getattr(v, "value", v) if keras_3() else v for v in self.trainable_variables]
-        gradients = tape.gradient(loss, own)
-        count = len(self.get_layer("encoder").trainable_variables)
-        self._encoder_optimizer.apply_gradients(zip(gradients[:count], self.trainable_variables[:count]))
-        self.optimizer.apply_gradients(zip(gradients[count:], self.trainable_variables[count:]))
-        return {"loss": loss}
-
-
-def keras_3() -> bool:
-    """Whether `tf.keras` is Keras 3."""
-    return hasattr(keras, "version") and str(keras.version()) >= "3"
-
-
-@fault()
-def optimizer_with_a_rate_of_zero_for_one_layer(folder: Path) -> Planted:
-    """Two optimizers share the layers, and the encoder's has a learning rate of zero."""
-    x, y = problem()
-    whole = stack(8, dense(16, "encoder"), dense(16, "hidden"), dense(1, "score", None))
-    model = TwoRates(keras.optimizers.SGD(0.0), inputs=whole.inputs, outputs=whole.outputs)
-    fit(folder, model, x, y)
-    return Planted(("unmoved_weight",), ("encoder",), ("update",), first=1)
 
 
 @fault()
@@ -193,28 +196,6 @@ def adam_at_a_rate_far_too_high(folder: Path) -> Planted:
     model = stack(8, dense(16, "hidden", "tanh"), dense(16, "hidden_2", "tanh"), dense(1, "score", None))
     fit(folder, model, x, y, keras.optimizers.Adam(10.0))
     return Planted(("update_ratio", "saturated_activation", "gradient_spike"), ("hidden*", "score"), first=1, causes=2)
-
-
-class Clipped(keras.Model):
-    """Clips its gradients by their global norm."""
-
-    def train_step(self, data: Any) -> Any:
-        x, y = data
-        with tf.GradientTape() as tape:
-            loss = self.compute_loss(x=x, y=y, y_pred=self(x, training=True))
-        own = [getattr(v, "value", v) if keras_3() else v for v in self.trainable_variables]
-        gradients, _ = tf.clip_by_global_norm(tape.gradient(loss, own), 0.0)
-        self.optimizer.apply_gradients(zip(gradients, self.trainable_variables))
-        return {"loss": loss}
-
-
-@fault()
-def gradients_clipped_to_zero(folder: Path) -> Planted:
-    """Gradients are clipped to a norm of zero."""
-    x, y = problem()
-    whole = stack(8, dense(16, "hidden"), dense(1, "score", None))
-    fit(folder, Clipped(inputs=whole.inputs, outputs=whole.outputs), x, y)
-    return Planted(("unmoved_weight", "small_update"), ("hidden", "score"), ("update",), first=1)
 
 
 @fault()
@@ -271,7 +252,7 @@ def softmax_twice(folder: Path) -> Planted:
     """The last layer is a softmax, and the loss takes what it gives for logits."""
     images, labels = digits()
     # As a function of its own: a softmax that Keras knows of, its cross entropy takes back.
-    softmax = layers.Lambda(tf.nn.softmax, name="probabilities")
+    softmax = layers.Lambda(ops.softmax, name="probabilities")
     model = stack((8, 8, 1), layers.Flatten(name="flatten"), dense(32, "hidden"), dense(10, "classes", None), softmax)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     fit(folder, model, images[: 50 * BATCH], labels[: 50 * BATCH], keras.optimizers.Adam(0.01), loss)

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
-from bed import BATCH, dense, graph_of, healthy, keras, layers, problem, run_graph, stack, tf1, weighted
+from any_keras import array, keras, layers
+from bed import BATCH, dense, healthy, problem, stack
 
 import tb_layerview as lv
 from tb_layerview.commands.demo import digits
@@ -25,7 +25,8 @@ def _losses(
     function = keras.losses.get(loss)
 
     def now() -> float:
-        return float(np.mean(function(y[:256], tf.cast(model(x[:256], training=True), tf.float32))))
+        given = array(model(x[:256], training=True)).astype(np.float32)
+        return float(np.mean(array(function(y[:256], given))))
 
     before = now()
     logging = lv.LayerViewCallback(folder, schedule=schedule)
@@ -272,26 +273,3 @@ def autoencoder(folder: Path) -> Losses:
         64, dense(32, "encoder"), dense(8, "code", None), dense(32, "decoder"), dense(64, "pixels", "sigmoid")
     )
     return _losses(folder, model, images, images, keras.optimizers.Adam(0.003), "mse", epochs=2)
-
-
-@healthy
-def graph_in_a_monitored_session(folder: Path) -> Losses:
-    """A TensorFlow 1 graph of two dense layers in a monitored session, with the hook, momentum."""
-    x, y = problem(8, STEPS)
-    losses: list[float] = []
-
-    class Loss(tf1.train.SessionRunHook):  # type: ignore[misc]
-        """Reads the loss of each step."""
-
-        def before_run(self, run_context: Any) -> Any:
-            return tf1.train.SessionRunArgs(loss)
-
-        def after_run(self, run_context: Any, run_values: Any) -> None:
-            losses.append(float(run_values.results))
-
-    with graph_of(x, y) as (step, inputs, wanted):
-        hidden = tf.nn.relu(weighted(inputs, 32, "hidden"))
-        loss = tf.reduce_mean((weighted(hidden, 1, "score") - wanted) ** 2)
-        train_op = tf1.train.MomentumOptimizer(0.03, 0.9).minimize(loss, step)
-        run_graph(folder, train_op, hooks=[Loss()])
-    return float(np.mean(losses[:5])), float(np.mean(losses[-5:]))

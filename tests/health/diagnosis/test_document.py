@@ -59,7 +59,7 @@ def test_it_has_each_rule_with_its_formula_and_its_thresholds(lines: list[str]) 
 def recorded(**changed: Any) -> dict[str, Any]:
     right = [{"rule": "non_finite", "kind": "activation", "layer": "log", "since": "since step 9"}]
     fault = {"name": "f", "what": "A | B.", "layers": ["log"], "first": 9, "is_fault": True, "leads": True, "count": 1}
-    return {**fault, "missed": "", "behind": "", "right": right, **changed}
+    return {**fault, "missed": "", "behind": "", "own": "", "rules": ["non_finite"], "right": right, **changed}
 
 
 @pytest.mark.parametrize(
@@ -81,21 +81,31 @@ def test_it_is_made_of_what_the_tests_recorded(tmp_path: Path) -> None:
     file = tmp_path / "results.json"
     values = [
         ("fault", recorded()),
-        ("fault", recorded(name="g", right=[])),
+        ("fault", recorded(name="g", right=[], leads=False, own="a graph", rules=["dead_units"])),
+        ("fault", recorded(name="i", right=[], leads=False)),
         ("healthy", {"name": "h", "what": "C.", "findings": []}),
         ("edges", {"silent_units": {"share": 0.5, "patience": None}}),
     ]
     rows = [{"test": "t", "outcome": "passed", "name": name, "value": value} for name, value in values]
     file.write_text(json.dumps({"software": {"tensorflow": "2.99.1"}, "recorded": rows}))
-    lines = document([Shown.read(file)]).splitlines()
+    on_jax = tmp_path / "on_jax.json"
+    others = [{"name": "fault", "value": recorded(leads=False, behind="so")}, *rows[3:]]
+    on_jax.write_text(json.dumps({"software": {"jax": "0.9.2"}, "recorded": others}))
+    lines = document([Shown.read(file), Shown.read(on_jax)]).splitlines()
     assert (
-        "- TensorFlow 2.99: 1 of 2 faults found, 1 of them lead the report; no findings in 1 healthy trainings."
+        "- TensorFlow 2.99: 1 of 3 faults found, 1 of them lead the report; no findings in 1 healthy trainings."
         in lines
     )
-    assert "| `f` | A \\| B. | `log` | 9 | `non_finite`: activation of `log`, since step 9 |" in lines
-    assert "| `h` | C. | none |" in lines
-    assert "| `share` | 0.9 | 0.5 |" in lines and "| `patience` | 10 | never |" in lines
-    file.write_text(json.dumps({"software": {}, "recorded": rows[:3]}))
+    assert "| fault | what is wrong | where | from step | TensorFlow 2.99 | JAX 0.9 |" in lines
+    found = "`non_finite`: activation of `log`, since step 9"
+    assert f"| `f` | A \\| B. | `log` | 9 | {found} | {found}; behind another: so |" in lines
+    assert f"| `g` | A \\| B. | `log` | 9 | {NOT_FOUND} | TensorFlow's own: a graph |" in lines
+    assert f"| `i` | A \\| B. | `log` | 9 | {NOT_FOUND} | not planted |" in lines
+    assert "| `non_finite` | 1: `f` | behind another in 1: `f` |" in lines
+    assert "| `dead_units` | behind another in 1: `g` | in none |" in lines
+    assert "| `h` | C. | none | none |" in lines
+    assert "| `share` | 0.9 | 0.5 | 0.5 |" in lines and "| `patience` | 10 | never | never |" in lines
+    file.write_text(json.dumps({"software": {}, "recorded": rows[:4]}))
     with pytest.raises(ValueError, match=r"results\.json holds nothing of edges"):
         Shown.read(file)
     with pytest.raises(FileNotFoundError, match="run `make test` and `make test-long` first"):

@@ -5,19 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-pytest.importorskip("tensorflow")
-
 import faults_of_attention  # noqa: F401
-import faults_of_graphs  # noqa: F401
 import faults_of_layers  # noqa: F401
 import faults_of_numbers  # noqa: F401
 import faults_of_training  # noqa: F401
+import pytest
+from any_keras import FRAMEWORK, IS_TENSORFLOW, only_tensorflow
 from bed import FAULTS, Fault, Planted, findings
 
 from tb_layerview.format.logged import LoggedTensor
 from tb_layerview.health.finding import Finding, since
+from tb_layerview.health.rules.catalogue import RULES
+
+if IS_TENSORFLOW:
+    import faults_of_graphs  # noqa: F401
+    import faults_of_train_steps  # noqa: F401
 
 #: One of each rule that leads a report, found in each way to train; the others are `long`.
 CORE = {
@@ -46,9 +48,66 @@ CORE = {
     "weights_replaced_in_a_train_step",
 }
 
+#: Of each rule a fault in whose report it comes first, with whatever computes Keras.
+BY_RULE = {
+    "alike_heads": "attention_whose_heads_are_alike",
+    "alike_units": "all_units_alike",
+    "collapsed_attention": "attention_on_one_position",
+    "collapsed_representation": "examples_averaged_away",
+    "constant_output": "sigmoid_saturated_by_its_bias",
+    "dead_units": "six_in_ten_units_dead",
+    "depth_scale": "weights_start_too_small",
+    "exploding_gradient": "gradient_that_doubles_and_is_clipped",
+    "fading_gradient": "gradient_that_a_gate_closes_on",
+    "gradient_spike": "gradient_spike_that_is_clipped",
+    "non_finite": "one_bad_example_outside_the_probe",
+    "saturated_activation": "inputs_not_scaled",
+    "silent_layer": "biases_far_below_zero",
+    "silent_units": "most_units_dead",
+    "small_update": "learning_rate_far_too_low",
+    "train_inference_shift": "moving_averages_that_do_not_move",
+    "uniform_attention": "attention_that_stays_even",
+    "unmoved_weight": "stopped_gradient",
+    "update_ratio": "weight_decay_far_too_large",
+    "update_spike": "learning_rate_that_jumps",
+    "vanishing_gradient": "gradient_lost_between_two_layers",
+    "zero_gradient": "batch_normalisation_of_one_example",
+}
+RULE_OF = {fault: rule for rule, fault in BY_RULE.items()}
+#: Without TensorFlow those are planted, six that take little of them by `make test`...
+CORE_OF_BACKENDS = {
+    "batch_normalisation_of_one_example",
+    "gradient_spike_that_is_clipped",
+    "inputs_not_scaled",
+    "one_bad_example_outside_the_probe",
+    "sigmoid_saturated_by_its_bias",
+    "stopped_gradient",
+}
+#: ... and, beside them, those that are trained there within a second.
+QUICK = {
+    "jax": {"silenced_where_every_fifth_step_is_logged"},
+    "torch": {
+        "a_bad_label_in_the_probe",
+        "branch_whose_result_is_not_used",
+        "dies_at_the_last_step",
+        "dies_where_every_tenth_step_is_logged",
+        "gradient_spike_from_one_batch",
+        "inputs_not_scaled_before_relus",
+        "killed_by_one_batch",
+        "learning_rate_of_zero",
+        "silenced_where_every_fifth_step_is_logged",
+        "tanh_saturated_by_large_weights",
+    },
+}
+
+
+def _planted_here() -> list[Fault]:
+    names = FAULTS if IS_TENSORFLOW else {*BY_RULE.values(), *QUICK[FRAMEWORK]}
+    return [fault for fault in FAULTS.values() if fault.name in names]
+
 
 def _as_parameter(fault: Fault) -> Any:
-    marks = [] if fault.name in CORE else [pytest.mark.long]
+    marks = [] if fault.name in (CORE if IS_TENSORFLOW else CORE_OF_BACKENDS) else [pytest.mark.long]
     if fault.missed:
         marks.append(pytest.mark.xfail(strict=True, reason=fault.missed))
     if fault.needs_estimator:
@@ -56,7 +115,7 @@ def _as_parameter(fault: Fault) -> Any:
     return pytest.param(fault, id=fault.name, marks=marks)
 
 
-@pytest.mark.parametrize("fault", [_as_parameter(fault) for fault in FAULTS.values()])
+@pytest.mark.parametrize("fault", [_as_parameter(fault) for fault in _planted_here()])
 def test_a_planted_fault_is_found(fault: Fault, tmp_path: Path, record_property: Any) -> None:
     planted = fault.train(tmp_path)
     found = findings(tmp_path)
@@ -69,6 +128,7 @@ def test_a_planted_fault_is_found(fault: Fault, tmp_path: Path, record_property:
     assert right, f"expected {planted}, found {len(found)}:\n{report}"
     if not fault.behind:
         assert right[0] is found[0], f"expected {planted} to lead:\n{report}"
+        assert right[0].rule == RULE_OF.get(fault.name, right[0].rule), report
     causes = sum(finding.follows is None for finding in found)
     assert causes <= planted.causes, f"{causes} causes instead of {planted.causes}:\n{report}"
 
@@ -80,11 +140,13 @@ def _as_data(fault: Fault, planted: Planted, found: tuple[Finding, ...], right: 
         "what": fault.what,
         "missed": fault.missed,
         "behind": fault.behind,
+        "own": fault.own,
         "layers": planted.layers,
         "first": planted.first,
         "is_fault": bool(planted.rules),
         "leads": bool(right) and right[0] is found[0],
         "count": len(found),
+        "rules": sorted({finding.rule for finding in found}),
         "right": [
             {
                 "rule": f.rule,
@@ -97,11 +159,19 @@ def _as_data(fault: Fault, planted: Planted, found: tuple[Finding, ...], right: 
     }
 
 
+@only_tensorflow("it has all of them")
 def test_there_are_thirty_faults_and_at_least_28_have_to_be_found() -> None:
     with_layers = [fault for fault in FAULTS.values() if not fault.needs_estimator]
     assert len(with_layers) >= 30
     assert sum(not fault.missed for fault in with_layers) >= 28
     assert FAULTS.keys() >= CORE
+
+
+def test_each_backend_of_keras_has_a_fault_of_each_rule() -> None:
+    names = {fault.name for fault in _planted_here() if not fault.missed and not fault.behind}
+    assert names >= set(BY_RULE.values()) >= CORE_OF_BACKENDS
+    assert len(names) == len(_planted_here()) or IS_TENSORFLOW
+    assert BY_RULE.keys() == {rule.name for rule in RULES}
 
 
 def _finding(rule: str, layer: str, kind: str, before: int | None, first: int) -> Finding:

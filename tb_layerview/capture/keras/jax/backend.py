@@ -102,6 +102,13 @@ class Jax:
         is_variable = isinstance(variable, keras.Variable)
         return np.array(self._engine.live.array(variable) if is_variable else variable)
 
+    def counted(self, optimizer: Any) -> AbstractContextManager[object]:
+        """Within it the variable that counts steps has its value, of which it is empty else: a schedule reads it."""
+        iterations = optimizer.iterations
+        held = [(iterations, self._engine.live.array(iterations))]
+        scope: AbstractContextManager[object] = keras.StatelessScope(state_mapping=held)
+        return scope
+
     def metrics(self, model: Any, returned: Any) -> Mapping[str, Any]:
         """The model's metrics: within an epoch those that its function has returned, for its variables are empty."""
         if isinstance(returned, Mapping):

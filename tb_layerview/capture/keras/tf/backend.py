@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import tensorflow as tf
@@ -80,6 +80,10 @@ class TensorFlow:
     def number(self, variable: Any) -> Any:
         """What a variable or a plain number holds."""
         return number(variable)
+
+    def counted(self, optimizer: Any) -> AbstractContextManager[object]:
+        """The optimizer's own variable has the count."""
+        return nullcontext()
 
     def metrics(self, model: Any, returned: Any) -> Mapping[str, Any]:
         """The model's metrics."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import keras
@@ -86,6 +86,10 @@ class Torch:
         """What a variable, a tensor or a plain number holds."""
         is_tensor = isinstance(variable, (keras.Variable, torch.Tensor))
         return to_host(tensor_of(variable)) if is_tensor else np.asarray(variable)
+
+    def counted(self, optimizer: Any) -> AbstractContextManager[object]:
+        """The optimizer's own variable has the count."""
+        return nullcontext()
 
     def metrics(self, model: Any, returned: Any) -> Mapping[str, Any]:
         """The model's metrics."""
