@@ -39,6 +39,10 @@ class KeptState(State, Protocol):
         """Whether all of these values are finite."""
         ...
 
+    def wait(self) -> None:
+        """Returns when the last step has computed the weights, if reading them would wait for that."""
+        ...
+
     def cost(self) -> float:
         """Seconds that keeping one set takes at each step, measured now."""
         ...
@@ -130,6 +134,7 @@ class Replayer:
             with self._log.guard("what a replay needs"):
                 self._try()
                 if self._is_keeping:
+                    self.state.wait()  # for the training's own step
                     began = time.perf_counter()
                     self._before = step, self.state.read()
                     self._took = self._cost + self._copied(time.perf_counter() - began)
