@@ -130,8 +130,8 @@ check: .venv/.ready
 	@.venv/bin/lint-imports
 	@.venv/bin/python build_frontend.py check
 
-# The guide has an Estimator, too.
-pictures: .venv/.ready .venv-estimator/.ready frontend native browser
+# The guide has an Estimator, and one training on each backend of Keras, too.
+pictures: $(STACKS) frontend native browser
 	@UPDATE_PICTURES=1 .venv/bin/python -m pytest -q tests/e2e -k "picture or not_finite or guide"
 
 # `make bench BENCH='--minutes 3'` adds the trainings on the default schedule, the hook's needs both stacks;

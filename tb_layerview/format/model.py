@@ -81,7 +81,7 @@ class Probe:
     """The fixed batch whose activations and gradients a Keras run logs.
 
     Attributes:
-      hash: SHA-256 of its bytes, hexadecimal: equal hashes, equal inputs.
+      hash: SHA-256, hexadecimal: equal hashes, equal inputs, whatever computes the model.
       examples: How many examples it has.
       training: Whether the layers ran in training mode.
       source: Where it came from, in words.

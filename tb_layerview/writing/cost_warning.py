@@ -46,7 +46,7 @@ class CostWarning:
         if cost >= _NOTICED and cost > _DEAR * self._fastest:
             self._report(
                 "what logging costs",
-                f"a logged step takes {cost:.2g} s, as long as {cost / self._fastest:,.0f} training steps. "
+                f"a logged step takes {two_digits(cost)} s, as long as {cost / self._fastest:,.0f} training steps. "
                 f"{_largest_layer(model)}schedule=... logs fewer steps",
             )
 
@@ -81,6 +81,11 @@ class OverdraftNote:
             f"{100 * self._share:g} % that Schedule(budget=...) allows: the ladder's {CORE} steps an octave are logged "
             f"whatever they cost. {'A longer training' if is_over else 'The training'} pays it back"
         )
+
+
+def two_digits(number: float) -> str:
+    """A number with two digits, as people write it: 0.031, 290, 1,200."""
+    return f"{float(f'{number:.2g}'):,.15g}"
 
 
 def _largest_layer(model: Model | None) -> str:

@@ -101,6 +101,26 @@ def test_keras_on_two_replicas_logs_one_copy_of_what_is_true_of_the_probe(
             assert_close(logged(run, layer, step, "gradient", name), truth)
 
 
+@pytest.mark.covers("More than one device: MirroredStrategy, Keras", "What and when: kind optimizer, callback")
+@pytest.mark.long
+def test_on_two_replicas_one_copy_is_logged_of_what_the_optimizer_keeps(trained: Callable[..., Path]) -> None:
+    folder = trained("optimizer")
+    run = LayerReader(folder).run()
+    weights = [(layer, name) for layer in ("hidden", "scores") for name in ("kernel", "bias")]
+    names = [(layer, f"{weight}/{slot}") for layer, weight in weights for slot in ("momentum", "velocity")]
+    assert [(t.layer, t.name) for t in run.tensors if t.kind == "optimizer"] == names
+    assert list(run.steps) == list(range(6))
+    with np.load(folder / program.OF_STEPS) as kept:
+        assert len(kept.files) == 5 * len(names)
+        for step in range(6):
+            for place, (layer, weight) in enumerate(weights):
+                for slot in ("momentum", "velocity"):
+                    found = logged(run, layer, step, "optimizer", f"{weight}/{slot}")
+                    truth = kept[f"{step}/{slot}/{place}"] if step else np.zeros_like(found)
+                    assert step == 0 or truth.any()
+                    np.testing.assert_array_equal(found, truth, err_msg=f"{step} {layer} {weight} {slot}")
+
+
 @pytest.mark.estimator
 @pytest.mark.covers("More than one device: MirroredStrategy, Estimator", "What and when: kind update, hook")
 def test_an_estimator_on_two_replicas_logs_the_first_ones_activations_and_the_merged_gradients(

@@ -11,12 +11,13 @@ import pytest
 pytest.importorskip("playwright")
 pytest.importorskip("tensorflow")
 
-from layers_tab import ROOT, open_tab, state_of
+from layers_tab import ROOT, box_of, open_tab, state_of
 from playwright.sync_api import Frame, Page, expect
 from serving import TensorBoardServer, run_tensorboard
 
 from tb_layerview import LayerReader, LayerWriter
 from tb_layerview.commands import demo
+from tb_layerview.format.model import KINDS
 
 pytestmark = pytest.mark.e2e
 
@@ -225,3 +226,32 @@ def test_a_unit_chosen_in_units_is_outlined_in_the_picture(page: Page, server: T
     assert across * down == 4
     panel = round(box["left"] * across) + across * round(box["top"] * down)
     assert panel == 2
+
+
+def _overlap(one: dict[str, float], other: dict[str, float]) -> float:
+    """How many pixels of two boxes lie upon each other, in the direction in which it is less; below 0 if none do."""
+    sides = (("x", "width"), ("y", "height"))
+    return min(min(b[at] + b[size] for b in (one, other)) - max(one[at], other[at]) for at, size in sides)
+
+
+def test_no_tool_lies_upon_another_however_narrow_the_window_is(page: Page, tmp_path: Path) -> None:
+    array = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
+    with LayerWriter(tmp_path / "all kinds") as writer:
+        for step in range(3):
+            for kind in KINDS:
+                writer.write(step, {"dense": array + step}, kind)
+    with run_tensorboard(tmp_path, "--load_fast=false") as server:
+        for width in (800, 1000, 1280, 1920):
+            page.set_viewport_size({"width": width, "height": 800})
+            frame = _open(page, server, "picture-canvas", run="all kinds", kind="optimizer")
+            for place, edge in ((".lv-top", width), (".lv-toolbar", box_of(frame.locator(".lv-map-pane"))["width"])):
+                tools = frame.locator(f"{place} :is(button, select, input[type=search], input[type=text])")
+                boxes = [(tool.evaluate("tool => tool.outerHTML"), box_of(tool)) for tool in tools.all()]
+                assert len(boxes) > 5
+                for i, (name, box) in enumerate(boxes):
+                    assert box["width"] >= 20 and box["x"] + box["width"] <= edge, (width, name)
+                    for other, beside in boxes[:i]:
+                        is_within = "lv-filter" in name + other  # the choice of a class stands in the field's own frame
+                        assert _overlap(box, beside) <= 1 or is_within, (width, name, other)
+            frame.get_by_test_id("kind-optimizer").click()
+            expect(frame.get_by_test_id("kind-optimizer")).to_have_attribute("aria-pressed", "true")

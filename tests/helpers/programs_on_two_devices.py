@@ -1,7 +1,7 @@
 """Trainings on two logical CPUs, in a process of their own: devices are made before TensorFlow is used.
 
 `python programs_on_two_devices.py keras|keras-noisy FOLDER bare|default|given...` and the same with `estimator FOLDER`
-leave logs, and in .npz files what the trainings came to.
+leave logs, and in .npz files what the trainings came to; `optimizer FOLDER` also what its optimizer kept at each step.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tb_layerview import Keep, LayerViewCallback, LayerViewHook
+from tb_layerview import Keep, LayerViewCallback, LayerViewHook, Select
+from tb_layerview.format.model import KINDS
 
 tf1 = tf.compat.v1
 keras = tf.keras
@@ -23,6 +24,8 @@ X = random.normal(size=(70, 6)).astype(np.float32)
 Y = random.normal(size=(70, 3)).astype(np.float32)
 PROBE = 12
 RATE = 0.1
+#: The file that holds what an optimizer kept at each step.
+OF_STEPS = "of_steps.npz"
 EXACT = Keep(precision="float32", activations=10**6, weights=10**6, gradients=10**6, examples=64)
 
 
@@ -51,6 +54,27 @@ def train_keras(folder: Path, is_noisy: bool, names: Sequence[str]) -> None:
         history = model.fit(X, Y, batch_size=16, epochs=2, shuffle=False, verbose=0, callbacks=callbacks).history
         state = [np.asarray(tf.convert_to_tensor(v)) for v in [*model.weights, *model.optimizer.variables]]
         np.savez(folder / f"{name}.npz", *state, **{key: np.array(value) for key, value in history.items()})
+
+
+def train_with_optimizer(folder: Path) -> None:
+    """Leaves `OF_STEPS`: under `STEP/NAME/PLACE`, NAME `momentum` or `velocity`, what Adam keeps, one copy of it."""
+    keras.utils.set_random_seed(5)
+    with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
+        model = keras_model(is_noisy=False)
+        model.compile(keras.optimizers.Adam(0.01), "mse")
+    kept: dict[str, np.ndarray] = {}
+
+    class Keeping(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            step = int(model.optimizer.iterations.numpy())
+            for name in ("momentum", "velocity"):
+                variables = getattr(model.optimizer, {"momentum": "_momentums", "velocity": "_velocities"}[name])
+                for place, variable in enumerate(variables):
+                    kept[f"{step}/{name}/{place}"] = np.array(tf.convert_to_tensor(variable))
+
+    logging = LayerViewCallback(folder, schedule=1, keep=EXACT, select=Select(kinds=KINDS))
+    model.fit(X, Y, batch_size=16, shuffle=False, verbose=0, callbacks=[Keeping(), logging])
+    np.savez(folder / OF_STEPS, **kept)
 
 
 def model_fn(features: Any, labels: Any, mode: str) -> Any:
@@ -86,5 +110,8 @@ if __name__ == "__main__":
     else:
         (cpu,) = tf.config.list_physical_devices("CPU")
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-        # Two models of other shapes in one process disturb each other's reductions, without any callback.
-        train_keras(Path(sys.argv[2]), sys.argv[1] == "keras-noisy", sys.argv[3:])
+        if sys.argv[1] == "optimizer":
+            train_with_optimizer(Path(sys.argv[2]))
+        else:
+            # Two models of other shapes in one process disturb each other's reductions, without any callback.
+            train_keras(Path(sys.argv[2]), sys.argv[1] == "keras-noisy", sys.argv[3:])

@@ -27,6 +27,7 @@ from tb_layerview.measure.measurement import Measurement
 from tb_layerview.options import as_schedule
 from tb_layerview.serving import answers
 from tb_layerview.writing.budget import Budget
+from tb_layerview.writing.cost_warning import two_digits
 from tb_layerview.writing.step import Measured, Step
 from tb_layerview.writing.thread import MOST_HELD, WritingThread
 from tb_layerview.writing.training_log import TrainingLog
@@ -606,3 +607,9 @@ def test_an_error_that_nobody_guards_against_is_told_and_the_writing_thread_goes
     assert [record.exc_info[1].args for record in caplog.records if record.exc_info and record.exc_info[1]] == [
         ("nobody guards this",)
     ]
+
+
+def test_what_logging_costs_is_said_in_two_digits_and_never_as_a_power_of_ten() -> None:
+    numbers = (0.0312, 0.5, 2.04, 61.1, 99.7, 287.0, 1234.0, 2.5e6)
+    said = ["0.031", "0.5", "2", "61", "100", "290", "1,200", "2,500,000"]
+    assert [two_digits(number) for number in numbers] == said

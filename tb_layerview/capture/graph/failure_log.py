@@ -17,6 +17,7 @@ from tb_layerview.format.model import Model
 from tb_layerview.measure.measurement import Measurement
 from tb_layerview.measure.tf import digests
 from tb_layerview.measure.tf.tap import Tap
+from tb_layerview.writing.cost_warning import two_digits
 from tb_layerview.writing.step import Step
 from tb_layerview.writing.training_log import TrainingLog
 
@@ -97,8 +98,8 @@ class FailureLog:
         if share is not None:
             self._is_on = False
             self._log.note(
-                f"a step that breaks the training is not kept: looking at each takes {100 * share:.2g} % of the "
-                "training time. Check(replay=True) keeps it anyway"
+                f"a step that breaks the training is not kept: looking at each takes {two_digits(100 * share)} % of "
+                "the training time. Check(replay=True) keeps it anyway"
             )
 
     def take(self, session: Any, fetched: Mapping[str, Any], scalars: Mapping[str, Any]) -> Failure | None:

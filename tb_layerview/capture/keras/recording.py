@@ -155,6 +155,7 @@ class Recording:
             return
         log, updates = self.log, self._probing.updates
         if updates.is_wanted and log.is_open and (log.due(step + steps) or is_last):
+            self._probing.probe.wait()  # not counted, as in `_measure`
             with log.ahead("keeping the weights"):
                 updates.keep(step, steps)
         else:

@@ -14,6 +14,7 @@ from tb_layerview.capture.given import Given
 from tb_layerview.capture.probe import Probe, State
 from tb_layerview.health.finding import Finding
 from tb_layerview.health.rules.non_finite import NonFinite
+from tb_layerview.writing.cost_warning import two_digits
 from tb_layerview.writing.step import Measured
 from tb_layerview.writing.training_log import TrainingLog
 
@@ -37,6 +38,10 @@ class KeptState(State, Protocol):
 
     def is_finite(self, values: Values) -> bool:
         """Whether all of these values are finite."""
+        ...
+
+    def wait(self) -> None:
+        """Returns when the last step has computed the weights, if reading them would wait for that."""
         ...
 
     def cost(self) -> float:
@@ -130,6 +135,7 @@ class Replayer:
             with self._log.guard("what a replay needs"):
                 self._try()
                 if self._is_keeping:
+                    self.state.wait()  # for the training's own step
                     began = time.perf_counter()
                     self._before = step, self.state.read()
                     self._took = self._cost + self._copied(time.perf_counter() - began)
@@ -191,7 +197,7 @@ class Replayer:
         share = self._trial.saw(self._seconds - seconds, self._took)
         if share is not None:
             self._give_up(
-                f"to keep the weights before each step would take {100 * share:.2g} % of the training time. "
+                f"to keep the weights before each step would take {two_digits(100 * share)} % of the training time. "
                 "Check(replay=True) has them kept all the same"
             )
 

@@ -105,6 +105,17 @@ export function formatSeconds(seconds) {
 }
 
 /**
+ * Seconds as milliseconds, while they are less than one.
+ * @param {number} seconds
+ */
+export function formatMilliseconds(seconds) {
+  if (seconds >= 1) return formatSeconds(seconds);
+  const milliseconds = 1000 * seconds;
+  if (milliseconds >= 10) return `${Number(milliseconds.toPrecision(2))} ms`;
+  return `${milliseconds.toPrecision(milliseconds < 1 ? 1 : 2)} ms`;
+}
+
+/**
  * A tensor's shape.
  * @param {number[]} shape -1 for a size that varies
  */

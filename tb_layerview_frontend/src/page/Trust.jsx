@@ -1,5 +1,11 @@
 import { Popover } from "../kit/Popover.jsx";
-import { formatBytes, formatCount, formatSeconds, formatShare } from "../kit/format.js";
+import {
+  formatBytes,
+  formatCount,
+  formatMilliseconds,
+  formatSeconds,
+  formatShare,
+} from "../kit/format.js";
 
 /** @typedef {import("../data/run.js").Run} Run */
 
@@ -142,12 +148,4 @@ function Facts({ run }) {
       )}
     </div>
   );
-}
-
-/** @param {number} seconds */
-function formatMilliseconds(seconds) {
-  const milliseconds = 1000 * seconds;
-  return seconds >= 1
-    ? formatSeconds(seconds)
-    : `${milliseconds.toPrecision(milliseconds < 1 ? 1 : 2)} ms`;
 }

@@ -4,6 +4,7 @@ import {
   formatBytes,
   formatCount,
   formatExact,
+  formatMilliseconds,
   formatSeconds,
   formatShape,
   formatShare,
@@ -59,6 +60,14 @@ test("sizes and times have units that fit", () => {
     "84 GB",
   ]);
   expect([0.94, 31.2, 600, 9000].map(formatSeconds)).toEqual(["0.9 s", "31 s", "10 min", "2.5 h"]);
+  expect([4e-4, 0.0062, 0.123, 0.734, 0.9996, 1.2].map(formatMilliseconds)).toEqual([
+    "0.4 ms",
+    "6.2 ms",
+    "120 ms",
+    "730 ms",
+    "1000 ms",
+    "1.2 s",
+  ]);
   expect(formatCount(1234567)).toBe("1,234,567");
 });
 

@@ -31,7 +31,7 @@ class ModelState:
           engine: What computes it.
           others: What belongs to its state and Keras does not list, as `engine` reads and writes it.
         """
-        self._engine = engine
+        self._model, self._engine = model, engine
         self._variables = list({id(v): v for v in (*model.variables, *model.weights, *others)}.values())
         of_metrics = {id(variable) for metric in model.metrics for variable in metric.variables}
         self._is_metric = [id(variable) in of_metrics for variable in self._variables]
@@ -54,6 +54,10 @@ class ModelState:
     def is_finite(self, values: Values) -> bool:
         """Whether all of these values are finite."""
         return all(is_finite(value) for value in values)
+
+    def wait(self) -> None:
+        """Returns when the device has computed them: to copy them to the host waits for that."""
+        self._engine.wait(self._model)
 
     def cost(self) -> float:
         """Seconds that keeping one set takes at each step: to copy it, measured now."""

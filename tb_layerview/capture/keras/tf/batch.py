@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from tb_layerview.capture.keras.fingerprint import fingerprint
 from tb_layerview.capture.keras.tf import examples as keras_examples
 from tb_layerview.writing.guard import Refused
 
@@ -74,14 +74,9 @@ class Batch:
         return Batch(x, y, sample_weight, self.parts)
 
     def hash(self) -> str:
-        """SHA-256 of its elements' bytes, shapes and types, hexadecimal."""
-        digest = hashlib.sha256()
-        for leaf in tf.nest.flatten((self.x, self.y, self.sample_weight), expand_composites=True):
-            if leaf is not None:
-                array = np.asarray(leaf)
-                digest.update(f"{array.dtype}{array.shape}".encode())
-                digest.update(b"\0".join(array.ravel().tolist()) if array.dtype == object else array.tobytes())
-        return digest.hexdigest()
+        """What tells it from other inputs: see `fingerprint`."""
+        leaves = tf.nest.flatten((self.x, self.y, self.sample_weight), expand_composites=True)
+        return fingerprint(np.asarray(leaf) for leaf in leaves if leaf is not None)
 
 
 def _copied(leaf: Any) -> Any:

@@ -62,6 +62,9 @@ class ModelState:
         """Whether all of these values are finite."""
         return bool(all_finite(value for value in values if value.dtype.is_floating))
 
+    def wait(self) -> None:
+        """Reading waits for nothing: what is read is computed when the device comes to it."""
+
     def cost(self) -> float:
         """Seconds that keeping one set takes at each step: to read it, and to copy what is held, measured now."""
         sample = int(min(max(self.bytes // 4, 1), _SAMPLE))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from keras import layers
 from models_jax import CASES, Case, assert_equal, make, variables, weights
 
 from tb_layerview import Check, Keep, LayerReader, LayerRecorder, LayerViewCallback, Schedule
+from tb_layerview.capture.keras.jax.engine import JaxEngine
 from tb_layerview.health.of_run import diagnose_run
 from tb_layerview.reading.run import Run
 
@@ -280,3 +281,29 @@ def test_keras_dispatch_stays_asynchronous_and_unsynchronized() -> None:
     assert type(callback).on_train_batch_end is own.on_train_batch_end
     assert type(callback).on_batch_end is own.on_batch_end
     assert type(callback).model is not own.model
+
+
+def test_what_the_device_still_computes_is_not_counted_as_logging(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A step of few weights that takes far longer than to copy them. JAX returns before it is computed.
+    keras.utils.set_random_seed(3)
+    inputs = keras.Input((512,))
+    x = inputs
+    for _ in range(60):
+        x = keras.ops.matmul(x, keras.ops.eye(512))
+    model = keras.Model(inputs, layers.Dense(1, name="scores")(x))
+    model.compile("sgd", "mse")
+    ready: list[bool] = []
+    read = JaxEngine.read
+
+    def watched(engine: JaxEngine, variables: Sequence[Any]) -> list[np.ndarray]:
+        ready.extend(engine.live.array(variable).is_ready() for variable in variables)
+        return read(engine, variables)
+
+    monkeypatch.setattr(JaxEngine, "read", watched)
+    rows = np.random.default_rng(3).normal(size=(20 * 256, 512)).astype(np.float32)
+    callback = LayerViewCallback(tmp_path, probe=(rows[:8], rows[:8, :1]), schedule=5, check=Check(replay=True))
+    model.fit(rows, rows[:, :1], batch_size=256, verbose=0, callbacks=[callback])
+    assert list(LayerReader(tmp_path).run().steps) == [0, 5, 10, 15, 20]
+    assert len(ready) > 20 * 2 and all(ready)
