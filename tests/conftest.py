@@ -38,6 +38,12 @@ ON_BOTH = {
     "graph": {"test_fusions.py", "test_hook.py", "test_hook_replay.py"},
 }
 
+#: What `backends` and `jax` have in other words, and takes XLA long to compile: `long` on JAX.
+TWICE_ON_JAX = {
+    "test_a_training_is_bit_identical_with_and_without_the_callback",
+    "test_an_int8_model_that_learns_by_lora_is_trained_the_same_to_the_last_bit",
+}
+
 # The mark `core`; the option `--coverage-results` and the mark `covers`.
 pytest_plugins = ["core_cases", "coverage_table"]
 
@@ -60,6 +66,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     other = "keras" if _is_installed("tensorflow-estimator") else "graph"
     for item in items:
         if item.path.parent.name == other and item.path.name not in ON_BOTH[other]:
+            item.add_marker(pytest.mark.long)
+    for item in items:
+        if FRAMEWORK == "jax" and getattr(item, "originalname", "") in TWICE_ON_JAX:
             item.add_marker(pytest.mark.long)
     if _is_installed("tensorflow-estimator"):
         return

@@ -93,7 +93,18 @@ def of_backend(framework: str, which: str, end: str) -> list[Part]:
     if not end:  # of the short tests
         found += [of_pytest(f"{framework}-options", BACKENDS[framework], f"{which} and covers", *COVERING)]
         variables["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *CARELESS])
+    if framework == "jax":
+        return [dataclasses.replace(part, environment={**variables, **_kept_by_jax(part.name)}) for part in found]
     return [dataclasses.replace(part, environment=variables) for part in found]
+
+
+def _kept_by_jax(part: str) -> dict[str, str]:
+    """Has JAX keep what it compiles: bare and logged, and in test after test, it is the same."""
+    return {
+        "JAX_COMPILATION_CACHE_DIR": str(LOGS / f"compiled-{part}"),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    }
 
 
 def parts(is_long: bool) -> list[Part]:

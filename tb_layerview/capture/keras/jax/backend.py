@@ -103,9 +103,11 @@ class Jax:
         return np.array(self._engine.live.array(variable) if is_variable else variable)
 
     def counted(self, optimizer: Any) -> AbstractContextManager[object]:
-        """Within it the variable that counts steps has its value, of which it is empty else: a schedule reads it."""
-        iterations = optimizer.iterations
-        held = [(iterations, self._engine.live.array(iterations))]
+        """Within it the optimizer's numbers have the values of which they are empty else: a schedule reads the count.
+
+        That is not always a variable: where gradients are accumulated it is worked out of one.
+        """
+        held = [(v, self._engine.live.array(v)) for v in optimizer.variables if not v.shape]
         scope: AbstractContextManager[object] = keras.StatelessScope(state_mapping=held)
         return scope
 

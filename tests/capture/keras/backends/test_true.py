@@ -183,17 +183,20 @@ def test_scalars_are_what_keras_reports(weights: Weights, tmp_path: Path) -> Non
     assert run.scalars["learning_rate"] == pytest.approx([0.1] * STEPS + [0.2] * (STEPS + 1))
 
 
-@pytest.mark.parametrize("is_scaled", [False, True])
-def test_the_rate_of_a_schedule_is_that_of_each_step(is_scaled: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", ["plain", "scaled", "accumulated"])
+def test_the_rate_of_a_schedule_is_that_of_each_step(how: str, tmp_path: Path) -> None:
     schedule = keras.optimizers.schedules.PiecewiseConstantDecay([2, 4], [0.4, 0.2, 0.1])
-    optimizer = keras.optimizers.SGD(schedule)
+    batches = 2 if how == "accumulated" else 1  # of a step
+    optimizer = keras.optimizers.SGD(schedule, gradient_accumulation_steps=batches if batches > 1 else None)
     made = compiled(
         keras.Sequential([keras.Input((6, 6, 2)), layers.Flatten(), layers.Dense(3, name="scores")]),
-        keras.optimizers.LossScaleOptimizer(optimizer, initial_scale=1.0) if is_scaled else optimizer,
+        keras.optimizers.LossScaleOptimizer(optimizer, initial_scale=1.0) if how == "scaled" else optimizer,
     )
-    fit(made, LayerViewCallback(tmp_path, schedule=1), epochs=2)
+    fit(made, LayerViewCallback(tmp_path, schedule=1), epochs=2 * batches)
     run = LayerReader(tmp_path).run()
-    assert run.scalars["learning_rate"] == pytest.approx([0.4] * 3 + [0.2] * 2 + [0.1] * (2 * STEPS - 4))
+    # Keras gives its schedules the number of batches.
+    rates = [0.4] * (2 // batches + 1) + [0.2] * (2 // batches) + [0.1] * (2 * STEPS - 4 // batches)
+    assert run.scalars["learning_rate"] == pytest.approx(rates)
     assert run.steps.tolist() == list(range(2 * STEPS + 1))
 
 

@@ -31,6 +31,7 @@ def result(process: subprocess.Popen[str]) -> Any:
     return json.loads(out.strip().splitlines()[-1])
 
 
+@pytest.mark.core("data-*")
 @pytest.mark.parametrize(("how", "spec"), [("data", "(None, None)"), ("model", "(None, 'model')")])
 def test_a_training_over_two_devices_is_the_same(how: str, spec: str, tmp_path: Path) -> None:
     bare = result(start(how, ""))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -10,6 +11,7 @@ import jax.numpy as jnp
 import keras
 import numpy as np
 import pytest
+from jax.experimental.compilation_cache import compilation_cache
 from keras import layers, ops
 from models_jax import Case, make
 
@@ -348,6 +350,17 @@ def test_tracing_draws_no_random_numbers_and_names_no_layers() -> None:
     assert int(layers.Dense(1).name.rpartition("_")[2]) == expected[2] + 1
 
 
+@pytest.fixture
+def compiling() -> Iterator[None]:
+    """JAX takes nothing from what it has kept on the disk."""
+    jax.config.update("jax_enable_compilation_cache", False)
+    compilation_cache.reset_cache()
+    yield
+    jax.config.update("jax_enable_compilation_cache", True)
+    compilation_cache.reset_cache()
+
+
+@pytest.mark.usefixtures("compiling")
 def test_a_pass_that_was_compiled_before_is_not_compiled_again() -> None:
     def compiled(factor: float) -> tuple[float, int]:
         layer = layers.Lambda(lambda x: x * np.full((1, 4), factor, "float32"))

@@ -57,6 +57,7 @@ def train(name: str, is_looked_at: bool) -> tuple[Any, dict[str, list[float]], A
     return model, history.history, deputy
 
 
+@pytest.mark.core("cnn", "nested", "spectral", "own")
 @pytest.mark.parametrize("name", list(CASES))
 def test_a_training_is_the_same_to_the_last_bit(name: str) -> None:
     bare, expected, _ = train(name, is_looked_at=False)
