@@ -209,7 +209,7 @@ class Engine:
         if examples > _EXAMPLES:
             raise ValueError(f"{examples} examples, and C has room for {_EXAMPLES}")
         if array.ndim > 1 and not array.flags.c_contiguous:  # it is large, and what is looked at is not
-            places = np.unravel_index(np.arange(0, of_each, features), array.shape[1:])
+            places: tuple[Any, ...] = np.unravel_index(np.arange(0, of_each, features), array.shape[1:])
             array = array[::every][(slice(None), *places)]
             every, of_each, features = 1, array.shape[1], 1
         array, found = _plain(array), np.empty(2)
