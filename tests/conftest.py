@@ -44,8 +44,8 @@ TWICE_ON_JAX = {
     "test_an_int8_model_that_learns_by_lora_is_trained_the_same_to_the_last_bit",
 }
 
-# The mark `core`; the option `--coverage-results` and the mark `covers`.
-pytest_plugins = ["core_cases", "coverage_table"]
+# The mark `core`; the option `--coverage-results` and the mark `covers`; what there is no time for.
+pytest_plugins = ["core_cases", "coverage_table", "time_left"]
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:

@@ -18,6 +18,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import time_left
 from arithmetic import ARITHMETIC, IN_PART
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -178,13 +179,22 @@ def what_failed(text: str) -> str:
 
 
 def run(waiting: Sequence[Part], at_once: int) -> dict[str, int]:
-    """Runs parts, so many at once; returns each one's exit status. What still runs is ended with it."""
+    """Runs parts, so many at once; returns each one's exit status, 0 if there was no time for it.
+
+    What still runs is ended with it.
+    """
+    end = time_left.until()
     queue, running, statuses = collections.deque(waiting), list[Running](), dict[str, int]()
     said = time.monotonic()
     try:
         while queue or running:
             while queue and len(running) < at_once:
-                running.append(start(queue.popleft()))
+                part = queue.popleft()
+                if end is None or time.time() < end:
+                    running.append(start(part))
+                    continue
+                statuses[part.name] = 0
+                part.log.write_text(f"all of it left out: {time_left.REASON}\n")
             time.sleep(LOOK)
             for one in [one for one in running if one.ended()]:
                 running.remove(one)
@@ -218,12 +228,15 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     LOGS.mkdir(exist_ok=True)
     began = time.monotonic()
-    what = parts(is_long=bool(arguments))
+    what = time_left.turned(parts(is_long=bool(arguments)), time_left.until())
     statuses = run(what, (os.cpu_count() or 1) + 1)
     print()
     for part in what:
-        state = "passed" if statuses[part.name] == 0 else "FAILED"
-        print(f"{part.name}: {state}: {last_line(part.log.read_text(errors='replace'))}")
+        state, text = "passed" if statuses[part.name] == 0 else "FAILED", part.log.read_text(errors="replace")
+        count = time_left.left_out(text)
+        print(
+            f"{part.name}: {state}: {last_line(text)}{f'; of them {count} left out for want of time' if count else ''}"
+        )
     print(f"{(time.monotonic() - began) / 60:.1f} minutes")
     return int(any(statuses.values()))
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import suite
+import time_left
 from places import environment
 from suite import Part, parts, run, what_failed
 
@@ -105,7 +106,12 @@ def test_each_backend_of_keras_has_the_common_tests_and_its_own(framework: str) 
     files = [*(folder / "backends").glob("test_*.py"), *(folder / framework).glob("test_*.py")]
     files += [suite.ROOT / file for file in suite.EVERYWHERE]
     covering = every_day[f"{framework}-options"]
-    assert covering.command[6] == "not long and covers" and covering.environment == daily.environment
+    assert covering.command[6] == "not long and covers"
+    kept = "JAX_COMPILATION_CACHE_DIR"  # by each part apart, as two may write at the same time
+    ours, theirs = ({k: v for k, v in one.environment.items() if k != kept} for one in (covering, daily))
+    assert ours == theirs
+    if framework == "jax":
+        assert len({one.environment[kept] for one in (covering, daily, more)}) == 3
     assert files_of(covering.command) == sorted(suite.ROOT / file for file in suite.COVERING)
     assert files_of(daily.command) == files_of(more.command) == sorted(files) != []
 
@@ -164,3 +170,36 @@ def collected(folder: Path, source: str, marks: str) -> list[str]:
     return sorted(
         re.sub(r".*::test_(of_one_|of_|that_)?", "", line) for line in ended.stdout.splitlines() if "::" in line
     )
+
+
+def test_what_there_is_no_time_for_is_left_out_and_counted(tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        (tmp_path / f"test_{name}.py").write_text("import pytest\n@pytest.fixture\ndef made():\n    assert False\n")
+        with open(tmp_path / f"test_{name}.py", "a") as file:
+            file.write("def test_one(made): pass\ndef test_other(): pass\n")
+
+    def ran(end: float | None) -> str:
+        variables = {} if end is None else {time_left.VARIABLE: str(end)}
+        command = [sys.executable, "-m", "pytest", "-v", "-ra", "-p", "time_left", "-p", "no:cacheprovider", "."]
+        return subprocess.run(
+            command, cwd=tmp_path, env=environment(**variables), capture_output=True, text=True
+        ).stdout
+
+    whole, in_time, late = ran(None), ran(time.time() // 180 * 180 + 3660), ran(time.time() - 1)
+    assert "3 passed, 3 errors" in whole and time_left.left_out(whole) == 0
+    assert "3 passed, 3 errors" in in_time and time_left.left_out(in_time) == 0
+    assert re.findall(r"test_(.)\.py::test_other", in_time)[:3] == ["b", "c", "a"]  # a minute after three times so many
+    assert "6 skipped" in late and time_left.left_out(late) == 6
+
+
+def test_a_part_there_is_no_time_for_does_not_start(logs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(time_left.VARIABLE, str(time.time() - 1))
+    assert run([part("late", "1/0")], 2) == {"late": 0}
+    assert "left out" in (logs / "test-late.log").read_text()
+
+
+def test_all_of_it_runs_whatever_it_begins_with() -> None:
+    whole = parts(is_long=True)
+    for minute in range(20):
+        assert sorted(p.name for p in time_left.turned(whole, 60.0 * minute)) == sorted(p.name for p in whole)
+    assert {time_left.turned(whole, 60.0 * minute)[0].name for minute in range(20)} == {p.name for p in whole}
