@@ -195,7 +195,8 @@ def adam_at_a_rate_far_too_high(folder: Path) -> Planted:
     x, y = problem(steps=40)
     model = stack(8, dense(16, "hidden", "tanh"), dense(16, "hidden_2", "tanh"), dense(1, "score", None))
     fit(folder, model, x, y, keras.optimizers.Adam(10.0))
-    return Planted(("update_ratio", "saturated_activation", "gradient_spike"), ("hidden*", "score"), first=1, causes=2)
+    # Each of the three layers goes wrong by itself; the last one's steps are too long on some processors alone.
+    return Planted(("update_ratio", "saturated_activation", "gradient_spike"), ("hidden*", "score"), first=1, causes=3)
 
 
 @fault()
