@@ -374,8 +374,9 @@ def test_a_training_of_quick_steps_takes_no_longer_than_its_budget_allows(
     assert min(spent.values()) > 10 * statistics.median(timed.spent[32:]), "what is timed is the logging"
     for step in afforded:
         before = [seconds for other, seconds in spent.items() if 1 < other < step]
-        # What a step will take is not known before it is logged.
-        assert sum(before) - max(before) <= budget * (timed.begun[step - 1] - timed.begun[1]), step
+        # What a step will take is not known before it is logged; and here is counted besides what others take of the
+        # processor, and what is waited for: without a budget it would be twice as much.
+        assert sum(before) - max(before) <= 1.3 * budget * (timed.begun[step - 1] - timed.begun[1]), step
 
 
 @REPEATED
