@@ -144,33 +144,15 @@ static void OF(tile)(const Look *job, int64_t offset, int rows, ptrdiff_t n, OF(
   if (counted_tiny(even, odd) != tiny) counts[CODES + NEG_ZERO] += OF(zeros)(x, stride, rows, n, found->zero + at);
 }
 
-// Adds what was found of columns to that of their units.
-static void OF(fold)(const OF(Columns) * found, int64_t columns, int64_t units, int64_t all_units, double *slots) {
+// Adds what was found of columns to that of their units: of each so many, `stride` apart, and a unit's first one `step`
+// after that of the one before it; slots: those of the first of them.
+static void OF(fold)(const OF(Columns) * found, int64_t units, int64_t step, int64_t of_each, int64_t stride,
+                     int64_t all_units, double *slots) {
   for (int64_t u = 0; u < units; u++) {
-    double sum = found->sum[u], squares = found->squares[u], low = found->low[u], high = found->high[u];
-    double zero = found->zero[u], bad = found->bad[u];
-    for (int64_t c = u + units; c < columns; c += units) {
-      sum += found->sum[c];
-      squares += found->squares[c];
-      low = found->low[c] < low ? found->low[c] : low;
-      high = found->high[c] > high ? found->high[c] : high;
-      zero += found->zero[c];
-      bad += found->bad[c];
-    }
-    slots[SUM * all_units + u] = sum;
-    slots[SQUARES * all_units + u] = squares;
-    slots[LOW * all_units + u] = low;
-    slots[HIGH * all_units + u] = high;
-    slots[ZERO * all_units + u] = zero;
-    slots[BAD * all_units + u] = bad;
-  }
-}
-
-// Adds what was found of columns to that of their units, of `span` columns each; slots: those of the first of them.
-static void OF(fold_spans)(const OF(Columns) * found, int64_t columns, int64_t span, int64_t all_units, double *slots) {
-  for (int64_t u = 0; u < columns / span; u++) {
-    double sum = 0, squares = 0, low = INFINITY, high = -INFINITY, zero = 0, bad = 0;
-    for (int64_t c = u * span; c < (u + 1) * span; c++) {
+    int64_t first = u * step, end = first + of_each * stride;
+    double sum = found->sum[first], squares = found->squares[first], low = found->low[first], high = found->high[first];
+    double zero = found->zero[first], bad = found->bad[first];
+    for (int64_t c = first + stride; c < end; c += stride) {
       sum += found->sum[c];
       squares += found->squares[c];
       low = found->low[c] < low ? found->low[c] : low;
@@ -218,10 +200,10 @@ static void OF(piece)(const Look *job, int64_t piece, double *slots, void *scrat
     }
   slots += (row_piece * job->parts + part) * SLOTS * job->units;
   if (job->span > 1) {
-    OF(fold_spans)(found, columns, job->parts > 1 ? columns : job->span, job->units, slots + left / job->span);
-    return;
-  }
-  int is_folded = job->width != job->units;
-  OF(fold)(found, columns, is_folded ? job->units : columns, job->units,
-           slots + (is_folded ? 0 : left));
+    int64_t span = job->parts > 1 ? columns : job->span;
+    OF(fold)(found, columns / span, span, span, 1, job->units, slots + left / job->span);
+  } else if (job->width != job->units)
+    OF(fold)(found, job->units, 1, columns / job->units, job->units, job->units, slots);
+  else
+    OF(fold)(found, columns, 1, 1, 1, job->units, slots + left);
 }
