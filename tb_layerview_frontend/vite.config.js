@@ -50,5 +50,7 @@ export default defineConfig({
   test: {
     include: ["tests/**/*.test.js"],
     environment: "node",
+    // What hangs is ended; how long a test takes says nothing on a busy machine.
+    testTimeout: 120_000,
   },
 });

@@ -45,6 +45,8 @@ COVERING = (
 )
 #: Seconds between two looks at what runs, and between two lines that say how far it is.
 LOOK, SAY = 0.2, 60.0
+#: What pytest and vitest begin the line with that names what failed, and how many of them the end repeats.
+NAMED, REPEATED = re.compile(r"^\s*(?:FAILED|ERROR|FAIL) .+", re.MULTILINE), 20
 #: What a summary begins with: the sections of pytest's output that say what failed.
 FAILED = re.compile(r"^=+ (FAILURES|ERRORS|short test summary info) =+$", re.MULTILINE)
 
@@ -178,6 +180,12 @@ def what_failed(text: str) -> str:
     return text[found.start() :] if found else text
 
 
+def names(text: str) -> list[str]:
+    """What failed, by name, once each: a log's end is often all that is looked at."""
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
+    return list(dict.fromkeys(found.strip() for found in NAMED.findall(plain)))[:REPEATED]
+
+
 def run(waiting: Sequence[Part], at_once: int) -> dict[str, int]:
     """Runs parts, so many at once; returns each one's exit status, 0 if there was no time for it.
 
@@ -237,6 +245,8 @@ def main(arguments: list[str]) -> int:
         print(
             f"{part.name}: {state}: {last_line(text)}{f'; of them {count} left out for want of time' if count else ''}"
         )
+        if statuses[part.name]:
+            print("".join(f"  {name}\n" for name in names(text)), end="")
     print(f"{(time.monotonic() - began) / 60:.1f} minutes")
     return int(any(statuses.values()))
 

@@ -14,7 +14,7 @@ import pytest
 import suite
 import time_left
 from places import environment
-from suite import Part, parts, run, what_failed
+from suite import Part, names, parts, run, what_failed
 
 pytestmark = pytest.mark.once
 
@@ -81,6 +81,13 @@ def _runs(pid: int) -> bool:
 def test_where_pytest_says_what_failed_that_is_shown_and_else_all() -> None:
     assert what_failed("a\n====== ERRORS ======\nb\n") == "====== ERRORS ======\nb\n"
     assert what_failed("ModuleNotFoundError: numpy\n") == "ModuleNotFoundError: numpy\n"
+
+
+def test_the_end_names_what_failed_in_either_language() -> None:
+    pytests = "FAILED tests/a.py::test_b - assert 8 == 7\nERROR tests/c.py\nFAILED tests/a.py::test_b - assert 8 == 7\n"
+    assert names(f"== FAILURES ==\nE  FAILED\n{pytests}") == pytests.splitlines()[:2]
+    of_vitest = "\x1b[41m\x1b[1m FAIL \x1b[22m\x1b[49m tests/x.test.js > a filter\nFailed Tests 1\n"
+    assert names(of_vitest) == ["FAIL  tests/x.test.js > a filter"]
 
 
 def test_each_test_is_in_one_of_the_two_runs_on_each_stack() -> None:

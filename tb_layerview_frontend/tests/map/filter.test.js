@@ -90,14 +90,16 @@ describe("a filter", () => {
     expect(found("class:")).toEqual([0, 1, 2, 3, 4]);
   });
 
-  test("is quick with a thousand layers", () => {
+  test("finds those of thousands of layers that all its terms match", () => {
     const many = Array.from({ length: 4000 }, (_, i) =>
       subject(`block_${i % 40}/layer_${i}`, "Dense"),
     );
-    const began = performance.now();
     const filter = compileFilter("block_1*/layer_*7 -*9?7 class:Dense");
-    expect(many.filter((one) => filter?.(one)).length).toBeGreaterThan(10);
-    expect(performance.now() - began).toBeLessThan(50);
+    const expected = many.filter(
+      ({ path }) => /^block_1/.test(path) && path.endsWith("7") && path.at(-3) !== "9",
+    );
+    expect(expected.length).toBeGreaterThan(10);
+    expect(many.filter((one) => filter?.(one))).toEqual(expected);
   });
 });
 

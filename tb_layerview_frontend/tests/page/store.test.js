@@ -6,6 +6,12 @@ import { bytesOf, fixtures } from "../fixtures.js";
 import { makeInfo } from "../make_info.js";
 
 /**
+ * Waits until an assertion holds, for as long as a busy machine may take.
+ * @param {() => void} assertion
+ */
+const eventually = (assertion) => vi.waitFor(assertion, { timeout: 60_000 });
+
+/**
  * A log as the server knows it; a test changes it as a training would. What is asked stands in `asked`, and `hold` keeps
  * answers back until the test lets them go.
  */
@@ -189,7 +195,7 @@ afterEach(() => {
 /** @param {string} [hash] */
 async function open(hash = "") {
   const store = createStore(readViewState(hash), end.signal);
-  await vi.waitFor(() => expect(store.core.selected.detail.value.status).not.toBe("loading"));
+  await eventually(() => expect(store.core.selected.detail.value.status).not.toBe("loading"));
   return store;
 }
 
@@ -229,9 +235,9 @@ test("a late reply for a step that is no longer asked for is dropped", async () 
     url.pathname === "/tensor" && url.searchParams.get("step") === "0" ? held : undefined;
   await store.poll();
   store.core.selectStep(0);
-  await vi.waitFor(() => expect(store.core.selected.detailPending.value).toBe(true));
+  await eventually(() => expect(store.core.selected.detailPending.value).toBe(true));
   store.core.selectStep(3);
-  await vi.waitFor(() => expect(shownStep(store)).toBe(30));
+  await eventually(() => expect(shownStep(store)).toBe(30));
   letGo();
   await new Promise((resolve) => setTimeout(resolve, 20));
   expect(shownStep(store)).toBe(30);
@@ -239,7 +245,7 @@ test("a late reply for a step that is no longer asked for is dropped", async () 
 
 test("new steps come in, and nothing that was chosen moves", async () => {
   const store = await open("#p.layerview.step=10");
-  await vi.waitFor(() =>
+  await eventually(() =>
     expect(store.core.current.value?.columns.get("activation")?.steps).toBe(3),
   );
   server.asked = [];
@@ -302,13 +308,13 @@ test("the newest step is shown as it comes when that is wanted", async () => {
 
 test("another history of the same run replaces all that is known of it", async () => {
   const store = await open();
-  await vi.waitFor(() =>
+  await eventually(() =>
     expect(store.core.current.value?.columns.get("activation")?.steps).toBe(3),
   );
   server.generation = "two";
   server.steps = [0, 5];
   await store.poll();
-  await vi.waitFor(() =>
+  await eventually(() =>
     expect(store.core.current.value?.columns.get("activation")?.steps).toBe(2),
   );
   expect(store.core.steps.value).toEqual([0, 5]);
@@ -316,7 +322,7 @@ test("another history of the same run replaces all that is known of it", async (
 
 test("steps and statistics of two histories are never mixed", async () => {
   const store = await open();
-  await vi.waitFor(() =>
+  await eventually(() =>
     expect(store.core.current.value?.columns.get("activation")?.steps).toBe(3),
   );
   server.steps = [0, 10, 20, 30];
@@ -329,7 +335,7 @@ test("steps and statistics of two histories are never mixed", async () => {
     return undefined;
   };
   await store.poll();
-  await vi.waitFor(() =>
+  await eventually(() =>
     expect(store.core.current.value?.columns.get("activation")?.steps).toBe(5),
   );
   expect(store.core.steps.value).toEqual([0, 1, 2, 3, 4]);
@@ -407,10 +413,10 @@ test("the extremes of the selected tensor are those of all its steps, and of lat
     return value.status === "ready" ? value.value.extremes : null;
   };
   // The server's smallest and largest element at a step are the step's number.
-  await vi.waitFor(() => expect(extremes()).toEqual([server.steps[0], server.steps.at(-1)]));
+  await eventually(() => expect(extremes()).toEqual([server.steps[0], server.steps.at(-1)]));
   server.steps = [...server.steps, 1000];
   await store.poll();
-  await vi.waitFor(() => expect(extremes()).toEqual([server.steps[0], 1000]));
+  await eventually(() => expect(extremes()).toEqual([server.steps[0], 1000]));
   expect(server.asked.some((url) => url.includes("tensor=") && !url.includes("since=0"))).toBe(
     true,
   );
@@ -418,7 +424,7 @@ test("the extremes of the selected tensor are those of all its steps, and of lat
 
 test("neighbouring steps are fetched ahead", async () => {
   await open("#p.layerview.step=10");
-  await vi.waitFor(() => {
+  await eventually(() => {
     for (const step of [0, 10, 20]) {
       expect(server.asked).toContainEqual(
         expect.stringMatching(`^/payload.*step=${step}&section=values`),
@@ -436,14 +442,14 @@ describe("units", () => {
     const store = await open();
     expect(server.asked.some((url) => url.startsWith("/units"))).toBe(false);
     store.core.view.panel.value = "units";
-    await vi.waitFor(() => expect(units(store)).not.toBeNull());
+    await eventually(() => expect(units(store)).not.toBeNull());
     expect([...(units(store)?.column.indices ?? [])]).toEqual([1, 2]);
     expect([...(units(store)?.column.values ?? [])]).toEqual([10, 7, 20, 7]);
     expect([...(units(store)?.peaks ?? [])]).toEqual([10, 0, 20, 0]);
     server.asked = [];
     server.steps = [0, 10, 20, 30];
     await store.poll();
-    await vi.waitFor(() => expect(units(store)?.column.indices.length).toBe(3));
+    await eventually(() => expect(units(store)?.column.indices.length).toBe(3));
     expect([...(units(store)?.column.values ?? [])]).toEqual([10, 7, 20, 7, 30, 7]);
     const asked = server.asked.filter((url) => url.startsWith("/units"));
     expect(asked.length).toBe(2);
@@ -452,11 +458,11 @@ describe("units", () => {
 
   test("of another history are asked for anew", async () => {
     const store = await open("#p.layerview.panel=units");
-    await vi.waitFor(() => expect(units(store)).not.toBeNull());
+    await eventually(() => expect(units(store)).not.toBeNull());
     server.generation = "two";
     server.steps = [0, 5];
     await store.poll();
-    await vi.waitFor(() => expect([...(units(store)?.column.values ?? [])]).toEqual([5, 7]));
+    await eventually(() => expect([...(units(store)?.column.values ?? [])]).toEqual([5, 7]));
   });
 
   test("say why they are not there", async () => {
@@ -465,7 +471,7 @@ describe("units", () => {
         ? new Response(JSON.stringify({ error: "The file is gone." }), { status: 410 })
         : undefined;
     const store = await open("#p.layerview.panel=units");
-    await vi.waitFor(() =>
+    await eventually(() =>
       expect(store.units.history.value).toEqual({ status: "error", message: "The file is gone." }),
     );
   });
@@ -476,21 +482,21 @@ test("quantiles are asked for where they are looked at, and new steps alone late
   const bands = () => (store.bands.value.status === "ready" ? store.bands.value.value.bands : null);
   expect(server.asked.some((url) => url.includes("p50"))).toBe(false);
   store.core.view.history.value = "bands";
-  await vi.waitFor(() => expect([...(bands()?.p50 ?? [])]).toEqual([0, 10, 20]));
+  await eventually(() => expect([...(bands()?.p50 ?? [])]).toEqual([0, 10, 20]));
   server.asked = [];
   server.steps = [0, 10, 20, 30];
   await store.poll();
-  await vi.waitFor(() => expect([...(bands()?.p50 ?? [])]).toEqual([0, 10, 20, 30]));
+  await eventually(() => expect([...(bands()?.p50 ?? [])]).toEqual([0, 10, 20, 30]));
   expect(server.asked).toContainEqual(expect.stringMatching(/statistic=p50.*since=3/));
 });
 
 test("the numbers of the first and of the previous step stand beside the selected one's", async () => {
   const store = await open("#p.layerview.step=20&p.layerview.panel=numbers");
   const others = () => (store.numbers.value.status === "ready" ? store.numbers.value.value : null);
-  await vi.waitFor(() => expect(others()?.step).toBe(20));
+  await eventually(() => expect(others()?.step).toBe(20));
   expect([others()?.first?.step, others()?.previous?.step]).toEqual([0, 10]);
   store.core.selectStep(0);
-  await vi.waitFor(() => expect(others()?.step).toBe(0));
+  await eventually(() => expect(others()?.step).toBe(0));
   expect(others()?.previous).toBeUndefined();
 });
 
@@ -517,13 +523,13 @@ test("findings are known when the run appears, and again when it grows or a thre
   store.findings.showNext();
   expect([store.core.view.step.value, store.core.view.kind.value]).toEqual([10, "activation"]);
   store.core.view.thresholds.value = ["non_finite.patience:2"];
-  await vi.waitFor(() => expect(asked().length).toBe(2));
+  await eventually(() => expect(asked().length).toBe(2));
   expect(asked()[1]).toBe("/findings?run=new&threshold=non_finite.patience%3A2");
   // What is found with the usual ones is known already, and told beside it.
-  await vi.waitFor(() => expect(store.findings.found.value.usual?.length).toBe(2));
+  await eventually(() => expect(store.findings.found.value.usual?.length).toBe(2));
   server.steps = [0, 10, 20, 30];
   await store.poll();
-  await vi.waitFor(() => expect(asked().length).toBe(4));
+  await eventually(() => expect(asked().length).toBe(4));
   expect(asked()[3]).toBe("/findings?run=new");
 });
 
@@ -535,25 +541,25 @@ test("a threshold that the server does not take leaves what was found, and says 
       ? new Response('{"error": "It must be a whole number."}', { status: 400 })
       : undefined;
   store.core.view.thresholds.value = ["non_finite.patience:1.5"];
-  await vi.waitFor(() =>
+  await eventually(() =>
     expect(store.findings.found.value.problem).toBe("It must be a whole number."),
   );
   expect(store.findings.found.value.findings.length).toBe(2);
   store.core.view.thresholds.value = [];
-  await vi.waitFor(() => expect(store.findings.found.value.problem).toBe(""));
+  await eventually(() => expect(store.findings.found.value.problem).toBe(""));
 });
 
 test("a finding is shown where it is, with its course, and its replay is another run", async () => {
   server.brokenFrom = 10;
   const store = await open("#p.layerview.step=0&p.layerview.why=lead");
-  await vi.waitFor(() => expect(store.findings.course.value.status).toBe("ready"));
+  await eventually(() => expect(store.findings.course.value.status).toBe("ready"));
   expect(server.asked).toContain("/course?run=new&rule=non_finite&tensor=0");
   const [, second] = store.findings.found.value.findings;
   store.findings.show(second);
   expect(store.core.view.why.value).toBe("non_finite:1");
   expect(store.core.view.panel.value).toBe("distribution");
   expect(store.core.kinds.value).toContain(store.core.current.value?.info.tensors[1].kind);
-  await vi.waitFor(() =>
+  await eventually(() =>
     expect(server.asked).toContain("/course?run=new&rule=non_finite&tensor=1"),
   );
   const { layer, kind } = store.core.view;
@@ -587,9 +593,9 @@ test("all that the first map needs is asked for at once", async () => {
   // Those of the selected tensor alone are its picture's.
   const asked = () =>
     server.asked.filter((url) => url.startsWith("/statistics") && !url.includes("tensor="));
-  await vi.waitFor(() => expect(asked().length).toBe(3));
+  await eventually(() => expect(asked().length).toBe(3));
   letGo();
-  await vi.waitFor(() => expect(store.core.run.value.status).toBe("ready"));
+  await eventually(() => expect(store.core.run.value.status).toBe("ready"));
   expect(store.core.current.value?.columns.get("activation")?.has("rms")).toBe(true);
   await new Promise((resolve) => setTimeout(resolve, 20));
   expect(asked().length).toBe(3);
@@ -610,5 +616,5 @@ test("a statistic that the server does not know is said, and the run is shown al
   expect(store.core.run.value.status).toBe("ready");
   expect(store.core.columnProblems.value.activation).toBe("There is no statistic p5.");
   store.core.view.statistic.value = "std";
-  await vi.waitFor(() => expect(store.core.columnProblems.value.activation).toBeUndefined());
+  await eventually(() => expect(store.core.columnProblems.value.activation).toBeUndefined());
 });
