@@ -15,10 +15,9 @@ import keras
 from tb_layerview.capture.keras.calls import Call, noting_calls, patched, recorded
 from tb_layerview.capture.keras.host.batch import Batch
 from tb_layerview.capture.keras.jax.tracing import JaxTracing, without_checkpoints
+from tb_layerview.capture.keras.loss import WITHOUT_LOSS, Loss
 from tb_layerview.capture.keras.python_state import is_kerass
-from tb_layerview.writing.guard import in_words
 
-WITHOUT_LOSS = "the model is not compiled with a loss: gradients are left out"
 _WHY = "on JAX it is run in the training's own function alone"
 _OF_COMPILED = f"gradients of the compiled loss, not of this model's train_step: {_WHY}"
 _NOT_OF_STEP = f"the gradients of this model's train_step cannot be had: {_WHY}"
@@ -107,8 +106,9 @@ def forward(model: Any, values: Variables, batch: Batch, training: bool, with_lo
             except Exception as error:
                 if not calls or calls[0].finished < 0:  # the model itself has failed
                     raise
-                words = in_words(error)
-                notes.append(f"the loss could not be computed on the probe ({words}): gradients are left out")
+                failed = Loss.failed(error)
+                words = failed.error
+                notes.append(failed.note)
         else:
             extra = {"training": training} if getattr(model, "_call_has_training_arg", True) else {}
             model.stateless_call(values.trainable, values.others, batch.x, **extra)

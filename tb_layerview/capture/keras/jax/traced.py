@@ -19,11 +19,10 @@ from tb_layerview.capture.keras.host.batch import Batch
 from tb_layerview.capture.keras.host.engine import Array
 from tb_layerview.capture.keras.jax.graph import Cut, Pass, flat
 from tb_layerview.capture.keras.jax.live import Live
-from tb_layerview.capture.keras.jax.loss import WITHOUT_LOSS, Forward, Variables, forward, loss_scale, unscaled
+from tb_layerview.capture.keras.jax.loss import Forward, Variables, forward, loss_scale, unscaled
 from tb_layerview.capture.keras.jax.unchanged import unchanged_by_tracing
+from tb_layerview.capture.keras.loss import SMALLER, WITHOUT_LOSS
 from tb_layerview.capture.keras.nodes import Node, Operation
-
-_SMALLER = 16.0  # by how much the loss scale is made smaller where gradients overflow
 
 
 class JaxTraced:
@@ -150,7 +149,7 @@ class JaxTraced:
             arrays, shares, is_finite = self._compiled([*values, *self._leaves], scale)
             if bool(is_finite) or scale <= 1:
                 return _on_host(arrays, shares)
-            scale = max(scale / _SMALLER, 1.0)
+            scale = max(scale / SMALLER, 1.0)
 
 
 def _on_host(arrays: Sequence[jax.Array], shares: Sequence[jax.Array]) -> tuple[list[Array], list[float]]:

@@ -11,6 +11,7 @@ import tensorflow as tf
 from tb_layerview.capture.choice import Examples
 from tb_layerview.capture.cluster import has_other_processes, logs_model
 from tb_layerview.capture.given import Given
+from tb_layerview.capture.keras.own_step import is_own
 from tb_layerview.capture.keras.recording import Recording
 from tb_layerview.capture.keras.replay import Replayer
 from tb_layerview.capture.keras.steps import StepCounter
@@ -22,7 +23,6 @@ from tb_layerview.capture.keras.tf.last_batch import KeepingBatches, build, kera
 from tb_layerview.capture.keras.tf.probe import ProbePass
 from tb_layerview.capture.keras.tf.replay import KeptBatches
 from tb_layerview.capture.keras.tf.snapshot import ModelState
-from tb_layerview.capture.keras.tf.train_step import is_own
 from tb_layerview.capture.keras.tf.variables import number
 from tb_layerview.capture.keras.tf.weights import WeightsAlone
 from tb_layerview.capture.keras.versions import is_built

@@ -2,53 +2,26 @@
 
 from __future__ import annotations
 
-import dataclasses
-import inspect
 from typing import Any
 
 import tensorflow as tf
 
-from tb_layerview.writing.guard import in_words
-
-_WITHOUT = "the model is not compiled with a loss: gradients are left out"
-# By how much the loss scale is made smaller where gradients overflow.
-_SMALLER = 16.0
+from tb_layerview.capture.keras import loss
 
 
-@dataclasses.dataclass(frozen=True)
-class Loss:
-    """The loss on the probe, or why there is none.
-
-    Attributes:
-      value: A scalar, or None.
-      note: A sentence on why there is none; empty if there is one.
-      error: What kept it from being computed, in words; empty if nothing did.
-    """
-
-    value: tf.Tensor | None
-    note: str = ""
-    error: str = ""
-
-
-def compiled_loss(model: Any, x: Any, y: Any, predictions: Any, sample_weight: Any) -> Loss:
+def compiled_loss(model: Any, x: Any, y: Any, predictions: Any, sample_weight: Any) -> loss.Loss:
     """The loss of a model that trains; the arguments are those of Keras' `compute_loss`."""
-    if getattr(model, "optimizer", None) is None or not hasattr(model, "compute_loss"):
-        return Loss(None, _WITHOUT)
-    extra = {"training": True} if "training" in inspect.signature(model.compute_loss).parameters else {}
-    try:
-        loss = model.compute_loss(x=x, y=y, y_pred=predictions, sample_weight=sample_weight, **extra)
-    except Exception as error:  # noqa: BLE001  # whatever a user's loss raises; the rest is logged all the same
-        words = in_words(error)
-        return Loss(None, f"the loss could not be computed on the probe ({words}): gradients are left out", words)
-    if loss is None:
-        return Loss(None, _WITHOUT)
-    loss = tf.reduce_sum(loss)
+    return loss.compiled_loss(model, x, y, predictions, sample_weight, _total)
+
+
+def _total(value: Any) -> tf.Tensor:
+    value = tf.reduce_sum(value)
     replica = tf.distribute.get_replica_context()
     if replica is not None and replica.num_replicas_in_sync > 1:
         # Keras divides it by their number, for gradients that are summed over them. Each has the whole probe here,
         # and no sum is made: a reduction of ours could meet one of the training's and break it.
-        loss *= tf.cast(replica.num_replicas_in_sync, loss.dtype)
-    return Loss(loss)
+        value *= tf.cast(replica.num_replicas_in_sync, value.dtype)
+    return value
 
 
 def loss_scale(optimizer: Any) -> Any:
@@ -64,7 +37,7 @@ def loss_scale(optimizer: Any) -> Any:
 
 def smaller(scale: tf.Tensor) -> tf.Tensor:
     """The next loss scale to try where gradients overflow."""
-    return tf.maximum(scale / _SMALLER, 1.0)
+    return tf.maximum(scale / loss.SMALLER, 1.0)
 
 
 def unscaled(gradient: Any, scale: Any) -> Any:

@@ -22,6 +22,7 @@ from tb_layerview.capture.keras.calls import Call, leaves, noting_calls
 from tb_layerview.capture.keras.candidates import Pass, is_number
 from tb_layerview.capture.keras.chosen import is_large
 from tb_layerview.capture.keras.modes import Output
+from tb_layerview.capture.keras.own_step import is_own
 from tb_layerview.capture.keras.slots import slots_of
 from tb_layerview.capture.keras.tf.batch import Batch
 from tb_layerview.capture.keras.tf.changes import Changes
@@ -32,7 +33,7 @@ from tb_layerview.capture.keras.tf.loss import compiled_loss, loss_scale, smalle
 from tb_layerview.capture.keras.tf.still import StillWeights
 from tb_layerview.capture.keras.tf.taps import Taps, find_taps, read, some_rows
 from tb_layerview.capture.keras.tf.tracing import GraphTracing, values_of
-from tb_layerview.capture.keras.tf.train_step import TrainStep, is_own
+from tb_layerview.capture.keras.tf.train_step import TrainStep
 from tb_layerview.capture.keras.tf.unchanged import (
     put_back_after,
     unchanged_by_tracing,

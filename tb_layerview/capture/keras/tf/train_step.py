@@ -13,12 +13,11 @@ from typing import Any
 import tensorflow as tf
 
 from tb_layerview.capture.keras.calls import Call, patched
-from tb_layerview.capture.keras.python_state import PythonState, is_kerass, what_changed
+from tb_layerview.capture.keras.own_step import METHODS, Application, application, gradients_of, is_of_call
+from tb_layerview.capture.keras.python_state import PythonState, what_changed
 from tb_layerview.capture.keras.tf.loss import unscaled
 from tb_layerview.capture.keras.tf.tracing import values_of
 
-# By which optimizers of either Keras are given gradients.
-_METHODS = ("apply_gradients", "apply")
 # Operations with a state that stays in TensorFlow's variables, which are put back, or that only a kernel has.
 _HARMLESS = re.compile(
     r"(ReadVariableOp|VarHandleOp|VarIsInitializedOp|VariableShape|Assign\w*VariableOp|Resource(Gather|Scatter|Apply|"
@@ -26,29 +25,6 @@ _HARMLESS = re.compile(
     r"NonDeterministicInts|StatefulPartitionedCall|If|While|Case|Assert|CheckNumerics\w*|CudnnRNN\w*|"
     r"LookupTable(Find|Size|Export)\w*|TensorArray\w*|Stack\w*|PlaceholderWithDefault|_?XlaRun|_?XlaCompile)$"
 )
-
-
-def is_own(model: Any) -> bool:
-    """Whether a model's `train_step` is not Keras' own."""
-    if "train_step" in vars(model):
-        return True
-    owner = next((cls for cls in type(model).__mro__ if "train_step" in vars(cls)), None)
-    return owner is not None and not is_kerass(owner)
-
-
-@dataclasses.dataclass(frozen=True)
-class Application:
-    """What an optimizer was given at once.
-
-    Attributes:
-      gradients: In the order of the variables; None where there is none.
-      variables: Which they are of.
-      scale: What they were multiplied by, float32 []; None if they were not.
-    """
-
-    gradients: tuple[Any, ...]
-    variables: tuple[Any, ...]
-    scale: tf.Tensor | None
 
 
 @dataclasses.dataclass
@@ -152,35 +128,12 @@ class TrainStep:
 
     def takes(self, x: Any, calls: Sequence[Call]) -> bool:
         """Whether the first call of the model itself was given the batch's own inputs."""
-        given = {id(values_of(leaf)) for leaf in tf.nest.flatten(x)}
-        first = next((call for call in calls if call.layer is self._model), None)
-        return first is not None and all(id(tensor) in given for tensor in first.inputs)
+        return is_of_call(map(values_of, tf.nest.flatten(x)), self._model, calls, lambda tensor: tensor)
 
     def gradients(self) -> tuple[dict[int, Any], list[str]]:
-        """The gradients that reach an optimizer, unscaled, by the id of the model's variable, and notes on them.
-
-        Of a weight that is changed several times in a step it is the first.
-        """
-        known = {id(one): v for v in self._model.trainable_variables for one in (v, getattr(v, "value", v))}
-        found: dict[int, Any] = {}
-        again: list[str] = []
-        for application in self.applications:
-            for gradient, variable in zip(application.gradients, application.variables):
-                ours = known.get(id(variable))
-                if ours is None:
-                    continue
-                if id(ours) in found:
-                    again.append(_path(ours))
-                else:
-                    found[id(ours)] = unscaled(gradient, application.scale)
-        without = [_path(v) for v in self._model.trainable_variables if id(v) not in found]
-        notes = ["gradients are what this model's own train_step gives its optimizers on the probe"]
-        if again:
-            again = list(dict.fromkeys(again))
-            notes.append(f"a step changes these several times, the first gradient is logged: {', '.join(again)}")
-        if without:
-            notes.append(f"this model's train_step gives no optimizer a gradient of {', '.join(without)}")
-        return found, notes
+        """The gradients that reach an optimizer, unscaled, by the id of the model's variable, and notes on them."""
+        variables = self._model.trainable_variables
+        return gradients_of(variables, self.applications, lambda one: getattr(one, "value", one), unscaled)
 
     def loss(self) -> tuple[tf.Tensor | None, str]:
         """What it returned as the loss, float32 [], and a sentence on it; None if it returned none."""
@@ -224,10 +177,6 @@ def _is_stateful(op_type: str) -> bool:
     return definition is None or bool(definition.is_stateful)
 
 
-def _path(variable: Any) -> str:
-    return str(getattr(variable, "path", variable.name))
-
-
 @contextlib.contextmanager
 def _applying(optimizers: list[Any], executed: int) -> Iterator[_Applying]:
     """Notes what optimizers are given, on this thread."""
@@ -235,7 +184,7 @@ def _applying(optimizers: list[Any], executed: int) -> Iterator[_Applying]:
         (cls, name): None
         for optimizer in optimizers
         for cls in type(optimizer).__mro__
-        for name in _METHODS
+        for name in METHODS
         if name in vars(cls)
     }
     before, current = _this.applying, _Applying(tf.compat.v1.get_default_graph(), executed)
@@ -258,11 +207,11 @@ def _noting(original: Any) -> Any:
         current = _this.applying
         if current is None or current.depth:
             return applied(self, *args, **kwargs)
-        args, kwargs, application = _application(self, original.__name__, args, kwargs)
+        args, kwargs, given = application(self, original.__name__, args, kwargs, _scale(self))
         if tf.compat.v1.get_default_graph() is not current.graph:
             current.is_elsewhere = True
         else:
-            current.found.append(application)
+            current.found.append(given)
             if len(current.found) > current.executed:
                 return getattr(self, "iterations", None)
         current.depth += 1
@@ -275,23 +224,10 @@ def _noting(original: Any) -> Any:
     return method
 
 
-def _application(optimizer: Any, name: str, args: Any, kwargs: Any) -> tuple[Any, Any, Application]:
-    """What an optimizer is given, and the arguments to be handed on: an iterator can be read only once."""
-    keyword = "grads_and_vars" if name == "apply_gradients" else "grads"
-    given = list(kwargs[keyword] if keyword in kwargs else args[0])
-    if keyword in kwargs:
-        kwargs = {**kwargs, keyword: given}
-    else:
-        args = (given, *args[1:])
-    if name == "apply_gradients":
-        gradients, variables = [pair[0] for pair in given], [pair[1] for pair in given]
-    else:
-        gradients = given
-        variables = list(kwargs.get("trainable_variables", args[1] if len(args) > 1 else None) or ())
-        variables = variables or list(optimizer._trainable_variables)
-    scale = None
-    if hasattr(optimizer, "scale_loss"):  # Keras 3, which unscales only then
-        one = tf.constant(1.0)
-        scaled = optimizer.scale_loss(one)
-        scale = None if scaled is one else tf.cast(scaled, tf.float32)
-    return args, kwargs, Application(tuple(gradients), tuple(variables), scale)
+def _scale(optimizer: Any) -> tf.Tensor | None:
+    """What an optimizer's gradients are multiplied by when it is given them, float32 []; None if they are not."""
+    if not hasattr(optimizer, "scale_loss"):  # Keras 2, which unscales them before
+        return None
+    one = tf.constant(1.0)
+    scaled = optimizer.scale_loss(one)
+    return None if scaled is one else tf.cast(scaled, tf.float32)

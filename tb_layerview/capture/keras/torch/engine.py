@@ -16,12 +16,13 @@ from tb_layerview.about import logger
 from tb_layerview.capture.keras.calls import Call, noting_calls
 from tb_layerview.capture.keras.host.batch import Batch
 from tb_layerview.capture.keras.nodes import Node
+from tb_layerview.capture.keras.own_step import is_own
 from tb_layerview.capture.keras.torch.loss import compiled_loss, loss_scale, smaller, unscaled
 from tb_layerview.capture.keras.torch.places import Place, Places
 from tb_layerview.capture.keras.torch.ran import Ran
 from tb_layerview.capture.keras.torch.recorder import Recorder, storage
 from tb_layerview.capture.keras.torch.tracing import EagerTracing, Seen
-from tb_layerview.capture.keras.torch.train_step import TrainStep, is_own
+from tb_layerview.capture.keras.torch.train_step import TrainStep
 from tb_layerview.capture.keras.torch.unchanged import Unchanged, modules_of, state_of
 from tb_layerview.capture.keras.torch.values import as_tensor, from_host, owned, tensor_of, to_host
 from tb_layerview.writing.guard import in_words

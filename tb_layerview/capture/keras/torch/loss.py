@@ -2,47 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
-import inspect
 from typing import Any
 
 import torch
 
+from tb_layerview.capture.keras import loss
 from tb_layerview.capture.keras.host.batch import Batch
-from tb_layerview.writing.guard import in_words
-
-_WITHOUT = "the model is not compiled with a loss: gradients are left out"
-# By how much the loss scale is made smaller where gradients overflow.
-_SMALLER = 16.0
 
 
-@dataclasses.dataclass(frozen=True)
-class Loss:
-    """The loss on the probe, or why there is none.
-
-    Attributes:
-      value: A tensor [], or None.
-      note: A sentence on why there is none; empty if there is one.
-      error: What kept it from being computed, in words; empty if nothing did.
-    """
-
-    value: torch.Tensor | None
-    note: str = ""
-    error: str = ""
-
-
-def compiled_loss(model: Any, batch: Batch, predictions: Any) -> Loss:
+def compiled_loss(model: Any, batch: Batch, predictions: Any) -> loss.Loss:
     """The loss of a model that trains, on what it has made of a batch."""
-    if getattr(model, "optimizer", None) is None:
-        return Loss(None, _WITHOUT)
-    extra = {"training": True} if "training" in inspect.signature(model.compute_loss).parameters else {}
-    try:
-        loss = model.compute_loss(x=batch.x, y=batch.y, y_pred=predictions, sample_weight=batch.sample_weight, **extra)
-        value = None if loss is None else torch.as_tensor(loss).sum()
-    except Exception as error:  # noqa: BLE001  # whatever a user's loss raises; the rest is logged all the same
-        words = in_words(error)
-        return Loss(None, f"the loss could not be computed on the probe ({words}): gradients are left out", words)
-    return Loss(None, _WITHOUT) if value is None else Loss(value)
+    given = batch.x, batch.y, predictions, batch.sample_weight
+    return loss.compiled_loss(model, *given, total=lambda value: torch.as_tensor(value).sum())
 
 
 def loss_scale(optimizer: Any) -> float | None:
@@ -57,7 +28,7 @@ def loss_scale(optimizer: Any) -> float | None:
 
 def smaller(scale: float) -> float:
     """The next loss scale to try where gradients overflow."""
-    return max(scale / _SMALLER, 1.0)
+    return max(scale / loss.SMALLER, 1.0)
 
 
 def unscaled(gradient: torch.Tensor, scale: float | None) -> torch.Tensor:

@@ -16,37 +16,10 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from tb_layerview.capture.keras.calls import Call, patched
 from tb_layerview.capture.keras.host.batch import Batch
-from tb_layerview.capture.keras.python_state import PythonState, is_kerass, what_changed
+from tb_layerview.capture.keras.own_step import METHODS, Application, application, gradients_of, is_of_call
+from tb_layerview.capture.keras.python_state import PythonState, what_changed
 from tb_layerview.capture.keras.torch.loss import loss_scale, smaller, unscaled
 from tb_layerview.capture.keras.torch.values import tensor_of
-
-# By which Keras' optimizers are given gradients.
-_METHODS = ("apply_gradients", "apply")
-
-
-def is_own(model: Any) -> bool:
-    """Whether a model's `train_step` is not Keras' own."""
-    if "train_step" in vars(model):
-        return True
-    owner = next((cls for cls in type(model).__mro__ if "train_step" in vars(cls)), None)
-    return owner is not None and not is_kerass(owner)
-
-
-@dataclasses.dataclass(frozen=True)
-class Application:
-    """What an optimizer was given at once.
-
-    Attributes:
-      optimizer: Which.
-      gradients: In the order of the variables; None where there is none.
-      variables: Which they are of.
-      scale: What they were multiplied by; None if they were not.
-    """
-
-    optimizer: Any
-    gradients: tuple[Any, ...]
-    variables: tuple[Any, ...]
-    scale: float | None
 
 
 @dataclasses.dataclass
@@ -141,35 +114,11 @@ class TrainStep:
 
     def takes(self, x: Sequence[Any], calls: Sequence[Call]) -> bool:
         """Whether the first call of the model itself was given the batch's own inputs."""
-        given = {id(seen.tensor) for seen in x}
-        first = next((call for call in calls if call.layer is self._model), None)
-        return first is not None and all(id(seen.tensor) in given for seen in first.inputs)
+        return is_of_call([seen.tensor for seen in x], self._model, calls, lambda seen: seen.tensor)
 
     def gradients(self) -> tuple[dict[int, torch.Tensor | None], list[str]]:
-        """The gradients that reach an optimizer, unscaled, by the id of the model's variable, and notes on them.
-
-        Of a weight that is changed several times in a step it is the first.
-        """
-        known = {id(one): v for v in self._model.trainable_variables for one in (v, tensor_of(v))}
-        found: dict[int, torch.Tensor | None] = {}
-        again: list[str] = []
-        for application in self.applications:
-            for gradient, variable in zip(application.gradients, application.variables):
-                ours = known.get(id(variable))
-                if ours is None:
-                    continue
-                if id(ours) in found:
-                    again.append(ours.path)
-                else:
-                    found[id(ours)] = None if gradient is None else unscaled(gradient.detach(), application.scale)
-        without = [v.path for v in self._model.trainable_variables if id(v) not in found]
-        notes = ["gradients are what this model's own train_step gives its optimizers on the probe"]
-        if again:
-            again = list(dict.fromkeys(again))
-            notes.append(f"a step changes these several times, the first gradient is logged: {', '.join(again)}")
-        if without:
-            notes.append(f"this model's train_step gives no optimizer a gradient of {', '.join(without)}")
-        return found, notes
+        """The gradients that reach an optimizer, unscaled, by the id of the model's variable, and notes on them."""
+        return gradients_of(self._model.trainable_variables, self.applications, tensor_of, _unscaled)
 
     def loss(self) -> tuple[torch.Tensor | None, str]:
         """What it returned as the loss, a tensor [], and a sentence on it; None if it returned none."""
@@ -202,6 +151,10 @@ class TrainStep:
                 scale.assign(value)
 
 
+def _unscaled(gradient: torch.Tensor | None, scale: float | None) -> torch.Tensor | None:
+    return None if gradient is None else unscaled(gradient.detach(), scale)
+
+
 def _unrepeatable(state: PythonState) -> str | None:
     """What the step may do that cannot be put back: what an iterator has given, it does not give again."""
     for one in state.reached:
@@ -221,7 +174,7 @@ def _applying(executed: int, keep: Callable[[Any, Sequence[Any]], None]) -> Iter
     before, current = _this.applying, _Applying(executed, keep)
     with contextlib.ExitStack() as stack:
         for cls in classes:
-            for name in _METHODS:
+            for name in METHODS:
                 if name in vars(cls):
                     stack.enter_context(patched(cls, name, _noting))
         stack.callback(register_optimizer_step_pre_hook(_refuse_to_step).remove)
@@ -244,14 +197,14 @@ def _noting(original: Any) -> Any:
         current = _this.applying
         if current is None or current.depth:
             return original(self, *args, **kwargs)
-        args, kwargs, application = _application(self, original.__name__, args, kwargs)
+        args, kwargs, given = application(self, original.__name__, args, kwargs, loss_scale(self))
         if len(current.found) >= current.executed:
-            current.found.append(application)
+            current.found.append(given)
             return getattr(self, "iterations", None)
         # Optimizers change gradients in place, too.
-        copied = tuple(None if one is None else one.detach().clone() for one in application.gradients)
-        current.found.append(dataclasses.replace(application, gradients=copied))
-        current.keep(self, application.variables)
+        copied = tuple(None if one is None else one.detach().clone() for one in given.gradients)
+        current.found.append(dataclasses.replace(given, gradients=copied))
+        current.keep(self, given.variables)
         current.depth += 1
         try:
             return original(self, *args, **kwargs)
@@ -259,20 +212,3 @@ def _noting(original: Any) -> Any:
             current.depth -= 1
 
     return method
-
-
-def _application(optimizer: Any, name: str, args: Any, kwargs: Any) -> tuple[Any, Any, Application]:
-    """What an optimizer is given, and the arguments to be handed on: an iterator can be read only once."""
-    keyword = "grads_and_vars" if name == "apply_gradients" else "grads"
-    given = list(kwargs[keyword] if keyword in kwargs else args[0])
-    if keyword in kwargs:
-        kwargs = {**kwargs, keyword: given}
-    else:
-        args = (given, *args[1:])
-    if name == "apply_gradients":
-        gradients, variables = [pair[0] for pair in given], [pair[1] for pair in given]
-    else:
-        gradients = given
-        variables = list(kwargs.get("trainable_variables", args[1] if len(args) > 1 else None) or ())
-        variables = variables or list(optimizer._trainable_variables)
-    return args, kwargs, Application(optimizer, tuple(gradients), tuple(variables), loss_scale(optimizer))
