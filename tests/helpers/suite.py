@@ -122,20 +122,19 @@ def parts(is_long: bool) -> list[Part]:
         of_pytest(f"modern-capture{end}", MODERN, modern, "tests/capture"),
         of_pytest(f"estimator{end}", ESTIMATOR, f"{which} and not once and not packaging", "--ignore=tests/e2e"),
         of_pytest(f"modern-rest{end}", MODERN, modern, "--ignore=tests/e2e", "--ignore=tests/capture"),
-        *(part for framework in BACKENDS for part in of_backend(framework, which, end)),
     ]
+    if not is_long:
+        found += [of_pytest("modern-browser", MODERN, "not long", "tests/e2e")]
+    found += [part for framework in BACKENDS for part in of_backend(framework, which, end)]
     if is_long:
         names = (*ARITHMETIC, *IN_PART)
         files = [str(path.relative_to(ROOT)) for path in sorted(TESTS.rglob("test_*.py")) if path.name in names]
-        found += [
+        return [
+            *found,
             of_pytest("modern-without-onednn", MODERN, "arithmetic and not estimator", *files, onednn=False),
             of_pytest("estimator-without-onednn", ESTIMATOR, "arithmetic and not once", *files, onednn=False),
         ]
-    else:
-        found += [
-            of_pytest("modern-browser", MODERN, "not long", "tests/e2e"),
-            Part("front-end", [MODERN, "build_frontend.py", "check", "test"]),
-        ]
+    found += [Part("front-end", [MODERN, "build_frontend.py", "check", "test"])]
     return found
 
 
