@@ -24,8 +24,15 @@ class Paced(keras.callbacks.Callback):
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         known = self._logging._training if self._logging else None  # no public name for its budget
-        if not self._pace.step(known.recording.log.budget if known else None):
+        if not self._pace.step(known.recording.log.budget if known else None, self._finish):
             self.model.stop_training = True
+
+    def _finish(self) -> None:
+        """Waits for what JAX computes: Keras does not, and some thirty steps are begun ahead of it."""
+        if keras.backend.backend() == "jax":
+            import jax
+
+            jax.block_until_ready(getattr(self.model, "_jax_state", None))
 
 
 def batches() -> Any:

@@ -32,13 +32,17 @@ class Pace:
     def __init__(self, path: str) -> None:
         self._shared = np.memmap(path, np.float64, "r+", shape=4)
 
-    def step(self, budget: Budget | None) -> bool:
+    def step(self, budget: Budget | None, finish: Callable[[], Any] = lambda: None) -> bool:
         """Says that a step begins, and waits for its turn; returns whether the training goes on.
 
         Args:
           budget: That of the logging, whose clock stands still meanwhile, if there is any.
+          finish: Waits for the steps that were begun: what is computed in the other's turn is not paid for.
         """
-        shared, began = self._shared, time.perf_counter()
+        shared = self._shared
+        if shared[_GO] == 0:
+            finish()
+        began = time.perf_counter()
         shared[_SET_UP] = budget.set_up if budget else 0.0
         while shared[_GO] == 0:
             shared[_WAITS] = 1
