@@ -26,9 +26,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 FRAMEWORK = next(name for name in ("tensorflow", "jax", "torch") if importlib.util.find_spec(name))
 if FRAMEWORK != "tensorflow":
     os.environ.setdefault("KERAS_BACKEND", FRAMEWORK)
-#: What is tested without TensorFlow: in each such environment the first folder, and that of its framework.
+#: What is tested without TensorFlow: in each such environment the first folder, and those of its framework.
 KERAS = TESTS / "capture" / "keras"
-WITHOUT_TENSORFLOW = (KERAS / "backends", KERAS / "jax", KERAS / "torch")
+WITHOUT_TENSORFLOW = (KERAS / "backends", KERAS / "jax", KERAS / "torch", TESTS / "capture" / "torch")
 
 #: What `make test` runs of a way to train on the stack that people mainly have for another: Keras with TensorFlow 2.15,
 #: graphs with TensorFlow 2.21. The other files are `long` there.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-# Where Keras 2, Keras 3 and TensorFlow 1 have several names for one thing: those of Keras 3, so that runs compare.
+# Where Keras 2, Keras 3, TensorFlow 1 and PyTorch have several names for one thing: that of Keras 3, so that runs
+# compare.
 _NAMES = {
     "m": "momentum",
     "v": "velocity",
@@ -18,13 +19,23 @@ _NAMES = {
     "accum_update": "accumulated_delta_var",
     "model_variables_moving_average": "average",
     "accumulated_gradients": "gradient_accumulator",
+    # Of PyTorch.
+    "exp_avg": "momentum",
+    "exp_avg_sq": "velocity",
+    "max_exp_avg_sq": "velocity_hat",
+    "momentum_buffer": "momentum",
+    "square_avg": "velocity",
+    "grad_avg": "average_gradient",
+    "exp_inf": "norm",
+    "acc_delta": "accumulated_delta_var",
+    "sum": "accumulator",
 }
 # The same of some optimizers alone.
 _NAMES_OF = {
     "adamax": {"v": "norm"},  # which is no mean of squares there
     "momentum": {"accum": "momentum"},
     "kerasmomentum": {"accum": "momentum"},
-    "adadelta": {"accum": "accumulated_grad"},
+    "adadelta": {"accum": "accumulated_grad", "square_avg": "accumulated_grad"},
 }
 
 

@@ -19,7 +19,7 @@ from suite import BACKENDS, MODERN
 
 #: The Python of each, by the backend's name.
 PYTHONS = {"tensorflow": MODERN, **BACKENDS}
-LIMIT = 400  # seconds, for a training of seconds
+LIMIT = 900  # seconds, for a training of seconds
 BATCH, RATE, MOMENTUM = 32, 0.05, 0.9
 #: The weights, in the order in which Keras has them, and their shapes.
 WEIGHTS = {

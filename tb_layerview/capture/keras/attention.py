@@ -6,27 +6,12 @@ are computed again from the projected query and key and from the mask that the l
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 from collections.abc import Callable
 from typing import Any
 
-from tb_layerview.capture.keras.nodes import rank
-
-
-@dataclasses.dataclass(frozen=True)
-class Scores:
-    """How much each query position looks at each key position, in shares of 1; before dropout where the layer tells.
-
-    Attributes:
-      tensor: One axis for each name.
-      axes: `example`, `head`, `query`, `key`; without `head` for layers that have none, and with numbers behind
-        `query` and `key` where attention goes over several axes.
-    """
-
-    tensor: Any
-    axes: tuple[str, ...]
-
+from tb_layerview.capture.passes.nodes import rank
+from tb_layerview.capture.passes.scores import Scores
 
 # The methods that return (attended values, scores or None) in all Keras versions.
 _METHODS = ("_compute_attention", "_apply_scores")

@@ -6,51 +6,16 @@ kernels), the tensor is turned before it is measured.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from tb_layerview.capture.keras.calls import Call
-from tb_layerview.capture.keras.nodes import fits, is_floating, sizes
-from tb_layerview.capture.keras.nodes import rank as rank_of
-from tb_layerview.capture.keras.quantized import unpacked
+from tb_layerview.capture.passes.calls import Call
+from tb_layerview.capture.passes.layout import Layout
+from tb_layerview.capture.passes.nodes import fits, is_floating, sizes
+from tb_layerview.capture.passes.nodes import rank as rank_of
 from tb_layerview.format.model import Kind, default_axes
-
-
-@dataclasses.dataclass(frozen=True)
-class Layout:
-    """How a tensor is logged.
-
-    Attributes:
-      axes: One name for each axis of what is logged.
-      order: The order in which to put the tensor's axes first; None leaves them.
-      shape: What to reshape it to then; None leaves it.
-      packed: How many numbers of four bits lie along its last axis, two in each byte; 0 where they do not.
-    """
-
-    axes: tuple[str, ...]
-    order: tuple[int, ...] | None = None
-    shape: tuple[int, ...] | None = None
-    packed: int = 0
-
-    def view(self, array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
-        """The array as it is logged, of the same memory where that can be."""
-        array = unpacked(array, self.packed) if self.packed else array
-        array = array if self.order is None else array.transpose(self.order)
-        return array if self.shape is None else array.reshape(self.shape)
-
-    def sizes(self, tensor: Sequence[int | None]) -> tuple[int | None, ...]:
-        """The sizes of what is logged of a tensor of these sizes."""
-        if self.shape is not None:
-            return self.shape
-        given = (*tensor[:-1], self.packed) if self.packed else tuple(tensor)
-        return given if self.order is None else tuple(given[i] for i in self.order)
-
 
 _SPATIAL = {1: ("timestep",), 2: ("row", "column"), 3: ("depth", "row", "column")}
 # Weights with an axis for each of some axes of the activation, when they have more than one.
@@ -88,15 +53,6 @@ def activation_axes(calls: Sequence[Call], inputs: Iterable[Any]) -> dict[int, t
     return names
 
 
-def activation_layout(axes: tuple[str, ...]) -> Layout:
-    """How to log an activation whose axes are these."""
-    if "channel" not in axes or axes[-1] == "channel":
-        return Layout(axes)
-    channel = axes.index("channel")
-    order = (*(i for i in range(len(axes)) if i != channel), channel)
-    return Layout(tuple(axes[i] for i in order), order)
-
-
 def weight_layout(layer: Any, name: str, shape: Sequence[int], kind: Kind, output: tuple[str, ...] = ()) -> Layout:
     """How to log a weight or its gradient.
 
@@ -129,13 +85,6 @@ def weight_layout(layer: Any, name: str, shape: Sequence[int], kind: Kind, outpu
     if rank >= 2 and leaf in _LIKE_ACTIVATION and len(output) > rank:
         return Layout(output[-rank:])
     return Layout(default)
-
-
-def sparse_layout(layout: Layout) -> Layout:
-    """How to log some slices along the first axis of what is logged so."""
-    if layout.order is not None or layout.shape is not None:
-        return Layout(("slice", *(f"axis {i}" for i in range(1, len(layout.axes)))))
-    return Layout(("slice", *layout.axes[1:]))
 
 
 def _classes(layer: Any) -> frozenset[str]:

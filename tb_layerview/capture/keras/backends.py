@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from tb_layerview.capture import probe
 from tb_layerview.capture.choice import Batch
-from tb_layerview.capture.keras.recording import Recording
+from tb_layerview.capture.given import Given
 from tb_layerview.capture.keras.steps import StepCounter
 from tb_layerview.capture.keras.taken import Taken
 from tb_layerview.capture.keras.versions import keras_of
+from tb_layerview.capture.recording import Recording
 
 #: Where the backend of each framework is, by the name that Keras has for it.
 _BACKENDS = {
@@ -36,6 +37,28 @@ class KerasBackend(probe.Backend, Protocol):
 
     def logs(self, model: Any) -> bool:
         """Whether this process logs a model. If another one does, or if nobody can, that is said."""
+        ...
+
+    def is_ready(self, model: Any, given: Given, is_trained: bool) -> bool:
+        """Whether a model has all that is to be logged of it.
+
+        Args:
+          model: The model.
+          given: What is to be logged.
+          is_trained: Whether it has had a step, in which an optimizer makes what it keeps.
+        """
+        ...
+
+    def is_other(self) -> bool:
+        """Whether a pass that is traced now would be another one than that which was traced last."""
+        ...
+
+    def notes(self, model: Any) -> Sequence[str]:
+        """What is not logged of a model and why, a sentence each, where that is known by the loop alone."""
+        ...
+
+    def scalars(self) -> Mapping[str, float]:
+        """What else is to be logged at a step, by name."""
         ...
 
     def has_other_processes(self, model: Any) -> bool:

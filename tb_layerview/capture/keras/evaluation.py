@@ -9,8 +9,8 @@ from typing import Any
 from tb_layerview.capture.choice import Choice
 from tb_layerview.capture.given import Given
 from tb_layerview.capture.keras.backends import KerasBackend
-from tb_layerview.capture.keras.recording import Recording
 from tb_layerview.capture.keras.taken import Taken
+from tb_layerview.capture.recording import Recording
 from tb_layerview.format.model import Kind, Mode
 from tb_layerview.options import Schedule
 

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from tb_layerview.capture.keras.nodes import dtype_name, size_in_bytes
+from tb_layerview.capture.passes.nodes import dtype_name, size_in_bytes
 
 # Keras 3's modes in which weights of four bits may lie two in a byte.
 _OF_FOUR_BITS = ("int4", "gptq", "awq")
@@ -27,18 +24,6 @@ def unpacked_size(layer: Any, variable: Any) -> int | None:
     if not is_last or len(variable.shape) != 2 or not isinstance(size, int) or -(-size // 2) != variable.shape[-1]:
         return None
     return size
-
-
-def unpacked(packed: npt.NDArray[np.generic], size: int) -> npt.NDArray[np.int8]:
-    """The int4 numbers, as int8, of an array that holds two of them in each byte along its last axis.
-
-    Args:
-      packed: int8 [..., half of the size, rounded up]: the first of two is in the lower four bits.
-      size: How many there are along the last axis.
-    """
-    bits = packed.view(np.int8)
-    pairs = np.stack([(bits << 4) >> 4, bits >> 4], axis=-1)  # with their signs
-    return pairs.reshape(*packed.shape[:-1], 2 * packed.shape[-1])[..., :size]
 
 
 def is_own_gradient(variable: Any) -> bool:

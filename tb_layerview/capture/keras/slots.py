@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
+from tb_layerview.capture.passes.anatomy import Slot
 from tb_layerview.capture.slots import slot_name
 
 # Lists of an optimizer's own, of other things than one for each weight.
 _OTHER_LISTS = frozenset({"_variables", "_trainable_variables", "_weights"})
-
-
-@dataclasses.dataclass(frozen=True)
-class Slot:
-    """What an optimizer keeps of one weight.
-
-    Attributes:
-      name: What it is: `momentum`, `velocity`, `accumulator`, ...
-      variable: Keras' variable.
-    """
-
-    name: str
-    variable: Any
 
 
 def optimizers_of(model: Any) -> list[Any]:

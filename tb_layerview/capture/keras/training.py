@@ -8,12 +8,12 @@ from typing import Any
 from tb_layerview.capture.choice import Choice
 from tb_layerview.capture.given import Given, floats
 from tb_layerview.capture.keras.backends import KerasBackend
-from tb_layerview.capture.keras.recording import Recording
 from tb_layerview.capture.keras.slots import are_made
 from tb_layerview.capture.keras.stand_in import StandIn
 from tb_layerview.capture.keras.steps import Place, StepCounter
 from tb_layerview.capture.keras.taken import Taken
 from tb_layerview.capture.keras.versions import is_built, steps_per_execution
+from tb_layerview.capture.recording import Recording
 
 _GIVE_A_PROBE = "Give the callback a batch that the model takes: probe=(x, y)"
 

@@ -21,6 +21,11 @@ def keras_of(model: Any) -> ModuleType | None:
     return None if package is None else importlib.import_module(package)
 
 
+def is_keras(model: Any) -> bool:
+    """Whether a model is one of Keras'."""
+    return any(cls.__module__.partition(".")[0] in ("keras", "tf_keras") for cls in type(model).__mro__)
+
+
 def software_of(model: Any, **framework: str) -> str:
     """What a log of a model is made with, in words.
 

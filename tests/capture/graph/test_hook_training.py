@@ -206,7 +206,7 @@ with graphs.trained(network, lambda: tf.compat.v1.train.AdamOptimizer(1e30)) as 
         env=environment(Path(__file__).parent),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
     )
     assert "NaN loss during training" in ended.stderr
     done = ended.stdout.count("step")

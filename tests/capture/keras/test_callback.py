@@ -25,7 +25,7 @@ from any_keras import (
 )
 
 from tb_layerview import Keep, LayerReader, LayerViewCallback, Schedule, Select
-from tb_layerview.capture.keras.recording import Recording
+from tb_layerview.capture.recording import Recording
 from tb_layerview.reading.run import Run
 
 if IS_TENSORFLOW:
@@ -520,7 +520,7 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("probe", [np.ones((4, 7), np.float32), (np.ones((4, 6, 2), np.float32), PLAIN_Y[:4])])
 def test_a_probe_of_the_wrong_shape_is_refused(tmp_path: Path, probe: Any) -> None:
     message = (
-        r"the model cannot be run on the given probe, whose inputs are \(4, .*Give a probe as `fit` takes its batches"
+        r"the model cannot be run on the given probe, whose inputs are \(4, .*Give a probe as the training takes its"
     )
     _refused(_plain(), lambda: LayerViewCallback(tmp_path, probe), message)
 

@@ -7,7 +7,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from tb_layerview.capture.keras.fingerprint import fingerprint
+from tb_layerview.capture.passes.fingerprint import fingerprint
 
 pytestmark = pytest.mark.once
 

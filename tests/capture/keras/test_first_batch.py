@@ -239,6 +239,11 @@ _CAPTURE = tuple(
     f"tb_layerview.{name}"
     for name in (
         "capture.keras.",
+        "capture.passes.",
+        "capture.recording",
+        "capture.probing",
+        "capture.held_weights",
+        "capture.replay",
         "capture.choice",
         "capture.octaves",
         "measure.tf.",
@@ -248,7 +253,7 @@ _CAPTURE = tuple(
     )
 )
 # What is for other frameworks, which are not installed here.
-_OTHERS = tuple(f"tb_layerview.capture.keras.{name}" for name in ("host", "jax", "torch"))
+_OTHERS = tuple(f"tb_layerview.capture.keras.{name}" for name in ("batch", "engine", "jax", "torch"))
 Places = dict[str, list[tuple[Any, str, Any]]]
 
 
@@ -355,7 +360,7 @@ def test_whatever_step_of_the_preparation_fails_the_training_has_its_batches(
     watched = _Preparation(lambda name: None if name in begun else begun.append(name))
     with _each_call(places, watched):
         assert trainings.outcome([LayerViewCallback(tmp_path / "all")]) == bare
-    some = {"batch.Batch.first", "probe.ProbePass.__init__", "taps.find_taps", "log_files.LogFiles.describe"}
+    some = {"batch.Batch.first", "probe.ProbePass.__init__", "taps.find_taps", "training_log.TrainingLog.describe"}
     if what != "predict" or not KERAS_3:  # which is given the batches themselves
         some.add("first_batch._data_set")
     assert some <= set(begun) and len(begun) > 40

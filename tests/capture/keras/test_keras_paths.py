@@ -13,12 +13,13 @@ tf = pytest.importorskip("tensorflow")
 
 from tb_layerview import Check, Keep, LayerReader, LayerViewCallback, Select  # noqa: E402
 from tb_layerview.capture.given import Given  # noqa: E402
-from tb_layerview.capture.keras.calls import noting_calls  # noqa: E402
-from tb_layerview.capture.keras.candidates import Pass  # noqa: E402
-from tb_layerview.capture.keras.chosen import choose  # noqa: E402
+from tb_layerview.capture.keras.anatomy import KERAS  # noqa: E402
 from tb_layerview.capture.keras.tf.batch import Batch  # noqa: E402
 from tb_layerview.capture.keras.tf.probe import ProbePass  # noqa: E402
 from tb_layerview.capture.keras.tf.tracing import GraphTracing  # noqa: E402
+from tb_layerview.capture.passes.calls import noting_calls  # noqa: E402
+from tb_layerview.capture.passes.candidates import Pass  # noqa: E402
+from tb_layerview.capture.passes.chosen import choose  # noqa: E402
 from tb_layerview.reading.run import Run  # noqa: E402
 
 keras = tf.keras
@@ -288,10 +289,10 @@ def test_a_weight_that_has_anothers_name_is_counted_and_named() -> None:
 
     @tf.function
     def trace(x: Any) -> Any:
-        with noting_calls(model, GraphTracing()) as calls:
+        with noting_calls(model, KERAS, GraphTracing()) as calls:
             model(x)
         colliding = [dataclasses.replace(call, path=call.path.partition("#")[0]) for call in calls]
-        taps = choose(Pass(model, [((), x)], colliding, tf.convert_to_tensor, None, {}), Given(keep=EXACT))
+        taps = choose(Pass(model, KERAS, [((), x)], colliding, tf.convert_to_tensor, None, {}), Given(keep=EXACT))
         notes.extend(taps.model.notes)
         return x
 

@@ -62,7 +62,7 @@ def test_another_backend_of_keras_is_refused_with_the_way_out_before_anything_ru
         env=environment(needs=[BACKENDS[backend]], KERAS_BACKEND=backend),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert ended.stdout.splitlines() == len(calls) * [

@@ -17,8 +17,8 @@ from places import environment
 from tb_layerview import LayerReader, Schedule
 from tb_layerview.capture.choice import Choice, Examples
 from tb_layerview.capture.given import Given
-from tb_layerview.capture.keras.recording import Recording
 from tb_layerview.capture.probe import Backend, Changed, Probe, Replayer, State, Updates
+from tb_layerview.capture.recording import Recording
 from tb_layerview.format.logged import NotLoggedError
 from tb_layerview.format.model import Layer, Model, Tensor
 from tb_layerview.measure.host import measure
@@ -263,7 +263,7 @@ def test_the_last_step_is_logged_with_the_weights_that_it_left_though_others_wer
 def test_what_records_loads_no_tensorflow(tmp_path: Path) -> None:
     """The second half shows that the first can fail, by what stands in for TensorFlow and says that it was loaded."""
     (tmp_path / "tensorflow.py").write_text("print('loaded')\nraise SystemExit\n")
-    for module, said in (("recording", ""), ("tf.backend", "loaded\n")):
-        command = [sys.executable, "-c", f"import tb_layerview.capture.keras.{module}"]
+    for module, said in (("recording", ""), ("keras.tf.backend", "loaded\n")):
+        command = [sys.executable, "-c", f"import tb_layerview.capture.{module}"]
         done = subprocess.run(command, env=environment(tmp_path), capture_output=True, text=True, check=True)
         assert done.stdout == said, module

@@ -14,22 +14,24 @@ import numpy as np
 from tb_layerview.about import logger
 from tb_layerview.capture.choice import Examples
 from tb_layerview.capture.given import Given
-from tb_layerview.capture.keras.host.batch import Batch, given_batch
-from tb_layerview.capture.keras.host.probe import HostProbe
-from tb_layerview.capture.keras.host.replay import KeptBatches
-from tb_layerview.capture.keras.host.state import ModelState
-from tb_layerview.capture.keras.host.weights import WeightsAlone
+from tb_layerview.capture.host.batch import given_batch
+from tb_layerview.capture.host.probe import HostProbe
+from tb_layerview.capture.host.replay import KeptBatches
+from tb_layerview.capture.host.state import ModelState
+from tb_layerview.capture.host.weights import WeightsAlone
+from tb_layerview.capture.keras.batch import Batch
 from tb_layerview.capture.keras.jax import batches
 from tb_layerview.capture.keras.jax.engine import JaxEngine
-from tb_layerview.capture.keras.recording import Recording
-from tb_layerview.capture.keras.replay import Replayer
+from tb_layerview.capture.keras.loops import Loops
 from tb_layerview.capture.keras.steps import StepCounter
 from tb_layerview.capture.keras.taken import Taken
 from tb_layerview.capture.probe import Probe
+from tb_layerview.capture.recording import Recording
+from tb_layerview.capture.replay import Replayer
 from tb_layerview.writing.training_log import TrainingLog
 
 
-class Jax:
+class Jax(Loops):
     """Models that JAX computes; the methods are those of `backends.KerasBackend`.
 
     Keras calls a model's functions with its state and with what gives the batches: `(state, iterator)`. They return
@@ -142,7 +144,7 @@ class Jax:
         Raises:
           Refused: It is none.
         """
-        return given_batch(data, self._engine.as_tensor, self._engine.to_host)
+        return given_batch(Batch, data, self._engine.as_tensor, self._engine.to_host)
 
     def taking(self, iterator: Any, model: Any) -> Callable[[], Taken]:
         """How to take what one call of a function would take.

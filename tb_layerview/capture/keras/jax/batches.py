@@ -11,9 +11,9 @@ import jax
 import keras
 import numpy as np
 
-from tb_layerview.capture.keras.recording import Recording
 from tb_layerview.capture.keras.steps import StepCounter
 from tb_layerview.capture.keras.taken import Taken
+from tb_layerview.capture.recording import Recording
 
 
 def taking(iterator: Any, count: int) -> Callable[[], Taken]:

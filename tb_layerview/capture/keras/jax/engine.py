@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import types
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,26 +12,25 @@ import numpy as np
 import numpy.typing as npt
 from jax.experimental import sparse
 
-from tb_layerview.capture.keras.host.batch import Batch
+from tb_layerview.capture.keras.batch import Batch
+from tb_layerview.capture.keras.engine import KerasEngine
 from tb_layerview.capture.keras.jax.live import Live
 from tb_layerview.capture.keras.jax.traced import JaxTraced
 
 
-class JaxEngine:
+class JaxEngine(KerasEngine):
     """Models that JAX computes; the methods are those of `host.engine.Engine`.
 
     Attributes:
       live: What the variables hold, also while Keras has taken their values away.
+      framework: The version of JAX.
     """
+
+    framework: Mapping[str, str] = types.MappingProxyType({"JAX": jax.__version__})
 
     def __init__(self) -> None:
         """Has seen no step yet."""
         self.live = Live()
-
-    @property
-    def software(self) -> Mapping[str, str]:
-        """The version of JAX."""
-        return {"JAX": jax.__version__}
 
     def as_tensor(self, leaf: Any) -> Any:
         """A leaf of a batch in memory of JAX's own: a generator may write to its buffer again."""

@@ -9,7 +9,7 @@ import jax
 from jax.extend import core
 
 from tb_layerview.capture.keras.jax.operations import called, type_of
-from tb_layerview.capture.keras.nodes import Graph, Node, Operation
+from tb_layerview.capture.passes.nodes import Graph, Node, Operation
 
 
 def flat(closed: core.ClosedJaxpr) -> core.ClosedJaxpr:

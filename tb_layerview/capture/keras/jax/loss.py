@@ -12,11 +12,12 @@ import jax
 import jax.numpy as jnp
 import keras
 
-from tb_layerview.capture.keras.calls import Call, noting_calls, patched, recorded
-from tb_layerview.capture.keras.host.batch import Batch
+from tb_layerview.capture.keras.anatomy import KERAS
+from tb_layerview.capture.keras.batch import Batch
 from tb_layerview.capture.keras.jax.tracing import JaxTracing, without_checkpoints
 from tb_layerview.capture.keras.loss import WITHOUT_LOSS, Loss
 from tb_layerview.capture.keras.python_state import is_kerass
+from tb_layerview.capture.passes.calls import Call, noting_calls, patched, recorded
 
 _WHY = "on JAX it is run in the training's own function alone"
 _OF_COMPILED = f"gradients of the compiled loss, not of this model's train_step: {_WHY}"
@@ -99,7 +100,7 @@ def forward(model: Any, values: Variables, batch: Batch, training: bool, with_lo
     if with_loss and _has_own_step(model):
         notes.insert(0, _OF_COMPILED if wants_loss else _NOT_OF_STEP)
     loss, is_scaled, words = None, False, ""
-    with _kept(model), without_checkpoints(model), noting_calls(model, JaxTracing()) as calls, _root(model):
+    with _kept(model), without_checkpoints(model), noting_calls(model, KERAS, JaxTracing()) as calls, _root(model):
         if wants_loss:
             try:
                 loss, is_scaled = _loss(model, values, batch, training)

@@ -6,6 +6,7 @@ import collections
 import dataclasses
 import hashlib
 import threading
+import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -14,15 +15,15 @@ import jax.numpy as jnp
 import keras
 import numpy as np
 
-from tb_layerview.capture.keras.calls import Call
-from tb_layerview.capture.keras.host.batch import Batch
-from tb_layerview.capture.keras.host.engine import Array
+from tb_layerview.capture.host.engine import Array
+from tb_layerview.capture.keras.batch import Batch
 from tb_layerview.capture.keras.jax.graph import Cut, Pass, flat
 from tb_layerview.capture.keras.jax.live import Live
 from tb_layerview.capture.keras.jax.loss import Forward, Variables, forward, loss_scale, unscaled
 from tb_layerview.capture.keras.jax.unchanged import unchanged_by_tracing
 from tb_layerview.capture.keras.loss import SMALLER, WITHOUT_LOSS
-from tb_layerview.capture.keras.nodes import Node, Operation
+from tb_layerview.capture.passes.calls import Call
+from tb_layerview.capture.passes.nodes import Node, Operation
 
 
 class JaxTraced:
@@ -36,6 +37,7 @@ class JaxTraced:
       loss_error: What kept the loss from being computed, in words.
       notes: What cannot be had, a sentence each.
       takes_batch: True: a model's own `train_step` is not run.
+      output_gradients: None.
     """
 
     calls: list[Call]
@@ -45,6 +47,7 @@ class JaxTraced:
     loss_error: str
     notes: Sequence[str]
     takes_batch: bool = True
+    output_gradients: Mapping[int, Node] = types.MappingProxyType({})
 
     def __init__(self, model: Any, batch: Batch, training: bool, gradients: bool, live: Live) -> None:
         """Traces the pass.

@@ -12,8 +12,9 @@ import jax.numpy as jnp
 from jax.experimental import sparse
 from jax.extend import core
 
-from tb_layerview.capture.keras.attention import Scores, scores_of
-from tb_layerview.capture.keras.calls import leaves, patched
+from tb_layerview.capture.keras.attention import scores_of
+from tb_layerview.capture.passes.calls import leaves, patched
+from tb_layerview.capture.passes.scores import Scores
 
 
 class JaxTracing:
@@ -28,6 +29,10 @@ class JaxTracing:
         """The tensors of a nested structure that are traced; of sparse ones the values."""
         found = [leaf for _, one in leaves(structure) for leaf in _flat(one)]
         return [leaf for leaf in found if isinstance(leaf, jax.core.Tracer)]
+
+    def given(self, outputs: Any, seen: Sequence[Any]) -> Any:
+        """What a layer's call gives on: what it gave."""
+        return outputs
 
     def converted(self, method: Callable[..., Any]) -> Callable[..., Any]:
         """A method as Keras would call it: as it is."""

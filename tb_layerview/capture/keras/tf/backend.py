@@ -11,9 +11,8 @@ import tensorflow as tf
 from tb_layerview.capture.choice import Examples
 from tb_layerview.capture.cluster import has_other_processes, logs_model
 from tb_layerview.capture.given import Given
+from tb_layerview.capture.keras.loops import Loops
 from tb_layerview.capture.keras.own_step import is_own
-from tb_layerview.capture.keras.recording import Recording
-from tb_layerview.capture.keras.replay import Replayer
 from tb_layerview.capture.keras.steps import StepCounter
 from tb_layerview.capture.keras.taken import Taken
 from tb_layerview.capture.keras.tf import debug_switches, first_batch
@@ -27,12 +26,14 @@ from tb_layerview.capture.keras.tf.variables import number
 from tb_layerview.capture.keras.tf.weights import WeightsAlone
 from tb_layerview.capture.keras.versions import is_built
 from tb_layerview.capture.probe import Probe
+from tb_layerview.capture.recording import Recording
+from tb_layerview.capture.replay import Replayer
 from tb_layerview.writing.training_log import TrainingLog
 
 _OF_MANY_BATCHES = (tf.data.Iterator, tf.distribute.DistributedIterator)
 
 
-class TensorFlow:
+class TensorFlow(Loops):
     """Models that TensorFlow computes; the methods are those of `KerasBackend`."""
 
     ends_of_data: tuple[type[BaseException], ...] = (StopIteration, tf.errors.OutOfRangeError)

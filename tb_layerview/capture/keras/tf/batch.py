@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tb_layerview.capture.keras.fingerprint import fingerprint
 from tb_layerview.capture.keras.tf import examples as keras_examples
+from tb_layerview.capture.passes.fingerprint import fingerprint
 from tb_layerview.writing.guard import Refused
 
 

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from tb_layerview.capture import cluster
-from tb_layerview.capture.keras.calls import noting_calls
-from tb_layerview.capture.keras.modes import Output, Shifted, differing
+from tb_layerview.capture.keras.anatomy import KERAS
 from tb_layerview.capture.keras.tf.in_strategy import runs_python, traced
 from tb_layerview.capture.keras.tf.layouts import laid_out
 from tb_layerview.capture.keras.tf.tracing import GraphTracing
 from tb_layerview.capture.keras.tf.unchanged import put_back_after, unchanged_by_tracing, written_variables
+from tb_layerview.capture.passes.calls import noting_calls
+from tb_layerview.capture.passes.modes import Output, Shifted, differing
 from tb_layerview.measure.tf import digests
 from tb_layerview.measure.tf.on_device import Fetches
 from tb_layerview.measure.tf.tap import Tap
@@ -69,7 +70,7 @@ class InferencePass:
 
 
 def _find_taps(model: Any, x: Any, outputs: Mapping[int, Output]) -> dict[int, Tap]:
-    with noting_calls(model, GraphTracing()) as calls:
+    with noting_calls(model, KERAS, GraphTracing()) as calls:
         model(x, training=False)
     found = differing(calls, outputs)
     return {index: Tap(laid_out(tensor, outputs[index].layout), units=True) for index, tensor in found.items()}

@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from tb_layerview.capture.cluster import has_other_processes
-from tb_layerview.capture.keras.recording import Recording
 from tb_layerview.capture.keras.steps import StepCounter
 from tb_layerview.capture.keras.tf.autograph import unconverted
 from tb_layerview.capture.keras.tf.finite import losses_are_finite, weights_are_finite
 from tb_layerview.capture.keras.versions import steps_per_execution
+from tb_layerview.capture.recording import Recording
 
 _OURS = "_tb_layerview_returning_batch"
 _OF_ITERATOR, _OF_BATCH = "multi_step_on_iterator", "one_step_on_data"  # within Keras 3's function

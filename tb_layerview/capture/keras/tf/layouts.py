@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from tb_layerview.capture.keras.axes import Layout
+from tb_layerview.capture.passes.layout import Layout
 
 
 def laid_out(tensor: tf.Tensor, layout: Layout) -> tf.Tensor:

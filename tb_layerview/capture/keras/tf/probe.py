@@ -18,10 +18,7 @@ from tb_layerview.about import logger
 from tb_layerview.capture import cluster
 from tb_layerview.capture.choice import Examples
 from tb_layerview.capture.given import Given
-from tb_layerview.capture.keras.calls import Call, leaves, noting_calls
-from tb_layerview.capture.keras.candidates import Pass, is_number
-from tb_layerview.capture.keras.chosen import is_large
-from tb_layerview.capture.keras.modes import Output
+from tb_layerview.capture.keras.anatomy import KERAS, is_number
 from tb_layerview.capture.keras.own_step import is_own
 from tb_layerview.capture.keras.slots import slots_of
 from tb_layerview.capture.keras.tf.batch import Batch
@@ -42,6 +39,10 @@ from tb_layerview.capture.keras.tf.unchanged import (
 from tb_layerview.capture.keras.tf.variables import WrittenVariable, tf_variable
 from tb_layerview.capture.keras.tf.weights import WeightReader
 from tb_layerview.capture.keras.versions import software_of
+from tb_layerview.capture.passes.calls import Call, leaves, noting_calls
+from tb_layerview.capture.passes.candidates import Pass
+from tb_layerview.capture.passes.chosen import is_large
+from tb_layerview.capture.passes.modes import Output
 from tb_layerview.format.model import Model, Probe
 from tb_layerview.measure.tf import digests
 from tb_layerview.measure.tf.digests import Digests
@@ -282,7 +283,7 @@ class ProbePass:
         for metric in model.metrics:  # so that what they tell afterwards is of the probe alone
             metric.reset_state()
         data = (x, y, sample_weight)[: self._batch.parts] if self._batch.parts else x
-        with noting_calls(model, GraphTracing()) as calls:
+        with noting_calls(model, KERAS, GraphTracing()) as calls:
             step.trace(data, executed)
         gradients, notes = step.gradients()
         loss, sentence = step.loss()
@@ -307,7 +308,7 @@ class ProbePass:
         weights = self._weights_now()
         large = [v for v in trainable if is_large(v)] if self._training else []
         with tf.GradientTape() as tape:
-            with noting_calls(model, GraphTracing()) as calls:
+            with noting_calls(model, KERAS, GraphTracing()) as calls:
                 predictions = model(x, training=self._training) if self._has_modes else model(x)
             loss = self._loss(x, y, predictions, sample_weight) if self._training else None
             scaled = loss if loss is None or scale is None else tf.cast(loss, tf.float32) * scale
@@ -365,6 +366,7 @@ class ProbePass:
 
         of_pass = Pass(
             model,
+            KERAS,
             [(path, values_of(leaf)) for path, leaf in leaves(x) if tf.is_tensor(values_of(leaf))],
             calls,
             value,

@@ -7,12 +7,12 @@ import dataclasses
 import tensorflow as tf
 
 from tb_layerview.capture.given import Given
-from tb_layerview.capture.keras.candidates import ASSUMED, Pass, SomeRows
-from tb_layerview.capture.keras.chosen import Pick, Weight, choose
-from tb_layerview.capture.keras.modes import Output
 from tb_layerview.capture.keras.tf.layouts import laid_out
 from tb_layerview.capture.keras.tf.rows import LookedUp
 from tb_layerview.capture.keras.tf.updates import Update
+from tb_layerview.capture.passes.candidates import ASSUMED, Pass, SomeRows
+from tb_layerview.capture.passes.chosen import Pick, Weight, choose
+from tb_layerview.capture.passes.modes import Output
 from tb_layerview.format.model import Model
 from tb_layerview.measure.tf.tap import Tap, as_difference
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from tb_layerview.capture.keras.attention import Scores, scores_of
+from tb_layerview.capture.keras.attention import scores_of
+from tb_layerview.capture.passes.scores import Scores
 
 
 class GraphTracing:
@@ -24,6 +25,10 @@ class GraphTracing:
             for tensor in map(values_of, tf.nest.flatten(structure))
             if tf.is_tensor(tensor) and getattr(tensor, "graph", None) is level
         ]
+
+    def given(self, outputs: Any, seen: Sequence[Any]) -> Any:
+        """What a layer's call gives on: what it gave."""
+        return outputs
 
     def converted(self, method: Callable[..., Any]) -> Callable[..., Any]:
         """A method of a user's own class may hold conditions that autograph has to convert."""

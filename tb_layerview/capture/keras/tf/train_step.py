@@ -12,11 +12,11 @@ from typing import Any
 
 import tensorflow as tf
 
-from tb_layerview.capture.keras.calls import Call, patched
 from tb_layerview.capture.keras.own_step import METHODS, Application, application, gradients_of, is_of_call
 from tb_layerview.capture.keras.python_state import PythonState, what_changed
 from tb_layerview.capture.keras.tf.loss import unscaled
 from tb_layerview.capture.keras.tf.tracing import values_of
+from tb_layerview.capture.passes.calls import Call, patched
 
 # Operations with a state that stays in TensorFlow's variables, which are put back, or that only a kernel has.
 _HARMLESS = re.compile(

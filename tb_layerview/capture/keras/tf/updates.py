@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from tb_layerview.capture.keras.axes import Layout
 from tb_layerview.capture.keras.tf.layouts import laid_out
+from tb_layerview.capture.passes.layout import Layout
 from tb_layerview.measure.handed import Differences
 from tb_layerview.measure.tf import digests, in_memory
 from tb_layerview.measure.tf.digests import Digests

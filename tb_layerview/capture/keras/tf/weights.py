@@ -10,14 +10,15 @@ import tensorflow as tf
 
 from tb_layerview.capture.choice import Examples
 from tb_layerview.capture.given import Given
-from tb_layerview.capture.keras.as_if_called import as_if_called
-from tb_layerview.capture.keras.candidates import Pass, is_number
-from tb_layerview.capture.keras.chosen import Weight
+from tb_layerview.capture.keras.anatomy import KERAS, is_number
 from tb_layerview.capture.keras.tf.changes import Changes
 from tb_layerview.capture.keras.tf.layouts import laid_out
 from tb_layerview.capture.keras.tf.taps import Taps, find_taps
 from tb_layerview.capture.keras.tf.variables import tf_variable
 from tb_layerview.capture.keras.versions import software_of
+from tb_layerview.capture.passes.as_if_called import as_if_called
+from tb_layerview.capture.passes.candidates import Pass
+from tb_layerview.capture.passes.chosen import Weight
 from tb_layerview.format.model import Model
 from tb_layerview.measure.tf import digests
 from tb_layerview.measure.tf.digests import Digests
@@ -91,7 +92,9 @@ class WeightsAlone:
             found = values.get(id(variable))
             return _value(variable, strategy) if found is None else found
 
-        found = find_taps(Pass(model, (), as_if_called(model), value, None, trained), given).without_tensors()
+        found = find_taps(
+            Pass(model, KERAS, (), as_if_called(model, KERAS), value, None, trained), given
+        ).without_tensors()
         self.model = dataclasses.replace(found.model, software=software_of(model, TensorFlow=tf.__version__))
         self.layers = found.layers
         self._updates = found.updates

@@ -14,23 +14,26 @@ import torch
 from tb_layerview.about import logger
 from tb_layerview.capture.choice import Examples
 from tb_layerview.capture.given import Given
-from tb_layerview.capture.keras.host.batch import Batch, given_batch
-from tb_layerview.capture.keras.host.probe import HostProbe
-from tb_layerview.capture.keras.host.replay import KeptBatches
-from tb_layerview.capture.keras.host.weights import WeightsAlone
-from tb_layerview.capture.keras.recording import Recording
-from tb_layerview.capture.keras.replay import Replayer
+from tb_layerview.capture.host.batch import given_batch
+from tb_layerview.capture.host.probe import HostProbe
+from tb_layerview.capture.host.replay import KeptBatches
+from tb_layerview.capture.host.state import ModelState
+from tb_layerview.capture.host.weights import WeightsAlone
+from tb_layerview.capture.keras.batch import Batch
+from tb_layerview.capture.keras.loops import Loops
 from tb_layerview.capture.keras.steps import StepCounter
 from tb_layerview.capture.keras.taken import Taken
 from tb_layerview.capture.keras.torch.engine import TorchEngine
 from tb_layerview.capture.keras.torch.finite import losses_are_finite, weights_are_finite
-from tb_layerview.capture.keras.torch.state import TorchState
-from tb_layerview.capture.keras.torch.values import tensor_of, to_host
+from tb_layerview.capture.keras.torch.variables import tensor_of
 from tb_layerview.capture.probe import Probe
+from tb_layerview.capture.recording import Recording
+from tb_layerview.capture.replay import Replayer
+from tb_layerview.capture.torch.values import to_host
 from tb_layerview.writing.training_log import TrainingLog
 
 
-class Torch:
+class Torch(Loops):
     """Models that PyTorch computes; the methods are those of `KerasBackend`."""
 
     ends_of_data: tuple[type[BaseException], ...] = (StopIteration,)
@@ -48,9 +51,9 @@ class Torch:
         """What there is without a pass."""
         return WeightsAlone(model, given, self._engine, training)
 
-    def state(self, model: Any) -> TorchState:
+    def state(self, model: Any) -> ModelState:
         """The weights of a model."""
-        return TorchState(model, self._engine)
+        return ModelState(model, self._engine)
 
     def can_replay(self, model: Any) -> bool:
         """Whether no other process would have to run a batch again together with this one."""
@@ -109,7 +112,7 @@ class Torch:
 
     def given_batch(self, data: Any) -> Batch:
         """The probe that somebody gave, as tensors."""
-        return given_batch(data, self._engine.as_tensor, to_host)
+        return given_batch(Batch, data, self._engine.as_tensor, to_host)
 
     def taking(self, iterator: Any, model: Any) -> Callable[[], Taken]:
         """The first batch is only looked at: Keras gives its functions a list of one batch."""

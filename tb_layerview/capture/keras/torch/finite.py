@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from tb_layerview.capture.keras.torch.values import tensor_of
+from tb_layerview.capture.keras.torch.variables import tensor_of
 
 
 def losses_are_finite(logs: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from tb_layerview.capture.keras import loss
-from tb_layerview.capture.keras.host.batch import Batch
+from tb_layerview.capture.keras.batch import Batch
 
 
 def compiled_loss(model: Any, batch: Batch, predictions: Any) -> loss.Loss:
@@ -29,10 +29,3 @@ def loss_scale(optimizer: Any) -> float | None:
 def smaller(scale: float) -> float:
     """The next loss scale to try where gradients overflow."""
     return max(scale / loss.SMALLER, 1.0)
-
-
-def unscaled(gradient: torch.Tensor, scale: float | None) -> torch.Tensor:
-    """The gradient of the loss itself, in float32 if that is more than it had: float16 would not hold it."""
-    if scale is None:
-        return gradient
-    return gradient.to(gradient.dtype if gradient.dtype == torch.float64 else torch.float32) / scale

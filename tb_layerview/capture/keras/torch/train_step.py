@@ -14,12 +14,13 @@ from typing import Any
 import torch
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from tb_layerview.capture.keras.calls import Call, patched
-from tb_layerview.capture.keras.host.batch import Batch
+from tb_layerview.capture.keras.batch import Batch
 from tb_layerview.capture.keras.own_step import METHODS, Application, application, gradients_of, is_of_call
 from tb_layerview.capture.keras.python_state import PythonState, what_changed
-from tb_layerview.capture.keras.torch.loss import loss_scale, smaller, unscaled
-from tb_layerview.capture.keras.torch.values import tensor_of
+from tb_layerview.capture.keras.torch.loss import loss_scale, smaller
+from tb_layerview.capture.keras.torch.variables import tensor_of
+from tb_layerview.capture.passes.calls import Call, patched
+from tb_layerview.capture.torch.traced import unscaled
 
 
 @dataclasses.dataclass

@@ -26,7 +26,7 @@ def start(how: str, folder: Path | str, process: int = 0, port: int = 0) -> subp
 
 
 def result(process: subprocess.Popen[str]) -> Any:
-    out, _ = process.communicate(timeout=200)
+    out, _ = process.communicate(timeout=900)
     assert process.returncode == 0
     return json.loads(out.strip().splitlines()[-1])
 

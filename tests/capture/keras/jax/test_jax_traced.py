@@ -15,11 +15,11 @@ from jax.experimental.compilation_cache import compilation_cache
 from keras import layers, ops
 from models_jax import Case, make
 
-from tb_layerview.capture.keras.calls import Call
-from tb_layerview.capture.keras.host.batch import Batch
+from tb_layerview.capture.keras.batch import Batch
 from tb_layerview.capture.keras.jax.engine import JaxEngine
 from tb_layerview.capture.keras.jax.traced import JaxTraced
-from tb_layerview.capture.keras.nodes import Node
+from tb_layerview.capture.passes.calls import Call
+from tb_layerview.capture.passes.nodes import Node
 
 
 def traced(case: Case, training: bool = True) -> JaxTraced:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from models_jax import CASES, assert_equal, make, variables
 
-from tb_layerview.capture.keras.host.batch import Batch
+from tb_layerview.capture.keras.batch import Batch
 from tb_layerview.capture.keras.jax.engine import JaxEngine
 
 

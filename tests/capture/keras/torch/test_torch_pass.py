@@ -15,9 +15,9 @@ os.environ["KERAS_BACKEND"] = "torch"
 import keras  # noqa: E402
 from models_on_torch import CLASSES, EXAMPLES, IMAGES, MODELS, ROWS, TOKENS, compiled  # noqa: E402
 
-from tb_layerview.capture.keras.calls import Call, producers  # noqa: E402
-from tb_layerview.capture.keras.host.batch import Batch  # noqa: E402
+from tb_layerview.capture.keras.batch import Batch  # noqa: E402
 from tb_layerview.capture.keras.torch.engine import TorchEngine, TracedPass  # noqa: E402
+from tb_layerview.capture.passes.calls import Call, producers  # noqa: E402
 
 layers = keras.layers
 Y = torch.as_tensor(CLASSES)

@@ -14,7 +14,7 @@ os.environ["KERAS_BACKEND"] = "torch"
 import keras  # noqa: E402
 from models_on_torch import CLASSES, EXAMPLES, MODELS, ROWS, compiled, differing, left_by  # noqa: E402
 
-from tb_layerview.capture.keras.host.batch import Batch  # noqa: E402
+from tb_layerview.capture.keras.batch import Batch  # noqa: E402
 from tb_layerview.capture.keras.torch.engine import TorchEngine, TracedPass  # noqa: E402
 
 STEPS = 10

@@ -13,9 +13,9 @@ import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from tb_layerview.capture.keras.attention import Scores
-from tb_layerview.capture.keras.calls import Call
-from tb_layerview.capture.keras.nodes import rank, sizes
+from tb_layerview.capture.passes.calls import Call
+from tb_layerview.capture.passes.nodes import rank, sizes
+from tb_layerview.capture.passes.scores import Scores
 
 _PRODUCTS = frozenset(("MatMul", "BatchMatMul", "BatchMatMulV2", "BatchMatMulV3", "Einsum"))
 # What scales, masks, drops, moves and casts scores: they are the same ones afterwards.

@@ -8,9 +8,9 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from tb_layerview.capture.keras.calls import Call
-from tb_layerview.capture.keras.host.batch import Batch
-from tb_layerview.capture.keras.nodes import Node
+from tb_layerview.capture.passes.anatomy import Anatomy
+from tb_layerview.capture.passes.calls import Call
+from tb_layerview.capture.passes.nodes import Node
 
 Array = npt.NDArray[np.generic]
 
@@ -30,7 +30,12 @@ class Traced(Protocol):
 
     @property
     def gradients(self) -> Mapping[int, Node | None] | None:
-        """By the id of a Keras variable that is trained, None where the loss does not depend on it; None if no loss."""
+        """By the id of a variable that is trained, None where the loss does not depend on it; None if no loss."""
+        ...
+
+    @property
+    def output_gradients(self) -> Mapping[int, Node]:
+        """Of what layers put out, by the id of its node; nothing where only those of variables can be had."""
         ...
 
     @property
@@ -76,11 +81,39 @@ class Traced(Protocol):
 
 
 class Engine(Protocol):
-    """A framework that computes Keras models."""
+    """A framework that computes models, and what kind of models these are."""
 
     @property
-    def software(self) -> Mapping[str, str]:
-        """The framework's version, by the name to be shown: `PyTorch`, `JAX`."""
+    def anatomy(self) -> Anatomy:
+        """What is known of the layers."""
+        ...
+
+    @property
+    def batch(self) -> type[Any]:
+        """What its batches are, a class of `Batch`."""
+        ...
+
+    def software_of(self, model: Any) -> str:
+        """What a log of a model is made with, in words."""
+        ...
+
+    def trained(self, model: Any) -> Sequence[Any]:
+        """The variables that the training changes."""
+        ...
+
+    def applied(self) -> Mapping[int, Any]:
+        """What holds the gradients that optimizers are given, by the id of the variable, where a pass makes none.
+
+        It is read as a variable is, at steps where it says `is_there`.
+        """
+        ...
+
+    def variables(self, model: Any) -> tuple[Sequence[Any], Sequence[Any]]:
+        """All that a model has but its optimizers': what is trained, moving statistics, states of random generators.
+
+        Returns:
+          The variables, of which some may be there twice, and those among them that count for no difference.
+        """
         ...
 
     def as_tensor(self, leaf: Any) -> Any:
@@ -91,12 +124,12 @@ class Engine(Protocol):
         """A tensor's values as an array."""
         ...
 
-    def trace(self, model: Any, batch: Batch, training: bool, gradients: bool) -> Traced:
+    def trace(self, model: Any, batch: Any, training: bool, gradients: bool) -> Traced:
         """Traces a pass.
 
         Args:
-          model: A Keras model that is built.
-          batch: What it is run on.
+          model: A model that is built.
+          batch: What it is run on, of the class `batch`.
           training: In training mode, with the loss that the model is compiled with if there is one.
           gradients: Whether gradients of the loss are wanted, too.
 
@@ -106,11 +139,11 @@ class Engine(Protocol):
         ...
 
     def read(self, variables: Sequence[Any]) -> list[Array]:
-        """Values of Keras variables as they are now, in memory that the training does not write to."""
+        """Values of variables as they are now, in memory that the training does not write to."""
         ...
 
     def write(self, variables: Sequence[Any], values: Sequence[Array]) -> None:
-        """Sets values of Keras variables, to the last bit."""
+        """Sets values of variables, to the last bit."""
         ...
 
     def wait(self, model: Any) -> None:

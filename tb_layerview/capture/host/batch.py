@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar, Protocol, TypeVar
 
-import keras
 import numpy as np
 
-from tb_layerview.capture.keras.fingerprint import fingerprint
+from tb_layerview.capture.passes.fingerprint import fingerprint
 from tb_layerview.writing.guard import Refused
+
+AnyBatch = TypeVar("AnyBatch", bound="Batch")
+
+
+class Tree(Protocol):
+    """What a framework does with nested structures; `keras.tree` is one."""
+
+    def map_structure(self, function: Callable[[Any], Any], structure: Any) -> Any:
+        """The same structure of what a function makes of its leaves; None is a leaf."""
+        ...
+
+    def flatten(self, structure: Any) -> list[Any]:
+        """The leaves of a structure."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,12 +31,15 @@ class Batch:
     """What a model is trained on: inputs, targets and sample weights, each a nested structure of tensors, or None.
 
     Attributes:
+      tree: What knows the structures of this kind of batch: each has a class of its own.
       x: Inputs.
       y: Targets.
       sample_weight: Weights.
       parts: Of the tuple that it came as; 0 if x came alone.
       to_host: Makes a numpy array of a tensor.
     """
+
+    tree: ClassVar[Tree]
 
     x: Any
     y: Any = None
@@ -32,7 +48,7 @@ class Batch:
     to_host: Callable[[Any], Any] = np.asarray
 
     @classmethod
-    def of(cls, data: Any, to_host: Callable[[Any], Any] = np.asarray) -> Batch:
+    def of(cls: type[AnyBatch], data: Any, to_host: Callable[[Any], Any] = np.asarray) -> AnyBatch:
         """From what `fit` takes: x, (x,), (x, y) or (x, y, sample_weight)."""
         if not isinstance(data, tuple):
             return cls(data, to_host=to_host)
@@ -41,10 +57,10 @@ class Batch:
         x, y, sample_weight = (*data, None, None, None)[:3]
         return cls(x, y, sample_weight, len(data), to_host)
 
-    def mapped(self, function: Callable[[Any], Any]) -> Batch:
+    def mapped(self: AnyBatch, function: Callable[[Any], Any]) -> AnyBatch:
         """The same, with each tensor replaced by what a function makes of it."""
         x, y, sample_weight = (
-            keras.tree.map_structure(lambda leaf: None if leaf is None else function(leaf), part)
+            self.tree.map_structure(lambda leaf: None if leaf is None else function(leaf), part)
             for part in (self.x, self.y, self.sample_weight)
         )
         return dataclasses.replace(self, x=x, y=y, sample_weight=sample_weight)
@@ -52,10 +68,10 @@ class Batch:
     @property
     def leaves(self) -> list[Any]:
         """Its tensors."""
-        found = keras.tree.flatten((self.x, self.y, self.sample_weight))
+        found = self.tree.flatten((self.x, self.y, self.sample_weight))
         return [leaf for leaf in found if leaf is not None]
 
-    def first(self, examples: int) -> Batch:
+    def first(self: AnyBatch, examples: int) -> AnyBatch:
         """Its first examples.
 
         Raises:
@@ -70,12 +86,12 @@ class Batch:
     @property
     def examples(self) -> int:
         """How many examples it has: rows of its first input."""
-        return int(keras.tree.flatten(self.x)[0].shape[0])
+        return int(self.tree.flatten(self.x)[0].shape[0])
 
     @property
     def shapes(self) -> str:
         """The shapes of its inputs, in words."""
-        return ", ".join(f"{tuple(leaf.shape)}" for leaf in keras.tree.flatten(self.x))
+        return ", ".join(f"{tuple(leaf.shape)}" for leaf in self.tree.flatten(self.x))
 
     @property
     def bytes(self) -> int:
@@ -87,10 +103,13 @@ class Batch:
         return fingerprint(np.asarray(self.to_host(leaf)) for leaf in self.leaves)
 
 
-def given_batch(data: Any, as_tensor: Callable[[Any], Any], to_host: Callable[[Any], Any] = np.asarray) -> Batch:
+def given_batch(
+    kind: type[AnyBatch], data: Any, as_tensor: Callable[[Any], Any], to_host: Callable[[Any], Any] = np.asarray
+) -> AnyBatch:
     """The probe that somebody gave: x, (x, y) or (x, y, sample_weight), as tensors.
 
     Args:
+      kind: What it is to be.
       data: What was given.
       as_tensor: Makes a tensor of a leaf.
       to_host: Makes a numpy array of a tensor.
@@ -99,7 +118,7 @@ def given_batch(data: Any, as_tensor: Callable[[Any], Any], to_host: Callable[[A
       Refused: It is none.
     """
     try:
-        batch = Batch.of(data, to_host).mapped(as_tensor)
+        batch = kind.of(data, to_host).mapped(as_tensor)
         if batch.examples < 1:
             raise ValueError("it has no examples")
         return batch

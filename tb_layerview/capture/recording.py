@@ -11,10 +11,10 @@ from typing import Any
 
 from tb_layerview.capture.choice import Choice
 from tb_layerview.capture.given import Given
-from tb_layerview.capture.keras.held_weights import THE_WEIGHTS, HeldWeights
-from tb_layerview.capture.keras.probing import Probing
+from tb_layerview.capture.held_weights import THE_WEIGHTS, HeldWeights
 from tb_layerview.capture.octaves import Octaves
 from tb_layerview.capture.probe import Backend, Replayer, State
+from tb_layerview.capture.probing import Probing
 from tb_layerview.format.model import Mode
 from tb_layerview.writing.guard import Refused
 from tb_layerview.writing.step import Step

@@ -1,4 +1,4 @@
-"""What to log of a Keras model whose calls were recorded: layers, tensors, and how each is measured."""
+"""What to log of a model whose calls were recorded: layers, tensors, and how each is measured."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tb_layerview.capture.given import Given
-from tb_layerview.capture.keras.axes import Layout, sparse_layout
-from tb_layerview.capture.keras.calls import Call, producers
-from tb_layerview.capture.keras.candidates import (
+from tb_layerview.capture.passes.anatomy import Slot
+from tb_layerview.capture.passes.calls import Call, producers
+from tb_layerview.capture.passes.candidates import (
     Candidate,
     LayerCall,
     OwnWeight,
@@ -18,12 +18,11 @@ from tb_layerview.capture.keras.candidates import (
     SomeRows,
     find_candidates,
 )
-from tb_layerview.capture.keras.left_out import lost, not_seen
-from tb_layerview.capture.keras.modes import Output, may_differ, operations
-from tb_layerview.capture.keras.nodes import dtype_name, is_floating, sizes
-from tb_layerview.capture.keras.paths import say_numbered
-from tb_layerview.capture.keras.quantized import is_own_gradient
-from tb_layerview.capture.keras.slots import Slot, slots_of, why_none
+from tb_layerview.capture.passes.layout import Layout, sparse_layout
+from tb_layerview.capture.passes.left_out import lost, not_seen
+from tb_layerview.capture.passes.modes import Output, operations
+from tb_layerview.capture.passes.nodes import dtype_name, is_floating, sizes
+from tb_layerview.capture.passes.paths import say_numbered
 from tb_layerview.format import values
 from tb_layerview.format.model import TOUCHED, Kind, Layer, Model, Tensor, default_axes
 from tb_layerview.measure.extra import Extra
@@ -40,7 +39,7 @@ class Weight:
     """Where one weight is read, or what an optimizer keeps of it.
 
     Attributes:
-      variable: Keras' variable.
+      variable: The framework's variable.
       layout: How it is logged.
     """
 
@@ -133,13 +132,19 @@ def choose(traced: Pass, given: Given) -> Chosen:
         found.add(layer, candidate)
     calls = [of_call.call for of_call in candidates.calls]
     outputs: dict[int, Output] = {}
-    has_modes = may_differ(calls)
+    has_modes = any(traced.anatomy.may_differ(call.layer) for call in calls)
     wants_slots = bool(traced.trained) and "optimizer" in given.select.kinds
-    slots = slots_of(traced.model) if wants_slots else {}
+    slots = traced.anatomy.slots(traced.model) if wants_slots else {}
     # In the order in which they end: what a layer makes of the outputs of layers that it calls comes after those.
     for of_call in sorted(candidates.calls, key=lambda of_call: of_call.call.finished):
         layer = of_call.layer
         outputs |= _add_outputs(found, of_call, candidates.made, has_modes)
+        for candidate in of_call.outputs.values():
+            gradient = traced.output_gradients.get(id(candidate.tensor))
+            # What has no examples would be taken for a weight's: it is a loss, or a penalty.
+            if gradient is not None and "example" in candidate.layout.axes:
+                of_output = Candidate("gradient", candidate.name, gradient, candidate.layout, candidate.call)
+                found.add(layer, of_output)
         for scores in of_call.scores:
             found.add(layer, scores)
         if of_call.call.remarks and found.takes("activation", layer):
@@ -151,14 +156,14 @@ def choose(traced: Pass, given: Given) -> Chosen:
     if found.own_gradients:
         of = ", ".join(found.own_gradients)
         found.notes.append(f"these weights have no gradient, as float8 gives their next value in its place: {of}")
-    found.notes += say_numbered((call.path, str(call.layer.name)) for call in calls if call.path)
+    found.notes += say_numbered((call.path, traced.anatomy.name(call.layer)) for call in calls if call.path)
     found.notes += [
         f"the model's {name} is logged as {path}, as a layer is called so" for name, path in candidates.renamed
     ]
-    why_no_slots = why_none(traced.model, slots) if wants_slots else ""
+    why_no_slots = traced.anatomy.why_no_slots(traced.model, slots) if wants_slots else ""
     found.notes += [why_no_slots] if why_no_slots else []
     found.notes += not_seen(traced, candidates, given.select)
-    found.notes += lost(traced.model, candidates, found.logged_variables, given.select)
+    found.notes += lost(traced, candidates, found.logged_variables, given.select)
     return Chosen(
         found.model((of_call.layer.path, of_call.sources) for of_call in candidates.calls),
         candidates.layers,
@@ -213,8 +218,12 @@ def _add_weight(found: _Found, layer: Layer, weight: OwnWeight, traced: Pass) ->
             index = found.add(layer, Candidate("update", weight.name, weight.value, weight.layout))
             if index is not None:
                 found.updates[index] = traced.trained[key]
+    if key in traced.applied:
+        index = found.add(layer, Candidate("gradient", weight.name, traced.applied[key], weight.gradient_layout))
+        if index is not None:
+            found.weights[index] = Weight(traced.applied[key], weight.gradient_layout)
     if traced.gradients is not None and key in traced.gradients and found.takes("gradient", layer):
-        _add_gradient(found, layer, weight, traced.gradients[key])
+        _add_gradient(found, layer, weight, traced.gradients[key], traced.anatomy.is_own_gradient(weight.variable))
 
 
 def _add_slot(found: _Found, layer: Layer, weight: OwnWeight, slot: Slot, traced: Pass) -> None:
@@ -227,10 +236,10 @@ def _add_slot(found: _Found, layer: Layer, weight: OwnWeight, slot: Slot, traced
         found.weights[index] = Weight(slot.variable, layout)
 
 
-def _add_gradient(found: _Found, layer: Layer, weight: OwnWeight, gradient: Any) -> None:
+def _add_gradient(found: _Found, layer: Layer, weight: OwnWeight, gradient: Any, is_own: bool) -> None:
     """Adds the gradient of a weight, or says why there is none."""
     name, layout = weight.name, weight.gradient_layout
-    if is_own_gradient(weight.variable):
+    if is_own:
         found.own_gradients.append(f"{layer.path}/{name}")
     elif gradient is None:
         found.notes.append(f"{layer.path}: the loss does not depend on {name}: it has no gradient")
@@ -357,7 +366,7 @@ class _Found:
 
     @property
     def logged_variables(self) -> frozenset[int]:
-        """Ids of Keras' variables that are logged."""
+        """Ids of the variables that are logged."""
         logged = (*self.weights.values(), *self.wholes.values(), *self.still.values())
         return frozenset(id(weight.variable) for weight in logged)
 

@@ -1,4 +1,4 @@
-"""What the layers of a Keras model do otherwise when they do not train, told from the operations of two passes."""
+"""What the layers of a model do otherwise when they do not train, told from the operations of two passes."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tb_layerview.capture.keras.axes import Layout
-from tb_layerview.capture.keras.calls import Call
+from tb_layerview.capture.passes.calls import Call
+from tb_layerview.capture.passes.layout import Layout
 from tb_layerview.measure.extra import shift
 from tb_layerview.measure.measurement import Measurement
 from tb_layerview.writing.step import Part
@@ -59,26 +59,6 @@ def operations(output: Any, inputs: Sequence[Any]) -> Operations:
             found[op.type, op.type.startswith("FusedBatchNorm") and op.get_attr("is_training")] += 1
         pending.extend(op.inputs)
     return dict(found)
-
-
-def may_differ(calls: Sequence[Call]) -> bool:
-    """Whether any of the layers that were called may do something else when it trains.
-
-    One of Keras' own does only if its call takes `training`; a container does what its layers do. What a layer of
-    somebody else's does, its code alone tells.
-    """
-    return any(_may_differ(call.layer) for call in calls)
-
-
-def _may_differ(layer: Any) -> bool:
-    owner = next((cls for cls in type(layer).__mro__ if "call" in vars(cls)), type(layer))
-    if owner.__module__.partition(".")[0] not in ("keras", "tf_keras"):
-        return True
-    if owner.__name__ in ("Functional", "Sequential"):
-        return False
-    if owner.__name__ in ("Dense", "EinsumDense") and getattr(layer, "quantization_mode", None) is None:
-        return False  # Keras 3 hands it to what multiplies integers
-    return bool(getattr(layer, "_call_has_training_arg", getattr(layer, "_expects_training_arg", True)))
 
 
 def differing(calls: Sequence[Call], outputs: Mapping[int, Output]) -> dict[int, Any]:

@@ -102,6 +102,10 @@ _DROPPING = {
 _NORMALISING = {"batch_norm": ("training", 5), "instance_norm": ("use_input_stats", 5)}
 
 
+# The arguments of `hardtanh`: names, places, and what they are unless somebody says otherwise.
+_BOUNDS = (("min_val", 1, -1.0), ("max_val", 2, 1.0))
+
+
 def name_of(function: Callable[..., Any]) -> str:
     """The name of a function of torch, of a tensor's method or of its attribute, without underscores around it."""
     name = str(getattr(function, "__name__", ""))
@@ -138,6 +142,9 @@ def type_of(name: str, args: Sequence[Any], kwargs: Mapping[str, Any], tensors: 
         if tensors and result.dtype != tensors[0].dtype:
             return "Bitcast" if name == "view" else "Cast"
         return "Reshape" if name == "view" else "Identity"
+    if name == "hardtanh":
+        low, high = (kwargs.get(k, args[i] if len(args) > i else d) for k, i, d in _BOUNDS)
+        return {(0.0, 6.0): "Relu6", (-1.0, 1.0): name}.get((float(low), float(high)), f"{name} of other bounds")
     if name == "softmax":
         axis = kwargs.get("dim", args[1] if len(args) > 1 else -1)
         return "Softmax" if axis in (-1, result.ndim - 1) else "softmax over another axis"

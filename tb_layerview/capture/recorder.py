@@ -3,22 +3,69 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
-from tb_layerview.capture.choice import Choice
+from tb_layerview.capture import probe as seam
+from tb_layerview.capture.choice import Batch, Choice
 from tb_layerview.capture.given import Given, floats
-from tb_layerview.capture.keras.backends import backend_of
-from tb_layerview.capture.keras.recording import Recording
-from tb_layerview.capture.keras.versions import is_built
+from tb_layerview.capture.keras.versions import is_keras
+from tb_layerview.capture.recording import Recording
 from tb_layerview.format.storage import local_folder
 from tb_layerview.health.check import Check
 from tb_layerview.options import Keep, Schedule, Select
 
 
+class Backend(seam.Backend, Protocol):
+    """What computes a model, as a loop of one's own wants it."""
+
+    def logs(self, model: Any) -> bool:
+        """Whether this process logs a model. If another one does, or if nobody can, that is said."""
+        ...
+
+    def is_ready(self, model: Any, given: Given, is_trained: bool) -> bool:
+        """Whether a model has all that is to be logged of it.
+
+        Args:
+          model: The model.
+          given: What is to be logged.
+          is_trained: Whether it has had a step, in which an optimizer makes what it keeps.
+        """
+        ...
+
+    def is_other(self) -> bool:
+        """Whether a pass that is traced now would be another one than that which was traced last."""
+        ...
+
+    def notes(self, model: Any) -> Sequence[str]:
+        """What is not logged of a model and why, a sentence each, where that is known by the loop alone."""
+        ...
+
+    def scalars(self) -> Mapping[str, float]:
+        """What else is to be logged at a step, by name."""
+        ...
+
+    def given_batch(self, data: Any) -> Batch:
+        """The probe that somebody gave, as tensors.
+
+        Raises:
+          Refused: It is none.
+        """
+        ...
+
+    def as_batch(self, data: Any) -> Any:
+        """What a step was trained on, for `Replayer.after_step`."""
+        ...
+
+    def losses_are_finite(self, logs: Any) -> Any:
+        """Whether the losses are finite, bool []: those called so, else all that is logged."""
+        ...
+
+
 class LayerRecorder:
-    """Logs a Keras model's layers from a training loop of one's own.
+    """Logs the layers of a Keras model or of a PyTorch module from a training loop of one's own.
 
     ```python
     with lv.LayerRecorder(model, "logs/run1", probe=(x[:32], y[:32])) as recorder:
@@ -31,9 +78,23 @@ class LayerRecorder:
             recorder.record(step, {"loss": loss})
     ```
 
-    At each logged step the model is run on the probe in training mode, and everything is afterwards as it was. What the
-    loss is, the model must have been told: gradients are those of the loss that it is compiled with, or those that a
-    `train_step` of its own gives to an optimizer. Without either, activations, weights and updates are logged.
+    A PyTorch module, which nobody has told its loss, comes with it:
+
+    ```python
+    recorder = lv.LayerRecorder(model, "logs/run1", probe=(x[:32], y[:32]), loss=F.cross_entropy, optimizer=optimizer)
+    recorder.record(0)
+    for step, (batch, labels) in enumerate(data, start=1):
+        optimizer.zero_grad()
+        loss = F.cross_entropy(model(batch), labels)
+        loss.backward()
+        optimizer.step()
+        recorder.record(step, {"loss": loss})
+    recorder.close()
+    ```
+
+    At each logged step the model is run on the probe in training mode, and everything is afterwards as it was. A Keras
+    model's gradients are those of the loss that it is compiled with, or those that a `train_step` of its own gives to
+    an optimizer. Without a loss activations, weights and updates are logged.
 
     Where several processes train one model, the chief alone logs; each may have a recorder.
     """
@@ -47,6 +108,8 @@ class LayerRecorder:
         schedule: Schedule | int = Schedule(),
         keep: Keep = Keep(),
         check: Check = Check(),
+        loss: Callable[..., Any] | None = None,
+        optimizer: Any = None,
     ) -> None:
         """Opens the log and traces the probe's pass.
 
@@ -54,32 +117,38 @@ class LayerRecorder:
         weights.
 
         Args:
-          model: The Keras model.
+          model: The Keras model or the PyTorch module; what `torch.compile` has made of one is run as it is written.
           logdir: The run's folder; the log goes into its folder `layers`.
           probe: The batch whose activations and gradients are logged: x, (x, y) or (x, y, sample_weight), arrays or
-            nested structures of them.
+            nested structures of them. A module that takes several inputs is given a tuple of them, or by name a dict.
           select: Which layers and kinds to log.
           schedule: When to log: a `Schedule`, or N for every N steps.
           keep: How much to keep of each tensor.
           check: What to look for, and what to do about it: `should_stop` tells what `Check(stop_on=...)` asks for.
+          loss: Of a PyTorch module: a function that is given what the module makes of x, and y and the weights as far
+            as the probe has them, and returns a tensor of one number.
+          optimizer: Of a PyTorch module: what trains it, a `torch.optim.Optimizer` or several. Its learning rate is
+            logged, and what it keeps of the weights if that is selected.
 
         Raises:
-          TypeError: An option is not of its type.
+          TypeError: An option is not of its type, or the model is neither a Keras model nor a PyTorch module.
           ValueError: An option is out of its range, the folder cannot be written to or is not on this machine,
-            a framework that is not known computes the model, it cannot be run on the probe, or a pattern matches no
-            layer.
+            a framework that is not known computes the model, its weights are spread over several processes, it cannot
+            be run on the probe, or a pattern matches no layer.
         """
         given = Given.of(select, schedule, keep, check)
         select.refuse_tensors()
         logdir = local_folder(logdir)
-        self._backend = backend = backend_of(model)
-        self._probe: Choice | None = Choice.given(backend.given_batch(probe))
+        backend, model = _backend_of(model, loss, optimizer)
+        self._backend, self._given = backend, given
         self._told: tuple[int, Mapping[str, Any]] | None = None
+        self._traced: Choice | None = None  # what the pass is of, until something was recorded
         self._model: Any = model if backend.logs(model) else None
+        self._probe: Choice | None = Choice.given(backend.given_batch(probe))
         if self._model is None:
             return
         self._recording = Recording(model, logdir, given, backend)
-        if is_built(model):
+        if backend.is_ready(model, given, is_trained=False):
             self._set_up(is_fatal=True)
 
     @property
@@ -113,15 +182,21 @@ class LayerRecorder:
             )
             return
         self._told = step, scalars or {}
-        if self._probe is not None and is_built(self._model):
+        if told is None and self._traced is not None and self._backend.is_other():
+            self._probe = self._traced
+        self._traced = None
+        if self._probe is not None and self._backend.is_ready(self._model, self._given, told is not None):
             self._set_up(is_fatal=False)
         if told is None:
             recording.log.begin(step)
         if batch is not None:
             self._keep(batch, scalars or {})
-        recording.step(step, lambda: floats(scalars or {}))
+        recording.step(step, lambda: self._scalars(scalars or {}))
         if recording.replayer is not None:
             recording.replayer.before_step(step)
+
+    def _scalars(self, told: Mapping[str, Any]) -> dict[str, float]:
+        return {**self._backend.scalars(), **floats(told)}
 
     def _keep(self, batch: Any, scalars: Mapping[str, Any]) -> None:
         recording = self._recording
@@ -140,7 +215,7 @@ class LayerRecorder:
             return
         told, self._told = self._told, None
         if with_last and told is not None:
-            self._recording.last_step(told[0], lambda: floats(told[1]))
+            self._recording.last_step(told[0], lambda: self._scalars(told[1]))
             self._recording.hand_over()
         print(self._recording.close())
         self._model = self._probe = None
@@ -157,4 +232,27 @@ class LayerRecorder:
     def _set_up(self, is_fatal: bool) -> None:
         probe, self._probe = self._probe, None
         assert probe is not None
-        self._recording.set_up(probe, is_fatal)
+        self._traced = probe
+        self._recording.set_up(probe, is_fatal, self._backend.notes(self._model))
+
+
+def _backend_of(model: Any, loss: Any, optimizer: Any) -> tuple[Backend, Any]:
+    """What computes a model, and the model itself.
+
+    Raises:
+      TypeError: It is neither a Keras model nor a PyTorch module.
+      ValueError: A Keras model is given a loss or an optimizer, or cannot be logged.
+    """
+    if is_keras(model):
+        from tb_layerview.capture.keras.backends import backend_of
+
+        if loss is not None or optimizer is not None:
+            raise ValueError("loss= and optimizer= are for PyTorch modules; compile the Keras model with its own")
+        return backend_of(model), model
+    torch = sys.modules.get("torch")
+    if torch is None or not isinstance(model, torch.nn.Module):
+        raise TypeError(f"model must be a Keras model or a torch.nn.Module, not {model!r}")
+    from tb_layerview.capture.torch.backend import Modules
+
+    backend = Modules(model, loss, optimizer)
+    return backend, backend.network

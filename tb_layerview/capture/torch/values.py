@@ -1,10 +1,10 @@
-"""Tensors of PyTorch and the variables of Keras models as numpy arrays, and back."""
+"""Tensors of PyTorch as numpy arrays, and back."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-import keras
 import ml_dtypes
 import numpy as np
 import numpy.typing as npt
@@ -51,23 +51,25 @@ def owned(tensor: torch.Tensor) -> npt.NDArray[np.generic]:
     return to_host(tensor.detach().clone() if tensor.device.type == "cpu" else tensor)
 
 
-def as_tensor(leaf: Any) -> torch.Tensor | None:
-    """A leaf of a batch as a tensor of the same memory where that can be; what there is not, is None.
-
-    Raises:
-      Exception: It is nothing that torch makes a tensor of.
-    """
-    if leaf is None or isinstance(leaf, torch.Tensor):
-        return leaf
-    if hasattr(leaf, "todense"):  # a sparse matrix of scipy, which Keras makes dense, too
-        leaf = np.asarray(leaf.todense())
-    tensor: torch.Tensor = keras.ops.convert_to_tensor(leaf)
-    return tensor
+def copied(leaf: Any) -> Any:
+    """A tensor in memory of its own, outside of any graph; anything else as it is."""
+    return leaf.detach().clone() if isinstance(leaf, torch.Tensor) else leaf
 
 
-def tensor_of(variable: Any) -> torch.Tensor:
-    """The tensor of a Keras variable, whatever type a layer sees it as; of a tensor itself."""
-    if isinstance(variable, torch.Tensor):
-        return variable
-    found = getattr(variable, "_value", None)
-    return found if isinstance(found, torch.Tensor) else variable.value
+def read(tensors: Iterable[torch.Tensor]) -> list[npt.NDArray[np.generic]]:
+    """Values of tensors, in memory of their own: optimizers change them in place."""
+    return [owned(tensor) for tensor in tensors]
+
+
+def write(tensors: Iterable[torch.Tensor], values: Sequence[npt.NDArray[np.generic]]) -> None:
+    """Sets values of tensors, to the last bit."""
+    with torch.no_grad():
+        for tensor, value in zip(tensors, values, strict=True):
+            tensor.copy_(from_host(value))
+
+
+def synchronize(tensors: Iterable[torch.Tensor]) -> None:
+    """Returns when the devices of these tensors have done what they were given before."""
+    for device in {tensor.device for tensor in tensors}:
+        if device.type not in ("cpu", "meta"):
+            torch.get_device_module(device).synchronize(device)

@@ -1,4 +1,4 @@
-"""The probe of a Keras model whose tensors are handed over to the host: one pass that the training does not notice."""
+"""The probe of a model whose tensors are handed over to the host: one pass that the training does not notice."""
 
 from __future__ import annotations
 
@@ -8,16 +8,15 @@ from typing import Any
 
 from tb_layerview.capture.choice import Examples
 from tb_layerview.capture.given import Given
-from tb_layerview.capture.keras.calls import leaves
-from tb_layerview.capture.keras.candidates import Pass
-from tb_layerview.capture.keras.chosen import Chosen, Pick, choose
-from tb_layerview.capture.keras.host.batch import Batch
-from tb_layerview.capture.keras.host.engine import Engine, Traced
-from tb_layerview.capture.keras.host.updates import Updates
-from tb_layerview.capture.keras.host.weights import WeightReader
-from tb_layerview.capture.keras.modes import Output, Shifted, differing
-from tb_layerview.capture.keras.nodes import Node
-from tb_layerview.capture.keras.versions import software_of
+from tb_layerview.capture.host.batch import Batch
+from tb_layerview.capture.host.engine import Engine, Traced
+from tb_layerview.capture.host.updates import Updates
+from tb_layerview.capture.host.weights import WeightReader
+from tb_layerview.capture.passes.calls import leaves
+from tb_layerview.capture.passes.candidates import Pass
+from tb_layerview.capture.passes.chosen import Chosen, Pick, choose
+from tb_layerview.capture.passes.modes import Output, Shifted, differing
+from tb_layerview.capture.passes.nodes import Node
 from tb_layerview.format.model import Model, Probe
 from tb_layerview.measure.handed import Handed
 from tb_layerview.measure.tap import HostTap
@@ -57,7 +56,7 @@ class HostProbe:
         """Traces the pass.
 
         Args:
-          model: A Keras model that is built.
+          model: A model that is built.
           batch: The probe, as tensors that nobody writes to.
           source: Where the probe came from, in words.
           given: What to log, and how much of it to keep.
@@ -71,9 +70,19 @@ class HostProbe:
         self._model, self._engine = model, engine
         self.examples = Examples(batch, source)
         traced = engine.trace(model, batch, training, training and "gradient" in given.select.kinds)
-        trained = {id(v): v for v in model.trainable_variables} if training else {}
+        trained = {id(v): v for v in engine.trained(model)} if training else {}
         inputs = [(path, leaf) for path, leaf in leaves(traced.x) if isinstance(leaf, Node)]
-        of_pass = Pass(model, inputs, traced.calls, lambda variable: variable, traced.gradients, trained)
+        of_pass = Pass(
+            model,
+            engine.anatomy,
+            inputs,
+            traced.calls,
+            _itself,
+            traced.gradients,
+            trained,
+            applied=engine.applied() if training else {},
+            output_gradients=traced.output_gradients,
+        )
         chosen = choose(of_pass, given)
         self.layers, self.loss_error = chosen.layers, traced.loss_error
         self._weights, self._updates = WeightReader(chosen, engine), Updates(chosen, engine)
@@ -91,7 +100,7 @@ class HostProbe:
             chosen.model,
             probe=Probe(batch.hash(), batch.examples, training, source),
             notes=tuple(dict.fromkeys(notes)),
-            software=software_of(model, **engine.software),
+            software=engine.software_of(model),
         )
 
     def updates(self) -> Updates:
@@ -166,6 +175,10 @@ class _Inference:
         arrays, _ = self._traced.run()
         found = {i: layout.view(array) for (i, layout), array in zip(self._layouts, arrays)}
         return Shifted(training, Handed(self._taps, found, {}, with_values=False), self._is_random)
+
+
+def _itself(variable: Any) -> Any:
+    return variable
 
 
 def _tap(pick: Pick) -> HostTap:

@@ -1,4 +1,4 @@
-"""The weights of a Keras model as arrays that can be kept and put back."""
+"""The weights of a model as arrays that can be kept and put back."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tb_layerview.capture.keras.host.engine import Array, Engine
+from tb_layerview.capture.host.engine import Array, Engine
 from tb_layerview.measure.seconds import least_seconds
 
 Values = Sequence[Array]
@@ -23,18 +23,13 @@ class ModelState:
       read_seconds: What reading them took when `cost` measured it.
     """
 
-    def __init__(self, model: Any, engine: Engine, others: Sequence[Any] = ()) -> None:
-        """Looks up the variables of a model that is built.
-
-        Args:
-          model: The Keras model.
-          engine: What computes it.
-          others: What belongs to its state and Keras does not list, as `engine` reads and writes it.
-        """
+    def __init__(self, model: Any, engine: Engine) -> None:
+        """Looks up the variables of a model that is built, which `engine` computes."""
         self._model, self._engine = model, engine
-        self._variables = list({id(v): v for v in (*model.variables, *model.weights, *others)}.values())
-        of_metrics = {id(variable) for metric in model.metrics for variable in metric.variables}
-        self._is_metric = [id(variable) in of_metrics for variable in self._variables]
+        variables, of_metrics = engine.variables(model)
+        self._variables = list({id(variable): variable for variable in variables}.values())
+        metrics = {id(variable) for variable in of_metrics}
+        self._is_metric = [id(variable) in metrics for variable in self._variables]
         self.bytes = sum(array.nbytes for array in self.read())
         self.read_seconds = 0.0
 

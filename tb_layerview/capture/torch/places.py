@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, NamedTuple
 
-import keras
 import torch
 
-from tb_layerview.capture.keras.calls import Call
-from tb_layerview.capture.keras.nodes import Graph, Node
-from tb_layerview.capture.keras.torch.ran import Ran
-from tb_layerview.capture.keras.torch.recorder import GIVEN, dtype_of, version
-from tb_layerview.capture.keras.torch.tracing import Seen, tensors_of
+from tb_layerview.capture.host.batch import Tree
+from tb_layerview.capture.passes.calls import Call
+from tb_layerview.capture.passes.nodes import Graph, Node
+from tb_layerview.capture.torch.ran import Ran
+from tb_layerview.capture.torch.recorder import GIVEN, dtype_of, version
+from tb_layerview.capture.torch.tracing import Seen
 
 _CallKey = tuple[str, int, int]
 
@@ -29,7 +29,7 @@ class Place(NamedTuple):
       dtype: The name of its type.
     """
 
-    kind: Literal["outputs", "inputs", "scores", "x", "gradient", "loss", "operation"]
+    kind: Literal["outputs", "inputs", "scores", "x", "gradient", "output_gradient", "loss", "operation"]
     key: Any
     number: int
     shape: tuple[int, ...]
@@ -43,18 +43,26 @@ class Places:
       calls: Those of the traced pass, with nodes.
       x: Its inputs, a nested structure of nodes.
       loss: On the batch.
-      gradients: By the id of a Keras variable.
+      gradients: By the id of a variable.
+      output_gradients: Of what layers put out, by the id of its node.
     """
 
-    def __init__(self, ran: Ran) -> None:
-        """Reads a pass whose operations were recorded."""
+    def __init__(self, ran: Ran, tree: Tree, tensors_of: Callable[[Any], Iterable[torch.Tensor]]) -> None:
+        """Reads a pass whose operations were recorded.
+
+        Args:
+          ran: The pass.
+          tree: What knows the structure of its inputs.
+          tensors_of: Gives the tensors of such a structure, in the order in which `ran` has seen them.
+        """
         assert ran.recorder is not None
         recorder = ran.recorder
         self.calls = [_with_nodes(call) for call in ran.calls]
         self._layers = {id(call.layer): call.layer for call in ran.calls}
         # By what they are: a dict's leaves are mapped in its own order, and listed in that of its keys.
         nodes = {id(tensor): seen.node for tensor, seen in zip(tensors_of(ran.structure), ran.x)}
-        self.x = keras.tree.map_structure(lambda leaf: nodes.get(id(leaf), leaf), ran.structure)
+        self._tree = tree
+        self.x = tree.map_structure(lambda leaf: nodes.get(id(leaf), leaf), ran.structure)
         self.loss = None if ran.loss is None else recorder.node(ran.loss)
         self.gradients: Mapping[int, Node | None] | None = None
         if ran.gradients is not None:
@@ -62,6 +70,10 @@ class Places:
                 key: None if gradient is None else recorder.result("Gradient", gradient)
                 for key, gradient in ran.gradients.items()
             }
+        self.output_gradients: Mapping[int, Node] = {
+            id(self.calls[i].outputs[number]): recorder.result("Gradient", gradient)
+            for (i, number), gradient in ran.output_gradients.items()
+        }
         self._graph: Graph = recorder.graph
         _link_unseen(self.calls)
         self._places: dict[int, Place] = {}
@@ -85,6 +97,7 @@ class Places:
     def forget(self) -> None:
         """Lets go of the traced pass: what was asked for is known by its place."""
         self.calls, self._graph, self.x, self.loss, self.gradients = [], Graph(), None, None, None
+        self.output_gradients = {}
         self._places.clear()
 
     def find(self, place: Place, ran: Ran) -> Seen:
@@ -116,6 +129,10 @@ class Places:
             return seen
         if place.kind == "x":
             return ran.x[place.number]
+        if place.kind == "output_gradient":
+            call = self._call(place.key, ran)
+            tensor = None if call is None else ran.output_gradients.get((ran.calls.index(call), place.number))
+            return None if tensor is None else Seen(tensor, version(tensor), (0, 0))
         if place.kind == "loss":
             tensor = ran.loss
         elif place.kind == "gradient":
@@ -145,7 +162,12 @@ class Places:
                 add(node, "outputs", _key(call), i)
             for i, scores in enumerate(call.scores):
                 add(scores.tensor, "scores", _key(call), i)
-        for i, node in enumerate(leaf for leaf in keras.tree.flatten(self.x) if isinstance(leaf, Node)):
+        # Of what several calls give, the innermost one's, as `traced` takes them.
+        for call in sorted(self.calls, key=lambda call: call.finished):
+            for i, output in enumerate(call.outputs):
+                if id(output) in self.output_gradients:
+                    add(self.output_gradients[id(output)], "output_gradient", _key(call), i)
+        for i, node in enumerate(leaf for leaf in self._tree.flatten(self.x) if isinstance(leaf, Node)):
             add(node, "x", None, i)
         for call in self.calls:
             for i, node in enumerate(call.inputs):

@@ -160,5 +160,5 @@ class Probing:
 def _not_on(examples: Examples, error: Exception) -> str:
     return (
         f"the model cannot be run on the given probe, whose inputs are {examples.batch.shapes}: {in_words(error)}. "
-        "Give a probe as `fit` takes its batches."
+        "Give a probe as the training takes its batches."
     )

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import types
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
+from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from tb_layerview.capture.keras.nodes import Graph, Node, Operation
-from tb_layerview.capture.keras.torch.operations import ADDING_PRODUCTS, is_state, name_of, type_of
+from tb_layerview.capture.passes.nodes import Graph, Node, Operation
+from tb_layerview.capture.torch.operations import ADDING_PRODUCTS, is_state, name_of, type_of
 
 #: The type of what no operation has made that was seen.
 GIVEN = "Placeholder"
@@ -40,6 +42,9 @@ class Recorder(TorchFunctionMode):
     ) -> Any:
         """Calls a function; what it calls itself is not seen."""
         kwargs = kwargs or {}
+        if func is functional.multi_head_attention_forward:
+            with self:
+                return _seen_within(func)(*args, **kwargs)
         if getattr(func, "__name__", "") == "__get__":  # `shape` and `dtype` are asked for all the time
             attribute = func(*args, **kwargs)
             if not isinstance(attribute, torch.Tensor):
@@ -67,6 +72,10 @@ class Recorder(TorchFunctionMode):
             self.graph.operations.append(operation)
             return self._add(operation, tensor)
         return known[1]
+
+    def know(self, tensor: torch.Tensor, node: Node) -> None:
+        """Says that a tensor is what there is a node of, though another object."""
+        self._known[id(tensor)] = tensor, node
 
     def attended(self, output: torch.Tensor, scores: torch.Tensor, taken: Sequence[torch.Tensor]) -> Node:
         """A node of scores that were worked out beside the pass, where one function made no scores of what it took.
@@ -149,7 +158,9 @@ class Recorder(TorchFunctionMode):
 
 
 def node_of(tensor: torch.Tensor, operation: Operation, graph: Graph) -> Node:
-    """A node that looks like a tensor; of a sparse one, like its values."""
+    """A node that looks like a tensor; of a sparse or nested one, like its values."""
+    if tensor.is_nested:
+        tensor = tensor.values()
     return Node(tuple(map(int, tensor.shape)), dtype_of(tensor), operation, graph)
 
 
@@ -190,6 +201,17 @@ def _tensors(structure: Any) -> Iterator[torch.Tensor]:
     elif isinstance(structure, dict):
         for inner in structure.values():
             yield from _tensors(inner)
+
+
+def _seen_within(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`multi_head_attention_forward` such that modes which look at functions see those that it calls, and not itself.
+
+    It hands itself over to them before it does anything.
+    """
+    names: dict[str, Any] = {**vars(functional), "has_torch_function": lambda _: False}
+    copy = types.FunctionType(function.__code__, names, function.__name__, function.__defaults__)
+    copy.__kwdefaults__ = function.__kwdefaults__
+    return copy
 
 
 def _distinct(tensors: Any) -> list[torch.Tensor]:

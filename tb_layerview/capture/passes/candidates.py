@@ -1,4 +1,4 @@
-"""What may be logged of a Keras model whose calls were recorded: each call with its tensors, weights and layouts."""
+"""What may be logged of a model whose calls were recorded: each call with its tensors, weights and layouts."""
 
 from __future__ import annotations
 
@@ -6,14 +6,12 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from tb_layerview.capture.keras import axes as keras_axes
-from tb_layerview.capture.keras.attention import Scores
-from tb_layerview.capture.keras.axes import Layout
-from tb_layerview.capture.keras.calls import Call
-from tb_layerview.capture.keras.functions import activation_function
-from tb_layerview.capture.keras.quantized import is_packed, unpacked_size
-from tb_layerview.capture.keras.softmax import with_scores
-from tb_layerview.format.model import Kind, Layer, default_axes, unused_path
+from tb_layerview.capture.passes.anatomy import Anatomy
+from tb_layerview.capture.passes.calls import Call
+from tb_layerview.capture.passes.layout import Layout, activation_layout
+from tb_layerview.capture.passes.scores import Scores
+from tb_layerview.capture.passes.softmax import with_scores
+from tb_layerview.format.model import Kind, Layer, unused_path
 
 #: How many are assumed along an axis whose size is not known before the pass runs, when it is decided what to keep.
 ASSUMED = 128
@@ -37,29 +35,30 @@ class Pass:
     """One traced pass of a model. A tensor is TensorFlow's symbolic one, or a `Node`.
 
     Attributes:
-      model: The Keras model.
+      model: The model.
+      anatomy: What is known of its layers.
       inputs: Its inputs, tensors with their keys, fields and places in a nested structure.
       calls: The calls of its layers.
       value: Gives the tensor, or whatever has its `shape` and `dtype`, that holds a variable's value at the beginning
         of the pass.
       gradients: Tensors or `SomeRows`, by the id of the variable, None where the loss does not depend on it; None if
         there is no loss.
-      trained: What the framework has for those variables that the training changes, by the id of Keras' variable.
+      trained: What the framework has for those variables that the training changes, by the id of the variable.
       looked_up: Ids of those large ones among them of which rows are looked up: their gradient has these rows alone.
+      applied: What holds the gradients that optimizers are given, which are read as weights are, by the variable's id.
+      output_gradients: Of what layers put out, by the id of that.
     """
 
     model: Any
+    anatomy: Anatomy
     inputs: Sequence[tuple[tuple[str, ...], Any]]
     calls: list[Call]
     value: Callable[[Any], Any]
     gradients: Mapping[int, Any] | None
     trained: Mapping[int, Any]
     looked_up: frozenset[int] = frozenset()
-
-
-def is_number(variable: Any) -> bool:
-    """Whether a variable holds a tensor that can be read: Keras 2 lists look-up tables among the weights."""
-    return hasattr(variable, "dtype") and hasattr(variable, "shape")
+    applied: Mapping[int, Any] = dataclasses.field(default_factory=dict)
+    output_gradients: Mapping[int, Any] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,7 +92,7 @@ class OwnWeight:
 
     Attributes:
       name: Its name in the layer.
-      variable: Keras' variable.
+      variable: The framework's variable.
       value: At the beginning of the pass.
       layout: How it is logged.
       gradient_layout: How its gradient is logged.
@@ -159,20 +158,26 @@ def find_candidates(traced: Pass) -> Candidates:
     used = {call.path for call in calls}
     named = _named_inputs(traced.inputs)
     inputs = [(unused_path(name, used)[0], tensor) for name, tensor in named]
-    root = unused_path(str(traced.model.name), used)[0]
+    root = unused_path(traced.anatomy.root_name(traced.model), used)[0]
     fed = {id(tensor) for _, tensor in inputs}
-    axes = keras_axes.activation_axes(calls, [tensor for _, tensor in inputs])
+    anatomy = traced.anatomy
+    axes = anatomy.activation_axes(calls, [tensor for _, tensor in inputs])
 
     def layout(tensor: Any) -> Layout:
         scores = attention.get(id(tensor))
-        return keras_axes.activation_layout(axes.get(id(tensor), ())) if scores is None else Layout(scores.axes)
+        return activation_layout(axes.get(id(tensor), ())) if scores is None else Layout(scores.axes)
 
-    own, weights = _own_outputs(calls, fed), _weights_by_call(calls)
+    own, weights = _own_outputs(calls, fed), _weights_by_call(calls, anatomy)
     found = []
     for call in calls:
         outputs = {
             i: Candidate(
-                "activation", call.names[i], tensor, layout(tensor), call.index, activation_function(call.layer, tensor)
+                "activation",
+                call.names[i],
+                tensor,
+                layout(tensor),
+                call.index,
+                anatomy.activation_function(call.layer, tensor),
             )
             for i, tensor in own[id(call)]
         }
@@ -182,7 +187,7 @@ def find_candidates(traced: Pass) -> Candidates:
                 Layer(call.path or root, type(call.layer).__name__),
                 call,
                 outputs,
-                tuple(_scores(i, scores, call) for i, scores in enumerate(call.scores)),
+                tuple(_scores(i, scores, call, anatomy) for i, scores in enumerate(call.scores)),
                 tuple(_own_weight(call.layer, *weight, traced, output) for weight in weights.get(id(call), ())),
                 _sources(call, outputs.values(), told),
             )
@@ -199,11 +204,12 @@ def find_candidates(traced: Pass) -> Candidates:
 
 
 def _input_layout(axes: Mapping[int, tuple[str, ...]], tensor: Any) -> Layout:
-    return keras_axes.activation_layout(axes.get(id(tensor), ()))
+    return activation_layout(axes.get(id(tensor), ()))
 
 
-def _scores(i: int, scores: Scores, call: Call) -> Candidate:
-    return Candidate("activation", f"scores {i}" if i else "scores", scores.tensor, Layout(scores.axes), call.index)
+def _scores(i: int, scores: Scores, call: Call, anatomy: Anatomy) -> Candidate:
+    layout = anatomy.scores_layout(call.layer, scores)
+    return Candidate("activation", f"scores {i}" if i else "scores", scores.tensor, layout, call.index)
 
 
 def _sources(call: Call, outputs: Any, told: set[int]) -> tuple[Any, ...]:
@@ -224,19 +230,8 @@ def _sources(call: Call, outputs: Any, told: set[int]) -> tuple[Any, ...]:
 def _own_weight(layer: Any, name: str, variable: Any, traced: Pass, output: tuple[str, ...]) -> OwnWeight:
     """A weight of a layer whose output has these axes."""
     value = traced.value(variable)
-    shape = tuple(int(size) for size in value.shape)
-    if is_packed(layer, variable):
-        size = unpacked_size(layer, variable)
-        if size is None:
-            layout = Layout(default_axes("weight", len(shape)))
-            said = "holds two numbers of four bits in each byte: what is logged are the bytes"
-            return OwnWeight(name, variable, value, layout, layout, said)
-        layout = keras_axes.weight_layout(layer, name, (*shape[:-1], size), "weight")
-        layout = dataclasses.replace(layout, packed=size)
-        said = "is of int4 numbers, -8 to 7, without their scale: two lie in each byte of Keras' variable"
-        return OwnWeight(name, variable, value, layout, layout, said)
-    layout = keras_axes.weight_layout(layer, name, shape, "weight", output)
-    return OwnWeight(name, variable, value, layout, keras_axes.weight_layout(layer, name, shape, "gradient", output))
+    found = traced.anatomy.laid_out(layer, name, variable, tuple(int(size) for size in value.shape), output)
+    return OwnWeight(name, variable, value, found.layout, found.gradient, found.packed)
 
 
 def _own_outputs(calls: list[Call], seen: set[int]) -> dict[int, list[tuple[int, Any]]]:
@@ -266,28 +261,30 @@ def _named_inputs(tensors: Sequence[tuple[tuple[str, ...], Any]]) -> list[tuple[
     return [("/".join(("input", *path)), leaf) for path, leaf in tensors]
 
 
-def _weights_by_call(calls: list[Call]) -> dict[int, list[tuple[str, Any]]]:
+def _weights_by_call(calls: list[Call], anatomy: Anatomy) -> dict[int, list[tuple[str, Any]]]:
     """The weights that belong to each call's layer and to no layer within it, at its first call, with their names."""
     first: dict[int, Call] = {}
     for call in calls:
         first.setdefault(id(call.layer), call)
-    owners: dict[int, tuple[tuple[int, int], Call, Any]] = {}
+    owners: dict[int, tuple[tuple[int, int], Call, Sequence[str], Any]] = {}
     for call in first.values():
-        weights = [variable for variable in call.layer.weights if is_number(variable)]
+        weights = anatomy.weights(call.layer)
         # The layer with the fewest weights; a container has as many as the only layer in it that has any.
         rank = len(weights), -len(call.path.split("/")) if call.path else 0
-        for variable in weights:
+        for parts, variable in weights:
             if id(variable) not in owners or rank < owners[id(variable)][0]:
-                owners[id(variable)] = (rank, call, variable)
-    owned: dict[int, list[Any]] = {}
-    for _, call, variable in owners.values():
-        owned.setdefault(id(call), []).append(variable)
-    return {key: list(zip(_unique_names(variables), variables)) for key, variables in owned.items()}
+                owners[id(variable)] = (rank, call, parts, variable)
+    owned: dict[int, list[tuple[Sequence[str], Any]]] = {}
+    for _, call, parts, variable in owners.values():
+        owned.setdefault(id(call), []).append((parts, variable))
+    return {
+        key: list(zip(_unique_names([parts for parts, _ in found]), (variable for _, variable in found)))
+        for key, found in owned.items()
+    }
 
 
-def _unique_names(variables: list[Any]) -> list[str]:
-    """The last parts of the variables' paths, as many as it takes to tell them apart."""
-    paths = [str(getattr(v, "path", v.name)).split(":")[0].split("/") for v in variables]
+def _unique_names(paths: Sequence[Sequence[str]]) -> list[str]:
+    """The last parts of the weights' names, as many as it takes to tell them apart."""
     for parts in range(1, max(map(len, paths)) + 1):
         names = ["/".join(path[-parts:]) for path in paths]
         if len(set(names)) == len(names):

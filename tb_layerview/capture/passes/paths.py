@@ -1,4 +1,4 @@
-"""By which path each layer of a Keras model is logged: layers of the same names are told apart by a number."""
+"""By which path each layer of a model is logged: layers of the same names are told apart by a number."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import weakref
 from collections.abc import Iterable
 from typing import Any
 
+from tb_layerview.capture.passes.anatomy import Anatomy
 from tb_layerview.format.model import unused_path
 
 _Given = dict[tuple[str, int], tuple["weakref.ref[Any]", str]]
@@ -24,14 +25,15 @@ class LayerPaths:
     model keeps for good what it was given first: in inference mode layers may be called in another order, and not all.
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, anatomy: Anatomy) -> None:
         """Takes up what the model's layers were given in the passes before.
 
         Args:
-          model: The Keras model; it is not kept.
+          model: The model; it is not kept.
+          anatomy: What is known of its layers.
         """
-        flatten = getattr(model, "_flatten_layers", None)
-        self._own = set() if flatten is None else {id(layer) for layer in flatten(include_self=False, recursive=True)}
+        self._anatomy = anatomy
+        self._own = {id(layer) for layer in anatomy.all_within(model)}
         with _lock:
             for gone in [number for number, (of_model, _) in _known.items() if of_model() is None]:
                 del _known[gone]
@@ -50,9 +52,11 @@ class LayerPaths:
           layer: The layer. One that does not belong to the model must live as long as this object.
           above: The path of the layer within whose call it is called; empty at the top.
         """
+        above = self._anatomy.above(layer, above)
         key = above, id(layer)
         if key not in self._given:
-            name = f"{above}/{layer.name}" if above else str(layer.name)
+            own = self._anatomy.name(layer)
+            name = f"{above}/{own}" if above else own
             # Where a thousand layers have one name, the search goes on behind the last one's number.
             path, self._numbers[name] = unused_path(name, self._taken, self._numbers.get(name, 1))
             self._given[key] = path

@@ -1,4 +1,4 @@
-"""The weights of a Keras model, handed over to the host; and what there is to log where no pass can be had."""
+"""The weights of a model, handed over to the host; and what there is to log where no pass can be had."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from typing import Any
 
 from tb_layerview.capture.choice import Examples
 from tb_layerview.capture.given import Given
-from tb_layerview.capture.keras.as_if_called import as_if_called
-from tb_layerview.capture.keras.candidates import Pass
-from tb_layerview.capture.keras.chosen import Chosen, choose
-from tb_layerview.capture.keras.host.engine import Engine
-from tb_layerview.capture.keras.host.updates import Updates
-from tb_layerview.capture.keras.versions import software_of
+from tb_layerview.capture.host.engine import Engine
+from tb_layerview.capture.host.updates import Updates
+from tb_layerview.capture.passes.as_if_called import as_if_called
+from tb_layerview.capture.passes.candidates import Pass
+from tb_layerview.capture.passes.chosen import Chosen, choose
 from tb_layerview.format.model import Model
 from tb_layerview.measure.handed import Handed
 from tb_layerview.measure.tap import HostTap
@@ -32,8 +31,10 @@ class WeightReader:
 
     def run(self, with_values: bool) -> Handed:
         """Hands over the weights as they are."""
-        values = self._engine.read([weight.variable for weight in self._weights.values()])
-        found = {i: weight.layout.view(value) for (i, weight), value in zip(self._weights.items(), values)}
+        # Of what an optimizer is given, there may be nothing at a step.
+        there = {i: weight for i, weight in self._weights.items() if getattr(weight.variable, "is_there", True)}
+        values = self._engine.read([weight.variable for weight in there.values()])
+        found = {i: weight.layout.view(value) for (i, weight), value in zip(there.items(), values)}
         return Handed(self._taps, found, {}, with_values)
 
 
@@ -60,14 +61,17 @@ class WeightsAlone:
         """Finds the weights.
 
         Args:
-          model: A Keras model whose weights are made.
+          model: A model whose weights are made.
           given: What to log, and how much of it to keep.
           engine: What computes the model.
           training: Whether the model is trained; without, there are no updates.
         """
-        trained = {id(v): v for v in model.trainable_variables} if training else {}
-        chosen = choose(Pass(model, (), as_if_called(model), lambda variable: variable, None, trained), given)
-        self.model = dataclasses.replace(chosen.model, software=software_of(model, **engine.software))
+        trained = {id(v): v for v in engine.trained(model)} if training else {}
+        calls = as_if_called(model, engine.anatomy)
+        applied = engine.applied() if training else {}
+        of_pass = Pass(model, engine.anatomy, (), calls, lambda variable: variable, None, trained, applied=applied)
+        chosen = choose(of_pass, given)
+        self.model = dataclasses.replace(chosen.model, software=engine.software_of(model))
         self.layers = chosen.layers
         self._weights, self._updates = WeightReader(chosen, engine), Updates(chosen, engine)
 

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
-
 from tb_layerview.capture.given import Given
-from tb_layerview.capture.keras.host.batch import Batch
-from tb_layerview.capture.keras.host.engine import Engine
-from tb_layerview.capture.keras.host.probe import HostProbe
+from tb_layerview.capture.host.engine import Engine
+from tb_layerview.capture.host.probe import HostProbe
 
 
 class KeptBatches:
     """The methods are those of `replay.Batches`; a batch is what `fit` takes, of the framework's tensors.
 
     Attributes:
-      spared_seconds: None: Keras' own function is called all the same.
+      spared_seconds: None: what trains is called all the same.
     """
 
     spared_seconds = 0.0
@@ -28,7 +25,7 @@ class KeptBatches:
 
     def size(self, batch: Any) -> int:
         """The bytes of a batch."""
-        return sum(int(getattr(leaf, "nbytes", 0)) for leaf in keras.tree.flatten(batch))
+        return sum(int(getattr(leaf, "nbytes", 0)) for leaf in self._engine.batch.tree.flatten(batch))
 
     def is_known(self, flag: Any) -> bool:
         """Whether it is a bool already."""
@@ -36,5 +33,5 @@ class KeptBatches:
 
     def probe(self, batch: Any, source: str) -> HostProbe:
         """The pass of the model on a batch."""
-        whole = Batch.of(batch, self._engine.to_host).mapped(self._engine.as_tensor)
+        whole = self._engine.batch.of(batch, self._engine.to_host).mapped(self._engine.as_tensor)
         return HostProbe(self._model, whole, source, self._given, self._engine, both_modes=False)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tb_layerview.capture.keras.chosen import Chosen
-from tb_layerview.capture.keras.host.engine import Array, Engine
+from tb_layerview.capture.host.engine import Array, Engine
+from tb_layerview.capture.passes.chosen import Chosen
 from tb_layerview.capture.probe import Changed
 from tb_layerview.measure.handed import Differences
 from tb_layerview.measure.tap import HostTap

@@ -1,8 +1,4 @@
-"""Which layers a Keras model calls, with what and in what order: recorded while its call is traced.
-
-The same code serves Keras 3 on every backend, Keras 2 and tf_keras: a layer is whatever class named `Layer` the model's
-class descends from.
-"""
+"""Which layers a model calls, with what and in what order: recorded while its call is traced."""
 
 from __future__ import annotations
 
@@ -14,12 +10,10 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
-from tb_layerview.capture.keras.attention import Scores, method_of
-from tb_layerview.capture.keras.paths import LayerPaths
+from tb_layerview.capture.passes.anatomy import Anatomy
+from tb_layerview.capture.passes.paths import LayerPaths
+from tb_layerview.capture.passes.scores import Scores
 from tb_layerview.format.model import unused_path
-
-# Their cells run in loops, in graphs of their own or once per timestep: what the whole layer puts out says it all.
-_OPAQUE = frozenset(("RNN", "TimeDistributed"))
 
 
 class Tracing(Protocol):
@@ -33,8 +27,17 @@ class Tracing(Protocol):
         """The tensors of a nested structure that are made at this level; of ragged and sparse ones the values."""
         ...
 
+    def given(self, outputs: Any, seen: Sequence[Any]) -> Any:
+        """What a layer's call gives on.
+
+        Args:
+          outputs: What it gave.
+          seen: The tensors of that.
+        """
+        ...
+
     def converted(self, method: Callable[..., Any]) -> Callable[..., Any]:
-        """A method of a layer as Keras would call it."""
+        """A method of a layer as the framework would call it."""
         ...
 
     def scores(
@@ -49,9 +52,9 @@ class Call:
     """One call of one layer.
 
     Attributes:
-      layer: The Keras layer.
+      layer: The layer.
       path: Names of the layers within whose calls it was called, and its own, told apart from those of other layers by
-        a number (`keras_paths`); empty for the model itself.
+        a number (`paths`); empty for the model itself.
       index: Which call of this layer at this path, from 0.
       inputs: The tensors it was given.
       outputs: The tensors it gave back, those that were made at the traced level itself; of a ragged or sparse one the
@@ -78,6 +81,7 @@ class _Recording:
     """What one thread is recording."""
 
     model: Any
+    anatomy: Anatomy
     tracing: Tracing
     level: object
     patches: contextlib.ExitStack
@@ -101,22 +105,21 @@ _patched: dict[tuple[type, str], tuple[Any, int]] = {}  # a class' own method, a
 
 
 @contextlib.contextmanager
-def noting_calls(model: Any, tracing: Tracing) -> Iterator[list[Call]]:
+def noting_calls(model: Any, anatomy: Anatomy, tracing: Tracing) -> Iterator[list[Call]]:
     """Records the calls of all layers on this thread, at the level that is being traced, as they begin.
 
     Args:
-      model: The Keras model.
+      model: The model.
+      anatomy: What is known of its layers.
       tracing: What its framework tells of its tensors.
 
     Yields:
       A list that is complete when the block has ended.
     """
-    # The last one: a user's own base class may be called Layer too.
-    base = [c for c in type(model).__mro__ if c.__name__ == "Layer" and "__call__" in vars(c)][-1]
     before = _this.recording
     with contextlib.ExitStack() as patches:
-        current = _Recording(model, tracing, tracing.level(), patches, LayerPaths(model))
-        patches.enter_context(patched(base, "__call__", recorded))
+        current = _Recording(model, anatomy, tracing, tracing.level(), patches, LayerPaths(model, anatomy))
+        patches.enter_context(patched(*anatomy.calling(model), recorded))
         _this.recording = current
         try:
             yield current.calls
@@ -151,15 +154,15 @@ def recorded(original: Any) -> Any:
     @functools.wraps(original)
     def __call__(self: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N807
         r = _this.recording
-        if r is None or r.opaque or r.tracing.level() != r.level:
+        if r is None or r.opaque or r.tracing.level() != r.level or r.anatomy.is_hidden(self):
             return original(self, *args, **kwargs)
         # A `train_step` may call layers of the model without the model, which has no path itself.
         above = r.calls[r.stack[-1]].path if r.stack else ""
         path = "" if self is r.model else r.paths.of(self, above)
-        position, opaque = len(r.calls), is_opaque(self)
+        position, opaque = len(r.calls), r.anatomy.is_opaque(self)
         r.calls.append(Call(self, path, r.counts[path, id(self)]))
         r.counts[path, id(self)] += 1
-        method = method_of(self)
+        method = r.anatomy.attention(self)
         if method is not None:
             r.patches.enter_context(patched(*method, functools.partial(_attending, r.tracing)))
         r.stack.append(position)
@@ -169,17 +172,30 @@ def recorded(original: Any) -> Any:
         finally:
             r.stack.pop()
             r.opaque -= opaque
+        inputs, seen = r.tracing.tensors((args, kwargs), r.level), r.tracing.tensors(outputs, r.level)
         r.calls[position] = dataclasses.replace(
             r.calls[position],
-            inputs=tuple(r.tracing.tensors((args, kwargs), r.level)),
-            outputs=tuple(r.tracing.tensors(outputs, r.level)),
+            inputs=tuple(inputs),
+            outputs=tuple(seen),
             names=_names(outputs, r),
             finished=r.finished,
         )
         r.finished += 1
-        return outputs
+        return r.tracing.given(outputs, seen)
 
     return __call__
+
+
+def note_scores(find: Callable[[Any], Scores]) -> None:
+    """Adds what attention looks at to the call that is recorded on this thread, if one is.
+
+    Args:
+      find: Gives it, of what tells of the tensors that are made.
+    """
+    r = _this.recording
+    if r is not None and r.stack and r.tracing.level() == r.level:
+        found, position = find(r.tracing), r.stack[-1]
+        r.calls[position] = dataclasses.replace(r.calls[position], scores=(*r.calls[position].scores, found))
 
 
 def _attending(tracing: Tracing, original: Any) -> Any:
@@ -208,32 +224,25 @@ def _attending(tracing: Tracing, original: Any) -> Any:
     return method
 
 
-def is_opaque(layer: Any) -> bool:
-    """Whether nothing below this layer is recorded."""
-    return any(c.__name__ in _OPAQUE for c in type(layer).__mro__)
-
-
-def missing(model: Any, calls: Sequence[Call]) -> list[tuple[str, str]]:
+def missing(model: Any, calls: Sequence[Call], anatomy: Anatomy) -> list[tuple[str, str]]:
     """Path and class name of the layers that belong to the model, and were not seen being called."""
     called = {id(call.layer) for call in calls}
     found: list[tuple[str, str]] = []
     seen: set[int] = set()
-    paths = LayerPaths(model)
+    paths = LayerPaths(model, anatomy)
 
     def walk(layer: Any, path: str) -> None:
-        for inner in getattr(layer, "_flatten_layers", lambda **_: ())(include_self=False, recursive=False):
+        for inner in anatomy.within(layer):
             if id(inner) in seen:
                 continue
             seen.add(id(inner))
-            if type(inner).__name__ == "InputLayer":
-                continue
             inner_path = paths.of(inner, path)
             if id(inner) not in called:
                 found.append((inner_path, type(inner).__name__))
-            elif not is_opaque(inner) and method_of(inner) is None:
+            elif not anatomy.is_opaque(inner) and anatomy.attention(inner) is None:
                 walk(inner, inner_path)
 
-    if not is_opaque(model):
+    if not anatomy.is_opaque(model):
         walk(model, "")
     return found
 

@@ -1,0 +1,1 @@
+"""One pass of a model: its calls, what they are made of, and what of it is logged, whatever framework runs it."""
