@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     from tb_layerview.about import __version__
     from tb_layerview.capture.graph.hook import LayerViewHook
     from tb_layerview.capture.keras.callback import LayerViewCallback
-    from tb_layerview.capture.keras.recorder import LayerRecorder
+    from tb_layerview.capture.recorder import LayerRecorder
+    from tb_layerview.capture.torch.lightning import LightningCallback
+    from tb_layerview.capture.torch.trainer import TrainerCallback
+    from tb_layerview.capture.torch.watch import watch
     from tb_layerview.format.logged import NotLoggedError
     from tb_layerview.health.finding import Finding
     from tb_layerview.reading.payload_file import PayloadError
@@ -40,11 +43,14 @@ __all__ = [
     "LayerViewCallback",
     "LayerViewHook",
     "LayerWriter",
+    "LightningCallback",
     "NotLoggedError",
     "PayloadError",
     "Schedule",
     "Select",
+    "TrainerCallback",
     "__version__",
+    "watch",
 ]
 
 # Loaded when first used: callback, hook and recorder need TensorFlow, which someone who only reads logs need not have.
@@ -52,12 +58,15 @@ _LAZY = {
     "__version__": "tb_layerview.about",
     "LayerViewCallback": "tb_layerview.capture.keras.callback",
     "LayerViewHook": "tb_layerview.capture.graph.hook",
-    "LayerRecorder": "tb_layerview.capture.keras.recorder",
+    "LayerRecorder": "tb_layerview.capture.recorder",
     "Finding": "tb_layerview.health.finding",
+    "LightningCallback": "tb_layerview.capture.torch.lightning",
+    "TrainerCallback": "tb_layerview.capture.torch.trainer",
     "LayerReader": "tb_layerview.reading.reader",
     "LayerWriter": "tb_layerview.writing.writer",
     "NotLoggedError": "tb_layerview.format.logged",
     "PayloadError": "tb_layerview.reading.payload_file",
+    "watch": "tb_layerview.capture.torch.watch",
 }
 
 

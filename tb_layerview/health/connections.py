@@ -39,12 +39,21 @@ class Connections:
     # What each tensor is.
 
     def of_kind(self, *kinds: Kind) -> Mask:
-        """Which tensors are of these kinds, bool [tensors]."""
+        """Which tensors are of these kinds, bool [tensors]; gradients are those of weights."""
         return np.asarray(np.logical_or.reduce([self._by_kind[kind] for kind in kinds]))
 
     @functools.cached_property
     def _by_kind(self) -> dict[Kind, Mask]:
-        return {kind: np.array([tensor.kind == kind for tensor in self.tensors], bool) for kind in KINDS}
+        found = {kind: np.array([tensor.kind == kind for tensor in self.tensors], bool) for kind in KINDS}
+        return {**found, "gradient": found["gradient"] & ~self.is_gradient_of_activation}
+
+    @functools.cached_property
+    def is_gradient_of_activation(self) -> Mask:
+        """Which tensors are gradients of what a layer puts out: of examples, as no weight is. Bool [tensors].
+
+        Their size goes with that of the batch, and what is zero or jumps there says nothing of a weight.
+        """
+        return np.array([tensor.kind == "gradient" and "example" in tensor.axes for tensor in self.tensors], bool)
 
     def of_dtype(self, dtype: str) -> Mask:
         """Which tensors' elements are of this type, bool [tensors]."""

@@ -127,7 +127,7 @@ def test_the_wheel_says_what_it_is(wheel: Path) -> None:
 
     assert metadata["Version"] == __version__
     assert metadata["License-Expression"] == "Apache-2.0"
-    assert without_extra == {"google-crc32c", "numpy", "protobuf", "tensorboard"}
+    assert without_extra == {"google-crc32c", "ml-dtypes", "numpy", "protobuf", "tensorboard"}
     assert file.read(f"tb_layerview-{__version__}.dist-info/entry_points.txt").decode().split("\n") == [
         "[console_scripts]",
         "tb-layerview = tb_layerview.commands.cli:main",

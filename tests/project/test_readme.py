@@ -105,7 +105,7 @@ def test_the_line_for_estimators_logs(document: str, folder: Path) -> None:
 def test_the_lines_for_a_loop_of_ones_own_log(folder: Path) -> None:
     names = keras_names()
     names["train"] = lambda batch, labels: names["model"].train_on_batch(batch, labels)
-    exec(block_with(README, "LayerRecorder("), names)
+    exec(block_with(README, "train(*batch)"), names)
     assert steps_of("run1") == [1, 2]
     assert len(lv.LayerReader("logs").run("run1").scalars["loss"]) == 2
 
@@ -114,7 +114,7 @@ def test_the_lines_for_a_loop_of_ones_own_log(folder: Path) -> None:
 def test_a_whole_loop_with_a_gradient_tape_logs(folder: Path) -> None:
     names = keras_names()
     names["optimizer"] = names["tf"].keras.optimizers.SGD(0.1)
-    exec(block_with(MANUAL, "LayerRecorder("), names)
+    exec(block_with(MANUAL, "GradientTape()"), names)
     assert steps_of("run1") == [0, 1, 2]
 
 

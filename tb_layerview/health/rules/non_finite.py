@@ -34,8 +34,10 @@ class NonFinite(Rule):
 
     def holds(self, evidence: Evidence) -> Mask:
         held = evidence.share("nan", "pos_inf", "neg_inf") > 0
-        gradients, activations = evidence.connections.of_kind("gradient"), evidence.connections.of_kind("activation")
-        if (activations & evidence.connections.of_dtype("float16")).any():
+        connections = evidence.connections
+        gradients = connections.of_kind("gradient") | connections.is_gradient_of_activation
+        activations = connections.of_kind("activation")
+        if (activations & connections.of_dtype("float16")).any():
             overflows = (evidence.share("pos_inf", "neg_inf")[gradients] > 0).any(axis=0)
             held[gradients] &= ~(overflows & ~held[activations].any(axis=0))
         return np.asarray(held)

@@ -1,0 +1,215 @@
+"""PyTorch's modules in a loop of one's own, behind the seam."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+
+from tb_layerview.about import logger
+from tb_layerview.capture.choice import Examples
+from tb_layerview.capture.given import Given
+from tb_layerview.capture.host.batch import given_batch
+from tb_layerview.capture.host.probe import HostProbe
+from tb_layerview.capture.host.replay import KeptBatches
+from tb_layerview.capture.host.state import ModelState
+from tb_layerview.capture.host.weights import WeightsAlone
+from tb_layerview.capture.probe import Probe
+from tb_layerview.capture.replay import Replayer
+from tb_layerview.capture.torch.anatomy import unwrapped
+from tb_layerview.capture.torch.batch import Batch, as_tensor, called
+from tb_layerview.capture.torch.modules import LossFunction, Modes, ModuleEngine, casts_now
+from tb_layerview.capture.torch.values import to_host
+from tb_layerview.writing.training_log import TrainingLog
+
+
+class Modules:
+    """One network; the methods are those of `recorder.Backend`.
+
+    Attributes:
+      network: What is logged, without what `torch.compile` and the like have put around it.
+      optimizers: What trains it.
+    """
+
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        loss: LossFunction | None = None,
+        optimizer: torch.optim.Optimizer | Sequence[torch.optim.Optimizer] | None = None,
+        has_applied: bool = False,
+        call: Callable[[Any, Any], Any] = called,
+    ) -> None:
+        """Looks it up.
+
+        Args:
+          model: The network, or what `torch.compile` and the like have made of it.
+          loss: Computes the loss, a tensor [], of what the model gives and of the rest of a batch.
+          optimizer: What trains it, one or several.
+          has_applied: Whether the gradients of weights that are logged are those that the optimizers are given.
+          call: Calls the network on a batch's inputs.
+
+        Raises:
+          TypeError: The loss cannot be called, or there is another thing than an optimizer.
+          ValueError: Its parameters are spread over several processes.
+        """
+        if loss is not None and not callable(loss):
+            raise TypeError(
+                f"loss must be a function that is given what the model makes of the probe, and the rest of the probe, "
+                f"not {loss!r}"
+            )
+        self.network = unwrapped(model)
+        _refuse_spread(model, self.network)
+        self._loss, self.optimizers, self._has_applied = loss, optimizers_of(optimizer), has_applied
+        self._engine: ModuleEngine | None = None
+        self._call = call
+        self._modes = Modes()
+        self._casts: Mapping[str, torch.dtype] | None = None  # once they are fixed
+        self._waited_for = ""
+
+    @property
+    def engine(self) -> ModuleEngine:
+        """What computes it: made when it is built, as modules may be made or replaced before."""
+        if self._engine is None:
+            self._engine = ModuleEngine(self.network, self._loss, self.optimizers, self._has_applied, self._call)
+            self._engine.modes = self._modes
+            if self._casts is not None:
+                self._engine.fix_casts(self._casts)
+        return self._engine
+
+    def see_training(self) -> None:
+        """Has passes run as the network is run now: in the modes of its modules, and under these automatic casts."""
+        self._casts = casts_now()
+        self._modes.look(self.network)
+
+    def probe(self, model: Any, examples: Examples, given: Given, training: bool) -> HostProbe:
+        """The pass of a model, traced."""
+        batch: Any = examples.batch  # which is of this backend
+        return HostProbe(model, batch, examples.source, given, self.engine, training)
+
+    def weights_alone(self, model: Any, given: Given, training: bool) -> WeightsAlone:
+        """What there is without a pass."""
+        return WeightsAlone(model, given, self.engine, training)
+
+    def state(self, model: Any) -> ModelState:
+        """The parameters and buffers of a model."""
+        return ModelState(model, self.engine)
+
+    def can_replay(self, model: Any) -> bool:
+        """Whether no other process would have to run a batch again together with this one."""
+        return not self.has_other_processes(model)
+
+    def replayer(self, model: Any, log: TrainingLog, probe: Probe, given: Given) -> Replayer:
+        """What keeps the last batches of a model."""
+        return Replayer(log, probe, given, self.state(model), KeptBatches(model, given, self.engine))
+
+    def is_checking(self) -> bool:
+        """Whether torch looks for NaN in gradients."""
+        return bool(torch.is_anomaly_enabled())
+
+    def unchecked(self) -> AbstractContextManager[None]:
+        """Has it look for none."""
+        context: AbstractContextManager[None] = torch.autograd.set_detect_anomaly(False)
+        return context
+
+    def logs(self, model: Any) -> bool:
+        """Whether this process logs a model: of several that `torch.distributed` joins the first one does."""
+        if self.has_other_processes(model) and torch.distributed.get_rank():
+            logger.info("tb_layerview: the process of rank 0 logs, not that of rank %d.", torch.distributed.get_rank())
+            return False
+        return True
+
+    def has_other_processes(self, model: Any) -> bool:
+        """Whether `torch.distributed` joins this process with others."""
+        distributed = torch.distributed
+        joined = distributed.is_available() and distributed.is_initialized()
+        return bool(joined and distributed.get_world_size() > 1)
+
+    def is_ready(self, model: Any, given: Given, is_trained: bool) -> bool:
+        """Whether a model has its parameters, and its optimizers what they keep of them, if that is wanted.
+
+        Lazy modules make theirs when they are first called, and optimizers when they first step.
+        """
+        lazy = torch.nn.parameter.is_lazy
+        if any(lazy(tensor) for tensor in (*model.parameters(), *model.buffers())):
+            self._waited_for = "the model's first call makes its parameters"
+            return False
+        wants_state = "optimizer" in given.select.kinds and not is_trained
+        if wants_state and not all(optimizer.state for optimizer in self.optimizers):
+            self._waited_for = "the optimizer makes what it keeps in its first step"
+            return False
+        return True
+
+    def is_other(self) -> bool:
+        """Whether automatic casts are other ones by now than those that the pass was traced under."""
+        return self._engine is not None and self._engine.casts != casts_now()
+
+    def notes(self, model: Any) -> Sequence[str]:
+        """What was waited for is not logged from the beginning."""
+        return () if not self._waited_for else (f"{self._waited_for}: the state before it is not logged",)
+
+    def scalars(self) -> Mapping[str, float]:
+        """The learning rates, by the names to log them by."""
+        groups = [group for optimizer in self.optimizers for group in optimizer.param_groups]
+        rates = [float(group["lr"]) for group in groups if "lr" in group]
+        if len(set(rates)) == 1:
+            return {"learning_rate": rates[0]}
+        return {f"learning_rate {i}": rate for i, rate in enumerate(rates)}
+
+    def given_batch(self, data: Any) -> Batch:
+        """The probe that somebody gave, as tensors."""
+        return given_batch(Batch, tuple(data) if isinstance(data, list) else data, as_tensor, to_host)
+
+    def as_batch(self, data: Any) -> Any:
+        """What a step was trained on, as tensors in memory of their own."""
+        return Batch.tree.map_structure(as_tensor, tuple(data) if isinstance(data, list) else data)
+
+    def losses_are_finite(self, logs: Any) -> Any:
+        """Whether the losses are finite, bool: those called so, else all that is logged."""
+        losses = {name: value for name, value in logs.items() if "loss" in name} or dict(logs)
+        tensors = [torch.as_tensor(value) for value in losses.values() if not isinstance(value, (str, bool))]
+        return all(bool(tensor.isfinite().all()) for tensor in tensors)
+
+
+def optimizers_of(optimizer: Any) -> tuple[torch.optim.Optimizer, ...]:
+    """The optimizers that were given, without what accelerate has put around them.
+
+    Raises:
+      TypeError: There is another thing among them.
+    """
+    given = () if optimizer is None else tuple(optimizer) if isinstance(optimizer, (list, tuple)) else (optimizer,)
+    found = []
+    for one in given:
+        inner = one if hasattr(one, "_optimizer_step_pre_hooks") else getattr(one, "optimizer", one)
+        if not isinstance(inner, torch.optim.Optimizer):
+            raise TypeError(f"optimizer must be a torch.optim.Optimizer or several, not {one!r}")
+        found.append(inner)
+    return tuple(found)
+
+
+def _refuse_spread(model: torch.nn.Module, network: torch.nn.Module) -> None:
+    """Says what cannot be logged of a model that several processes have parts of.
+
+    Raises:
+      ValueError: It is one.
+    """
+    modules = [model, *network.modules()]
+    is_sharded = any("FullyShardedDataParallel" in type(one).__name__ or "FSDPModule" in _names(one) for one in modules)
+    is_spread = any(type(tensor).__name__ == "DTensor" for tensor in network.parameters())
+    if is_sharded or is_spread:
+        raise ValueError(
+            "this model's parameters are spread over several processes (FSDP, DTensor), and each has a part of them: "
+            "that cannot be logged. LayerWriter logs arrays that you gather yourself."
+        )
+    distributed = torch.distributed
+    joined = distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
+    if joined and any(isinstance(one, torch.nn.SyncBatchNorm) for one in modules):
+        raise ValueError(
+            "a SyncBatchNorm of this model waits for all processes whenever it is called, and only one of them runs "
+            "the probe: that cannot be logged. BatchNorm2d can, or LayerWriter logs arrays of your own."
+        )
+
+
+def _names(module: torch.nn.Module) -> frozenset[str]:
+    return frozenset(cls.__name__ for cls in type(module).__mro__)

@@ -1,0 +1,319 @@
+"""Logs a PyTorch module with one line: by what its optimizer is given, and without a word in the loop."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import Any
+
+import torch
+
+from tb_layerview.capture.choice import Choice
+from tb_layerview.capture.given import Given, floats
+from tb_layerview.capture.recording import Recording
+from tb_layerview.capture.torch.anatomy import ModuleAnatomy
+from tb_layerview.capture.torch.backend import Modules
+from tb_layerview.capture.torch.batch import Arguments, Batch, called
+from tb_layerview.capture.torch.modules import LossFunction
+from tb_layerview.capture.torch.values import copied, to_host
+from tb_layerview.format.storage import local_folder
+from tb_layerview.health.check import Check
+from tb_layerview.options import Keep, Schedule, Select
+
+_NO_BATCH = (
+    "the model was not called in training mode before its optimizer's first steps, as where torch.compile has made "
+    "another one of it: watch what is called"
+)
+_NO_LOSS = "nobody tells the loss: use LayerRecorder(..., loss=...) for a replay of the batch that breaks a training"
+
+
+class Watch:
+    """What `watch` returns: it can be closed, and left as a context.
+
+    Attributes:
+      step: How many steps the optimizer has made.
+      told: What else to log with the next step, by name.
+    """
+
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        logdir: str,
+        optimizer: Any,
+        given: Given,
+        loss: LossFunction | None = None,
+        call: Callable[[Any, Any], Any] | None = None,
+        step: int = 0,
+    ) -> None:
+        """Hooks itself on.
+
+        Args:
+          model: As of `watch`, and so are those that follow.
+          logdir: The run's folder.
+          optimizer: What trains it.
+          given: The options.
+          loss: Computes the loss of what the model gives, if that is known.
+          call: Calls the network on the first batch, which `take` is given; by default the model is heard being called.
+          step: At which step the training begins.
+        """
+        self.step = self._began = step
+        self.told: Mapping[str, Any] = {}
+        self._backend = Modules(model, loss, optimizer, has_applied=True, call=call or called)
+        self._optimizers = self._backend.optimizers
+        if not self._optimizers:
+            raise TypeError("watch wants to know what trains the model: optimizer=..., one or several")
+        self._handles: list[Any] = []
+        self._first: Batch | None = None
+        self._has_batch = self._skips = self._steps_by_closure = False
+        self._stepped: set[int] = set()  # the optimizers that have, since a step was logged
+        self._is_made = False  # whether the first one has
+        self._hear_no_more: Callable[[], None] = _hear_nothing
+        self._given = given
+        self._recording: Recording | None = None
+        if not self._backend.logs(model):
+            return
+        self._recording = Recording(self._backend.network, logdir, given, self._backend)
+        self._check_patterns()
+        if call is None:
+            self._hear_no_more = _hear(model, _FirstCall(self))
+        for one in self._optimizers:
+            self._handles += [one.register_step_pre_hook(self._before), one.register_step_post_hook(self._after)]
+        # A script ends without closing what it has not asked for. Whatever holds the optimizer holds this one.
+        atexit.register(_close, weakref.ref(self))
+
+    def _check_patterns(self) -> None:
+        """Looks whether the patterns match modules, as far as these are known before the model is called.
+
+        Raises:
+          ValueError: One matches none.
+        """
+        network, anatomy = self._backend.network, ModuleAnatomy(self._backend.network)
+        modules = [module for module in network.modules() if module is not network]
+        paths = [(anatomy.name(module), type(module).__name__) for module in modules]
+        root = anatomy.root_name(network)
+        self._given.select.check([("input", "Input"), (root, root), *paths])
+
+    @property
+    def should_stop(self) -> bool:
+        """Whether something was found at which the training is to stop: what `Check(stop_on=...)` asks for."""
+        return self._recording is not None and self._recording.log.should_stop
+
+    def take(self, x: Any) -> None:
+        """Takes the first examples of what the model is first called on in training as the probe."""
+        recording = self._recording
+        if recording is None or self._has_batch:
+            return
+        self._has_batch = True
+        with recording.log.guard("the first batch"):
+            self._first = Batch(x, parts=1, to_host=to_host).mapped(copied)
+            self._backend.see_training()
+        self._hear_no_more()
+
+    def _before(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
+        """An optimizer is about to step."""
+        recording = self._recording
+        if recording is None or not recording.log.is_open:
+            return
+        with recording.log.guard("the optimizer's steps"):
+            counts, has_closure = optimizer is self._optimizers[0], _has_closure(args, kwargs)
+            if counts:
+                self._finish(recording)
+                # A `GradScaler` has an optimizer that computes in one kernel see itself whether to skip the step.
+                found_inf = getattr(optimizer, "found_inf", None)
+                self._skips = found_inf is not None and bool(found_inf)
+                if not recording.is_ready and self._first is not None:
+                    self._set_up(recording)
+                self._steps_by_closure = has_closure
+            if not has_closure and recording.log.due(self.step + (not self._is_made)):
+                self._keep_gradients(recording, optimizer)
+
+    def _after(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
+        """An optimizer has stepped."""
+        recording = self._recording
+        if recording is None or not recording.log.is_open:
+            return
+        with recording.log.guard("the optimizer's steps"):
+            self._stepped.add(id(optimizer))
+            if optimizer is self._optimizers[0] and not self._skips:
+                self.step, self._is_made = self.step + 1, True
+            if _has_closure(args, kwargs) and recording.log.due(self.step + (not self._is_made)):
+                self._keep_gradients(recording, optimizer)
+            if len(self._stepped) == len(self._optimizers):
+                self._finish(recording)
+
+    def _keep_gradients(self, recording: Recording, optimizer: torch.optim.Optimizer) -> None:
+        with recording.log.ahead("keeping the gradients"):
+            self._backend.engine.gradients.take(optimizer)
+
+    def _finish(self, recording: Recording) -> None:
+        """Logs the step that the first optimizer has made, once the others have made theirs, or it begins another."""
+        if not self._is_made:
+            return
+        self._stepped, self._is_made = set(), False
+        if not recording.is_ready:
+            late = "the first step calls the model: the state before it is not logged"
+            self._set_up(recording, [late] if self._steps_by_closure else [])
+        recording.step(self.step, self._scalars)
+        self._backend.engine.gradients.forget()
+
+    def _set_up(self, recording: Recording, notes: Sequence[str] = ()) -> None:
+        """Traces the pass. A model that was not called before its optimizer's first step has none."""
+        is_trained = self.step > self._began
+        if not self._backend.is_ready(self._backend.network, self._given, is_trained):
+            return
+        said = [*self._backend.notes(self._backend.network), *notes, *self._of_replay()]
+        with recording.log.before_step_0("the probe"):
+            first, self._first = self._first, None
+            choice = Choice((), (_NO_BATCH,)) if first is None else Choice.of(first, _FIRST)
+            recording.set_up(choice, False, said)
+        recording.log.begin(self.step)
+        if not is_trained:
+            recording.step(self.step, self._scalars)
+
+    def _of_replay(self) -> list[str]:
+        if self._given.check.replay is False:
+            return []
+        return [f"a batch that breaks the training is not run again: {_NO_LOSS}"]
+
+    def _scalars(self) -> Mapping[str, float]:
+        return {**self._backend.scalars(), **floats(self.told)}
+
+    def close(self) -> None:
+        """Takes every hook off, logs the last step if it was not, closes the log, and says what it holds."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles = []
+        self._hear_no_more()
+        recording, self._recording = self._recording, None
+        if recording is None:
+            return
+        with recording.log.guard("the optimizer's steps"):
+            self._finish(recording)
+        if self.step > self._began:
+            recording.last_step(self.step, self._scalars)
+            recording.hand_over()
+        print(recording.close())
+
+    def __enter__(self) -> Watch:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+_FIRST = "the first batch that the model was called with"
+
+
+def watch(
+    model: torch.nn.Module,
+    logdir: str | os.PathLike[str],
+    optimizer: Any,
+    select: Select = Select(),
+    schedule: Schedule | int = Schedule(),
+    keep: Keep = Keep(),
+    check: Check = Check(),
+) -> Watch:
+    """Logs a PyTorch module from here on: one line before the loop, and none in it.
+
+    ```python
+    lv.watch(model, "logs/run1", optimizer=optimizer)
+    ```
+
+    What the model is called with first, in training mode, is the probe: at each logged step the model is run on its
+    first examples, and everything is afterwards as it was. A step is one of the optimizer's: one that a `GradScaler`
+    skips is none, and several backward passes may lead to one. Logged are activations on the probe, the gradients that
+    the optimizer is given, weights and updates.
+
+    Args:
+      model: The module that the loop calls.
+      logdir: The run's folder; the log goes into its folder `layers`.
+      optimizer: What trains it, a `torch.optim.Optimizer` or several: the steps of the first one are counted.
+      select: Which layers and kinds to log.
+      schedule: When to log: a `Schedule`, or N for every N steps.
+      keep: How much to keep of each tensor.
+      check: What to look for, and what to do about it: `should_stop` tells what `Check(stop_on=...)` asks for.
+
+    Returns:
+      What takes the hooks off again: by `close`, or when it is left as a context. A process that ends closes it.
+
+    Raises:
+      TypeError: An option, the model or an optimizer is not of its type.
+      ValueError: An option is out of its range, the folder cannot be written to or is not on this machine, or the
+        model's weights are spread over several processes.
+    """
+    given = Given.of(select, schedule, keep, check)
+    select.refuse_tensors()
+    if not isinstance(model, torch.nn.Module):
+        raise TypeError(f"watch takes a torch.nn.Module, not {model!r}; Keras' models have LayerViewCallback")
+    return Watch(model, local_folder(logdir), optimizer, given)
+
+
+def _hear(model: torch.nn.Module, hook: _FirstCall) -> Callable[[], None]:
+    """Has a hook hear with what a model is called; returns what takes it off.
+
+    A module that compiles itself would compile the hook: it is heard from outside.
+    """
+    compiled = model._compiled_call_impl
+    if compiled is None:
+        remove: Callable[[], None] = model.register_forward_pre_hook(hook, with_kwargs=True).remove
+        return remove
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        hook(model, args, kwargs)
+        return compiled(*args, **kwargs)
+
+    def undo() -> None:
+        if model._compiled_call_impl is call:
+            model._compiled_call_impl = compiled
+
+    model._compiled_call_impl = call
+    return undo
+
+
+def _hear_nothing() -> None:
+    """There is no hook to take off."""
+
+
+class _FirstCall:
+    """Hears with what a model is called, once. In a copy of the model it hears nothing."""
+
+    __name__ = "hears_the_first_call"  # what is made of a model by TorchScript is asked for
+
+    def __init__(self, watching: Watch) -> None:
+        self._watching = weakref.ref(watching)
+
+    def __call__(self, module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        watching = self._watching()
+        if watching is None or torch.compiler.is_compiling() or not module.training or not torch.is_grad_enabled():
+            return
+        several = Arguments(args, kwargs) if args and kwargs else kwargs or args
+        watching.take(args[0] if len(args) == 1 and not kwargs else several)
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        return _nothing()
+
+    def __reduce__(self) -> Any:
+        # What is loaded where this package is not must not ask for it.
+        return getattr, (contextlib.nullcontext(), "__exit__")
+
+
+def _nothing() -> Callable[..., None]:
+    """A function that takes anything and gives None, which can be pickled."""
+    return contextlib.nullcontext().__exit__
+
+
+def _has_closure(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
+    """Whether an optimizer's step is given what calls the model; the first argument is the optimizer itself."""
+    return any(one is not None for one in args[1:]) or kwargs.get("closure") is not None
+
+
+def _close(watching: weakref.ref[Watch]) -> None:
+    found = watching()
+    if found is not None:
+        found.close()
