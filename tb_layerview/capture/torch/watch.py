@@ -146,8 +146,9 @@ class Watch:
                 self._finish(recording)
 
     def _keep_gradients(self, recording: Recording, optimizer: torch.optim.Optimizer) -> None:
-        with recording.log.ahead("keeping the gradients"):
-            self._backend.engine.gradients.take(optimizer)
+        if "gradient" in self._given.select.kinds:
+            with recording.log.ahead("keeping the gradients"):
+                self._backend.engine.gradients.take(optimizer)
 
     def _finish(self, recording: Recording) -> None:
         """Logs the step that the first optimizer has made, once the others have made theirs, or it begins another."""
