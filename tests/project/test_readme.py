@@ -236,9 +236,13 @@ def test_the_command_for_a_script_logs_it_and_check_says_what_is_found(folder: P
 
 
 def test_each_block_of_python_is_run_by_a_test_above() -> None:
-    shown = ("model.fit(", "estimator.train(", "LayerRecorder(")
-    assert set(blocks(README)) == {block_with(README, words) for words in shown}
+    # Those of PyTorch by tests/capture/torch/test_torch_documents.py.
+    shown = ("model.fit(", "estimator.train(", "lv.watch(")
+    assert set(blocks(README)) == {block_with(README, words) for words in (*shown, "train(*batch)")}
     shown += (
+        "GradientTape()",
+        "loss=loss_of",
+        "LightningCallback(",
         "collections=",
         "train_on_batch(",
         "LayerWriter(",

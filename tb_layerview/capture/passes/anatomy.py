@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
-if TYPE_CHECKING:
-    from tb_layerview.capture.passes.calls import Call
-    from tb_layerview.capture.passes.layout import Layout
-    from tb_layerview.capture.passes.scores import Scores
+from tb_layerview.capture.passes.layout import Layout
+from tb_layerview.capture.passes.scores import Scores
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,8 +92,13 @@ class Anatomy(Protocol):
 
     # Axes.
 
-    def activation_axes(self, calls: Sequence[Call], inputs: Iterable[Any]) -> dict[int, tuple[str, ...]]:
-        """Names of the axes, in the tensor's own order, of a model's inputs and all layers' outputs, by their ids."""
+    def activation_axes(self, calls: Sequence[Any], inputs: Iterable[Any]) -> dict[int, tuple[str, ...]]:
+        """Names of the axes, in the tensor's own order, of a model's inputs and all layers' outputs, by their ids.
+
+        Args:
+          calls: `calls.Call`s.
+          inputs: The model's.
+        """
         ...
 
     def laid_out(self, layer: Any, name: str, variable: Any, shape: Sequence[int], output: tuple[str, ...]) -> LaidOut:

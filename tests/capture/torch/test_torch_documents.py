@@ -58,6 +58,17 @@ def test_a_loop_that_records_logs(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert run.tensor("0", kind="gradient", name="output").shape == (32, 4, 4, 4)
 
 
+def test_the_lines_for_trainers_make_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    lightning, transformers = pytest.importorskip("lightning"), pytest.importorskip("transformers")
+    (block,) = (block for block in blocks("docs/logging.md") if "LightningCallback(" in block)
+    arguments = transformers.TrainingArguments(str(tmp_path), report_to=[], use_cpu=True)
+    given = {**names(), "lightning": lightning, "transformers": transformers, "arguments": arguments}
+    exec(block, given)
+    added = given["trainer"].callback_handler.callbacks
+    assert [type(one) for one in added].count(lv.TrainerCallback) == 1
+
+
 @pytest.mark.parametrize(
     ("name", "needs", "steps", "layer"),
     [
