@@ -386,8 +386,7 @@ def test_a_training_of_quick_steps_takes_no_longer_than_its_budget_allows(
     assert len(afforded) > 3
     # The first step is set-up.
     spent = {step: timed.spent[step - 1] for step in logged[1:]}
-    # On an idle machine it is 20 times and more; with others at work, any step may wait for them.
-    assert min(spent.values()) > 3 * statistics.median(timed.spent[32:]), "what is timed is the logging"
+    assert min(spent.values()) > 10 * statistics.median(timed.spent[32:]), "what is timed is the logging"
     for step in afforded:
         logging, training, elapsed = timed.granted[step]
         assert logging <= budget * training, step
