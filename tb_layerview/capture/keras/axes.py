@@ -13,15 +13,13 @@ from typing import Any
 
 from tb_layerview.capture.passes.calls import Call
 from tb_layerview.capture.passes.layout import Layout
-from tb_layerview.capture.passes.nodes import fits, is_floating, sizes
+from tb_layerview.capture.passes.nodes import fits, is_floating, known_axes, sizes
 from tb_layerview.capture.passes.nodes import rank as rank_of
 from tb_layerview.format.model import Kind, default_axes
 
 _SPATIAL = {1: ("timestep",), 2: ("row", "column"), 3: ("depth", "row", "column")}
 # Weights with an axis for each of some axes of the activation, when they have more than one.
 _LIKE_ACTIVATION = frozenset(("gamma", "beta", "alpha", "moving_mean", "moving_variance", "mean", "variance"))
-# So many operations between two layers are looked through for where the axes stay what they are.
-_LOOK_THROUGH = 64
 
 
 def activation_axes(calls: Sequence[Call], inputs: Iterable[Any]) -> dict[int, tuple[str, ...]]:
@@ -166,28 +164,11 @@ def _inherited(call: Call, tensor: Any, names: Mapping[int, tuple[str, ...]]) ->
         taken = sizes(one)
         if taken is None or len(taken) != len(given) or len(taken) < 2:
             continue
-        axes = _known(one, names)
+        axes = known_axes(one, names)
         if axes is None or not fits(taken[:-1], given[:-1]):
             continue
         if axes[-1] in ("channel", "unit") or fits(taken, given):
             return axes
-    return None
-
-
-def _known(tensor: Any, names: Mapping[int, tuple[str, ...]]) -> tuple[str, ...] | None:
-    """The axes of a tensor, or of one of the same shape that it is computed from."""
-    shape = sizes(tensor)
-    pending, seen = [tensor], 0
-    while pending and seen < _LOOK_THROUGH:
-        current = pending.pop()
-        seen += 1
-        if id(current) in names:
-            return names[id(current)]
-        if current.op.type not in ("Transpose", "Reshape"):
-            for one in current.op.inputs:
-                taken = sizes(one)
-                if taken is not None and shape is not None and fits(taken, shape):
-                    pending.append(one)
     return None
 
 
@@ -223,7 +204,7 @@ def _einsum_output(call: Call, tensor: Any, names: Mapping[int, tuple[str, ...]]
     (taken,) = call.inputs
     if len(result) != rank_of(tensor) or len(letters) != rank_of(taken):
         return None
-    kept = dict(zip(letters, _known(taken, names) or _einsum_taken(letters, result), strict=True))
+    kept = dict(zip(letters, known_axes(taken, names) or _einsum_taken(letters, result), strict=True))
     added = [letter for letter in result if letter not in kept]
     summed = [axis for letter, axis in kept.items() if letter not in result]
     one = "channel" if summed == ["channel"] else "unit"

@@ -7,10 +7,13 @@ about give nodes.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+
+# So many operations between two layers are looked through for where the axes stay what they are.
+_LOOK_THROUGH = 64
 
 
 @dataclasses.dataclass(eq=False)
@@ -74,6 +77,23 @@ def rank(tensor: Any) -> int | None:
 def fits(one: Sequence[int | None], other: Sequence[int | None]) -> bool:
     """Whether two tensors of these sizes may be of the same shape."""
     return len(one) == len(other) and all(a is None or b is None or a == b for a, b in zip(one, other))
+
+
+def known_axes(tensor: Any, names: Mapping[int, tuple[str, ...]]) -> tuple[str, ...] | None:
+    """The axes of a tensor, or of one of the same shape that it is computed from."""
+    shape = sizes(tensor)
+    pending, seen = [tensor], 0
+    while pending and seen < _LOOK_THROUGH:
+        current = pending.pop()
+        seen += 1
+        if id(current) in names:
+            return names[id(current)]
+        if current.op.type not in ("Transpose", "Reshape"):
+            for one in current.op.inputs:
+                taken = sizes(one)
+                if taken is not None and shape is not None and fits(taken, shape):
+                    pending.append(one)
+    return None
 
 
 def dtype_name(tensor: Any) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from tb_layerview.capture.passes.calls import Call
 from tb_layerview.capture.passes.layout import Layout
-from tb_layerview.capture.passes.nodes import is_floating, sizes
+from tb_layerview.capture.passes.nodes import is_floating, known_axes, sizes
 from tb_layerview.capture.passes.nodes import rank as rank_of
 from tb_layerview.format.model import default_axes
 
@@ -35,8 +35,6 @@ _LINEAR = frozenset(("Linear",))
 _EMBEDDING = frozenset(("Embedding", "EmbeddingBag"))
 _TRANSPOSED = re.compile(r"(Lazy)?ConvTranspose[123]d")
 _CONVOLUTION = re.compile(r"(Lazy)?Conv[123]d")
-# So many operations between two layers are looked through for where the axes stay what they are.
-_LOOK_THROUGH = 64
 
 
 def activation_axes(calls: Sequence[Call], inputs: Iterable[Any]) -> dict[int, tuple[str, ...]]:
@@ -152,24 +150,10 @@ def _inherited(call: Call, tensor: Any, names: Mapping[int, tuple[str, ...]]) ->
         taken = sizes(one)
         if taken is None or len(taken) != len(given) or len(taken) < 2:
             continue
-        axes = _known(one, names)
+        axes = known_axes(one, names)
         if axes is None:
             continue
         own = axes.index("channel") if "channel" in axes else len(axes) - 1
         if all(a == b for i, (a, b) in enumerate(zip(taken, given)) if i != own):
             return axes
-    return None
-
-
-def _known(tensor: Any, names: Mapping[int, tuple[str, ...]]) -> tuple[str, ...] | None:
-    """The axes of a tensor, or of one of the same shape that it is computed from."""
-    shape = sizes(tensor)
-    pending, seen = [tensor], 0
-    while pending and seen < _LOOK_THROUGH:
-        current = pending.pop()
-        seen += 1
-        if id(current) in names:
-            return names[id(current)]
-        if current.op.type not in ("Transpose", "Reshape"):
-            pending += [one for one in current.op.inputs if sizes(one) == shape]
     return None

@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 
-from tb_layerview.about import logger
-from tb_layerview.capture.choice import Examples
 from tb_layerview.capture.given import Given
 from tb_layerview.capture.host.batch import given_batch
-from tb_layerview.capture.host.probe import HostProbe
-from tb_layerview.capture.host.replay import KeptBatches
-from tb_layerview.capture.host.state import ModelState
-from tb_layerview.capture.host.weights import WeightsAlone
-from tb_layerview.capture.probe import Probe
-from tb_layerview.capture.replay import Replayer
 from tb_layerview.capture.torch.anatomy import unwrapped
 from tb_layerview.capture.torch.batch import Batch, as_tensor, called
+from tb_layerview.capture.torch.computed import Torch
 from tb_layerview.capture.torch.modules import LossFunction, Modes, ModuleEngine, casts_now
 from tb_layerview.capture.torch.values import to_host
-from tb_layerview.writing.training_log import TrainingLog
 
 
-class Modules:
+class Modules(Torch):
     """One network; the methods are those of `recorder.Backend`.
 
     Attributes:
@@ -78,53 +69,14 @@ class Modules:
                 self._engine.fix_casts(self._casts)
         return self._engine
 
+    @property
+    def _computing(self) -> ModuleEngine:
+        return self.engine
+
     def see_training(self) -> None:
         """Has passes run as the network is run now: in the modes of its modules, and under these automatic casts."""
         self._casts = casts_now()
         self._modes.look(self.network)
-
-    def probe(self, model: Any, examples: Examples, given: Given, training: bool) -> HostProbe:
-        """The pass of a model, traced."""
-        batch: Any = examples.batch  # which is of this backend
-        return HostProbe(model, batch, examples.source, given, self.engine, training)
-
-    def weights_alone(self, model: Any, given: Given, training: bool) -> WeightsAlone:
-        """What there is without a pass."""
-        return WeightsAlone(model, given, self.engine, training)
-
-    def state(self, model: Any) -> ModelState:
-        """The parameters and buffers of a model."""
-        return ModelState(model, self.engine)
-
-    def can_replay(self, model: Any) -> bool:
-        """Whether no other process would have to run a batch again together with this one."""
-        return not self.has_other_processes(model)
-
-    def replayer(self, model: Any, log: TrainingLog, probe: Probe, given: Given) -> Replayer:
-        """What keeps the last batches of a model."""
-        return Replayer(log, probe, given, self.state(model), KeptBatches(model, given, self.engine))
-
-    def is_checking(self) -> bool:
-        """Whether torch looks for NaN in gradients."""
-        return bool(torch.is_anomaly_enabled())
-
-    def unchecked(self) -> AbstractContextManager[None]:
-        """Has it look for none."""
-        context: AbstractContextManager[None] = torch.autograd.set_detect_anomaly(False)
-        return context
-
-    def logs(self, model: Any) -> bool:
-        """Whether this process logs a model: of several that `torch.distributed` joins the first one does."""
-        if self.has_other_processes(model) and torch.distributed.get_rank():
-            logger.info("tb_layerview: the process of rank 0 logs, not that of rank %d.", torch.distributed.get_rank())
-            return False
-        return True
-
-    def has_other_processes(self, model: Any) -> bool:
-        """Whether `torch.distributed` joins this process with others."""
-        distributed = torch.distributed
-        joined = distributed.is_available() and distributed.is_initialized()
-        return bool(joined and distributed.get_world_size() > 1)
 
     def is_ready(self, model: Any, given: Given, is_trained: bool) -> bool:
         """Whether a model has its parameters, and its optimizers what they keep of them, if that is wanted.

@@ -6,6 +6,7 @@ optimizer's moment by a step. The place is what stays.
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 from collections.abc import Iterator
 from typing import Any
@@ -15,8 +16,31 @@ import torch
 from tb_layerview.capture.torch.recorder import dtype_of
 
 
+class Place(abc.ABC):
+    """Where a tensor is."""
+
+    @property
+    @abc.abstractmethod
+    def tensor(self) -> torch.Tensor:
+        """What is there now.
+
+        Raises:
+          LookupError: There is none any more.
+        """
+
+    @property
+    def shape(self) -> torch.Size:
+        """Its sizes."""
+        return self.tensor.shape
+
+    @property
+    def dtype(self) -> str:
+        """The name of its type, as numpy or `ml_dtypes` have it."""
+        return dtype_of(self.tensor)
+
+
 @dataclasses.dataclass(eq=False)
-class Held:
+class Held(Place):
     """A parameter or a buffer.
 
     Attributes:
@@ -33,29 +57,15 @@ class Held:
 
     @property
     def tensor(self) -> torch.Tensor:
-        """What is there now.
-
-        Raises:
-          LookupError: There is none any more.
-        """
+        """What is there now."""
         found = getattr(self.module, self.name, None)
         if not isinstance(found, torch.Tensor):
             raise LookupError(f"the model has no {self.path} any more")
         return found
 
-    @property
-    def shape(self) -> torch.Size:
-        """Its sizes."""
-        return self.tensor.shape
-
-    @property
-    def dtype(self) -> str:
-        """The name of its type, as numpy or `ml_dtypes` have it."""
-        return dtype_of(self.tensor)
-
 
 @dataclasses.dataclass(eq=False)
-class Kept:
+class Kept(Place):
     """What an optimizer keeps of a parameter.
 
     Attributes:
@@ -70,25 +80,11 @@ class Kept:
 
     @property
     def tensor(self) -> torch.Tensor:
-        """What is there now.
-
-        Raises:
-          LookupError: There is none any more.
-        """
+        """What is there now."""
         found = self.optimizer.state.get(self.weight.tensor, {}).get(self.key)
         if not isinstance(found, torch.Tensor):
             raise LookupError(f"{type(self.optimizer).__name__} keeps no {self.key} of {self.weight.path} any more")
         return found
-
-    @property
-    def shape(self) -> torch.Size:
-        """Its sizes."""
-        return self.tensor.shape
-
-    @property
-    def dtype(self) -> str:
-        """The name of its type, as numpy or `ml_dtypes` have it."""
-        return dtype_of(self.tensor)
 
 
 class Places:

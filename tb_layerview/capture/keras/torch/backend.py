@@ -11,14 +11,7 @@ import keras
 import numpy as np
 import torch
 
-from tb_layerview.about import logger
-from tb_layerview.capture.choice import Examples
-from tb_layerview.capture.given import Given
 from tb_layerview.capture.host.batch import given_batch
-from tb_layerview.capture.host.probe import HostProbe
-from tb_layerview.capture.host.replay import KeptBatches
-from tb_layerview.capture.host.state import ModelState
-from tb_layerview.capture.host.weights import WeightsAlone
 from tb_layerview.capture.keras.batch import Batch
 from tb_layerview.capture.keras.loops import Loops
 from tb_layerview.capture.keras.steps import StepCounter
@@ -26,14 +19,12 @@ from tb_layerview.capture.keras.taken import Taken
 from tb_layerview.capture.keras.torch.engine import TorchEngine
 from tb_layerview.capture.keras.torch.finite import losses_are_finite, weights_are_finite
 from tb_layerview.capture.keras.torch.variables import tensor_of
-from tb_layerview.capture.probe import Probe
 from tb_layerview.capture.recording import Recording
-from tb_layerview.capture.replay import Replayer
+from tb_layerview.capture.torch import computed
 from tb_layerview.capture.torch.values import to_host
-from tb_layerview.writing.training_log import TrainingLog
 
 
-class Torch(Loops):
+class Torch(Loops, computed.Torch):
     """Models that PyTorch computes; the methods are those of `KerasBackend`."""
 
     ends_of_data: tuple[type[BaseException], ...] = (StopIteration,)
@@ -42,48 +33,9 @@ class Torch(Loops):
         """Needs nothing: Keras' variables are torch's own tensors, always as the last step has left them."""
         self._engine = TorchEngine()
 
-    def probe(self, model: Any, examples: Examples, given: Given, training: bool) -> HostProbe:
-        """The pass of a model, traced."""
-        batch: Any = examples.batch  # which is of this backend
-        return HostProbe(model, batch, examples.source, given, self._engine, training)
-
-    def weights_alone(self, model: Any, given: Given, training: bool) -> WeightsAlone:
-        """What there is without a pass."""
-        return WeightsAlone(model, given, self._engine, training)
-
-    def state(self, model: Any) -> ModelState:
-        """The weights of a model."""
-        return ModelState(model, self._engine)
-
-    def can_replay(self, model: Any) -> bool:
-        """Whether no other process would have to run a batch again together with this one."""
-        return not self.has_other_processes(model)
-
-    def replayer(self, model: Any, log: TrainingLog, probe: Probe, given: Given) -> Replayer:
-        """What keeps the last batches of a model."""
-        return Replayer(log, probe, given, self.state(model), KeptBatches(model, given, self._engine))
-
-    def is_checking(self) -> bool:
-        """Whether torch looks for NaN in gradients."""
-        return bool(torch.is_anomaly_enabled())
-
-    def unchecked(self) -> AbstractContextManager[None]:
-        """Has it look for none."""
-        context: AbstractContextManager[None] = torch.autograd.set_detect_anomaly(False)
-        return context
-
-    def logs(self, model: Any) -> bool:
-        """Whether this process logs a model: of several that `torch.distributed` joins the first one does."""
-        if self.has_other_processes(model) and torch.distributed.get_rank():
-            logger.info("tb_layerview: the process of rank 0 logs, not that of rank %d.", torch.distributed.get_rank())
-            return False
-        return True
-
-    def has_other_processes(self, model: Any) -> bool:
-        """Whether `torch.distributed` joins this process with others."""
-        distributed = torch.distributed
-        joined = distributed.is_available() and distributed.is_initialized()
-        return bool(joined and distributed.get_world_size() > 1)
+    @property
+    def _computing(self) -> TorchEngine:
+        return self._engine
 
     def number(self, variable: Any) -> Any:
         """What a variable, a tensor or a plain number holds."""
