@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from tb_layerview.capture import probe as seam
 from tb_layerview.capture.choice import Batch, Choice
-from tb_layerview.capture.given import Given, floats
+from tb_layerview.capture.given import Given, Ranks, floats
 from tb_layerview.capture.keras.versions import is_keras
 from tb_layerview.capture.recording import Recording
 from tb_layerview.format.storage import local_folder
@@ -96,7 +96,7 @@ class LayerRecorder:
     model's gradients are those of the loss that it is compiled with, or those that a `train_step` of its own gives to
     an optimizer. Without a loss activations, weights and updates are logged.
 
-    Where several processes train one model, the chief alone logs; each may have a recorder.
+    Where several processes train one model, the chief alone logs, unless all are to; each may have a recorder.
     """
 
     def __init__(
@@ -106,10 +106,11 @@ class LayerRecorder:
         probe: Any,
         select: Select = Select(),
         schedule: Schedule | int = Schedule(),
-        keep: Keep = Keep(),
+        keep: Keep | None = None,
         check: Check = Check(),
         loss: Callable[..., Any] | None = None,
         optimizer: Any = None,
+        ranks: Ranks = "first",
     ) -> None:
         """Opens the log and traces the probe's pass.
 
@@ -123,12 +124,14 @@ class LayerRecorder:
             nested structures of them. A module that takes several inputs is given a tuple of them, or by name a dict.
           select: Which layers and kinds to log.
           schedule: When to log: a `Schedule`, or N for every N steps.
-          keep: How much to keep of each tensor.
+          keep: How much to keep of each tensor; by default `Keep()`, and statistics alone where all ranks log.
           check: What to look for, and what to do about it: `should_stop` tells what `Check(stop_on=...)` asks for.
           loss: Of a PyTorch module: a function that is given what the module makes of x, and y and the weights as far
             as the probe has them, and returns a tensor of one number.
           optimizer: Of a PyTorch module: what trains it, a `torch.optim.Optimizer` or several. Its learning rate is
             logged, and what it keeps of the weights if that is selected.
+          ranks: Of a PyTorch module that several processes train: the first one logs, or "all", each on a probe of its
+            own into its `<logdir>/rank-N`.
 
         Raises:
           TypeError: An option is not of its type, or the model is neither a Keras model nor a PyTorch module.
@@ -136,10 +139,13 @@ class LayerRecorder:
             a framework that is not known computes the model, its weights are spread over several processes, it cannot
             be run on the probe, or a pattern matches no layer.
         """
-        given = Given.of(select, schedule, keep, check)
+        given = Given.of(select, schedule, keep, check, ranks)
         select.refuse_tensors()
         logdir = local_folder(logdir)
-        backend, model = _backend_of(model, loss, optimizer)
+        if is_keras(model):
+            backend = _of_keras(model, loss, optimizer, ranks)
+        else:
+            backend, model, logdir, given = _of_modules(model, loss, optimizer, logdir, given)
         self._backend, self._given = backend, given
         self._told: tuple[int, Mapping[str, Any]] | None = None
         self._traced: Choice | None = None  # what the pass is of, until something was recorded
@@ -236,23 +242,33 @@ class LayerRecorder:
         self._recording.set_up(probe, is_fatal, self._backend.notes(self._model))
 
 
-def _backend_of(model: Any, loss: Any, optimizer: Any) -> tuple[Backend, Any]:
-    """What computes a model, and the model itself.
+def _of_keras(model: Any, loss: Any, optimizer: Any, ranks: Ranks) -> Backend:
+    """What computes a Keras model.
 
     Raises:
-      TypeError: It is neither a Keras model nor a PyTorch module.
-      ValueError: A Keras model is given a loss or an optimizer, or cannot be logged.
+      ValueError: It is given what is for PyTorch's modules, or cannot be logged.
     """
-    if is_keras(model):
-        from tb_layerview.capture.keras.backends import backend_of
+    from tb_layerview.capture.keras.backends import backend_of
 
-        if loss is not None or optimizer is not None:
-            raise ValueError("loss= and optimizer= are for PyTorch modules; compile the Keras model with its own")
-        return backend_of(model), model
+    if loss is not None or optimizer is not None:
+        raise ValueError("loss= and optimizer= are for PyTorch modules; compile the Keras model with its own")
+    if ranks != "first":
+        raise ValueError('ranks="all" is for PyTorch modules: of the processes that train a Keras model the chief logs')
+    return backend_of(model)
+
+
+def _of_modules(model: Any, loss: Any, optimizer: Any, logdir: str, given: Given) -> tuple[Backend, Any, str, Given]:
+    """What computes a PyTorch module, the module itself, where this process logs it, and what.
+
+    Raises:
+      TypeError: It is none.
+      ValueError: It cannot be logged.
+    """
     torch = sys.modules.get("torch")
     if torch is None or not isinstance(model, torch.nn.Module):
         raise TypeError(f"model must be a Keras model or a torch.nn.Module, not {model!r}")
     from tb_layerview.capture.torch.backend import Modules
+    from tb_layerview.capture.torch.processes import Process
 
-    backend = Modules(model, loss, optimizer)
-    return backend, backend.network
+    backend = Modules(model, loss, optimizer, ranks=given.ranks)
+    return backend, backend.network, *Process.of_this().place(logdir, given)

@@ -7,12 +7,13 @@ from typing import Any
 
 import torch
 
-from tb_layerview.capture.given import Given
+from tb_layerview.capture.given import Given, Ranks
 from tb_layerview.capture.host.batch import given_batch
 from tb_layerview.capture.torch.anatomy import unwrapped
 from tb_layerview.capture.torch.batch import Batch, as_tensor, called
 from tb_layerview.capture.torch.computed import Torch
 from tb_layerview.capture.torch.modules import LossFunction, Modes, ModuleEngine, casts_now
+from tb_layerview.capture.torch.processes import Process
 from tb_layerview.capture.torch.values import to_host
 
 
@@ -31,6 +32,7 @@ class Modules(Torch):
         optimizer: torch.optim.Optimizer | Sequence[torch.optim.Optimizer] | None = None,
         has_applied: bool = False,
         call: Callable[[Any, Any], Any] = called,
+        ranks: Ranks = "first",
     ) -> None:
         """Looks it up.
 
@@ -40,6 +42,7 @@ class Modules(Torch):
           optimizer: What trains it, one or several.
           has_applied: Whether the gradients of weights that are logged are those that the optimizers are given.
           call: Calls the network on a batch's inputs.
+          ranks: Which of several processes log.
 
         Raises:
           TypeError: The loss cannot be called, or there is another thing than an optimizer.
@@ -54,7 +57,7 @@ class Modules(Torch):
         _refuse_spread(model, self.network)
         self._loss, self.optimizers, self._has_applied = loss, optimizers_of(optimizer), has_applied
         self._engine: ModuleEngine | None = None
-        self._call = call
+        self._call, self._ranks = call, ranks
         self._modes = Modes()
         self._casts: Mapping[str, torch.dtype] | None = None  # once they are fixed
         self._waited_for = ""
@@ -72,6 +75,14 @@ class Modules(Torch):
     @property
     def _computing(self) -> ModuleEngine:
         return self.engine
+
+    def logs(self, model: Any) -> bool:
+        """Whether this process logs the model. If another one does, that is said."""
+        return self._ranks == "all" or super().logs(model)
+
+    def can_replay(self, model: Any) -> bool:
+        """Always: what is run is the network without what joins it with those of other processes."""
+        return True
 
     def see_training(self) -> None:
         """Has passes run as the network is run now: in the modes of its modules, and under these automatic casts."""
@@ -154,12 +165,11 @@ def _refuse_spread(model: torch.nn.Module, network: torch.nn.Module) -> None:
             "this model's parameters are spread over several processes (FSDP, DTensor), and each has a part of them: "
             "that cannot be logged. LayerWriter logs arrays that you gather yourself."
         )
-    distributed = torch.distributed
-    joined = distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
-    if joined and any(isinstance(one, torch.nn.SyncBatchNorm) for one in modules):
+    is_synchronized = any(isinstance(one, torch.nn.SyncBatchNorm) for one in modules)
+    if is_synchronized and Process.of_this().size > 1:
         raise ValueError(
-            "a SyncBatchNorm of this model waits for all processes whenever it is called, and only one of them runs "
-            "the probe: that cannot be logged. BatchNorm2d can, or LayerWriter logs arrays of your own."
+            "a SyncBatchNorm of this model waits for all processes whenever it is called, and they do not run the "
+            "probe together: that cannot be logged. BatchNorm2d can, or LayerWriter logs arrays of your own."
         )
 
 

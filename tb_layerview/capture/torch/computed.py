@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 
-from tb_layerview.about import logger
 from tb_layerview.capture.choice import Examples
 from tb_layerview.capture.given import Given
 from tb_layerview.capture.host.engine import Engine
@@ -18,6 +17,7 @@ from tb_layerview.capture.host.state import ModelState
 from tb_layerview.capture.host.weights import WeightsAlone
 from tb_layerview.capture.probe import Probe
 from tb_layerview.capture.replay import Replayer
+from tb_layerview.capture.torch.processes import Process
 from tb_layerview.writing.training_log import TrainingLog
 
 
@@ -60,14 +60,9 @@ class Torch(abc.ABC):
         return context
 
     def logs(self, model: Any) -> bool:
-        """Whether this process logs a model: of several that `torch.distributed` joins the first one does."""
-        if self.has_other_processes(model) and torch.distributed.get_rank():
-            logger.info("tb_layerview: the process of rank 0 logs, not that of rank %d.", torch.distributed.get_rank())
-            return False
-        return True
+        """Whether this process logs a model: of several that train it the first one does."""
+        return Process.of_this().logs
 
     def has_other_processes(self, model: Any) -> bool:
-        """Whether `torch.distributed` joins this process with others."""
-        distributed = torch.distributed
-        joined = distributed.is_available() and distributed.is_initialized()
-        return bool(joined and distributed.get_world_size() > 1)
+        """Whether other processes train the model together with this one."""
+        return Process.of_this().size > 1

@@ -16,6 +16,7 @@ from tb_layerview.capture.host.batch import Batch
 from tb_layerview.capture.passes.calls import Call
 from tb_layerview.capture.passes.nodes import Node
 from tb_layerview.capture.torch.places import Place, Places
+from tb_layerview.capture.torch.processes import asking_nobody
 from tb_layerview.capture.torch.ran import Ran
 from tb_layerview.capture.torch.recorder import Recorder, storage
 from tb_layerview.capture.torch.tracing import EagerTracing, Seen
@@ -175,6 +176,7 @@ class TracedPass(abc.ABC):
         with contextlib.ExitStack() as stack:
             stack.enter_context(self._unchanged.put_back_after())
             stack.enter_context(_as_written())
+            stack.enter_context(asking_nobody())
             stack.enter_context(torch.autograd.set_detect_anomaly(False))  # NaN is what a log is for
             stack.enter_context(torch.enable_grad() if self._training else torch.no_grad())
             stack.enter_context(_with_gradients(list(map(self._tensor_of, self._trained)) if self._training else ()))

@@ -8,7 +8,7 @@ from typing import Any
 
 from transformers import TrainerCallback as _TrainerCallback
 
-from tb_layerview.capture.given import Given
+from tb_layerview.capture.given import Given, Ranks
 from tb_layerview.capture.torch.watch import Watch
 from tb_layerview.format.storage import local_folder
 from tb_layerview.health.check import Check
@@ -32,8 +32,9 @@ class TrainerCallback(_TrainerCallback):
         logdir: str | os.PathLike[str],
         select: Select = Select(),
         schedule: Schedule | int = Schedule(),
-        keep: Keep = Keep(),
+        keep: Keep | None = None,
         check: Check = Check(),
+        ranks: Ranks = "first",
     ) -> None:
         """Checks the options; nothing is opened before a training begins.
 
@@ -41,14 +42,15 @@ class TrainerCallback(_TrainerCallback):
           logdir: The run's folder; the log goes into its folder `layers`.
           select: Which layers and kinds to log.
           schedule: When to log: a `Schedule`, or N for every N steps.
-          keep: How much to keep of each tensor.
+          keep: How much to keep of each tensor; by default `Keep()`, and statistics alone where all ranks log.
           check: What to look for, and what to do about it.
+          ranks: Of several processes the first one logs, or "all", each into its `<logdir>/rank-N`.
 
         Raises:
           TypeError: An option is not of its type.
           ValueError: An option is out of its range, or the folder is not on this machine.
         """
-        self._given = Given.of(select, schedule, keep, check)
+        self._given = Given.of(select, schedule, keep, check, ranks)
         select.refuse_tensors()
         self._logdir = local_folder(logdir)
         self._watch: Watch | None = None

@@ -13,12 +13,13 @@ from typing import Any
 import torch
 
 from tb_layerview.capture.choice import Choice
-from tb_layerview.capture.given import Given, floats
+from tb_layerview.capture.given import Given, Ranks, floats
 from tb_layerview.capture.recording import Recording
 from tb_layerview.capture.torch.anatomy import ModuleAnatomy
 from tb_layerview.capture.torch.backend import Modules
 from tb_layerview.capture.torch.batch import Arguments, Batch, called
 from tb_layerview.capture.torch.modules import LossFunction
+from tb_layerview.capture.torch.processes import Process
 from tb_layerview.capture.torch.values import copied, to_host
 from tb_layerview.format.storage import local_folder
 from tb_layerview.health.check import Check
@@ -62,7 +63,7 @@ class Watch:
         """
         self.step = self._began = step
         self.told: Mapping[str, Any] = {}
-        self._backend = Modules(model, loss, optimizer, has_applied=True, call=call or called)
+        self._backend = Modules(model, loss, optimizer, has_applied=True, call=call or called, ranks=given.ranks)
         self._optimizers = self._backend.optimizers
         if not self._optimizers:
             raise TypeError("watch wants to know what trains the model: optimizer=..., one or several")
@@ -72,11 +73,11 @@ class Watch:
         self._stepped: set[int] = set()  # the optimizers that have, since a step was logged
         self._is_made = False  # whether the first one has
         self._hear_no_more: Callable[[], None] = _hear_nothing
-        self._given = given
+        logdir, self._given = Process.of_this().place(logdir, given)
         self._recording: Recording | None = None
         if not self._backend.logs(model):
             return
-        self._recording = Recording(self._backend.network, logdir, given, self._backend)
+        self._recording = Recording(self._backend.network, logdir, self._given, self._backend)
         self._check_patterns()
         if call is None:
             self._hear_no_more = _hear(model, _FirstCall(self))
@@ -217,8 +218,9 @@ def watch(
     optimizer: Any,
     select: Select = Select(),
     schedule: Schedule | int = Schedule(),
-    keep: Keep = Keep(),
+    keep: Keep | None = None,
     check: Check = Check(),
+    ranks: Ranks = "first",
 ) -> Watch:
     """Logs a PyTorch module from here on: one line before the loop, and none in it.
 
@@ -237,8 +239,9 @@ def watch(
       optimizer: What trains it, a `torch.optim.Optimizer` or several: the steps of the first one are counted.
       select: Which layers and kinds to log.
       schedule: When to log: a `Schedule`, or N for every N steps.
-      keep: How much to keep of each tensor.
+      keep: How much to keep of each tensor; by default `Keep()`, and statistics alone where all ranks log.
       check: What to look for, and what to do about it: `should_stop` tells what `Check(stop_on=...)` asks for.
+      ranks: Of several processes that train the model the first one logs, or "all", each into its `<logdir>/rank-N`.
 
     Returns:
       What takes the hooks off again: by `close`, or when it is left as a context. A process that ends closes it.
@@ -248,7 +251,7 @@ def watch(
       ValueError: An option is out of its range, the folder cannot be written to or is not on this machine, or the
         model's weights are spread over several processes.
     """
-    given = Given.of(select, schedule, keep, check)
+    given = Given.of(select, schedule, keep, check, ranks)
     select.refuse_tensors()
     if not isinstance(model, torch.nn.Module):
         raise TypeError(f"watch takes a torch.nn.Module, not {model!r}; Keras' models have LayerViewCallback")
