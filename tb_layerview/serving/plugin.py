@@ -12,12 +12,13 @@ from werkzeug import wrappers
 
 from tb_layerview.format import units
 from tb_layerview.format.logged import NotLoggedError
-from tb_layerview.format.model import KINDS
+from tb_layerview.format.model import KINDS, Kind
 from tb_layerview.format.names import PLUGIN_NAME, replay_name
 from tb_layerview.format.statistics import SECTIONS, UPDATE_RATIO
+from tb_layerview.health.of_run import diagnose_run
 from tb_layerview.reading.payload_file import PayloadError
 from tb_layerview.reading.run import Run
-from tb_layerview.serving import answers
+from tb_layerview.serving import answers, ranks
 from tb_layerview.serving.columns import COLUMNS
 from tb_layerview.serving.requests import (
     RequestError,
@@ -68,6 +69,8 @@ class LayerViewPlugin(base_plugin.TBPlugin):
             "/payload": answering(self._serve_payload),
             "/histograms": answering(self._serve_histograms),
             "/units": answering(self._serve_units),
+            "/ranks": answering(self._serve_ranks),
+            "/rank_statistics": answering(self._serve_rank_statistics),
             **static_routes(STATIC),
         }
 
@@ -82,16 +85,7 @@ class LayerViewPlugin(base_plugin.TBPlugin):
         return as_json(request, answers.steps(self._run(request)))
 
     def _serve_statistics(self, request: wrappers.Request) -> wrappers.Response:
-        kind = one_of(request, "kind", KINDS)
-        names = request.args.getlist("statistic")
-        if not names:
-            raise RequestError(f"statistic is missing; it is one or more of {', '.join(COLUMNS)}.")
-        for name in names:
-            check_names("statistic", name, COLUMNS)
-        if len(set(names)) < len(names):
-            raise RequestError("a statistic is asked for more than once; its columns are the same each time.")
-        if UPDATE_RATIO in names and kind != "update":
-            raise RequestError(f"statistic={UPDATE_RATIO!r} is of updates alone: ask for it with kind=update.")
+        kind, names = _statistics_of(request)
         since = number_of(request, "since", default=0)
         in_groups = one_of(request, "groups", ("0", "1"), default="0") == "1"
         tensor = number_of(request, "tensor") if "tensor" in request.args else None
@@ -135,14 +129,45 @@ class LayerViewPlugin(base_plugin.TBPlugin):
         data, failed = answers.units(run, index, statistic, since)
         return as_bytes(request, data, run, Unreadable=failed)
 
-    def _run(self, request: wrappers.Request) -> Run:
+    def _serve_ranks(self, request: wrappers.Request) -> wrappers.Response:
+        chosen = rules_of(request)
+
+        def described(rank: ranks.Rank) -> dict[str, Any]:
+            run = self._named(request, rank.run)
+            return ranks.described(rank, run, diagnose_run(run, self._replays(request, rank.run), chosen))
+
+        return as_json(request, {"ranks": [described(rank) for rank in self._ranks(request)]})
+
+    def _serve_rank_statistics(self, request: wrappers.Request) -> wrappers.Response:
+        kind, names = _statistics_of(request)
+        step = number_of(request, "step", least=None)
+        experiment_id = plugin_util.experiment_id(request.environ)
+        # As they are known, as in `_of_step`.
+        found = [
+            (rank, self._source.known(experiment_id, rank.run) or self._named(request, rank.run))
+            for rank in self._ranks(request)
+        ]
+        of = next(run for rank, run in found if rank.run == text_of(request, "run"))
+        return as_json(request, ranks.statistics(of, found, kind, names, step))
+
+    def _ranks(self, request: wrappers.Request) -> list[ranks.Rank]:
         context, experiment_id = plugin_util.context(request.environ), plugin_util.experiment_id(request.environ)
-        return self._source.run(context, experiment_id, text_of(request, "run"))
+        name = text_of(request, "run")
+        names = self._source.names(context, experiment_id)
+        if name not in names:
+            self._named(request, name)  # says it
+        return ranks.ranks_of(name, names)
+
+    def _run(self, request: wrappers.Request) -> Run:
+        return self._named(request, text_of(request, "run"))
+
+    def _named(self, request: wrappers.Request, name: str) -> Run:
+        context, experiment_id = plugin_util.context(request.environ), plugin_util.experiment_id(request.environ)
+        return self._source.run(context, experiment_id, name)
 
     def _replays(self, request: wrappers.Request, name: str) -> Run | None:
-        context, experiment_id = plugin_util.context(request.environ), plugin_util.experiment_id(request.environ)
         with contextlib.suppress(NotLoggedError):
-            return self._source.run(context, experiment_id, replay_name(name))
+            return self._named(request, replay_name(name))
         return None
 
     def _of_step(self, request: wrappers.Request, answer: Callable[[Run], Any]) -> Any:
@@ -154,3 +179,22 @@ class LayerViewPlugin(base_plugin.TBPlugin):
             except (NotLoggedError, PayloadError):
                 pass  # Perhaps it is new, or the run was logged anew.
         return answer(self._run(request))
+
+
+def _statistics_of(request: wrappers.Request) -> tuple[Kind, list[str]]:
+    """Of which kind which statistics are asked for.
+
+    Raises:
+      RequestError: There are no such.
+    """
+    kind: Kind = one_of(request, "kind", KINDS)
+    names = request.args.getlist("statistic")
+    if not names:
+        raise RequestError(f"statistic is missing; it is one or more of {', '.join(COLUMNS)}.")
+    for name in names:
+        check_names("statistic", name, COLUMNS)
+    if len(set(names)) < len(names):
+        raise RequestError("a statistic is asked for more than once; its columns are the same each time.")
+    if UPDATE_RATIO in names and kind != "update":
+        raise RequestError(f"statistic={UPDATE_RATIO!r} is of updates alone: ask for it with kind=update.")
+    return kind, names

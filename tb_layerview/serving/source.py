@@ -93,6 +93,10 @@ class RunSource:
                 unreadable[name] = log.problems
         return found, unreadable
 
+    def names(self, context: RequestContext, experiment_id: str) -> set[str]:
+        """The names of all runs, those included that cannot be read."""
+        return set(_names(self._list(context, experiment_id)))
+
     def run(self, context: RequestContext, experiment_id: str, name: str) -> Run:
         """One run as it is now.
 

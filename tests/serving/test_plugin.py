@@ -42,6 +42,14 @@ def logdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def rank(tmp_path_factory: pytest.TempPathFactory) -> Client:
+    """One of a training's processes has logged."""
+    folder = tmp_path_factory.mktemp("ranks")
+    write_run(folder / "rank-0", range(7))
+    return Board(folder).client
+
+
+@pytest.fixture(scope="module")
 def client(logdir: Path) -> Client:
     return Board(logdir).client
 
@@ -74,7 +82,7 @@ def test_the_routes_are_those_that_the_documentation_has() -> None:
     assert [route for route in plugin_without_data().get_plugin_apps() if "." not in route] == documented
 
 
-def test_the_documented_answers_have_the_form_of_real_ones(client: Client) -> None:
+def test_the_documented_answers_have_the_form_of_real_ones(client: Client, rank: Client) -> None:
     text = HTTP_API.read_text(encoding="utf-8")
     examples = {
         route: json.loads(block)
@@ -83,7 +91,11 @@ def test_the_documented_answers_have_the_form_of_real_ones(client: Client) -> No
     queries = {"/runs": "", "/run": "?run=run1", "/steps": "?run=run1", "/findings": "?run=run1"}
     queries["/tensor"] = "?run=run1&tensor=0&step=0"
     queries["/course"] = "?run=run1&rule=vanishing_gradient&tensor=0"
-    assert set(examples) == set(queries)
+    of_ranks = {"/ranks": "?run=rank-0"}
+    of_ranks["/rank_statistics"] = "?run=rank-0&kind=activation&statistic=rms&statistic=non_finite&step=4"
+    assert set(examples) == {*queries, *of_ranks}
+    for route, query in of_ranks.items():
+        assert_same_form(examples[route], rank.json(route + query), route)
     for route, query in queries.items():
         assert_same_form(examples[route], client.json(route + query), route)
 
