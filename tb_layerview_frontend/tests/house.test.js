@@ -22,7 +22,8 @@ const MAY_IMPORT = {
   findings: ["kit", "data"],
   map: ["findings", "kit", "data"],
   compare: ["map", "picture", "distribution", "kit", "data"],
-  page: ["compare", "map", "findings", "units", "picture", "distribution", "kit", "data"],
+  ranks: ["map", "findings", "kit", "data"],
+  page: ["ranks", "compare", "map", "findings", "units", "picture", "distribution", "kit", "data"],
 };
 
 /** @param {string} file from `src` on */

@@ -243,6 +243,7 @@ def test_each_block_of_python_is_run_by_a_test_above() -> None:
         "GradientTape()",
         "loss=loss_of",
         "LightningCallback(",
+        'ranks="all"',
         "collections=",
         "train_on_batch(",
         "LayerWriter(",

@@ -7,6 +7,8 @@ import { columnar, request } from "./requests.js";
 /** @typedef {import("./types.js").Findings} Findings */
 /** @typedef {import("./types.js").History} History */
 /** @typedef {import("./types.js").Kind} Kind */
+/** @typedef {import("./types.js").Rank} Rank */
+/** @typedef {import("./types.js").RankStatistics} RankStatistics */
 /** @typedef {import("./types.js").RunInfo} RunInfo */
 /** @typedef {import("./types.js").RunSummary} RunSummary */
 /** @typedef {import("./types.js").RunWithoutSteps} RunWithoutSteps */
@@ -220,4 +222,41 @@ export async function fetchUnits(run, tensor, statistic, since, signal) {
     signal,
   );
   return columnar(response);
+}
+
+/**
+ * @param {string} run
+ * @param {string[]} thresholds `rule.name:number`
+ * @param {AbortSignal} signal
+ * @returns {Promise<Rank[]>}
+ */
+export async function fetchRanks(run, thresholds, signal) {
+  const response = await request("ranks", [["run", run], ...withThresholds(thresholds)], signal);
+  return (await response.json()).ranks;
+}
+
+/**
+ * @param {{run: string, kind: Kind, statistics: string[], step: number}} of
+ * @param {AbortSignal} signal
+ * @returns {Promise<RankStatistics>}
+ */
+export async function fetchRankStatistics({ run, kind, statistics, step }, signal) {
+  const answer = await (
+    await request(
+      "rank_statistics",
+      [
+        ["run", run],
+        ["kind", kind],
+        ...statistics.map((name) => /** @type {[string, string]} */ (["statistic", name])),
+        ["step", step],
+      ],
+      signal,
+    )
+  ).json();
+  for (const name of Object.keys(answer.statistics)) {
+    answer.statistics[name] = answer.statistics[name].map((/** @type {unknown[]} */ values) =>
+      values.map((value) => toNumber(/** @type {number | string} */ (value))),
+    );
+  }
+  return answer;
 }

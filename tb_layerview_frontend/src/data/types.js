@@ -126,4 +126,26 @@
  * @property {boolean[]} held whether the rule holds
  */
 
+/** The error, else the warning, that a rank's findings begin with. @typedef {{rule: string, severity: "error" | "warning", words: string, since: string, first: number}} WorstFinding */
+
+/**
+ * One of the processes that train a model together.
+ * @typedef {object} Rank
+ * @property {number} rank
+ * @property {string} run that it logs
+ * @property {number} steps
+ * @property {number | null} last_step
+ * @property {number} findings how many there are
+ * @property {WorstFinding | null} worst
+ */
+
+/**
+ * Statistics of all ranks at a step.
+ * @typedef {object} RankStatistics
+ * @property {number[]} ranks
+ * @property {(number | null)[]} steps by rank, the logged one that is given
+ * @property {number[]} tensors indices of the tensors of the run that was asked for
+ * @property {Record<string, number[][]>} statistics by rank, a number a tensor; NaN for none
+ */
+
 export {};

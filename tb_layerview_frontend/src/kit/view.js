@@ -16,6 +16,7 @@ import { signal } from "@preact/signals";
  * @property {boolean} rowScales whether each row has a colour scale of its own
  * @property {string} order of the rows
  * @property {string[]} curvesOff names of the scalars that are not drawn
+ * @property {string} across what lies across the map: "steps", or the "ranks" of the training at the step
  * @property {string} spacing of the step axis
  * @property {string} filter
  * @property {string[]} thresholds of the rules that are moved, `rule.name:number`

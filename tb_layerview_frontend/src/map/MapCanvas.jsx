@@ -20,7 +20,17 @@ import { describeCell } from "./layer.js";
 const LEAST_TROUBLE = 6;
 
 /**
- * One kind's map, its current step, and the profile at that step.
+ * What lies across a map, one thing a column.
+ * @typedef {object} Across
+ * @property {string} what what they are called
+ * @property {number} index of the one that is selected; -1 for none
+ * @property {(index: number) => void} choose selects another one
+ * @property {boolean} drags whether one is selected while the pointer is drawn over it
+ * @property {boolean} profile whether the one that is selected is drawn beside the map, too
+ */
+
+/**
+ * One kind's map, what of it is selected, and the profile of that.
  * @param {object} props
  * @param {import("../kit/core.js").Core} props.core
  * @param {import("../data/run.js").Run} props.run
@@ -28,6 +38,7 @@ const LEAST_TROUBLE = 6;
  * @param {Row[]} props.rows
  * @param {import("../kit/axis.js").StepAxis} props.axis
  * @param {Map<number, import("../findings/findings.js").Finding[]>} props.found what is found, by tensor
+ * @param {Across} props.across
  * @param {number} props.selectedRow
  * @param {number} props.rowHeight CSS pixels
  * @param {number} props.scrollTop CSS pixels
@@ -35,7 +46,7 @@ const LEAST_TROUBLE = 6;
  * @param {number} props.height CSS pixels
  */
 export function MapCanvas(props) {
-  const { core, run, layer, rows, axis, found } = props;
+  const { core, run, layer, rows, axis, found, across } = props;
   const { selectedRow, rowHeight, scrollTop, width, height } = props;
   const [hover, setHover] = useState(
     /** @type {{x: number, y: number, row: number} | null} */ (null),
@@ -49,7 +60,7 @@ export function MapCanvas(props) {
     scrollTop,
     theme.value,
   ]);
-  const stepIndex = core.stepIndex.value;
+  const { index } = across;
   const selectedHere = run.info.tensors[core.tensor.value]?.kind === layer.kind;
   const overlay = useCanvas(
     width,
@@ -57,14 +68,14 @@ export function MapCanvas(props) {
     (context, ratio) =>
       drawMarks(context, ratio, {
         axis,
-        stepIndex,
+        index,
         row: selectedRow,
         strong: selectedHere,
         hoverRow: hover?.row ?? -1,
         rowHeight,
         scrollTop,
       }),
-    [axis, stepIndex, selectedRow, selectedHere, hover?.row, rowHeight, scrollTop, theme.value],
+    [axis, index, selectedRow, selectedHere, hover?.row, rowHeight, scrollTop, theme.value],
   );
 
   /** @param {PointerEvent} event */
@@ -93,7 +104,7 @@ export function MapCanvas(props) {
     const { x, row } = locate(event);
     const cell = rows.length ? cellAt(x, row) : null;
     if (cell) core.selectTensor(cell.tensor);
-    core.selectStep(cell?.step ?? indexAt(axis, x / width));
+    across.choose(cell?.step ?? indexAt(axis, x / width));
   };
   const cell = hover && rows[hover.row] ? cellAt(hover.x, hover.row) : null;
 
@@ -103,7 +114,7 @@ export function MapCanvas(props) {
         class="lv-map-canvas"
         data-testid={`map-${layer.kind}`}
         role="img"
-        aria-label={`${layer.statistic.label} of the ${pluralOf(layer.kind)}, layers down, steps across. Use the arrow keys to move.`}
+        aria-label={`${layer.statistic.label} of the ${pluralOf(layer.kind)}, layers down, ${across.what} across. Use the arrow keys to move.`}
         style={{ width: `${width}px`, height: `${height}px` }}
         onPointerDown={(event) => {
           if (event.button !== 0) return;
@@ -112,7 +123,7 @@ export function MapCanvas(props) {
         }}
         onPointerMove={(event) => {
           setHover(locate(event));
-          if (event.buttons & 1) choose(event);
+          if (event.buttons & 1 && across.drags) choose(event);
         }}
         onPointerLeave={() => setHover(null)}
       >
@@ -127,15 +138,7 @@ export function MapCanvas(props) {
           </p>
         )}
       </div>
-      <Profile
-        core={core}
-        run={run}
-        layer={layer}
-        rows={rows}
-        rowHeight={rowHeight}
-        scrollTop={scrollTop}
-        height={height}
-      />
+      {across.profile && <Profile {...props} />}
       {hover && cell && (
         <Tooltip lines={cell.lines} x={hover.x} y={hover.y} width={width} height={height} />
       )}
@@ -223,17 +226,13 @@ export function drawMap(
 /**
  * @param {CanvasRenderingContext2D} context
  * @param {number} ratio
- * @param {{axis: import("../kit/axis.js").StepAxis, stepIndex: number, row: number, strong: boolean, hoverRow: number, rowHeight: number, scrollTop: number}} what
+ * @param {{axis: import("../kit/axis.js").StepAxis, index: number, row: number, strong: boolean, hoverRow: number, rowHeight: number, scrollTop: number}} what
  */
-function drawMarks(
-  context,
-  ratio,
-  { axis, stepIndex, row, strong, hoverRow, rowHeight, scrollTop },
-) {
+function drawMarks(context, ratio, { axis, index, row, strong, hoverRow, rowHeight, scrollTop }) {
   const { width, height } = context.canvas;
   const accent = cssVariable("--lv-now");
   const halo = cssVariable("--lv-surface");
-  const rowTop = (/** @type {number} */ index) => (index * rowHeight - scrollTop) * ratio;
+  const rowTop = (/** @type {number} */ at) => (at * rowHeight - scrollTop) * ratio;
   if (hoverRow >= 0 && hoverRow !== row) {
     context.strokeStyle = cssVariable("--lv-faint");
     context.lineWidth = ratio;
@@ -257,9 +256,9 @@ function drawMarks(
     }
     context.globalAlpha = 1;
   }
-  if (stepIndex < 0 || !axis.positions.length) return;
-  const from = axis.edges[stepIndex] * width;
-  const to = axis.edges[stepIndex + 1] * width;
+  if (index < 0 || !axis.positions.length) return;
+  const from = axis.edges[index] * width;
+  const to = axis.edges[index + 1] * width;
   // A wide cell is framed so that its colour stays visible; a narrow one is a line.
   const lines = to - from >= 7 * ratio ? [from + ratio / 2, to - ratio / 2] : [(from + to) / 2];
   for (const [colour, thickness] of /** @type {const} */ ([

@@ -3,13 +3,12 @@ import { useLayoutEffect, useMemo, useState } from "preact/hooks";
 import { byTensor, heads } from "../findings/findings.js";
 import { makeStepAxis } from "../kit/axis.js";
 import { useSize } from "../kit/hooks.js";
-import { MapCanvas } from "./MapCanvas.jsx";
+import { MapBody } from "./MapBody.jsx";
 import { MapDownload } from "./MapDownload.jsx";
 import { FOOT_HEIGHT, MapFoot } from "./MapFoot.jsx";
 import { MapHead } from "./MapHead.jsx";
 import { MapToolbar } from "./MapToolbar.jsx";
 import { PROFILE_WIDTH } from "./Profile.jsx";
-import { Tree } from "./Tree.jsx";
 import { curvesOf } from "./curves.js";
 import { STRIP_HEIGHT } from "./strip_plot.js";
 import { useComparedCurves, useDifference } from "./use_comparison.js";
@@ -18,7 +17,7 @@ import { useRowInView, useRows } from "./use_rows.js";
 
 /** A map of differences of two runs does not mark what is found in one of them. */
 const NOT_MARKED = new Map();
-const TWO_MAPS_WIDTH = 900;
+export const TWO_MAPS_WIDTH = 900;
 
 /**
  * The model's layers, and what they did at every step: tree and map in one.
@@ -28,8 +27,9 @@ const TWO_MAPS_WIDTH = 900;
  * @param {import("./use_comparison.js").Compared} props.comparison
  * @param {import("../data/evaluation.js").Evaluation | null} props.evaluation
  * @param {import("../data/run.js").Run} props.run
+ * @param {import("preact").ComponentChildren} [props.children] what stands before the choices above the map
  */
-export function MapPane({ core, findings, comparison, evaluation, run }) {
+export function MapPane({ core, findings, comparison, evaluation, run, children }) {
   const [ref, size] = /** @type {ReturnType<typeof useSize<HTMLDivElement>>} */ (useSize());
   const [scrollTop, setScrollTop] = useState(0);
   const { view, kinds } = core;
@@ -59,11 +59,23 @@ export function MapPane({ core, findings, comparison, evaluation, run }) {
     [run.history, evaluation?.history],
   );
   const curves = useComparedCurves(comparison, ownCurves);
-  const width = mapWidth(size.width, layers.length);
-  const height = Math.min(bodyHeight, rows.length * rowHeight);
+  const across = {
+    what: "steps",
+    index: core.stepIndex.value,
+    choose: core.selectStep,
+    drags: true,
+    profile: true,
+  };
+  const width = mapWidth(size.width, layers.length) - PROFILE_WIDTH;
   return (
     <section class="lv-map-pane" aria-label="Layers over the steps">
-      <MapToolbar core={core} comparison={comparison} run={run} matches={all.matches}>
+      <MapToolbar
+        core={core}
+        comparison={comparison}
+        run={run}
+        matches={all.matches}
+        before={children}
+      >
         <MapDownload
           core={core}
           comparison={comparison}
@@ -92,38 +104,20 @@ export function MapPane({ core, findings, comparison, evaluation, run }) {
           kinds={layers.map(({ kind }) => kind)}
           axis={axis}
         />
-        <div class="lv-map-body" style={{ minHeight: `${rows.length * rowHeight}px` }}>
-          <Tree
-            all={all}
-            shown={{
-              from: Math.floor(scrollTop / rowHeight),
-              count: Math.ceil(bodyHeight / rowHeight) + 1,
-            }}
-            found={found}
-            filter={view.filter.value}
-          />
-          <div
-            class="lv-maps lv-map-sticky"
-            style={{ top: `${STRIP_HEIGHT}px`, height: `${height}px` }}
-          >
-            {layers.map((layer) => (
-              <MapCanvas
-                key={layer.kind}
-                core={core}
-                run={run}
-                layer={layer}
-                rows={rows}
-                axis={axis}
-                found={marked}
-                selectedRow={all.selected}
-                rowHeight={rowHeight}
-                scrollTop={scrollTop}
-                width={width}
-                height={height}
-              />
-            ))}
-          </div>
-        </div>
+        <MapBody
+          core={core}
+          run={run}
+          layers={layers}
+          all={all}
+          axis={axis}
+          across={across}
+          found={found}
+          marked={marked}
+          top={STRIP_HEIGHT}
+          scrollTop={scrollTop}
+          width={width}
+          room={bodyHeight}
+        />
         <MapFoot
           layers={layers}
           tensors={run.info.tensors}
@@ -144,12 +138,12 @@ const LABELS_WIDTH = 212;
 const MAP_GAP = 16;
 
 /**
- * How wide each map is, without its profile.
+ * How wide each map is, with its profile.
  * @param {number} width of the pane
  * @param {number} maps
  */
-function mapWidth(width, maps) {
-  if (!width || !maps) return 0;
+export function mapWidth(width, maps) {
+  if (!width || !maps) return PROFILE_WIDTH;
   const room = width - LABELS_WIDTH - MAP_GAP * (maps - 1);
-  return Math.max(40, Math.floor(room / maps) - PROFILE_WIDTH);
+  return Math.max(40 + PROFILE_WIDTH, Math.floor(room / maps));
 }

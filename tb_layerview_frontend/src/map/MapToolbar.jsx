@@ -18,13 +18,15 @@ import { ORDERS, PARTING_ORDER } from "./order.js";
  * @param {import("./use_comparison.js").Compared} props.comparison
  * @param {Run} props.run
  * @param {{layers: number, of: number}} props.matches
- * @param {import("preact").ComponentChildren} props.children what stands after the choices
+ * @param {import("preact").ComponentChildren} [props.before] what stands before the choices
+ * @param {import("preact").ComponentChildren} [props.children] what stands after them
  */
-export function MapToolbar({ core, comparison, run, matches, children }) {
+export function MapToolbar({ core, comparison, run, matches, before, children }) {
   const orders = comparison.on.value ? [PARTING_ORDER, ...ORDERS] : ORDERS;
   return (
     <div class="lv-toolbar">
       <FilterBox filter={core.view.filter} run={run} matches={matches} />
+      {before}
       <Kinds core={core} run={run} />
       <StatisticSelect core={core} run={run} />
       <label

@@ -6,6 +6,8 @@ import { FindingsBar } from "../findings/FindingsBar.jsx";
 import { Message } from "../kit/Message.jsx";
 import { isEditing } from "../kit/hooks.js";
 import { MapPane } from "../map/MapPane.jsx";
+import { AcrossChoice } from "../ranks/AcrossChoice.jsx";
+import { RanksPane } from "../ranks/RanksPane.jsx";
 import { DetailPane } from "./DetailPane.jsx";
 import { EmptyState } from "./EmptyState.jsx";
 import { TopBar } from "./TopBar.jsx";
@@ -49,7 +51,7 @@ export function App({ store }) {
 
 /** @param {{store: Store}} props */
 function Main({ store }) {
-  const { core, comparison, findings } = store;
+  const { core, comparison, findings, ranks } = store;
   const run = core.run.value;
   if (run.status === "error") {
     return (
@@ -73,13 +75,25 @@ function Main({ store }) {
   const other = comparison.current.value;
   return (
     <main class="lv-main">
-      <MapPane
-        core={core}
-        findings={findings}
-        comparison={comparison}
-        evaluation={store.evaluation.value}
-        run={run.value}
-      />
+      {ranks.on.value ? (
+        <RanksPane
+          core={core}
+          findings={findings}
+          comparison={comparison}
+          ranks={ranks}
+          run={run.value}
+        />
+      ) : (
+        <MapPane
+          core={core}
+          findings={findings}
+          comparison={comparison}
+          evaluation={store.evaluation.value}
+          run={run.value}
+        >
+          <AcrossChoice view={core.view} ranks={ranks} />
+        </MapPane>
+      )}
       {other && comparison.tensor.value >= 0 ? (
         <CompareDetail core={core} comparison={comparison} run={run.value} other={other} />
       ) : (

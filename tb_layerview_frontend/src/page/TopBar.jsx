@@ -1,5 +1,6 @@
 import { ComparePicker } from "../compare/CompareBar.jsx";
 import { formatCount } from "../kit/format.js";
+import { groupRuns } from "../ranks/ranks.js";
 import { StepBar } from "./StepBar.jsx";
 import { Trust } from "./Trust.jsx";
 
@@ -22,17 +23,37 @@ export function TopBar({ store }) {
           onChange={(event) => core.selectRun(event.currentTarget.value)}
         >
           {runs.value.status === "ready" &&
-            runs.value.value.map(({ run, steps: logged }) => (
-              <option key={run} value={run}>
-                {run === "." ? "(log folder)" : run} · {formatCount(logged)}{" "}
-                {logged === 1 ? "step" : "steps"}
-              </option>
-            ))}
+            groupRuns(runs.value.value).map(({ training, runs: [first, ...others] }) =>
+              training === null ? (
+                <RunOption key={first.run} of={first} label={labelOf(first.run)} />
+              ) : (
+                <optgroup
+                  key={`${training}/ranks`}
+                  label={`${labelOf(training)}: ${formatCount(1 + others.length)} ranks`}
+                >
+                  {[first, ...others].map((rank) => (
+                    <RunOption key={rank.run} of={rank} label={rank.run} />
+                  ))}
+                </optgroup>
+              ),
+            )}
         </select>
       </label>
       <ComparePicker core={core} comparison={comparison} />
       <StepBar core={core} findings={findings} />
       <Trust run={core.current.value} />
     </header>
+  );
+}
+
+/** @param {string} run */
+const labelOf = (run) => (run === "." ? "(log folder)" : run);
+
+/** @param {{of: import("../data/types.js").RunSummary, label: string}} props */
+function RunOption({ of: { run, steps }, label }) {
+  return (
+    <option value={run}>
+      {label} · {formatCount(steps)} {steps === 1 ? "step" : "steps"}
+    </option>
   );
 }

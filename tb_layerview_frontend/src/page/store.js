@@ -8,6 +8,7 @@ import { createFindings } from "../findings/state.js";
 import { createCore } from "../kit/core.js";
 import { makeView } from "../kit/view.js";
 import { createCompanions } from "../picture/companions.js";
+import { createRanks } from "../ranks/rank_data.js";
 import { createUnits } from "../units/unit_data.js";
 import { createNumbers } from "./numbers_data.js";
 import { createPolling } from "./polling.js";
@@ -29,6 +30,7 @@ export function createStore(initial, end) {
   const comparison = createComparison(core, asks);
   const evaluation = createEvaluation(core, asks);
   const companions = createCompanions(core, asks);
+  const ranks = createRanks(core, asks);
 
   /**
    * The tab chooses once, when it opens: if something is wrong, where that began.
@@ -72,5 +74,6 @@ export function createStore(initial, end) {
     comparison,
     evaluation,
     companions,
+    ranks,
   };
 }

@@ -50,6 +50,7 @@ export const FIELDS = {
   rowScales: flag,
   order: text("model"),
   curvesOff: list,
+  across: choice("steps", "ranks"),
   spacing: choice("linear", "log", "even"),
   filter: text(""),
   thresholds: list,

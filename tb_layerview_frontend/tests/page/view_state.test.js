@@ -16,6 +16,7 @@ const everything = {
   rowScales: true,
   order: "worst",
   curvesOff: ["val_loss", "auc"],
+  across: "ranks",
   spacing: "log",
   filter: "dense é",
   thresholds: ["vanishing_gradient.ratio:0.001"],

@@ -58,6 +58,17 @@ def test_a_loop_that_records_logs(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert run.tensor("0", kind="gradient", name="output").shape == (32, 4, 4, 4)
 
 
+def test_the_line_for_every_rank_logs_into_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (block,) = (block for block in blocks("docs/logging.md") if 'ranks="all"' in block)
+    given = names()
+    given |= {"F": functional, "probe": (given["x"], given["y"])}
+    exec(f"recorder = {block}", given)
+    given["recorder"].record(0)
+    given["recorder"].close()
+    assert [run.name for run in lv.LayerReader("logs").runs()] == ["run1/rank-0"]
+
+
 def test_the_lines_for_trainers_make_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     lightning, transformers = pytest.importorskip("lightning"), pytest.importorskip("transformers")
