@@ -19,7 +19,15 @@ from tb_layerview.options import Schedule
 #: Where each Keras has its `Model`.
 _KERAS_MODELS = ("keras.src.models.model", "keras.src.engine.training", "tf_keras.src.engine.training")
 _ESTIMATOR = "tensorflow_estimator.python.estimator.estimator"
+#: Where PyTorch has its optimizers, and where those are who train with them.
+_OPTIMIZER = "torch.optim.optimizer"
+_LIGHTNING = ("lightning.pytorch.trainer.trainer", "pytorch_lightning.trainer.trainer")
+_TRANSFORMERS = "transformers.trainer"
 _After = Callable[[], None]
+
+
+def _nothing() -> None:
+    """What is to be done after a training to which nothing was added."""
 
 
 class Added:
@@ -45,23 +53,32 @@ class Added:
         self._callbacks: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
         self._folders_of_estimators: dict[str, str] = {}
         self._said: set[str] = set()
+        self._awaited: Any = None  # once there is an optimizer of PyTorch's
+        self._trainers = 0  # how many have what logs added to them, and train
 
     def wrap(self) -> None:
         """Wraps what trains, now or as soon as it is imported."""
-        names = (*_KERAS_MODELS, _ESTIMATOR)
+        names = (*_KERAS_MODELS, _ESTIMATOR, _OPTIMIZER, *_LIGHTNING, _TRANSFORMERS)
         sys.meta_path.insert(0, _Finder(names, self._wrap_module))
         for name in names:
             if name in sys.modules:
                 self._wrap_module(sys.modules[name])
 
     def _wrap_module(self, module: Any) -> None:
-        methods: dict[str, Any]
-        if module.__name__ == _ESTIMATOR:
-            owner = getattr(module, "Estimator", None)
-            methods = {n: functools.partial(self._add_hook, n == "evaluate") for n in ("train", "evaluate")}
-        else:
-            owner = getattr(module, "Model", None)
-            methods = {"fit": functools.partial(self._add_callback, module.__name__.partition(".")[0])}
+        name = module.__name__
+        keras = name.partition(".")[0]
+        owners: dict[str, tuple[str, dict[str, Any]]] = {
+            **{one: ("Model", {"fit": functools.partial(self._add_callback, keras)}) for one in _KERAS_MODELS},
+            **{one: ("Trainer", {"fit": self._add_to_lightning}) for one in _LIGHTNING},
+            _ESTIMATOR: (
+                "Estimator",
+                {n: functools.partial(self._add_hook, n == "evaluate") for n in ("train", "evaluate")},
+            ),
+            _OPTIMIZER: ("Optimizer", {"__init__": self._await}),
+            _TRANSFORMERS: ("Trainer", {"train": self._add_to_trainer}),
+        }
+        class_name, methods = owners[name]
+        owner = getattr(module, class_name, None)
         for name, add in methods.items():
             if not hasattr(owner, name):
                 self._say(f"this version of {module.__name__} has no {name} where others have it")
@@ -124,6 +141,71 @@ class Added:
         arguments["hooks"] = [LayerViewHook(folder, schedule=schedule), *given]
         return _nothing
 
+    def _add_to_lightning(self, trainer: Any, arguments: dict[str, Any]) -> _After:
+        """Adds the callback to a trainer of Lightning's while it fits, unless there is one."""
+        from tb_layerview.capture.torch.lightning import LightningCallback
+
+        callbacks = trainer.callbacks
+        if any(isinstance(one, LightningCallback) for one in callbacks):
+            return self._training()
+        callback = LightningCallback(self._next_run("train"), schedule=self._schedule)
+        # Before the one that saves checkpoints, which is to stay the last.
+        callbacks.insert(0, callback)
+        return self._training(lambda: callbacks.remove(callback))
+
+    def _add_to_trainer(self, trainer: Any, arguments: dict[str, Any]) -> _After:
+        """Adds the callback to Hugging Face's trainer while it trains, unless there is one."""
+        from tb_layerview.capture.torch.trainer import TrainerCallback
+
+        if any(isinstance(one, TrainerCallback) for one in trainer.callback_handler.callbacks):
+            return self._training()
+        callback = TrainerCallback(self._next_run("train"), schedule=self._schedule)
+        trainer.add_callback(callback)
+        return self._training(lambda: trainer.remove_callback(callback))
+
+    def _training(self, after: _After = _nothing) -> _After:
+        """A trainer trains, until what this returns is called: the optimizers that step are its own."""
+        self._trainers += 1
+
+        def end() -> None:
+            self._trainers -= 1
+            after()
+
+        return end
+
+    def _await(self, optimizer: Any, arguments: dict[str, Any]) -> _After:
+        """Has the module watched that an optimizer of PyTorch's belongs to, once it is called."""
+        if self._trainers:
+            return _nothing
+        return functools.partial(self._made, optimizer)
+
+    def _made(self, optimizer: Any) -> None:
+        from tb_layerview.capture.torch.awaited import Awaited
+
+        if not getattr(optimizer, "param_groups", None):
+            return  # its constructor has raised an error
+        try:
+            if self._awaited is None:
+                self._awaited = Awaited(self._watch)
+            if not self._awaited.add(optimizer):
+                self._say("no one module has all parameters of its optimizer, so nobody knows which is trained")
+        except Exception as error:  # noqa: BLE001  # logging never stops a training
+            self._say(f"{type(error).__name__}: {error}")
+
+    def _watch(self, module: Any, optimizers: list[Any]) -> Any:
+        """Watches a module that is called for the first time; None if it cannot be, or somebody does."""
+        from tb_layerview.capture.given import Given
+        from tb_layerview.capture.torch.backend import logged_by_hand
+        from tb_layerview.capture.torch.watch import Watch
+
+        if self._trainers or logged_by_hand(module):
+            return None
+        try:
+            return Watch(module, self._next_run("train"), optimizers, Given(schedule=self._schedule))
+        except Exception as error:  # noqa: BLE001  # logging never stops a training
+            self._say(f"{type(error).__name__}: {error}")
+            return None
+
     def _next_run(self, word: str) -> str:
         """The folder of the next model's run: the one that was asked for, then `fit-2` below it, ..."""
         self._models += 1
@@ -134,10 +216,6 @@ class Added:
         if what not in self._said:
             self._said.add(what)
             logger.warning("tb_layerview: a training of this script is not logged: %s. The training goes on.", what)
-
-
-def _nothing() -> None:
-    """What is to be done after a training to which nothing was added."""
 
 
 def _has(given: Any, module: str, name: str) -> bool:

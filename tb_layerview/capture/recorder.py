@@ -267,8 +267,9 @@ def _of_modules(model: Any, loss: Any, optimizer: Any, logdir: str, given: Given
     torch = sys.modules.get("torch")
     if torch is None or not isinstance(model, torch.nn.Module):
         raise TypeError(f"model must be a Keras model or a torch.nn.Module, not {model!r}")
-    from tb_layerview.capture.torch.backend import Modules
+    from tb_layerview.capture.torch.backend import Modules, log_by_hand
     from tb_layerview.capture.torch.processes import Process
 
     backend = Modules(model, loss, optimizer, ranks=given.ranks)
+    log_by_hand(backend)
     return backend, backend.network, *Process.of_this().place(logdir, given)

@@ -35,8 +35,9 @@ def main(arguments: Sequence[str]) -> int:
     """
     parser = argparse.ArgumentParser(
         prog="python -m tb_layerview",
-        description="Runs a training script as it is, and logs the layers of each model that it trains with Keras' fit "
-        "or an Estimator's train, evaluate and train_and_evaluate.",
+        description="Runs a training script as it is, and logs the layers of each model that it trains: with Keras' "
+        "fit, an Estimator's train, evaluate and train_and_evaluate, Lightning's or Hugging Face's Trainer, or in a "
+        "loop with an optimizer of PyTorch's.",
     )
     parser.add_argument("--version", action="version", version=__version__)
     parser.add_argument(
@@ -66,8 +67,8 @@ def main(arguments: Sequence[str]) -> int:
     run(options.script, source, options.arguments)
     if not additions.has_trained:
         logger.warning(
-            "tb_layerview: nothing is logged: %s trained nothing with Keras' Model.fit or an Estimator's train. "
-            "In a loop of its own LayerWriter logs what is handed to it.",
+            "tb_layerview: nothing is logged: %s trained nothing with Keras' Model.fit, an Estimator's train or an "
+            "optimizer of PyTorch's. In another loop LayerWriter logs what is handed to it.",
             options.script,
         )
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,19 @@ from tb_layerview.capture.torch.computed import Torch
 from tb_layerview.capture.torch.modules import LossFunction, Modes, ModuleEngine, casts_now
 from tb_layerview.capture.torch.processes import Process
 from tb_layerview.capture.torch.values import to_host
+
+# The networks that somebody asked to have logged.
+_BY_HAND: weakref.WeakSet[torch.nn.Module] = weakref.WeakSet()
+
+
+def log_by_hand(backend: Modules) -> None:
+    """Notes that somebody asked to have a network logged."""
+    _BY_HAND.add(backend.network)
+
+
+def logged_by_hand(model: torch.nn.Module) -> bool:
+    """Whether somebody asked to have a network or a part of it logged, as long as it lives."""
+    return any(module in _BY_HAND for module in unwrapped(model).modules())
 
 
 class Modules(Torch):

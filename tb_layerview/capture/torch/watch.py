@@ -8,7 +8,7 @@ import os
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
@@ -16,7 +16,7 @@ from tb_layerview.capture.choice import Choice
 from tb_layerview.capture.given import Given, Ranks, floats
 from tb_layerview.capture.recording import Recording
 from tb_layerview.capture.torch.anatomy import ModuleAnatomy
-from tb_layerview.capture.torch.backend import Modules
+from tb_layerview.capture.torch.backend import Modules, log_by_hand
 from tb_layerview.capture.torch.batch import Arguments, Batch, called
 from tb_layerview.capture.torch.modules import LossFunction
 from tb_layerview.capture.torch.processes import Process
@@ -38,6 +38,7 @@ class Watch:
     Attributes:
       step: How many steps the optimizer has made.
       told: What else to log with the next step, by name.
+      backend: What computes the model.
     """
 
     def __init__(
@@ -63,8 +64,8 @@ class Watch:
         """
         self.step = self._began = step
         self.told: Mapping[str, Any] = {}
-        self._backend = Modules(model, loss, optimizer, has_applied=True, call=call or called, ranks=given.ranks)
-        self._optimizers = self._backend.optimizers
+        self.backend = Modules(model, loss, optimizer, has_applied=True, call=call or called, ranks=given.ranks)
+        self._optimizers = self.backend.optimizers
         if not self._optimizers:
             raise TypeError("watch wants to know what trains the model: optimizer=..., one or several")
         self._handles: list[Any] = []
@@ -75,12 +76,12 @@ class Watch:
         self._hear_no_more: Callable[[], None] = _hear_nothing
         logdir, self._given = Process.of_this().place(logdir, given)
         self._recording: Recording | None = None
-        if not self._backend.logs(model):
+        if not self.backend.logs(model):
             return
-        self._recording = Recording(self._backend.network, logdir, self._given, self._backend)
+        self._recording = Recording(self.backend.network, logdir, self._given, self.backend)
         self._check_patterns()
         if call is None:
-            self._hear_no_more = _hear(model, _FirstCall(self))
+            self._hear_no_more = _hear(model, FirstCall(self))
         for one in self._optimizers:
             self._handles += [one.register_step_pre_hook(self._before), one.register_step_post_hook(self._after)]
         # A script ends without closing what it has not asked for. Whatever holds the optimizer holds this one.
@@ -92,16 +93,25 @@ class Watch:
         Raises:
           ValueError: One matches none.
         """
-        network, anatomy = self._backend.network, ModuleAnatomy(self._backend.network)
+        network, anatomy = self.backend.network, ModuleAnatomy(self.backend.network)
         modules = [module for module in network.modules() if module is not network]
         paths = [(anatomy.name(module), type(module).__name__) for module in modules]
         root = anatomy.root_name(network)
         self._given.select.check([("input", "Input"), (root, root), *paths])
 
     @property
+    def is_closed(self) -> bool:
+        """Whether it logs no more, or never did."""
+        return self._recording is None
+
+    @property
     def should_stop(self) -> bool:
         """Whether something was found at which the training is to stop: what `Check(stop_on=...)` asks for."""
         return self._recording is not None and self._recording.log.should_stop
+
+    def hear(self, module: torch.nn.Module, x: Any) -> None:
+        """The model is called in training mode."""
+        self.take(x)
 
     def take(self, x: Any) -> None:
         """Takes the first examples of what the model is first called on in training as the probe."""
@@ -111,7 +121,7 @@ class Watch:
         self._has_batch = True
         with recording.log.guard("the first batch"):
             self._first = Batch(x, parts=1, to_host=to_host).mapped(copied)
-            self._backend.see_training()
+            self.backend.see_training()
         self._hear_no_more()
 
     def _before(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
@@ -149,7 +159,7 @@ class Watch:
     def _keep_gradients(self, recording: Recording, optimizer: torch.optim.Optimizer) -> None:
         if "gradient" in self._given.select.kinds:
             with recording.log.ahead("keeping the gradients"):
-                self._backend.engine.gradients.take(optimizer)
+                self.backend.engine.gradients.take(optimizer)
 
     def _finish(self, recording: Recording) -> None:
         """Logs the step that the first optimizer has made, once the others have made theirs, or it begins another."""
@@ -160,14 +170,14 @@ class Watch:
             late = "the first step calls the model: the state before it is not logged"
             self._set_up(recording, [late] if self._steps_by_closure else [])
         recording.step(self.step, self._scalars)
-        self._backend.engine.gradients.forget()
+        self.backend.engine.gradients.forget()
 
     def _set_up(self, recording: Recording, notes: Sequence[str] = ()) -> None:
         """Traces the pass. A model that was not called before its optimizer's first step has none."""
         is_trained = self.step > self._began
-        if not self._backend.is_ready(self._backend.network, self._given, is_trained):
+        if not self.backend.is_ready(self.backend.network, self._given, is_trained):
             return
-        said = [*self._backend.notes(self._backend.network), *notes, *self._of_replay()]
+        said = [*self.backend.notes(self.backend.network), *notes, *self._of_replay()]
         with recording.log.before_step_0("the probe"):
             first, self._first = self._first, None
             choice = Choice((), (_NO_BATCH,)) if first is None else Choice.of(first, _FIRST)
@@ -182,7 +192,7 @@ class Watch:
         return [f"a batch that breaks the training is not run again: {_NO_LOSS}"]
 
     def _scalars(self) -> Mapping[str, float]:
-        return {**self._backend.scalars(), **floats(self.told)}
+        return {**self.backend.scalars(), **floats(self.told)}
 
     def close(self) -> None:
         """Takes every hook off, logs the last step if it was not, closes the log, and says what it holds."""
@@ -255,10 +265,12 @@ def watch(
     select.refuse_tensors()
     if not isinstance(model, torch.nn.Module):
         raise TypeError(f"watch takes a torch.nn.Module, not {model!r}; Keras' models have LayerViewCallback")
-    return Watch(model, local_folder(logdir), optimizer, given)
+    watching = Watch(model, local_folder(logdir), optimizer, given)
+    log_by_hand(watching.backend)
+    return watching
 
 
-def _hear(model: torch.nn.Module, hook: _FirstCall) -> Callable[[], None]:
+def _hear(model: torch.nn.Module, hook: FirstCall) -> Callable[[], None]:
     """Has a hook hear with what a model is called; returns what takes it off.
 
     A module that compiles itself would compile the hook: it is heard from outside.
@@ -284,20 +296,35 @@ def _hear_nothing() -> None:
     """There is no hook to take off."""
 
 
-class _FirstCall:
+class Hears(Protocol):
+    """Whoever wants to know with what a module is called first."""
+
+    def hear(self, module: torch.nn.Module, x: Any) -> None:
+        """Is told of a call in training mode, with gradients.
+
+        Args:
+          module: What is called.
+          x: On what: its only argument, a tuple of several, a dict by name, or `Arguments` of both.
+        """
+        ...
+
+
+class FirstCall:
     """Hears with what a model is called, once. In a copy of the model it hears nothing."""
 
     __name__ = "hears_the_first_call"  # what is made of a model by TorchScript is asked for
 
-    def __init__(self, watching: Watch) -> None:
-        self._watching = weakref.ref(watching)
+    def __init__(self, listener: Hears) -> None:
+        """Notes who wants to know, without keeping it alive."""
+        self._listener = weakref.ref(listener)
 
     def __call__(self, module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        watching = self._watching()
-        if watching is None or torch.compiler.is_compiling() or not module.training or not torch.is_grad_enabled():
+        """A module is called; see `torch.nn.Module.register_forward_pre_hook`."""
+        listener = self._listener()
+        if listener is None or torch.compiler.is_compiling() or not module.training or not torch.is_grad_enabled():
             return
         several = Arguments(args, kwargs) if args and kwargs else kwargs or args
-        watching.take(args[0] if len(args) == 1 and not kwargs else several)
+        listener.hear(module, args[0] if len(args) == 1 and not kwargs else several)
 
     def __deepcopy__(self, memo: Any) -> Any:
         return _nothing()

@@ -1,0 +1,86 @@
+"""Watches what a script trains: which module an optimizer belongs to shows when one with its parameters is called."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+
+from tb_layerview.capture.torch.watch import FirstCall, Watch
+
+#: Watches a module that these optimizers train, which share no parameters; None if it is not to be.
+WatchIt = Callable[[torch.nn.Module, list[torch.optim.Optimizer]], Watch | None]
+
+
+class Awaited:
+    """The optimizers that were made, and the modules that may be called before they step.
+
+    A module is watched from its first call on, in training mode: of those that hold all parameters of an optimizer the
+    one that is called first is the outermost that is called at all.
+    """
+
+    def __init__(self, watch: WatchIt) -> None:
+        """Awaits nothing yet.
+
+        Args:
+          watch: Watches a module. What it raises is for whoever calls `add` or the module; it should raise nothing.
+        """
+        self._watch = watch
+        self._optimizers: list[weakref.ref[torch.optim.Optimizer]] = []  # in the order in which they were made
+        self._handles: list[Any] = []
+        self._watched: list[Watch] = []
+
+    def add(self, optimizer: torch.optim.Optimizer) -> bool:
+        """Awaits that a module is called which has all parameters of an optimizer; returns whether there is any.
+
+        An optimizer of the same parameters that was made before is awaited no more.
+        """
+        wanted = _parameters(optimizer)
+        for one in self._alive():
+            if wanted & _parameters(one):
+                self._optimizers = [ref for ref in self._optimizers if ref() is not one]
+        found = [module for module in _modules() if wanted <= {id(parameter) for parameter in module.parameters()}]
+        if not wanted or not found:
+            return False
+        self._optimizers.append(weakref.ref(optimizer))
+        hook = FirstCall(self)
+        self._handles += [module.register_forward_pre_hook(hook, with_kwargs=True) for module in found]
+        return True
+
+    def hear(self, module: torch.nn.Module, x: Any) -> None:
+        """A module is called in training mode: it is what is trained by the optimizers that have parameters of it."""
+        own = {id(parameter) for parameter in module.parameters()}
+        optimizers = [one for one in self._alive() if _parameters(one) <= own]
+        self._optimizers = [ref for ref in self._optimizers if ref() not in optimizers]
+        if not self._optimizers:
+            for handle in self._handles:
+                handle.remove()
+            self._handles = []
+        if not optimizers:
+            return
+        for before in self._watched:  # a training of the same by other optimizers is another one
+            if before.backend.network in module.modules():
+                before.close()
+        watching = self._watch(module, optimizers)
+        self._watched = [one for one in (*self._watched, watching) if one is not None and not one.is_closed]
+        if watching is not None:
+            watching.hear(module, x)
+
+    def _alive(self) -> list[torch.optim.Optimizer]:
+        return [optimizer for ref in self._optimizers if (optimizer := ref()) is not None]
+
+
+def _parameters(optimizer: torch.optim.Optimizer) -> set[int]:
+    return {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+
+
+def _modules() -> Iterator[torch.nn.Module]:
+    """All modules that there are. Of things their type is looked at: what stands for another one may make that."""
+    for thing in gc.get_objects():
+        with contextlib.suppress(ReferenceError):  # of a proxy whose thing is gone
+            if issubclass(type(thing), torch.nn.Module) and "_parameters" in vars(thing):
+                yield thing
