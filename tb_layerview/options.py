@@ -250,6 +250,7 @@ class Keep:
       examples: Down to how many examples of an activation before anything else is left out.
       units: Whether to keep statistics per unit.
       precision: How kept values are stored: `float16` under a power-of-two scale, or exactly: `float32`, `float64`.
+      source: Whether to keep where each layer is called: the file, relative to the working folder, and the line.
       max_bytes: The most bytes that a run may write. On the ladder it is planned before the first step, for 100,000 of
         them, how often each part is kept: values give way first, then units, histograms, and at last rungs. With
         `Schedule(every=...)` or `(steps=...)` the parts are left out in that order as the cap nears.
@@ -263,6 +264,7 @@ class Keep:
     gradients: int = 0
     examples: int = 2
     units: bool = True
+    source: bool = True
     precision: Precision = "float16"
     max_bytes: int = 500_000_000
 

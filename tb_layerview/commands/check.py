@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tb_layerview.format.storage import local_folder
-from tb_layerview.health.finding import Finding, counted, led_to, since
+from tb_layerview.health.finding import Finding, counted, led_to, since, with_place
 from tb_layerview.health.of_run import diagnose_runs
 from tb_layerview.health.rules.catalogue import RULES, Rule
 from tb_layerview.reading.reader import LayerReader
@@ -72,12 +72,15 @@ def _in_words(run: Run, findings: tuple[Finding, ...], with_all: bool) -> str:
 
 
 def _line(finding: Finding, more: str = "") -> str:
-    return f"{finding.severity}, {since(finding)}: {finding.words}{more} [{finding.rule}]"
+    return f"{finding.severity}, {since(finding)}: {with_place(finding)}{more} [{finding.rule}]"
 
 
 def _as_data(run: str, finding: Finding) -> dict[str, Any]:
     tensor = finding.tensor
     data = dataclasses.asdict(finding)
-    data["tensor"] = tensor and {"layer": tensor.layer, "kind": tensor.kind, "name": tensor.name, "call": tensor.call}
+    data["tensor"] = tensor and {
+        **{name: getattr(tensor, name) for name in ("layer", "kind", "name", "call")},
+        "source": None if tensor.source is None else str(tensor.source),
+    }
     data["measured"] = {name: value if math.isfinite(value) else str(value) for name, value in finding.measured.items()}
     return {"run": run, **data}

@@ -6,7 +6,7 @@ import dataclasses
 import difflib
 from collections.abc import Sequence
 
-from tb_layerview.format.model import Kind, Model
+from tb_layerview.format.model import Kind, Model, Source
 
 
 class NotLoggedError(LookupError):
@@ -27,6 +27,7 @@ class LoggedTensor:
       dtype: numpy's (or ml_dtypes') name of its element type.
       axes: One name an axis.
       function: Of an activation, the activation function that made it; empty if none is known.
+      source: Where the call of the layer stands in somebody's code; None where that is not known.
     """
 
     index: int
@@ -38,12 +39,15 @@ class LoggedTensor:
     dtype: str
     axes: tuple[str, ...]
     function: str = ""
+    source: Source | None = dataclasses.field(default=None, compare=False)
 
     @classmethod
     def of(cls, model: Model, own: int, index: int) -> LoggedTensor:
         """The tensor `own` of a writer's model, as number `index` of a run."""
         tensor = model.tensors[own]
-        return cls(**{**vars(tensor), "index": index, "layer": model.layers[tensor.layer].path})
+        layer = model.layers[tensor.layer]
+        source = layer.sources[tensor.call] if tensor.call < len(layer.sources) else None
+        return cls(**{**vars(tensor), "index": index, "layer": layer.path, "source": source})
 
     def __index__(self) -> int:
         return self.index

@@ -12,7 +12,7 @@ from google.protobuf.message import Message
 from tb_layerview.format import layerview_pb2 as pb
 from tb_layerview.format import model, wire
 
-_Value = TypeVar("_Value", model.Layer, model.Tensor, model.Probe)
+_Value = TypeVar("_Value", model.Source, model.Tensor, model.Probe)
 
 #: Version of the format; a reader refuses a newer one by name.
 FORMAT = 2
@@ -41,7 +41,7 @@ def model_to_proto(value: model.Model) -> pb.Model:
         software=value.software,
         schedule=value.schedule,
         notes=value.notes,
-        layers=[pb.Layer(**vars(layer)) for layer in value.layers],
+        layers=[_layer_to_proto(layer) for layer in value.layers],
         tensors=[pb.Tensor(**vars(tensor)) for tensor in value.tensors],
         probe=None if value.probe is None else pb.Probe(**vars(value.probe)),
     )
@@ -51,6 +51,15 @@ def _least_format(value: model.Model) -> int:
     """The least version of the format that has all that is logged: older readers go on reading what they know."""
     kinds = {tensor.kind for tensor in value.tensors}
     return max((version for version, added in _ADDED_KINDS.items() if kinds & added), default=1)
+
+
+def _layer_to_proto(value: model.Layer) -> pb.Layer:
+    return pb.Layer(**{**vars(value), "sources": [pb.Source(**vars(source)) for source in value.sources]})
+
+
+def _layer_from_proto(message: pb.Layer) -> model.Layer:
+    sources = tuple(_as_value(model.Source, source) for source in message.sources[: model.MOST_SOURCES])
+    return model.Layer(message.path, message.class_name, tuple(message.inputs), sources)
 
 
 def _as_value(cls: type[_Value], message: Message) -> _Value:
@@ -130,7 +139,7 @@ def model_from_proto(message: pb.Model) -> model.Model:
         if any(size < -1 for size in tensor.shape):
             raise ValueError(f"the log's model has a tensor {tensor.name!r} with an axis of {min(tensor.shape)}")
     return model.Model(
-        layers=tuple(_as_value(model.Layer, layer) for layer in message.layers),
+        layers=tuple(_layer_from_proto(layer) for layer in message.layers),
         tensors=tuple(_as_value(model.Tensor, tensor) for tensor in message.tensors),
         probe=_as_value(model.Probe, message.probe) if message.HasField("probe") else None,
         notes=tuple(message.notes),

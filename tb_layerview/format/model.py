@@ -27,6 +27,28 @@ MOST_VALUES = 1 << 26
 MOST_AXES = 32
 
 
+#: Of so many calls of a layer it is told at most where they stand.
+MOST_SOURCES = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A place in somebody's code.
+
+    Attributes:
+      file: Its file, relative to the working folder or to where it was imported from: `nets/unet.py`.
+      line: From 1 on.
+      is_class: Whether it is not where a layer is called, but where its class defines what it does.
+    """
+
+    file: str
+    line: int
+    is_class: bool = False
+
+    def __str__(self) -> str:
+        return f"{'defined in ' if self.is_class else ''}{self.file}:{self.line}"
+
+
 @dataclasses.dataclass(frozen=True)
 class Layer:
     """A named part of a model.
@@ -35,11 +57,13 @@ class Layer:
       path: Its name below the model, `encoder/block_1/conv`.
       class_name: `Conv2D`; empty if unknown.
       inputs: Indices, in `Model.layers`, of the layers whose outputs it reads, layers that it calls among them.
+      sources: Where it is called, by call; none where that is not known, or of a layer that is called more often.
     """
 
     path: str
     class_name: str = ""
     inputs: tuple[int, ...] = ()
+    sources: tuple[Source, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)

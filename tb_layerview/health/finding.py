@@ -52,6 +52,16 @@ class Finding:
     replay: Replay | None = None
 
 
+def with_place(finding: Finding) -> str:
+    """What was found, and behind the name of the layer where in somebody's code that is called, if it is known."""
+    tensor, words = finding.tensor, finding.words
+    if tensor is None or tensor.source is None:
+        return words
+    name = f"layer {tensor.layer!r}"
+    # What a step broke is seen at a tensor, and its layer is not named.
+    return words.replace(name, f"{name} ({tensor.source})", 1)
+
+
 def since(finding: Finding) -> str:
     """Since when, in words: between which logged steps it began."""
     if finding.before is None:

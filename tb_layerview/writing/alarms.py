@@ -12,7 +12,7 @@ import numpy.typing as npt
 from tb_layerview.about import logger
 from tb_layerview.format.model import Mode, Model
 from tb_layerview.health.check import Check
-from tb_layerview.health.finding import Finding, counted, led_to, since
+from tb_layerview.health.finding import Finding, counted, led_to, since, with_place
 from tb_layerview.health.replay import cause
 from tb_layerview.health.watch import Watch
 from tb_layerview.measure.measurement import Measurement
@@ -94,9 +94,9 @@ class Alarms:
             why = (
                 ""
                 if cause is None
-                else f", which follows from this: {since(self.found[cause])}, {self.found[cause].words}"
+                else f", which follows from this: {since(self.found[cause])}, {with_place(self.found[cause])}"
             )
-            logger.warning("tb_layerview: %s.", f"{since(finding)}, {finding.words}{more}{why}")
+            logger.warning("tb_layerview: %s.", f"{since(finding)}, {with_place(finding)}{more}{why}")
             self._not_acted_on.append(finding)
 
     # On the thread that trains.

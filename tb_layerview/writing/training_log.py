@@ -236,7 +236,11 @@ class TrainingLog:
         """Says what is logged, and plans how much of it is kept; before the first `write`."""
         if self.mode == "train":  # the other modes log a few steps, of no ladder
             self._plan = dataclasses.replace(Plan.of(model.tensors, self._schedule, self._keep), since=self._since)
-        described = self._described = dataclasses.replace(model, notes=(*model.notes, *self._plan.in_words()))
+        layers = model.layers
+        if not self._keep.source:
+            layers = tuple(dataclasses.replace(layer, sources=()) for layer in layers)
+        notes = (*model.notes, *self._plan.in_words())
+        described = self._described = dataclasses.replace(model, layers=layers, notes=notes)
         for sentence in self._plan.in_words():
             logger.info("tb_layerview: %s.", sentence)
 

@@ -13,7 +13,8 @@ from typing import Any, Protocol
 from tb_layerview.capture.passes.anatomy import Anatomy
 from tb_layerview.capture.passes.paths import LayerPaths
 from tb_layerview.capture.passes.scores import Scores
-from tb_layerview.format.model import unused_path
+from tb_layerview.capture.passes.sources import source_of
+from tb_layerview.format.model import Source, unused_path
 
 
 class Tracing(Protocol):
@@ -56,6 +57,7 @@ class Call:
       path: Names of the layers within whose calls it was called, and its own, told apart from those of other layers by
         a number (`paths`); empty for the model itself.
       index: Which call of this layer at this path, from 0.
+      source: Where in a person's own code it is called, if that can be told.
       inputs: The tensors it was given.
       outputs: The tensors it gave back, those that were made at the traced level itself; of a ragged or sparse one the
         values.
@@ -68,6 +70,7 @@ class Call:
     layer: Any
     path: str
     index: int
+    source: Source | None = None
     inputs: tuple[Any, ...] = ()
     outputs: tuple[Any, ...] = ()
     names: tuple[str, ...] = ()
@@ -160,7 +163,7 @@ def recorded(original: Any) -> Any:
         above = r.calls[r.stack[-1]].path if r.stack else ""
         path = "" if self is r.model else r.paths.of(self, above)
         position, opaque = len(r.calls), r.anatomy.is_opaque(self)
-        r.calls.append(Call(self, path, r.counts[path, id(self)]))
+        r.calls.append(Call(self, path, r.counts[path, id(self)], source_of(self)))
         r.counts[path, id(self)] += 1
         method = r.anatomy.attention(self)
         if method is not None:

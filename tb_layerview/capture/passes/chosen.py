@@ -24,7 +24,7 @@ from tb_layerview.capture.passes.modes import Output, operations
 from tb_layerview.capture.passes.nodes import dtype_name, is_floating, sizes
 from tb_layerview.capture.passes.paths import say_numbered
 from tb_layerview.format import values
-from tb_layerview.format.model import TOUCHED, Kind, Layer, Model, Tensor, default_axes
+from tb_layerview.format.model import MOST_SOURCES, TOUCHED, Kind, Layer, Model, Source, Tensor, default_axes
 from tb_layerview.measure.extra import Extra
 from tb_layerview.measure.measurement import can_measure
 from tb_layerview.measure.tap import difference_dtype
@@ -315,6 +315,7 @@ class _Found:
         self.own_gradients: list[str] = []  # weights whose next value stands where a gradient is looked for
         self._select, self._keep = given.select, given.keep
         self._layers: dict[str, str] = {}
+        self._sources: dict[str, dict[int, Source]] = {}  # by path and call
         self._places: dict[str, int] = {}  # of the layers, by path
         self._tensors: list[Tensor] = []
         self._keys: set[tuple[str, int, str, str]] = set()
@@ -343,6 +344,8 @@ class _Found:
         self._keys.add((path, candidate.call, kind, name))
         place = self._places.setdefault(path, len(self._places))
         self._layers.setdefault(path, layer.class_name)
+        for source in layer.sources:
+            self._sources.setdefault(path, {})[candidate.call] = source
         if kind == "activation":
             self._made_by.setdefault(id(tensor), place)
         layout = candidate.layout
@@ -377,5 +380,18 @@ class _Found:
         for path, tensors in sources:
             if path in inputs:
                 inputs[path].update(producers(tensors, self._made_by, index[path]))
-        layers = tuple(Layer(path, name, tuple(sorted(inputs[path]))) for path, name in self._layers.items())
+        places = {path: _by_call(found) for path, found in self._sources.items()}
+        layers = tuple(
+            Layer(path, name, tuple(sorted(inputs[path])), places.get(path, ())) for path, name in self._layers.items()
+        )
         return Model(layers, tuple(self._tensors), notes=tuple(self.notes))
+
+
+def _by_call(found: Mapping[int, Source]) -> tuple[Source, ...]:
+    """Where each call of a layer stands; of one that is not known, where the one before does."""
+    known = min(found)
+    places = []
+    for call in range(min(MOST_SOURCES, max(found) + 1)):
+        known = call if call in found else known
+        places.append(found[known])
+    return tuple(places)

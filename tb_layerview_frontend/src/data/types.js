@@ -1,7 +1,8 @@
 /** What the routes of `docs/http_api.md` answer with. */
 
 /** @typedef {"activation" | "weight" | "gradient" | "update" | "optimizer"} Kind */
-/** @typedef {{path: string, class_name: string, inputs: number[]}} Layer */
+/** A place in somebody's code; `is_class`: where the layer's class is defined. @typedef {{file: string, line: number, is_class: boolean}} Source */
+/** `sources` are by call, none where they are not known. @typedef {{path: string, class_name: string, inputs: number[], sources?: Source[]}} Layer */
 
 /**
  * @typedef {object} Tensor

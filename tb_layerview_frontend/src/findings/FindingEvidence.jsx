@@ -1,3 +1,4 @@
+import { wordsWithSource } from "../data/source.js";
 import { formatCount } from "../kit/format.js";
 import { CoursePlot } from "./CoursePlot.jsx";
 import { RuleThresholds } from "./Thresholds.jsx";
@@ -25,7 +26,7 @@ export function FindingEvidence({ core, findings, run }) {
             <b>
               {finding.severity === "error" ? "Error" : "Warning"} {finding.since}
             </b>
-            : {finding.words}. {lastedInWords(finding, run)}
+            : {wordsWithSource(run.info, finding)}. {lastedInWords(finding, run)}
           </p>
         ) : (
           <p data-testid="evidence-words">

@@ -1,3 +1,4 @@
+import { wordsWithSource } from "../data/source.js";
 import { formatCount } from "../kit/format.js";
 import { FindingEvidence, ReplayButton } from "./FindingEvidence.jsx";
 import { FindingList } from "./FindingList.jsx";
@@ -106,7 +107,7 @@ function Line({ findings, run, open }) {
       <b>
         {lead.severity === "error" ? "Error" : "Warning"} {lead.since}
       </b>
-      : {lead.words}.
+      : {wordsWithSource(run.info, lead)}.
       {led && (
         <>
           {" "}

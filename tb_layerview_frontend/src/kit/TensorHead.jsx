@@ -1,4 +1,5 @@
 import { KINDS } from "../data/selection.js";
+import { sourceOf } from "../data/source.js";
 
 /** @typedef {import("./core.js").Core} Core */
 /** @typedef {import("../data/run.js").Run} Run */
@@ -15,6 +16,7 @@ export const ASKED_AGAIN =
 export function TensorHead({ core, run, index, className, children }) {
   const tensor = run.info.tensors[index];
   const layer = run.info.layers[tensor.layer];
+  const source = sourceOf(run.info, index);
   const slash = layer.path.lastIndexOf("/") + 1;
   return (
     <>
@@ -30,6 +32,11 @@ export function TensorHead({ core, run, index, className, children }) {
             {tensor.call > 0 && `, call ${tensor.call}`}
           </span>
           {children}
+          {source && (
+            <span class="lv-source" title={source.title} data-testid="source">
+              {source.text}
+            </span>
+          )}
         </p>
       </div>
       <div class="lv-links">

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import graphs
@@ -39,6 +40,20 @@ def run(graph: Any, fetches: Any) -> Any:
     with tf1.Session(graph=graph) as session:
         session.run(tf1.global_variables_initializer())
         return session.run(fetches)
+
+
+def test_a_layer_has_the_lines_at_which_its_calls_were_made() -> None:
+    with tf.Graph().as_default() as graph:
+        x = tf1.placeholder(tf.float32, [None, 4])
+        with tf1.variable_scope("hidden"):
+            kernel = tf1.get_variable("kernel", [4, 4])
+        for _ in range(2):
+            x = tf.matmul(x, kernel)  # here: hidden
+    lines = Path(__file__).read_text(encoding="utf-8").splitlines()
+    line = next(i for i, of in enumerate(lines, 1) if of.endswith("# here: hidden"))
+    (layer,) = search(graph).layers
+    places = [(source.file.rpartition("/")[2], source.line) for source in layer.sources]
+    assert places == 2 * [("test_graph_search.py", line)]
 
 
 def test_the_layers_of_a_network_by_hand_are_found_in_order_with_their_connections() -> None:

@@ -10,6 +10,8 @@ from typing import Any
 import tensorflow as tf
 
 from tb_layerview.capture.graph.search.index import GraphIndex
+from tb_layerview.capture.passes.sources import source_of_operation
+from tb_layerview.format.model import MOST_SOURCES, Source
 
 
 @dataclasses.dataclass
@@ -39,6 +41,12 @@ class FoundLayer:
     def outputs(self) -> list[Any]:
         """All its outputs."""
         return [*(tensor for call in self.calls for tensor in call), *self.hidden]
+
+    def sources(self) -> tuple[Source, ...]:
+        """Where its calls were made in somebody's code; none where that of one is not known."""
+        calls = [call[0].op for call in self.calls if call] or self.entries[:1]
+        found = [source_of_operation(op) for op in calls[:MOST_SOURCES]]
+        return tuple(source for source in found if source is not None) if all(found) else ()
 
     def first(self, index: GraphIndex) -> int:
         """Where in the graph's order it first has an output; for a layer without one, where it is used or made."""

@@ -50,7 +50,8 @@ def find_layers(index: GraphIndex) -> GraphTaps:
     taps, of_taps = find_taps(index, found, by_holder)
     return GraphTaps(
         layers=tuple(
-            Layer(layer.path, layer.class_name, inputs) for layer, inputs in zip(found, _connections(index, found))
+            Layer(layer.path, layer.class_name, inputs, layer.sources())
+            for layer, inputs in zip(found, _connections(index, found))
         ),
         taps=taps,
         triggers=frozenset(update.trigger for update in updates),
