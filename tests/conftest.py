@@ -28,7 +28,10 @@ if FRAMEWORK != "tensorflow":
     os.environ.setdefault("KERAS_BACKEND", FRAMEWORK)
 #: What is tested without TensorFlow: in each such environment the first folder, and those of its framework.
 KERAS = TESTS / "capture" / "keras"
-WITHOUT_TENSORFLOW = (KERAS / "backends", KERAS / "jax", KERAS / "torch", TESTS / "capture" / "torch")
+WITHOUT_TENSORFLOW = (
+    KERAS / "backends",
+    *(TESTS / folder / framework for folder in ("capture/keras", "capture") for framework in ("jax", "torch")),
+)
 
 #: What `make test` runs of a way to train on the stack that people mainly have for another: Keras with TensorFlow 2.15,
 #: graphs with TensorFlow 2.21. The other files are `long` there.

@@ -89,8 +89,8 @@ def of_pytest(name: str, python: Path, marks: str, *what: str, onednn: bool = Tr
 
 def of_backend(framework: str, which: str, end: str) -> list[Part]:
     """Parts that run Keras without TensorFlow."""
-    own = [f"tests/capture/{framework}"] if framework == "torch" else []  # its modules, without Keras
-    folders = [f"{KERAS}/backends", f"{KERAS}/{framework}", *own]
+    # The last one is of what it computes without Keras.
+    folders = [f"{KERAS}/backends", f"{KERAS}/{framework}", f"tests/capture/{framework}"]
     found = [of_pytest(f"{framework}{end}", BACKENDS[framework], which, *folders, *EVERYWHERE)]
     # PyTorch's threads wait for each other on the processor, which others need.
     variables = {"KERAS_BACKEND": framework, "OMP_NUM_THREADS": "1"}

@@ -195,9 +195,24 @@ def test_evaluation_and_prediction_are_runs_of_their_own(folder: Path) -> None:
 
 
 def test_arrays_are_written_and_read(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    exec(block_with(MANUAL, "LayerWriter("), {"lv": lv, "numpy": np})
+    exec(block_with(MANUAL, '"encoder/attention": attention'), {"lv": lv, "numpy": np})
     exec(block_with(MANUAL, "LayerReader("), {"lv": lv})
     assert "encoder/attention" in capsys.readouterr().out
+
+
+def test_trees_are_written(folder: Path) -> None:
+    params = {"params": {"Dense_0": {"kernel": np.ones((3, 2)), "bias": np.zeros(2)}}}
+    names = {"lv": lv, "params": params, "opt_state": ({"mu": params},)}
+    names["train_step"] = lambda params, opt_state: (params, opt_state, params, 0.5)
+    exec(block_with(MANUAL, "write_tree("), names)
+    run = lv.LayerReader("logs").run("run4")
+    assert steps_of("run4") == [*range(11)]
+    assert {layer.path for layer in run.model.layers} == {"params/Dense_0"}
+    assert {(tensor.kind, tensor.name) for tensor in run.model.tensors} == {
+        (kind, f"{name}{slot}")
+        for kind, slot in (("weight", ""), ("gradient", ""), ("optimizer", "/mu"))
+        for name in ("kernel", "bias")
+    }
 
 
 SCRIPT = """
@@ -246,7 +261,8 @@ def test_each_block_of_python_is_run_by_a_test_above() -> None:
         'ranks="all"',
         "collections=",
         "train_on_batch(",
-        "LayerWriter(",
+        '"encoder/attention": attention',
+        "write_tree(",
         "select=",
         '"optimizer"',
         "stop_on=",
