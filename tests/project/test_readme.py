@@ -161,7 +161,7 @@ def test_the_options_are_options(folder: Path) -> None:
 @pytest.mark.once
 def test_the_fifth_kind_is_logged_where_it_is_named(folder: Path) -> None:
     names = keras_names()
-    callback = lv.LayerViewCallback("logs/run2", select=eval(block_with(MANUAL, '"optimizer"'), {"lv": lv}))
+    callback = lv.LayerViewCallback("logs/run2", select=eval(block_with(MANUAL, '"update", "optimizer"'), {"lv": lv}))
     names["model"].fit(names["x"], names["y"], batch_size=8, callbacks=[callback], verbose=0)
     (run,) = lv.LayerReader("logs").runs()
     kept = {tensor.name for tensor in run.tensors if tensor.kind == "optimizer"}
@@ -264,7 +264,7 @@ def test_each_block_of_python_is_run_by_a_test_above() -> None:
         '"encoder/attention": attention',
         "write_tree(",
         "select=",
-        '"optimizer"',
+        '"update", "optimizer"',
         "stop_on=",
         "model.evaluate(",
         "LayerReader(",
