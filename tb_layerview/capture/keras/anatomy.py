@@ -26,9 +26,9 @@ _OPAQUE = frozenset(("RNN", "TimeDistributed"))
 class KerasAnatomy:
     """Keras' models; the methods are those of `passes.anatomy.Anatomy`."""
 
-    def calling(self, model: Any) -> tuple[type, str]:
+    def calling(self, model: Any) -> Sequence[tuple[type, str]]:
         """The last class of that name: a user's own base class may be called Layer too."""
-        return [c for c in type(model).__mro__ if c.__name__ == "Layer" and "__call__" in vars(c)][-1], "__call__"
+        return [(c, "__call__") for c in type(model).__mro__ if c.__name__ == "Layer" and "__call__" in vars(c)][-1:]
 
     def root_name(self, model: Any) -> str:
         """What the model is called."""

@@ -46,8 +46,8 @@ class Anatomy(Protocol):
 
     # Layers.
 
-    def calling(self, model: Any) -> tuple[type, str]:
-        """The class of all layers that a model may have, and the method by which a layer is called."""
+    def calling(self, model: Any) -> Sequence[tuple[type, str]]:
+        """The classes that have a method by which layers of a model are called, and its name."""
         ...
 
     def root_name(self, model: Any) -> str:

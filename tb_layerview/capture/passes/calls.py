@@ -122,7 +122,10 @@ def noting_calls(model: Any, anatomy: Anatomy, tracing: Tracing) -> Iterator[lis
     before = _this.recording
     with contextlib.ExitStack() as patches:
         current = _Recording(model, anatomy, tracing, tracing.level(), patches, LayerPaths(model, anatomy))
-        patches.enter_context(patched(*anatomy.calling(model), recorded))
+        methods = anatomy.calling(model)
+        for owner, name in methods:
+            wrap = recorded if len(methods) == 1 else functools.partial(recorded, owner=owner)
+            patches.enter_context(patched(owner, name, wrap))
         _this.recording = current
         try:
             yield current.calls
@@ -150,14 +153,22 @@ def patched(owner: Any, name: str, wrap: Callable[[Any], Any]) -> Iterator[None]
                 setattr(owner, name, original)
 
 
-def recorded(original: Any) -> Any:
-    """A way to call a layer, each call of which is recorded while `noting_calls` records on this thread."""
+def recorded(original: Any, owner: type | None = None) -> Any:
+    """A way to call a layer, each call of which is recorded while `noting_calls` records on this thread.
+
+    Args:
+      original: The method that calls it.
+      owner: The class that has this method, where a class that descends from it may have another one that calls this
+        one: of the two the layer's own is recorded.
+    """
 
     # `wraps` also gives the original's module, by which autograph knows not to convert it.
     @functools.wraps(original)
     def __call__(self: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N807
         r = _this.recording
         if r is None or r.opaque or r.tracing.level() != r.level or r.anatomy.is_hidden(self):
+            return original(self, *args, **kwargs)
+        if owner is not None and owner is not next(c for c in type(self).__mro__ if original.__name__ in vars(c)):
             return original(self, *args, **kwargs)
         # A `train_step` may call layers of the model without the model, which has no path itself.
         above = r.calls[r.stack[-1]].path if r.stack else ""

@@ -95,9 +95,9 @@ class ModuleAnatomy:
 
     # Layers.
 
-    def calling(self, model: Any) -> tuple[type, str]:
+    def calling(self, model: Any) -> Sequence[tuple[type, str]]:
         """All modules are called by one method."""
-        return torch.nn.Module, "__call__"
+        return ((torch.nn.Module, "__call__"),)
 
     def root_name(self, model: Any) -> str:
         """What its class is called."""

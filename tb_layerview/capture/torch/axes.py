@@ -7,12 +7,13 @@ attention layers, unless they are told `batch_first`, timesteps before examples.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+from tb_layerview.capture.passes.axes import inherited
 from tb_layerview.capture.passes.calls import Call
 from tb_layerview.capture.passes.layout import Layout
-from tb_layerview.capture.passes.nodes import is_floating, known_axes, sizes
+from tb_layerview.capture.passes.nodes import is_floating
 from tb_layerview.capture.passes.nodes import rank as rank_of
 from tb_layerview.format.model import default_axes
 
@@ -58,7 +59,7 @@ def activation_axes(calls: Sequence[Call], inputs: Iterable[Any]) -> dict[int, t
         for number, tensor in enumerate(call.outputs):
             if id(tensor) not in names:
                 stated = _stated(call.layer, tensor, number, is_taken=False)
-                found = stated or _inherited(call, tensor, names) or usual_axes(rank_of(tensor) or 0)
+                found = stated or inherited(call, tensor, names) or usual_axes(rank_of(tensor) or 0)
                 names[id(tensor)] = found
     return names
 
@@ -141,19 +142,3 @@ def _is_batch_first(layer: Any) -> bool:
 
 def _first(is_batch_first: bool, others: tuple[str, ...]) -> tuple[str, ...]:
     return ("example", *others) if is_batch_first else (others[0], "example", *others[1:])
-
-
-def _inherited(call: Call, tensor: Any, names: Mapping[int, tuple[str, ...]]) -> tuple[str, ...] | None:
-    """The axes of what the module takes, if what it gives looks the same, but for the number of channels or units."""
-    given = sizes(tensor) or ()
-    for one in call.inputs:
-        taken = sizes(one)
-        if taken is None or len(taken) != len(given) or len(taken) < 2:
-            continue
-        axes = known_axes(one, names)
-        if axes is None:
-            continue
-        own = axes.index("channel") if "channel" in axes else len(axes) - 1
-        if all(a == b for i, (a, b) in enumerate(zip(taken, given)) if i != own):
-            return axes
-    return None

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
 
 import torch
 
 from tb_layerview.capture.host import batch
-from tb_layerview.capture.passes.calls import leaves
+from tb_layerview.capture.host.tree import NestedTree
 from tb_layerview.capture.torch.values import copied
 
 
@@ -24,28 +24,10 @@ class Arguments(NamedTuple):
     kwargs: dict[str, Any]
 
 
-class _Tree:
-    """Nested dicts, lists and tuples, and whatever else is a mapping; None is a leaf."""
-
-    def map_structure(self, function: Callable[[Any], Any], structure: Any) -> Any:
-        """The same structure of what a function makes of its leaves; of a mapping a dict."""
-        if isinstance(structure, Mapping):
-            return {key: self.map_structure(function, value) for key, value in structure.items()}
-        if isinstance(structure, tuple) and hasattr(structure, "_fields"):
-            return type(structure)(*(self.map_structure(function, value) for value in structure))
-        if isinstance(structure, (list, tuple)):
-            return type(structure)(self.map_structure(function, value) for value in structure)
-        return function(structure)
-
-    def flatten(self, structure: Any) -> list[Any]:
-        """The leaves of a structure."""
-        return [leaf for _, leaf in leaves(structure)]
-
-
 class Batch(batch.Batch):
     """What a module is called on, and what its loss is given beside what it makes of that."""
 
-    tree: ClassVar[batch.Tree] = _Tree()
+    tree: ClassVar[batch.Tree] = NestedTree()
 
     @property
     def leaves(self) -> list[Any]:

@@ -2,36 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
-import jax
 import keras
 import numpy as np
 
-from tb_layerview.about import logger
-from tb_layerview.capture.choice import Examples
-from tb_layerview.capture.given import Given
 from tb_layerview.capture.host.batch import given_batch
-from tb_layerview.capture.host.probe import HostProbe
-from tb_layerview.capture.host.replay import KeptBatches
-from tb_layerview.capture.host.state import ModelState
-from tb_layerview.capture.host.weights import WeightsAlone
+from tb_layerview.capture.jax.computed import Computed
+from tb_layerview.capture.jax.finite import IsFinite
 from tb_layerview.capture.keras.batch import Batch
 from tb_layerview.capture.keras.jax import batches
 from tb_layerview.capture.keras.jax.engine import JaxEngine
 from tb_layerview.capture.keras.loops import Loops
 from tb_layerview.capture.keras.steps import StepCounter
 from tb_layerview.capture.keras.taken import Taken
-from tb_layerview.capture.probe import Probe
 from tb_layerview.capture.recording import Recording
-from tb_layerview.capture.replay import Replayer
-from tb_layerview.writing.training_log import TrainingLog
 
 
-class Jax(Loops):
+class Jax(Computed, Loops):
     """Models that JAX computes; the methods are those of `backends.KerasBackend`.
 
     Keras calls a model's functions with its state and with what gives the batches: `(state, iterator)`. They return
@@ -42,43 +32,9 @@ class Jax(Loops):
         """Has seen no step yet."""
         self._engine = JaxEngine()
 
-    # What is logged.
-
-    def probe(self, model: Any, examples: Examples, given: Given, training: bool) -> HostProbe:
-        """The pass of a model, traced."""
-        batch: Any = examples.batch  # which is of this backend
-        return HostProbe(model, batch, examples.source, given, self._engine, training=training, both_modes=True)
-
-    def weights_alone(self, model: Any, given: Given, training: bool) -> WeightsAlone:
-        """What there is without a pass."""
-        return WeightsAlone(model, given, self._engine, training)
-
-    def state(self, model: Any) -> ModelState:
-        """The weights of a model."""
-        return ModelState(model, self._engine)
-
-    def can_replay(self, model: Any) -> bool:
-        """Whether no other process would have to run a batch again together with this one."""
-        return not self.has_other_processes(model)
-
-    def replayer(self, model: Any, log: TrainingLog, probe: Probe, given: Given) -> Replayer:
-        """What keeps the last batches of a model."""
-        kept = KeptBatches(model, given, self._engine)
-        return Replayer(log, probe, given, ModelState(model, self._engine), kept)
-
-    def is_checking(self) -> bool:
-        """Whether JAX is told to raise an error where a value is not finite."""
-        config: Any = jax.config
-        return bool(config.jax_debug_nans or config.jax_debug_infs)
-
-    @contextlib.contextmanager
-    def _unchecked(self) -> Iterator[None]:
-        with jax.debug_nans(False), jax.debug_infs(False):
-            yield
-
-    def unchecked(self) -> AbstractContextManager[None]:
-        """Has it raise none."""
-        return self._unchecked()
+    @property
+    def _computing(self) -> JaxEngine:
+        return self._engine
 
     # The loop.
 
@@ -86,18 +42,6 @@ class Jax(Loops):
     def ends_of_data(self) -> tuple[type[BaseException], ...]:
         """What a function raises that finds no more data."""
         return (StopIteration,)
-
-    def logs(self, model: Any) -> bool:
-        """Whether this process logs a model: the first of several does, and each of them is told."""
-        if not self.has_other_processes(model):
-            return True
-        if jax.process_index():
-            logger.info("tb_layerview: the first of %s processes logs, this is another one.", jax.process_count())
-        return bool(jax.process_index() == 0)
-
-    def has_other_processes(self, model: Any) -> bool:
-        """Whether other processes train the model together with this one."""
-        return bool(jax.process_count() > 1)
 
     def number(self, variable: Any) -> Any:
         """What a variable or a plain number holds, as the last step has left it."""
@@ -178,7 +122,7 @@ class Jax(Loops):
 
     def losses_are_finite(self, logs: Any) -> Any:
         """Whether the losses are finite."""
-        return batches.IsFinite(logs)
+        return IsFinite(logs)
 
     # The function that trains.
 

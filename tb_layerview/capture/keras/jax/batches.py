@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
 import keras
 import numpy as np
 
+from tb_layerview.capture.jax.finite import IsFinite
 from tb_layerview.capture.keras.steps import StepCounter
 from tb_layerview.capture.keras.taken import Taken
 from tb_layerview.capture.recording import Recording
@@ -46,20 +47,6 @@ def first_rows(leaf: Any) -> Any:
 def may_give_several(iterator: Any) -> bool:
     """Whether what was taken and handed on are as many batches as were asked for; of any other iterator True."""
     return not isinstance(iterator, type(iter([])))
-
-
-class IsFinite:
-    """Whether the losses of a step are finite, which the device alone knows until somebody asks."""
-
-    def __init__(self, logs: Any) -> None:
-        """Takes what a step has logged: its losses, else all of it."""
-        logs = logs if isinstance(logs, Mapping) else {}
-        losses = {name: value for name, value in logs.items() if name == "loss" or name.endswith("_loss")}
-        self._values: list[Any] = [value for value in (losses or logs).values() if hasattr(value, "dtype")]
-
-    def __bool__(self) -> bool:
-        """Waits for the device, if need be."""
-        return all(bool(np.isfinite(np.asarray(value, np.float64)).all()) for value in self._values)
 
 
 class KeepingBatches:

@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from tb_layerview.writing.guard import NotSupported
+from tb_layerview.capture.jax.arrays import here
 
 # Which of a model's variables are in the state that a function is given, by how many groups there are.
 _TRAINABLE, _OTHERS, _OPTIMIZER, _METRICS = range(4)
@@ -101,19 +101,6 @@ class Live:
             groups[place[0]][place[1]] = jax.device_put(jnp.array(value), _of(self._state, place).sharding)
         if groups is not None:
             self._state = tuple(groups)
-
-
-def here(array: Any, name: str = "a part of the batch") -> Any:
-    """What this process has of an array of several processes, who alone can compute with it: one copy.
-
-    Raises:
-      NotSupported: It has only a part.
-    """
-    if not isinstance(array, jax.Array) or array.is_fully_addressable:
-        return array
-    if not array.is_fully_replicated:
-        raise NotSupported(f"{name} is spread over several processes: no single one can log the model")
-    return array.addressable_data(0)
 
 
 def _of(state: Any, place: tuple[int, int]) -> Any:

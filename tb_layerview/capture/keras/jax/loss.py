@@ -8,16 +8,16 @@ import inspect
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import keras
 
+from tb_layerview.capture.jax.traced import Forward
 from tb_layerview.capture.keras.anatomy import KERAS
 from tb_layerview.capture.keras.batch import Batch
-from tb_layerview.capture.keras.jax.tracing import JaxTracing, without_checkpoints
+from tb_layerview.capture.keras.jax.tracing import KerasTracing, without_checkpoints
 from tb_layerview.capture.keras.loss import WITHOUT_LOSS, Loss
 from tb_layerview.capture.keras.python_state import is_kerass
-from tb_layerview.capture.passes.calls import Call, noting_calls, patched, recorded
+from tb_layerview.capture.passes.calls import noting_calls, patched, recorded
 
 _WHY = "on JAX it is run in the training's own function alone"
 _OF_COMPILED = f"gradients of the compiled loss, not of this model's train_step: {_WHY}"
@@ -63,25 +63,6 @@ class Variables:
         return Variables(*([next(rest) for _ in group] for group in groups))
 
 
-@dataclasses.dataclass(frozen=True)
-class Forward:
-    """What one call of a model came to.
-
-    Attributes:
-      calls: Of its layers, the model's own first.
-      loss: A number, before the optimizer scales it; None if there is none.
-      is_scaled: Whether the optimizer scales it.
-      notes: What cannot be had of it and why, a sentence each.
-      error: What kept the loss from being computed, in words; empty if nothing did.
-    """
-
-    calls: list[Call]
-    loss: Any = None
-    is_scaled: bool = False
-    notes: tuple[str, ...] = ()
-    error: str = ""
-
-
 def forward(model: Any, values: Variables, batch: Batch, training: bool, with_loss: bool) -> Forward:
     """Calls a model as Keras' `train_step` does, while it is traced.
 
@@ -100,7 +81,7 @@ def forward(model: Any, values: Variables, batch: Batch, training: bool, with_lo
     if with_loss and _has_own_step(model):
         notes.insert(0, _OF_COMPILED if wants_loss else _NOT_OF_STEP)
     loss, is_scaled, words = None, False, ""
-    with _kept(model), without_checkpoints(model), noting_calls(model, KERAS, JaxTracing()) as calls, _root(model):
+    with _kept(model), without_checkpoints(model), noting_calls(model, KERAS, KerasTracing()) as calls, _root(model):
         if wants_loss:
             try:
                 loss, is_scaled = _loss(model, values, batch, training)
@@ -208,9 +189,3 @@ def loss_scale(optimizer: Any, values: Sequence[Any]) -> float:
     mapping = list(zip(optimizer.variables, values))
     with keras.StatelessScope(state_mapping=mapping):
         return float(optimizer.scale_loss(jnp.float32(1.0)))
-
-
-def unscaled(gradient: jax.Array, scale: jax.Array) -> jax.Array:
-    """The gradient of the loss itself, in float32 if that is more than it had: float16 would not hold it."""
-    wide = gradient.astype(jnp.promote_types(gradient.dtype, jnp.float32))
-    return wide / scale.astype(wide.dtype)

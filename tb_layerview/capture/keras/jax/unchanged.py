@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import random
 import sys
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
+from tb_layerview.capture.jax.unchanged import generators_unchanged
 
 # Of Keras' global state: the generator behind unseeded random numbers, and the counts by which it names new layers.
 _NAMES = ("object_name_uids", "global_seed_generator")
@@ -20,12 +19,10 @@ def unchanged_by_tracing() -> Iterator[None]:
     tracker = getattr(sys.modules.get("keras.src.backend.common.global_state"), "GLOBAL_STATE_TRACKER", None)
     state: dict[str, Any] = {} if tracker is None else tracker.__dict__
     kept = {name: _copy(state[name]) for name in _NAMES if name in state}
-    of_python, of_numpy = random.getstate(), np.random.get_state()
     try:
-        yield
+        with generators_unchanged():
+            yield
     finally:
-        random.setstate(of_python)
-        np.random.set_state(of_numpy)
         for name in _NAMES:
             state.pop(name, None)
         state.update(kept)

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 from jax.extend import core
 
-from tb_layerview.capture.keras.jax.operations import called, type_of
+from tb_layerview.capture.jax.operations import called, type_of
 from tb_layerview.capture.passes.nodes import Graph, Node, Operation
 
 
