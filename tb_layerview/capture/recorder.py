@@ -65,7 +65,7 @@ class Backend(seam.Backend, Protocol):
 
 
 class LayerRecorder:
-    """Logs the layers of a Keras model or of a PyTorch module from a training loop of one's own.
+    """Logs the layers of a Keras model or of a module of PyTorch or Flax NNX from a training loop of one's own.
 
     ```python
     with lv.LayerRecorder(model, "logs/run1", probe=(x[:32], y[:32])) as recorder:
@@ -78,7 +78,7 @@ class LayerRecorder:
             recorder.record(step, {"loss": loss})
     ```
 
-    A PyTorch module, which nobody has told its loss, comes with it:
+    A module of PyTorch, or of Flax NNX, which nobody has told its loss, comes with it:
 
     ```python
     recorder = lv.LayerRecorder(model, "logs/run1", probe=(x[:32], y[:32]), loss=F.cross_entropy, optimizer=optimizer)
@@ -118,7 +118,8 @@ class LayerRecorder:
         weights.
 
         Args:
-          model: The Keras model or the PyTorch module; what `torch.compile` has made of one is run as it is written.
+          model: The Keras model, the PyTorch module or the `flax.nnx.Module`; what `torch.compile` has made of a module
+            is run as it is written.
           logdir: The run's folder; the log goes into its folder `layers`.
           probe: The batch whose activations and gradients are logged: x, (x, y) or (x, y, sample_weight), arrays or
             nested structures of them. A module that takes several inputs is given a tuple of them, or by name a dict.
@@ -126,15 +127,16 @@ class LayerRecorder:
           schedule: When to log: a `Schedule`, or N for every N steps.
           keep: How much to keep of each tensor; by default `Keep()`, and statistics alone where all ranks log.
           check: What to look for, and what to do about it: `should_stop` tells what `Check(stop_on=...)` asks for.
-          loss: Of a PyTorch module: a function that is given what the module makes of x, and y and the weights as far
-            as the probe has them, and returns a tensor of one number.
-          optimizer: Of a PyTorch module: what trains it, a `torch.optim.Optimizer` or several. Its learning rate is
-            logged, and what it keeps of the weights if that is selected.
+          loss: Of a module of PyTorch or Flax: a function that is given what the module makes of x, and y and the
+            weights as far as the probe has them, and returns a tensor of one number.
+          optimizer: Of a module of PyTorch or Flax: what trains it, a `torch.optim.Optimizer` or an `nnx.Optimizer`, or
+            several. Its learning rate is logged, and what it keeps of the weights if that is selected.
           ranks: Of a PyTorch module that several processes train: the first one logs, or "all", each on a probe of its
             own into its `<logdir>/rank-N`.
 
         Raises:
-          TypeError: An option is not of its type, or the model is neither a Keras model nor a PyTorch module.
+          TypeError: An option is not of its type, or the model is neither a Keras model nor a module of
+            PyTorch or Flax NNX.
           ValueError: An option is out of its range, the folder cannot be written to or is not on this machine,
             a framework that is not known computes the model, its weights are spread over several processes, it cannot
             be run on the probe, or a pattern matches no layer.
@@ -142,8 +144,15 @@ class LayerRecorder:
         given = Given.of(select, schedule, keep, check, ranks)
         select.refuse_tensors()
         logdir = local_folder(logdir)
+        backend: Backend
+        if ranks != "first" and (is_keras(model) or _is_flax(model)):
+            raise ValueError('ranks="all" is for PyTorch modules: of the processes that train another one the chief logs')
         if is_keras(model):
-            backend = _of_keras(model, loss, optimizer, ranks)
+            backend = _of_keras(model, loss, optimizer)
+        elif _is_flax(model):
+            from tb_layerview.capture.jax.nnx.backend import Modules as FlaxModules
+
+            backend = FlaxModules(model, loss, optimizer)
         else:
             backend, model, logdir, given = _of_modules(model, loss, optimizer, logdir, given)
         self._backend, self._given = backend, given
@@ -242,18 +251,18 @@ class LayerRecorder:
         self._recording.set_up(probe, is_fatal, self._backend.notes(self._model))
 
 
-def _of_keras(model: Any, loss: Any, optimizer: Any, ranks: Ranks) -> Backend:
+def _of_keras(model: Any, loss: Any, optimizer: Any) -> Backend:
     """What computes a Keras model.
 
     Raises:
-      ValueError: It is given what is for PyTorch's modules, or cannot be logged.
+      ValueError: It is given what is for modules, or cannot be logged.
     """
     from tb_layerview.capture.keras.backends import backend_of
 
     if loss is not None or optimizer is not None:
-        raise ValueError("loss= and optimizer= are for PyTorch modules; compile the Keras model with its own")
-    if ranks != "first":
-        raise ValueError('ranks="all" is for PyTorch modules: of the processes that train a Keras model the chief logs')
+        raise ValueError(
+            "loss= and optimizer= are for modules of PyTorch and Flax; compile the Keras model with its own"
+        )
     return backend_of(model)
 
 
@@ -266,10 +275,16 @@ def _of_modules(model: Any, loss: Any, optimizer: Any, logdir: str, given: Given
     """
     torch = sys.modules.get("torch")
     if torch is None or not isinstance(model, torch.nn.Module):
-        raise TypeError(f"model must be a Keras model or a torch.nn.Module, not {model!r}")
+        raise TypeError(f"model must be a Keras model, a torch.nn.Module or a flax.nnx.Module, not {model!r}")
     from tb_layerview.capture.torch.backend import Modules, log_by_hand
     from tb_layerview.capture.torch.processes import Process
 
     backend = Modules(model, loss, optimizer, ranks=given.ranks)
     log_by_hand(backend)
     return backend, backend.network, *Process.of_this().place(logdir, given)
+
+
+def _is_flax(model: Any) -> bool:
+    """Whether this is a module of Flax NNX, as far as can be told without importing it."""
+    flax = sys.modules.get("flax.nnx")
+    return flax is not None and isinstance(model, flax.Module)

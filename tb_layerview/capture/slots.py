@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-# Where Keras 2, Keras 3, TensorFlow 1 and PyTorch have several names for one thing: that of Keras 3, so that runs
-# compare.
+# Where Keras 2, Keras 3, TensorFlow 1, PyTorch and Optax have several names for one thing: that of Keras 3, so that
+# runs compare.
 _NAMES = {
     "m": "momentum",
     "v": "velocity",
@@ -29,6 +29,13 @@ _NAMES = {
     "exp_inf": "norm",
     "acc_delta": "accumulated_delta_var",
     "sum": "accumulator",
+    # Of Optax.
+    "mu": "momentum",
+    "nu": "velocity",
+    "trace": "momentum",
+    "sum_of_squares": "accumulator",
+    "e_g": "accumulated_grad",
+    "e_x": "accumulated_delta_var",
 }
 # The same of some optimizers alone.
 _NAMES_OF = {

@@ -251,7 +251,7 @@ def test_the_command_for_a_script_logs_it_and_check_says_what_is_found(folder: P
 
 
 def test_each_block_of_python_is_run_by_a_test_above() -> None:
-    # Those of PyTorch by tests/capture/torch/test_torch_documents.py.
+    # Those of PyTorch by tests/capture/torch/test_torch_documents.py, that of Flax by tests/capture/jax.
     shown = ("model.fit(", "estimator.train(", "lv.watch(")
     assert set(blocks(README)) == {block_with(README, words) for words in (*shown, "train(*batch)")}
     shown += (
@@ -259,6 +259,7 @@ def test_each_block_of_python_is_run_by_a_test_above() -> None:
         "loss=loss_of",
         "LightningCallback(",
         'ranks="all"',
+        "nnx.Optimizer(",
         "collections=",
         "train_on_batch(",
         '"encoder/attention": attention',

@@ -112,7 +112,7 @@ def test_each_backend_of_keras_has_the_common_tests_and_its_own(framework: str) 
     folder = suite.TESTS / "capture" / "keras"
     files = [*(folder / "backends").glob("test_*.py"), *(folder / framework).glob("test_*.py")]
     files += [suite.ROOT / file for file in suite.EVERYWHERE]
-    files += (suite.TESTS / "capture" / "torch").glob("test_*.py") if framework == "torch" else []
+    files += (suite.TESTS / "capture" / framework).glob("test_*.py")
     covering = every_day[f"{framework}-options"]
     assert covering.command[6] == "not long and covers"
     kept = "JAX_COMPILATION_CACHE_DIR"  # by each part apart, as two may write at the same time

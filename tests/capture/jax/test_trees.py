@@ -10,13 +10,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
+from flax import core, linen, nnx
 from places import environment
 
 from tb_layerview import Keep, LayerReader, LayerWriter
 from tb_layerview.writing import trees
 
-optax = pytest.importorskip("optax")
 rng = np.random.default_rng(3)
 X, Y = rng.normal(size=(16, 3)).astype(np.float32), rng.normal(size=(16, 2)).astype(np.float32)
 KERNELS = rng.normal(size=(3, 4)).astype(np.float32), rng.normal(size=(4, 2)).astype(np.float32)
@@ -145,9 +146,6 @@ def test_paths_are_those_of_jax() -> None:
 
 
 def test_trees_of_flax_are_logged_by_their_names(tmp_path: Path) -> None:
-    linen, nnx = pytest.importorskip("flax.linen"), pytest.importorskip("flax.nnx")
-    core = pytest.importorskip("flax.core")
-
     class Network(linen.Module):
         @linen.compact
         def __call__(self, x: Any) -> Any:

@@ -1,0 +1,1 @@
+"""Modules of Flax NNX, in a loop of one's own."""
