@@ -146,7 +146,9 @@ class LayerRecorder:
         logdir = local_folder(logdir)
         backend: Backend
         if ranks != "first" and (is_keras(model) or _is_flax(model)):
-            raise ValueError('ranks="all" is for PyTorch modules: of the processes that train another one the chief logs')
+            raise ValueError(
+                'ranks="all" is for PyTorch modules: of the processes that train another one the chief logs'
+            )
         if is_keras(model):
             backend = _of_keras(model, loss, optimizer)
         elif _is_flax(model):
