@@ -81,7 +81,7 @@ class Place:
 
     Attributes:
       source: The tree that it is in.
-      index: The how manyeth leaf it is.
+      index: Which of its leaves it is, from 0.
       path: The names that lead to its variable.
       kind: The class of that: `nnx.Param`, `nnx.BatchStat`, ...
       shape: Its sizes.
