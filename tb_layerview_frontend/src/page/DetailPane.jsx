@@ -19,7 +19,6 @@ export function DetailPane({ store, run }) {
   const index = core.tensor.value;
   const tensor = run.info.tensors[index];
   if (!tensor) return null;
-  const panel = shownPanel(core.view, wide);
   const layer = run.info.layers[tensor.layer];
   const detail = core.selected.detail.value;
   // A detail of another tensor is what was shown before: it stays only until this one's is there.
@@ -27,7 +26,8 @@ export function DetailPane({ store, run }) {
   const record = own?.record ?? null;
   const shape = own?.values ? own.values.axes.map(({ size }) => size) : tensor.shape;
   const mode = run.history.modes[core.stepIndex.value];
-  const bare = record !== null && own?.values === null && !own.valuesProblem;
+  const bare = record !== null && record.size !== 1 && own?.values === null && !own.valuesProblem;
+  const panel = shownPanel(core.view, wide, bare);
   return (
     <section class={`lv-detail${bare ? " lv-bare" : ""}`} aria-label="The selected tensor">
       <TensorHead core={core} run={run} index={index} className={layer.class_name}>
@@ -51,7 +51,7 @@ export function DetailPane({ store, run }) {
       {wide && detail.status !== "error" && (
         <Picture core={core} companions={store.companions} run={run} />
       )}
-      <PanelTabs view={core.view} wide={wide} />
+      <PanelTabs view={core.view} wide={wide} bare={bare} />
       <div class="lv-panel" id="lv-panel" role="tabpanel" aria-labelledby={`lv-tab-${panel}`}>
         {panel === "picture" && detail.status !== "error" && (
           <Picture core={core} companions={store.companions} run={run} />

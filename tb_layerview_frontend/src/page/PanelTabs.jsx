@@ -25,23 +25,29 @@ export function useWide() {
   return wide;
 }
 
+/** Why a tensor has no picture, and what to do. */
+const NO_PICTURE =
+  "No values of this tensor are kept, only its statistics and histograms. What is kept is chosen when logging, with keep=.";
+
 /**
- * The panel that is shown: the chosen one, and beside a picture that stands above the distribution.
+ * The panel that is shown: the chosen one, and the distribution beside a picture that stands above it, or where there is
+ * none.
  * @param {View} view
  * @param {boolean} wide
+ * @param {boolean} bare whether there is no picture
  */
-export function shownPanel(view, wide) {
+export function shownPanel(view, wide, bare) {
   const panel = view.panel.value;
-  return wide && panel === "picture" ? "distribution" : panel;
+  return (wide || bare) && panel === "picture" ? "distribution" : panel;
 }
 
 /**
  * What is looked at of the selected tensor.
- * @param {{view: View, wide: boolean}} props
+ * @param {{view: View, wide: boolean, bare: boolean}} props
  */
-export function PanelTabs({ view, wide }) {
-  const panels = PANELS.filter(([name]) => !(wide && name === "picture"));
-  const shown = shownPanel(view, wide);
+export function PanelTabs({ view, wide, bare }) {
+  const panels = PANELS.filter(([name]) => !((wide || bare) && name === "picture"));
+  const shown = shownPanel(view, wide, bare);
   /** @param {KeyboardEvent} event */
   const onKey = (event) => {
     const at = panels.findIndex(([name]) => name === shown);
@@ -58,25 +64,37 @@ export function PanelTabs({ view, wide }) {
     /** @type {HTMLElement | null} */ (tabs.querySelector(`[data-panel=${name}]`))?.focus();
   };
   return (
-    <div class="lv-tabs" role="tablist" aria-label="What is shown of the tensor" onKeyDown={onKey}>
-      {panels.map(([name, label]) => (
-        <button
-          key={name}
-          type="button"
-          role="tab"
-          id={`lv-tab-${name}`}
-          data-panel={name}
-          data-testid={`panel-${name}`}
-          aria-selected={name === shown}
-          aria-controls="lv-panel"
-          tabIndex={name === shown ? 0 : -1}
-          onClick={() => {
-            view.panel.value = name;
-          }}
-        >
-          {label}
-        </button>
-      ))}
+    <div class="lv-tabs">
+      <div
+        class="lv-tab-list"
+        role="tablist"
+        aria-label="What is shown of the tensor"
+        onKeyDown={onKey}
+      >
+        {panels.map(([name, label]) => (
+          <button
+            key={name}
+            type="button"
+            role="tab"
+            id={`lv-tab-${name}`}
+            data-panel={name}
+            data-testid={`panel-${name}`}
+            aria-selected={name === shown}
+            aria-controls="lv-panel"
+            tabIndex={name === shown ? 0 : -1}
+            onClick={() => {
+              view.panel.value = name;
+            }}
+          >
+            {label}
+          </button>
+        ))}
+      </div>
+      {bare && !wide && (
+        <span class="lv-caption lv-no-picture" data-testid="no-picture" title={NO_PICTURE}>
+          no picture: no values are kept
+        </span>
+      )}
     </div>
   );
 }
