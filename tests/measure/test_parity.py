@@ -236,6 +236,26 @@ def test_nothing_is_read_beyond_the_array(
 
 
 @engine
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
+@pytest.mark.parametrize("span", [127, 128, 135, 1024, 1025, 1031, 3136])
+def test_the_long_rows_of_units_are_measured_as_numpy_does(engine: library.Engine, span: int, dtype: str) -> None:
+    """As a linear layer of PyTorch has them: in its log the units are the last axis."""
+    array = of("normal", dtype, (70, span), np.random.default_rng(5))
+    array[3, ::7], array[4, 5], array[5], array[6, -1], array[7, :2] = 0, np.nan, np.inf, -np.inf, -0.0
+    check(array.T, engine.look(array.T, units=True), True)
+    assert bits(engine.look(array.T, units=True, threads=1)) == bits(engine.look(array.T, units=True, threads=3))
+
+
+@engine
+@pytest.mark.parametrize("span", [3136, 90_000])
+def test_units_of_pytorchs_large_layers_give_the_same_bits_on_any_number_of_threads(
+    engine: library.Engine, span: int
+) -> None:
+    array = of("normal", "float32", (2_400_000 // span, span), np.random.default_rng(6)).T
+    assert bits(engine.look(array, units=True, threads=1)) == bits(engine.look(array, units=True, threads=3))
+
+
+@engine
 def test_a_boolean_of_any_byte_is_numpys(engine: library.Engine) -> None:
     array = np.arange(256, dtype=np.uint8).view(bool)
     check(array, engine.look(array, units=False), False)

@@ -23,6 +23,10 @@ enum { NAN_, POS_INF, NEG_INF, SIGNED_BAD, NEG_ZERO, COUNTS = CODES + 8 };
 enum { SUM, SQUARES, LOW, HIGH, ZERO, BAD, SLOTS };
 // A tile has at most so many rows and columns, a piece at most so many columns.
 enum { TILE_ROWS = 8, TILE_COLUMNS = AT_ONCE, PIECE_COLUMNS = 1024 };
+// So many columns of one unit are added up side by side.
+enum { LANES = 8 };
+// Units of so many columns are taken one at a time, where there is one row: see `long_units`.
+enum { LONG_SPAN = 128 };
 
 // As in library.py, field by field.
 typedef struct {

@@ -59,8 +59,9 @@ _SCRATCH = 2 * 4 * histogram.CODES + 40 * _PIECE_COLUMNS  # bytes
 _PIECE = 1 << 18  # elements
 # Columns: where units lie in rows shorter than this, looking at each row costs more than copying the array.
 _SHORTEST_ROW = 64
-#: Pieces that a thread takes at a time; a tensor of fewer than twice as many is not split.
-_SHARE = 4
+#: Elements that a thread takes at a time, in whole pieces; a tensor of fewer than twice as many is not split. Each time
+#: it fills and adds up tables of codes of its own: of pieces that are few columns of one row, it takes thousands.
+_SHARE = 4 * _PIECE
 
 # As in extra.c.
 _EXAMPLES = 32
@@ -255,11 +256,12 @@ class Engine:
     def _look_at_pieces(self, job: _Look, slots: npt.NDArray[np.float64], threads: int | None) -> npt.NDArray[np.int64]:
         """Looks at all of them, and returns what was counted."""
         pieces = job.row_pieces * job.column_pieces
-        if pieces < 2 * _SHARE or threads == 1:
+        share = max(4, math.ceil(_SHARE * pieces / max(1, job.size)))
+        if pieces < 2 * share or threads == 1:
             counts, scratch = _of_a_thread()
             self._look_at(job, 0, pieces, slots, scratch, counts)
             return counts
-        waiting = collections.deque(range(0, pieces, _SHARE))
+        waiting = collections.deque(range(0, pieces, share))
         found: list[npt.NDArray[np.int64]] = []
 
         def work() -> None:
@@ -269,7 +271,7 @@ class Engine:
                     first = waiting.popleft()
                 except IndexError:  # another thread took the last ones
                     break
-                self._look_at(job, first, min(first + _SHARE, pieces), slots, scratch, counts)
+                self._look_at(job, first, min(first + share, pieces), slots, scratch, counts)
             found.append(counts)
 
         def assist() -> None:

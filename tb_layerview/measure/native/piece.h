@@ -94,13 +94,13 @@ static void OF(careful_rows)(const T *x, ptrdiff_t stride, int rows, ptrdiff_t n
   memcpy(found->high + at, high, (size_t)n * sizeof *high);
 }
 
-// A tile of the piece: from `offset` elements on, each row `job->width` further.
-static void OF(tile)(const Look *job, int64_t offset, int rows, ptrdiff_t n, OF(Columns) * found, ptrdiff_t at,
-                     uint32_t *even, uint32_t *odd, int64_t *counts) {
+// A tile of the piece: from `offset` elements on, each row `width` further.
+static void OF(tile)(const Look *job, int64_t offset, int64_t width, int rows, ptrdiff_t n, OF(Columns) * found,
+                     ptrdiff_t at, uint32_t *even, uint32_t *odd, int64_t *counts) {
   T loaded[TILE_ROWS * TILE_COLUMNS];
   size_t size = bytes_of(job->type);
   const char *source = (const char *)job->data + (size_t)offset * size;
-  size_t row_bytes = (size_t)job->width * size;
+  size_t row_bytes = (size_t)width * size;
   const T *x = loaded;
   ptrdiff_t stride = n;
 #ifdef IS_DOUBLE
@@ -110,7 +110,7 @@ static void OF(tile)(const Look *job, int64_t offset, int rows, ptrdiff_t n, OF(
 #endif
   if (is_there) {
     x = (const T *)(const void *)source;
-    stride = (ptrdiff_t)job->width;
+    stride = (ptrdiff_t)width;
   } else {
     for (int r = 0; r < rows; r++)
 #ifdef IS_DOUBLE
@@ -144,12 +144,61 @@ static void OF(tile)(const Look *job, int64_t offset, int rows, ptrdiff_t n, OF(
   if (counted_tiny(even, odd) != tiny) counts[CODES + NEG_ZERO] += OF(zeros)(x, stride, rows, n, found->zero + at);
 }
 
+// The same of one unit's many columns beside each other: each addition would wait for the one before, if they were not
+// taken LANES at a time.
+static void OF(fold_lanes)(const OF(Columns) * found, int64_t first, int64_t end, int64_t all_units, double *slots) {
+  double sum[LANES] = {0}, squares[LANES] = {0};
+  T low[LANES], high[LANES];
+  uint32_t zero[LANES] = {0}, bad[LANES] = {0};
+  for (int i = 0; i < LANES; i++) {
+    low[i] = found->low[first];
+    high[i] = found->high[first];
+  }
+  int64_t c = first;
+  for (; c + LANES <= end; c += LANES)
+    for (int i = 0; i < LANES; i++) {
+      sum[i] += found->sum[c + i];
+      squares[i] += found->squares[c + i];
+      low[i] = OF(smaller)(found->low[c + i], low[i]);
+      high[i] = OF(larger)(found->high[c + i], high[i]);
+      zero[i] += found->zero[c + i];
+      bad[i] += found->bad[c + i];
+    }
+  for (int i = 0; c < end; c++, i++) {
+    sum[i] += found->sum[c];
+    squares[i] += found->squares[c];
+    low[i] = OF(smaller)(found->low[c], low[i]);
+    high[i] = OF(larger)(found->high[c], high[i]);
+    zero[i] += found->zero[c];
+    bad[i] += found->bad[c];
+  }
+  double all_zero = zero[0], all_bad = bad[0];
+  for (int i = 1; i < LANES; i++) {
+    sum[0] += sum[i];
+    squares[0] += squares[i];
+    low[0] = OF(smaller)(low[i], low[0]);
+    high[0] = OF(larger)(high[i], high[0]);
+    all_zero += zero[i];
+    all_bad += bad[i];
+  }
+  slots[SUM * all_units] = sum[0];
+  slots[SQUARES * all_units] = squares[0];
+  slots[LOW * all_units] = low[0];
+  slots[HIGH * all_units] = high[0];
+  slots[ZERO * all_units] = all_zero;
+  slots[BAD * all_units] = all_bad;
+}
+
 // Adds what was found of columns to that of their units: of each so many, `stride` apart, and a unit's first one `step`
 // after that of the one before it; slots: those of the first of them.
 static void OF(fold)(const OF(Columns) * found, int64_t units, int64_t step, int64_t of_each, int64_t stride,
                      int64_t all_units, double *slots) {
   for (int64_t u = 0; u < units; u++) {
     int64_t first = u * step, end = first + of_each * stride;
+    if (stride == 1 && of_each >= 2 * LANES) {
+      OF(fold_lanes)(found, first, end, all_units, slots + u);
+      continue;
+    }
     double sum = found->sum[first], squares = found->squares[first], low = found->low[first], high = found->high[first];
     double zero = found->zero[first], bad = found->bad[first];
     for (int64_t c = first + stride; c < end; c += stride) {
@@ -169,6 +218,29 @@ static void OF(fold)(const OF(Columns) * found, int64_t units, int64_t step, int
   }
 }
 
+static void OF(clear)(OF(Columns) * found, int64_t columns) {
+  for (int64_t c = 0; c < columns; c++) {
+    found->sum[c] = found->squares[c] = 0;
+    found->low[c] = (T)INFINITY;
+    found->high[c] = -(T)INFINITY;
+    found->zero[c] = found->bad[c] = 0;
+  }
+}
+
+// A piece of one row in which each unit has many columns, as of PyTorch's linear layers: those of one unit are taken as
+// a tile of several rows, as a tile of one row is what takes longest.
+static void OF(long_units)(const Look *job, int64_t left, int64_t columns, OF(Columns) * found, double *slots,
+                           uint32_t *even, uint32_t *odd, int64_t *counts) {
+  int64_t span = job->parts > 1 ? columns : job->span, n = span / TILE_ROWS, rest = span % TILE_ROWS;
+  for (int64_t u = 0; u < columns / span; u++) {
+    OF(clear)(found, n > rest ? n : rest);
+    int64_t offset = left + u * span;
+    if (n) OF(tile)(job, offset, n, TILE_ROWS, n, found, 0, even, odd, counts);
+    if (rest) OF(tile)(job, offset + n * TILE_ROWS, rest, 1, rest, found, 0, even, odd, counts);
+    OF(fold)(found, 1, 0, n > rest ? n : rest, 1, job->units, slots + u);
+  }
+}
+
 static void OF(piece)(const Look *job, int64_t piece, double *slots, void *scratch, uint32_t *even, uint32_t *odd,
                       int64_t *counts) {
   OF(Columns) *found = scratch;
@@ -179,24 +251,24 @@ static void OF(piece)(const Look *job, int64_t piece, double *slots, void *scrat
   if (columns > job->piece_columns) columns = job->piece_columns;
   int64_t top = row_piece * job->piece_rows, bottom = top + job->piece_rows;
   if (bottom > job->rows) bottom = job->rows;
-  for (int64_t c = 0; c < columns; c++) {
-    found->sum[c] = found->squares[c] = 0;
-    found->low[c] = (T)INFINITY;
-    found->high[c] = -(T)INFINITY;
-    found->zero[c] = found->bad[c] = 0;
+  if (job->rows == 1 && job->span >= LONG_SPAN) {
+    slots += part * SLOTS * job->units + left / job->span;
+    OF(long_units)(job, left, columns, found, slots, even, odd, counts);
+    return;
   }
+  OF(clear)(found, columns);
   for (int64_t row = top; row < bottom; row += TILE_ROWS) {
     int rows = bottom - row < TILE_ROWS ? (int)(bottom - row) : TILE_ROWS;
     for (int64_t c = 0; c < columns; c += TILE_COLUMNS) {
       int64_t n = columns - c < TILE_COLUMNS ? columns - c : TILE_COLUMNS;
-      OF(tile)(job, row * job->width + left + c, rows, n, found, c, even, odd, counts);
+      OF(tile)(job, row * job->width + left + c, job->width, rows, n, found, c, even, odd, counts);
     }
   }
   // What is left of a row lies behind the last one; there is none where columns are cut.
   if (bottom == job->rows)
     for (int64_t c = 0; c < job->rest; c += TILE_COLUMNS) {
       int64_t n = job->rest - c < TILE_COLUMNS ? job->rest - c : TILE_COLUMNS;
-      OF(tile)(job, job->rows * job->width + c, 1, n, found, c, even, odd, counts);
+      OF(tile)(job, job->rows * job->width + c, job->width, 1, n, found, c, even, odd, counts);
     }
   slots += (row_piece * job->parts + part) * SLOTS * job->units;
   if (job->span > 1) {
