@@ -94,6 +94,10 @@ class Probe(Protocol):
         """What follows the weights from one step to the next."""
         ...
 
+    def reading_once(self) -> AbstractContextManager[None]:
+        """Within it the weights do not change: what is wanted of them several times is read once."""
+        ...
+
     def wait(self) -> None:
         """Returns when the device has done what it was given before."""
         ...

@@ -7,6 +7,7 @@ import dataclasses
 import os
 import weakref
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 from tb_layerview.capture.choice import Choice
@@ -134,9 +135,13 @@ class Recording:
           scalars: What to log beside the layers; called only if the step is logged.
         """
         self.look(step)
-        self.take(step, scalars)
-        self.hand_over()
-        self.before(step)
+        with self._reading_once():  # nothing is trained in between
+            self.take(step, scalars)
+            self.hand_over()
+            self.before(step)
+
+    def _reading_once(self) -> AbstractContextManager[None]:
+        return contextlib.nullcontext() if self._probing is None else self._probing.probe.reading_once()
 
     # The parts of a step, for whom the training's function is called in between.
 
@@ -254,7 +259,7 @@ class Recording:
         # Whatever the device still does for the training must not be counted as ours.
         probing.probe.wait()
         counted = log.set_up("the first pass") if is_first else log.logging("a step")
-        with counted, probing.checks():
+        with counted, probing.checks(), probing.probe.reading_once():
             changed = probing.updates.run(step, with_values)
             without = changed.few if not self._wholes.want(step, is_last) else frozenset[int]()
             found = probing.run(step, with_values, without, may_retrace=is_first)

@@ -104,7 +104,7 @@ class Engine(Protocol):
     def applied(self) -> Mapping[int, Any]:
         """What holds the gradients that optimizers are given, by the id of the variable, where a pass makes none.
 
-        It is read as a variable is, at steps where it says `is_there`.
+        It is read as a variable is, at steps where it says `is_there`. `want` tells each that is logged.
         """
         ...
 

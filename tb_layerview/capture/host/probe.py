@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 from tb_layerview.capture.choice import Examples
 from tb_layerview.capture.given import Given
 from tb_layerview.capture.host.batch import Batch
 from tb_layerview.capture.host.engine import Engine, Traced
+from tb_layerview.capture.host.once import ReadOnce
 from tb_layerview.capture.host.updates import Updates
 from tb_layerview.capture.host.weights import WeightReader
 from tb_layerview.capture.passes.calls import leaves
@@ -85,7 +87,8 @@ class HostProbe:
         )
         chosen = choose(of_pass, given)
         self.layers, self.loss_error = chosen.layers, traced.loss_error
-        self._weights, self._updates = WeightReader(chosen, engine), Updates(chosen, engine)
+        self._reading = ReadOnce(engine)
+        self._weights, self._updates = WeightReader(chosen, self._reading), Updates(chosen, self._reading)
         self._pass = _Pass(traced, chosen)
         notes = [*traced.notes, *chosen.model.notes]
         outputs = {i: output for i, output in chosen.outputs.items() if chosen.picks[i].units}
@@ -102,6 +105,10 @@ class HostProbe:
             notes=tuple(dict.fromkeys(notes)),
             software=engine.software_of(model),
         )
+
+    def reading_once(self) -> AbstractContextManager[None]:
+        """Within it the weights do not change."""
+        return self._reading.at_one_moment()
 
     def updates(self) -> Updates:
         """What follows the weights from one step to the next."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tb_layerview.capture.host.engine import Array, Engine
+from tb_layerview.capture.host.engine import Array
+from tb_layerview.capture.host.once import ReadOnce
 from tb_layerview.capture.passes.chosen import Chosen
 from tb_layerview.capture.probe import Changed
 from tb_layerview.measure.handed import Differences
@@ -19,9 +20,9 @@ class Updates:
       is_wanted: Whether there is anything to keep.
     """
 
-    def __init__(self, chosen: Chosen, engine: Engine) -> None:
+    def __init__(self, chosen: Chosen, reading: ReadOnce) -> None:
         """Looks up whose changes are logged."""
-        self._engine = engine
+        self._reading = reading
         self._variables: dict[int, Any] = dict(chosen.updates)
         picks = {i: chosen.picks[i] for i in self._variables}
         self._layouts = {i: pick.candidate.layout for i, pick in picks.items()}
@@ -46,7 +47,7 @@ class Updates:
         return Changed((Differences(self._taps, before, after, with_values),))
 
     def _read(self) -> Sequence[Array]:
-        return self._engine.read(list(self._variables.values()))
+        return self._reading.read(list(self._variables.values()))
 
     def _as_logged(self, values: Sequence[Array]) -> dict[int, Array]:
         return {i: self._layouts[i].view(value) for i, value in zip(self._variables, values)}

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 from tb_layerview.capture.choice import Examples
 from tb_layerview.capture.given import Given
 from tb_layerview.capture.host.engine import Engine
+from tb_layerview.capture.host.once import ReadOnce
 from tb_layerview.capture.host.updates import Updates
 from tb_layerview.capture.passes.as_if_called import as_if_called
 from tb_layerview.capture.passes.candidates import Pass
@@ -22,18 +24,21 @@ from tb_layerview.writing.step import Measured, Part, Step
 class WeightReader:
     """Reads the weights that are logged."""
 
-    def __init__(self, chosen: Chosen, engine: Engine) -> None:
+    def __init__(self, chosen: Chosen, reading: ReadOnce) -> None:
         """Looks up which ones they are."""
-        self._engine = engine
+        self._reading = reading
         self._weights = {**chosen.weights, **chosen.wholes, **chosen.still}
         picks = {i: chosen.picks[i] for i in self._weights}
         self._taps = {i: HostTap(pick.units, pick.keep, pick.extra) for i, pick in picks.items()}
+        for weight in self._weights.values():
+            if hasattr(weight.variable, "want"):
+                weight.variable.want()
 
     def run(self, with_values: bool) -> Handed:
         """Hands over the weights as they are."""
         # Of what an optimizer is given, there may be nothing at a step.
         there = {i: weight for i, weight in self._weights.items() if getattr(weight.variable, "is_there", True)}
-        values = self._engine.read([weight.variable for weight in there.values()])
+        values = self._reading.read([weight.variable for weight in there.values()])
         found = {i: weight.layout.view(value) for (i, weight), value in zip(there.items(), values)}
         return Handed(self._taps, found, {}, with_values)
 
@@ -73,7 +78,12 @@ class WeightsAlone:
         chosen = choose(of_pass, given)
         self.model = dataclasses.replace(chosen.model, software=engine.software_of(model))
         self.layers = chosen.layers
-        self._weights, self._updates = WeightReader(chosen, engine), Updates(chosen, engine)
+        self._reading = ReadOnce(engine)
+        self._weights, self._updates = WeightReader(chosen, self._reading), Updates(chosen, self._reading)
+
+    def reading_once(self) -> AbstractContextManager[None]:
+        """Within it the weights do not change."""
+        return self._reading.at_one_moment()
 
     def updates(self) -> Updates:
         """What follows the weights from one step to the next."""

@@ -17,10 +17,16 @@ class Applied:
     Attributes:
       weight: The parameter.
       value: The gradient, in memory of its own; None if there was none.
+      is_wanted: Whether it is logged.
     """
 
     weight: Held
     value: torch.Tensor | None = None
+    is_wanted: bool = False
+
+    def want(self) -> None:
+        """Says that it is logged."""
+        self.is_wanted = True
 
     @property
     def is_there(self) -> bool:
@@ -66,13 +72,16 @@ class AppliedGradients:
         return self._applied
 
     def take(self, optimizer: torch.optim.Optimizer) -> None:
-        """Takes what an optimizer is given now; of a sparse one, zeros for the rows that it lacks.
+        """Takes what an optimizer is given now, of all until it is said which are wanted.
+
+        Of a sparse one, it has zeros for the rows that it lacks.
 
         A `GradScaler` has an optimizer that computes in one kernel unscale the gradients itself.
         """
         scale = getattr(optimizer, "grad_scale", None)
         own = {id(tensor) for group in optimizer.param_groups for tensor in group["params"]}
-        for applied in self._applied.values():
+        wanted = [applied for applied in self._applied.values() if applied.is_wanted]
+        for applied in wanted or self._applied.values():
             tensor = applied.weight.tensor
             if id(tensor) in own:
                 found = tensor.grad

@@ -13,7 +13,7 @@ from tb_layerview.about import software
 from tb_layerview.capture.host.engine import Array
 from tb_layerview.capture.passes.calls import noting_calls
 from tb_layerview.capture.torch.anatomy import ModuleAnatomy
-from tb_layerview.capture.torch.applied import AppliedGradients
+from tb_layerview.capture.torch.applied import Applied, AppliedGradients
 from tb_layerview.capture.torch.attention import noting_attention
 from tb_layerview.capture.torch.batch import Batch, as_tensor, called
 from tb_layerview.capture.torch.held import tensor_of
@@ -22,7 +22,7 @@ from tb_layerview.capture.torch.recorder import Recorder
 from tb_layerview.capture.torch.traced import TracedPass
 from tb_layerview.capture.torch.tracing import EagerTracing
 from tb_layerview.capture.torch.unchanged import Unchanged, tensors_of
-from tb_layerview.capture.torch.values import read, synchronize, to_host, write
+from tb_layerview.capture.torch.values import owned, synchronize, to_host, write
 from tb_layerview.writing.guard import in_words
 
 #: What a loss is computed by: of what the model gives and what else there is of a batch, a tensor [].
@@ -177,7 +177,11 @@ class ModuleEngine:
 
     def read(self, variables: Sequence[Any]) -> list[Array]:
         """Values of what is held or of tensors, in memory of their own: optimizers change them in place."""
-        return read(map(_tensor, variables))
+        found = []
+        for variable in variables:
+            is_own = isinstance(variable, Applied)  # it was copied when the optimizer was given it
+            found.append(to_host(variable.tensor) if is_own else owned(_tensor(variable)))
+        return found
 
     def write(self, variables: Sequence[Any], values: Sequence[Array]) -> None:
         """Sets values, to the last bit."""

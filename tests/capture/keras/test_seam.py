@@ -104,6 +104,9 @@ class LineProbe:
     def updates(self) -> Updates:
         return LineUpdates(self._line)
 
+    def reading_once(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
+
     def wait(self) -> None:
         pass
 

@@ -5,10 +5,12 @@ The pass finds what there is to log. Where that is weights alone, it is not run:
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import types
 from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -148,6 +150,10 @@ class ProbePass:
     def looked_up(self) -> frozenset[int]:
         """Ids of TensorFlow's variables of which a step changes few rows."""
         return frozenset(id(weight.variable) for weight in self._found.looked_up)
+
+    def reading_once(self) -> AbstractContextManager[None]:
+        """Does nothing: what is read is digested at once."""
+        return contextlib.nullcontext()
 
     def updates(self) -> Changes:
         """How the weights change from one step to the next."""

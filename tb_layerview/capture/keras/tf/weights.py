@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Collection
+from contextlib import AbstractContextManager
 from typing import Any
 
 import tensorflow as tf
@@ -99,6 +101,10 @@ class WeightsAlone:
         self.layers = found.layers
         self._updates = found.updates
         self._weights = WeightReader(strategy, found)
+
+    def reading_once(self) -> AbstractContextManager[None]:
+        """Does nothing: what is read is digested at once."""
+        return contextlib.nullcontext()
 
     def updates(self) -> Changes:
         """How the weights change from one step to the next."""
