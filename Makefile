@@ -136,8 +136,15 @@ pictures: $(STACKS) frontend native browser
 
 # `make bench BENCH='--minutes 3'` adds the trainings on the default schedule, the hook's needs both stacks;
 # `make bench BENCH='--only digest'` measures one group anew; BENCH=--quick sees whether all of it works.
-bench: .venv/.ready .venv-jax/.ready .venv-torch/.ready frontend native
+bench: .venv/.ready .venv-jax/.ready build/monitors/.ready frontend native
 	@.venv/bin/python -m benchmarks $(BENCH)
+
+# Beside the environment, not in it, as these need what the tests do not; PyTorch itself is the environment's.
+build/monitors/.ready: .venv-torch/.ready requirements/monitors.txt
+	@rm -rf build/monitors
+	@.venv-torch/bin/python -m pip install --quiet --disable-pip-version-check --target build/monitors \
+		--constraint requirements/torch.lock -r requirements/monitors.txt
+	@touch $@
 
 bench-ui: .venv/.ready frontend native browser
 	@.venv/bin/python -m benchmarks.ui

@@ -43,8 +43,10 @@ GROUPS = {
     "hook": ("trainings", "hook_on_default_schedule", "The default schedule, hook"),
     "backends": ("backends", "rows", "Keras on JAX and PyTorch"),
     "backends-default": ("backends", "default_schedule", "The default schedule, JAX and PyTorch"),
+    "modules": ("modules", "rows", "Modules of PyTorch"),
+    "modules-default": ("modules", "default_schedule", "The default schedule, modules of PyTorch"),
 }
-LONG = ("default", "hook", "backends-default")  # only where --minutes is given
+LONG = ("default", "hook", "backends-default", "modules-default")  # only where --minutes is given
 _HEADING, _ON = "\n## ", "Measured on "
 
 

@@ -1,4 +1,4 @@
-"""The models that are trained, and what on: random images."""
+"""The models of Keras that are trained."""
 
 from __future__ import annotations
 
@@ -6,19 +6,15 @@ import sys
 import time
 from typing import Any
 
-import numpy as np
+import numpy as np  # noqa: F401
 
 try:
     from tensorflow import keras  # of tf_keras, if that is wanted
 except ModuleNotFoundError:
     import keras
 
-_RNG = np.random.default_rng(0)
-BATCH = 64
-IMAGES = _RNG.normal(size=(640, 28, 28, 1)).astype(np.float32)
-LABELS = _RNG.integers(0, 10, 640)
-RESNET_IMAGES = _RNG.normal(size=(32, 96, 96, 3)).astype(np.float32)
-RESNET_LABELS = _RNG.integers(0, 10, 32)
+# For whoever trains one of them.
+from benchmarks.images import BATCH, IMAGES, LABELS, RESNET_IMAGES, RESNET_LABELS  # noqa: F401
 
 
 def _compiled(model: Any) -> Any:
