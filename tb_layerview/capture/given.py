@@ -79,6 +79,9 @@ class Given:
 
 def floats(scalars: Mapping[str, Any]) -> dict[str, float]:
     """Those that are single numbers."""
-    # PyTorch's tensors are no arrays as long as gradients are taken of them.
-    found = {name: value.detach().cpu() if hasattr(value, "detach") else value for name, value in scalars.items()}
-    return {name: float(np.asarray(value)) for name, value in found.items() if np.ndim(value) == 0}
+    return {name: _float(value) for name, value in scalars.items() if np.ndim(value) == 0}
+
+
+def _float(value: Any) -> float:
+    # PyTorch's tensors are no arrays as long as gradients are taken of them, nor in types that numpy lacks.
+    return float(value.detach()) if hasattr(value, "detach") else float(np.asarray(value))

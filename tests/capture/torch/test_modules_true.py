@@ -539,6 +539,28 @@ def test_a_module_that_is_called_by_two_names(tmp_path: Path) -> None:
     np.testing.assert_allclose(found, turned(model.first.weight.grad), rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.parametrize("way", ["recorder", "watch"])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float8_e5m2, torch.float16, torch.float64, torch.int64])
+def test_a_scalar_is_logged_whatever_its_type(dtype: torch.dtype, way: str, tmp_path: Path) -> None:
+    """A module in bfloat16 has a loss in bfloat16, which numpy does not have."""
+    networks.seed()
+    model = networks.mlp()
+    told = {"loss": torch.tensor(3.0, requires_grad=True).to(dtype), "none": torch.ones(2, dtype=dtype)}
+    if way == "recorder":
+        with lv.LayerRecorder(model, tmp_path, (ROWS, LABELS), schedule=1) as recorder:
+            recorder.record(1, told)
+    else:
+        optimizer = torch.optim.SGD(model.parameters(), 0.1)
+        with lv.watch(model, tmp_path, optimizer, schedule=1) as watching:
+            functional.cross_entropy(model(ROWS), LABELS).backward()
+            watching.told = told
+            optimizer.step()
+    run = LayerReader(tmp_path).run()
+    assert run.steps[-1] == 1
+    assert run.scalars["loss"][-1] == 3.0
+    assert "none" not in run.scalars
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
 def test_values_of_other_types_are_the_modules_own(dtype: torch.dtype, tmp_path: Path) -> None:
     networks.seed()
