@@ -32,6 +32,21 @@ SOFTWARE = ("tensorflow", "tensorflow-cpu", "keras", "tf_keras", "jax", "torch",
 OF_TENSORFLOW = re.compile(r"(Graph|More than one device): |Programs: (?!Keras)|.*(\bhook|Hook|Estimator|tf_keras)")
 #: What the reason begins with why a test is skipped whose subject is TensorFlow's own.
 ITS_OWN = "TensorFlow's own"
+#: Where the tests of PyTorch's modules are, which have a column of their own beside Keras on PyTorch.
+OF_MODULES = "tests/capture/torch/"
+#: Why items have no part in PyTorch's modules, by what matches them.
+NOT_OF_MODULES = {
+    "Keras' own": re.compile(
+        r"Programs: Keras|Keras: (TimeDistributed|Lambda|ConvLSTM|preprocessing|run_eagerly|steps_per_execution)|"
+        r"What and when: python -m"
+    ),
+    "its loop is one's own": re.compile(
+        r"Keras: (generators|Sequence$|sample weights|initial_epoch|model\.|the validation inside fit)"
+    ),
+    "the same for all ways to train": re.compile(
+        r"What and when: (LayerWriter|the plan|Keep, the|Schedule, the overhead budget)"
+    ),
+}
 
 
 def all_items(path: Path = ITEMS) -> list[str]:
@@ -173,14 +188,21 @@ class Stack:
     Attributes:
       software: Versions by the package's name.
       outcomes: By item, then by test without its parameters: each parameter's outcome and reason.
+      of_modules: Whether these are the results of PyTorch's modules, and not of Keras.
     """
 
     software: dict[str, str]
     outcomes: dict[str, dict[str, list[tuple[str, str]]]]
+    of_modules: bool = False
 
     @classmethod
-    def read(cls, path: Path, items: Iterable[str]) -> Stack:
+    def read(cls, path: Path, items: Iterable[str], of_modules: bool = False) -> Stack:
         """Reads what the plugin wrote.
+
+        Args:
+          path: The results of one environment.
+          items: All of them.
+          of_modules: Whether to take the tests of PyTorch's modules; else it takes all others.
 
         Raises:
           FileNotFoundError: There is no such file.
@@ -196,17 +218,18 @@ class Stack:
             if row["item"] not in outcomes:
                 raise ValueError(f"{row['test']} covers {row['item']!r}, which is no line of {ITEMS.name}.")
             test = row["test"].partition("[")[0]
-            outcomes[row["item"]].setdefault(test, []).append((row["outcome"], row["reason"]))
-        return cls(result["software"], outcomes)
+            if test.startswith(OF_MODULES) == of_modules:
+                outcomes[row["item"]].setdefault(test, []).append((row["outcome"], row["reason"]))
+        return cls(result["software"], outcomes, of_modules)
 
     @property
     def backend(self) -> str:
-        """What computes Keras models in place of TensorFlow; empty where TensorFlow does."""
-        return stack_name(self.software) if not _tensorflow(self.software) else ""
+        """What computes Keras models in place of TensorFlow; empty where TensorFlow does, or there are none."""
+        return stack_name(self.software) if not (_tensorflow(self.software) or self.of_modules) else ""
 
     def name(self) -> str:
         """What heads its column."""
-        return stack_name(self.software)
+        return f"{stack_name(self.software)}, modules" if self.of_modules else stack_name(self.software)
 
     def is_tensorflows(self, item: str) -> bool:
         """Whether all of the item's tests are of what TensorFlow alone has, and were skipped for that."""
@@ -221,10 +244,17 @@ class Stack:
         if "failed" in outcomes:
             return "**failed**"
         if not outcomes:
-            return ITS_OWN if self.backend and OF_TENSORFLOW.match(item) else "not covered yet"
+            return self._why_none(item)
         if outcomes == {"skipped"}:
             return f"skipped: {reasons}"
         return f"passed, in part skipped: {reasons}" if reasons else "passed"
+
+    def _why_none(self, item: str) -> str:
+        """Why no test covers an item."""
+        if (self.backend or self.of_modules) and OF_TENSORFLOW.match(item):
+            return ITS_OWN
+        reasons = (why for why, pattern in NOT_OF_MODULES.items() if pattern.match(item))
+        return next(reasons, "not covered yet") if self.of_modules else "not covered yet"
 
 
 def stack_name(software: Mapping[str, str]) -> str:
@@ -244,7 +274,7 @@ def _tensorflow(software: Mapping[str, str]) -> str:
 
 def compared(items: Sequence[str], stacks: Sequence[Stack]) -> list[str]:
     """How much of what holds with Keras on TensorFlow holds on each other backend, and the rest by name."""
-    on_tensorflow = next((stack for stack in stacks if not stack.backend), None)
+    on_tensorflow = next((stack for stack in stacks if not (stack.backend or stack.of_modules)), None)
     others = [stack for stack in stacks if stack.backend]
     if on_tensorflow is None or not others:
         return []
@@ -313,6 +343,7 @@ def main() -> None:
     join()
     try:
         stacks = [Stack.read(path, items) for path in RESULTS]
+        stacks.append(Stack.read(RESULTS[-1], items, of_modules=True))
     except (FileNotFoundError, ValueError) as error:
         sys.exit(f"coverage: {error}")
     TABLE.write_text(table(items, stacks))

@@ -613,7 +613,7 @@ MORE: dict[Makes, Planted] = {
     a_bad_label_outside_the_probe: NON_FINITE("score", "gradient", 6, ()),
     a_block_that_divides_by_itself: NON_FINITE("unit", "activation", 8, ()),
     a_stopped_gradient: Planted("zero_gradient", "first", "gradient", 0),
-    sigmoids_one_behind_another: Planted("collapsed_representation", "act_2", "activation", 0),
+    sigmoids_one_behind_another: Planted("collapsed_representation", "act_3", "activation", 0),
     a_bad_batch_of_targets: Planted("update_spike", "hidden", "update", 16),
     attention_by_a_function_on_one_position: Planted("collapsed_attention", "ByFunction", "activation", 0),
 }

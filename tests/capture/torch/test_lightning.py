@@ -102,6 +102,9 @@ def test_a_training_is_the_same_and_counts_the_optimizers_steps(
     assert kinds == {"weight", "gradient", "update"} | (set() if by_hand else {"activation"})
 
 
+@pytest.mark.covers(
+    "Keras: custom train_step",
+)
 def test_gradients_are_those_that_the_optimizer_is_given_after_clipping(tmp_path: Path) -> None:
     model, trainer = trained([lv.LightningCallback(tmp_path, schedule=1, keep=ALL)], gradient_clip_val=0.05)
     run = lv.LayerReader(tmp_path).run()

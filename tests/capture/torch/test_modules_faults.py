@@ -65,6 +65,9 @@ HOW = [pytest.param(True, id="in place"), pytest.param(False, id="anew", marks=p
 
 
 @pytest.mark.parametrize("is_in_place", HOW)
+@pytest.mark.covers(
+    "What and when: modes told apart",
+)
 def test_the_module_that_made_a_nan_is_named_by_the_batch_that_is_run_again(is_in_place: bool, tmp_path: Path) -> None:
     example = 4
     found = trained(passed_on(is_in_place, bad=9 * BATCH + example), tmp_path)
@@ -74,6 +77,7 @@ def test_the_module_that_made_a_nan_is_named_by_the_batch_that_is_run_again(is_i
     lead = found["recorder"][0]
     assert lead.replay is not None and (lead.replay.run, lead.replay.step) == ("recorder/replay", 10)
     run = lv.LayerReader(tmp_path).run("recorder/replay")
+    assert (set(run.modes), set(lv.LayerReader(tmp_path).run("recorder").modes)) == ({"replay"}, {"train"})
     broken = {}
     for tensor in run.tensors:
         if tensor.kind == "activation":

@@ -140,6 +140,9 @@ def test_there_is_nothing_to_say_and_nothing_is_left_out(trained: Trained) -> No
 
 @pytest.mark.parametrize("way", ["recorder", "watch"])
 @pytest.mark.parametrize("step", [1, STEPS])
+@pytest.mark.covers(
+    "Keras: subclassed",
+)
 def test_activations_are_what_the_parts_give_that_are_called_by_hand(step: int, way: str, trained: Trained) -> None:
     run: Run = getattr(trained, way)
     x = IMAGES if way == "recorder" else trained.batches[0][0]
@@ -200,6 +203,10 @@ def test_watched_gradients_are_those_that_the_optimizer_is_given(trained: Traine
 
 
 @pytest.mark.parametrize("way", ["recorder", "watch"])
+@pytest.mark.covers(
+    "Keras: BatchNormalization, moving statistics",
+    "What and when: kind update, callback",
+)
 def test_weights_buffers_and_updates_are_those_of_the_training(way: str, trained: Trained) -> None:
     run: Run = getattr(trained, way)
     for step in run.steps.tolist():
@@ -217,6 +224,9 @@ def test_weights_buffers_and_updates_are_those_of_the_training(way: str, trained
                 assert truth.any()
 
 
+@pytest.mark.covers(
+    "What and when: kind optimizer, callback",
+)
 def test_what_the_optimizer_keeps_is_logged_as_its_weight_is(trained: Trained) -> None:
     names = {"exp_avg": "momentum", "exp_avg_sq": "velocity", "max_exp_avg_sq": "velocity_hat"}
     for step in range(1, STEPS + 1):
@@ -228,6 +238,11 @@ def test_what_the_optimizer_keeps_is_logged_as_its_weight_is(trained: Trained) -
     assert not [t for t in trained.watch.tensors if "step" in t.name]
 
 
+@pytest.mark.covers(
+    "Keras: subclassed",
+    "Keras: models nested three deep",
+    "Keras: plain operations between layers",
+)
 def test_paths_classes_and_who_feeds_whom(trained: Trained) -> None:
     run = trained.recorder
     assert feeding(run) == {
@@ -306,6 +321,12 @@ def scores_of(attention: nn.MultiheadAttention, x: torch.Tensor, padding: torch.
 
 @pytest.mark.parametrize("batch_first", [True, False])
 @pytest.mark.parametrize("way", ["recorder", "watch"])
+@pytest.mark.covers(
+    "Keras: MultiHeadAttention, output",
+    "Keras: MultiHeadAttention, scores per head",
+    "Keras: MultiHeadAttention, masks respected",
+    "Keras: masked input",
+)
 def test_attention_scores_of_an_encoder_are_worked_out_by_hand(batch_first: bool, way: str, tmp_path: Path) -> None:
     networks.seed()
     model = networks.Encoder(batch_first, dropout=0.0)
@@ -418,6 +439,10 @@ def test_attention_scores_of_a_function_called_by_hand(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("batch_first", [True, False])
+@pytest.mark.covers(
+    "Keras: LSTM, per timestep",
+    "Keras: GRU, per timestep",
+)
 def test_recurrent_layers_give_examples_first(batch_first: bool, tmp_path: Path) -> None:
     networks.seed()
     model = networks.Recurrent(batch_first)
@@ -498,6 +523,9 @@ def _as_is(weight: torch.Tensor) -> np.ndarray:
     ],
     ids=["Conv1d", "Conv3d", "ConvTranspose2d", "groups", "Embedding", "Bilinear"],
 )
+@pytest.mark.covers(
+    "Keras: functional, several inputs and outputs",
+)
 def test_weights_are_turned_so_that_outputs_come_last(
     make: Callable[[], Any], x: Any, order: Any, tmp_path: Path
 ) -> None:
@@ -519,6 +547,9 @@ def test_weights_are_turned_so_that_outputs_come_last(
 # Types, forms and calls.
 
 
+@pytest.mark.covers(
+    "Keras: layers shared or called in a loop",
+)
 def test_a_module_that_is_called_by_two_names(tmp_path: Path) -> None:
     networks.seed()
     model = networks.TwoNames()
@@ -563,6 +594,10 @@ def test_a_scalar_is_logged_whatever_its_type(way: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+@pytest.mark.covers(
+    "Keras: Sequential",
+    "Keras: float64",
+)
 def test_values_of_other_types_are_the_modules_own(dtype: torch.dtype, tmp_path: Path) -> None:
     networks.seed()
     model = nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 4)).to(dtype)
@@ -579,6 +614,9 @@ def test_values_of_other_types_are_the_modules_own(dtype: torch.dtype, tmp_path:
         np.testing.assert_array_equal(kept(run, str(i), "gradient", "weight"), turned(model[i].weight.grad))
 
 
+@pytest.mark.covers(
+    "Keras: mixed_bfloat16",
+)
 def test_what_is_watched_under_automatic_casts_is_logged_under_them(tmp_path: Path) -> None:
     networks.seed()
     model = nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 4))
@@ -598,6 +636,9 @@ def test_what_is_watched_under_automatic_casts_is_logged_under_them(tmp_path: Pa
 
 
 @pytest.mark.parametrize("is_fused", [True, False])
+@pytest.mark.covers(
+    "Keras: mixed_float16",
+)
 def test_gradients_are_unscaled_and_skipped_steps_are_none(is_fused: bool, tmp_path: Path) -> None:
     networks.seed()
     model = networks.mlp()
@@ -683,6 +724,10 @@ def test_what_a_second_optimizer_does_in_a_step_belongs_to_that_step(two_optimiz
         np.testing.assert_array_equal(kept(run, "head", "update", "weight", step), update)
 
 
+@pytest.mark.covers(
+    "Keras: inputs and outputs as dicts",
+    "Keras: inputs and outputs as tuples",
+)
 def test_the_parts_of_a_structure_have_its_names(tmp_path: Path) -> None:
     networks.seed()
     for kind in (dict, networks.Outputs, networks.Given2):
@@ -697,6 +742,10 @@ def test_the_parts_of_a_structure_have_its_names(tmp_path: Path) -> None:
         assert feeding(run)["Routed"] == ["routes/left", "routes/right/1"]
 
 
+@pytest.mark.covers(
+    "Keras: functional, several inputs and outputs",
+    "Keras: inputs and outputs as dicts",
+)
 def test_a_module_that_is_called_by_names_and_knows_its_loss(tmp_path: Path) -> None:
     networks.seed()
     training = networks.TRAININGS["by name"]
@@ -850,6 +899,9 @@ def test_a_weight_that_no_loss_depends_on_and_a_module_that_is_not_called_are_to
     assert [t.layer for t in run.tensors if t.kind == "gradient" and t.name == "weight"] == ["used"]
 
 
+@pytest.mark.covers(
+    "Keras: models with no loss",
+)
 def test_without_a_loss_activations_and_weights_are_logged_and_that_is_said(tmp_path: Path) -> None:
     run = recorded(networks.mlp(), tmp_path, ROWS)
     assert {t.kind for t in run.tensors} == {"activation", "weight", "update"}

@@ -79,9 +79,25 @@ CORE = (
 )
 
 
+#: What a training covers of the report's items, by its name.
+COVERED = {
+    "accumulation": "Keras: gradient accumulation",
+    "autocast": "Keras: mixed_bfloat16",
+    "GradScaler": "Keras: mixed_float16",
+    "resnet": "Keras: no attribute left behind",
+    "recurrent": "Keras: LSTM, per timestep",
+    "encoder": "Keras: MultiHeadAttention, output",
+    "lazy": "Keras: layers created in call",
+}
+
+
+def _as_parameter(name: str) -> Any:
+    return pytest.param(name, marks=[pytest.mark.covers(COVERED[name])] if name in COVERED else [])
+
+
 @pytest.mark.core(*CORE)
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("name", TRAININGS)
+@pytest.mark.parametrize("name", map(_as_parameter, TRAININGS))
 @pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad")
 def test_a_training_is_the_same_to_the_last_bit_when_it_is_logged(name: str, way: str, tmp_path: Path) -> None:
     logged = trained(TRAININGS[name], WAYS[way](tmp_path))
@@ -213,6 +229,9 @@ def gan(folder: Path | None, how: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("how", ["recorders", "watch"])
+@pytest.mark.covers(
+    "Keras: two models trained by turns",
+)
 def test_a_gan_is_the_same_to_the_last_bit_when_it_is_logged(how: str, tmp_path: Path) -> None:
     assert differing(gan(None, how), gan(tmp_path, how)) == []
     runs = list(LayerReader(tmp_path).runs())
@@ -314,6 +333,9 @@ def compiled(folder: Path | None, how: str) -> tuple[dict[str, Any], int]:
 
 
 @pytest.mark.parametrize("way", WAYS)
+@pytest.mark.covers(
+    "Keras: jit_compile",
+)
 def test_a_compiled_module_is_trained_the_same_and_compiled_as_often(way: str, tmp_path: Path) -> None:
     (without, graphs), (logged, graphs_logged) = compiled(None, way), compiled(tmp_path, way)
     assert differing(without, logged) == []
@@ -324,6 +346,9 @@ def test_a_compiled_module_is_trained_the_same_and_compiled_as_often(way: str, t
 
 
 @pytest.mark.parametrize("way", WAYS)
+@pytest.mark.covers(
+    "Keras: jit_compile",
+)
 def test_a_module_that_compiles_itself_is_compiled_as_often(way: str, tmp_path: Path) -> None:
     def run(folder: Path | None) -> tuple[dict[str, Any], int]:
         torch._dynamo.reset()
@@ -421,6 +446,9 @@ def test_modules_that_are_made_before_the_first_step_are_logged(tmp_path: Path) 
     assert found == [("0", "weight"), ("0", "bias"), ("2", "weight"), ("2", "bias")]
 
 
+@pytest.mark.covers(
+    "Keras: data sets",
+)
 def test_the_probe_may_be_a_list_as_data_loaders_make_them(tmp_path: Path) -> None:
     data = torch.utils.data.TensorDataset(ROWS, LABELS)
     batch = next(iter(torch.utils.data.DataLoader(data, batch_size=4)))
@@ -460,6 +488,9 @@ class Jagged(nn.Module):
 
 
 @pytest.mark.parametrize("way", WAYS)
+@pytest.mark.covers(
+    "Keras: ragged input",
+)
 def test_a_nested_tensor_within_a_module_does_no_harm(way: str, tmp_path: Path) -> None:
     training = Training(Jagged, ROWS, LABELS)
     assert differing(trained(training), trained(training, WAYS[way](tmp_path))) == []
@@ -489,6 +520,10 @@ def step(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
 
 @pytest.mark.parametrize("steps", [0, 2])
 @pytest.mark.parametrize("how", ["deepcopy", "pickle", "torch.save"])
+@pytest.mark.covers(
+    "Keras: save and load afterwards",
+    "Keras: clone_model afterwards",
+)
 def test_a_copy_of_a_watched_module_knows_nothing_of_it(how: str, steps: int, watched: Any) -> None:
     model, optimizer, watching = watched
     for _ in range(steps):
@@ -513,6 +548,9 @@ def test_a_copy_of_a_watched_module_knows_nothing_of_it(how: str, steps: int, wa
 
 
 @pytest.mark.parametrize("steps", [0, 2])
+@pytest.mark.covers(
+    "Keras: pickling of the optimizer state afterwards",
+)
 def test_a_copy_of_a_watched_optimizer_tells_nothing(steps: int, watched: Any) -> None:
     model, optimizer, watching = watched
     for _ in range(steps):

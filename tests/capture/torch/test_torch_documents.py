@@ -49,6 +49,9 @@ def test_the_line_for_a_module_logs(document: str, tmp_path: Path, monkeypatch: 
     assert {tensor.kind for tensor in run.tensors} == {"activation", "weight", "gradient", "update"}
 
 
+@pytest.mark.covers(
+    "Keras: LayerRecorder in a custom loop",
+)
 def test_a_loop_that_records_logs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (block,) = (block for block in blocks("docs/logging.md") if "loss=loss_of" in block)
