@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PICTURES = ROOT / ("docs" if os.environ.get("UPDATE_PICTURES") else "build") / "pictures"
 # The other stack's interpreter.
 OTHER_PYTHON = Path(os.environ.get("ESTIMATOR_STACK", ROOT / ".venv-estimator" / "bin" / "python"))
+TORCH_PYTHON = ROOT / ".venv-torch" / "bin" / "python"
 
 
 def open_tab(page: Page, server: TensorBoardServer, shown: str, dark: bool = False, **fields: object) -> Frame:

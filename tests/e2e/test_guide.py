@@ -6,6 +6,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ pytest.importorskip("playwright")
 pytest.importorskip("tensorflow")
 
 import guide_trainings as trainings
-from layers_tab import OTHER_PYTHON, PICTURES, ROOT, box_of, number, open_tab, state_of
+from layers_tab import OTHER_PYTHON, PICTURES, ROOT, TORCH_PYTHON, box_of, number, open_tab, state_of
 from playwright.sync_api import Frame, Locator, Page, expect
 from serving import TensorBoardServer, run_tensorboard
 
@@ -204,6 +205,48 @@ def test_one_batch_breaks_my_training(page: Page, tmp_path: Path) -> None:
             for column in (2, 10, 60):
                 index, value = walk.cell(row, column, batch.shape)
                 assert (index, value) == ((row, column), pytest.approx(float(batch[row, column]), rel=1e-3))
+        walk.end()
+
+
+@pytest.mark.skipif(not TORCH_PYTHON.exists(), reason="needs PyTorch: make .venv-torch/.ready")
+def test_my_pytorch_loss_is_nan(page: Page, tmp_path: Path) -> None:
+    section = "My PyTorch loss is NaN"
+    program = ROOT / "tests" / "helpers" / "program_guide_torch.py"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "KERAS_BACKEND": "torch"}
+    options: dict[str, Any] = {"env": environment, "cwd": tmp_path, "timeout": 300, "text": True}
+    options["capture_output"] = True
+    (tmp_path / "logs").mkdir()
+    trained = subprocess.run([str(TORCH_PYTHON), str(program), "logs"], check=True, **options)
+    checked = subprocess.run([sys.executable, "-m", "tb_layerview.commands.cli", "check", "logs"], **options)
+    assert checked.returncode == 1
+    terminal = " ".join(f"{trained.stdout} {trained.stderr} {checked.stdout}".split())
+    quoted = re.findall(r"^ *```text\n(.*?)```", SECTIONS[section], re.MULTILINE | re.DOTALL)
+    assert len(quoted) == 3
+    for block in quoted:
+        assert " ".join(block.split()) in terminal, f"the guide says {block!r}, the terminal never did"
+    batch = np.load(tmp_path / "logs" / "batch.npy")
+    (empty,) = np.flatnonzero(batch.std(axis=1) == 0)
+    assert int(empty) == 5
+    with run_tensorboard(tmp_path / "logs", "--load_fast=false") as server:
+        walk = _walk(page, server, tmp_path, section)
+        expect(walk.frame.get_by_test_id("lead-finding")).to_contain_text("layer 'standardize' holds 64 NaN")
+        walk.click(walk.frame.get_by_role("button", name="Why", exact=True))
+        walk.click(walk.frame.get_by_test_id("show-replay"))
+        state = walk.state()
+        assert (state["run"], state["layer"], state["step"]) == ("training/replay", "standardize", "37")
+        assert walk.statistic("NaN") == batch.shape[1]
+        walk.picture("torch")
+        for layer in ("relu", "dropout", "block/relu"):
+            walk.click(walk.row(layer))
+            assert walk.statistic("NaN") == 32, layer
+            for row in (empty - 1, empty, empty + 1):
+                index, value = walk.cell(row, 3, (len(batch), 32))
+                assert index == (row, 3) and np.isnan(value) == (row == empty), layer
+        walk.click(walk.row("input"))
+        expect(walk.frame.get_by_test_id("tensor-picture")).to_have_attribute("data-tensor", "0")
+        for row in (empty - 1, empty):
+            index, value = walk.cell(row, 10, batch.shape)
+            assert (index, value) == ((row, 10), pytest.approx(float(batch[row, 10]), rel=1e-3))
         walk.end()
 
 

@@ -666,6 +666,18 @@ def test_gradients_are_unscaled_and_skipped_steps_are_none(is_fused: bool, tmp_p
         np.testing.assert_allclose(kept(run, "0", "gradient", "weight", step), truth, rtol=1e-5, atol=1e-8)
 
 
+@pytest.mark.covers("Keras: Embedding, gradient not densified")
+def test_a_sparse_gradient_on_the_probe_is_of_the_rows_that_were_looked_up(tmp_path: Path) -> None:
+    networks.seed()
+    model, x, y = networks.Sparse(), TOKENS[:2], LABELS[:2]
+    run = recorded(model, tmp_path, (x, y), loss=functional.cross_entropy)
+    functional.cross_entropy(model(x), y).backward()
+    rows = x.unique()  # in the order in which PyTorch joins them
+    assert 0 < len(rows) < networks.WORDS and model.embedding.weight.grad.is_sparse
+    found = kept(run, "embedding", "gradient", "weight")
+    np.testing.assert_allclose(found, array(model.embedding.weight.grad)[rows], rtol=1e-6, atol=1e-9)
+
+
 class TwoOptimizers:
     """A training with one optimizer for the embedding, and one for the head, which steps after it."""
 
