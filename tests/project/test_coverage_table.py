@@ -178,6 +178,38 @@ def test_what_holds_on_tensorflow_is_compared_with_the_other_backends_by_name() 
     assert coverage_table.rows(coverage_table.table(items, [tensorflow, jax])) == sorted(items, key=items.index)
 
 
+def test_pytorchs_modules_have_a_column_of_their_own_by_the_folder_of_their_tests(tmp_path: Path) -> None:
+    items = ["Keras: one", "Keras: two", "Keras: Lambda", "Keras: model.predict", "Graph: three", "Keras: four"]
+    tests = {
+        "Keras: one": ["tests/capture/torch/test_a.py::test_a[1]", "tests/capture/keras/torch/test_b.py::test_b"],
+        "Keras: two": ["tests/capture/keras/torch/test_b.py::test_b"],
+    }
+    covered = [
+        {"item": item, "test": test, "outcome": "failed" if "keras" in test else "passed", "reason": ""}
+        for item, of_item in tests.items()
+        for test in of_item
+    ]
+    path = tmp_path / "torch.json"
+    path.write_text(json.dumps({"software": {"torch": "2.13.0"}, "covered": covered, "recorded": []}))
+    keras, modules = (Stack.read(path, items, of_modules=is_so) for is_so in (False, True))
+    assert (keras.name(), modules.name()) == ("PyTorch 2.13", "PyTorch 2.13, modules")
+    assert [keras.cell(item) for item in items[:2]] == ["**failed**"] * 2
+    own = ["Keras' own", "its loop is one's own", coverage_table.ITS_OWN]
+    assert [modules.cell(item) for item in items] == ["passed", "not covered yet", *own, "not covered yet"]
+    # They are no backend of Keras, and not held against one.
+    on_tensorflow = Stack({"tensorflow": "2.21.0"}, {item: {"t.py::t": [("passed", "")]} for item in items})
+    lines = "\n".join(coverage_table.compared(items, [on_tensorflow, keras, modules]))
+    assert "- PyTorch 2.13: " in lines and "modules" not in lines
+    assert "| one | **failed** | passed | `test_b.py::test_b`<br>`test_a.py::test_a` |" in coverage_table.table(
+        items, [keras, modules]
+    )
+
+
+def test_each_reason_why_an_item_has_no_part_in_modules_is_of_some_item() -> None:
+    for reason, pattern in coverage_table.NOT_OF_MODULES.items():
+        assert [item for item in ITEMS if pattern.match(item)], reason
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [("# a remark\nno section\n", "'no section' is not of the form"), ("A: b\n\nA: b\n", "'A: b' stands there twice")],

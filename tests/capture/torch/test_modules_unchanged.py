@@ -81,18 +81,18 @@ CORE = (
 
 #: What a training covers of the report's items, by its name.
 COVERED = {
-    "accumulation": "Keras: gradient accumulation",
-    "autocast": "Keras: mixed_bfloat16",
-    "GradScaler": "Keras: mixed_float16",
-    "resnet": "Keras: no attribute left behind",
-    "recurrent": "Keras: LSTM, per timestep",
-    "encoder": "Keras: MultiHeadAttention, output",
-    "lazy": "Keras: layers created in call",
+    "accumulation": pytest.mark.covers("Keras: gradient accumulation"),
+    "autocast": pytest.mark.covers("Keras: mixed_bfloat16"),
+    "GradScaler": pytest.mark.covers("Keras: mixed_float16"),
+    "resnet": pytest.mark.covers("Keras: no attribute left behind"),
+    "recurrent": pytest.mark.covers("Keras: LSTM, per timestep"),
+    "encoder": pytest.mark.covers("Keras: MultiHeadAttention, output"),
+    "lazy": pytest.mark.covers("Keras: layers created in call"),
 }
 
 
 def _as_parameter(name: str) -> Any:
-    return pytest.param(name, marks=[pytest.mark.covers(COVERED[name])] if name in COVERED else [])
+    return pytest.param(name, marks=COVERED.get(name, ()))
 
 
 @pytest.mark.core(*CORE)
