@@ -32,13 +32,16 @@ class Awaited:
         self._watch = watch
         self._optimizers: list[weakref.ref[torch.optim.Optimizer]] = []  # in the order in which they were made
         self._handles: list[Any] = []
-        self._watched: list[Watch] = []
+        self._watched: list[weakref.ref[Watch]] = []
+        self._held: list[Watch] = []  # whose last step is logged at the end, though the script may have let go of them
 
     def add(self, optimizer: torch.optim.Optimizer) -> bool:
         """Awaits that a module is called which has all parameters of an optimizer; returns whether there is any.
 
         An optimizer of the same parameters that was made before is awaited no more.
         """
+        # Those before it live as long as the script has their optimizers: a search trains one model after the other.
+        self._held = []
         wanted = _parameters(optimizer)
         for one in self._alive():
             if wanted & _parameters(one):
@@ -62,12 +65,15 @@ class Awaited:
             self._handles = []
         if not optimizers:
             return
-        for before in self._watched:  # a training of the same by other optimizers is another one
-            if before.backend.network in module.modules():
-                before.close()
+        before = [one for ref in self._watched if (one := ref()) is not None]
+        for one in before:  # a training of the same by other optimizers is another one
+            if one.backend.network in module.modules():
+                one.close()
         watching = self._watch(module, optimizers)
-        self._watched = [one for one in (*self._watched, watching) if one is not None and not one.is_closed]
+        now = before if watching is None else [*before, watching]
+        self._watched = [weakref.ref(one) for one in now if not one.is_closed]
         if watching is not None:
+            self._held.append(watching)
             watching.hear(module, x)
 
     def _alive(self) -> list[torch.optim.Optimizer]:

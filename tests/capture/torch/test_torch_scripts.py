@@ -108,6 +108,29 @@ trainer.train()
 assert trainer.callback_handler.callbacks == before
 """
 
+#: A search, which lets go of each model before it makes the next one.
+SEARCH = """
+import gc, weakref
+import torch
+from torch import nn
+
+models = []
+
+def train(rate):
+    model = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1))
+    models.append(weakref.ref(model))
+    optimizer = torch.optim.Adam(model.parameters(), rate)
+    for _ in range(3):
+        optimizer.zero_grad()
+        model(torch.ones(2, 3)).mean().backward()
+        optimizer.step()
+
+for rate in (0.1, 0.2, 0.3, 0.4):
+    train(rate)
+    gc.collect()
+    print(sum(model() is not None for model in models))
+"""
+
 
 def run(folder: Path, script: str, *before: str) -> subprocess.CompletedProcess[str]:
     """Runs a script in a folder, by what stands before its name."""
@@ -156,6 +179,14 @@ def test_each_network_is_a_run_and_what_the_script_logs_itself_is_not_logged_twi
     assert layers[1] >= {"0", "1", "2"} and not layers[0] & {"0", "1", "2"}
     assert kinds(tmp_path / "own").keys() == {"."}
     assert "no one module has all parameters of its optimizer" in done.stderr
+
+
+def test_a_model_that_the_script_lets_go_of_is_freed_once_the_next_one_is_trained(tmp_path: Path) -> None:
+    done = run(tmp_path, SEARCH, "-m", "tb_layerview", "--schedule", "0,2,100")
+    assert ours(done.stdout) == ["1"] * 4
+    logged = [one.steps.tolist() for one in LayerReader(tmp_path / "logs").runs()]
+    # The last one is held until the script ends, and its last step logged.
+    assert sorted(logged) == [[0, 2], [0, 2], [0, 2], [0, 2, 3]]
 
 
 def test_trainers_get_their_callbacks_while_they_train(tmp_path: Path) -> None:
