@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -211,7 +212,8 @@ def test_one_batch_breaks_my_training(page: Page, tmp_path: Path) -> None:
 @pytest.mark.skipif(not TORCH_PYTHON.exists(), reason="needs PyTorch: make .venv-torch/.ready")
 def test_my_pytorch_loss_is_nan(page: Page, tmp_path: Path) -> None:
     section = "My PyTorch loss is NaN"
-    program = ROOT / "tests" / "helpers" / "program_guide_torch.py"
+    program = tmp_path / "train.py"
+    shutil.copy(ROOT / "tests" / "helpers" / "program_guide_torch.py", program)
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "KERAS_BACKEND": "torch"}
     options: dict[str, Any] = {"env": environment, "cwd": tmp_path, "timeout": 300, "text": True}
     options["capture_output"] = True
@@ -229,7 +231,9 @@ def test_my_pytorch_loss_is_nan(page: Page, tmp_path: Path) -> None:
     assert int(empty) == 5
     with run_tensorboard(tmp_path / "logs", "--load_fast=false") as server:
         walk = _walk(page, server, tmp_path, section)
-        expect(walk.frame.get_by_test_id("lead-finding")).to_contain_text("layer 'standardize' holds 64 NaN")
+        expect(walk.frame.get_by_test_id("lead-finding")).to_contain_text(
+            "layer 'standardize' (defined in train.py:29) holds 64 NaN"
+        )
         walk.click(walk.frame.get_by_role("button", name="Why", exact=True))
         walk.click(walk.frame.get_by_test_id("show-replay"))
         state = walk.state()

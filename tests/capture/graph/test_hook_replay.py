@@ -302,7 +302,7 @@ def test_the_layer_is_named_before_the_nan_hook_stops_the_training(tmp_path: Pat
         with pytest.raises(tf1.train.NanLossDuringTrainingError):
             train(t, [ours, nan], variables=False)  # with every run that hook has the loss computed, and a batch taken
         assert f"since step {BAD}, " in caplog.text
-        assert "activation 'output' of layer 'middle' holds" in caplog.text
+        assert "activation 'output' of layer 'middle' (tests/capture/graph/test_hook_replay.py:" in caplog.text
     assert list(replay_of(tmp_path).steps) == [BAD]
 
 
@@ -560,6 +560,6 @@ def test_an_estimator_that_stops_on_a_nan_loss_has_the_layer_named(
     with pytest.raises(tf1.train.NanLossDuringTrainingError):
         estimator.train(data, hooks=[hook(tmp_path, schedule)])
     assert f"since step {BAD}, " in caplog.text
-    assert "activation 'output' of layer 'middle' holds" in caplog.text
+    assert "activation 'output' of layer 'middle' (tests/capture/graph/test_hook_replay.py:" in caplog.text
     run = replay_of(tmp_path)
     assert (list(run.steps), run.modes) == ([BAD], ("replay",))
