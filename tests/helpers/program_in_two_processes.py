@@ -53,6 +53,15 @@ class Gathering(Network):
         return scores - 0.1 * mean
 
 
+class Branching(Network):
+    """Has an operation that takes functions."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        scores = super().forward(x)
+        (found,) = torch.cond(scores.sum() > 0, lambda x: (torch.sin(x),), lambda x: (torch.cos(x),), (scores,))
+        return found
+
+
 def data(rank: int, step: int, scale: float = 1.0) -> tuple[torch.Tensor, torch.Tensor]:
     """A step's examples of a process."""
     random = np.random.default_rng([rank, step])
@@ -138,6 +147,7 @@ def main() -> None:
         np.savez(folder / f"{name}-{rank}.npz", **trained(rank, log))
     for name, log in {"bare": ways["bare"], "watch": watch(folder / "gathering", ranks="all")}.items():
         np.savez(folder / f"gathering, {name}-{rank}.npz", **trained(rank, log, Gathering))
+    np.savez(folder / f"branching-{rank}.npz", **trained(rank, recorder(folder / "branching", ranks="all"), Branching))
     trained(rank, recorder(folder / "bad", ranks="all"), scale=BAD if rank else 1.0)
     said = {
         "gathering": refused(lambda: Gathering().train(), folder / "refused"),

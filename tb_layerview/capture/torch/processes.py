@@ -92,6 +92,10 @@ def asking_nobody() -> Iterator[None]:
 class _Alone(TorchDispatchMode):
     """Sees all operations, those of backward passes and those that C++ calls as well."""
 
+    #: Those that take functions as well, as `torch.cond` and attention that is written by its scores: each mode is
+    #: asked whether it lets them through.
+    supports_higher_order_operators = True
+
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:

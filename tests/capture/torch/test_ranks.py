@@ -116,6 +116,13 @@ def test_a_model_that_asks_the_other_processes_is_not_run_by_one_alone(folder: P
         assert any("asks the training's other processes" in note for note in run.model.notes)
 
 
+@pytest.mark.parametrize("rank", range(2))
+def test_a_model_with_an_operation_that_takes_functions_is_run(rank: int, folder: Path) -> None:
+    run = LayerReader(folder / "branching").run(f"rank-{rank}")
+    assert {tensor.kind for tensor in run.tensors} >= {"activation", "weight", "gradient"}
+    assert [note for note in run.model.notes if "left out" in note] == []
+
+
 @pytest.mark.parametrize(
     ("what", "said"),
     [("gathering", "only this one runs it"), ("SyncBatchNorm", "SyncBatchNorm"), ("FSDP", "spread over several")],
