@@ -46,7 +46,7 @@ class Awaited:
         for one in self._alive():
             if wanted & _parameters(one):
                 self._optimizers = [ref for ref in self._optimizers if ref() is not one]
-        found = [module for module in _modules() if wanted <= {id(parameter) for parameter in module.parameters()}]
+        found = [module for module in _modules() if wanted <= _within(module)]
         if not wanted or not found:
             return False
         self._optimizers.append(weakref.ref(optimizer))
@@ -56,7 +56,7 @@ class Awaited:
 
     def hear(self, module: torch.nn.Module, x: Any) -> None:
         """A module is called in training mode: it is what is trained by the optimizers that have parameters of it."""
-        own = {id(parameter) for parameter in module.parameters()}
+        own = _within(module)
         optimizers = [one for one in self._alive() if _parameters(one) <= own]
         self._optimizers = [ref for ref in self._optimizers if ref() not in optimizers]
         if not self._optimizers:
@@ -82,6 +82,11 @@ class Awaited:
 
 def _parameters(optimizer: torch.optim.Optimizer) -> set[int]:
     return {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+
+
+def _within(module: torch.nn.Module) -> set[int]:
+    """The parameters of a module. Its class may have a `parameters` of its own, which is for others to call."""
+    return {id(parameter) for parameter in torch.nn.Module.parameters(module)}
 
 
 def _modules() -> Iterator[torch.nn.Module]:
