@@ -149,7 +149,7 @@ def test_my_loss_is_nan(page: Page, tmp_path: Path) -> None:
         walk = _walk(page, server, tmp_path, "My loss is NaN")
         lead = walk.frame.get_by_test_id("lead-finding")
         expect(lead).to_contain_text(f"Error since step {step}")
-        expect(lead).to_contain_text(f"layer 'log' holds {len(zeros)} -inf among its 320 elements")
+        expect(lead).to_contain_text(f"guide_trainings.py:62) holds {len(zeros)} -inf among its 320 elements")
         expect(lead).to_contain_text(f"from 'features', is finite (0 to {features[step].max():.4g}")
         walk.go_to(0)
         walk.click(walk.row("input"))
