@@ -29,6 +29,9 @@ MODES: dict[model.Mode, pb.Mode] = {
 # Layers, tensors and notes; and inputs of layers, all together.
 _MOST_PARTS = 4 * model.MOST_TENSORS
 _MOST_CONNECTIONS = 1 << 20
+# What layers consist of, all together: path, class, inputs, places in somebody's code; and the number of their field.
+_MOST_IN_LAYERS = 8 * model.MOST_TENSORS
+_LAYERS = 3
 # The field `crc32` as protobuf has it: its number and that it takes four bytes, then the bytes.
 _CHECKSUM = struct.Struct("<BI")
 _CHECKSUM_KEY = 15 << 3 | 5
@@ -97,7 +100,23 @@ def read_model(data: bytes) -> model.Model:
     """
     check(data)
     wire.count(data, _MOST_PARTS)
+    _count_in_layers(data)
     return model_from_proto(pb.Model.FromString(data))
+
+
+def _count_in_layers(data: bytes) -> None:
+    """Makes sure that the layers have no more parts than those of a model: an empty place takes two bytes.
+
+    Raises:
+      ValueError: They have more.
+    """
+    left = _MOST_IN_LAYERS
+    if len(data) > wire.LEAST * left:
+        for number, layer in wire.fields(data, _MOST_PARTS):
+            try:
+                left -= wire.count(layer, left) if number == _LAYERS else 0
+            except ValueError as error:
+                raise ValueError(f"a layer of the log's model: {error}") from error
 
 
 def model_from_proto(message: pb.Model) -> model.Model:

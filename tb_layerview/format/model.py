@@ -46,7 +46,9 @@ class Source:
     is_class: bool = False
 
     def __str__(self) -> str:
-        return f"{'defined in ' if self.is_class else ''}{self.file}:{self.line}"
+        # A log may come from anybody: what a terminal would obey is spelled out.
+        file = self.file if self.file.isprintable() else ascii(self.file)[1:-1]
+        return f"{'defined in ' if self.is_class else ''}{file}:{self.line}"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -257,6 +257,18 @@ def test_a_message_of_millions_of_empty_parts_is_refused_before_it_is_parsed(fie
         record.read_model(field * (4 * MB))
 
 
+def test_a_layer_of_millions_of_empty_places_is_refused_before_it_is_parsed() -> None:
+    """Each takes two bytes of a log, and some 50 when it is parsed."""
+    places = b"\x22\x00" * (4 * MB)
+    length = bytes([len(places) >> 7 * i & 127 | 128 for i in range(3)]) + bytes([len(places) >> 21])
+
+    def read() -> None:
+        with pytest.raises(ValueError, match="a layer of the log's model: it has more than 524,288 parts"):
+            record.read_model(b"\x1a" + length + places)
+
+    assert peak(read) < 32 * MB
+
+
 def test_the_walk_over_parts_counts_what_protobuf_has() -> None:
     message = pb.Model.FromString(hostile_bytes.model_bytes())
     assert wire.count(message.SerializeToString(), 100) == len(message.ListFields()) + 2  # two layers, two tensors

@@ -67,3 +67,8 @@ def test_a_log_says_the_least_format_that_has_its_kinds(kind: model.Kind) -> Non
     message.format = FORMAT + 1
     with pytest.raises(ValueError, match=f"has format {FORMAT + 1} and this tb_layerview reads up to {FORMAT}"):
         model_from_proto(message)
+
+
+def test_a_file_whose_name_a_terminal_would_obey_is_spelled_out() -> None:
+    assert str(model.Source("\x1b[2Jnet.py", 3)) == r"\x1b[2Jnet.py:3"
+    assert str(model.Source("größe.py", 3, is_class=True)) == "defined in größe.py:3"
