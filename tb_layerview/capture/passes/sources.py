@@ -26,7 +26,7 @@ _INSTALLED = re.compile(r"[/\\](site|dist)-packages[/\\](.*)", re.DOTALL)
 _FRAMEWORKS = ("torch", "keras", "tf_keras", "tensorflow", "flax")
 
 
-def source_of(layer: Any) -> Source | None:
+def source_of(layer: Any, within: int = 0) -> Source | None:
     """Where a layer is called, asked by what is called in its place: the innermost line that is a person's own.
 
     Where the whole model comes from libraries, where the layer's class defines what it does, unless that is the
@@ -34,11 +34,13 @@ def source_of(layer: Any) -> Source | None:
 
     Args:
       layer: The layer.
+      within: The id of the frame of the model's own call, if there is one: what calls the model does not count for what
+        is in it. The frame itself is not kept, as it holds whatever the training holds.
 
     Returns:
       The place; None where none can be told.
     """
-    for path, line in _frames():
+    for path, line in _frames(within):
         if path.startswith(_PACKAGE) and not path.startswith(_OURS):
             break  # what runs the pass: beyond it is nothing of the model
         name = own_file(path)
@@ -47,10 +49,10 @@ def source_of(layer: Any) -> Source | None:
     return _of_class(type(layer))
 
 
-def _frames() -> Iterator[tuple[str, int]]:
+def _frames(within: int) -> Iterator[tuple[str, int]]:
     """File and line of this thread's frames, innermost first; of what TensorFlow has converted, the original ones."""
     frame: FrameType | None = sys._getframe(2)
-    while frame is not None:
+    while frame is not None and id(frame) != within:
         path = frame.f_code.co_filename
         if _IS_CONVERTED in path:
             yield from _original()

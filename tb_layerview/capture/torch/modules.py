@@ -86,7 +86,7 @@ class ModulePass(TracedPass):
 
     def _call(self, ran: Ran, batch: Any, tracing: EagerTracing) -> None:
         loss = self._engine.loss
-        with noting_calls(self._model, self._engine.anatomy, tracing) as ran.calls:
+        with noting_calls(self._model, self._engine.anatomy, tracing, self._wants_sources) as ran.calls:
             outputs = self._engine.call(self._model, batch.x)
         if not self._training or not self._needs_loss:
             return

@@ -78,6 +78,7 @@ class TracedPass(abc.ABC):
         self._chosen: list[Place] = []
         self._shares: list[list[Place]] = []
         ran = self._first()
+        self._wants_sources = False
         recorder = ran.recorder
         assert recorder is not None
         tracing = self._tracing(None)
@@ -191,6 +192,7 @@ class TracedPass(abc.ABC):
         self._learns_overwritten(tracing.seen if recorder is not None else [])
         return ran
 
+    _wants_sources = True  # of the first pass, and never of a logged step's
     _needs_loss = True  # until it is known what is wanted
     _wants_of_outputs = False
 

@@ -79,6 +79,18 @@ def test_of_a_model_that_keras_calls_a_layer_of_ones_own_has_the_place_of_its_cl
     assert found["scaled/inner"] == [line("inner")]
 
 
+class CalledByOwnCode(keras.Model):  # type: ignore[misc,name-defined]
+    def __call__(self, *given: Any, **others: Any) -> Any:
+        return super().__call__(*given, **others)
+
+
+def test_what_calls_the_model_does_not_call_its_layers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(HERE.parent)
+    inputs = keras.Input((3,))
+    model = CalledByOwnCode(inputs, layers.Dense(1, name="out")(layers.Dense(3, name="first")(inputs)))
+    assert logged(model, tmp_path) == {"input": [], "first": [], "out": []}
+
+
 def test_nothing_of_it_is_kept_if_that_is_not_wanted(tmp_path: Path) -> None:
     assert not any(logged(Network(), tmp_path, source=False).values())
     assert b"test_keras_sources" not in b"".join(path.read_bytes() for path in (tmp_path / "layers").iterdir())

@@ -92,7 +92,7 @@ class TracedPass(traced.TracedPass):
             self._call_step(self._step, ran, batch, tracing)
             return
         model = self._model
-        with noting_calls(model, KERAS, tracing) as ran.calls:
+        with noting_calls(model, KERAS, tracing, self._wants_sources) as ran.calls:
             has_modes = getattr(model, "_call_has_training_arg", True)
             predictions = model(batch.x, training=self._training) if has_modes else model(batch.x)
         if self._training and self._needs_loss:
@@ -104,7 +104,7 @@ class TracedPass(traced.TracedPass):
         """Calls the model's own `train_step`."""
         keep = self._unchanged.keep
         step.make_scales_smaller(self._attempt, keep)
-        with noting_calls(self._model, KERAS, tracing) as ran.calls:
+        with noting_calls(self._model, KERAS, tracing, self._wants_sources) as ran.calls:
             step.run(batch, keep)
         gradients, notes = step.gradients()
         ran.gradients = gradients
