@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
+import getpass
 import itertools
 import os
 import re
@@ -22,6 +22,8 @@ _PACKAGE = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(_OURS)))
 _IS_CELL = re.compile(r"<ipython-input-|[/\\]ipykernel_\d+[/\\]\d+\.py$")
 _IS_CONVERTED = "__autograph_generated_file"
 _INSTALLED = re.compile(r"[/\\](site|dist)-packages[/\\](.*)", re.DOTALL)
+# Others than the user's own may lie there.
+_HOLDING_HOMES = frozenset(("/home", "/Users"))
 # What everybody knows and nobody looks up.
 _FRAMEWORKS = ("torch", "keras", "tf_keras", "tensorflow", "flax")
 
@@ -101,11 +103,11 @@ def _unwrapped(method: Any) -> Any:
     return method
 
 
-@functools.lru_cache(maxsize=4096)
 def own_file(path: str) -> str | None:
     """What a file of a person's own is called: relative to the working folder, else to where it is imported from.
 
-    A file that lies elsewhere is called by its last part: nothing of a home folder is told.
+    A file that lies elsewhere is called by its last part, and so is one in a folder that has the user's name: nobody is
+    told whose it is.
 
     Args:
       path: As code objects have it.
@@ -113,6 +115,15 @@ def own_file(path: str) -> str | None:
     Returns:
       The name, its parts separated by `/`; None for a file of Python's, of an installed package, of this one, or none.
     """
+    try:
+        folder = os.getcwd()
+    except OSError:  # it may be gone
+        folder = ""
+    return _own_file(path, folder)
+
+
+@functools.lru_cache(maxsize=4096)
+def _own_file(path: str, working: str) -> str | None:
     if _IS_CELL.search(path):
         return CELL
     if path.startswith(("<", _PACKAGE)) or _INSTALLED.search(path):
@@ -120,25 +131,32 @@ def own_file(path: str) -> str | None:
     file = os.path.realpath(path)
     if any(_below(file, os.path.realpath(folder)) is not None for folder in _python()) or _INSTALLED.search(file):
         return None
-    for folder in _folders():
+    for folder in _folders(working):
         below = _below(file, folder)
-        if below is not None:
+        if below is not None and not _users() & set(below.split("/")[:-1]):
             return below
     return os.path.basename(file)
 
 
-def _folders() -> Iterator[str]:
+def _folders(working: str) -> Iterator[str]:
     """What paths are relative to: the working folder, and from where modules are imported, the innermost first.
 
-    One above the home folder would tell whose that is.
+    One above a home folder would tell whose that is.
     """
     home = os.path.realpath(os.path.expanduser("~"))
     imports = sorted((folder for folder in sys.path if os.path.isdir(folder)), key=len, reverse=True)
-    with contextlib.suppress(FileNotFoundError):  # the working folder may be gone
-        imports.insert(0, os.getcwd())
-    for folder in map(os.path.realpath, imports):
-        if folder == home or _below(home, folder) is None:
+    for folder in map(os.path.realpath, filter(None, [working, *imports])):
+        if folder == home or (_below(home, folder) is None and folder not in _HOLDING_HOMES):
             yield folder
+
+
+def _users() -> frozenset[str]:
+    """What the user is called, and so perhaps folders outside of the home."""
+    try:
+        name = getpass.getuser()
+    except (KeyError, ImportError, OSError):  # nobody knows, as in some containers
+        name = ""
+    return frozenset(filter(None, (name, os.path.basename(os.path.expanduser("~")))))
 
 
 @functools.cache

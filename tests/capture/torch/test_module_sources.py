@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import linecache
 import os
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,7 +19,8 @@ from torch import nn
 
 import tb_layerview as lv
 from tb_layerview import Keep, LayerReader
-from tb_layerview.capture.passes.sources import CELL, own_file
+from tb_layerview.capture.passes import calls
+from tb_layerview.capture.passes.sources import CELL, own_file, source_of
 
 NETS = """
 import torch
@@ -85,7 +88,6 @@ def test_modules_that_a_library_calls_have_none_but_the_place_of_their_class(
 
 
 def test_files_are_named_without_a_word_of_whose_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    own_file.cache_clear()
     home = tmp_path / "home" / "somebody"
     (home / "work" / "sub").mkdir(parents=True)
     (home / "elsewhere").mkdir()
@@ -94,13 +96,23 @@ def test_files_are_named_without_a_word_of_whose_they_are(tmp_path: Path, monkey
     assert own_file(str(home / "work" / "sub" / "net.py")) == "sub/net.py"
     assert own_file(str(home / "elsewhere" / "net.py")) == "net.py"
     monkeypatch.syspath_prepend(str(home / "elsewhere"))
-    own_file.cache_clear()
     assert own_file(str(home / "elsewhere" / "nets" / "net.py")) == "nets/net.py"
     monkeypatch.chdir(tmp_path)  # above the home folder
-    own_file.cache_clear()
     assert own_file(str(home / "third" / "net.py")) == "net.py"
     assert own_file(str(tmp_path / "net.py")) == "net.py"
-    own_file.cache_clear()
+
+
+def test_neither_a_user_nor_whose_homes_lie_below_the_working_folder_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOGNAME", "somebody")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "data").mkdir()
+    monkeypatch.chdir(tmp_path / "data")
+    assert own_file(str(tmp_path / "data" / "nets" / "net.py")) == "nets/net.py"
+    assert own_file(str(tmp_path / "data" / "somebody" / "nets" / "net.py")) == "net.py"
+    monkeypatch.setattr("os.getcwd", lambda: "/home")  # of others than the user, too
+    assert own_file("/home/another/net.py") == "net.py"
 
 
 def test_what_is_no_file_of_ones_own_has_no_name() -> None:
@@ -114,15 +126,12 @@ def test_a_working_folder_by_a_link_and_one_that_is_gone(tmp_path: Path, monkeyp
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "real")
     monkeypatch.chdir(tmp_path / "link")
-    own_file.cache_clear()
     assert own_file(str(tmp_path / "link" / "nets" / "a.py")) == own_file(str(tmp_path / "real" / "nets" / "a.py"))
     assert own_file(str(tmp_path / "real" / "nets" / "a.py")) == "nets/a.py"
     (tmp_path / "gone").mkdir()
     monkeypatch.chdir(tmp_path / "gone")
     (tmp_path / "gone").rmdir()
-    own_file.cache_clear()
     assert own_file(str(tmp_path / "b.py")) == "b.py"
-    own_file.cache_clear()
 
 
 def test_code_without_a_file_is_logged_without_a_place(tmp_path: Path) -> None:
@@ -156,3 +165,44 @@ def test_what_is_found_says_where_while_it_trains_and_in_the_terminal(tmp_path: 
     assert words in done.stderr
     checked = subprocess.run([sys.executable, "-m", "tb_layerview.commands.cli", "check", "log"], check=False, **run)  # type: ignore[call-overload]
     assert words in checked.stdout
+
+
+def test_the_stack_is_looked_at_in_the_first_pass_alone_and_no_frame_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[str] = []
+
+    def counted(layer: Any, *given: Any) -> Any:
+        looked.append(type(layer).__name__)
+        return source_of(layer, *given)
+
+    monkeypatch.setattr(calls, "source_of", counted)
+    held: list[weakref.ref[Any]] = []
+
+    class Local:
+        """What only a frame of the module's call holds."""
+
+    class Holding(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.dense = nn.Linear(3, 2)
+
+        def forward(self, x: Any) -> Any:
+            local = Local()
+            held.append(weakref.ref(local))
+            return self.dense(x)
+
+    with lv.LayerRecorder(Holding(), tmp_path, torch.ones(4, 3), schedule=1) as recorder:
+        recorder.record(0)
+        at_set_up = len(looked)
+        assert set(looked) == {"Holding", "Linear"}
+        gc.disable()  # what a frame held would wait for it
+        try:
+            passes = len(held)
+            for step in range(1, 4):
+                recorder.record(step)
+            assert len(held) == passes + 3
+            assert [ref() for ref in held[passes:]] == [None, None, None]
+        finally:
+            gc.enable()
+    assert len(looked) == at_set_up
