@@ -250,13 +250,13 @@ class Keep:
       examples: Down to how many examples of an activation before anything else is left out.
       units: Whether to keep statistics per unit.
       precision: How kept values are stored: `float16` under a power-of-two scale, or exactly: `float32`, `float64`.
-      source: Whether to keep where each layer is called: the file, relative to the working folder, and the line.
       max_bytes: The most bytes that a run may write. On the ladder it is planned before the first step, for 100,000 of
         them, how often each part is kept: values give way first, then units, histograms, and at last rungs. With
         `Schedule(every=...)` or `(steps=...)` the parts are left out in that order as the cap nears.
+      source: Whether to keep where each layer is called: the file, relative to the working folder, and the line.
 
     Raises:
-      ValueError: A number is out of its range.
+      ValueError: A number is out of its range, or `source` is neither True nor False.
     """
 
     activations: int = 65_536
@@ -264,9 +264,9 @@ class Keep:
     gradients: int = 0
     examples: int = 2
     units: bool = True
-    source: bool = True
     precision: Precision = "float16"
     max_bytes: int = 500_000_000
+    source: bool = True
 
     def __post_init__(self) -> None:
         for name, least in (("activations", 0), ("weights", 0), ("gradients", 0), ("examples", 1), ("max_bytes", 1)):
@@ -277,6 +277,8 @@ class Keep:
                 raise ValueError(f"Keep({name}=...) must be at most {MOST_VALUES:,}, not {value!r}")
         if self.precision not in ("float16", "float32", "float64"):
             raise ValueError(f"Keep(precision=...) must be float16, float32 or float64, not {self.precision!r}")
+        if self.source not in (True, False):
+            raise ValueError(f"Keep(source=...) must be True or False, not {self.source!r}")
 
     def budget(self, kind: Kind) -> int:
         """The most values to keep of a tensor of this kind."""
