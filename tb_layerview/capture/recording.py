@@ -17,7 +17,7 @@ from tb_layerview.capture.octaves import Octaves
 from tb_layerview.capture.probe import Backend, Replayer, State
 from tb_layerview.capture.probing import Probing
 from tb_layerview.format.model import Mode
-from tb_layerview.writing.guard import Refused
+from tb_layerview.writing.guard import Refused, in_this_process
 from tb_layerview.writing.step import Step
 from tb_layerview.writing.training_log import TrainingLog
 
@@ -70,7 +70,7 @@ class Recording:
         self._given, self._backend = given, backend
         self.log = TrainingLog(logdir, given.schedule, given.keep, mode, given.check)
         # Who never closes it, because the training ended on an error, has what was handed over all the same.
-        self._finalizer = weakref.finalize(self, self.log.close)
+        self._finalizer = weakref.finalize(self, in_this_process(self.log.close))
         self._probing: Probing | None = None  # until it is traced
         self._wholes = Octaves()  # at which steps weights that are looked up are measured as wholes
         self._replayer: Replayer | None = None

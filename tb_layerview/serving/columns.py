@@ -7,6 +7,7 @@ doubles its steps there are 512 more.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 
 import numpy as np
@@ -41,6 +42,26 @@ def by_step(run: Run, name: str, tensors: npt.NDArray[np.int64], since: int = 0)
             before = found[:, positions - since].T
             column = np.where(np.isnan(before), column, before)
         found[:, span(positions - since)] = column.T
+    return found
+
+
+def at_step(run: Run, name: str, tensors: npt.NDArray[np.int64], place: int) -> npt.NDArray[np.float32]:
+    """What `by_step` gives for one step, without looking at the others: float32 [tensors].
+
+    Args:
+      run: The run.
+      name: One of `COLUMNS`.
+      tensors: int64 [tensors]: indices of the run's tensors; -1 for none, which is NaN.
+      place: Index of the step; -1 for none.
+    """
+    found = np.full(len(tensors), np.nan, "<f4")
+    for part in run.parts if place >= 0 else ():
+        rows = np.flatnonzero(part.positions == place)
+        if len(rows):
+            of_step = dataclasses.replace(part, rows=part.rows[rows], positions=part.positions[rows])
+            column = float32(_of_part(run, of_step, name, tensors, place))[0]
+            first, second = (found, column) if part.is_rest else (column, found)
+            found = np.where(np.isnan(first), second, first)
     return found
 
 

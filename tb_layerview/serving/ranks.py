@@ -89,22 +89,21 @@ def statistics(
     """
     wanted = [tensor for tensor in of.tensors if tensor.kind == kind]
     at = [int(np.searchsorted(run.steps, step, side="right")) - 1 for _, run in ranks]
+    own = [_own_indices(run, wanted) for _, run in ranks]
     return {
         "ranks": [rank.number for rank, _ in ranks],
         "steps": [int(run.steps[place]) if place >= 0 else None for (_, run), place in zip(ranks, at)],
         "tensors": [tensor.index for tensor in wanted],
         "statistics": {
-            name: [_column(run, wanted, name, place).tolist() for (_, run), place in zip(ranks, at)] for name in names
+            name: [
+                columns.at_step(run, name, indices, place).tolist() for (_, run), indices, place in zip(ranks, own, at)
+            ]
+            for name in names
         },
     }
 
 
-def _column(run: Run, wanted: Sequence[LoggedTensor], name: str, place: int) -> npt.NDArray[np.float32]:
-    """A statistic of some tensors at one place among a run's steps, float32 [tensors]; NaN where it has none."""
-    own = {(t.layer, t.name, t.call): t.index for t in run.tensors if t.kind == wanted[0].kind} if wanted else {}
-    indices = np.array([own.get((t.layer, t.name, t.call), -1) for t in wanted], np.int64)
-    found = np.full(len(wanted), np.nan, np.float32)
-    known = indices >= 0
-    if place >= 0 and known.any():
-        found[known] = columns.by_step(run, name, indices[known], place)[:, 0]
-    return found
+def _own_indices(run: Run, wanted: Sequence[LoggedTensor]) -> npt.NDArray[np.int64]:
+    """Which tensors of a run are those of another one, int64 [tensors]; -1 for none."""
+    own = {(t.layer, t.kind, t.name, t.call): t.index for t in run.tensors}
+    return np.array([own.get((t.layer, t.kind, t.name, t.call), -1) for t in wanted], np.int64)

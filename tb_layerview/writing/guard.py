@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 from collections.abc import Callable, Iterator
 
@@ -148,3 +149,14 @@ def in_words(error: BaseException) -> str:
         return text[:600].rstrip(".")
     name = type(error).__name__
     return (text if text.startswith(name) else f"{name}: {text}" if text else name)[:600].rstrip(".")
+
+
+def in_this_process(close: Callable[..., object]) -> Callable[..., None]:
+    """What closes a log, such that nothing happens in a process that is forked: it has no thread that writes."""
+    process = os.getpid()
+
+    def closing(*given: object) -> None:
+        if os.getpid() == process:
+            close(*given)
+
+    return closing

@@ -140,6 +140,17 @@ def test_in_a_group_too_what_is_finite_stays_finite_and_what_is_infinite_stays_i
     assert np.isnan(found[1, :, 1026]).all()
 
 
+@pytest.mark.parametrize("name", ["mean", "zero", "size"])
+def test_one_step_is_that_of_all_steps(name: str) -> None:
+    run = run_of(values_of(1300), writers=(0, 700), shard=256)
+    tensors = np.array([1, -1, 0], np.int64)
+    every = columns.by_step(run, name, tensors)
+    for place in (0, 1, 255, 256, 699, 700, 1150, 1299):
+        np.testing.assert_array_equal(columns.at_step(run, name, tensors, place), every[:, place])
+    assert np.isnan(columns.at_step(run, name, tensors, -1)).all()
+    assert not np.isnan(every[2]).any() and np.isnan(every[1]).all()
+
+
 def test_tensors_come_in_the_order_asked_for_and_none_is_none() -> None:
     values = values_of(1100)
     run = run_of(values)

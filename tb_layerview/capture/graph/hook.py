@@ -22,6 +22,7 @@ from tb_layerview.format.model import Mode
 from tb_layerview.format.storage import local_folder
 from tb_layerview.health.check import Check
 from tb_layerview.options import CopiedUnused, Keep, Schedule, Select
+from tb_layerview.writing.guard import in_this_process
 from tb_layerview.writing.training_log import TrainingLog
 
 _KEYS = tf.compat.v1.GraphKeys
@@ -117,7 +118,7 @@ class LayerViewHook(CopiedUnused, tf.compat.v1.train.SessionRunHook):
         self._has_trained = self._has_trained or mode == "train"
         log = TrainingLog(folder, schedule, keep, mode, self._given.check)
         # A process that ends on an error does not call `end`: what is still in the queue is written all the same.
-        self._finalizer = weakref.finalize(self, log.close)
+        self._finalizer = weakref.finalize(self, in_this_process(log.close))
         log.budget.set_up += time.perf_counter() - began
         self._recording = GraphRecording(index, found, selected, schedule, keep, log)
 

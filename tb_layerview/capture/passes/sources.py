@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import getpass
+import inspect
 import itertools
 import os
 import re
@@ -86,7 +88,10 @@ def _of_class(cls: type) -> Source | None:
     """Where a class defines what its layers do, or the nearest one that it is derived from."""
     for one in cls.__mro__:
         for name in ("forward", "call", "__call__"):
-            code = getattr(_unwrapped(vars(one).get(name)), "__code__", None)
+            method: Any = vars(one).get(name)
+            code = None
+            with contextlib.suppress(ValueError):  # of what says without end that it wraps something
+                code = getattr(inspect.unwrap(method), "__code__", None)
             if code is None:
                 continue
             if one.__module__.partition(".")[0] in _FRAMEWORKS:
@@ -95,12 +100,6 @@ def _of_class(cls: type) -> Source | None:
             file = installed[2].replace("\\", "/") if installed else own_file(code.co_filename)
             return None if file is None else Source(file, code.co_firstlineno, is_class=True)
     return None
-
-
-def _unwrapped(method: Any) -> Any:
-    while hasattr(method, "__wrapped__"):
-        method = method.__wrapped__
-    return method
 
 
 def own_file(path: str) -> str | None:

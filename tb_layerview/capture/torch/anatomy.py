@@ -10,6 +10,7 @@ import torch
 from tb_layerview.capture.passes.anatomy import LaidOut, Slot
 from tb_layerview.capture.passes.calls import Call
 from tb_layerview.capture.passes.layout import Layout
+from tb_layerview.capture.passes.placed import Placed
 from tb_layerview.capture.passes.scores import Scores
 from tb_layerview.capture.slots import slot_name
 from tb_layerview.capture.torch.axes import activation_axes, class_names, weight_layout
@@ -59,7 +60,7 @@ def unwrapped(model: torch.nn.Module) -> torch.nn.Module:
     return model
 
 
-class ModuleAnatomy:
+class ModuleAnatomy(Placed):
     """One model's modules; the methods are those of `passes.anatomy.Anatomy`."""
 
     def __init__(self, model: torch.nn.Module, optimizers: Sequence[torch.optim.Optimizer] = ()) -> None:
@@ -98,18 +99,6 @@ class ModuleAnatomy:
     def calling(self, model: Any) -> Sequence[tuple[type, str]]:
         """All modules are called by one method."""
         return ((torch.nn.Module, "__call__"),)
-
-    def root_name(self, model: Any) -> str:
-        """What its class is called."""
-        return type(model).__name__
-
-    def name(self, layer: Any) -> str:
-        """What a module is called within the model, or, of one that is no part of it, its class."""
-        return self._paths.get(id(layer)) or type(layer).__name__
-
-    def above(self, layer: Any, above: str) -> str:
-        """A module of the model has its place, whoever calls it."""
-        return "" if id(layer) in self._paths else above
 
     def within(self, layer: Any) -> Iterable[Any]:
         """The modules directly within a module, those in its lists among them."""

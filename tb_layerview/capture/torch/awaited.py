@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from tb_layerview.capture.torch.watch import FirstCall, Watch
+from tb_layerview.capture.torch.watch import FirstCall, Watch, have_hear
 
 #: Watches a module that these optimizers train, which share no parameters; None if it is not to be.
 WatchIt = Callable[[torch.nn.Module, list[torch.optim.Optimizer]], Watch | None]
@@ -31,7 +31,7 @@ class Awaited:
         """
         self._watch = watch
         self._optimizers: list[weakref.ref[torch.optim.Optimizer]] = []  # in the order in which they were made
-        self._handles: list[Any] = []
+        self._hear_no_more: list[Callable[[], None]] = []
         self._watched: list[weakref.ref[Watch]] = []
         self._held: list[Watch] = []  # whose last step is logged at the end, though the script may have let go of them
 
@@ -51,7 +51,7 @@ class Awaited:
             return False
         self._optimizers.append(weakref.ref(optimizer))
         hook = FirstCall(self)
-        self._handles += [module.register_forward_pre_hook(hook, with_kwargs=True) for module in found]
+        self._hear_no_more += [have_hear(module, hook) for module in found]
         return True
 
     def hear(self, module: torch.nn.Module, x: Any) -> None:
@@ -60,9 +60,9 @@ class Awaited:
         optimizers = [one for one in self._alive() if _parameters(one) <= own]
         self._optimizers = [ref for ref in self._optimizers if ref() not in optimizers]
         if not self._optimizers:
-            for handle in self._handles:
-                handle.remove()
-            self._handles = []
+            for undo in self._hear_no_more:
+                undo()
+            self._hear_no_more = []
         if not optimizers:
             return
         before = [one for ref in self._watched if (one := ref()) is not None]

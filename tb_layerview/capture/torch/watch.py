@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import functools
 import os
 import weakref
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +15,7 @@ import torch
 
 from tb_layerview.capture.choice import Choice
 from tb_layerview.capture.given import Given, Ranks, floats
+from tb_layerview.capture.passes.calls import patched
 from tb_layerview.capture.recording import Recording
 from tb_layerview.capture.torch.anatomy import ModuleAnatomy
 from tb_layerview.capture.torch.backend import Modules, log_by_hand
@@ -24,6 +26,7 @@ from tb_layerview.capture.torch.values import copied, to_host
 from tb_layerview.format.storage import local_folder
 from tb_layerview.health.check import Check
 from tb_layerview.options import Keep, Schedule, Select
+from tb_layerview.writing.guard import in_this_process
 
 _NO_BATCH = (
     "the model was not called in training mode before its optimizer's first steps, as where torch.compile has made "
@@ -81,11 +84,11 @@ class Watch:
         self._recording = Recording(self.backend.network, logdir, self._given, self.backend)
         self._check_patterns()
         if call is None:
-            self._hear_no_more = _hear(model, FirstCall(self))
+            self._hear_no_more = have_hear(model, FirstCall(self))
         for one in self._optimizers:
             self._handles += [one.register_step_pre_hook(self._before), one.register_step_post_hook(self._after)]
         # A script ends without closing what it has not asked for. Whatever holds the optimizer holds this one.
-        atexit.register(_close, weakref.ref(self))
+        atexit.register(in_this_process(_close), weakref.ref(self))
 
     def _check_patterns(self) -> None:
         """Looks whether the patterns match modules, as far as these are known before the model is called.
@@ -270,15 +273,18 @@ def watch(
     return watching
 
 
-def _hear(model: torch.nn.Module, hook: FirstCall) -> Callable[[], None]:
+def have_hear(model: torch.nn.Module, hook: FirstCall) -> Callable[[], None]:
     """Has a hook hear with what a model is called; returns what takes it off.
 
-    A module that compiles itself would compile the hook: it is heard from outside.
+    A module that compiles itself would compile the hook: it is heard from outside. TorchScript would, too: it does not
+    see the hook.
     """
     compiled = model._compiled_call_impl
     if compiled is None:
-        remove: Callable[[], None] = model.register_forward_pre_hook(hook, with_kwargs=True).remove
-        return remove
+        taken_off = contextlib.ExitStack()
+        taken_off.enter_context(patched(torch.jit._recursive, "create_script_module", _without_ours))
+        taken_off.callback(model.register_forward_pre_hook(hook, with_kwargs=True).remove)
+        return taken_off.close
 
     def call(*args: Any, **kwargs: Any) -> Any:
         hook(model, args, kwargs)
@@ -290,6 +296,24 @@ def _hear(model: torch.nn.Module, hook: FirstCall) -> Callable[[], None]:
 
     model._compiled_call_impl = call
     return undo
+
+
+def _without_ours(create: Callable[..., Any]) -> Callable[..., Any]:
+    """What makes a script of a module, such that it sees the module as it is without our hooks."""
+
+    @functools.wraps(create)
+    def created(nn_module: torch.nn.Module, *args: Any, **kwargs: Any) -> Any:
+        all_hooks = [module._forward_pre_hooks for module in nn_module.modules()]
+        ours = [(hooks, key, one) for hooks in all_hooks for key, one in hooks.items() if isinstance(one, FirstCall)]
+        for hooks, key, _ in ours:
+            del hooks[key]
+        try:
+            return create(nn_module, *args, **kwargs)
+        finally:
+            for hooks, key, one in ours:
+                hooks[key] = one
+
+    return created
 
 
 def _hear_nothing() -> None:
@@ -312,8 +336,6 @@ class Hears(Protocol):
 class FirstCall:
     """Hears with what a model is called, once. In a copy of the model it hears nothing."""
 
-    __name__ = "hears_the_first_call"  # what is made of a model by TorchScript is asked for
-
     def __init__(self, listener: Hears) -> None:
         """Notes who wants to know, without keeping it alive."""
         self._listener = weakref.ref(listener)
@@ -321,7 +343,9 @@ class FirstCall:
     def __call__(self, module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """A module is called; see `torch.nn.Module.register_forward_pre_hook`."""
         listener = self._listener()
-        if listener is None or torch.compiler.is_compiling() or not module.training or not torch.is_grad_enabled():
+        if listener is None or torch.compiler.is_compiling() or torch.jit.is_tracing():
+            return
+        if not module.training or not torch.is_grad_enabled():
             return
         several = Arguments(args, kwargs) if args and kwargs else kwargs or args
         listener.hear(module, args[0] if len(args) == 1 and not kwargs else several)

@@ -1,8 +1,7 @@
-import { useLayoutEffect, useMemo, useState } from "preact/hooks";
+import { useMemo } from "preact/hooks";
 
 import { byTensor, heads } from "../findings/findings.js";
 import { makeStepAxis } from "../kit/axis.js";
-import { useSize } from "../kit/hooks.js";
 import { MapBody } from "./MapBody.jsx";
 import { MapDownload } from "./MapDownload.jsx";
 import { FOOT_HEIGHT, MapFoot } from "./MapFoot.jsx";
@@ -13,11 +12,11 @@ import { curvesOf } from "./curves.js";
 import { STRIP_HEIGHT } from "./strip_plot.js";
 import { useComparedCurves, useDifference } from "./use_comparison.js";
 import { useLayers } from "./use_layers.js";
+import { usePlace } from "./use_place.js";
 import { useRowInView, useRows } from "./use_rows.js";
 
 /** A map of differences of two runs does not mark what is found in one of them. */
 const NOT_MARKED = new Map();
-export const TWO_MAPS_WIDTH = 900;
 
 /**
  * The model's layers, and what they did at every step: tree and map in one.
@@ -30,12 +29,8 @@ export const TWO_MAPS_WIDTH = 900;
  * @param {import("preact").ComponentChildren} [props.children] what stands before the choices above the map
  */
 export function MapPane({ core, findings, comparison, evaluation, run, children }) {
-  const [ref, size] = /** @type {ReturnType<typeof useSize<HTMLDivElement>>} */ (useSize());
-  const [scrollTop, setScrollTop] = useState(0);
+  const { ref, size, scrollTop, onScroll } = usePlace(core);
   const { view, kinds } = core;
-  useLayoutEffect(() => {
-    if (size.width) core.roomForMaps.value = size.width >= TWO_MAPS_WIDTH ? 2 : 1;
-  }, [size.width]);
 
   const bodyHeight = Math.max(0, size.height - STRIP_HEIGHT - FOOT_HEIGHT);
   const ownLayers = useLayers(core, run);
@@ -91,12 +86,7 @@ export function MapPane({ core, findings, comparison, evaluation, run, children 
           width={width}
         />
       </MapToolbar>
-      <div
-        class="lv-map"
-        ref={ref}
-        onScroll={(event) => setScrollTop(event.currentTarget.scrollTop)}
-        style={{ "--lv-maps": layers.length }}
-      >
+      <div class="lv-map" ref={ref} onScroll={onScroll} style={{ "--lv-maps": layers.length }}>
         <MapHead
           core={core}
           curves={curves}

@@ -1,17 +1,17 @@
-import { useLayoutEffect, useMemo, useState } from "preact/hooks";
+import { useMemo } from "preact/hooks";
 
 import { byTensor } from "../findings/findings.js";
 import { makeStepAxis } from "../kit/axis.js";
 import { statisticOf } from "../data/statistics.js";
 import { ColourBar } from "../kit/ColourBar.jsx";
 import { formatCount } from "../kit/format.js";
-import { useSize } from "../kit/hooks.js";
 import { MapBody } from "../map/MapBody.jsx";
 import { FOOT_HEIGHT } from "../map/MapFoot.jsx";
-import { mapWidth, TWO_MAPS_WIDTH } from "../map/MapPane.jsx";
+import { mapWidth } from "../map/MapPane.jsx";
 import { MapToolbar } from "../map/MapToolbar.jsx";
 import { layerLabel } from "../map/layer.js";
 import { useLayers } from "../map/use_layers.js";
+import { usePlace } from "../map/use_place.js";
 import { useRowInView, useRows } from "../map/use_rows.js";
 import { AcrossChoice } from "./AcrossChoice.jsx";
 import { Furthest } from "./Furthest.jsx";
@@ -31,12 +31,8 @@ const NOT_MARKED = new Map();
  * @param {import("../data/run.js").Run} props.run
  */
 export function RanksPane({ core, findings, comparison, ranks, run }) {
-  const [ref, size] = /** @type {ReturnType<typeof useSize<HTMLDivElement>>} */ (useSize());
-  const [scrollTop, setScrollTop] = useState(0);
+  const { ref, size, scrollTop, onScroll } = usePlace(core);
   const { view, kinds } = core;
-  useLayoutEffect(() => {
-    if (size.width) core.roomForMaps.value = size.width >= TWO_MAPS_WIDTH ? 2 : 1;
-  }, [size.width]);
   const height = Math.max(0, size.height - RANKS_HEAD - FOOT_HEIGHT);
   const layers = useRankLayers(core, ranks, run);
   const all = useRows(core, run, { layers: useLayers(core, run), difference: null, height });
@@ -64,12 +60,7 @@ export function RanksPane({ core, findings, comparison, ranks, run }) {
         before={<AcrossChoice view={view} ranks={ranks} />}
       />
       <Furthest core={core} ranks={ranks} run={run} layer={layers[0]} />
-      <div
-        class="lv-map"
-        ref={ref}
-        onScroll={(event) => setScrollTop(event.currentTarget.scrollTop)}
-        style={{ "--lv-maps": layers.length }}
-      >
+      <div class="lv-map" ref={ref} onScroll={onScroll} style={{ "--lv-maps": layers.length }}>
         <RanksHead ranks={ranks} axis={axis} maps={layers.length} width={width} across={across} />
         <MapBody
           core={core}

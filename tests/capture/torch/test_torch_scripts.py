@@ -39,6 +39,29 @@ print(torch.rand(1).item().hex(), [float(value.sum()).hex() for value in model.s
 print(len(model._forward_pre_hooks))
 """
 
+#: One module whose parameters cannot be asked for; and one that is trained, of which a script is made before.
+ODD = """
+import os, sys
+import torch
+from torch import nn
+
+class Refusing(nn.Module):
+    def parameters(self, recurse=True):
+        raise RuntimeError("asked")
+
+refusing, model = Refusing(), nn.Linear(3, 1)
+optimizer = torch.optim.SGD(model.parameters(), 0.1)
+x = torch.ones(2, 3)
+print(torch.jit.script(model)(x).sum().item() == torch.jit.trace(model, x)(x).sum().item())
+model(x).mean().backward()
+optimizer.step()
+if os.fork() == 0:
+    sys.exit()  # which closes what is its own
+os.wait()
+model(x).mean().backward()
+optimizer.step()
+"""
+
 #: Two networks with an optimizer each, one that the script logs itself, and an optimizer of two networks.
 SEVERAL = """
 import torch
@@ -187,6 +210,14 @@ def test_a_model_that_the_script_lets_go_of_is_freed_once_the_next_one_is_traine
     logged = [one.steps.tolist() for one in LayerReader(tmp_path / "logs").runs()]
     # The last one is held until the script ends, and its last step logged.
     assert sorted(logged) == [[0, 2], [0, 2], [0, 2], [0, 2, 3]]
+
+
+def test_what_is_odd_in_a_script_is_no_matter(tmp_path: Path) -> None:
+    done = run(tmp_path, ODD, "-m", "tb_layerview", "--schedule", "1")
+    assert "not logged" not in done.stderr
+    assert ours(done.stdout) == ["True"]
+    assert done.stdout.count("steps logged") == 1
+    assert LayerReader(tmp_path / "logs").run("train").steps.tolist() == [0, 1, 2]
 
 
 def test_trainers_get_their_callbacks_while_they_train(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from tb_layerview.capture.jax.nnx.optimizers import Optimizers
 from tb_layerview.capture.passes.anatomy import LaidOut, Slot
 from tb_layerview.capture.passes.calls import Call
 from tb_layerview.capture.passes.layout import Layout
+from tb_layerview.capture.passes.placed import Placed
 from tb_layerview.capture.passes.scores import Scores
 from tb_layerview.format.model import default_axes
 from tb_layerview.measure.activation_functions import FUNCTIONS
@@ -22,7 +23,7 @@ _MODES = ("deterministic", "use_running_average")
 _OPAQUE = frozenset(("RNN", "Bidirectional"))
 
 
-class ModuleAnatomy:
+class ModuleAnatomy(Placed):
     """One model's modules; the methods are those of `passes.anatomy.Anatomy`."""
 
     def __init__(
@@ -45,18 +46,6 @@ class ModuleAnatomy:
         """Each class of modules has a `__call__` of its own, or that of a class that it descends from."""
         owners = (_owner(type(module)) for module in (model, *self.all_within(model)))
         return [(owner, "__call__") for owner in dict.fromkeys(owners) if owner is not None]
-
-    def root_name(self, model: Any) -> str:
-        """What its class is called."""
-        return type(model).__name__
-
-    def name(self, layer: Any) -> str:
-        """What a module is called within the model, or, of one that is no part of it, its class."""
-        return self._paths.get(id(layer)) or type(layer).__name__
-
-    def above(self, layer: Any, above: str) -> str:
-        """A module of the model has its place, whoever calls it."""
-        return "" if id(layer) in self._paths else above
 
     def within(self, layer: Any) -> Iterable[Any]:
         """The modules directly within a module, those in its lists among them."""
