@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import struct
 import zlib
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -54,6 +54,22 @@ def encode(array: npt.NDArray[np.generic], precision: Precision = "float16") -> 
     )
 
 
+class Block(NamedTuple):
+    """A block whose elements are as they are stored: an element of the array is `widen(stored, shift)`.
+
+    Attributes:
+      stored: float16, float32 or float64, little-endian, read-only.
+      shift: The power of two by which they are multiplied.
+      precision: Their type.
+      end: The offset after the block.
+    """
+
+    stored: npt.NDArray[np.floating]
+    shift: int
+    precision: Precision
+    end: int
+
+
 def decode(data: bytes, offset: int = 0, most: int = MOST_VALUES) -> tuple[npt.NDArray[np.floating], Precision, int]:
     """Decodes the block at `offset`. What it says of itself is checked before anything is allocated for it.
 
@@ -64,6 +80,29 @@ def decode(data: bytes, offset: int = 0, most: int = MOST_VALUES) -> tuple[npt.N
 
     Returns:
       The array (float32, or float64 where float64 is stored), its stored precision, and the offset after the block.
+
+    Raises:
+      ValueError: There is no whole block there.
+    """
+    block = read(data, offset, most)
+    return widen(block.stored, block.shift), block.precision, block.end
+
+
+def widen(stored: npt.NDArray[np.floating], shift: int) -> npt.NDArray[np.floating]:
+    """Elements of a block in their own unit: float32, or float64 where that is stored."""
+    wide = stored.astype(np.float64 if stored.dtype.itemsize == 8 else np.float32)
+    with np.errstate(all="ignore"):  # a damaged shift leads out of the type's range
+        return np.asarray(np.ldexp(wide, shift, out=wide))
+
+
+def read(data: bytes, offset: int = 0, most: int = MOST_VALUES, first: int | None = None) -> Block:
+    """Inflates the block at `offset`, and leaves it to the caller of which elements floats are made.
+
+    Args:
+      data: Bytes from anywhere.
+      offset: Where the block begins.
+      most: The most elements that it may have.
+      first: So many indices of its first axis are enough; what comes after them is not looked at.
 
     Raises:
       ValueError: There is no whole block there.
@@ -83,19 +122,33 @@ def decode(data: bytes, offset: int = 0, most: int = MOST_VALUES) -> tuple[npt.N
         )
     if length > len(data) - offset:
         raise ValueError(f"an array block says it takes {length} bytes where {len(data) - offset} are left")
+    is_part = first is not None and bool(shape) and first < shape[0]
+    if is_part and first is not None:
+        shape = (first, *shape[1:])
+        count = math.prod(shape)
     inflate = zlib.decompressobj()
     try:
-        raw = inflate.decompress(data[offset : offset + length], count * dtype.itemsize + 1)
+        # Of a whole one a byte too many is asked for, which must not be there; 0 would stand for all that there are.
+        wanted = max(1, count * dtype.itemsize) if is_part else count * dtype.itemsize + 1
+        raw = inflate.decompress(data[offset : offset + length], wanted)
     except zlib.error as error:
         raise ValueError(f"an array block cannot be inflated: {error}") from None
+    if is_part:
+        raw = raw[: count * dtype.itemsize]
     if len(raw) != count * dtype.itemsize:
         raise ValueError(
             f"an array block of shape {shape} holds {len(raw)} bytes or more, not {count * dtype.itemsize}"
         )
-    stored = np.frombuffer(raw, dtype).reshape(shape)
-    wide = stored.astype(np.float64 if precision == "float64" else np.float32)
-    with np.errstate(all="ignore"):  # a damaged shift leads out of the type's range
-        return np.ldexp(wide, shift, out=wide), precision, offset + length
+    return Block(np.frombuffer(raw, dtype).reshape(shape), shift, precision, offset + length)
+
+
+def shape_of(data: bytes, offset: int = 0) -> tuple[int, ...]:
+    """The shape of the block at `offset`, as it says itself.
+
+    Raises:
+      ValueError: There is no block there.
+    """
+    return _head(data, offset)[2]
 
 
 def end(data: bytes, offset: int = 0) -> int:

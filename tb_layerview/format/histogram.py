@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import operator
 import struct
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -159,24 +160,27 @@ def decode(data: bytes) -> Histogram:
     if len(data) > MAX_BYTES:
         raise ValueError(f"a histogram of {len(data)} bytes is longer than the longest, {MAX_BYTES}")
     numbers = decode_varints(data[_HEADER.size :]).tolist()  # whole numbers of Python, which do not overflow
-    edges, counts = [], []
+    starts, ends, counts = [], [], []
     end, i = _FIRST, 0
     try:
         for _ in range(bins):
-            gap, wide = numbers[i] >> 1, numbers[i] & 1
-            start = end + gap
+            gap = numbers[i]
+            wide = gap & 1
+            start = end + (gap >> 1)
             end = start + (numbers[i + 1] if wide else 1)
-            edges.append((start, end))
+            starts.append(start)
+            ends.append(end)
             counts.append(numbers[i + 1 + wide])
             i += 2 + wide
     except IndexError:
         raise ValueError(f"a histogram that says {bins} bins ends after {len(counts)}") from None
-    if i != len(numbers) or end > _NON_FINITE or any(not _FIRST < start < stop for start, stop in edges):
+    # Gaps and widths are not negative, so what holds of the first start and the last end holds of those between them.
+    is_beyond = bool(starts) and (starts[0] <= _FIRST or end > _NON_FINITE)
+    if i != len(numbers) or is_beyond or any(map(operator.eq, starts, ends)):
         raise ValueError("a histogram's bins do not fill its bytes, are empty, or lie beyond the largest float")
     if 0 in counts or sum(counts) > _MOST_COUNTED:
         raise ValueError(f"a histogram's bins hold {sum(counts)} elements, or one of them none")
-    starts, ends = np.array(edges, np.int64).reshape(-1, 2).T
-    lower, upper = _in_own_unit(starts, ends, center, shift)
+    lower, upper = _in_own_unit(np.array(starts, np.int64), np.array(ends, np.int64), center, shift)
     return Histogram(lower, upper, np.array(counts, np.int64))
 
 

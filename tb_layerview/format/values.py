@@ -123,21 +123,32 @@ def decode(data: bytes) -> Values:
     Raises:
       ValueError: `data` is not that.
     """
+    axes, offset = read_axes(data)
+    array, precision, _ = arrays.decode(data, offset)
+    return Values(array, axes, precision)
+
+
+def read_axes(data: bytes) -> tuple[tuple[Axis, ...], int]:
+    """What is kept of each axis, and the offset of the block that holds it.
+
+    Raises:
+      ValueError: `data` is not what `encode` makes.
+    """
     if not data:
         raise ValueError("values of 0 bytes")
     rank = data[0]
     offset = 1 + rank * _AXIS.size
     if len(data) < offset:
         raise ValueError(f"values of rank {rank} are cut off after {len(data)} bytes")
-    array, precision, _ = arrays.decode(data, offset)
-    if array.ndim != rank:
-        raise ValueError(f"values say rank {rank} but hold an array of rank {array.ndim}")
+    shape = arrays.shape_of(data, offset)
+    if len(shape) != rank:
+        raise ValueError(f"values say rank {rank} but hold an array of rank {len(shape)}")
     heads = [_AXIS.unpack_from(data, 1 + i * _AXIS.size) for i in range(rank)]
-    axes = tuple(Axis(start, step, n, size) for (start, step, size), n in zip(heads, array.shape))
+    axes = tuple(Axis(start, step, n, size) for (start, step, size), n in zip(heads, shape))
     for axis in axes:
         if axis.step < 1 or axis.start + axis.step * (axis.count - 1) >= max(axis.size, 1):
             raise ValueError(
                 f"values say that {axis.count} indices from {axis.start} on, every {axis.step}th, are kept of "
                 f"{axis.size}"
             )
-    return Values(array, axes, precision)
+    return axes, offset

@@ -38,6 +38,11 @@ class Part:
         kept = self.shard.kept[SECTIONS.index(section)]
         return kept[self.rows, own] if 0 <= own < kept.shape[1] else np.zeros(len(self.rows), bool)
 
+    def keeps(self, section: Section, row: int, tensor: int) -> bool:
+        """Whether a row of the shard keeps that section of the tensor of the run."""
+        own, kept = int(self.own_index[tensor]), self.shard.kept[SECTIONS.index(section)]
+        return bool(0 <= own < kept.shape[1] and kept[row, own])
+
     def has(self, row: int, tensor: int) -> bool:
         """Whether a row of the shard has that tensor of the run."""
         own, sizes = int(self.own_index[tensor]), self.shard.table[0]

@@ -7,11 +7,13 @@ import dataclasses
 import io
 import os
 import zlib
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple, TypeVar
 
 from tb_layerview.format.names import payload_name
 from tb_layerview.format.storage import open_regular
+
+_T = TypeVar("_T")
 
 
 class PayloadError(Exception):
@@ -64,6 +66,18 @@ def read_all(folder: str | os.PathLike[str] | None, pieces: Iterable[Piece]) -> 
                 files[piece.writer] = _open(folder, piece.writer, stack)
             file = files[piece.writer]
             yield file if isinstance(file, PayloadError) else _read(file, piece)
+
+
+def decoded(decode: Callable[[bytes], _T], data: bytes) -> _T:
+    """What a decoder makes of a piece.
+
+    Raises:
+      PayloadError: The decoder raises a ValueError.
+    """
+    try:
+        return decode(data)
+    except ValueError as error:
+        raise PayloadError(f"what the payload file holds cannot be decoded: {error}.") from error
 
 
 class _File(NamedTuple):

@@ -254,7 +254,7 @@ class Run:
           NotLoggedError: None is kept at that step.
           PayloadError: The payload file is missing, cut off or damaged.
         """
-        return _decoded(histogram.decode, self.payload("histogram", tensor, step))
+        return payload_file.decoded(histogram.decode, self.payload("histogram", tensor, step))
 
     def quantiles(self, tensor: SupportsIndex, step: int, q: Sequence[float]) -> npt.NDArray[np.float64]:
         """Values below which the fractions `q` (0 to 1) of a tensor's elements lie, from its histogram.
@@ -275,7 +275,7 @@ class Run:
           NotLoggedError: None are kept at that step.
           PayloadError: The payload file is missing, cut off or damaged.
         """
-        return _decoded(units.decode, self.payload("units", tensor, step))
+        return payload_file.decoded(units.decode, self.payload("units", tensor, step))
 
     def values(self, tensor: SupportsIndex, step: int) -> Values:
         """The elements of a tensor that are kept at a step, with their place in the whole tensor.
@@ -284,7 +284,7 @@ class Run:
           NotLoggedError: None are kept at that step.
           PayloadError: The payload file is missing, cut off or damaged.
         """
-        return _decoded(values.decode, self.payload("values", tensor, step))
+        return payload_file.decoded(values.decode, self.payload("values", tensor, step))
 
     def kept_steps(self, section: Section, tensor: SupportsIndex) -> npt.NDArray[np.int64]:
         """int64, ascending: the steps at which that section of a tensor is kept."""
@@ -303,6 +303,26 @@ class Run:
                 found[part.positions[i]] = part.piece(section, int(part.rows[i]), index)
         return found[since:]
 
+    def kept_near(self, section: Section, tensor: SupportsIndex, step: int) -> int | None:
+        """The latest step up to this one, else the first later one, at which a section is kept; None if at none."""
+        kept = self.kept_steps(section, tensor)
+        at = int(np.searchsorted(kept, step, side="right"))
+        return int(kept[max(0, at - 1)]) if len(kept) else None
+
+    def piece(self, section: Section, tensor: SupportsIndex, step: int) -> Piece:
+        """Where that section of a tensor lies.
+
+        Raises:
+          NotLoggedError: It is not kept at that step.
+        """
+        index, position = self._index(tensor), self._position(step)
+        part, row = self._at(position, index)
+        if not part.keeps(section, row, index):
+            kept = self.kept_steps(section, index)
+            where = f"the nearest step that does is {_nearest_step(kept, step)}" if len(kept) else "no step does"
+            raise NotLoggedError(f"{self.tensors[index]} keeps no {section} at step {step}; {where}.")
+        return part.piece(section, row, index)
+
     def payload(self, section: Section, tensor: SupportsIndex, step: int) -> bytes:
         """The stored bytes of a section, as `docs/http_api.md` describes them.
 
@@ -310,13 +330,7 @@ class Run:
           NotLoggedError: It is not kept at that step.
           PayloadError: The payload file is missing, cut off or damaged.
         """
-        index, position = self._index(tensor), self._position(step)
-        part, row = self._at(position, index)
-        kept = self.kept_steps(section, index)
-        if step not in kept:
-            where = f"the nearest step that does is {_nearest_step(kept, step)}" if len(kept) else "no step does"
-            raise NotLoggedError(f"{self.tensors[index]} keeps no {section} at step {step}; {where}.")
-        return payload_file.read(self.payload_folder, part.piece(section, row, index))
+        return payload_file.read(self.payload_folder, self.piece(section, tensor, step))
 
     def each(
         self, section: Section, tensor: SupportsIndex, since: int, decode: Callable[[bytes], _T]
@@ -332,7 +346,7 @@ class Run:
             data = None if piece is None else next(read)
             if isinstance(data, bytes):
                 try:
-                    found.append(_decoded(decode, data))
+                    found.append(payload_file.decoded(decode, data))
                 except PayloadError as error:
                     found.append(error)
             else:
@@ -364,13 +378,6 @@ class Run:
         if not found:
             raise AssertionError(f"no part of run {self.name!r} holds its step at {position}")
         return found[0]
-
-
-def _decoded(decode: Callable[[bytes], _T], data: bytes) -> _T:
-    try:
-        return decode(data)
-    except ValueError as error:
-        raise PayloadError(f"what the payload file holds cannot be decoded: {error}.") from error
 
 
 def _nearest_step(steps: npt.NDArray[np.int64], step: int) -> int:

@@ -178,14 +178,12 @@ def tensor(found: Run, index: int, step: int) -> dict[str, Any]:
     except PayloadError:
         # The statistics are still true, and `/payload` says what is wrong with the histogram.
         quantiles = None
-    earlier = kept["values"][kept["values"] <= step]
-    near = earlier[-1:] if len(earlier) else kept["values"][:1]
     return {
         "step": step,
         **dataclasses.asdict(digest),
         "quantiles": quantiles,
         **{section: bool(step in kept[section]) for section in SECTIONS},
-        "values_step": int(near[0]) if len(near) else None,
+        "values_step": found.kept_near("values", index, step),
     }
 
 

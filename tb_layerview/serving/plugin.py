@@ -18,15 +18,18 @@ from tb_layerview.format.statistics import SECTIONS, UPDATE_RATIO
 from tb_layerview.health.of_run import diagnose_run
 from tb_layerview.reading.payload_file import PayloadError
 from tb_layerview.reading.run import Run
-from tb_layerview.serving import answers, ranks
+from tb_layerview.serving import answers, ranks, ridges
 from tb_layerview.serving.columns import COLUMNS
+from tb_layerview.serving.past import Past
 from tb_layerview.serving.requests import (
     RequestError,
     answering,
     as_bytes,
+    as_framed,
     as_json,
     check_names,
     number_of,
+    numbers_of,
     one_of,
     respond,
     rules_of,
@@ -34,6 +37,7 @@ from tb_layerview.serving.requests import (
 )
 from tb_layerview.serving.source import RunSource
 from tb_layerview.serving.static_files import ENTRY, STATIC, static_routes
+from tb_layerview.serving.thumbnails import MOST_TENSORS, Thumbnails, needs_newer
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -47,6 +51,8 @@ class LayerViewPlugin(base_plugin.TBPlugin):
     def __init__(self, context: base_plugin.TBContext) -> None:
         """Keeps TensorBoard's data provider; reads nothing yet."""
         self._source = RunSource(context)
+        past = Past()
+        self._thumbnails, self._ridges = Thumbnails(past), ridges.Ridges(past)
 
     def is_active(self) -> bool:
         """Whether there is anything to show. TensorBoard asks only while its provider does not name this plugin."""
@@ -69,6 +75,8 @@ class LayerViewPlugin(base_plugin.TBPlugin):
             "/payload": answering(self._serve_payload),
             "/histograms": answering(self._serve_histograms),
             "/units": answering(self._serve_units),
+            "/thumbnails": answering(self._serve_thumbnails),
+            "/ridges": answering(self._serve_ridges),
             "/ranks": answering(self._serve_ranks),
             "/rank_statistics": answering(self._serve_rank_statistics),
             **static_routes(STATIC),
@@ -128,6 +136,26 @@ class LayerViewPlugin(base_plugin.TBPlugin):
         run = self._run(request)
         data, failed = answers.units(run, index, statistic, since)
         return as_bytes(request, data, run, Unreadable=failed)
+
+    def _serve_thumbnails(self, request: wrappers.Request) -> wrappers.Response:
+        step = number_of(request, "step", least=None)
+        example = None if text_of(request, "example") == "all" else number_of(request, "example")
+        tensors = numbers_of(request, "tensors", most=MOST_TENSORS)
+        # As it is known, as in `_of_step`.
+        run = self._source.known(plugin_util.experiment_id(request.environ), text_of(request, "run"))
+        if run is None or needs_newer(run, step, tensors):
+            run = self._run(request)
+        answer = self._thumbnails.answer(run, step, example, tensors)
+        if answer.is_damaged and (newer := self._run(request)).generation != run.generation:
+            answer = self._thumbnails.answer(newer, step, example, tensors)
+        return as_framed(request, answer.head, answer.levels)
+
+    def _serve_ridges(self, request: wrappers.Request) -> wrappers.Response:
+        tensors = numbers_of(request, "tensors", most=MOST_TENSORS)
+        most = number_of(request, "ridges", default=ridges.USUAL, least=1)
+        if most > ridges.MOST:
+            raise RequestError(f"ridges={most} is more than {ridges.MOST}, which are the most of one tensor.")
+        return as_framed(request, *self._ridges.answer(self._run(request), tensors, most))
 
     def _serve_ranks(self, request: wrappers.Request) -> wrappers.Response:
         chosen = rules_of(request)

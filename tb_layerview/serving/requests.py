@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import struct
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +63,12 @@ def as_bytes(request: wrappers.Request, data: bytes, run: Run, **headers: object
     return respond(request, data, "application/octet-stream", headers=named)
 
 
+def as_framed(request: wrappers.Request, head: dict[str, Any], data: bytes) -> wrappers.Response:
+    """JSON in front of bytes: how many bytes it has as a uint32, the JSON, and the bytes."""
+    text = json.dumps(head, allow_nan=False, separators=(",", ":")).encode()
+    return respond(request, struct.pack("<I", len(text)) + text + data, "application/octet-stream")
+
+
 def error_of(request: wrappers.Request, sentence: str, code: int, **more: Any) -> wrappers.Response:
     """Answers that something is wrong, in a sentence."""
     return respond(request, {"error": sentence}, "application/json", code=code, **more)
@@ -116,6 +124,21 @@ def number_of(request: wrappers.Request, name: str, *, default: int | None = Non
     if not re.fullmatch(r"-?[0-9]{1,18}", given) or (least is not None and int(given) < least):
         raise RequestError(f"{name}={given!r} is not a whole number{'' if least is None else f' from {least} on'}.")
     return int(given)
+
+
+def numbers_of(request: wrappers.Request, name: str, *, most: int) -> list[int]:
+    """The whole numbers from 0 on that a request gives for a name, with commas between them.
+
+    Raises:
+      RequestError: It gives none, or more than the most, or something else.
+    """
+    given = text_of(request, name).split(",")
+    if len(given) > most:
+        raise RequestError(f"{name} names {len(given)}; {most} are the most that are answered at a time.")
+    for one in given:
+        if not re.fullmatch(r"[0-9]{1,18}", one):
+            raise RequestError(f"{name}: {one!r} is not a whole number from 0 on; they stand with commas between them.")
+    return [int(one) for one in given]
 
 
 def one_of(request: wrappers.Request, name: str, choices: Iterable[Any], *, default: str | None = None) -> Any:

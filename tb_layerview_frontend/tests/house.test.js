@@ -23,7 +23,19 @@ const MAY_IMPORT = {
   map: ["findings", "kit", "data"],
   compare: ["map", "picture", "distribution", "kit", "data"],
   ranks: ["map", "findings", "kit", "data"],
-  page: ["ranks", "compare", "map", "findings", "units", "picture", "distribution", "kit", "data"],
+  network: ["map", "findings", "kit", "data"],
+  page: [
+    "network",
+    "ranks",
+    "compare",
+    "map",
+    "findings",
+    "units",
+    "picture",
+    "distribution",
+    "kit",
+    "data",
+  ],
 };
 
 /** @param {string} file from `src` on */

@@ -36,6 +36,8 @@ def open_tab(page: Page, server: TensorBoardServer, shown: str, dark: bool = Fal
       The tab's own frame within TensorBoard's page.
     """
     page.emulate_media(color_scheme="dark" if dark else "light")
+    # Most tests are of the map; what a person sees first is tests/e2e/test_network.py's.
+    fields = {"screen": "map", **fields}
     address = "".join(f"&p.layerview.{name}={urllib.parse.quote(str(at), safe='')}" for name, at in fields.items())
     page.goto(f"{server.url}/?darkMode={str(dark).lower()}#layerview{address}")
     return tab_within(page, shown)

@@ -28,7 +28,8 @@ STEPS, FIRST_NAN = 30, 20
 # What is waited for, what is in the address, and what is clicked then.
 SCREENS = {
     "picture": ("picture-canvas", {"run": "demo"}, ""),
-    "distribution": ("panel-distribution", {"run": "demo", "panel": "distribution"}, ""),
+    "distribution": ("ridges", {"run": "demo", "panel": "distribution"}, ""),
+    "heat map": ("histogram", {"run": "demo", "panel": "distribution", "history": "heat"}, ""),
     "units": ("unit-side", {"run": "demo", "panel": "units", "unit": 1}, ""),
     "numbers": ("numbers", {"run": "demo", "panel": "numbers"}, ""),
     "findings": ("lead-finding", {"run": "broken"}, "all-findings"),

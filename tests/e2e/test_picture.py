@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ def logdir(tmp_path_factory: pytest.TempPathFactory, arrays: dict[str, np.ndarra
     model, (images, labels) = demo.model(), demo.digits()
     model.compile("adam", "sparse_categorical_crossentropy")
     capped = LayerViewCallback(folder / "capped", schedule=1, keep=Keep(max_bytes=20_000_000))
-    model.fit(images, labels, batch_size=45, verbose=0, callbacks=[capped])
+    model.fit(images, labels, batch_size=45, epochs=2, verbose=0, callbacks=[capped])
     return folder
 
 
@@ -316,7 +317,7 @@ def test_the_png_file_is_a_picture_with_a_caption(page: Page, server: TensorBoar
     assert data.startswith(b"\x89PNG\r\n\x1a\n")
     width, height = (int.from_bytes(data[at : at + 4], "big") for at in (16, 20))
     canvas = frame.get_by_test_id("picture-canvas").evaluate("canvas => [canvas.width, canvas.height]")
-    assert width >= canvas[0] and height > canvas[1] + 40
+    assert width >= 2 * canvas[0] and height > 2 * canvas[1] + 80
 
 
 def test_the_python_lines_read_what_is_shown(page: Page, server: TensorBoardServer) -> None:
@@ -354,6 +355,52 @@ def test_it_is_said_which_part_is_shown_and_of_which_step(page: Page, server: Te
     step = int(next(step for step in run.steps if step > kept[3] and step not in kept))
     frame = _picture(page, server, "capped", layer=tensor.layer, kind=tensor.kind, name=tensor.name, step=step)
     nearest = int(kept[kept <= step][-1])
-    expect(frame.get_by_test_id("values-step")).to_contain_text(f"values of step {nearest}, the nearest")
+    mark = frame.get_by_test_id("values-step")
+    expect(mark).to_have_text(f"step {nearest}")
+    expect(mark).to_have_attribute("title", re.compile(f"Values of step {nearest}, the nearest that keeps values"))
     expect(frame.get_by_test_id("kept")).to_contain_text("float16")
     expect(frame.get_by_test_id("kept")).to_contain_text("one example at a time")
+
+
+@pytest.mark.parametrize("size", [(1280, 800), (1920, 1080)])
+@pytest.mark.parametrize(("kind", "name"), [("activation", "output"), ("weight", "kernel")])
+def test_the_picture_stays_in_its_place_from_step_to_step(
+    page: Page, server: TensorBoardServer, size: tuple[int, int], kind: str, name: str
+) -> None:
+    run = LayerReader(logdir_of(server)).run("capped")
+    tensor = run.tensor("block_1/conv", kind=kind, name=name)
+    kept = run.kept_steps("values", tensor)
+    steps = run.steps[:60]
+    assert len(steps) == 60 and len(np.intersect1d(steps, kept)) < 60, "at some of them no values are kept"
+    page.set_viewport_size({"width": size[0], "height": size[1]})
+    frame = _picture(page, server, "capped", layer="block_1/conv", kind=kind, name=name, step=int(steps[0]))
+    if kind == "activation":
+        expect(frame.get_by_test_id("prediction")).to_be_visible()
+    picture = frame.get_by_test_id("tensor-picture")
+    boxes = {}
+    for step in steps:
+        expect(picture).to_have_attribute("data-step", str(step))
+        boxes[int(step)] = tuple(box_of(frame.get_by_test_id("picture-canvas")).values())
+        page.keyboard.press("ArrowRight")
+    assert len(set(boxes.values())) == 1, boxes
+
+
+def test_what_is_played_are_steps_that_keep_values_where_a_picture_is_looked_at(
+    page: Page, server: TensorBoardServer
+) -> None:
+    run = LayerReader(logdir_of(server)).run("capped")
+    tensor = run.tensor("block_1/relu")
+    kept = [int(step) for step in run.kept_steps("values", tensor)]
+    frame = _picture(page, server, "capped", layer="block_1/relu", kind="activation", name="output", step=kept[-4])
+    frame.evaluate(
+        """() => {
+          window.shown = [];
+          const place = document.querySelector("[data-testid=tensor-picture]");
+          new MutationObserver(() => window.shown.push(Number(place.dataset.step)))
+            .observe(place, { attributes: true, attributeFilter: ["data-step"] });
+        }"""
+    )
+    frame.get_by_test_id("play").click()
+    expect(frame.get_by_test_id("play")).to_have_attribute("aria-label", "Play through the steps", timeout=30_000)
+    assert frame.evaluate("window.shown") == kept[-3:]
+    assert kept[-1] - kept[-4] > 3, "there are others between them"

@@ -424,7 +424,7 @@ def test_a_unit_that_is_chosen_comes_into_view_where_the_picture_is_enlarged(
 
 
 def test_the_legend_of_a_distribution_names_a_step_once(page: Page, server: TensorBoardServer) -> None:
-    frame = _open(page, server, panel="distribution", step=0)
+    frame = _open(page, server, panel="distribution", step=0, history="heat")
     expect(frame.locator(".lv-histogram .lv-chart-key")).to_have_text("step 0", timeout=30_000)
     frame.get_by_test_id("loss-strip").click(position={"x": 300, "y": 40})
     expect(frame.get_by_test_id("ghost-step")).to_have_text("step 0")

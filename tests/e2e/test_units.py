@@ -99,7 +99,7 @@ def _download(page: Page, frame: Frame, what: str, kind: str) -> bytes:
 def test_a_histogram_read_under_the_mouse_has_the_logs_counts(
     page: Page, server: TensorBoardServer, run: Run, planted: npt.NDArray[np.float32], axis: str
 ) -> None:
-    frame = _open(page, server, "planted", panel="distribution", step=300, values=axis)
+    frame = _open(page, server, "planted", panel="distribution", step=300, values=axis, history="heat")
     truth = run.histogram(run.tensors[0], 300)
     array = planted[30].astype(np.float64).ravel()
     chart = frame.get_by_test_id("histogram")
@@ -124,7 +124,7 @@ def test_a_histogram_read_under_the_mouse_has_the_logs_counts(
     assert len(seen) >= 2
 
 
-@pytest.mark.parametrize("history", ["heat", "bands"])
+@pytest.mark.parametrize("history", ["ridges", "heat", "bands"])
 def test_quantiles_over_the_steps_are_numpys_of_the_arrays(
     page: Page, server: TensorBoardServer, run: Run, planted: npt.NDArray[np.float32], history: str
 ) -> None:
@@ -166,7 +166,7 @@ def test_bands_read_under_the_mouse_are_the_steps_quantiles(
 def test_a_click_in_the_history_selects_the_step_and_a_pinned_step_stays_as_ghost(
     page: Page, server: TensorBoardServer
 ) -> None:
-    frame = _open(page, server, "planted", panel="distribution", step=100)
+    frame = _open(page, server, "planted", panel="distribution", step=100, history="heat")
     expect(frame.get_by_test_id("ghost-step")).to_contain_text("step 0")
     frame.get_by_test_id("pin-step").click()
     chart = frame.get_by_test_id("distribution")
@@ -185,7 +185,7 @@ def test_a_click_in_the_history_selects_the_step_and_a_pinned_step_stays_as_ghos
 def test_the_distribution_is_taken_along_with_all_bins_or_quantiles(
     page: Page, server: TensorBoardServer, run: Run
 ) -> None:
-    frame = _open(page, server, "planted", panel="distribution", step=300)
+    frame = _open(page, server, "planted", panel="distribution", step=300, history="heat")
     expect(frame.get_by_test_id("histogram")).to_be_visible()
     rows = list(csv.DictReader(io.StringIO(_download(page, frame, "the-distribution", "csv").decode())))
     truth = run.histogram(run.tensors[0], 300)
@@ -372,7 +372,7 @@ def test_panels_are_walked_through_by_keyboard_and_the_picture_stands_above_wher
     expect(frame.get_by_test_id("picture-canvas")).to_be_visible()
     tabs.get_by_role("tab", name="Picture").focus()
     page.keyboard.press("ArrowRight")
-    expect(frame.get_by_test_id("distribution")).to_be_visible()
+    expect(frame.get_by_test_id("ridges")).to_be_visible()
     expect(frame.get_by_test_id("picture-canvas")).to_have_count(0)
     assert state_of(page)["panel"] == "distribution"
     page.keyboard.press("ArrowRight")

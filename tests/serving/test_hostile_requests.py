@@ -21,12 +21,19 @@ from tb_layerview.format.logged import NotLoggedError
 from tb_layerview.serving.columns import COLUMNS
 from tb_layerview.writing.log_files import LogFiles
 
-ROUTES = ("/runs", "/run", "/steps", "/statistics", "/findings", "/tensor", "/payload", "/histograms", "/units")
+ROUTES = (
+    *("/runs", "/run", "/steps", "/statistics", "/findings", "/tensor", "/payload", "/histograms", "/units"),
+    *("/thumbnails", "/ridges"),
+)
 SECRET = 777.0
 NAMES = st.sampled_from(
-    ["run", "kind", "statistic", "since", "groups", "tensor", "step", "section", "threshold", "RUN", "", "run[]"]
+    [
+        *("run", "kind", "statistic", "since", "groups", "tensor", "step", "section", "threshold", "RUN", "", "run[]"),
+        *("tensors", "example", "ridges"),
+    ]
 )
 WORDS = """
+    all 0,1 0,1,2,999 64
     mine weight activation update rms mean values units histogram 0 1 2 6 -1 1e3 0x1 nan inf 999999999999999999 ١
     <script> non_finite.patience:2 ../other other/../mine mine/layers /etc/passwd . ..
 """

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from board import Board, Client, array_of, write_run
+from framed import framed
 from older_logs import without_summaries
 from tensorboard.backend import security_validator
 from tensorboard.plugins import base_plugin
@@ -93,7 +94,10 @@ def test_the_documented_answers_have_the_form_of_real_ones(client: Client, rank:
     queries["/course"] = "?run=run1&rule=vanishing_gradient&tensor=0"
     of_ranks = {"/ranks": "?run=rank-0"}
     of_ranks["/rank_statistics"] = "?run=rank-0&kind=activation&statistic=rms&statistic=non_finite&step=4"
-    assert set(examples) == {*queries, *of_ranks}
+    in_front = {"/thumbnails": "?run=run1&step=4&example=0&tensors=0,2", "/ridges": "?run=run1&tensors=0,2"}
+    assert set(examples) == {*queries, *of_ranks, *in_front}
+    for route, query in in_front.items():
+        assert_same_form(examples[route], framed(client, route + query)[0], route)
     for route, query in of_ranks.items():
         assert_same_form(examples[route], rank.json(route + query), route)
     for route, query in queries.items():

@@ -56,7 +56,7 @@ function Curves({ core, comparison, curves, statistic }) {
   const [own, others] = curves;
   const sameRun = comparison.sameRun.value;
   const isShare = statistic.scale === "share";
-  const logSteps = core.view.spacing.value === "log";
+  const logSteps = core.spacing.value === "log";
   const stepA = core.step.value;
   const stepB = comparison.steps.value[comparison.stepIndex.value];
   const { place, plot, hover } = useCurvePlot(curves, {

@@ -1,5 +1,6 @@
 /** The routes of `docs/http_api.md`, a function each. */
 
+import { decodeRidges, decodeThumbnails } from "./framed.js";
 import { columnar, request } from "./requests.js";
 
 /** @typedef {import("./types.js").Columnar} Columnar */
@@ -14,6 +15,8 @@ import { columnar, request } from "./requests.js";
 /** @typedef {import("./types.js").RunWithoutSteps} RunWithoutSteps */
 /** @typedef {import("./types.js").TensorRecord} TensorRecord */
 /** @typedef {import("./types.js").UnreadableRun} UnreadableRun */
+/** @typedef {import("./framed.js").RidgesAnswer} RidgesAnswer */
+/** @typedef {import("./framed.js").ThumbnailsAnswer} ThumbnailsAnswer */
 
 /**
  * A number as JSON carries it.
@@ -259,4 +262,41 @@ export async function fetchRankStatistics({ run, kind, statistics, step }, signa
     );
   }
   return answer;
+}
+
+/**
+ * @param {{run: string, step: number, example: number | "all", tensors: number[]}} of
+ * @param {AbortSignal} signal
+ * @returns {Promise<ThumbnailsAnswer>}
+ */
+export async function fetchThumbnails({ run, step, example, tensors }, signal) {
+  const response = await request(
+    "thumbnails",
+    [
+      ["run", run],
+      ["step", step],
+      ["example", example],
+      ["tensors", tensors.join()],
+    ],
+    signal,
+  );
+  return decodeThumbnails(await response.arrayBuffer());
+}
+
+/**
+ * @param {{run: string, tensors: number[], ridges: number}} of
+ * @param {AbortSignal} signal
+ * @returns {Promise<RidgesAnswer>}
+ */
+export async function fetchRidges({ run, tensors, ridges }, signal) {
+  const response = await request(
+    "ridges",
+    [
+      ["run", run],
+      ["tensors", tensors.join()],
+      ["ridges", ridges],
+    ],
+    signal,
+  );
+  return decodeRidges(await response.arrayBuffer());
 }

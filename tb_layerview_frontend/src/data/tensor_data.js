@@ -3,9 +3,10 @@
 import { batch, signal } from "@preact/signals";
 
 import { createDetails, keyOf } from "./details.js";
+import { keptValues, valuesStandingFor } from "./kept_steps.js";
 import { decodeHistograms, splitColumns } from "./payload.js";
 import { isOther } from "./requests.js";
-import { fetchHistograms, fetchStatistics, fetchTensor } from "./routes.js";
+import { fetchHistograms, fetchStatistics } from "./routes.js";
 import { failIn, makeTensorTasks } from "./tensor_tasks.js";
 
 /** @typedef {import("./details.js").Detail} Detail */
@@ -32,11 +33,12 @@ import { failIn, makeTensorTasks } from "./tensor_tasks.js";
 /**
  * @param {Selection} of
  * @param {import("./tasks.js").Asks} asks
+ * @param {() => boolean} [wanted] reads signals: whether anybody looks
  */
-export function createTensorData(of, asks) {
+export function createTensorData(of, asks, wanted) {
   const { current, generation, steps, tensor, step } = of;
   const { end } = asks.tasks;
-  const onTensor = makeTensorTasks(of, asks);
+  const onTensor = makeTensorTasks(of, asks, wanted);
   const { detailOf, valuesOf, historyOf, keepHistory } = createDetails(() => steps.value, end);
   /** @type {import("@preact/signals").Signal<Loadable<Detail>>} the last that arrived stays until the next is there */
   const detail = signal({ status: "loading" });
@@ -98,22 +100,26 @@ export function createTensorData(of, asks) {
     failIn(histograms),
   );
 
+  /** @param {number} index of a tensor of the run */
+  const ofRun = (index) => ({
+    name: current.value?.name ?? "",
+    generation: generation.value,
+    tensor: index,
+  });
+
   /**
    * Any tensor of the run at any step, with its values and no more.
    * @param {number} index
    * @param {number} at
    * @returns {Promise<{values: Values | null, step: number | null, record: TensorRecord}>} the step of the values
    */
-  async function valuesAt(index, at) {
-    const asked = {
-      name: current.value?.name ?? "",
-      generation: generation.value,
-      tensor: index,
-    };
-    const record = await fetchTensor(asked.name, index, at, end);
-    const kept = record.values_step;
-    return { values: kept === null ? null : await valuesOf(asked, kept), step: kept, record };
-  }
+  const valuesAt = (index, at) => valuesStandingFor(ofRun(index), at, valuesOf, end);
+
+  /**
+   * Which steps keep a tensor's values, and these.
+   * @param {number} index
+   */
+  const keptOf = (index) => keptValues(ofRun(index), steps.value, valuesOf, end);
 
   /**
    * The steps beside the selected one, so that the slider finds them here.
@@ -135,7 +141,7 @@ export function createTensorData(of, asks) {
     }
   }
 
-  return { detail, detailPending, detailProblem, histograms, valuesAt, detailOf };
+  return { detail, detailPending, detailProblem, histograms, valuesAt, keptOf, detailOf };
 }
 
 /**

@@ -7,8 +7,10 @@ import { makeValueAxis, VALUE_SPACINGS } from "../kit/value_axis.js";
 import { DistributionDownload } from "./DistributionDownload.jsx";
 import { DistributionHistory } from "./DistributionHistory.jsx";
 import { HistogramView } from "./HistogramView.jsx";
+import { RidgesView } from "./Ridges.jsx";
 import { bandRange, bandsOf, fillBands, knownSteps, typicalMagnitude } from "./bands.js";
 import { histogramRange, middleOf } from "./histogram_axis.js";
+import { ridgeRange } from "./ridges.js";
 
 /** @typedef {import("../kit/core.js").Core} Core */
 /** @typedef {import("../data/run.js").Run} Run */
@@ -29,11 +31,17 @@ const GAP = 14;
 export function Distribution({ core, bands: state, run }) {
   const spacing = /** @type {ValueSpacing} */ (core.view.values.value);
   const { bySteps, bands, message, problem } = useDistribution(core, state, run);
+  const asRidges = core.view.history.value === "ridges";
+  const broken = useNonFinite(core);
   const axis = useMemo(() => {
-    const range = bands ? bandRange(bands, spacing) : histogramRange(bySteps, spacing);
+    const range = bands
+      ? bandRange(bands, spacing)
+      : asRidges
+        ? ridgeRange(bySteps, broken, spacing)
+        : histogramRange(bySteps, spacing);
     const { p25, p75 } = bands ?? middleOf(bySteps);
     return range && makeValueAxis(range, spacing, typicalMagnitude(p25, p75));
-  }, [bySteps, bands, spacing]);
+  }, [bySteps, bands, spacing, asRidges, broken]);
   return (
     <section class="lv-distribution" aria-label="Distribution">
       {message ? (
@@ -47,6 +55,7 @@ export function Distribution({ core, bands: state, run }) {
           bySteps={bySteps}
           bands={bands}
           axis={axis}
+          broken={broken}
           problem={problem}
         />
       )}
@@ -99,9 +108,10 @@ function useDistribution(core, state, run) {
  * @param {(Histogram | null)[]} props.bySteps
  * @param {Bands | null} props.bands
  * @param {import("../kit/value_axis.js").ValueAxis | null} props.axis
+ * @param {Float32Array | null} props.broken the share of non-finite elements by step
  * @param {string} props.problem
  */
-function Charts({ core, run, bySteps, bands, axis, problem }) {
+function Charts({ core, run, bySteps, bands, axis, broken, problem }) {
   const [ref, size] = /** @type {ReturnType<typeof useSize<HTMLDivElement>>} */ (useSize());
   const [pointed, setPointed] = useState(/** @type {Pointed | null} */ (null));
   const place = useRef(/** @type {HTMLDivElement | null} */ (null));
@@ -109,7 +119,6 @@ function Charts({ core, run, bySteps, bands, axis, problem }) {
   useEffect(() => setPointed(null), [core.tensor.value]);
   const { steps } = run.history;
   const index = core.stepIndex.value;
-  const broken = useNonFinite(core);
   const kept = useMemo(
     () =>
       steps.flatMap((_, step) => {
@@ -132,6 +141,7 @@ function Charts({ core, run, bySteps, bands, axis, problem }) {
   const ghost = bySteps[ghostIndex] ?? null;
   const width = Math.max(0, size.width - VALUE_TICKS - GAP);
   const left = Math.floor(width * HISTORY_SHARE);
+  const asRidges = core.view.history.value === "ridges";
   return (
     <div class="lv-distribution-body" ref={place}>
       <Toolbar core={core} ghostIndex={ghostIndex}>
@@ -144,6 +154,7 @@ function Charts({ core, run, bySteps, bands, axis, problem }) {
           bySteps={bySteps}
           bands={bands}
           kept={kept}
+          broken={broken}
           axis={axis}
           place={place}
         />
@@ -156,6 +167,20 @@ function Charts({ core, run, bySteps, bands, axis, problem }) {
       <div class="lv-charts" ref={ref}>
         {!axis || !kept.length ? (
           <p class="lv-message">{nothing(core, kept.length)}</p>
+        ) : size.width > 0 && asRidges ? (
+          <RidgesView
+            core={core}
+            steps={steps}
+            kept={kept}
+            bySteps={bySteps}
+            broken={broken}
+            axis={axis}
+            ghostIndex={ghostIndex}
+            width={size.width}
+            height={size.height}
+            pointed={pointed}
+            onPoint={setPointed}
+          />
         ) : (
           size.width > 0 && (
             <>
@@ -250,15 +275,17 @@ function Toolbar({ core, ghostIndex, children }) {
         field={view.history}
         label="The distribution over the steps"
         testid="history"
-        options={{ heat: "heat map", bands: "quantiles" }}
+        options={{ ridges: "ridges", heat: "heat map", bands: "quantiles" }}
       />
       <Choice field={view.values} label="Value axis" testid="value-axis" options={VALUE_SPACINGS} />
-      <Choice
-        field={view.counts}
-        label="Axis of the histogram's counts"
-        testid="count-axis"
-        options={{ linear: "linear counts", log: "log counts" }}
-      />
+      {view.history.value !== "ridges" && (
+        <Choice
+          field={view.counts}
+          label="Axis of the histogram's counts"
+          testid="count-axis"
+          options={{ linear: "linear counts", log: "log counts" }}
+        />
+      )}
       <button
         type="button"
         class="lv-small-button"

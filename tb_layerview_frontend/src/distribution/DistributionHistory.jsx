@@ -1,11 +1,13 @@
 import { useMemo } from "preact/hooks";
 
 import { HatchedMark } from "../kit/ColourBar.jsx";
+import { HoleMark } from "../kit/HoleMark.jsx";
 import { StepTicks } from "../kit/Ticks.jsx";
 import { WordsTable } from "../kit/WordsTable.jsx";
-import { columnSteps, indexAt, makeStepAxis, positionOfStep } from "../kit/axis.js";
+import { columnSteps, cursorAt, indexAt, makeStepAxis } from "../kit/axis.js";
 import { TROUBLE } from "../kit/colour.js";
 import { formatCount, formatTicks, formatValue } from "../kit/format.js";
+import { drawHoles } from "../kit/holes.js";
 import { cssVariable, hatching, pointIn, useCanvas } from "../kit/hooks.js";
 import { theme } from "../kit/host.js";
 import { valueTicks, valueToPosition } from "../kit/value_axis.js";
@@ -21,7 +23,7 @@ import { belowInWords, countAt, spread, TOLD, toldQuantiles } from "./words.js";
 
 /** Room below a chart: its ticks, its axis' name, its key. */
 export const BELOW = 66;
-const MOST_TOLD = 12;
+export const MOST_TOLD = 12;
 
 /**
  * Step × value: the stronger the colour, the more elements, or bands of quantiles.
@@ -40,19 +42,20 @@ const MOST_TOLD = 12;
  */
 export function DistributionHistory(props) {
   const { core, steps, kept, bySteps, bands, axis, width, height, pointed, onPoint } = props;
-  const spacing = /** @type {import("../kit/axis.js").Spacing} */ (core.view.spacing.value);
+  const spacing = core.spacing.value;
   const stepAxis = useMemo(
     () =>
       makeStepAxis(
         kept.map((step) => steps[step]),
         spacing,
+        steps,
       ),
     [kept, steps, spacing],
   );
   const mapHeight = Math.max(0, height - BELOW);
   const canvas = useHistoryCanvas({ ...props, stepAxis, mapHeight });
   const index = core.stepIndex.value;
-  const at = positionOfStep(stepAxis, steps[index] ?? 0) * width;
+  const at = cursorAt(stepAxis, steps[index], width);
   /** @param {PointerEvent} event */
   const locate = (event) => {
     const { x, y } = pointIn(event);
@@ -93,7 +96,7 @@ export function DistributionHistory(props) {
               step={steps[over]}
               histogram={bySteps[over] ?? null}
               bands={bands && bandsAt(bands, over)}
-              x={positionOfStep(stepAxis, steps[over]) * width}
+              x={stepAxis.positionOf(steps[over]) * width}
               y={(1 - valueToPosition(axis, pointed.value)) * mapHeight}
               width={width}
               height={mapHeight}
@@ -106,6 +109,7 @@ export function DistributionHistory(props) {
           broken={props.broken?.some((share) => share > 0) ?? false}
           kept={kept.length}
           logged={steps.length}
+          axis={stepAxis}
         />
       </div>
       <WordsTable
@@ -155,6 +159,7 @@ function useHistoryCanvas({ kept, bySteps, bands, broken, axis, width, stepAxis,
     width,
     mapHeight,
     (context) => {
+      drawHoles(context, stepAxis, ratio);
       if (shares) drawHeat(context, shares, bins, theme.value);
       if (lines) {
         const colours = {
@@ -177,8 +182,8 @@ function useHistoryCanvas({ kept, bySteps, bands, broken, axis, width, stepAxis,
       context.fillStyle = hatching(context, nan, cssVariable("--lv-surface"), ratio);
       kept.forEach((step, i) => {
         if (!(broken[step] > 0)) return;
-        const from = stepAxis.edges[i] * across;
-        const wide = Math.max(3 * ratio, stepAxis.edges[i + 1] * across - from);
+        const from = stepAxis.starts[i] * across;
+        const wide = Math.max(3 * ratio, stepAxis.ends[i] * across - from);
         // Where nothing at all is finite there is nothing to cover.
         const empty = bands ? Number.isNaN(bands.p50[step] ?? NaN) : !bySteps[step]?.total;
         context.fillRect(from, 0, wide, empty ? height : 6 * ratio);
@@ -215,8 +220,8 @@ export function ValueLine({ axis, value, height }) {
   );
 }
 
-/** @param {{bands: boolean, broken: boolean, kept: number, logged: number}} props */
-function Key({ bands, broken, kept, logged }) {
+/** @param {{bands: boolean, broken: boolean, kept: number, logged: number, axis: import("../kit/axis.js").StepAxis}} props */
+function Key({ bands, broken, kept, logged, axis }) {
   return (
     <p class="lv-chart-key">
       {bands ? (
@@ -246,6 +251,7 @@ function Key({ bands, broken, kept, logged }) {
         <span>the stronger, the more elements</span>
       )}
       {broken && <HatchedMark />}
+      <HoleMark axis={axis} what={kept < logged ? "kept" : "logged"} />
       {kept < logged && (
         <span>
           kept at {formatCount(kept)} of {formatCount(logged)} steps
@@ -266,7 +272,7 @@ function Key({ bands, broken, kept, logged }) {
  * @param {number} props.width
  * @param {number} props.height
  */
-function HistoryTip({ pointed, step, histogram, bands, x, y, width, height }) {
+export function HistoryTip({ pointed, step, histogram, bands, x, y, width, height }) {
   const { value, slack } = pointed;
   const quantiles = bands
     ? Object.entries(bands)

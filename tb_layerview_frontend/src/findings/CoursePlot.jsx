@@ -1,7 +1,8 @@
 import { useMemo } from "preact/hooks";
 
+import { HoleMark } from "../kit/HoleMark.jsx";
 import { WordsTable } from "../kit/WordsTable.jsx";
-import { makeStepAxis, indexAt, nearestIndex, positionOf } from "../kit/axis.js";
+import { cursorAt, holesIn, indexAt, makeStepAxis, nearestIndex } from "../kit/axis.js";
 import { formatCount, formatTicks } from "../kit/format.js";
 import { pointIn, useSize } from "../kit/hooks.js";
 import { valueTicks, valueToPosition } from "../kit/value_axis.js";
@@ -21,8 +22,13 @@ const HEIGHT = 132;
  */
 export function CoursePlot({ core, course, finding }) {
   const [ref, { width }] = /** @type {ReturnType<typeof useSize<HTMLDivElement>>} */ (useSize());
-  const spacing = /** @type {import("../kit/axis.js").Spacing} */ (core.view.spacing.value);
-  const axis = useMemo(() => makeStepAxis(course.steps, spacing), [course, spacing]);
+  const spacing = core.spacing.value;
+  const logged = core.steps.value;
+  // Of a long course some steps are left out: what was not logged the run's own steps tell.
+  const axis = useMemo(
+    () => makeStepAxis(course.steps, spacing, logged, holesIn(logged)),
+    [course, spacing, logged],
+  );
   const heights = useMemo(() => courseAxis(course, isShare(course.measure)), [course]);
   const severity = finding?.severity ?? "warning";
   const lines = useMemo(
@@ -35,7 +41,7 @@ export function CoursePlot({ core, course, finding }) {
   );
   const ticks = valueTicks(heights, 4);
   const texts = formatTicks(ticks);
-  const place = (/** @type {number} */ step) => positionOf(axis, step) * width;
+  const place = (/** @type {number} */ step) => cursorAt(axis, step, width);
   const now = core.steps.value[core.stepIndex.value] ?? 0;
   const words = inWords(course, finding);
   return (
@@ -59,40 +65,14 @@ export function CoursePlot({ core, course, finding }) {
         }}
       >
         {width > 0 && (
-          <svg width={width} height={HEIGHT} aria-hidden="true">
-            <defs>
-              <pattern
-                id="lv-held"
-                width="6"
-                height="6"
-                patternUnits="userSpaceOnUse"
-                patternTransform="rotate(45)"
-              >
-                <path d="M0 0V6" class="lv-course-stripe" />
-              </pattern>
-            </defs>
-            {heldRuns(course.held, axis).map(({ from, to }) => (
-              <rect
-                key={from}
-                class="lv-course-held"
-                fill="url(#lv-held)"
-                x={from * width}
-                width={Math.max(2, (to - from) * width)}
-                height={HEIGHT}
-              />
-            ))}
-            {lines.map(({ name, style, path }) => (
-              <path key={name} class={`lv-course-${style}`} data-line={name} d={path} />
-            ))}
-            <path class="lv-course-now" d={`M${place(now)} 0V${HEIGHT}`} />
-            {finding && (
-              <path
-                class="lv-course-first"
-                d={`M${place(finding.first)} 0V${HEIGHT}`}
-                data-testid="course-first"
-              />
-            )}
-          </svg>
+          <Drawing
+            course={course}
+            axis={axis}
+            lines={lines}
+            width={width}
+            now={place(now)}
+            first={finding ? place(finding.first) : null}
+          />
         )}
         {finding && width > 0 && (
           <span
@@ -118,6 +98,7 @@ export function CoursePlot({ core, course, finding }) {
         <span>
           <i class="lv-course-swatch" /> the rule holds
         </span>
+        <HoleMark axis={axis} />
         {heights.spacing === "log" && course.values.includes(0) && <span>0 lies at the foot</span>}
       </figcaption>
       <WordsTable
@@ -127,6 +108,69 @@ export function CoursePlot({ core, course, finding }) {
         rows={rowsOf(course, finding, now)}
       />
     </figure>
+  );
+}
+
+/**
+ * @param {object} props
+ * @param {Course} props.course
+ * @param {import("../kit/axis.js").StepAxis} props.axis
+ * @param {{name: string, style: string, path: string}[]} props.lines
+ * @param {number} props.width CSS pixels
+ * @param {number} props.now where the selected step is, CSS pixels
+ * @param {number | null} props.first where the finding begins
+ */
+function Drawing({ course, axis, lines, width, now, first }) {
+  return (
+    <svg width={width} height={HEIGHT} aria-hidden="true">
+      <defs>
+        <pattern
+          id="lv-held"
+          width="6"
+          height="6"
+          patternUnits="userSpaceOnUse"
+          patternTransform="rotate(45)"
+        >
+          <path d="M0 0V6" class="lv-course-stripe" />
+        </pattern>
+        <pattern
+          id="lv-hole"
+          width="5"
+          height="5"
+          patternUnits="userSpaceOnUse"
+          patternTransform="rotate(-45)"
+        >
+          <path d="M0 0V5" class="lv-course-hole-stripe" />
+        </pattern>
+      </defs>
+      {axis.holes.map(({ from, to }) => (
+        <rect
+          key={from}
+          class="lv-course-hole"
+          fill="url(#lv-hole)"
+          x={from * width - (to > from ? 0 : 1)}
+          width={Math.max(2, (to - from) * width)}
+          height={HEIGHT}
+        />
+      ))}
+      {heldRuns(course.held, axis).map(({ from, to }) => (
+        <rect
+          key={from}
+          class="lv-course-held"
+          fill="url(#lv-held)"
+          x={from * width}
+          width={Math.max(2, (to - from) * width)}
+          height={HEIGHT}
+        />
+      ))}
+      {lines.map(({ name, style, path }) => (
+        <path key={name} class={`lv-course-${style}`} data-line={name} d={path} />
+      ))}
+      <path class="lv-course-now" d={`M${now} 0V${HEIGHT}`} />
+      {first !== null && (
+        <path class="lv-course-first" d={`M${first} 0V${HEIGHT}`} data-testid="course-first" />
+      )}
+    </svg>
   );
 }
 

@@ -1,6 +1,6 @@
 import { useMemo } from "preact/hooks";
 
-import { positionOf, stepTicks } from "../kit/axis.js";
+import { stepTicks } from "../kit/axis.js";
 import { formatCount } from "../kit/format.js";
 import { marksOf } from "./marks.js";
 import { SIGNS } from "./words.js";
@@ -16,7 +16,7 @@ export function StepAxis({ axis, width, marks = [] }) {
   const ticks = useMemo(() => stepTicks(axis, Math.floor(width / 64)), [axis, width]);
   return (
     <div class="lv-axis" aria-hidden="true">
-      {marksOf(marks, (step) => positionOf(axis, step) * width, 8).map(({ at, severity }) => (
+      {marksOf(marks, (step) => axis.positionOf(step) * width, 8).map(({ at, severity }) => (
         <span key={at} class={`lv-axis-mark lv-finding-${severity}`} style={{ left: `${at}px` }}>
           {SIGNS[severity]}
         </span>

@@ -1,6 +1,6 @@
 /** The plot of a course: what a rule judges over the steps, what it is held against, and where the rule holds. */
 
-import { columnSteps } from "../kit/axis.js";
+import { columnSteps, isBeforeHole, stretches } from "../kit/axis.js";
 import { isWide, makeValueAxis, valueToPosition } from "../kit/value_axis.js";
 
 /** @typedef {import("../data/types.js").Course} Course */
@@ -52,9 +52,14 @@ export function linePath(values, axis, heights, { width, height }) {
   };
   const count = axis.positions.length;
   if (count <= width) {
+    const ends = isBeforeHole(axis);
     for (let i = 0; i < count; i++) {
-      if (Number.isFinite(values[i])) to(axis.positions[i] * width, values[i]);
-      else pen = "M";
+      if (Number.isFinite(values[i])) {
+        to(axis.positions[i] * width, values[i]);
+        // A step between two holes is a line without length, which its round ends make a dot.
+        if (ends[i] && pen === "L") path.push("h0");
+      }
+      if (ends[i] || !Number.isFinite(values[i])) pen = "M";
     }
     return path.join("");
   }
@@ -82,15 +87,8 @@ export function linePath(values, axis, heights, { width, height }) {
  * @param {StepAxis} axis
  * @returns {{from: number, to: number}[]} positions
  */
-export function heldRuns(held, { edges }) {
-  const runs = [];
-  for (let i = 0; i < held.length; i++) {
-    if (!held[i]) continue;
-    const from = edges[i];
-    while (held[i + 1]) i++;
-    runs.push({ from, to: edges[i + 1] });
-  }
-  return runs;
+export function heldRuns(held, axis) {
+  return stretches(axis, (i) => held[i]).map(([from, to]) => ({ from, to }));
 }
 
 /**

@@ -95,6 +95,18 @@ export function withThreshold(moved, name, value) {
 }
 
 /**
+ * The first step at which numbers break: other errors (a silent layer, a gradient of 0) take no colour from anything.
+ * @param {Finding[]} findings
+ * @returns {number | null} null where none breaks
+ */
+export function firstBreak(findings) {
+  const breaks = findings.filter(
+    ({ rule, severity }) => rule === "non_finite" && severity === "error",
+  );
+  return breaks.length ? Math.min(...breaks.map(({ first }) => first)) : null;
+}
+
+/**
  * What says which finding it is, with other thresholds too: its rule, and its tensor or the scalar that it is of.
  * @param {Pick<Finding, "rule" | "tensor" | "measured">} finding
  */

@@ -4,6 +4,7 @@ import { signal } from "@preact/signals";
 
 import { RequestError } from "../data/requests.js";
 import { fetchFindings } from "../data/routes.js";
+import { firstBreak } from "./findings.js";
 
 /** @typedef {import("../data/types.js").Finding} Finding */
 
@@ -25,7 +26,10 @@ const NOTHING = { findings: [], rules: [], usual: null, status: "none", problem:
  * @param {import("../kit/core.js").Core} core
  * @param {import("../data/tasks.js").Asks} asks
  */
-export function createFound({ view, current, generation, steps: logged }, { tasks, retries }) {
+export function createFound(
+  { view, current, generation, steps: logged, brokenAt },
+  { tasks, retries },
+) {
   /** Those that a person has moved. */
   const { thresholds } = view;
   const found = signal(NOTHING);
@@ -55,6 +59,7 @@ export function createFound({ view, current, generation, steps: logged }, { task
       of = name;
       const base = moved.length ? usual.findings : null;
       found.value = { findings, rules, usual: base, status: "ready", problem: "" };
+      brokenAt.value = { run: name, step: firstBreak(findings) };
       return findings;
     } catch (error) {
       if (!(error instanceof RequestError)) throw error;

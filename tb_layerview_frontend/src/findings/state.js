@@ -28,6 +28,7 @@ export function createFindings(core, asks) {
     const { tensor, first } = finding;
     batch(() => {
       if (tensor !== null) {
+        view.detail.value = true;
         core.selectTensor(tensor);
         showKind(tensor);
         const rule = found.value.rules.find(({ name }) => name === finding.rule);

@@ -14,6 +14,7 @@ import { theme } from "./host.js";
  * @param {import("./colour.js").Palette} [props.palette] the usual one of the scale if it is left out
  * @param {[string, string]} [props.ends] what stands at the ends where they are no numbers
  * @param {Counts} [props.counts] of the picture: what lies beyond the ends, and what is no number
+ * @param {import("./colour.js").ScaleMark} [props.mark] a value that is marked
  * @param {boolean} [props.hatched] whether troubled cells of a map are
  * @param {import("preact").ComponentChildren} [props.children] other marks of the map
  */
@@ -24,6 +25,7 @@ export function ColourBar({
   palette: given,
   ends,
   counts,
+  mark,
   hatched,
   children,
 }) {
@@ -42,18 +44,30 @@ export function ColourBar({
     },
     [colours],
   );
-  const ticks = ends ? [] : fitting(scaleTicks(scale), scale, format, width);
+  const isMarked = mark && mark.value > scale.low && mark.value < scale.high ? mark : undefined;
+  const named = (/** @type {number} */ value) =>
+    value === isMarked?.value ? isMarked.text : format(value);
+  const ticks = ends ? [] : fitting(scaleTicks(scale), scale, named, width, isMarked?.value);
   const trouble = TROUBLE[theme.value];
   return (
     <div
       class="lv-colourbar"
       role="img"
-      aria-label={inWords(label, ends ?? [format(scale.low), format(scale.high)], counts)}
+      aria-label={inWords(label, ends ?? [format(scale.low), format(scale.high)], counts, isMarked)}
     >
       <span class="lv-colourbar-label">{label}</span>
       <div class="lv-colourbar-scale">
         <div class="lv-colourbar-ramp" ref={ref}>
           <canvas ref={canvas} />
+          {isMarked && (
+            <span
+              class="lv-colourbar-mark"
+              data-testid="scale-mark"
+              data-value={isMarked.value}
+              title={`${isMarked.text}: ${isMarked.words}`}
+              style={{ left: `${toUnit(scale, isMarked.value) * 100}%` }}
+            />
+          )}
           {counts && counts.low > 0 && (
             <span class="lv-clip lv-clip-low" title={`${formatCount(counts.low)} lie below`} />
           )}
@@ -72,7 +86,7 @@ export function ColourBar({
               key={value}
               style={{ left: `${Math.min(1, Math.max(0, toUnit(scale, value))) * 100}%` }}
             >
-              {format(value)}
+              {named(value)}
             </span>
           ))}
         </div>
@@ -114,9 +128,11 @@ const MARKS = /** @type {const} */ ([
  * @param {string} label
  * @param {[string, string]} ends
  * @param {Counts | undefined} counts
+ * @param {import("./colour.js").ScaleMark | undefined} mark
  */
-function inWords(label, ends, counts) {
+function inWords(label, ends, counts, mark) {
   const parts = [`${label} from ${ends[0]} to ${ends[1]}`.trim()];
+  if (mark) parts.push(`${mark.text} is ${mark.words}`);
   if (counts?.low) parts.push(`${formatCount(counts.low)} elements below`);
   if (counts?.high) parts.push(`${formatCount(counts.high)} above`);
   for (const [name, , words] of MARKS) {
@@ -133,14 +149,16 @@ const DIGIT_WIDTH = 6.5;
  * @param {import("./colour.js").ColourScale} scale
  * @param {(value: number) => string} format
  * @param {number} width CSS pixels
+ * @param {number} [marked] a value that has room before all others, instead of those within the ends
  */
-function fitting(ticks, scale, format, width) {
+function fitting(ticks, scale, format, width, marked) {
   /** @type {{value: number, from: number, to: number}[]} */
   const placed = [];
-  const inner = ticks.slice(1, -1);
+  const inner = marked === undefined ? ticks.slice(1, -1) : [];
   const middle = (inner.length - 1) / 2;
   const distance = (/** @type {number} */ value) => Math.abs(inner.indexOf(value) - middle);
   const order = [
+    ...(marked === undefined ? [] : [marked]),
     ticks[0],
     ticks[ticks.length - 1],
     ...[...inner].sort((a, b) => distance(a) - distance(b)),
@@ -156,18 +174,22 @@ function fitting(ticks, scale, format, width) {
 }
 
 /**
- * What no scale reaches over.
- * @param {{value?: number, format?: (value: number) => string}} props the one of the largest magnitude, if there is any
+ * What has the overflow's colour: the value of the largest magnitude.
+ * @param {{value?: number, of?: string, others?: number, format?: (value: number) => string}} props `of` says whose it is,
+ *   `others` how many more overflow
  */
-export function BeyondMark({ value, format = formatValue }) {
+export function BeyondMark({ value, of = "", others = 0, format = formatValue }) {
   if (!value) return null;
   return (
     <span
       class="lv-mark"
-      title="Larger than any training works with: max pooling makes the lowest float of NaN. It has the end's colour, and the colours do not reach over it."
+      title="Far beyond the colours, which reach over the steps before numbers broke. Max pooling makes the lowest float of NaN."
       data-testid="beyond"
     >
-      beyond: up to {format(value)}
+      <i class="lv-swatch lv-swatch-over" style={{ "--lv-swatch": TROUBLE[theme.value].over }} />
+      {of && `${of}: `}
+      {format(value)}
+      {others > 0 && ` and ${formatCount(others)} more`}
     </span>
   );
 }

@@ -1,24 +1,39 @@
 import { useEffect, useId, useRef, useState } from "preact/hooks";
 
 import { messageOf } from "../data/requests.js";
+import { FilmProgress } from "./FilmProgress.jsx";
 import { encodeCsv } from "./array_files.js";
-import { captionedPng, copyText, download, fileName } from "./take_along.js";
+import { filmOf } from "./film.js";
+import { captioned, sheetCanvas, sheetSvg, SHARPNESS } from "./sheet.js";
+import { captionedPng, copyPicture, copyText, download, fileName, pngOf } from "./take_along.js";
 
 /**
  * What a panel can be taken along as. Each is made when it is asked for.
  * @typedef {object} Panel
  * @property {string} [label] what it is, in a menu of several panels
  * @property {(string | number)[]} facts of which its files are named, see `fileName`
- * @property {() => Parameters<typeof captionedPng>[0]} [picture]
+ * @property {() => Parameters<typeof captionedPng>[0]} [picture] as it is on the screen
+ * @property {() => import("./sheet.js").Captioned} [sheet] the picture in pieces, which can be drawn sharper and as SVG
+ * @property {(format: import("./film.js").FilmFormat, signal: AbortSignal) => Promise<import("./film.js").Footage>} [film]
+ *   all steps of it
+ * @property {(string | number)[]} [filmFacts] of which a film's file is named; as the others if they are left out
  * @property {() => import("./array_files.js").Table} [table]
  * @property {() => Uint8Array<ArrayBuffer>} [array]
  */
 
-/** @type {{format: string, form: "picture" | "table" | "array", label: string, meaning: string}[]} */
+/** @typedef {"png" | "svg" | "copy" | "webm" | "gif" | "csv" | "npy"} Format */
+/** @typedef {{format: Format, of: (keyof Panel)[], label: string, meaning: string}} Way */
+
+/** `of`: a panel that has one of these can be taken along so. @type {Way[]} */
 const FORMATS = [
-  { format: "png", form: "picture", label: "PNG", meaning: "the picture as it is on the screen" },
-  { format: "csv", form: "table", label: "CSV", meaning: "the numbers as text" },
-  { format: "npy", form: "array", label: "npy", meaning: "the numbers for numpy.load" },
+  { format: "png", of: ["sheet"], label: "PNG", meaning: "the picture, twice as sharp as here" },
+  { format: "png", of: ["picture"], label: "PNG", meaning: "the picture as it is on the screen" },
+  { format: "svg", of: ["sheet"], label: "SVG", meaning: "the picture, its words as text" },
+  { format: "copy", of: ["sheet", "picture"], label: "Copy", meaning: "the picture" },
+  { format: "webm", of: ["film"], label: "WebM", meaning: "a film of all kept steps" },
+  { format: "gif", of: ["film"], label: "GIF", meaning: "a film of all kept steps" },
+  { format: "csv", of: ["table"], label: "CSV", meaning: "the numbers as text" },
+  { format: "npy", of: ["array"], label: "npy", meaning: "the numbers for numpy.load" },
 ];
 
 /**
@@ -31,6 +46,8 @@ const FORMATS = [
 export function TakeAlong({ what, panels, small = false }) {
   const [open, setOpen] = useState(false);
   const [problem, setProblem] = useState("");
+  const [copied, setCopied] = useBriefly();
+  const { filming, film } = useFilming();
   const place = useRef(/** @type {HTMLSpanElement | null} */ (null));
   const button = useRef(/** @type {HTMLButtonElement | null} */ (null));
   const id = useId();
@@ -46,13 +63,21 @@ export function TakeAlong({ what, panels, small = false }) {
     return () => document.removeEventListener("pointerdown", leave);
   }, [open]);
 
-  /** @param {Panel} panel @param {typeof FORMATS[number]} as */
-  const take = async (panel, { form, format }) => {
+  /** @param {Panel} panel @param {Way} as */
+  const take = async (panel, { format }) => {
     setOpen(false);
     button.current?.focus();
     try {
       setProblem("");
-      download(await blobOf(panel, form), `${fileName(panel.facts)}.${format}`);
+      if (format === "copy") {
+        await copyPicture(pictureOf(panel));
+        setCopied("Copied");
+        return;
+      }
+      const isFilm = format === "webm" || format === "gif";
+      const content = isFilm ? await film(panel, format) : await blobOf(panel, format);
+      const facts = (isFilm && panel.filmFacts) || panel.facts;
+      if (content) download(content, `${fileName(facts)}.${format}`);
     } catch (error) {
       setProblem(messageOf(error));
     }
@@ -92,7 +117,7 @@ export function TakeAlong({ what, panels, small = false }) {
             <path d="M6 1v6.5M3 5l3 3 3-3M1.5 10.5h9" fill="none" stroke="currentColor" />
           </svg>
         ) : (
-          "Download ▾"
+          <span aria-live="polite">{copied || "Download ▾"}</span>
         )}
       </button>
       {open && (
@@ -100,7 +125,7 @@ export function TakeAlong({ what, panels, small = false }) {
           {panels.map((panel) => (
             <span key={panel.label} role="group" aria-label={panel.label}>
               {panel.label && <span class="lv-menu-head">{panel.label}</span>}
-              {FORMATS.filter(({ form }) => panel[form]).map((as) => (
+              {FORMATS.filter(({ of }) => of.some((form) => panel[form])).map((as) => (
                 <button
                   key={as.format}
                   type="button"
@@ -118,6 +143,7 @@ export function TakeAlong({ what, panels, small = false }) {
           ))}
         </span>
       )}
+      {filming && <FilmProgress {...filming} />}
       {problem && (
         <span class="lv-error" role="alert">
           {problem}
@@ -127,21 +153,95 @@ export function TakeAlong({ what, panels, small = false }) {
   );
 }
 
+/**
+ * A word that goes away by itself.
+ * @returns {[string, (said: string) => void]}
+ */
+function useBriefly() {
+  const [said, setSaid] = useState("");
+  useEffect(() => {
+    if (!said) return undefined;
+    const timer = setTimeout(() => setSaid(""), 2500);
+    return () => clearTimeout(timer);
+  }, [said]);
+  return [said, setSaid];
+}
+
+/** The film that is being made, one at a time; it ends with what it is of. */
+function useFilming() {
+  const [filming, setFilming] = useState(
+    /** @type {import("./FilmProgress.jsx").Filming | null} */ (null),
+  );
+  const under = useRef(/** @type {AbortController | null} */ (null));
+  useEffect(() => () => under.current?.abort(), []);
+  /**
+   * @param {Panel} panel
+   * @param {import("./film.js").FilmFormat} format
+   * @returns {Promise<Blob | null>} null if somebody has ended it
+   */
+  const film = async (panel, format) => {
+    if (!panel.film) throw new Error("There is no film of this.");
+    under.current?.abort();
+    const abort = new AbortController();
+    under.current = abort;
+    const what = format === "webm" ? "WebM" : "GIF";
+    const cancel = () => abort.abort();
+    setFilming({ what, done: 0, frames: 0, frame: null, cancel });
+    try {
+      const footage = await panel.film(format, abort.signal);
+      const { frames } = footage;
+      return await filmOf({
+        ...footage,
+        format,
+        signal: abort.signal,
+        progress: (done, frame) =>
+          abort.signal.aborted || setFilming({ what, done, frames, frame, cancel }),
+      });
+    } catch (error) {
+      if (abort.signal.aborted) return null;
+      throw error;
+    } finally {
+      if (under.current === abort) {
+        under.current = null;
+        setFilming(null);
+      }
+    }
+  };
+  return { filming, film };
+}
+
 /** @param {string} words */
 const inTestId = (words) => words.replace(/\W+/g, "-");
 
 /**
  * @param {Panel} panel
- * @param {"picture" | "table" | "array"} form one that the panel has
+ * @returns {Promise<Blob>} a PNG
  */
-async function blobOf({ picture, table, array }, form) {
-  if (form === "picture" && picture) return captionedPng(picture());
-  if (form === "table" && table) {
+function pictureOf({ sheet, picture }) {
+  if (sheet) {
+    return pngOf(sheetCanvas(captioned(sheet()), SHARPNESS * (window.devicePixelRatio || 1)));
+  }
+  if (picture) return captionedPng(picture());
+  throw new Error("There is no picture of this.");
+}
+
+/**
+ * @param {Panel} panel
+ * @param {"png" | "svg" | "csv" | "npy"} format one that the panel has
+ */
+async function blobOf(panel, format) {
+  const { sheet, table, array } = panel;
+  if (format === "png") return pictureOf(panel);
+  if (format === "svg" && sheet) {
+    const made = sheet();
+    return new Blob([sheetSvg(captioned(made), made.title)], { type: "image/svg+xml" });
+  }
+  if (format === "csv" && table) {
     const { head, rows } = table();
     return new Blob([encodeCsv(head, rows)], { type: "text/csv" });
   }
   if (array) return new Blob([array()], { type: "application/octet-stream" });
-  throw new Error(`There is no ${form} of this.`);
+  throw new Error(`There is no ${format} of this.`);
 }
 
 /**
@@ -149,12 +249,7 @@ async function blobOf({ picture, table, array }, form) {
  * @param {{text: () => string, label: string, title: string, testid: string}} props
  */
 export function CopyButton({ text, label, title, testid }) {
-  const [said, setSaid] = useState("");
-  useEffect(() => {
-    if (!said) return undefined;
-    const timer = setTimeout(() => setSaid(""), 2500);
-    return () => clearTimeout(timer);
-  }, [said]);
+  const [said, setSaid] = useBriefly();
   const copy = async () => {
     try {
       await copyText(text());

@@ -24,8 +24,14 @@ const STOPS = {
 
 /** What is not a number has colours of its own, and everywhere a second mark besides. */
 export const TROUBLE = {
-  light: { nan: "#d3202b", posInf: "#f29900", negInf: "#8a5200", empty: "#ffffff" },
-  dark: { nan: "#ff5a5a", posInf: "#ffb833", negInf: "#b97a1a", empty: "#303030" },
+  light: {
+    nan: "#d3202b",
+    posInf: "#f29900",
+    negInf: "#8a5200",
+    empty: "#ffffff",
+    over: "#c2188b",
+  },
+  dark: { nan: "#ff5a5a", posInf: "#ffb833", negInf: "#b97a1a", empty: "#303030", over: "#ff6ad0" },
 };
 
 export const LEVELS = 256;
@@ -34,9 +40,10 @@ export const NAN = LEVELS;
 export const POS_INF = LEVELS + 1;
 export const NEG_INF = LEVELS + 2;
 export const EMPTY = LEVELS + 3;
+export const OVER = LEVELS + 4;
 
 /**
- * A ramp of `LEVELS` colours and the four special ones, each as the 32 bits that an ImageData holds.
+ * A ramp of `LEVELS` colours and the five special ones, each as the 32 bits that an ImageData holds.
  * @typedef {Uint32Array} Palette
  */
 
@@ -68,13 +75,14 @@ export function palette(theme, diverging) {
  * @returns {Palette}
  */
 export function makePalette(ramp, theme) {
-  const made = new Uint32Array(LEVELS + 4);
+  const made = new Uint32Array(LEVELS + 5);
   for (let i = 0; i < LEVELS; i++) made[i] = pack(ramp(i / (LEVELS - 1)));
-  const { nan, posInf, negInf, empty } = TROUBLE[theme];
+  const { nan, posInf, negInf, empty, over } = TROUBLE[theme];
   made[NAN] = pack(nan);
   made[POS_INF] = pack(posInf);
   made[NEG_INF] = pack(negInf);
   made[EMPTY] = pack(empty);
+  made[OVER] = pack(over);
   return made;
 }
 
@@ -106,8 +114,11 @@ export function cssColour(colours, level) {
  * @property {boolean} diverging around what lies in the middle
  * @property {number} low
  * @property {number} high
+ * @property {number} [over] above which magnitude a value has no colour of the ramp, but that of an overflow
  * @property {number} [knee] of `symlog`: about where it turns from linear to logarithmic
  */
+
+/** A value that is marked on a scale. @typedef {{value: number, text: string, words: string}} ScaleMark */
 
 /** @typedef {"log" | "linear"} MapTransform */
 
@@ -183,6 +194,7 @@ export function levelOf(scale, value) {
   if (value !== value) return NAN;
   if (value === Infinity) return POS_INF;
   if (value === -Infinity) return NEG_INF;
+  if (scale.over !== undefined && Math.abs(value) > scale.over) return OVER;
   const unit = toUnit(scale, value);
   return unit <= 0 ? 0 : unit >= 1 ? LEVELS - 1 : Math.round(unit * (LEVELS - 1));
 }

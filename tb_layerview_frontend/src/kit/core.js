@@ -3,15 +3,19 @@
 import { batch, computed, signal } from "@preact/signals";
 
 import { createRunData } from "../data/run_data.js";
-import { chosenIn, shownKinds } from "../data/selection.js";
+import { chosenIn, kindsOf, shownKinds } from "../data/selection.js";
 import { statisticOf } from "../data/statistics.js";
 import { createTensorData } from "../data/tensor_data.js";
-import { nearestIndex } from "./axis.js";
+import { nearestIndex, usualSpacing } from "./axis.js";
+import { healthySteps } from "./scale_range.js";
 
 /** @typedef {import("../data/run.js").Run} Run */
 /** @typedef {import("../data/types.js").Kind} Kind */
 
 /** @typedef {ReturnType<typeof createCore>} Core */
+
+/** The kinds whose size the network shows, from layer to layer. @type {Kind[]} */
+const FLOWING = ["gradient", "update"];
 
 /**
  * @param {object} of
@@ -39,14 +43,10 @@ export function createCore({ view, runs, onLoad }, asks) {
       },
       kindsShown(run),
     );
-  /** The statistics that are wanted of a kind. @param {Kind} kind */
-  const statistics = (kind) => [statisticOf(view.statistic.value, kind).name];
-  /** The kinds of which statistics are wanted. @param {Run} run */
-  const kindsWanted = (run) => {
-    // Of what is compared the statistics are drawn over the steps, whatever the map shows.
-    const compared = view.against.value ? run.info.tensors[chosenTensor(run)]?.kind : undefined;
-    return [...new Set([...kindsShown(run), ...(compared ? [compared] : [])])];
-  };
+  const { onNetwork, statistics, kindsWanted, isLookedAt } = createWants(view, {
+    kindsShown,
+    chosenTensor,
+  });
   const data = createRunData(
     {
       name: () => view.run.value,
@@ -66,7 +66,7 @@ export function createCore({ view, runs, onLoad }, asks) {
   const step = computed(() => steps.value[stepIndex.value]);
   /** Index of the selected tensor; -1 while there is no run. */
   const tensor = computed(() => (current.value ? chosenTensor(current.value) : -1));
-  const selected = createTensorData({ ...data, tensor, step }, asks);
+  const selected = createTensorData({ ...data, tensor, step }, asks, isLookedAt);
 
   /** @param {number} index of a tensor */
   function selectTensor(index) {
@@ -115,6 +115,7 @@ export function createCore({ view, runs, onLoad }, asks) {
     runs,
     playing,
     roomForMaps,
+    onNetwork,
     ...data,
     kinds,
     kindsWanted,
@@ -122,10 +123,80 @@ export function createCore({ view, runs, onLoad }, asks) {
     tensor,
     step,
     stepIndex,
+    ...createDrawing(view, data),
     selected,
     selectRun,
     selectTensor,
     selectStep,
     followNewest,
   };
+}
+
+/**
+ * What is asked of the server, as the screen that is shown needs it.
+ * @param {import("./view.js").View} view
+ * @param {{kindsShown: (run: Run) => Kind[], chosenTensor: (run: Run) => number}} of kinds whose maps are shown; index of
+ *   the selected tensor
+ */
+function createWants(view, { kindsShown, chosenTensor }) {
+  /** Whether the first screen is shown: runs are compared on the other one. */
+  const onNetwork = computed(() => view.screen.value === "network" && !view.against.value);
+  /** The statistics that are wanted of a kind. @param {Kind} kind */
+  const statistics = (kind) => [
+    onNetwork.value ? "rms" : statisticOf(view.statistic.value, kind).name,
+  ];
+  /** The kinds of which statistics are wanted. @param {Run} run */
+  const kindsWanted = (run) => {
+    if (onNetwork.value) {
+      return kindsOf(run.info.tensors).filter((kind) => FLOWING.includes(kind));
+    }
+    // Of what is compared the statistics are drawn over the steps, whatever the map shows.
+    const compared = view.against.value ? run.info.tensors[chosenTensor(run)]?.kind : undefined;
+    return [...new Set([...kindsShown(run), ...(compared ? [compared] : [])])];
+  };
+  /** Whether anybody looks at the selected tensor alone. */
+  const isLookedAt = () => !onNetwork.value || view.detail.value;
+  return { onNetwork, statistics, kindsWanted, isLookedAt };
+}
+
+/**
+ * What all that is drawn over the steps has in common.
+ * @param {import("./view.js").View} view
+ * @param {Pick<ReturnType<typeof createRunData>, "current" | "steps">} data
+ */
+function createDrawing(view, data) {
+  return { spacing: createSpacing(view, data), ...createHealthy(data) };
+}
+
+/**
+ * How the steps lie along every axis: as a person has chosen, else as it suits the run as it was first seen; what comes later
+ * moves nothing.
+ * @param {import("./view.js").View} view
+ * @param {Pick<ReturnType<typeof createRunData>, "current" | "steps">} data
+ */
+function createSpacing(view, { current, steps }) {
+  let suits = { run: "", spacing: /** @type {import("./axis.js").Spacing} */ ("linear") };
+  const usual = computed(() => {
+    const run = current.value?.name ?? "";
+    if (run !== suits.run) suits = { run, spacing: usualSpacing(steps.value) };
+    return suits.spacing;
+  });
+  return computed(
+    () => /** @type {import("./axis.js").Spacing} */ (view.spacing.value || usual.value),
+  );
+}
+
+/**
+ * The healthy past of the run, which ranges are of.
+ * @param {Pick<ReturnType<typeof createRunData>, "current" | "steps">} data
+ */
+function createHealthy({ current, steps }) {
+  /** At which step of which run numbers break, as its findings say. */
+  const brokenAt = signal({ run: "", step: /** @type {number | null} */ (null) });
+  /** How many of the logged steps lie before that. */
+  const healthy = computed(() => {
+    const { run, step } = brokenAt.value;
+    return healthySteps(steps.value, run === current.value?.name ? step : null);
+  });
+  return { brokenAt, healthy };
 }

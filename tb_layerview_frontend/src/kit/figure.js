@@ -29,7 +29,17 @@ const GAP = 14;
  * @param {(context: CanvasRenderingContext2D, ratio: number) => void} draw in device pixels
  */
 export function drawn(width, height, draw) {
-  const ratio = window.devicePixelRatio || 1;
+  return drawnAt(width, height, window.devicePixelRatio || 1, draw);
+}
+
+/**
+ * The same with so many pixels to a CSS pixel.
+ * @param {number} width CSS pixels
+ * @param {number} height CSS pixels
+ * @param {number} ratio
+ * @param {(context: CanvasRenderingContext2D, ratio: number) => void} draw in device pixels
+ */
+export function drawnAt(width, height, ratio, draw) {
   const canvas = document.createElement("canvas");
   canvas.width = Math.ceil(width * ratio);
   canvas.height = Math.ceil(height * ratio);
@@ -119,12 +129,17 @@ export function withAxes(charts) {
  * @param {(value: number) => string} [what.format]
  * @param {string[]} [what.ends] what stands at its ends where they are no numbers
  * @param {string} [what.label] what the colours are
+ * @param {import("./colour.js").ScaleMark} [what.mark] a value that is marked
  */
-export function drawScale({ scale, palette, format = formatValue, ends, label = "" }) {
+export function drawScale({ scale, palette, format = formatValue, ends, label = "", mark }) {
   const colours = palette ?? paletteOf(theme.value, scale.diverging);
   const ticks = ends
     ? ends.map((text, at) => ({ text, at }))
-    : scaleTicks(scale).map((value) => ({ text: format(value), at: toUnit(scale, value) }));
+    : scaleTicks(scale)
+        .filter((value) => !mark || value === scale.low || value === scale.high)
+        .map((value) => ({ text: format(value), at: toUnit(scale, value) }));
+  const marked = mark && mark.value < scale.high ? toUnit(scale, mark.value) : -1;
+  if (mark && marked >= 0) ticks.push({ text: mark.text, at: marked });
   const top = label ? 18 : 0;
   return drawn(Math.max(260, widest([label])), top + 28, (context, ratio) => {
     const width = 260 * ratio;
@@ -133,6 +148,7 @@ export function drawScale({ scale, palette, format = formatValue, ends, label = 
       context.fillRect(x, top * ratio, 1, 12 * ratio);
     }
     context.fillStyle = cssVariable("--lv-text");
+    if (marked >= 0) context.fillRect(marked * width - ratio, top * ratio, 2 * ratio, 13 * ratio);
     context.font = font(11 * ratio);
     context.textBaseline = "top";
     context.fillText(label, 0, 0);

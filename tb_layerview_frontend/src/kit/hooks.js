@@ -94,20 +94,22 @@ const hatchings = new Map();
  * @param {string} ground
  * @param {string} stripe
  * @param {number} ratio
+ * @param {boolean} [quiet] thin stripes, further apart and the other way down: of what is no trouble
  * @returns {CanvasPattern}
  */
-export function hatching(context, ground, stripe, ratio) {
-  const key = `${ground} ${stripe} ${ratio}`;
+export function hatching(context, ground, stripe, ratio, quiet = false) {
+  const key = `${ground} ${stripe} ${ratio} ${quiet}`;
   let tile = hatchings.get(key);
   if (!tile) {
-    const size = Math.round(6 * ratio);
+    const size = Math.round((quiet ? 7 : 6) * ratio);
     tile = document.createElement("canvas");
     tile.width = tile.height = size;
     const own = /** @type {CanvasRenderingContext2D} */ (tile.getContext("2d"));
     own.fillStyle = ground;
     own.fillRect(0, 0, size, size);
     own.strokeStyle = stripe;
-    own.lineWidth = 1.4 * ratio;
+    own.lineWidth = (quiet ? 0.9 : 1.4) * ratio;
+    if (quiet) own.transform(-1, 0, 0, 1, size, 0);
     own.beginPath();
     for (const shift of [-size, 0, size]) {
       own.moveTo(shift - 1, size + 1);

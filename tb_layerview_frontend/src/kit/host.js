@@ -48,6 +48,11 @@ export function readHash() {
   return host.location.hash;
 }
 
+/** TensorBoard's whole address: in a notebook no address bar shows it. */
+export function readAddress() {
+  return host.location.href;
+}
+
 /**
  * Writes the hash of TensorBoard's address without a new entry in the browser's history.
  * @param {string} hash

@@ -4,7 +4,73 @@ import { NATURAL } from "./colour.js";
 import { MOST } from "./plausible.js";
 
 /** @typedef {import("../data/statistics.js").Scale} Scale */
+/** @typedef {import("../data/types.js").Tensor} Tensor */
+/** @typedef {import("../data/types.js").Layer} Layer */
 /** @typedef {import("./colour.js").MapTransform} MapTransform */
+
+/**
+ * How many of a run's steps a range is of: those before the first at which numbers break, so that what came before keeps its
+ * colours; all where none breaks, or the first one does.
+ * @param {number[]} steps ascending
+ * @param {number | null} brokenAt
+ */
+export function healthySteps(steps, brokenAt) {
+  const before = brokenAt === null ? 0 : steps.findIndex((step) => step >= brokenAt);
+  return before > 0 ? before : steps.length;
+}
+
+/**
+ * What of some columns a range is of: their healthy past, or all where nothing is known of that.
+ * @param {Float32Array[]} columns by step
+ * @param {number} healthy how many steps
+ */
+export function pastOf(columns, healthy) {
+  const past = columns.map((column) => column.subarray(0, healthy));
+  return past.some((column) => column.some(Number.isFinite)) ? past : columns;
+}
+
+/**
+ * Whether a range is of a tensor, too: not of what a model takes, and not of integers, which are names of things.
+ * @param {Pick<Tensor, "kind" | "dtype">} tensor
+ * @param {Pick<Layer, "class_name">} layer
+ */
+export function countsForRange({ kind, dtype }, { class_name: layer }) {
+  if (kind !== "activation") return true;
+  return (
+    !/^(u?int|bool)/.test(dtype) &&
+    !/^(Input|InputLayer|Placeholder\w*|IteratorGetNext)$/.test(layer)
+  );
+}
+
+/** By how much numbers that broke exceed what was usual before. */
+const OVERFLOW = 10;
+
+/**
+ * Above which magnitude a value has the overflow's colour: where numbers break, when it is ten times what there was before;
+ * elsewhere when no training works with it.
+ * @param {[number, number]} range
+ * @param {boolean} breaks
+ */
+export function overflowOf([low, high], breaks) {
+  const most = Math.max(Math.abs(low), Math.abs(high));
+  return breaks ? OVERFLOW * most : Math.max(MOST, OVERFLOW * most);
+}
+
+/**
+ * The finite value of the largest magnitude, where that lies above what colours reach over; 0 if there is none.
+ * @param {Float32Array} column
+ * @param {number} over
+ */
+export function largestBeyond(column, over) {
+  let largest = 0;
+  for (let i = 0; i < column.length; i++) {
+    const magnitude = Math.abs(column[i]);
+    if (magnitude > over && magnitude < Infinity && magnitude > Math.abs(largest)) {
+      largest = column[i];
+    }
+  }
+  return largest;
+}
 
 /**
  * The range that a colour scale must cover, from a sample of the values: a statistic of a thousand tensors at ten thousand

@@ -89,11 +89,36 @@ export function captionedPng({ title, lines, canvases }) {
     y += canvas.height + margin / 2;
   }
   write(captions, small, line, "--lv-secondary");
+  return pngOf(made);
+}
+
+/**
+ * @param {HTMLCanvasElement} canvas
+ * @returns {Promise<Blob>}
+ */
+export function pngOf(canvas) {
   return new Promise((resolve, reject) =>
-    made.toBlob((blob) =>
+    canvas.toBlob((blob) =>
       blob ? resolve(blob) : reject(new Error("The browser could not make a PNG of this size.")),
     ),
   );
+}
+
+/**
+ * Puts a picture on the clipboard.
+ * @param {Promise<Blob>} png
+ */
+export async function copyPicture(png) {
+  try {
+    // A promise: some browsers let a page write only while it answers a click.
+    await navigator.clipboard.write([new ClipboardItem({ "image/png": png })]);
+  } catch {
+    // What could not be drawn says so itself.
+    await png;
+    throw new Error(
+      "The browser does not let this page write pictures to the clipboard. Download the PNG instead.",
+    );
+  }
 }
 
 /**

@@ -10,6 +10,8 @@ import { signal } from "@preact/signals";
  * @property {string} name of the selected tensor
  * @property {number} call of the selected tensor
  * @property {number | null} step null: the last one
+ * @property {string} screen the "network", or the "map" of layers × steps
+ * @property {boolean} detail whether the network has the selected tensor beside it; the map always has
  * @property {string[]} maps kinds whose maps are shown; empty: as many as fit
  * @property {string} statistic
  * @property {string} transform of the map's colours: "log", "linear", or empty for what suits the statistic
@@ -17,7 +19,7 @@ import { signal } from "@preact/signals";
  * @property {string} order of the rows
  * @property {string[]} curvesOff names of the scalars that are not drawn
  * @property {string} across what lies across the map: "steps", or the "ranks" of the training at the step
- * @property {string} spacing of the step axis
+ * @property {string} spacing of the step axis; empty: the one that suits the run
  * @property {string} filter
  * @property {string[]} thresholds of the rules that are moved, `rule.name:number`
  * @property {string} why what the findings' panel shows: a finding by its `keyOf`, the "lead",
@@ -40,7 +42,7 @@ import { signal } from "@preact/signals";
  * @property {string} panel what is shown of the tensor: "picture", "distribution", "units" or "numbers"
  * @property {string} values axis of the distribution: "linear", "log" or "symlog"
  * @property {string} counts axis of the histogram: "linear" or "log"
- * @property {string} history the distribution over the steps: as "heat" map or quantile "bands"
+ * @property {string} history the distribution over the steps: as "ridges", "heat" map or quantile "bands"
  * @property {number | null} ghost the step whose histogram is drawn as a ghost; null: the first one
  * @property {number | null} unit the unit that is looked at, an index of the tensor's last axis
  * @property {string} unitStatistic what the map of units shows

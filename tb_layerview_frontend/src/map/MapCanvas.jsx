@@ -4,8 +4,9 @@ import { pluralOf } from "../data/selection.js";
 import { spansOf } from "../findings/marks.js";
 import { ruleInWords } from "../findings/words.js";
 import { Tooltip } from "../kit/Tooltip.jsx";
-import { columnSteps, indexAt } from "../kit/axis.js";
+import { columnSteps, cursorAt, holeAt, indexAt, stretches } from "../kit/axis.js";
 import { EMPTY, levelOf, palette, TROUBLE } from "../kit/colour.js";
+import { BREAK_WIDTH, drawHoles, tellHole } from "../kit/holes.js";
 import { cssVariable, hatching, pointIn, useCanvas } from "../kit/hooks.js";
 import { theme } from "../kit/host.js";
 import { markFirstPaint } from "../kit/timing.js";
@@ -67,15 +68,13 @@ export function MapCanvas(props) {
     height,
     (context, ratio) =>
       drawMarks(context, ratio, {
-        axis,
-        index,
         row: selectedRow,
         strong: selectedHere,
         hoverRow: hover?.row ?? -1,
         rowHeight,
         scrollTop,
       }),
-    [axis, index, selectedRow, selectedHere, hover?.row, rowHeight, scrollTop, theme.value],
+    [selectedRow, selectedHere, hover?.row, rowHeight, scrollTop, theme.value],
   );
 
   /** @param {PointerEvent} event */
@@ -102,11 +101,15 @@ export function MapCanvas(props) {
   /** @param {PointerEvent} event */
   const choose = (event) => {
     const { x, row } = locate(event);
-    const cell = rows.length ? cellAt(x, row) : null;
+    const cell = rows.length && !holeHere(x) ? cellAt(x, row) : null;
     if (cell) core.selectTensor(cell.tensor);
     across.choose(cell?.step ?? indexAt(axis, x / width));
   };
-  const cell = hover && rows[hover.row] ? cellAt(hover.x, hover.row) : null;
+  /** @param {number} x */
+  const holeHere = (x) => holeAt(axis, x / width, BREAK_WIDTH / width);
+  const hole = hover && holeHere(hover.x);
+  const cell = hover && !hole && rows[hover.row] ? cellAt(hover.x, hover.row) : null;
+  const lines = hole ? tellHole(hole, run) : (cell?.lines ?? []);
 
   return (
     <div class="lv-map-column">
@@ -129,6 +132,13 @@ export function MapCanvas(props) {
       >
         <canvas ref={base} data-testid="map-canvas" />
         <canvas ref={overlay} />
+        {index >= 0 && layer.ready && (
+          <i
+            class="lv-now"
+            data-halo
+            style={{ left: `${cursorAt(axis, axis.steps[index], width)}px` }}
+          />
+        )}
         {layer.problem && <p class="lv-map-message lv-error">{layer.problem}</p>}
         {!layer.problem && !layer.ready && <p class="lv-map-message">Loading the statistics…</p>}
         {!layer.problem && layer.unknown && (
@@ -139,8 +149,8 @@ export function MapCanvas(props) {
         )}
       </div>
       {across.profile && <Profile {...props} />}
-      {hover && cell && (
-        <Tooltip lines={cell.lines} x={hover.x} y={hover.y} width={width} height={height} />
+      {hover && lines.length > 0 && (
+        <Tooltip lines={lines} x={hover.x} y={hover.y} width={width} height={height} />
       )}
     </div>
   );
@@ -184,6 +194,7 @@ export function drawMap(
   strip.height = 1;
   const stripContext = /** @type {CanvasRenderingContext2D} */ (strip.getContext("2d"));
   context.imageSmoothingEnabled = false;
+  if (axis.spacing !== "even") drawHoles(context, axis, ratio);
   const { nan } = TROUBLE[theme.value];
   const ground = cssVariable("--lv-surface");
   const hatch = hatching(context, nan, ground, ratio);
@@ -198,7 +209,9 @@ export function drawMap(
     const { values, trouble } = toColumns(series, columns, layer.badness);
     const scale = layer.scaleOf(rows[row]);
     for (let x = 0; x < width; x++) {
-      pixels[x] = Number.isNaN(values[x]) ? colours[EMPTY] : colours[levelOf(scale, values[x])];
+      if (columns.last[x] < columns.first[x]) pixels[x] = 0;
+      else
+        pixels[x] = Number.isNaN(values[x]) ? colours[EMPTY] : colours[levelOf(scale, values[x])];
     }
     stripContext.putImageData(line, 0, 0);
     const top = Math.round((row * rowHeight - scrollTop) * ratio);
@@ -215,21 +228,25 @@ export function drawMap(
     for (const { from, to, severity } of spansOf(marked, axis.steps)) {
       const { share, fill } = bands[severity];
       const high = Math.max(4 * ratio, Math.round(share * (bottom - top)));
-      const [left, right] = [axis.edges[from] * width, axis.edges[to + 1] * width];
       context.fillStyle = fill;
-      context.fillRect(left, bottom - high, Math.max(LEAST_TROUBLE * ratio, right - left), high);
+      for (const [left, right] of stretches(axis, (i) => i >= from && i <= to)) {
+        const wide = Math.max(LEAST_TROUBLE * ratio, (right - left) * width);
+        context.fillRect(left * width, bottom - high, wide, high);
+      }
     }
   }
+  // Between two steps that lie side by side there is no room below the rows.
+  if (axis.spacing === "even") drawHoles(context, axis, ratio);
   markFirstPaint("map");
 }
 
 /**
  * @param {CanvasRenderingContext2D} context
  * @param {number} ratio
- * @param {{axis: import("../kit/axis.js").StepAxis, index: number, row: number, strong: boolean, hoverRow: number, rowHeight: number, scrollTop: number}} what
+ * @param {{row: number, strong: boolean, hoverRow: number, rowHeight: number, scrollTop: number}} what
  */
-function drawMarks(context, ratio, { axis, index, row, strong, hoverRow, rowHeight, scrollTop }) {
-  const { width, height } = context.canvas;
+function drawMarks(context, ratio, { row, strong, hoverRow, rowHeight, scrollTop }) {
+  const { width } = context.canvas;
   const accent = cssVariable("--lv-now");
   const halo = cssVariable("--lv-surface");
   const rowTop = (/** @type {number} */ at) => (at * rowHeight - scrollTop) * ratio;
@@ -256,25 +273,4 @@ function drawMarks(context, ratio, { axis, index, row, strong, hoverRow, rowHeig
     }
     context.globalAlpha = 1;
   }
-  if (index < 0 || !axis.positions.length) return;
-  const from = axis.edges[index] * width;
-  const to = axis.edges[index + 1] * width;
-  // A wide cell is framed so that its colour stays visible; a narrow one is a line.
-  const lines = to - from >= 7 * ratio ? [from + ratio / 2, to - ratio / 2] : [(from + to) / 2];
-  for (const [colour, thickness] of /** @type {const} */ ([
-    [halo, 2.75],
-    [accent, 1.5],
-  ])) {
-    context.fillStyle = colour;
-    context.globalAlpha = colour === halo ? 0.75 : 1;
-    for (const x of lines) {
-      context.fillRect(
-        Math.round(x - (thickness * ratio) / 2),
-        0,
-        Math.round(thickness * ratio),
-        height,
-      );
-    }
-  }
-  context.globalAlpha = 1;
 }

@@ -1,6 +1,8 @@
 import { worstInWords } from "../data/statistics.js";
 import { StepAxis } from "../findings/StepAxis.jsx";
 import { BeyondMark, ColourBar } from "../kit/ColourBar.jsx";
+import { HoleMark } from "../kit/HoleMark.jsx";
+import { whyLeftOut } from "../kit/holes.js";
 import { FoundLegend } from "./FoundLegend.jsx";
 import { ProfileAxis } from "./Profile.jsx";
 import { layerLabel } from "./layer.js";
@@ -11,7 +13,7 @@ export const FOOT_HEIGHT = 58;
  * The steps, the colours and the marks below each map.
  * @param {object} props
  * @param {import("./layer.js").MapLayer[]} props.layers
- * @param {import("../data/types.js").Tensor[]} props.tensors
+ * @param {import("../data/run.js").Run} props.run
  * @param {import("../kit/axis.js").StepAxis} props.axis
  * @param {number} props.width of a map, CSS pixels
  * @param {number | undefined} props.step that is selected
@@ -19,7 +21,7 @@ export const FOOT_HEIGHT = 58;
  * @param {import("../findings/findings.js").Finding[]} props.marks what is found, marked where it begins
  * @param {Map<number, import("../findings/findings.js").Finding[]>} props.found what the maps mark, by tensor
  */
-export function MapFoot({ layers, tensors, axis, width, step, ranking, marks, found }) {
+export function MapFoot({ layers, run, axis, width, step, ranking, marks, found }) {
   return (
     <div class="lv-map-foot" style={{ height: `${FOOT_HEIGHT}px` }}>
       <div class="lv-axis-name">
@@ -43,12 +45,28 @@ export function MapFoot({ layers, tensors, axis, width, step, ranking, marks, fo
               ends={layer.rowScales ? ["low", "high of each row"] : undefined}
               hatched={layer.anyTrouble}
             >
-              <BeyondMark value={layer.beyond} format={layer.format} />
-              <FoundLegend found={found} tensors={tensors} kind={layer.kind} />
+              <BeyondMark
+                value={layer.beyond?.value}
+                of={layer.beyond ? nameOf(layer.beyond.tensor, run.info) : ""}
+                others={layer.beyond?.others}
+                format={layer.format}
+              />
+              <FoundLegend found={found} tensors={run.info.tensors} kind={layer.kind} />
+              <HoleMark axis={axis} why={whyLeftOut(run.info, run.history)} />
             </ColourBar>
           </div>
         ))}
       </div>
     </div>
   );
+}
+
+/**
+ * What the layer of a tensor is called, without what it lies in.
+ * @param {number} tensor
+ * @param {import("../data/types.js").RunInfo} info
+ */
+function nameOf(tensor, { layers, tensors }) {
+  const { path } = layers[tensors[tensor].layer];
+  return path.slice(path.lastIndexOf("/") + 1);
 }

@@ -30,7 +30,7 @@ const NOT_MARKED = new Map();
  */
 export function MapPane({ core, findings, comparison, evaluation, run, children }) {
   const { ref, size, scrollTop, onScroll } = usePlace(core);
-  const { view, kinds } = core;
+  const { kinds } = core;
 
   const bodyHeight = Math.max(0, size.height - STRIP_HEIGHT - FOOT_HEIGHT);
   const ownLayers = useLayers(core, run);
@@ -40,7 +40,7 @@ export function MapPane({ core, findings, comparison, evaluation, run, children 
   const { rows, rowHeight } = all;
   useRowInView(ref, all, bodyHeight, [run.name, core.tensor.value, kinds.value.join()]);
 
-  const spacing = /** @type {import("../kit/axis.js").Spacing} */ (view.spacing.value);
+  const spacing = core.spacing.value;
   const axis = useMemo(
     () => makeStepAxis(run.history.steps, spacing),
     [run.history.steps, spacing],
@@ -110,9 +110,9 @@ export function MapPane({ core, findings, comparison, evaluation, run, children 
         />
         <MapFoot
           layers={layers}
-          tensors={run.info.tensors}
           axis={axis}
           width={width}
+          run={run}
           step={run.history.steps[core.stepIndex.value]}
           ranking={all.ranked ? ownLayers[0].statistic : null}
           marks={heading}

@@ -191,7 +191,7 @@ function Scales({ core, comparison }) {
       <Radios
         name="spacing"
         legend="Steps"
-        value={view.spacing.value}
+        value={core.spacing.value}
         options={SPACINGS}
         onChoose={(value) => {
           view.spacing.value = value;

@@ -1,7 +1,7 @@
 import { useEffect, useMemo, useRef } from "preact/hooks";
 import uPlot from "uplot";
 
-import { indexAt } from "../kit/axis.js";
+import { cursorAt, indexAt } from "../kit/axis.js";
 import { formatCount, formatTicks } from "../kit/format.js";
 import { pointIn, useSize } from "../kit/hooks.js";
 import { theme } from "../kit/host.js";
@@ -45,10 +45,9 @@ export function Strip({ axis, curves, index, anyOff, onStep }) {
       plot.current?.destroy();
       plot.current = null;
     };
-  }, [width, shape, theme.value, axis.positions.length < 3]);
+  }, [width, shape, theme.value]);
   useEffect(() => plot.current?.setData(data), [data]);
 
-  const position = axis.positions[index] ?? 0;
   const choose = (/** @type {PointerEvent} */ event) =>
     onStep(indexAt(axis, pointIn(event).x / width));
   const [left, right] = labelledScales(scales);
@@ -77,7 +76,7 @@ export function Strip({ axis, curves, index, anyOff, onStep }) {
           No loss or metric is {anyOff ? "drawn" : "logged with these steps"}.
         </p>
       )}
-      <i class="lv-now" style={{ left: `${position * width}px` }} />
+      <i class="lv-now" style={{ left: `${cursorAt(axis, axis.steps[index], width)}px` }} />
     </div>
   );
 }

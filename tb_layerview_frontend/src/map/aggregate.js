@@ -2,8 +2,6 @@
 
 /** @typedef {import("../data/statistics.js").Badness} Badness */
 
-import { MOST } from "../kit/plausible.js";
-
 /**
  * One row of the map, a value for each step.
  * @typedef {object} Series
@@ -126,21 +124,4 @@ export function firstTrouble(nonFinite) {
   // A loop, not findIndex: of ten million shares all are looked at.
   for (let i = 0; i < nonFinite.length; i++) if (nonFinite[i] > 0) return i;
   return -1;
-}
-
-/**
- * The finite value of the largest magnitude, where that is not plausible and scales do not reach over it; 0 if there is none.
- * @param {Float32Array[]} columns
- */
-export function largestBeyond(columns) {
-  let largest = 0;
-  for (const column of columns) {
-    for (let i = 0; i < column.length; i++) {
-      const magnitude = Math.abs(column[i]);
-      if (magnitude >= MOST && magnitude < Infinity && magnitude > Math.abs(largest)) {
-        largest = column[i];
-      }
-    }
-  }
-  return largest;
 }

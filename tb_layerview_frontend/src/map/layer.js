@@ -4,8 +4,8 @@ import { KINDS } from "../data/selection.js";
 import { badnessOf } from "../data/statistics.js";
 import { NATURAL, statisticScale } from "../kit/colour.js";
 import { formatCount, formatShare, formatValue } from "../kit/format.js";
-import { scaleRange } from "../kit/scale_range.js";
-import { findWorst, firstTrouble, largestBeyond, worstOf } from "./aggregate.js";
+import { largestBeyond, overflowOf, pastOf, scaleRange } from "../kit/scale_range.js";
+import { findWorst, firstTrouble, worstOf } from "./aggregate.js";
 
 /** @typedef {import("./rows.js").Row} Row */
 /** @typedef {import("./aggregate.js").Series} Series */
@@ -30,12 +30,12 @@ const LEAST_FACTOR_OF_ROW = 1.1;
  * @property {string | undefined} problem
  * @property {boolean} unknown whether there is no value at all, as of a statistic that an older log lacks
  * @property {boolean} anyTrouble
- * @property {number} [beyond] the value of the largest magnitude, where no scale reaches over it, as of what max pooling makes
- *   of NaN; 0 if there is none
+ * @property {Beyond | null} [beyond] what has the overflow's colour
  * @property {(row: import("./rows.js").Row, first: number, last: number) => CellWords | null} [describe] what a cell says
  *   where it is not the statistic itself that is drawn
  */
 
+/** The value of the largest magnitude, and how many other tensors overflow. @typedef {{tensor: number, value: number, others: number}} Beyond */
 /** @typedef {{tensor: number, step: number, lines: string[], bad: boolean}} CellWords */
 
 /**
@@ -45,18 +45,36 @@ const LEAST_FACTOR_OF_ROW = 1.1;
  * @param {import("../data/statistics.js").Statistic} what.statistic
  * @param {import("../kit/colour.js").MapTransform | ""} what.transform empty for the statistic's own
  * @param {boolean} what.rowScales
+ * @param {number} [what.healthy] how many steps the scale is of; all if not given
+ * @param {(tensor: number) => boolean} [what.counts] whether the scale is of a tensor; of all if not given
  * @param {string} [what.problem]
  * @returns {MapLayer}
  */
-export function makeMapLayer({ columns: all, kind, statistic, transform, rowScales, problem }) {
+export function makeMapLayer({
+  columns: all,
+  kind,
+  statistic,
+  transform,
+  rowScales,
+  healthy = Infinity,
+  counts = () => true,
+  problem,
+}) {
   const columns = all.get(kind);
   const ready = Boolean(columns?.has(statistic.name) && columns.has("non_finite"));
   const badness = badnessOf(statistic);
   const how = transform || NATURAL[statistic.scale];
   /** @param {Float32Array[]} values @param {number} [least] */
   const scaleFor = (values, least) => {
-    const range = scaleRange(values, statistic.scale, how, statistic.target, least);
-    return statisticScale(statistic.scale, range, how);
+    const range = scaleRange(
+      pastOf(values, healthy),
+      statistic.scale,
+      how,
+      statistic.target,
+      least,
+    );
+    const over = overflowOf(range, healthy < (columns?.steps ?? 0));
+    return { ...statisticScale(statistic.scale, range, how), over };
   };
   /** @type {WeakMap<Row, Series | null>} */
   const known = new WeakMap();
@@ -72,7 +90,15 @@ export function makeMapLayer({ columns: all, kind, statistic, transform, rowScal
     return series;
   };
   const values = ready && columns ? columns.of(statistic.name, columns.tensors) : [];
-  const scale = scaleFor(values);
+  const counted = columns?.tensors.filter(counts) ?? [];
+  const isCounted = new Set(counted);
+  const scale = scaleFor(
+    ready && columns && counted.length ? columns.of(statistic.name, counted) : values,
+  );
+  // What the scale is not of overflows nothing.
+  const scaleOfOthers = { ...scale, over: undefined };
+  const overflows = (/** @type {Row} */ { tensors }) =>
+    !counted.length || tensors.some((tensor) => isCounted.has(tensor));
   const shares = ready && columns ? columns.of("non_finite", columns.tensors) : [];
   const anyTrouble = shares.some((column) => firstTrouble(column) >= 0);
   // Where no element is finite there is no statistic either, and that is what the map shows.
@@ -85,7 +111,8 @@ export function makeMapLayer({ columns: all, kind, statistic, transform, rowScal
     rowScales,
     scaleOf: (row) => {
       const series = rowScales ? seriesOf(row) : null;
-      return series ? scaleFor([series.values], LEAST_FACTOR_OF_ROW) : scale;
+      if (series) return scaleFor([series.values], LEAST_FACTOR_OF_ROW);
+      return overflows(row) ? scale : scaleOfOthers;
     },
     format: statistic.scale === "share" ? formatShare : formatValue,
     columnOf: (tensor) => (ready ? columns?.of(statistic.name, [tensor])[0] : undefined),
@@ -94,8 +121,26 @@ export function makeMapLayer({ columns: all, kind, statistic, transform, rowScal
     problem,
     unknown: ready && !allBroken && values.every((column) => column.every(Number.isNaN)),
     anyTrouble,
-    beyond: largestBeyond(values),
+    beyond: ready && columns ? beyondOf(columns, statistic.name, counted, scale.over) : null,
   };
+}
+
+/**
+ * What has the overflow's colour.
+ * @param {import("../data/columns.js").Columns} columns
+ * @param {string} statistic
+ * @param {number[]} tensors
+ * @param {number} over
+ * @returns {Beyond | null}
+ */
+function beyondOf(columns, statistic, tensors, over) {
+  const found = columns.of(statistic, tensors).flatMap((column, i) => {
+    const value = largestBeyond(column, over);
+    return value ? [{ tensor: tensors[i], value }] : [];
+  });
+  if (!found.length) return null;
+  const largest = found.reduce((a, b) => (Math.abs(b.value) > Math.abs(a.value) ? b : a));
+  return { ...largest, others: found.length - 1 };
 }
 
 /**

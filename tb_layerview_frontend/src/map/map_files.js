@@ -3,6 +3,7 @@
 import { SPACINGS, stepTicks } from "../kit/axis.js";
 import { scaleTicks, toUnit } from "../kit/colour.js";
 import { drawKey, drawn, drawRowNames, drawScale, withAxes } from "../kit/figure.js";
+import { HATCHED_IN_WORDS } from "../kit/holes.js";
 import { formatCount, formatTick } from "../kit/format.js";
 import { drawMap } from "./MapCanvas.jsx";
 import { drawProfile } from "./Profile.jsx";
@@ -180,12 +181,13 @@ function sidesOf(shown) {
  * What is said below the picture.
  * @param {ShownMap} shown
  */
-function linesOf({ layers, rows, found, filter }) {
+function linesOf({ layers, rows, axis, found, filter }) {
   const said = [
     filter && `Layers that match “${filter}”.`,
     rows.some(({ expandable, open }) => expandable && !open) &&
       "A row that is folded shows the worst of its tensors.",
     layers.some(({ anyTrouble }) => anyTrouble) && "Hatched: NaN or inf.",
+    axis.holes.length > 0 && HATCHED_IN_WORDS,
     found.size > 0 &&
       "Hatched bands: where a rule finds something, an error's twice as high as a warning's.",
   ].filter((line) => typeof line === "string" && line !== "");

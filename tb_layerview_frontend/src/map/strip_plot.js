@@ -1,6 +1,7 @@
 /** The plot of the curves above the map: how uPlot is told to draw it, and what is drawn over it. */
 
-import { positionOf } from "../kit/axis.js";
+import { isBeforeHole, stretches } from "../kit/axis.js";
+import { drawHoles } from "../kit/holes.js";
 import { cssVariable, hatching } from "../kit/hooks.js";
 
 /** @typedef {import("uplot")} uPlot */
@@ -23,7 +24,7 @@ export const [TOP, BOTTOM] = [6, 4];
  * @param {number} width CSS pixels
  * @returns {import("uplot").Options}
  */
-export function stripOptions({ scales, curves, axis }, latest, width) {
+export function stripOptions({ scales, curves }, latest, width) {
   return {
     width,
     height: STRIP_HEIGHT,
@@ -56,11 +57,20 @@ export function stripOptions({ scales, curves, axis }, latest, width) {
         stroke: cssVariable(colour),
         width: 1.5,
         dash: dashed ? [5, 3] : undefined,
-        spanGaps: true,
-        points: { show: axis.positions.length < 3, size: 5 },
+        // Over what a curve lacks its line goes on, over what was not logged it breaks.
+        spanGaps: false,
+        gaps: (/** @type {uPlot} */ chart) => gapsOf(chart, latest.current.axis),
+        points: {
+          show: true,
+          size: 4,
+          fill: cssVariable(colour),
+          filter: (/** @type {uPlot} */ chart, /** @type {number} */ series) =>
+            lonePoints(chart, series, latest.current.axis),
+        },
       })),
     ],
     hooks: {
+      drawClear: [(chart) => drawHoles(chart.ctx, latest.current.axis, devicePixelRatio || 1)],
       draw: [
         (chart) => {
           drawPoints(chart, latest.current);
@@ -88,6 +98,46 @@ export function stripData(axis, curves) {
 }
 
 /**
+ * Where lines break.
+ * @param {uPlot} chart
+ * @param {StepAxis} axis
+ * @returns {[number, number][]} pixels
+ */
+function gapsOf({ bbox }, { positions, holes, steps }) {
+  const ends = isBeforeHole({ holes, steps });
+  const at = (/** @type {number} */ index) => bbox.left + positions[index] * bbox.width;
+  return [...positions.keys()]
+    .filter((i) => ends[i])
+    .map((i) => [Math.ceil(at(i)), Math.floor(at(i + 1))]);
+}
+
+/**
+ * The values that no line leads to or from, as those between two holes.
+ * @param {uPlot} chart
+ * @param {number} series
+ * @param {StepAxis} axis
+ * @returns {number[]} indices
+ */
+function lonePoints({ data }, series, axis) {
+  return alone(data[series], isBeforeHole(axis));
+}
+
+/**
+ * @param {ArrayLike<number | null | undefined>} values
+ * @param {boolean[]} ends whether a line breaks after each
+ * @returns {number[]} the indices of those that stand alone
+ */
+export function alone(values, ends) {
+  /** @type {number[][]} by stretch */
+  const stretches = [[]];
+  ends.forEach((isEnd, i) => {
+    if (values[i] != null) stretches[stretches.length - 1].push(i);
+    if (isEnd) stretches.push([]);
+  });
+  return stretches.flatMap((own) => (own.length === 1 ? own : []));
+}
+
+/**
  * The values of an evaluation, as points of the colour of their curve.
  * @param {uPlot} chart
  * @param {{curves: Curve[], axis: StepAxis}} what
@@ -102,7 +152,7 @@ function drawPoints(chart, { curves, axis }) {
   for (const { points, group, colour } of curves) {
     context.strokeStyle = cssVariable(colour);
     for (const { step, value } of points) {
-      const x = bbox.left + positionOf(axis, step) * bbox.width;
+      const x = bbox.left + axis.positionOf(step) * bbox.width;
       const y = chart.valToPos(value, group, true);
       context.beginPath();
       context.arc(x, y, 3 * ratio, 0, 2 * Math.PI);
@@ -119,16 +169,11 @@ function drawPoints(chart, { curves, axis }) {
  * @param {Curve[]} curves
  * @returns {[number, number][]} positions from, to
  */
-export function brokenRuns({ edges, positions }, curves) {
-  /** @type {[number, number][]} */
-  const runs = [];
-  for (let i = 0; i < positions.length; i++) {
-    if (!curves.some(({ values, absent }) => !absent[i] && !Number.isFinite(values[i]))) continue;
-    const before = runs.at(-1);
-    if (before && before[1] === edges[i]) before[1] = edges[i + 1];
-    else runs.push([edges[i], edges[i + 1]]);
-  }
-  return runs;
+export function brokenRuns(axis, curves) {
+  const broken = Array.from(axis.steps, (_, i) =>
+    curves.some(({ values, absent }) => !absent[i] && !Number.isFinite(values[i])),
+  );
+  return stretches(axis, (i) => broken[i]);
 }
 
 /**

@@ -3,6 +3,7 @@
 import { useMemo } from "preact/hooks";
 
 import { statisticOf } from "../data/statistics.js";
+import { countsForRange } from "../kit/scale_range.js";
 import { makeMapLayer } from "./layer.js";
 import { keyOfTensors, rankByWorst } from "./order.js";
 
@@ -14,13 +15,14 @@ import { keyOfTensors, rankByWorst } from "./order.js";
  * @param {Run} run
  * @returns {MapLayer[]}
  */
-export function useLayers({ view, kinds, revision, columnProblems }, run) {
+export function useLayers({ view, kinds, revision, columnProblems, healthy }, run) {
   const statistic = view.statistic.value;
   const transform = /** @type {import("../kit/colour.js").MapTransform | ""} */ (
     view.transform.value
   );
   const rowScales = view.rowScales.value;
   const problems = columnProblems.value;
+  const before = healthy.value;
   return useMemo(
     () =>
       kinds.value.map((kind) =>
@@ -30,10 +32,15 @@ export function useLayers({ view, kinds, revision, columnProblems }, run) {
           statistic: statisticOf(statistic, kind),
           transform,
           rowScales,
+          healthy: before,
+          counts: (tensor) => {
+            const { layers, tensors } = run.info;
+            return countsForRange(tensors[tensor], layers[tensors[tensor].layer]);
+          },
           problem: problems[kind],
         }),
       ),
-    [run, revision.value, statistic, transform, rowScales, problems, kinds.value.join()],
+    [run, revision.value, statistic, transform, rowScales, before, problems, kinds.value.join()],
   );
 }
 

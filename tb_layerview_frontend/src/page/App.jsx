@@ -6,8 +6,10 @@ import { FindingsBar } from "../findings/FindingsBar.jsx";
 import { Message } from "../kit/Message.jsx";
 import { isEditing } from "../kit/hooks.js";
 import { MapPane } from "../map/MapPane.jsx";
+import { NetworkPane } from "../network/NetworkPane.jsx";
 import { AcrossChoice } from "../ranks/AcrossChoice.jsx";
 import { RanksPane } from "../ranks/RanksPane.jsx";
+import { switchScreen } from "../network/ScreenChoice.jsx";
 import { DetailPane } from "./DetailPane.jsx";
 import { EmptyState } from "./EmptyState.jsx";
 import { TopBar } from "./TopBar.jsx";
@@ -73,6 +75,15 @@ function Main({ store }) {
     );
   }
   const other = comparison.current.value;
+  if (core.onNetwork.value) {
+    const open = core.view.detail.value;
+    return (
+      <main class={`lv-main lv-main-network${open ? " lv-main-open" : ""}`}>
+        <NetworkPane core={core} findings={findings} network={store.network} run={run.value} />
+        {open && <DetailPane store={store} run={run.value} />}
+      </main>
+    );
+  }
   return (
     <main class="lv-main">
       {ranks.on.value ? (
@@ -155,6 +166,8 @@ function useStepKeys(core, findings) {
         else if (event.key === "End") core.selectStep(last);
         else if (event.key === "n") findings.showNext();
         else if (event.key === "N") findings.showNext(-1);
+        else if (event.key === "g") switchScreen(core.view);
+        else if (event.key === "Escape" && core.onNetwork.peek()) core.view.detail.value = false;
         else if (event.key === " " && !onControl) core.playing.value = !core.playing.peek();
         else return;
         event.preventDefault();

@@ -30,6 +30,20 @@ export function DetailPane({ store, run }) {
   const panel = shownPanel(core.view, wide, bare);
   return (
     <section class={`lv-detail${bare ? " lv-bare" : ""}`} aria-label="The selected tensor">
+      {core.onNetwork.value && (
+        <button
+          type="button"
+          class="lv-icon-button lv-detail-close"
+          data-testid="close-detail"
+          aria-label="Close"
+          title="Close (Esc)"
+          onClick={() => {
+            core.view.detail.value = false;
+          }}
+        >
+          ✕
+        </button>
+      )}
       <TensorHead core={core} run={run} index={index} className={layer.class_name}>
         <span data-testid="tensor-shape">{formatShape(shape)}</span>
         <span>{tensor.dtype}</span>

@@ -1,4 +1,4 @@
-import { useEffect, useMemo, useRef } from "preact/hooks";
+import { useEffect, useMemo } from "preact/hooks";
 
 import { heads, findingSteps, worstFinding } from "../findings/findings.js";
 import { marksOf } from "../findings/marks.js";
@@ -6,6 +6,7 @@ import { SIGNS } from "../findings/words.js";
 import { StepField } from "../kit/StepField.jsx";
 import { nearestIndex } from "../kit/axis.js";
 import { formatCount, formatSeconds } from "../kit/format.js";
+import { useWide } from "./PanelTabs.jsx";
 
 /** @typedef {import("../kit/core.js").Core} Core */
 /** @typedef {import("../findings/findings.js").Finding} Finding */
@@ -17,11 +18,11 @@ const LEAST_MARK_DISTANCE = 0.02;
 
 /**
  * The step that everything below shows, and the ways to another one.
- * @param {{core: Core, findings: Findings}} props
+ * @param {{core: Core, findings: Findings, network: import("../network/network_data.js").Network}} props
  */
-export function StepBar({ core, findings }) {
+export function StepBar({ core, findings, network }) {
   const { view, steps, stepIndex, playing } = core;
-  usePlay(core);
+  usePlay(core, () => core.selected.detailPending.peek() || network.pending.peek());
   const count = steps.value.length;
   const index = stepIndex.value;
   return (
@@ -67,7 +68,12 @@ export function StepBar({ core, findings }) {
         index={() => stepIndex.value}
         onIndex={core.selectStep}
       />
-      <Slider core={core} found={findings.found.value.findings} />
+      {/* The network has a line of its own below it, with the only cursor. */}
+      {core.onNetwork.value ? (
+        <span class="lv-no-slider" />
+      ) : (
+        <Slider core={core} found={findings.found.value.findings} />
+      )}
       <WallTime core={core} />
       <FindingButtons findings={findings} step={core.step.value} />
       <label
@@ -200,7 +206,8 @@ function FindingButtons({ findings, step }) {
         onClick={() => findings.showNext()}
       >
         <b aria-hidden="true">{SIGNS[severity]}</b> Next finding
-        <span class="lv-caption">
+        {/* As wide for every step: what stands beside it must not move. */}
+        <span class="lv-caption" style={{ minWidth: `${2 * String(steps.length).length + 3}ch` }}>
           {here >= 0 ? `${here + 1} of ` : ""}
           {formatCount(steps.length)}
         </span>
@@ -236,21 +243,59 @@ function StepButton({ label, path, disabled, onClick, testid }) {
 }
 
 /**
- * Walks through the steps while playing, never faster than pictures arrive.
+ * Walks through the steps while playing, never faster than pictures arrive. Where a picture is looked at these are the
+ * steps that keep values: at the others it would stand still.
  * @param {Core} core
+ * @param {() => boolean} isPending whether pictures are under way
  */
-function usePlay(core) {
-  const timer = useRef(0);
+function usePlay(core, isPending) {
   const playing = core.playing.value;
+  const wide = useWide();
   useEffect(() => {
     if (!playing) return undefined;
-    if (core.stepIndex.peek() >= core.steps.peek().length - 1) core.selectStep(0);
-    timer.current = window.setInterval(() => {
-      if (core.selected.detailPending.peek()) return;
-      const next = core.stepIndex.peek() + 1;
-      if (next >= core.steps.peek().length) core.playing.value = false;
-      else core.selectStep(next);
-    }, 1000 / FRAMES_PER_SECOND);
-    return () => clearInterval(timer.current);
-  }, [playing, core]);
+    let asking = false;
+    let ended = false;
+    /** @param {number | null} to @param {boolean} [anew] */
+    const go = (to, anew = false) => {
+      if (ended) return;
+      if (to !== null) core.selectStep(to);
+      else if (anew) core.selectStep(0);
+      else core.playing.value = false;
+    };
+    /** @param {boolean} [anew] whether to begin at the first step where there is no next one */
+    const walk = async (anew) => {
+      if (asking || isPending()) return;
+      asking = true;
+      try {
+        go(await nextStep(core, wide), anew);
+      } catch {
+        // The server is gone, and the page says so.
+        go(null);
+      } finally {
+        asking = false;
+      }
+    };
+    void walk(true);
+    const timer = window.setInterval(() => void walk(), 1000 / FRAMES_PER_SECOND);
+    return () => {
+      ended = true;
+      clearInterval(timer);
+    };
+  }, [playing, core, wide]);
+}
+
+/**
+ * Index of the step that is played after the selected one; null after the last.
+ * @param {Core} core
+ * @param {boolean} wide whether the picture is shown beside every panel
+ */
+async function nextStep(core, wide) {
+  const index = core.stepIndex.peek();
+  const detail = core.selected.detail.peek();
+  const isShown = !core.onNetwork.peek() || core.view.detail.peek();
+  const hasPicture = isShown && detail.status === "ready" && detail.value.values !== null;
+  if (hasPicture && (wide || core.view.panel.peek() === "picture")) {
+    return core.selected.keptOf(core.tensor.peek()).after(index);
+  }
+  return index + 1 < core.steps.peek().length ? index + 1 : null;
 }

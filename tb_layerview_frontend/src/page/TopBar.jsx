@@ -1,5 +1,8 @@
 import { ComparePicker } from "../compare/CompareBar.jsx";
+import { CopyButton } from "../kit/TakeAlong.jsx";
 import { formatCount } from "../kit/format.js";
+import { readAddress } from "../kit/host.js";
+import { ScreenChoice } from "../network/ScreenChoice.jsx";
 import { groupRuns } from "../ranks/ranks.js";
 import { StepBar } from "./StepBar.jsx";
 import { Trust } from "./Trust.jsx";
@@ -39,8 +42,15 @@ export function TopBar({ store }) {
             )}
         </select>
       </label>
+      <ScreenChoice core={core} />
       <ComparePicker core={core} comparison={comparison} />
-      <StepBar core={core} findings={findings} />
+      <StepBar core={core} findings={findings} network={store.network} />
+      <CopyButton
+        label="Copy link"
+        title="Copy the address of what is shown here: run, step, layer, and all that is chosen"
+        testid="copy-link"
+        text={readAddress}
+      />
       <Trust run={core.current.value} />
     </header>
   );

@@ -8,6 +8,7 @@ import { createFindings } from "../findings/state.js";
 import { createCore } from "../kit/core.js";
 import { makeView } from "../kit/view.js";
 import { createCompanions } from "../picture/companions.js";
+import { createNetwork } from "../network/network_data.js";
 import { createRanks } from "../ranks/rank_data.js";
 import { createUnits } from "../units/unit_data.js";
 import { createNumbers } from "./numbers_data.js";
@@ -31,6 +32,7 @@ export function createStore(initial, end) {
   const evaluation = createEvaluation(core, asks);
   const companions = createCompanions(core, asks);
   const ranks = createRanks(core, asks);
+  const network = createNetwork(core, findings, asks);
 
   /**
    * The tab chooses once, when it opens: if something is wrong, where that began.
@@ -75,5 +77,6 @@ export function createStore(initial, end) {
     evaluation,
     companions,
     ranks,
+    network,
   };
 }

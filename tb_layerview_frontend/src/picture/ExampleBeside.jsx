@@ -1,18 +1,16 @@
 import { useMemo } from "preact/hooks";
 
 import { axisNames } from "../data/axes.js";
-import { LEVELS } from "../kit/colour.js";
 import { formatValue } from "../kit/format.js";
 import { useCanvas } from "../kit/hooks.js";
 import { theme } from "../kit/host.js";
 import { picturePalette } from "./colours.js";
 import { prediction } from "./companions.js";
 import { exampleIn } from "./example.js";
+import { drawExample, exampleSize } from "./example_canvas.js";
 
 /** @typedef {import("../data/run.js").Run} Run */
 /** @typedef {import("./companions.js").Companion} Companion */
-
-const SIDE = 88;
 
 /**
  * What went into the model for the example that is shown, and what came out.
@@ -79,11 +77,12 @@ export function ExampleBeside({ run, input, output, example, shown }) {
 }
 
 /**
+ * An example of what went into the model; null where nothing is known of it.
  * @param {Run} run
  * @param {Companion | null} input
- * @param {number} example
+ * @param {number} example index in the whole tensor
  */
-function ofTensor(run, input, example) {
+export function ofTensor(run, input, example) {
   const tensor = input && run.info.tensors[input.tensor];
   if (!tensor) return null;
   if (!input.values)
@@ -92,37 +91,21 @@ function ofTensor(run, input, example) {
   return exampleIn(input.values, names, example);
 }
 
-/** @param {Extract<import("./example.js").Example, {kind: "picture"}>} props */
-function ExamplePicture({ rows, columns, colours, values, words }) {
-  const scale = Math.min(SIDE / columns, SIDE / rows);
-  const width = Math.max(1, Math.round(columns * scale));
-  const height = Math.max(1, Math.round(rows * scale));
+/** @param {import("./example_canvas.js").ExamplePicture} example */
+function ExamplePicture(example) {
+  const { width, height } = exampleSize(example);
   const canvas = useCanvas(
     width,
     height,
-    (context) => {
-      const { width: across, height: down } = context.canvas;
-      const grey = picturePalette("grey", theme.value, false);
-      const image = new ImageData(across, down);
-      const pixels = new Uint32Array(image.data.buffer);
-      for (let y = 0; y < down; y++) {
-        for (let x = 0; x < across; x++) {
-          const at = Math.floor((y * rows) / down) * columns + Math.floor((x * columns) / across);
-          pixels[y * across + x] = colours
-            ? colours[at]
-            : grey[Math.round(values[at] * (LEVELS - 1))];
-        }
-      }
-      context.putImageData(image, 0, 0);
-    },
-    [colours, values, rows, columns, theme.value],
+    (context) => drawExample(context, example, picturePalette("grey", theme.value, false)),
+    [example.colours, example.values, width, height, theme.value],
   );
   return (
     <div
       class="lv-example-picture"
       role="img"
-      aria-label={words}
-      title={words}
+      aria-label={example.words}
+      title={example.words}
       style={{ width: `${width}px`, height: `${height}px` }}
     >
       <canvas ref={canvas} data-testid="example-picture" />

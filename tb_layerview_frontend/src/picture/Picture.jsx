@@ -4,13 +4,14 @@ import { isOfProbe } from "../data/selection.js";
 import { ColourBar } from "../kit/ColourBar.jsx";
 import { Message } from "../kit/Message.jsx";
 import { formatCount, formatExact, formatValue } from "../kit/format.js";
-import { ExampleBeside } from "./ExampleBeside.jsx";
+import { ExampleBeside, ofTensor } from "./ExampleBeside.jsx";
 import { HeadReach } from "./HeadReach.jsx";
 import { PictureCanvas } from "./PictureCanvas.jsx";
 import { PictureControls } from "./PictureControls.jsx";
 import { PictureTakeAlong } from "./PictureTakeAlong.jsx";
 import { Readout } from "./Readout.jsx";
 import { Slices } from "./Slices.jsx";
+import { isAttention } from "./attention.js";
 import { describeKept, describeLayout, inShownSlices, trueIndex } from "./plan.js";
 import { useAnew } from "./use_anew.js";
 import { usePicture } from "./use_picture.js";
@@ -110,10 +111,11 @@ function complete(core, detail) {
  */
 function TensorPicture({ core, companions, run, tensor, detail, values, history, pending }) {
   const { view } = core;
-  const picture = usePicture(core.view, companions, tensor, detail, values, history);
+  const picture = usePicture(core, companions, tensor, detail, values, history);
   const { names, chosen } = picture;
   const [hover, setHover] = useState(/** @type {number[] | null} */ (null));
   const canvas = useRef(/** @type {HTMLCanvasElement | null} */ (null));
+  const screen = useRef(/** @type {import("./use_screen.js").Screen | null} */ (null));
   useAnew(detail.tensor, () => {
     setHover(null);
     view.cell.value = [];
@@ -123,8 +125,6 @@ function TensorPicture({ core, companions, run, tensor, detail, values, history,
   const pointedOut = inShownSlices(view.cell.value, values.axes, chosen);
   const index = hover ?? (pointedOut.length ? pointedOut : null);
   const example = exampleOf(picture, index);
-  const isAttention =
-    tensor.kind === "activation" && (tensor.name === "scores" || tensor.axes.at(-1) === "key");
   return (
     <div
       class={`lv-picture${pending ? " lv-pending" : ""}`}
@@ -135,11 +135,14 @@ function TensorPicture({ core, companions, run, tensor, detail, values, history,
       <div class="lv-picture-head">
         <Kept run={run} tensor={tensor} detail={detail} picture={picture} />
         <PictureTakeAlong
+          core={core}
           run={run}
           tensor={tensor}
+          index={detail.tensor}
           step={stepOf(detail)}
           picture={picture}
-          canvas={canvas}
+          screen={screen}
+          input={example === null ? null : inputOf(run, companions, example)}
         />
       </div>
       <div class="lv-picture-controls">
@@ -178,9 +181,11 @@ function TensorPicture({ core, companions, run, tensor, detail, values, history,
           broughtUnit={companions.broughtUnit}
           label={`${describeLayout(picture.plan, names) || "The value"}, as a picture.`}
           canvasRef={canvas}
+          screenRef={screen}
+          {...cornerMark(detail)}
         />
       </div>
-      {isAttention && <HeadReach picture={picture} />}
+      {isAttention(tensor) && <HeadReach picture={picture} />}
       <div class="lv-picture-foot">
         <Readout
           values={values}
@@ -196,6 +201,7 @@ function TensorPicture({ core, companions, run, tensor, detail, values, history,
           palette={picture.palette}
           ends={picture.perUnit ? ["its lowest", "its highest"] : undefined}
           counts={picture.marks}
+          mark={picture.even}
         />
       </div>
     </div>
@@ -230,6 +236,28 @@ function TheOneValue({ record }) {
   );
 }
 
+/**
+ * What went into the model, if it is a picture.
+ * @param {Run} run
+ * @param {Companions} companions
+ * @param {number} index of the example
+ */
+function inputOf(run, companions, index) {
+  const example = ofTensor(run, companions.input.value, index);
+  return example?.kind === "picture" ? { example, index } : null;
+}
+
+/**
+ * Said in the picture where its values are of another step.
+ * @param {Detail} detail
+ */
+function cornerMark(detail) {
+  const step = stepOf(detail);
+  if (step === detail.step) return {};
+  const markTitle = `Values of step ${formatCount(step)}, the nearest that keeps values. At step ${formatCount(detail.step)} the statistics and the histogram are kept.`;
+  return { mark: `step ${formatCount(step)}`, markTitle };
+}
+
 /** At which step the values are kept. @param {Detail} detail */
 const stepOf = ({ record, step }) => record?.values_step ?? step;
 
@@ -238,28 +266,20 @@ const stepOf = ({ record, step }) => record?.values_step ?? step;
  * @param {{run: Run, tensor: import("../data/types.js").Tensor, detail: Detail, picture: PictureModel}} props
  */
 function Kept({ run, tensor, detail, picture: { values, names, plan, chosen } }) {
-  const step = stepOf(detail);
   const single = Object.keys(chosen)
     .map(Number)
     .filter((axis) => values.axes[axis].count > 1)
     .map((axis) => names[axis]);
+  const kept = `${describeKept(values.axes, names)}${single.length ? `, one ${single.join(" and one ")} at a time` : ""}`;
   const layout = describeLayout(plan, names);
   const replayed = run.history.modes[run.history.steps.indexOf(detail.step)] === "replay";
   const { probe } = isOfProbe(tensor.kind) ? run.info : {};
   return (
     <p class="lv-kept" data-testid="kept">
-      <span class="lv-caption">shown</span> {describeKept(values.axes, names)}
-      {single.length > 0 && `, one ${single.join(" and one ")} at a time`},{" "}
-      <span title={PRECISIONS[values.precision]}>{values.precision}</span>
-      {step !== detail.step && (
-        <b
-          class="lv-other-step"
-          data-testid="values-step"
-          title={`At step ${formatCount(detail.step)} the statistics and the histogram are kept, values are not.`}
-        >
-          ; values of step {formatCount(step)}, the nearest that keeps values
-        </b>
-      )}
+      <span class="lv-kept-line" title={kept}>
+        <span class="lv-caption">shown</span> {kept},{" "}
+        <span title={PRECISIONS[values.precision]}>{values.precision}</span>
+      </span>
       <span class="lv-caption lv-layout">
         {layout}
         {probe && (

@@ -4,7 +4,7 @@ import { useCanvas, useSize } from "../kit/hooks.js";
 import { theme } from "../kit/host.js";
 import { ZoomButtons } from "./ZoomButtons.jsx";
 import { drawOutlines, drawPicture } from "./draw.js";
-import { trueIndex } from "./plan.js";
+import { panelNames } from "./panel_names.js";
 import { cellRect, largestZoom, unitRects } from "./screen.js";
 import { usePointing, useUnitInView } from "./use_pointing.js";
 import { useScreen } from "./use_screen.js";
@@ -27,10 +27,13 @@ import { useZoom } from "./use_zoom.js";
  * @param {{current: number | null}} [props.broughtUnit] the one that was chosen when it was last brought into view
  * @param {string} props.label
  * @param {{current: HTMLCanvasElement | null}} props.canvasRef
+ * @param {{current: import("./use_screen.js").Screen | null}} [props.screenRef] how the picture lies
+ * @param {string} [props.mark] what is said in the picture's corner
+ * @param {string} [props.markTitle]
  */
 export function PictureCanvas(props) {
   const { picture, view, onView, cell, onCell, onHover, unit = null, broughtUnit } = props;
-  const { label, canvasRef } = props;
+  const { label, canvasRef, screenRef, mark, markTitle } = props;
   const [place, size] = /** @type {ReturnType<typeof useSize<HTMLDivElement>>} */ (useSize());
   const screen = useScreen(picture, view, size);
   const { space, grid, transform } = screen;
@@ -47,6 +50,7 @@ export function PictureCanvas(props) {
   });
   useLayoutEffect(() => {
     canvasRef.current = canvas.current;
+    if (screenRef) screenRef.current = screen;
   });
   const latest = useRef({ grid, space, transform, onView });
   latest.current = { grid, space, transform, onView };
@@ -75,6 +79,11 @@ export function PictureCanvas(props) {
           <canvas ref={canvas} data-testid="picture-canvas" />
           <canvas ref={overlay} />
         </div>
+        {mark && (
+          <b class="lv-other-step" data-testid="values-step" title={markTitle}>
+            {mark}
+          </b>
+        )}
       </div>
       <ZoomButtons
         smallest={transform.scale <= 1}
@@ -121,25 +130,6 @@ function useCanvases(picture, screen, { inputs, ...outlines }) {
     theme.value,
   ]);
   return { canvas, overlay };
-}
-
-/**
- * What a panel is, the longest text first.
- * @param {PictureModel} picture
- * @param {import("./layout.js").Grid} grid
- * @param {number} panel
- */
-function panelNames({ values, names, plan, base }, grid, panel) {
-  const offset = grid.panelOffsets[panel] + grid.rowOffsets[0] + grid.columnOffsets[0];
-  const index = trueIndex(values.axes, base + offset);
-  const [down, across] = [plan.panelRow, plan.panelColumn];
-  if (down !== null && across !== null) {
-    return [
-      `${names[down]} ${index[down]}, ${names[across]} ${index[across]}`,
-      `${index[down]}, ${index[across]}`,
-    ];
-  }
-  return across === null ? [] : [`${names[across]} ${index[across]}`, String(index[across])];
 }
 
 /**

@@ -1,8 +1,61 @@
-/** How many positions attention effectively looks at. */
+/** What attention looks at: how many positions effectively, and over which scores its colours reach. */
 
 import { stridesOf } from "./plan.js";
 
 /** @typedef {import("../data/payload.js").Values} Values */
+
+/**
+ * Whether a tensor is what attention looks at.
+ * @param {import("../data/types.js").Tensor} tensor
+ */
+export function isAttention({ kind, name, axes }) {
+  return kind === "activation" && (name.startsWith("scores") || axes.at(-1) === "key");
+}
+
+/**
+ * How many keys each query's scores are shared out among; 0 where these are no shares, as before a softmax.
+ * @param {import("../data/types.js").Tensor} tensor
+ * @param {Values} values
+ * @param {string[]} names of the axes
+ */
+export function keysOf(tensor, { axes, data }, names) {
+  if (!isAttention(tensor)) return 0;
+  const key = names.lastIndexOf("key");
+  for (let i = 0; i < data.length; i++) if (data[i] < 0 || data[i] > 1.01) return 0;
+  return axes[key < 0 ? axes.length - 1 : key]?.size ?? 0;
+}
+
+/** How many times what even attention would be the colours reach over at least, so that noise around it fills none. */
+const LEAST_OF_EVEN = 3;
+
+/**
+ * The range of scores: from 0, so that even attention looks even.
+ * @param {number} keys
+ * @param {number} high the 99th percentile
+ * @returns {[number, number]}
+ */
+export function scoreRange(keys, high) {
+  return [0, Math.max(Math.min(1, LEAST_OF_EVEN / keys), high)];
+}
+
+/**
+ * The 99th percentile of the finite values, for each index of an axis.
+ * @param {ArrayLike<number>} data
+ * @param {number} count of the axis
+ * @param {number} stride of the axis
+ * @returns {number[]} 0 where nothing is finite
+ */
+export function highestAlong(data, count, stride) {
+  /** @type {number[][]} */
+  const own = Array.from({ length: count }, () => []);
+  for (let i = 0; i < data.length; i++) {
+    if (Number.isFinite(data[i])) own[Math.floor(i / stride) % count].push(data[i]);
+  }
+  return own.map((values) => {
+    const sorted = Float64Array.from(values).sort();
+    return sorted[Math.floor(0.99 * (sorted.length - 1))] ?? 0;
+  });
+}
 
 /**
  * @typedef {object} HeadReach

@@ -23,7 +23,7 @@ import { cellRect, panelRect, visibleCells } from "./screen.js";
  * @property {import("../kit/colour.js").ColourScale[] | null} perUnit
  * @property {number} base
  * @property {boolean} marked whether some elements are no numbers
- * @property {(panel: number) => string[]} nameOf a panel, the longest text first
+ * @property {((panel: number) => string[]) | null} nameOf a panel, the longest text first; null: without names
  * @property {number} ratio
  */
 
@@ -44,7 +44,7 @@ export function drawPicture(context, scene) {
   if (grid.bars) cutBars(pixels, scene);
   context.putImageData(image, 0, 0);
   drawFrames(context, scene);
-  if (grid.head) drawNames(context, scene);
+  drawNames(context, scene);
   drawInCells(context, scene);
   if (grid.foot) drawIndices(context, scene);
 }
@@ -115,25 +115,40 @@ function drawFrames(context, { grid, transform }) {
   context.restore();
 }
 
+/** Size of a panel's name, CSS pixels. */
+export const NAME_SIZE = 10;
+
+/**
+ * The names of the panels that are on the screen, and where the left end of each one's foot is.
+ * @param {Scene} scene
+ * @param {(text: string) => number} widthOf a text, device pixels
+ * @returns {{text: string, x: number, y: number}[]} device pixels; none where there is no room for them
+ */
+export function placedNames({ grid, transform, projection, nameOf, ratio }, widthOf) {
+  if (!grid.head || !nameOf) return [];
+  // All of them in the same words: the longest that the last one, with the largest number, has room for.
+  const room = transform.scale * grid.panelWidth;
+  const length = nameOf(grid.panels - 1).findIndex((text) => widthOf(text) <= room);
+  if (length < 0) return [];
+  const [across, down] = [projection.columnAt.length, projection.rowAt.length];
+  return Array.from({ length: grid.panels }).flatMap((_, panel) => {
+    const { x, y, width } = panelRect(grid, transform, panel);
+    if (x + width < 0 || y < 0 || x > across || y > down + 20) return [];
+    return [{ text: nameOf(panel)[length], x: Math.max(x, 1), y: y - ratio }];
+  });
+}
+
 /**
  * @param {CanvasRenderingContext2D} context
  * @param {Scene} scene
  */
-function drawNames(context, { grid, transform, nameOf, ratio }) {
-  context.font = `${10 * ratio}px ${cssVariable("--lv-font")}`;
+function drawNames(context, scene) {
+  context.font = `${NAME_SIZE * scene.ratio}px ${cssVariable("--lv-font")}`;
   context.fillStyle = cssVariable("--lv-secondary");
   context.textBaseline = "bottom";
   context.textAlign = "left";
-  // All of them in the same words: the longest that the last one, with the largest number, has room for.
-  const room = transform.scale * grid.panelWidth;
-  const last = nameOf(grid.panels - 1);
-  const length = last.findIndex((text) => context.measureText(text).width <= room);
-  if (length < 0) return;
-  for (let panel = 0; panel < grid.panels; panel++) {
-    const { x, y, width } = panelRect(grid, transform, panel);
-    const { width: across, height: down } = context.canvas;
-    if (x + width < 0 || y < 0 || x > across || y > down + 20) continue;
-    context.fillText(nameOf(panel)[length], Math.max(x, 1), y - ratio);
+  for (const { text, x, y } of placedNames(scene, (one) => context.measureText(one).width)) {
+    context.fillText(text, x, y);
   }
 }
 

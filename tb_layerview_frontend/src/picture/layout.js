@@ -104,6 +104,19 @@ export function layOut(
 }
 
 /**
+ * The same grid with so many pixels for each of its own.
+ * @param {Grid} grid
+ * @param {number} factor whole
+ * @returns {Grid}
+ */
+export function sharper(grid, factor) {
+  const { width, height, panelWidth, panelHeight, gap, head, foot } = grid;
+  const lengths = { width, height, panelWidth, panelHeight, gap, head, foot };
+  const larger = Object.entries(lengths).map(([name, length]) => [name, factor * length]);
+  return { ...grid, ...Object.fromEntries(larger) };
+}
+
+/**
  * The number of panels a row, and the gap between them, with which cells are largest.
  * @param {{columns: number, rows: number, panels: number, width: number, height: number, ratio: number}} shape
  * @param {number[]} candidates panels a row

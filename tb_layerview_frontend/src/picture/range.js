@@ -56,10 +56,19 @@ function emptyRanges(count) {
  * @param {Range} own
  * @param {Range} [extremes] the smallest and the largest element of all steps
  * @param {number} [most] from which magnitude on values are not plausible
+ * @param {number} [healthy] how many steps lie before numbers break: the range is of these, if anything is known of them
  * @returns {Range}
  */
-export function rangeOverAllSteps(histograms, own, extremes = [-Infinity, Infinity], most = MOST) {
-  const overall = histograms && rangeOverSteps(histograms, 0.01, 0.99, most);
+export function rangeOverAllSteps(
+  histograms,
+  own,
+  extremes = [-Infinity, Infinity],
+  most = MOST,
+  healthy = Infinity,
+) {
+  const past = histograms?.slice(0, healthy);
+  const known = past?.some((histogram) => histogram?.total) ? past : histograms;
+  const overall = known && rangeOverSteps(known, 0.01, 0.99, most);
   if (!overall) return own;
   const [low, high] = [Math.max(overall[0], extremes[0]), Math.min(overall[1], extremes[1])];
   return low < high ? [low, high] : own;

@@ -4,6 +4,7 @@ import { useMemo, useRef } from "preact/hooks";
 
 import { theme } from "../kit/host.js";
 import { mostOf } from "../kit/plausible.js";
+import { highestAlong, keysOf, scoreRange } from "./attention.js";
 import { picturePalette, scaleFor } from "./colours.js";
 import { largestFirst, samePart, sizesAlong } from "./order.js";
 import { countMarks, levelsOf } from "./paint.js";
@@ -15,23 +16,26 @@ import { useAxisNames, useShownPart } from "./use_shown_part.js";
 /** @typedef {import("../data/details.js").Detail} Detail */
 /** @typedef {import("../data/payload.js").Values} Values */
 /** @typedef {import("../data/details.js").TensorHistory} TensorHistory */
-/** @typedef {ReturnType<typeof usePicture>} PictureModel */
+/** @typedef {ReturnType<typeof usePicture>} FoundPicture */
+/** What is drawn of it. @typedef {Omit<FoundPicture, "overall" | "even"> & {even?: import("../kit/colour.js").ScaleMark}} PictureModel */
 
 /**
- * @param {View} view
+ * @param {import("../kit/core.js").Core} core
  * @param {import("./companions.js").Companions} companions
  * @param {import("../data/types.js").Tensor} tensor
  * @param {Detail} detail
  * @param {Values} values
  * @param {TensorHistory | null} history of the tensor; null where there is none
  */
-export function usePicture(view, companions, tensor, detail, values, history) {
+export function usePicture({ view, healthy }, companions, tensor, detail, values, history) {
   const names = useAxisNames(tensor, values);
   const part = useShownPart(view, values, names);
   const unit = unitAxis(names);
   const stride = unit < 0 ? 1 : stridesOf(part.counts)[unit];
   const orders = useOrders(view.sort.value, companions, detail, values, unit, stride);
-  const colours = useColours(view, values, history, unit, stride, mostOf(tensor.dtype));
+  const keys = useMemo(() => keysOf(tensor, values, names), [tensor, values, names]);
+  const ranges = useRanges(values, history, mostOf(tensor.dtype), keys, healthy.value);
+  const colours = useColours(view, values, ranges, unit, stride);
   const { levels } = colours;
   const marks = useMemo(() => countMarks(levels, part.shown.offsets), [levels, part.shown]);
   return { values, names, ...part, unit, orders, marks, ...colours };
@@ -88,33 +92,68 @@ function useOrders(sort, companions, detail, values, unit, stride) {
 }
 
 /**
- * @param {View} view
+ * What the colours may reach over.
+ * @typedef {object} Ranges
+ * @property {[number, number]} overall of all steps; [0, 0] where nothing is known
+ * @property {[number, number]} own of the shown step
+ * @property {(count: number, stride: number) => [number, number][]} along for each index of an axis
+ * @property {number} keys that attention's scores are shared out among; 0 of other tensors
+ */
+
+/**
  * @param {Values} values
  * @param {TensorHistory | null} history
+ * @param {number} most from which magnitude on values are not plausible
+ * @param {number} keys
+ * @param {number} healthy how many steps lie before numbers break
+ * @returns {Ranges}
+ */
+function useRanges({ data }, history, most, keys, healthy) {
+  const overall = useMemo(
+    () =>
+      history
+        ? rangeOverAllSteps(history.bySteps, [0, 0], history.extremes, most, healthy)
+        : /** @type {[number, number]} */ ([0, 0]),
+    [history, most, healthy],
+  );
+  return useMemo(() => {
+    if (!keys) {
+      const along = (/** @type {number} */ count, /** @type {number} */ stride) =>
+        rangesAlong(data, count, stride, most);
+      return { overall, own: finiteRange(data, most), along, keys };
+    }
+    const along = (/** @type {number} */ count, /** @type {number} */ stride) =>
+      highestAlong(data, count, stride).map((high) => scoreRange(keys, high));
+    const own = along(1, data.length || 1)[0];
+    return { overall: scoreRange(keys, overall[1]), own, along, keys };
+  }, [data, overall, most, keys]);
+}
+
+/**
+ * @param {View} view
+ * @param {Values} values
+ * @param {Ranges} ranges
  * @param {number} unit the axis
  * @param {number} stride
- * @param {number} most from which magnitude on values are not plausible
  */
-function useColours(view, values, history, unit, stride, most) {
+function useColours(view, values, ranges, unit, stride) {
   const { data, axes } = values;
+  const { overall, own, along, keys } = ranges;
   const mode = unit < 0 && view.range.value === "channel" ? "step" : view.range.value;
   const map = view.colours.value;
-  const overall = useMemo(
-    () => (history ? rangeOverAllSteps(history.bySteps, [0, 0], history.extremes, most) : [0, 0]),
-    [history, most],
-  );
-  const own = useMemo(() => finiteRange(data, most), [data, most]);
   const byHand = useMemo(
     () => (mode === "hand" ? rangeByHand(view.low.value, view.high.value) : null),
     [mode, view.low.value, view.high.value],
   );
   const typed = byHand && "range" in byHand ? byHand.range : null;
   const [low, high] = typed ?? (mode === "all" && overall[0] < overall[1] ? overall : own);
-  const scale = useMemo(() => scaleFor([low, high], map, typed !== null), [low, high, map, typed]);
+  // Scores begin at 0, wherever the lowest of them is.
+  const exact = typed !== null || keys > 0;
+  const scale = useMemo(() => scaleFor([low, high], map, exact), [low, high, map, exact]);
   const perUnit = useMemo(
     () =>
       mode === "channel"
-        ? rangesAlong(data, axes[unit].count, stride, most).map((range) => {
+        ? along(axes[unit].count, stride).map((range) => {
             // All channels in one kind of map: with some below 0, all diverge.
             const { low, high } = scaleFor(range, map, false);
             if (!scale.diverging) return scaleFor(range, map, false);
@@ -122,7 +161,7 @@ function useColours(view, values, history, unit, stride, most) {
             return { ...scale, low: -most, high: most };
           })
         : null,
-    [mode, data, unit, stride, scale, map, most],
+    [mode, along, unit, stride, scale, map],
   );
   const levels = useMemo(
     () => levelsOf(data, perUnit ?? [scale], stride),
@@ -130,10 +169,25 @@ function useColours(view, values, history, unit, stride, most) {
   );
   return {
     mode,
+    overall,
     scale,
     perUnit,
     levels,
     palette: picturePalette(map, theme.value, scale.diverging),
+    even: keys && !perUnit ? evenMark(keys) : undefined,
     rangeProblem: byHand && "problem" in byHand ? byHand.problem : "",
+  };
+}
+
+/**
+ * The place on the colours of what even attention would be.
+ * @param {number} keys
+ * @returns {import("../kit/colour.js").ScaleMark}
+ */
+function evenMark(keys) {
+  return {
+    value: 1 / keys,
+    text: `1/${keys}`,
+    words: `what each of ${keys} keys would get if all were looked at evenly`,
   };
 }

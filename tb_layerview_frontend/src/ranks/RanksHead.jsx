@@ -36,8 +36,8 @@ export function RanksHead({ ranks, axis, maps, width, across }) {
                   aria-pressed={index === across.index}
                   title={titleOf(rank, of)}
                   style={{
-                    left: `${100 * axis.edges[index]}%`,
-                    width: `${100 * (axis.edges[index + 1] - axis.edges[index])}%`,
+                    left: `${100 * axis.starts[index]}%`,
+                    width: `${100 * (axis.ends[index] - axis.starts[index])}%`,
                   }}
                   onClick={() => across.choose(index)}
                 >

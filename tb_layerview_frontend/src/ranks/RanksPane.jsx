@@ -39,7 +39,7 @@ export function RanksPane({ core, findings, comparison, ranks, run }) {
   useRowInView(ref, all, height, [run.name, core.tensor.value, kinds.value.join()]);
   const { siblings } = ranks;
   const numbers = siblings.value.map(({ rank }) => rank);
-  const axis = useMemo(() => makeStepAxis(numbers, "even"), [numbers.join()]);
+  const axis = useMemo(() => makeStepAxis(numbers, "even", numbers, []), [numbers.join()]);
   const { findings: told } = findings.found.value;
   const found = useMemo(() => byTensor(told), [told]);
   const across = {

@@ -1,19 +1,18 @@
 import { useMemo, useState } from "preact/hooks";
 
-import { ColourBar } from "../kit/ColourBar.jsx";
+import { BeyondMark, ColourBar } from "../kit/ColourBar.jsx";
+import { HoleMark } from "../kit/HoleMark.jsx";
 import { StepTicks } from "../kit/Ticks.jsx";
 import { WordsTable } from "../kit/WordsTable.jsx";
-import { indexAt, makeStepAxis, positionOfStep } from "../kit/axis.js";
-import { statisticScale } from "../kit/colour.js";
+import { cursorAt, indexAt, makeStepAxis } from "../kit/axis.js";
 import { formatCount, formatExact, formatShare, formatValue } from "../kit/format.js";
 import { pointIn, useSize } from "../kit/hooks.js";
-import { scaleRange } from "../kit/scale_range.js";
-import { silenceInWords, sizeRange } from "./units.js";
+import { largestBeyond } from "../kit/scale_range.js";
+import { silenceInWords, unitScale } from "./units.js";
 import { LABEL_HEIGHT, labelled } from "./units_figure.js";
 import { useUnitsCanvas } from "./use_units_canvas.js";
 
 /** @typedef {import("./units.js").UnitsShown} UnitsShown */
-/** @typedef {import("../kit/axis.js").Spacing} Spacing */
 
 const MOST_TOLD = 256;
 const BELOW = 34;
@@ -28,19 +27,15 @@ export function UnitsMap({ core, shown }) {
     /** @type {{x: number, y: number, row: number, position: number} | null} */ (null),
   );
   const { column, statistic, steps, rows, unit } = shown;
-  const spacing = /** @type {Spacing} */ (core.view.spacing.value);
-  const axis = useMemo(() => makeStepAxis(steps, spacing), [steps, spacing]);
+  const spacing = core.spacing.value;
+  const logged = core.steps.value;
+  const axis = useMemo(() => makeStepAxis(steps, spacing, logged), [steps, spacing, logged]);
   const width = Math.max(0, size.width - 54);
   const height = Math.max(0, size.height - BELOW);
+  const healthy = core.healthy.value;
   const scale = useMemo(
-    () =>
-      statisticScale(
-        statistic.scale,
-        statistic.scale === "size"
-          ? sizeRange(column.values)
-          : scaleRange([column.values], statistic.scale),
-      ),
-    [column, statistic],
+    () => unitScale(column, statistic.scale, healthy, healthy < logged.length),
+    [column, statistic, healthy, healthy < logged.length],
   );
   const canvas = useUnitsCanvas(shown, axis, scale, width, height);
   const chosen = core.view.unit.value;
@@ -90,10 +85,7 @@ export function UnitsMap({ core, shown }) {
                 onKeyDown={walk}
               >
                 <canvas ref={canvas} data-chart="units" data-testid="units" />
-                <i
-                  class="lv-now"
-                  style={{ left: `${positionOfStep(axis, core.step.value ?? 0) * width}px` }}
-                />
+                <i class="lv-now" style={{ left: `${cursorAt(axis, core.step.value, width)}px` }} />
                 {chosenRow >= 0 && (
                   <i
                     class="lv-unit-chosen"
@@ -110,7 +102,13 @@ export function UnitsMap({ core, shown }) {
           </>
         )}
       </div>
-      <Legend shown={shown} scale={scale} partly={count > height} />
+      <Legend
+        shown={shown}
+        scale={scale}
+        partly={count > height}
+        axis={axis}
+        what={steps.length < logged.length ? "kept" : "logged"}
+      />
       <UnitsTable shown={shown} />
     </>
   );
@@ -121,8 +119,15 @@ export function UnitsMap({ core, shown }) {
  * @param {UnitsShown} props.shown
  * @param {import("../kit/colour.js").ColourScale} props.scale
  * @param {boolean} props.partly whether a pixel may show several units
+ * @param {import("../kit/axis.js").StepAxis} props.axis
+ * @param {string} props.what steps are not, where the axis has holes
  */
-function Legend({ shown: { statistic, broken, silent }, scale, partly }) {
+function Legend({ shown: { column, statistic, unit, broken, silent }, scale, partly, axis, what }) {
+  const beyond = useMemo(
+    () => largestBeyond(column.values, scale.over ?? Infinity),
+    [column, scale],
+  );
+  const whose = beyond ? column.values.indexOf(beyond) % column.units : 0;
   return (
     <div class="lv-units-legend">
       <ColourBar
@@ -130,7 +135,9 @@ function Legend({ shown: { statistic, broken, silent }, scale, partly }) {
         label={statistic.label}
         format={statistic.scale === "share" ? formatShare : formatValue}
         hatched={broken}
-      />
+      >
+        <BeyondMark value={beyond} of={`${unit} ${whose}`} />
+      </ColourBar>
       <span class="lv-mark">
         <i class="lv-swatch lv-swatch-silent" />
         {silent.short}
@@ -141,6 +148,7 @@ function Legend({ shown: { statistic, broken, silent }, scale, partly }) {
           partly
         </span>
       )}
+      <HoleMark axis={axis} what={what} />
     </div>
   );
 }

@@ -178,7 +178,8 @@ function Download({ core, run, shown, place }) {
         unitsFigure(
           /** @type {HTMLCanvasElement} */ (place.current?.querySelector("[data-chart=units]")),
           shown,
-          /** @type {import("../kit/axis.js").Spacing} */ (core.view.spacing.value),
+          core.spacing.value,
+          core.steps.value,
         ),
       ],
     }),

@@ -1,7 +1,9 @@
 /** Units over the steps: what they are, since when each is silent, in which order, and how they come to pixels. */
 
 import { formatCount, formatShare } from "../kit/format.js";
+import { statisticScale } from "../kit/colour.js";
 import { isPlausible } from "../kit/plausible.js";
+import { overflowOf, pastOf, scaleRange } from "../kit/scale_range.js";
 
 /** @typedef {import("../data/types.js").Kind} Kind */
 
@@ -273,6 +275,21 @@ export function sizeRange(values) {
   sample.sort((a, b) => a - b);
   const high = sample[Math.ceil(0.99 * (sample.length - 1))];
   return [Math.min(sample[Math.floor(0.01 * (sample.length - 1))], high / 1.5), high];
+}
+
+/**
+ * The colours of units: of the steps before numbers break.
+ * @param {UnitColumn} column
+ * @param {"size" | "signed" | "share"} scale of the statistic
+ * @param {number} healthy how many of the run's steps lie before that
+ * @param {boolean} breaks
+ * @returns {import("../kit/colour.js").ColourScale}
+ */
+export function unitScale({ indices, units, values }, scale, healthy, breaks) {
+  const kept = indices.findIndex((index) => index >= healthy);
+  const [past] = pastOf([values], kept < 0 ? values.length : kept * units);
+  const range = scale === "size" ? sizeRange(past) : scaleRange([past], scale);
+  return { ...statisticScale(scale, range), over: overflowOf(range, breaks) };
 }
 
 /** What a pixel of the map shows besides its value. */

@@ -32,8 +32,9 @@ export function labelled(rows, height) {
  * @param {HTMLCanvasElement} canvas
  * @param {UnitsShown} shown
  * @param {Spacing} spacing
+ * @param {number[]} logged steps of the run
  */
-export function unitsFigure(canvas, { rows, steps, unit }, spacing) {
+export function unitsFigure(canvas, { rows, steps, unit }, spacing, logged) {
   const height = canvas.height / (window.devicePixelRatio || 1);
   return withAxes([
     {
@@ -44,7 +45,7 @@ export function unitsFigure(canvas, { rows, steps, unit }, spacing) {
       },
       bottom: {
         name: "step",
-        ticks: stepTicks(makeStepAxis(steps, spacing), 6).map(({ step, position }) => ({
+        ticks: stepTicks(makeStepAxis(steps, spacing, logged), 6).map(({ step, position }) => ({
           at: position,
           text: formatCount(step),
         })),

@@ -3,7 +3,8 @@
 import { useMemo } from "preact/hooks";
 
 import { columnSteps } from "../kit/axis.js";
-import { LEVELS, levelOf, palette, TROUBLE } from "../kit/colour.js";
+import { LEVELS, levelOf, OVER, palette, TROUBLE } from "../kit/colour.js";
+import { drawHoles } from "../kit/holes.js";
 import { cssVariable, hatching, useCanvas } from "../kit/hooks.js";
 import { theme } from "../kit/host.js";
 import { BROKEN, PARTLY_SILENT, SILENT, toPixels } from "./units.js";
@@ -30,6 +31,7 @@ export function useUnitsCanvas({ column, peaks, rows }, axis, scale, width, heig
     width,
     height,
     (context) => {
+      drawHoles(context, axis, ratio);
       const { values, marks } = pixels;
       const colours = palette(theme.value, scale.diverging);
       const silent = packed("--lv-silent");
@@ -37,7 +39,7 @@ export function useUnitsCanvas({ column, peaks, rows }, axis, scale, width, heig
       const bits = new Uint32Array(image.data.buffer);
       for (let i = 0; i < bits.length; i++) {
         const level = levelOf(scale, values[i]);
-        const own = level < LEVELS ? colours[level] : 0;
+        const own = level < LEVELS || level === OVER ? colours[level] : 0;
         if (marks[i] === SILENT) bits[i] = silent;
         else if (marks[i] === PARTLY_SILENT) bits[i] = halfWay(own, silent);
         else bits[i] = own;
@@ -51,7 +53,7 @@ export function useUnitsCanvas({ column, peaks, rows }, axis, scale, width, heig
       context.drawImage(small, 0, 0, across, down, 0, 0, w, h);
       drawBroken(context, marks, across, down, ratio);
     },
-    [pixels, scale, theme.value],
+    [pixels, axis, scale, theme.value],
   );
 }
 

@@ -61,6 +61,20 @@ describe("a map", () => {
     expect(own.scaleOf(row([1])).low).toBeGreaterThanOrEqual(100);
   });
 
+  test("has the colours of the steps before numbers break, and says what overflows", () => {
+    columns.add("peak", [Float32Array.from([1, 2, 3]), Float32Array.from([2, 4, 3e38])]);
+    const peak = { ...statisticNamed("rms"), name: "peak" };
+    const broken = layer({ statistic: peak, healthy: 2 });
+    expect([broken.scale.high, broken.scale.over]).toEqual([2, 20]);
+    expect(broken.beyond).toEqual({ tensor: 1, value: Math.fround(3e38), others: 0 });
+    // What the scale is not of overflows nothing.
+    const other = layer({ statistic: peak, healthy: 2, counts: (tensor) => tensor === 0 });
+    expect(other.beyond).toBeNull();
+    expect(other.scaleOf(row([1])).over).toBeUndefined();
+    expect(other.scaleOf(row([0])).over).toBeGreaterThan(0);
+    expect(layer({}).beyond).toBeNull();
+  });
+
   test("is logarithmic or linear", () => {
     expect(layer({}).scale.transform).toBe("log");
     expect(layer({ transform: "linear" }).scale).toMatchObject({ transform: "linear", low: 0 });

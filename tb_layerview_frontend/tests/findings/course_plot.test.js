@@ -32,6 +32,24 @@ test("a line is broken where nothing is known", () => {
   );
 });
 
+test("a line is broken where steps were not logged, and a step that stands alone is a dot", () => {
+  const steps = [0, 1, 2, 3, 50, 99];
+  const axis = makeStepAxis(steps, "linear");
+  const path = linePath([0, 0, 0, 0, 1, 0], axis, courseAxis(course([0, 1]), true), {
+    width: 100,
+    height: 10,
+  });
+  expect(path).toBe("M0.5 10.0L1.5 10.0L2.5 10.0L3.5 10.0h0M50.5 0.0h0M99.5 10.0");
+});
+
+test("a rule that holds on both sides of what was not logged holds over neither of it", () => {
+  const axis = makeStepAxis([0, 1, 2, 3, 99], "linear");
+  expect(heldRuns([false, false, true, true, true], axis)).toEqual([
+    { from: 0.02, to: 0.04 },
+    { from: 0.99, to: 1 },
+  ]);
+});
+
 test("one high step of many is in the line, though a pixel shows a hundred", () => {
   const values = Array.from({ length: 10_000 }, (_, i) => (i === 5678 ? 1 : 0.5));
   const axis = makeStepAxis(

@@ -7,6 +7,7 @@ import {
   changeOf,
   effectOf,
   findingSteps,
+  firstBreak,
   heads,
   keyOf,
   nextFinding,
@@ -194,4 +195,16 @@ test("a threshold is moved, moved again and put back", () => {
   expect(moved).toEqual(["a.b:1", "c.d:2"]);
   expect(withThreshold(moved, "a.b", "0.5")).toEqual(["c.d:2", "a.b:0.5"]);
   expect(withThreshold(moved, "c.d", "")).toEqual(["a.b:1"]);
+});
+
+test("numbers break where the first error of NaN or inf is, whatever other errors come before", () => {
+  const found = /** @type {import("../../src/findings/findings.js").Finding[]} */ (
+    /** @type {unknown} */ ([
+      { rule: "silent_layer", severity: "error", first: 3 },
+      { rule: "non_finite", severity: "error", first: 20 },
+      { rule: "non_finite", severity: "error", first: 12 },
+    ])
+  );
+  expect(firstBreak(found)).toBe(12);
+  expect(firstBreak(found.slice(0, 1))).toBeNull();
 });

@@ -7,6 +7,7 @@ import {
   levelOf,
   NAN,
   NEG_INF,
+  OVER,
   palette,
   pictureScale,
   POS_INF,
@@ -91,17 +92,36 @@ describe("levels", () => {
   });
 });
 
-test("palettes have a colour for every level and four for what is no level, all opaque", () => {
+test("palettes have a colour for every level and five for what is no level, all opaque", () => {
   for (const theme of /** @type {const} */ (["light", "dark"])) {
     for (const diverging of [true, false]) {
       const colours = palette(theme, diverging);
-      expect(colours.length).toBe(LEVELS + 4);
+      expect(colours.length).toBe(LEVELS + 5);
       expect([...colours].every((colour) => colour >>> 24 === 255)).toBe(true);
       // Troubled and empty cells are told apart from each other and from the whole ramp.
       const ramp = new Set(colours.subarray(0, LEVELS));
-      const special = [NAN, POS_INF, NEG_INF, EMPTY].map((level) => colours[level]);
-      expect(new Set(special).size).toBe(4);
+      const special = [NAN, POS_INF, NEG_INF, EMPTY, OVER].map((level) => colours[level]);
+      expect(new Set(special).size).toBe(5);
       expect(special.some((colour) => ramp.has(colour))).toBe(false);
     }
   }
+});
+
+test("what lies far beyond a scale has a colour of its own, and what lies a little beyond the end's", () => {
+  const scale = {
+    transform: /** @type {const} */ ("log"),
+    diverging: false,
+    low: 1,
+    high: 4,
+    over: 40,
+  };
+  expect([4, 39, 41, -41, 3e38].map((value) => levelOf(scale, value))).toEqual([
+    LEVELS - 1,
+    LEVELS - 1,
+    OVER,
+    OVER,
+    OVER,
+  ]);
+  expect(levelOf(scale, Infinity)).toBe(POS_INF);
+  expect(levelOf({ ...scale, over: undefined }, 3e38)).toBe(LEVELS - 1);
 });

@@ -1,6 +1,13 @@
 import { describe, expect, test } from "vitest";
 
-import { scaleRange } from "../../src/kit/scale_range.js";
+import {
+  countsForRange,
+  healthySteps,
+  largestBeyond,
+  overflowOf,
+  pastOf,
+  scaleRange,
+} from "../../src/kit/scale_range.js";
 
 const f = (/** @type {number[]} */ ...values) => Float32Array.from(values);
 
@@ -67,4 +74,43 @@ describe("what max pooling makes of NaN, and what comes after it", () => {
   test("does not take what merely runs away out of the range", () => {
     expect(scaleRange([healthy, f(1e12, 1e12)], "size", "linear")[1]).toBe(Math.fround(1e12));
   });
+});
+
+describe("the healthy past", () => {
+  test("ends where numbers break, and is all where none does or the first step is broken", () => {
+    const steps = [0, 10, 20, 30];
+    expect([20, 15, 0, null, 99].map((at) => healthySteps(steps, at))).toEqual([2, 2, 4, 4, 4]);
+  });
+
+  test("alone is what a range is of, if anything is known of it", () => {
+    expect(pastOf([f(1, 2, 9e9), f(3, NaN, 9e9)], 2).map((past) => [...past])).toEqual([
+      [1, 2],
+      [3, NaN],
+    ]);
+    expect(pastOf([f(NaN, NaN, 9)], 2)[0]).toHaveLength(3);
+  });
+
+  test("is exceeded by what is ten times as large, where numbers break; else by what no training works with", () => {
+    expect(overflowOf([0.1, 4], true)).toBe(40);
+    expect(overflowOf([-4, 4], true)).toBe(40);
+    expect(overflowOf([0.1, 4], false)).toBeGreaterThan(1e19);
+  });
+
+  test("is exceeded most by the one of the largest magnitude", () => {
+    expect(largestBeyond(f(1, -50, 41, NaN, Infinity), 40)).toBe(-50);
+    expect(largestBeyond(f(1, 39, -Infinity), 40)).toBe(0);
+  });
+});
+
+test("a range is not of what a model takes, nor of integers", () => {
+  const counts = (/** @type {any} */ tensor, class_name = "Dense") =>
+    countsForRange({ kind: "activation", dtype: "float32", ...tensor }, { class_name });
+  expect(counts({})).toBe(true);
+  expect(counts({ dtype: "int64" })).toBe(false);
+  expect(counts({ dtype: "uint8" })).toBe(false);
+  expect(counts({ dtype: "bool" })).toBe(false);
+  expect(counts({}, "InputLayer")).toBe(false);
+  expect(counts({}, "InputProjection")).toBe(true);
+  // Quantised weights are numbers.
+  expect(counts({ kind: "weight", dtype: "int8" })).toBe(true);
 });

@@ -5,7 +5,6 @@ import { columnSteps, makeStepAxis } from "../../src/kit/axis.js";
 import {
   findWorst,
   firstTrouble,
-  largestBeyond,
   toColumns,
   troubleRuns,
   worstOf,
@@ -95,17 +94,4 @@ test("the worst cell is the troubled one before all larger ones", () => {
 test("the first trouble is found, and none is -1", () => {
   expect(firstTrouble(f(0, NaN, 0.2, 1))).toBe(2);
   expect(firstTrouble(f(0, NaN))).toBe(-1);
-});
-
-describe("what max pooling makes of NaN, and what comes after it", () => {
-  const lowest = -3.4028234663852886e38;
-  const healthy = f(0.1, 0.2, 0.4, 0.8);
-  // rms and extremes of a layer that pools, and of one after it that multiplies.
-  const broken = [f(0.1, 6e37, 3.4028234663852886e38), f(0.3, lowest, 1e36), f(1, -1e25, NaN)];
-
-  test("is named by the one of the largest magnitude", () => {
-    expect(largestBeyond([healthy, ...broken])).toBeCloseTo(-lowest, -32);
-    expect(largestBeyond([healthy, f(lowest, Infinity, NaN)])).toBeCloseTo(lowest, -32);
-    expect(largestBeyond([healthy, f(1e18, Infinity, -Infinity, NaN)])).toBe(0);
-  });
 });

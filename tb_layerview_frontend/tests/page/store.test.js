@@ -194,7 +194,7 @@ afterEach(() => {
 
 /** @param {string} [hash] */
 async function open(hash = "") {
-  const store = createStore(readViewState(hash), end.signal);
+  const store = createStore(readViewState(`${hash}&p.layerview.screen=map`), end.signal);
   await eventually(() => expect(store.core.selected.detail.value.status).not.toBe("loading"));
   return store;
 }
@@ -589,7 +589,7 @@ test("all that the first map needs is asked for at once", async () => {
     letGo = () => resolve(undefined);
   });
   server.hold = (url) => (url.pathname === "/statistics" ? held : undefined);
-  const store = createStore(readViewState(""), end.signal);
+  const store = createStore(readViewState("p.layerview.screen=map"), end.signal);
   // Those of the selected tensor alone are its picture's.
   const asked = () =>
     server.asked.filter((url) => url.startsWith("/statistics") && !url.includes("tensor="));

@@ -10,6 +10,8 @@ const everything = {
   name: "kernel",
   call: 2,
   step: 0,
+  screen: "map",
+  detail: true,
   maps: ["activation", "gradient"],
   statistic: "non_finite",
   transform: "linear",
@@ -81,7 +83,7 @@ describe("the address", () => {
     );
     expect(state.step).toBeNull();
     expect(state.layer).toBe("50%");
-    expect(state.spacing).toBe("linear");
+    expect(state.spacing).toBe("");
   });
 
   test("tells whether it has anything of ours", () => {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 
 import { mostOf } from "../../src/kit/plausible.js";
-import { headReach } from "../../src/picture/attention.js";
+import { headReach, highestAlong, keysOf, scoreRange } from "../../src/picture/attention.js";
 import { scaleFor } from "../../src/picture/colours.js";
 import { endsOf, prediction } from "../../src/picture/companions.js";
 import { exampleIn } from "../../src/picture/example.js";
@@ -67,6 +67,23 @@ describe("the range of the colours", () => {
     expect(rangeOverAllSteps([histogram(0, 1)], [5, 6], [0.25, 0.75])).toEqual([0.25, 0.75]);
     expect(rangeOverAllSteps([histogram(0, 1)], [5, 6], [-9, 9])[1]).toBeCloseTo(0.99);
     expect(rangeOverAllSteps([histogram(0, 1)], [0.5, 0.5], [0.5, 0.5])).toEqual([0.5, 0.5]);
+  });
+
+  test("of all steps is of those before numbers break", () => {
+    const histogram = (/** @type {number} */ high) => ({
+      lower: Float64Array.of(0),
+      upper: Float64Array.of(high),
+      counts: Float64Array.of(100),
+      total: 100,
+    });
+    const both = [histogram(1), histogram(1e6)];
+    const over = (/** @type {number} */ healthy) =>
+      rangeOverAllSteps(both, [5, 6], undefined, undefined, healthy)[1];
+    expect(over(1)).toBeCloseTo(0.99);
+    expect(over(2)).toBeGreaterThan(1e5);
+    expect(rangeOverAllSteps([null, histogram(1)], [5, 6], undefined, undefined, 1)[1]).toBeCloseTo(
+      0.99,
+    );
   });
 
   test("by hand is read as typed, or says what is wrong", () => {
@@ -251,5 +268,31 @@ describe("the Python lines", () => {
     );
     expect(pythonLines({ ...what, folder: "" })).toContain('LayerReader("logs").run("a/b")');
     expect(pythonLines(what)).toContain("shown = values.array\n");
+  });
+});
+
+describe("the colours of attention", () => {
+  const scores = /** @type {import("../../src/data/types.js").Tensor} */ (
+    /** @type {unknown} */ ({ kind: "activation", name: "scores", axes: ["query", "key"] })
+  );
+
+  test("reach from 0 over three times what even attention would be, or the 99th percentile", () => {
+    expect(scoreRange(32, 0.0314)).toEqual([0, 3 / 32]);
+    expect(scoreRange(32, 0.8)).toEqual([0, 0.8]);
+    expect(scoreRange(2, 0.5)).toEqual([0, 1]);
+  });
+
+  test("are those of shares alone", () => {
+    const names = ["query", "key"];
+    expect(keysOf(scores, whole([2, 4], new Array(8).fill(0.25)), names)).toBe(4);
+    expect(keysOf(scores, whole([2, 4], [-3, ...new Array(7).fill(0)]), names)).toBe(0);
+    expect(
+      keysOf({ ...scores, name: "output", axes: ["query", "unit"] }, whole([1, 1], [0]), names),
+    ).toBe(0);
+  });
+
+  test("are of each head where that is asked for", () => {
+    expect(highestAlong([0, 0.2, NaN, 0.9], 2, 1)).toEqual([0, 0.2]);
+    expect(highestAlong([NaN], 1, 1)).toEqual([0]);
   });
 });

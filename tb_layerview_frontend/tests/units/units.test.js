@@ -16,6 +16,7 @@ import {
   sizeRange,
   summary,
   toPixels,
+  unitScale,
 } from "../../src/units/units.js";
 
 /**
@@ -236,4 +237,15 @@ test("a ramp of sizes leaves out the smallest and largest hundredth, and never b
   expect(high).toBeCloseTo(10.9);
   expect(sizeRange(Float32Array.from([3, 3, 0, NaN, Infinity]))).toEqual([2, 3]);
   expect(sizeRange(Float32Array.from([0, NaN]))).toEqual([0.1, 1]);
+});
+
+test("the colours of units are of the steps before numbers break", () => {
+  const column = {
+    indices: Uint32Array.of(0, 4, 8),
+    units: 2,
+    values: Float32Array.of(1, 2, 2, 4, 3e30, 5),
+  };
+  expect(unitScale(column, "size", 8, true)).toMatchObject({ high: 4, over: 40 });
+  expect(unitScale(column, "signed", 5, true).high).toBeLessThan(5);
+  expect(unitScale(column, "size", 20, false).over).toBeGreaterThan(1e19);
 });

@@ -1,0 +1,74 @@
+/** The network's part of the state: its lanes, which of them are folded, and what is known of them. */
+
+import { computed, signal } from "@preact/signals";
+
+import { createExamples } from "./examples_data.js";
+import { blocksOf, lanesOf, openAtFirst } from "./lanes.js";
+import { createPictures } from "./pictures_data.js";
+
+/** @typedef {ReturnType<typeof createNetwork>} Network */
+
+/**
+ * @param {import("../kit/core.js").Core} core
+ * @param {import("../findings/state.js").Findings} findings
+ * @param {import("../data/tasks.js").Asks} asks
+ */
+export function createNetwork(core, findings, asks) {
+  const { view, current } = core;
+  const on = core.onNetwork;
+  const example = computed(() => view.at.value.example ?? 0);
+  const model = computed(() => {
+    const info = current.value?.info;
+    const lanes = info ? lanesOf(info) : [];
+    return { lanes, parts: blocksOf(lanes) };
+  });
+  /** What somebody has opened or folded, by the block's key; all else is as it was at first. */
+  const toggled = signal(/** @type {Map<string, boolean>} */ (new Map()));
+  const openFirst = computed(() => {
+    const [lead] = findings.found.value.findings;
+    const tensor = current.value?.info.tensors[lead?.tensor ?? -1];
+    return openAtFirst(model.value.parts, model.value.lanes.length, tensor?.layer ?? -1);
+  });
+  /** The activation whose examples stand in the strip: of the first layer that reads no other; -1 for none. */
+  const input = computed(() => {
+    const layers = current.value?.info.layers ?? [];
+    const lane = model.value.lanes.find(
+      ({ tensor, layer }) => tensor >= 0 && !layers[layer].inputs.length,
+    );
+    return lane?.tensor ?? -1;
+  });
+  /** The last activation that no layer reads: what the model says; -1 for none. */
+  const output = computed(() => {
+    const outputs = current.value?.outputs ?? [];
+    const ends = model.value.lanes.filter(
+      ({ tensor, layer, scores }) => tensor >= 0 && !scores && !outputs[layer]?.length,
+    );
+    return ends.at(-1)?.tensor ?? -1;
+  });
+  const pictures = createPictures(core, { on, example }, asks);
+
+  /** @param {import("./lanes.js").Block} block */
+  const isOpen = ({ key }) => toggled.value.get(key) ?? openFirst.value.has(key);
+
+  /** @param {import("./lanes.js").Block} block */
+  function toggle(block) {
+    toggled.value = new Map(toggled.value).set(block.key, !isOpen(block));
+  }
+
+  /** @param {number} index of an example */
+  function selectExample(index) {
+    view.at.value = { ...view.at.value, example: index };
+  }
+
+  return {
+    on,
+    example,
+    model,
+    isOpen,
+    toggle,
+    input,
+    selectExample,
+    ...pictures,
+    ...createExamples(core, { on, input, output }, asks),
+  };
+}

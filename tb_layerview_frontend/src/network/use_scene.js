@@ -1,0 +1,169 @@
+/** What is drawn of the network, put together from all that is known. */
+
+import { useLayoutEffect, useMemo } from "preact/hooks";
+
+import { byTensor } from "../findings/findings.js";
+import { theme } from "../kit/host.js";
+import { tensorOf } from "./draw_network.js";
+import { flowRange, nearestFlow, vanishingBelow } from "./flow.js";
+import { entriesOf, hasHeads, lanesIn } from "./lanes.js";
+import { layoutOf } from "./layout.js";
+import { MOST_AT_ONCE } from "./pictures_data.js";
+import { edgesOf } from "./rail.js";
+import { verdictOf } from "./verdict.js";
+
+/** @typedef {import("../kit/core.js").Core} Core */
+/** @typedef {import("../data/run.js").Run} Run */
+/** @typedef {import("./network_data.js").Network} Network */
+
+/** The rule that says when a gradient has vanished. */
+const VANISHING = "vanishing_gradient";
+const USUAL_RATIO = 1e-6;
+
+/**
+ * @param {object} of
+ * @param {Core} of.core
+ * @param {Network} of.network
+ * @param {import("../findings/state.js").Findings} of.findings
+ * @param {Run} of.run
+ * @param {number} width CSS pixels
+ */
+export function useScene({ core, network, findings, run }, width) {
+  const { model, isOpen } = network;
+  const { lanes, parts } = model.value;
+  const index = core.stepIndex.value;
+  const step = core.step.value;
+  const revision = core.revision.value;
+  const found = findings.found.value;
+  const open = lanes.length ? parts.map((part) => openKey(part, isOpen)).join("\n") : "";
+  // The heights do not depend on what the columns share.
+  const sizes = useMemo(() => layoutOf(width, NO_NEEDS), [width]);
+  const entries = useMemo(
+    () => entriesOf(parts, isOpen, { ...sizes, heads: hasHeads(lanes.length) }),
+    [parts, open, sizes],
+  );
+  const edges = useMemo(() => edgesOf(entries, run.info.layers), [entries, run.info]);
+  const byTensors = useMemo(() => byTensor(found.findings), [found]);
+  const verdicts = useMemo(() => {
+    const isLogged = loggedAt(run, index);
+    return entries.map(({ part }) => verdictOf(part, step, byTensors, isLogged));
+  }, [entries, step, index, byTensors, run, revision]);
+  const flow = useFlow({ core, run, entries, found });
+  const needs = {
+    levels: Math.max(0, ...edges.map(({ level }) => level)),
+    flows: flow !== null,
+    ridged: lanes.some(({ tensor }) => tensor >= 0),
+  };
+  const layout = useMemo(() => layoutOf(width, needs), [width, ...Object.values(needs)]);
+  const inputs = useMemo(
+    () => new Set(run.info.layers.flatMap((layer, i) => (layer.inputs.length ? [] : [i]))),
+    [run.info],
+  );
+  const shown = network.shown.value;
+  return {
+    layout,
+    entries,
+    edges,
+    verdicts,
+    health: verdicts.map(({ health }) => health),
+    // What another run has shown must not stand beside this one's names.
+    pictures: shown?.run === run.name ? shown.lanes : NONE,
+    ridges: network.ridges.value,
+    flow,
+    step: step ?? 0,
+    inputs,
+    theme: theme.value,
+  };
+}
+
+const NO_NEEDS = { levels: 0, flows: false, ridged: false };
+/** @type {Map<number, import("../data/framed.js").Thumbnails>} */
+const NONE = new Map();
+
+/**
+ * Which blocks are open, in a text.
+ * @param {import("./lanes.js").Lane | import("./lanes.js").Block} part
+ * @param {Network["isOpen"]} isOpen
+ * @returns {string}
+ */
+function openKey(part, isOpen) {
+  if (!("parts" in part)) return "";
+  return isOpen(part) ? `(${part.parts.map((inner) => openKey(inner, isOpen)).join("")})` : "-";
+}
+
+/**
+ * Which tensors are logged at a step.
+ * @param {Run} run
+ * @param {number} index of the step
+ * @returns {(tensor: number) => boolean}
+ */
+function loggedAt({ columns, info }, index) {
+  return (tensor) => {
+    const own = columns.get(info.tensors[tensor].kind);
+    const position = own?.positions.get(tensor);
+    if (!own || position === undefined) return false;
+    const value = own.views.get("non_finite")?.[position]?.[index];
+    return value !== undefined && !Number.isNaN(value);
+  };
+}
+
+/**
+ * @param {{core: Core, run: Run, entries: import("./lanes.js").Entry[], found: {findings: import("../data/types.js").Finding[], rules: import("../data/types.js").Rule[]}}} of
+ * @returns {import("./draw_columns.js").Flow | null} null where there are no gradients
+ */
+function useFlow({ core, run, entries, found }) {
+  const index = core.stepIndex.value;
+  const last = run.history.steps.length - 1;
+  const revision = core.revision.value;
+  const healthy = core.healthy.value;
+  const gradients = run.columns.get("gradient");
+  const updates = run.columns.get("update");
+  const isKnown = gradients?.has("rms") ?? false;
+  const range = useMemo(() => {
+    const lanes = entries.flatMap(({ part, open }) => (open ? [] : lanesIn(part)));
+    const columns = [gradients, updates].flatMap((own) =>
+      own?.has("rms")
+        ? own.of(
+            "rms",
+            lanes.flatMap(({ gradient, update }) => [gradient, update]),
+          )
+        : [],
+    );
+    return flowRange(columns, healthy);
+  }, [gradients, updates, entries, healthy, isKnown, revision]);
+  const ratio = found.rules.find(({ name }) => name === VANISHING)?.thresholds.ratio ?? USUAL_RATIO;
+  return useMemo(() => {
+    if (!isKnown) return null;
+    const line = (/** @type {number} */ from, /** @type {1 | -1} */ direction) =>
+      nearestFlow(entries, run, "gradient", from, direction);
+    const now = line(index, -1);
+    return {
+      range,
+      first: line(0, 1),
+      now,
+      last: line(last, -1),
+      updates: nearestFlow(entries, run, "update", index, -1),
+      vanishing: vanishingBelow(now, ratio),
+    };
+  }, [run, entries, index, last, range, ratio, isKnown, revision]);
+}
+
+/**
+ * Asks for the pictures of what is seen: of a model with few lanes of all of them, of others of those around.
+ * @param {Network} network
+ * @param {import("./lanes.js").Entry[]} entries
+ * @param {{top: number, height: number}} seen CSS pixels
+ */
+export function useWanted({ wanted }, entries, { top, height }) {
+  const tensors = useMemo(() => {
+    const all = entries.filter(({ open }) => !open);
+    const near = all.filter(
+      (entry) => entry.top + entry.height > top - height && entry.top < top + 2 * height,
+    );
+    const some = all.length > MOST_AT_ONCE ? near : all;
+    return some.map(tensorOf).filter((tensor) => tensor >= 0);
+  }, [entries, Math.floor(top / 200), height]);
+  useLayoutEffect(() => {
+    if (tensors.join() !== wanted.value.join()) wanted.value = tensors;
+  }, [tensors]);
+}

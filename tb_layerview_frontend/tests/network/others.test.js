@@ -1,0 +1,95 @@
+import { describe, expect, test } from "vitest";
+
+import { decodeRidges, decodeThumbnails } from "../../src/data/framed.js";
+import { predictions } from "../../src/network/predictions.js";
+import { verdictOf } from "../../src/network/verdict.js";
+
+/**
+ * @param {object} json
+ * @param {number[]} bytes
+ */
+function framed(json, bytes) {
+  const text = new TextEncoder().encode(JSON.stringify(json));
+  const buffer = new Uint8Array(4 + text.length + bytes.length);
+  new DataView(buffer.buffer).setUint32(0, text.length, true);
+  buffer.set(text, 4);
+  buffer.set(bytes, 4 + text.length);
+  return buffer.buffer;
+}
+
+describe("framed answers", () => {
+  const lane = { tensor: 3, step: 8, count: 2, width: 2, height: 1, offset: 1 };
+
+  test("pictures are cut out of the bytes after the text", () => {
+    const { lanes } = decodeThumbnails(
+      framed({ lanes: [lane, { ...lane, step: null }] }, [9, 1, 2, 3, 4]),
+    );
+    expect([...lanes[0].levels]).toEqual([1, 2, 3, 4]);
+    expect(lanes[1].levels).toHaveLength(0);
+  });
+
+  test("ridges too", () => {
+    const json = { lanes: [{ tensor: 1, steps: [0, 5], bins: 2, offset: 0 }] };
+    expect([...decodeRidges(framed(json, [1, 2, 3, 4])).lanes[0].heights]).toEqual([1, 2, 3, 4]);
+  });
+
+  test("an answer that is cut off is said to be", () => {
+    expect(() => decodeThumbnails(framed({ lanes: [lane] }, [1, 2]))).toThrow("ends before byte 5");
+    expect(() => decodeThumbnails(new ArrayBuffer(2))).toThrow("cut off");
+    expect(() => decodeThumbnails(framed({}, []).slice(0, 5))).toThrow("cut off");
+  });
+});
+
+describe("what the model says", () => {
+  const axes = [
+    { start: 2, step: 1, count: 2, size: 8 },
+    { start: 0, step: 1, count: 3, size: 3 },
+  ];
+  /** @param {number[]} data */
+  const of = (data) => ({
+    axes,
+    data: Float32Array.from(data),
+    precision: /** @type {const} */ ("float16"),
+  });
+
+  test("the largest score is the class, by the example's own index", () => {
+    const found = predictions(of([0.1, 0.7, 0.2, 5, -1, 2]), ["example", "unit"]);
+    expect(found[2]?.unit).toBe(1);
+    expect(found[3]).toEqual({ unit: 0, score: 5 });
+    expect(found[0]).toBeUndefined();
+  });
+
+  test("of NaN it says nothing", () => {
+    expect(predictions(of([NaN, 0.7, 0.2, 5, -1, 2]), ["example", "unit"])[2]).toBeNull();
+  });
+
+  test("a part of the classes is no classes", () => {
+    const part = of([1, 2, 3, 4, 5, 6]);
+    part.axes = [axes[0], { ...axes[1], size: 100 }];
+    expect(predictions(part, ["example", "unit"])).toEqual([]);
+  });
+});
+
+describe("how a lane is doing", () => {
+  const lane = /** @type {any} */ ({ tensors: [4, 5] });
+  const finding = (/** @type {any} */ more) =>
+    /** @type {any} */ ({ severity: "warning", first: 10, last: 20, ...more });
+  const found = new Map([[5, [finding({}), finding({ severity: "error", first: 15, last: 15 })]]]);
+  const healthAt = (/** @type {number} */ step) =>
+    verdictOf(lane, step, found, (tensor) => tensor === 4 && step < 30).health;
+
+  test("what holds at the step counts, an error before a warning", () => {
+    expect([9, 10, 15, 16, 20, 21].map(healthAt)).toEqual([
+      "healthy",
+      "warning",
+      "error",
+      "warning",
+      "warning",
+      "healthy",
+    ]);
+  });
+
+  test("of what is not logged nothing is said", () => {
+    expect(healthAt(30)).toBe("unknown");
+  });
+});
