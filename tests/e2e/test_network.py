@@ -179,7 +179,7 @@ def test_nothing_changes_place_or_size_while_steps_go_by(page: Page, server: Ten
             "[data-testid=network-canvas], .lv-steps button"
         ).evaluate_all(
             "all => all.map((one) => { const b = one.getBoundingClientRect();"
-            " return [one.className + (one.dataset.testid ?? ''), b.x, b.y, b.width, b.height]; })"
+            " return [one.classList[0] + (one.dataset.testid ?? ''), b.x, b.y, b.width, b.height]; })"
         )
         places.append(boxes)
         page.keyboard.press("ArrowRight")

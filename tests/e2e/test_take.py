@@ -103,7 +103,8 @@ def page(browser: Browser) -> Iterator[Page]:
 
 
 def _open(page: Page, server: TensorBoardServer, **state: object) -> Frame:
-    fields = {"run": "a", "step": 89, "layer": "block/second", "kind": "activation", "name": "output", **state}
+    fields = {"screen": "map", "run": "a", "step": 89, "layer": "block/second"}
+    fields |= {"kind": "activation", "name": "output", **state}
     words = "".join(f"&p.layerview.{name}={urllib.parse.quote(str(value), safe='')}" for name, value in fields.items())
     page.goto(f"{server.url}/#layerview{words}")
     frame = page.wait_for_selector("iframe[src*='plugin_entry']", state="attached", timeout=30_000).content_frame()

@@ -2,6 +2,7 @@ import { wordsWithSource } from "../data/source.js";
 import { formatCount } from "../kit/format.js";
 import { FindingEvidence, ReplayButton } from "./FindingEvidence.jsx";
 import { FindingList } from "./FindingList.jsx";
+import { FindingButtons } from "./FindingButtons.jsx";
 import { AllThresholds } from "./Thresholds.jsx";
 import { causes, changeOf, effectOf, keyOf } from "./findings.js";
 import { causesInWords, changeInWords, SIGNS } from "./words.js";
@@ -36,11 +37,9 @@ export function FindingsBar({ core, findings: state }) {
   return (
     <section class="lv-findings" aria-label="Findings" data-testid="findings">
       <div class={`lv-findings-line${severity ? ` lv-finding-${severity}` : ""}`}>
-        {severity && (
-          <b class="lv-finding-sign" aria-hidden="true">
-            {SIGNS[severity]}
-          </b>
-        )}
+        <b class={severity ? "lv-finding-sign" : "lv-no-finding-sign"} aria-hidden="true">
+          {severity ? SIGNS[severity] : "✓"}
+        </b>
         <Line findings={findings} run={run} open={open} />
         {lead && (
           <button
@@ -66,6 +65,7 @@ export function FindingsBar({ core, findings: state }) {
           {open ? "Close" : lead ? (others > 0 ? `Why, and ${others} more` : "Why") : "Rules"}
         </button>
         <Change core={core} findings={state} />
+        <FindingButtons findings={state} step={core.step.value} />
       </div>
       {problem && (
         <p class="lv-findings-problem lv-error" role="alert">
@@ -94,7 +94,18 @@ function Line({ findings, run, open }) {
   const [lead] = findings;
   const led = effectOf(findings, lead);
   const searched = `${formatCount(run.info.tensors.length)} tensors × ${formatCount(run.history.steps.length)} steps`;
-  if (!lead) return <p data-testid="nothing-found">Nothing found in {searched}.</p>;
+  if (!lead) {
+    const layers = new Set(run.info.tensors.map(({ layer }) => layer)).size;
+    return (
+      <p data-testid="nothing-found" title={`Searched: ${searched}.`}>
+        <b>
+          No problems in {formatCount(layers)} {layers === 1 ? "layer" : "layers"}
+        </b>
+        , {formatCount(run.history.steps.length)} logged{" "}
+        {run.history.steps.length === 1 ? "step" : "steps"}.
+      </p>
+    );
+  }
   if (open) {
     return (
       <p data-testid="findings-summary">

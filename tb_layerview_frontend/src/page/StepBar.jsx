@@ -1,6 +1,6 @@
 import { useEffect, useMemo } from "preact/hooks";
 
-import { heads, findingSteps, worstFinding } from "../findings/findings.js";
+import { heads } from "../findings/findings.js";
 import { marksOf } from "../findings/marks.js";
 import { SIGNS } from "../findings/words.js";
 import { StepField } from "../kit/StepField.jsx";
@@ -75,7 +75,6 @@ export function StepBar({ core, findings, network }) {
         <Slider core={core} found={findings.found.value.findings} />
       )}
       <WallTime core={core} />
-      <FindingButtons findings={findings} step={core.step.value} />
       <label
         class="lv-check"
         title="Show the newest step as it comes. Otherwise new steps appear in the map, and nothing you chose moves."
@@ -167,51 +166,6 @@ function WallTime({ core }) {
       <time dateTime={at.toISOString()}>
         {time.format(at)} · +{since}
       </time>
-    </span>
-  );
-}
-
-/**
- * To the step before or after at which something is found.
- * @param {{findings: Findings, step: number}} props `step` is the selected one
- */
-function FindingButtons({ findings, step }) {
-  const found = heads(findings.found.value.findings);
-  const steps = useMemo(() => findingSteps(found), [findings.found.value]);
-  if (!steps.length) return null;
-  const here = steps.indexOf(step);
-  const { severity } = worstFinding(found);
-  const words = found
-    .slice(0, 5)
-    .map(({ since, words: what }) => `${since}: ${what}`)
-    .join("\n");
-  const more = found.length > 5 ? `\nand ${formatCount(found.length - 5)} more` : "";
-  return (
-    <span class={`lv-finding-buttons lv-finding-${severity}`} role="group" aria-label="Findings">
-      <button
-        type="button"
-        data-testid="previous-finding"
-        aria-keyshortcuts="Shift+N"
-        aria-label="Previous finding"
-        title="Back to the step before at which something is found (Shift+N)"
-        onClick={() => findings.showNext(-1)}
-      >
-        ‹
-      </button>
-      <button
-        type="button"
-        data-testid="next-finding"
-        aria-keyshortcuts="n"
-        title={`To the next step at which something is found (n):\n${words}${more}`}
-        onClick={() => findings.showNext()}
-      >
-        <b aria-hidden="true">{SIGNS[severity]}</b> Next finding
-        {/* As wide for every step: what stands beside it must not move. */}
-        <span class="lv-caption" style={{ minWidth: `${2 * String(steps.length).length + 3}ch` }}>
-          {here >= 0 ? `${here + 1} of ` : ""}
-          {formatCount(steps.length)}
-        </span>
-      </button>
     </span>
   );
 }
