@@ -38,8 +38,12 @@ def logdir(tmp_path: Path) -> Path:
 
 
 def _tab(place: Frame | Page) -> Frame:
-    """The tab's own frame within TensorBoard's page, when a picture is painted."""
-    return tab_within(place, "picture-canvas")
+    """The tab's own frame within TensorBoard's page, when its first screen is there and then the map with a picture."""
+    tab = tab_within(place, "lanes")
+    expect(tab.locator("[data-testid=lanes][data-step][data-pending=false]")).to_be_attached(timeout=30_000)
+    tab.get_by_test_id("screen-map").click()
+    expect(tab.get_by_test_id("picture-canvas")).to_be_visible(timeout=30_000)
+    return tab
 
 
 def test_the_tab_recovers_when_the_server_comes_back(page: Page, logdir: Path) -> None:
@@ -86,7 +90,8 @@ def test_the_tab_works_under_a_path_prefix(page: Page, logdir: Path, python: str
         assert urllib.parse.urlsplit(page.url).path == "/proxy/6006/"
         assert state_of(page)["step"] == "3"
         page.reload()
-        expect(_tab(page).get_by_test_id("step-number")).to_have_value("3")
+        again = tab_within(page, "picture-canvas")
+        expect(again.get_by_test_id("step-number")).to_have_value("3")
 
 
 @pytest.fixture

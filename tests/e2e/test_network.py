@@ -13,7 +13,7 @@ from layers_tab import box_of, open_tab, pixels_of, state_of, tab_within
 from playwright.sync_api import Frame, Locator, Page, expect
 from serving import TensorBoardServer
 
-from tb_layerview import Keep, LayerReader, LayerViewCallback, LayerWriter
+from tb_layerview import Check, Keep, LayerReader, LayerViewCallback, LayerWriter
 
 pytestmark = pytest.mark.e2e
 
@@ -73,6 +73,27 @@ def _train_skipping(folder: Path) -> None:
     model.fit(x, y, batch_size=8, epochs=2, verbose=0, callbacks=[callback])
 
 
+def _train_on_an_empty_picture(folder: Path) -> None:
+    """A real training of which one picture, the sixth of batch 12, is empty: its share of itself is 0 / 0."""
+    import keras
+
+    class Share(keras.layers.Layer):  # type: ignore[misc]
+        def call(self, x: object) -> object:
+            return x / keras.ops.sum(x, axis=(1, 2, 3), keepdims=True)
+
+    keras.utils.set_random_seed(0)
+    layers = keras.layers
+    model = keras.Sequential(
+        [keras.Input((6, 6, 1)), Share(name="share"), layers.Flatten(name="flat"), layers.Dense(3, name="classes")]
+    )
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    rng = np.random.default_rng(3)
+    x, y = rng.uniform(size=(160, 6, 6, 1)), rng.integers(0, 3, 160)
+    x[11 * 8 + 5] = 0
+    callback = LayerViewCallback(folder / "empty", schedule=5, check=Check(replay=True))
+    model.fit(x, y, batch_size=8, shuffle=False, verbose=0, callbacks=[callback])
+
+
 @pytest.fixture(scope="module")
 def logdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("logs")
@@ -80,6 +101,7 @@ def logdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     _write_bare(folder)
     _write_deep(folder)
     _train_skipping(folder)
+    _train_on_an_empty_picture(folder)
     return folder
 
 
@@ -299,3 +321,24 @@ def test_the_network_fits_narrow_and_wide_pages(page: Page, server: TensorBoardS
         for name in ("screen-network", "screen-map", "play"):
             box = box_of(frame.get_by_test_id(name))
             assert 0 <= box["x"] <= box["x"] + box["width"] <= width, (width, name)
+
+
+def test_one_button_leads_to_the_very_example_that_broke_the_training(page: Page, server: TensorBoardServer) -> None:
+    frame = _open(page, server, "empty")
+    batch = frame.locator(".lv-examples", has_text="batch of step 12, which broke it")
+    expect(batch.get_by_role("button")).to_have_count(8)
+    expect(batch.locator(".lv-example-bad")).to_have_count(1)
+    expect(batch.locator(".lv-example-bad")).to_have_attribute("data-testid", "batch-example-5")
+    frame.get_by_test_id("show-replay").click()
+    expect(frame.locator(".lv-lanes-heads")).to_contain_text("for example 5, step 12")
+    state = state_of(page)
+    assert (state["run"], state["layer"], state["step"]) == ("empty/replay", "share", "12")
+    lane = frame.locator("[data-testid=lane][data-layer=share]")
+    expect(lane.get_by_test_id("lane-non-finite")).to_have_text("× 36 NaN or inf")
+    expect(frame.get_by_test_id("example-5")).to_have_attribute("aria-checked", "true")
+    # Any other of them is one click away, and so is the training.
+    frame.get_by_test_id("replayed").get_by_role("button", name="Back to the training").click()
+    expect(batch.get_by_role("button")).to_have_count(8)
+    batch.get_by_test_id("batch-example-2").click()
+    expect(frame.locator(".lv-lanes-heads")).to_contain_text("for example 2, step 12")
+    expect(lane.get_by_test_id("lane-non-finite")).to_have_count(0)

@@ -271,8 +271,9 @@ def test_a_missing_payload_file_is_said_and_not_shown_as_nothing(page: Page, tmp
     payload.unlink()
     with run_tensorboard(tmp_path, "--load_fast=false") as damaged:
         page.goto(f"{damaged.url}/#layerview")
-        frame = tab_within(page, "statistics")
-        expect(frame.locator("body")).to_contain_text("is missing", timeout=30_000)
+        frame = tab_within(page, "lanes")
+        expect(frame.get_by_test_id("lane")).to_contain_text("is missing", timeout=30_000)
+        frame.get_by_test_id("lane").get_by_role("button").click()
         expect(frame.get_by_test_id("statistics")).to_contain_text("rms")
 
 

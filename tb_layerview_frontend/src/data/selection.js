@@ -98,6 +98,28 @@ export function firstOfLayer({ layers, tensors }, path, kinds) {
 }
 
 /**
+ * The activation that takes nothing from other layers: what went into the model, example by example.
+ * @param {RunInfo} info
+ * @returns {number} -1 if none is logged
+ */
+export function inputTensor({ layers, tensors }) {
+  return tensors.findIndex(
+    ({ kind, layer }) => kind === "activation" && !layers[layer].inputs.length,
+  );
+}
+
+/**
+ * The training that a replay belongs to.
+ * @param {string} replay a run's name
+ * @param {import("./types.js").RunSummary[]} runs
+ * @returns {string | null} null if TensorBoard does not show it
+ */
+export function trainingOf(replay, runs) {
+  const folder = replay.slice(0, Math.max(replay.lastIndexOf("/"), 0)) || ".";
+  return runs.some(({ run }) => run === folder) ? folder : null;
+}
+
+/**
  * The run that is opened before anybody has chosen: the newest. But an evaluation is logged below its training, after it
  * and in a step or two: then it is the training, which says more.
  * @param {import("./types.js").RunSummary[]} runs at least one

@@ -128,7 +128,7 @@ export function ReplayButton({ findings, finding }) {
       title={`The batch of step ${formatCount(step)}, run again on the weights before it: run ${run}`}
       onClick={() => findings.showReplay(finding)}
     >
-      Show the replay
+      See the batch that broke it
     </button>
   );
 }

@@ -52,6 +52,7 @@ export function FindingsBar({ core, findings: state }) {
             Show
           </button>
         )}
+        <FindingButtons findings={state} step={core.step.value} />
         {lead && !open && <ReplayButton findings={state} finding={led?.replay ? led : lead} />}
         <button
           type="button"
@@ -65,7 +66,6 @@ export function FindingsBar({ core, findings: state }) {
           {open ? "Close" : lead ? (others > 0 ? `Why, and ${others} more` : "Why") : "Rules"}
         </button>
         <Change core={core} findings={state} />
-        <FindingButtons findings={state} step={core.step.value} />
       </div>
       {problem && (
         <p class="lv-findings-problem lv-error" role="alert">

@@ -3,6 +3,7 @@
 import { batch } from "@preact/signals";
 
 import { nearestIndex } from "../kit/axis.js";
+import { createBrokenBatch } from "./broken_batch.js";
 import { createCourse } from "./course.js";
 import { heads, keyOf, nextFinding } from "./findings.js";
 import { createFound } from "./found.js";
@@ -19,6 +20,7 @@ export function createFindings(core, asks) {
   const { view, current, kinds, roomForMaps, steps, stepIndex } = core;
   const { found, load } = createFound(core, asks);
   const { chosen, course } = createCourse(core, found, asks);
+  const { brokenBatch, firstBad } = createBrokenBatch(core, found, asks);
 
   /**
    * Goes to where a finding shows: its tensor, the step at which it begins, and the panel that shows such a thing.
@@ -59,18 +61,23 @@ export function createFindings(core, asks) {
   /**
    * Goes to the replay of the batch that broke a run, at the tensor that the finding names.
    * @param {Finding} finding
+   * @param {number} [chosen] the example that is shown; the first that is to blame if none is given
    */
-  function showReplay(finding) {
+  async function showReplay(finding, chosen) {
     const { replay } = finding;
     if (!replay) return;
+    const from = current.value;
+    const example = chosen ?? (await firstBad(replay.run));
+    if (current.value !== from) return;
     batch(() => {
       show(finding);
       core.selectRun(replay.run);
       view.step.value = replay.step;
       view.follow.value = false;
       view.why.value = "";
+      view.at.value = { ...view.at.value, example };
     });
   }
 
-  return { found, chosen, course, load, show, showNext, showReplay };
+  return { found, chosen, course, brokenBatch, load, show, showNext, showReplay };
 }

@@ -1,6 +1,7 @@
 import { useMemo } from "preact/hooks";
 
 import { axisNames } from "../data/axes.js";
+import { formatCount } from "../kit/format.js";
 import { useCanvas, useSize } from "../kit/hooks.js";
 import { theme } from "../kit/host.js";
 import { drawExample, picturesIn } from "./draw_pictures.js";
@@ -12,25 +13,66 @@ const SIDE = 36;
 const APART = 42;
 
 /**
- * The examples, a picture each: which one is shown, what the model says of each, and which hold NaN.
+ * The examples, a picture each: which one is shown, what the model says of each, and which hold NaN. Below them those of the
+ * batch that broke the training.
  * @param {object} props
  * @param {import("./network_data.js").Network} props.network
+ * @param {import("../findings/state.js").Findings} props.findings
  * @param {Run} props.run
  */
-export function ExampleStrip({ network, run }) {
-  const [ref, { width }] = /** @type {ReturnType<typeof useSize<HTMLDivElement>>} */ (useSize());
-  const examples = network.examples.value;
-  const { shown, example, outputs } = network;
-  const count = examples ? picturesIn(examples) : 0;
-  const fitting = Math.min(count, Math.max(0, Math.floor(width / APART)));
-  // The chosen one is always among those that are seen.
-  const from = Math.max(0, Math.min(count - fitting, example.value - fitting + 2));
+export function ExampleStrip({ network, findings, run }) {
+  const { shown, example, outputs, examples } = network;
   const said = useMemo(() => saidOf(run, outputs.value), [run, outputs.value]);
+  const bad = shown.value?.run === run.name ? shown.value.bad : NONE;
+  const batch = findings.brokenBatch.value;
+  return (
+    <>
+      <Strip
+        name={keptInWords(run, examples.value ? picturesIn(examples.value) : 0)}
+        pictures={examples.value}
+        chosen={example.value}
+        bad={bad}
+        said={said}
+        testid="example"
+        onChoose={network.selectExample}
+      />
+      {batch?.pictures && (
+        <Strip
+          name={`batch of step ${formatCount(batch.step)}, which broke it`}
+          pictures={batch.pictures}
+          chosen={-1}
+          bad={new Set(batch.bad)}
+          said={[]}
+          testid="batch-example"
+          onChoose={(index) => findings.showReplay(batch.finding, index)}
+        />
+      )}
+    </>
+  );
+}
+
+/**
+ * @param {object} props
+ * @param {string} props.name
+ * @param {import("../data/framed.js").Thumbnails | null} props.pictures one an example; null for none
+ * @param {number} props.chosen -1 for none: then each leads elsewhere
+ * @param {Set<number>} props.bad examples that hold NaN or inf
+ * @param {(import("./predictions.js").Prediction | null)[]} props.said by example
+ * @param {string} props.testid
+ * @param {(index: number) => void} props.onChoose
+ */
+function Strip({ name, pictures, chosen, bad, said, testid, onChoose }) {
+  const [ref, { width }] = /** @type {ReturnType<typeof useSize<HTMLDivElement>>} */ (useSize());
+  const count = pictures ? picturesIn(pictures) : 0;
+  const fitting = Math.min(count, Math.max(0, Math.floor(width / APART)));
+  // The chosen one is always among those that are seen; where none is, the first bad one.
+  const seen = chosen >= 0 ? chosen : Math.min(...bad, count);
+  const from = Math.max(0, Math.min(count - fitting, (seen < count ? seen : 0) - fitting + 2));
   const canvas = useCanvas(
     fitting * APART,
     SIDE,
     (context, ratio) => {
-      if (!examples?.levels.length) return;
+      if (!pictures?.levels.length) return;
       for (let i = 0; i < fitting; i++) {
         const place = {
           x: (i * APART + 3) * ratio,
@@ -38,38 +80,42 @@ export function ExampleStrip({ network, run }) {
           width: SIDE * ratio,
           height: SIDE * ratio,
         };
-        drawExample(context, examples, from + i, place, theme.value);
+        drawExample(context, pictures, from + i, place, theme.value);
       }
     },
-    [examples, fitting, from, theme.value],
+    [pictures, fitting, from, theme.value],
   );
-  const bad = shown.value?.run === run.name ? shown.value.bad : NONE;
+  const isChoice = chosen >= 0;
   return (
     <div class="lv-examples">
-      <span class="lv-caption lv-examples-name">{keptInWords(run, count)}</span>
+      <span class="lv-caption lv-examples-name">{name}</span>
       <div class="lv-examples-place" ref={ref}>
         {fitting > 0 && (
           <div
             class="lv-examples-row"
-            role="radiogroup"
-            aria-label="Example"
+            role={isChoice ? "radiogroup" : "group"}
+            aria-label={isChoice ? "Example" : name}
             style={{ width: `${fitting * APART}px` }}
           >
-            <canvas ref={canvas} data-testid="examples-canvas" style={{ height: `${SIDE}px` }} />
+            <canvas
+              ref={canvas}
+              data-testid={`${testid}s-canvas`}
+              style={{ height: `${SIDE}px` }}
+            />
             {Array.from({ length: fitting }, (_, i) => from + i).map((index) => (
               <button
                 key={index}
                 type="button"
-                role="radio"
+                role={isChoice ? "radio" : undefined}
                 class={`lv-example-one${bad.has(index) ? " lv-example-bad" : ""}`}
-                data-testid={`example-${index}`}
-                aria-checked={index === example.value}
+                data-testid={`${testid}-${index}`}
+                aria-checked={isChoice ? index === chosen : undefined}
                 aria-label={labelOf(index, said[index], bad.has(index))}
                 title={labelOf(index, said[index], bad.has(index))}
                 style={{ left: `${(index - from) * APART}px`, width: `${APART}px` }}
-                onClick={() => network.selectExample(index)}
+                onClick={() => onChoose(index)}
               >
-                {bad.has(index) ? "× NaN" : (said[index]?.unit ?? " ")}
+                {bad.has(index) ? "× NaN" : (said[index]?.unit ?? (isChoice ? "\u00a0" : index))}
               </button>
             ))}
           </div>
@@ -83,9 +129,12 @@ export function ExampleStrip({ network, run }) {
  * @param {Run} run
  * @param {number} kept how many examples there are pictures of
  */
-function keptInWords({ info: { probe } }, kept) {
+function keptInWords({ info: { probe }, history }, kept) {
   if (!probe) return "examples of this step's batch";
   const some = kept && kept < probe.examples ? `${kept} of ` : "";
+  if (history.modes.every((mode) => mode === "replay")) {
+    return `${some}${probe.examples} examples of the batch of step ${formatCount(history.steps[0])}`;
+  }
   return `${some}${probe.examples} fixed examples`;
 }
 

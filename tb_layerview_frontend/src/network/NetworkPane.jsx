@@ -47,7 +47,7 @@ export function NetworkPane({ core, findings, network, run }) {
   const shownStep = network.shown.value?.step;
   return (
     <section class="lv-network" aria-label="The network" data-testid="network">
-      <ExampleStrip network={network} run={run} />
+      <ExampleStrip network={network} findings={findings} run={run} />
       {network.problem.value && (
         <p class="lv-notice lv-notice-warning" role="alert" data-testid="network-problem">
           Pictures of this step could not be read: {network.problem.value}

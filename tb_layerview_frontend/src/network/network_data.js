@@ -2,6 +2,7 @@
 
 import { computed, signal } from "@preact/signals";
 
+import { inputTensor } from "../data/selection.js";
 import { createExamples } from "./examples_data.js";
 import { blocksOf, lanesOf, openAtFirst } from "./lanes.js";
 import { createPictures } from "./pictures_data.js";
@@ -30,13 +31,7 @@ export function createNetwork(core, findings, asks) {
     return openAtFirst(model.value.parts, model.value.lanes.length, tensor?.layer ?? -1);
   });
   /** The activation whose examples stand in the strip: of the first layer that reads no other; -1 for none. */
-  const input = computed(() => {
-    const layers = current.value?.info.layers ?? [];
-    const lane = model.value.lanes.find(
-      ({ tensor, layer }) => tensor >= 0 && !layers[layer].inputs.length,
-    );
-    return lane?.tensor ?? -1;
-  });
+  const input = computed(() => (current.value ? inputTensor(current.value.info) : -1));
   /** The last activation that no layer reads: what the model says; -1 for none. */
   const output = computed(() => {
     const outputs = current.value?.outputs ?? [];

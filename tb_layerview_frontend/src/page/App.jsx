@@ -2,6 +2,7 @@ import { useEffect } from "preact/hooks";
 
 import { CompareBar } from "../compare/CompareBar.jsx";
 import { CompareDetail } from "../compare/CompareDetail.jsx";
+import { trainingOf } from "../data/selection.js";
 import { FindingsBar } from "../findings/FindingsBar.jsx";
 import { Message } from "../kit/Message.jsx";
 import { isEditing } from "../kit/hooks.js";
@@ -122,6 +123,11 @@ function Notices({ store }) {
   const connection = store.connection.value;
   const runs = store.runs.value;
   const name = store.core.view.run.value;
+  const run = store.core.current.value;
+  const training =
+    run && runs.status === "ready" && run.history.modes.every((mode) => mode === "replay")
+      ? trainingOf(run.name, runs.value)
+      : null;
   const gone = runs.status === "ready" && name && !runs.value.some(({ run }) => run === name);
   return (
     <div class="lv-notices" aria-live="polite">
@@ -134,6 +140,14 @@ function Notices({ store }) {
       {connection.status === "live" && gone && store.core.current.value && (
         <p class="lv-notice lv-notice-warning" role="alert">
           TensorBoard no longer has the run “{name}”. What you see is what was read before.
+        </p>
+      )}
+      {run && training && (
+        <p class="lv-notice" data-testid="replayed">
+          This is {run.info.probe?.source}, run again in training mode.{" "}
+          <button type="button" class="lv-link" onClick={() => store.core.selectRun(training)}>
+            Back to the training
+          </button>
         </p>
       )}
       <UnreadableRuns store={store} />
