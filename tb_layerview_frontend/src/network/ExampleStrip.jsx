@@ -19,8 +19,9 @@ const APART = 42;
  * @param {import("./network_data.js").Network} props.network
  * @param {import("../findings/state.js").Findings} props.findings
  * @param {Run} props.run
+ * @param {import("preact").ComponentChildren} props.children what stands at the end of the line
  */
-export function ExampleStrip({ network, findings, run }) {
+export function ExampleStrip({ network, findings, run, children }) {
   const { shown, example, outputs, examples } = network;
   const said = useMemo(() => saidOf(run, outputs.value), [run, outputs.value]);
   const bad = shown.value?.run === run.name ? shown.value.bad : NONE;
@@ -35,7 +36,9 @@ export function ExampleStrip({ network, findings, run }) {
         said={said}
         testid="example"
         onChoose={network.selectExample}
-      />
+      >
+        {children}
+      </Strip>
       {batch?.pictures && (
         <Strip
           name={`batch of step ${formatCount(batch.step)}, which broke it`}
@@ -60,8 +63,9 @@ export function ExampleStrip({ network, findings, run }) {
  * @param {(import("./predictions.js").Prediction | null)[]} props.said by example
  * @param {string} props.testid
  * @param {(index: number) => void} props.onChoose
+ * @param {import("preact").ComponentChildren} [props.children] what stands at the end of the line
  */
-function Strip({ name, pictures, chosen, bad, said, testid, onChoose }) {
+function Strip({ name, pictures, chosen, bad, said, testid, onChoose, children }) {
   const [ref, { width }] = /** @type {ReturnType<typeof useSize<HTMLDivElement>>} */ (useSize());
   const count = pictures ? picturesIn(pictures) : 0;
   const fitting = Math.min(count, Math.max(0, Math.floor(width / APART)));
@@ -121,6 +125,7 @@ function Strip({ name, pictures, chosen, bad, said, testid, onChoose }) {
           </div>
         )}
       </div>
+      {children}
     </div>
   );
 }

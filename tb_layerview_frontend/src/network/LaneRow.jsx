@@ -1,6 +1,7 @@
 import { formatCount, formatShape } from "../kit/format.js";
 import { sourceOf } from "../data/source.js";
 import { tensorOf } from "./draw_network.js";
+import { factsOf } from "./lane_words.js";
 import { isBlock, pictured } from "./lanes.js";
 import { HEALTH_IN_WORDS } from "./verdict.js";
 
@@ -116,20 +117,6 @@ function isSelected(core, run, lane) {
   const chosen = run.info.tensors[core.tensor.value];
   const isScores = lane.scores === (core.tensor.value === lane.tensor);
   return chosen?.layer === lane.layer && (lane.scores ? isScores : true);
-}
-
-/**
- * @param {Run} run
- * @param {Lane | import("./lanes.js").Block} part
- */
-function factsOf(run, part) {
-  if (isBlock(part)) return `${formatCount(part.lanes.length)} layers`;
-  const shape = part.tensor >= 0 ? run.info.tensors[part.tensor].shape : [];
-  // The first axis is the examples'.
-  const own = shape.length > 1 ? formatShape(shape.slice(1)) : "";
-  const calls = part.calls > 1 ? `${part.calls} calls` : "";
-  const folder = part.path.slice(0, Math.max(0, part.path.lastIndexOf("/")));
-  return [own, calls, folder].filter(Boolean).join(" · ") || part.className;
 }
 
 /**

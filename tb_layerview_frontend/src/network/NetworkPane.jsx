@@ -5,6 +5,7 @@ import { markFirstPaint } from "../kit/timing.js";
 import { ExampleStrip } from "./ExampleStrip.jsx";
 import { Heads } from "./Heads.jsx";
 import { LaneRow } from "./LaneRow.jsx";
+import { NetworkTakeAlong } from "./NetworkTakeAlong.jsx";
 import { Timeline } from "./Timeline.jsx";
 import { drawNetwork } from "./draw_network.js";
 import { entryOfLayer, isBlock } from "./lanes.js";
@@ -26,7 +27,7 @@ const HEADS_HEIGHT = 34;
 export function NetworkPane({ core, findings, network, run }) {
   const [ref, size] = /** @type {ReturnType<typeof useSize<HTMLDivElement>>} */ (useSize());
   const [scrolled, setScrolled] = useState(0);
-  const scene = useScene({ core, network, findings, run }, size.width);
+  const { scene, verdicts, sceneAt } = useScene({ core, network, findings, run }, size.width);
   const { entries, layout } = scene;
   const total = entries.length
     ? entries[entries.length - 1].top + entries[entries.length - 1].height
@@ -47,7 +48,17 @@ export function NetworkPane({ core, findings, network, run }) {
   const shownStep = network.shown.value?.step;
   return (
     <section class="lv-network" aria-label="The network" data-testid="network">
-      <ExampleStrip network={network} findings={findings} run={run} />
+      <ExampleStrip network={network} findings={findings} run={run}>
+        <NetworkTakeAlong
+          core={core}
+          network={network}
+          run={run}
+          scene={scene}
+          sceneAt={sceneAt}
+          seen={{ top, height }}
+          total={total}
+        />
+      </ExampleStrip>
       {network.problem.value && (
         <p class="lv-notice lv-notice-warning" role="alert" data-testid="network-problem">
           Pictures of this step could not be read: {network.problem.value}
@@ -75,7 +86,7 @@ export function NetworkPane({ core, findings, network, run }) {
                   network={network}
                   run={run}
                   entry={entry}
-                  verdict={scene.verdicts[index]}
+                  verdict={verdicts[index]}
                   layout={layout}
                   pictures={scene.pictures}
                 />

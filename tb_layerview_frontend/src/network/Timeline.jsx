@@ -8,7 +8,7 @@ import { formatCount, formatValue } from "../kit/format.js";
 import { pointIn, useCanvas, useSize } from "../kit/hooks.js";
 import { theme } from "../kit/host.js";
 import { drawTimeline, TIMELINE_HEIGHT } from "./draw_timeline.js";
-import { curveScales, curvesOf } from "../map/curves.js";
+import { lossOf } from "./loss.js";
 
 /** @typedef {import("../kit/core.js").Core} Core */
 
@@ -89,16 +89,4 @@ export function Timeline({ core, findings, run }) {
       </span>
     </div>
   );
-}
-
-/**
- * The curve that leads: the loss, else the first there is.
- * @param {import("../data/types.js").History} history
- * @returns {{curve: import("../map/curves.js").Curve, scale: import("../map/curves.js").CurveScale} | null}
- */
-function lossOf(history) {
-  const [curve] = curvesOf(history);
-  if (!curve) return null;
-  const [scale] = curveScales([curve]);
-  return { curve, scale };
 }

@@ -5,12 +5,12 @@ import { useLayoutEffect, useMemo } from "preact/hooks";
 import { byTensor } from "../findings/findings.js";
 import { theme } from "../kit/host.js";
 import { tensorOf } from "./draw_network.js";
-import { flowRange, nearestFlow, vanishingBelow } from "./flow.js";
+import { flowRange } from "./flow.js";
 import { entriesOf, hasHeads, lanesIn } from "./lanes.js";
 import { layoutOf } from "./layout.js";
+import { flowAt, verdictsAt } from "./moments.js";
 import { MOST_AT_ONCE } from "./pictures_data.js";
 import { edgesOf } from "./rail.js";
-import { verdictOf } from "./verdict.js";
 
 /** @typedef {import("../kit/core.js").Core} Core */
 /** @typedef {import("../data/run.js").Run} Run */
@@ -44,11 +44,15 @@ export function useScene({ core, network, findings, run }, width) {
   );
   const edges = useMemo(() => edgesOf(entries, run.info.layers), [entries, run.info]);
   const byTensors = useMemo(() => byTensor(found.findings), [found]);
-  const verdicts = useMemo(() => {
-    const isLogged = loggedAt(run, index);
-    return entries.map(({ part }) => verdictOf(part, step, byTensors, isLogged));
-  }, [entries, step, index, byTensors, run, revision]);
-  const flow = useFlow({ core, run, entries, found });
+  const verdicts = useMemo(
+    () => verdictsAt(entries, run, index, byTensors),
+    [entries, index, byTensors, run, revision],
+  );
+  const axis = useFlowAxis({ core, run, entries, found });
+  const flow = useMemo(
+    () => axis && flowAt(entries, run, index, axis),
+    [entries, run, index, axis, revision],
+  );
   const needs = {
     levels: Math.max(0, ...edges.map(({ level }) => level)),
     flows: flow !== null,
@@ -60,11 +64,11 @@ export function useScene({ core, network, findings, run }, width) {
     [run.info],
   );
   const shown = network.shown.value;
-  return {
+  /** @type {import("./draw_network.js").Scene} */
+  const scene = {
     layout,
     entries,
     edges,
-    verdicts,
     health: verdicts.map(({ health }) => health),
     // What another run has shown must not stand beside this one's names.
     pictures: shown?.run === run.name ? shown.lanes : NONE,
@@ -74,6 +78,20 @@ export function useScene({ core, network, findings, run }, width) {
     inputs,
     theme: theme.value,
   };
+  /**
+   * The same at another step.
+   * @param {number} at index of the step
+   * @param {import("./draw_network.js").Scene["pictures"]} pictures
+   * @returns {import("./draw_network.js").Scene}
+   */
+  const sceneAt = (at, pictures) => ({
+    ...scene,
+    health: verdictsAt(entries, run, at, byTensors).map(({ health }) => health),
+    flow: axis && flowAt(entries, run, at, axis),
+    pictures,
+    step: run.history.steps[at],
+  });
+  return { scene, verdicts, sceneAt };
 }
 
 const NO_NEEDS = { levels: 0, flows: false, ridged: false };
@@ -92,34 +110,19 @@ function openKey(part, isOpen) {
 }
 
 /**
- * Which tensors are logged at a step.
- * @param {Run} run
- * @param {number} index of the step
- * @returns {(tensor: number) => boolean}
- */
-function loggedAt({ columns, info }, index) {
-  return (tensor) => {
-    const own = columns.get(info.tensors[tensor].kind);
-    const position = own?.positions.get(tensor);
-    if (!own || position === undefined) return false;
-    const value = own.views.get("non_finite")?.[position]?.[index];
-    return value !== undefined && !Number.isNaN(value);
-  };
-}
-
-/**
+ * The axis of the gradient flow, which all steps share.
  * @param {{core: Core, run: Run, entries: import("./lanes.js").Entry[], found: {findings: import("../data/types.js").Finding[], rules: import("../data/types.js").Rule[]}}} of
- * @returns {import("./draw_columns.js").Flow | null} null where there are no gradients
+ * @returns {{range: [number, number], ratio: number} | null} null where there are no gradients
  */
-function useFlow({ core, run, entries, found }) {
-  const index = core.stepIndex.value;
-  const last = run.history.steps.length - 1;
+function useFlowAxis({ core, run, entries, found }) {
   const revision = core.revision.value;
   const healthy = core.healthy.value;
   const gradients = run.columns.get("gradient");
   const updates = run.columns.get("update");
   const isKnown = gradients?.has("rms") ?? false;
-  const range = useMemo(() => {
+  const ratio = found.rules.find(({ name }) => name === VANISHING)?.thresholds.ratio ?? USUAL_RATIO;
+  return useMemo(() => {
+    if (!isKnown) return null;
     const lanes = entries.flatMap(({ part, open }) => (open ? [] : lanesIn(part)));
     const columns = [gradients, updates].flatMap((own) =>
       own?.has("rms")
@@ -129,23 +132,8 @@ function useFlow({ core, run, entries, found }) {
           )
         : [],
     );
-    return flowRange(columns, healthy);
-  }, [gradients, updates, entries, healthy, isKnown, revision]);
-  const ratio = found.rules.find(({ name }) => name === VANISHING)?.thresholds.ratio ?? USUAL_RATIO;
-  return useMemo(() => {
-    if (!isKnown) return null;
-    const line = (/** @type {number} */ from, /** @type {1 | -1} */ direction) =>
-      nearestFlow(entries, run, "gradient", from, direction);
-    const now = line(index, -1);
-    return {
-      range,
-      first: line(0, 1),
-      now,
-      last: line(last, -1),
-      updates: nearestFlow(entries, run, "update", index, -1),
-      vanishing: vanishingBelow(now, ratio),
-    };
-  }, [run, entries, index, last, range, ratio, isKnown, revision]);
+    return { range: flowRange(columns, healthy), ratio };
+  }, [gradients, updates, entries, healthy, isKnown, ratio, revision]);
 }
 
 /**

@@ -1,0 +1,15 @@
+/** The curve that leads through a training. */
+
+import { curveScales, curvesOf } from "../map/curves.js";
+
+/**
+ * The curve that leads: the loss, else the first there is.
+ * @param {import("../data/types.js").History} history
+ * @returns {{curve: import("../map/curves.js").Curve, scale: import("../map/curves.js").CurveScale} | null}
+ */
+export function lossOf(history) {
+  const [curve] = curvesOf(history);
+  if (!curve) return null;
+  const [scale] = curveScales([curve]);
+  return { curve, scale };
+}
