@@ -54,9 +54,9 @@ class _Piece:
 
 
 def text(words: object) -> str:
-    """Words from a log as HTML: no tag, no attribute, and no control character but ends of lines."""
-    shown = "".join(c if c.isprintable() or c in "\n\u202e\u202d" else "\ufffd" for c in str(words))
-    return html.escape(shown.encode("utf-8", "replace").decode("utf-8"))
+    """Words from a log as HTML: no tag, no attribute, and no character that is not seen."""
+    shown = "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in str(words))
+    return html.escape(shown)
 
 
 def _name(words: object) -> str:
@@ -178,10 +178,7 @@ class Page:
         if not shown or not any(piece.fits for piece in examples):
             said = "None as a picture of its own." if self._run.tensors else "None."
         else:
-            said = " ".join(
-                f"{min(self._kept[t.index].count, cuts.EXAMPLES):,} of {self._kept[t.index].size:,} of {_name(t.layer)}."
-                for t in shown
-            )
+            said = " ".join(f"As pictures {_count_of(self._kept[t.index])} of {_name(t.layer)}." for t in shown)
         return f"{said} Pictures of layers show what they make of one example, {self._example()}."
 
     def _found(self) -> Iterator[str]:
@@ -223,9 +220,9 @@ class Page:
     def _layers(self, curves: dict[int, _Piece], pictures: dict[int, _Piece]) -> Iterator[str]:
         yield f"<h2>Layers at step {self._step:,}</h2>"
         yield (
-            '<p class="quiet">At the left the layer, in the middle what it makes of the example, at the right the rms of '
-            "that over the steps. A curve goes through the logged steps; between them nothing is known. A red line is a "
-            "step with NaN or infinities. Open a layer for its weights, gradients and numbers.</p>"
+            '<p class="quiet">At the left the layer, in the middle what it makes of the example, at the right the rms '
+            "of that over the steps. A curve goes through the logged steps; between them nothing is known. A red line "
+            "is a step with NaN or infinities. Open a layer for its weights, gradients and numbers.</p>"
         )
         yield '<div class="layers card">'
         by_layer: dict[str, list[LoggedTensor]] = {}
@@ -295,9 +292,10 @@ class Page:
         made = self._thumbnails.answer(self._run, self._step, None, [tensor.index])
         (lane,) = made.head["lanes"]
         axis = self._kept[tensor.index]
-        count = min(axis.count, cuts.EXAMPLES)
-        caption = f"{count:,} of {axis.size:,} examples of {_name(tensor.layer)}, at step {lane['step']}"
-        return _Piece("pictures of examples", _figure(lane, made.levels, caption)) if lane["step"] is not None else None
+        if lane["step"] is None:
+            return None
+        caption = f"{_count_of(axis)} of {_name(tensor.layer)}, at step {lane['step']:,}"
+        return _Piece("pictures of examples", _figure(lane, made.levels, caption))
 
     def _pictures(self) -> Iterator[tuple[int, _Piece]]:
         everything = range(len(self._run.tensors))
@@ -310,6 +308,11 @@ class Page:
                     shown = "" if lane["of"] <= 1 or lane["layout"] != "tiles" else f"{lane['count']} of {lane['of']:,}"
                     words = " ".join(filter(None, (shown, caption)))
                     yield lane["tensor"], _Piece("pictures", _figure(lane, made.levels, words))
+
+
+def _count_of(examples: Axis) -> str:
+    """How many examples are shown, and of how many."""
+    return f"{min(examples.count, cuts.EXAMPLES):,} of {examples.size:,} examples"
 
 
 def _figure(lane: dict[str, object], levels: bytes, caption: str) -> str:

@@ -133,10 +133,11 @@ def curve(steps: npt.NDArray[np.int64], values: npt.NDArray[np.float64], bad: np
     marks = sorted({f"{at:.0f}" for at in x[bad]}, key=float)
     ticks = "".join(f'<line class="bad" x1="{at}" x2="{at}" y1="0" y2="{_HEIGHT}"/>' for at in marks)
     scale = ", logarithmic" if is_log else ""
+    reach = brief(low) if low == high else f"{brief(low)} – {brief(high)}{scale}"
     title = f"{brief(low)} to {brief(high)}{scale}, steps {steps[0]:,} to {steps[-1]:,}"
     return (
         f'<figure class="curve"><svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{title}">'
-        f"{ticks}{''.join(lines)}</svg><figcaption>{brief(low)} – {brief(high)}{scale}</figcaption></figure>"
+        f"{ticks}{''.join(lines)}</svg><figcaption>{reach}</figcaption></figure>"
     )
 
 
