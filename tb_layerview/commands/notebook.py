@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import sys
 import urllib.request
 from collections.abc import Iterator
@@ -17,8 +18,7 @@ from tb_layerview.format.names import PLUGIN_NAME
 if TYPE_CHECKING:
     from tensorboard.manager import TensorBoardInfo
 
-_PROXY = "TENSORBOARD_PROXY_URL"  # TensorBoard's own variable: where a frame finds the server, %PORT% filled in
-_BINARY = "TENSORBOARD_BINARY"  # and that for the program it starts
+_BINARY = "TENSORBOARD_BINARY"  # TensorBoard's own variable for the program that is started
 _PATIENCE = 10.0  # seconds for an answer of a server that is up
 # Whatever proxy the machine has, it is not for the loopback device.
 _DIRECTLY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -30,9 +30,9 @@ def show(logdir: str | os.PathLike[str], *, height: int = 800) -> None:
     It is TensorBoard in a process of its own that listens on this machine alone and goes on when the notebook ends: the
     next `show` of the same folder takes it again. The line above the frame names its process.
 
-    The frame is looked for at 127.0.0.1. Where the browser is on another machine than the notebook's kernel, forward
-    the port, or let TensorBoard's variable TENSORBOARD_PROXY_URL say where it is: `/proxy/%PORT%/` with
-    jupyter-server-proxy.
+    The frame has the host of the notebook's page: to another one browsers may deny their storage. Where the browser is
+    on another machine than the notebook's kernel, forward the port, or let TensorBoard's variable TENSORBOARD_PROXY_URL
+    say where it is: `/proxy/%PORT%/` with jupyter-server-proxy.
 
     Args:
       logdir: A folder that holds runs, or a run's own.
@@ -48,18 +48,31 @@ def show(logdir: str | os.PathLike[str], *, height: int = 800) -> None:
             f"Run  tb-layerview view {os.fspath(logdir)}  in a shell, which opens it in a browser."
         )
     folder, names = loopback.folder_with_runs(logdir)
-    from tensorboard import notebook
-
     info = _start(folder)
     if not names:
         print(f"There is no run with layers below {os.fspath(logdir)!r} yet.")
-    if _is_colab():  # whose frames take no fragment from TensorBoard
-        print("Choose Layers at the top, if it is not open yet.")
-        notebook.display(port=info.port, height=height)
-        return
-    address = os.environ.get(_PROXY, f"http://{loopback.HOST}:%PORT%/")
-    with _environment(_PROXY, address if "#" in address else address + loopback.FRAGMENT):
-        notebook.display(port=info.port, height=height)
+    _display(info.port, height)
+
+
+def _display(port: int, height: int) -> None:
+    """Has TensorBoard make its frame, and opens the tab in it: the frame's address takes a fragment by no option."""
+    from IPython.display import display
+    from IPython.utils.capture import capture_output
+    from tensorboard import notebook
+
+    with capture_output() as captured:
+        notebook.display(port=port, height=height)
+    print(captured.stdout, end="")
+    for output in captured.outputs:
+        data = {kind: _with_fragment(content) for kind, content in output.data.items()}
+        display(data, raw=True)
+        if data == output.data:
+            print("Choose Layers at the top, if it is not open yet.")
+
+
+def _with_fragment(content: str) -> str:
+    """TensorBoard's frame, in HTML or in Colab's JavaScript, with the tab in the address that it is given."""
+    return re.sub(r"(\w+\.src = url;)", rf"url.hash = {json.dumps(PLUGIN_NAME)}; \1", content)
 
 
 def _is_notebook() -> bool:
@@ -94,7 +107,8 @@ def _start(folder: str) -> TensorBoardInfo:
             return started.info
         raise RuntimeError(
             f"the TensorBoard that starts here (process {started.info.pid}) has no Layers tab: it is not of the "
-            f"environment in which tb_layerview is installed. Let {_BINARY} name the program that is."
+            "environment in which tb_layerview is installed, or finds it by PYTHONPATH alone, which TensorBoard takes "
+            f"away. Install tb_layerview there, or let {_BINARY} name the program that has it."
         )
     if isinstance(started, manager.StartExecFailed):
         raise RuntimeError(

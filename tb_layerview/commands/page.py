@@ -128,7 +128,7 @@ class Page:
                 f"<style>{style}</style></head><body><main>",
                 f"<h1>Layers of the run {_name(self._run.name)}</h1>",
                 self._verdict(),
-                *self._head(examples, left_out),
+                *self._head(examples, pictures, left_out),
                 *self._found(),
                 *self._scalars(),
                 *self._examples_section(examples),
@@ -145,7 +145,7 @@ class Page:
             return f'<p class="{severity}"><b>{mark} {counted(self._findings)}</b> in {layers:,} layers</p>'
         return f'<p class="fine"><b>✓ No problems</b> in {layers:,} layer{"s" * (layers != 1)}</p>'
 
-    def _head(self, examples: Sequence[_Piece], left_out: str) -> Iterator[str]:
+    def _head(self, examples: Sequence[_Piece], pictures: dict[int, _Piece], left_out: str) -> Iterator[str]:
         run, probe = self._run, self._run.model.probe
         steps = f"{len(run.steps):,} logged, {run.steps[0]:,} to {run.steps[-1]:,}"
         schedule = f" ({text(run.model.schedule)})" if run.model.schedule else ""
@@ -153,12 +153,12 @@ class Page:
         yield f"<dt>run</dt><dd>{_name(run.name)}, {text(', '.join(dict.fromkeys(run.modes)))}</dd>"
         yield f"<dt>steps</dt><dd>{steps}{schedule}; numbers and pictures are those of step {self._step:,}</dd>"
         yield f"<dt>written by</dt><dd>{text(run.model.software) or 'not known'}</dd>"
-        yield f"<dt>examples in here</dt><dd>{self._said_of_examples(examples)}"
+        yield f"<dt>examples in here</dt><dd>{self._said_of_examples(examples, pictures)}"
         if probe is not None:
             yield f" The probe: {text(probe.source)}, {probe.examples:,} in all."
         yield "</dd>"
-        classes = f"{len(run.layers):,} layers and {len(run.tensors):,} tensors"
-        names = f"of the run, of {classes}, and of {len(run.scalars):,} scalars"
+        counts = ((len(run.layers), "layer"), (len(run.tensors), "tensor"), (len(run.scalars), "scalar"))
+        names = "of the run, of " + ", ".join(f"{n:,} {what}{'s' * (n != 1)}" for n, what in counts)
         yield f"<dt>names in here</dt><dd>{names}</dd>"
         files = sorted({source.file for layer in run.layers for source in layer.sources})
         listed = ", ".join(f"<code>{_name(file)}</code>" for file in files)
@@ -173,13 +173,14 @@ class Page:
         """What is said of files, without where they lay on the machine that made the page."""
         return words if self._run.folder is None else words.replace(f"{self._run.folder}/", "")
 
-    def _said_of_examples(self, examples: Sequence[_Piece]) -> str:
+    def _said_of_examples(self, examples: Sequence[_Piece], pictures: dict[int, _Piece]) -> str:
         shown = [tensor for tensor in self._inputs if tensor.index in self._kept]
-        if not shown or not any(piece.fits for piece in examples):
-            said = "None as a picture of its own." if self._run.tensors else "None."
-        else:
-            said = " ".join(f"As pictures {_count_of(self._kept[t.index])} of {_name(t.layer)}." for t in shown)
-        return f"{said} Pictures of layers show what they make of one example, {self._example()}."
+        said = []
+        if any(piece.fits for piece in examples):
+            said += [f"As pictures {_count_of(self._kept[t.index])} of {_name(t.layer)}." for t in shown]
+        if any(pictures[t.index].fits for t in self._run.tensors if t.kind == "activation" and t.index in pictures):
+            said.append(f"What layers make of one example, number {self._example()}.")
+        return " ".join(said) or "None."
 
     def _found(self) -> Iterator[str]:
         if not self._findings:

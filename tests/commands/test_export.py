@@ -55,7 +55,7 @@ class Page(html.parser.HTMLParser):
         if self._within == "dt":
             self._term = data
         elif self._within == "dd":
-            self.said[self._term] = self.said.get(self._term, "") + data
+            self.said[self._term] = self.said.get(self._term, "") + data.rstrip("\n")
 
     def images(self) -> list[np.ndarray]:
         """The pixels of all pictures, uint8 [rows, columns, red, green, blue and opaqueness]."""
@@ -91,8 +91,8 @@ def test_the_page_says_at_its_head_what_it_holds_and_loads_nothing(tmp_path: Pat
     assert page.said["steps"].startswith("6 logged, 0 to 5")
     assert page.said["steps"].endswith("numbers and pictures are those of step 4")
     assert page.said["written by"].startswith("tb_layerview ")
-    assert "of one example, 0" in page.said["examples in here"]
-    assert page.said["names in here"] == "of the run, of 1 layers and 2 tensors, and of 1 scalars"
+    assert "of one example, number 0." in page.said["examples in here"]
+    assert page.said["names in here"] == "of the run, of 1 layer, 2 tensors, 1 scalar"
     assert (page.said["paths in here"], page.said["left out by size"]) == ("none", "nothing")
     assert str(tmp_path) not in page.text, "where the log lay is nobody's business"
     (policy,) = [a["content"] for tag, a in page.tags if a.get("http-equiv") == "Content-Security-Policy"]
@@ -157,7 +157,7 @@ def test_a_log_without_values_has_its_curves_and_no_example(tmp_path: Path) -> N
         for step in range(4):
             writer.write(step, {"dense": np.full((3, 4), 1.0 + step)})
     page = export(tmp_path / "run")
-    assert page.images() == [] and page.said["examples in here"].startswith("None")
+    assert page.images() == [] and page.said["examples in here"] == "None."
     (curve,) = [a["points"] for tag, a in page.tags if tag == "polyline"]
     heights = [float(point.partition(",")[2]) for point in str(curve).split()]
     assert heights == sorted(heights, reverse=True) and len(heights) == 4
