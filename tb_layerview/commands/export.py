@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tb_layerview.commands.page import Page, TooLargeError
+from tb_layerview.commands.page import Page
 from tb_layerview.format.logged import NotLoggedError
 from tb_layerview.format.names import replay_name
 from tb_layerview.reading.reader import LayerReader
@@ -32,12 +32,13 @@ def export(logdir: str, file: str, run: str | None, step: int | None, size_limit
         found = reader.run(run) if run is not None else _only(list(reader.runs()), logdir)
         replays = replay_name(found.name)
         page = Page(found, reader.run(replays) if replays in reader.names() else None, _step(found, step))
-        content = page.html(int(size_limit * 1e6))
+        try:
+            content = page.html(int(size_limit * 1e6))
+        except ValueError as error:
+            return _refuse(f"the page does not fit into {size_limit:g} MB: {error}. Give a larger --size-limit.")
         Path(file).write_bytes(content)
     except (NotADirectoryError, NotLoggedError) as error:
         return _refuse(f"{error}")
-    except TooLargeError as error:
-        return _refuse(f"the page does not fit into {size_limit:g} MB: {error}. Give a larger --size-limit.")
     except OSError as error:
         return _refuse(f"{file!r} cannot be written: {error.strerror or error}. Give another --html.")
     print(

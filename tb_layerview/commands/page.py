@@ -31,10 +31,6 @@ _MOST_FOLLOWING = 100  # findings that follow from one
 _MARKS = {"error": ("✗", "error"), "warning": ("⚠", "warning"), "": ("○", "fine")}
 
 
-class TooLargeError(ValueError):
-    """Not even the words of a page fit under its size."""
-
-
 @dataclasses.dataclass
 class _Piece:
     """A curve or a picture, which is in the page if it fits.
@@ -93,7 +89,7 @@ class Page:
         """The page, in at most so many bytes; pictures and curves that do not fit are left out, and that is said.
 
         Raises:
-          TooLargeError: The words alone are more.
+          ValueError: The words alone are more.
         """
         examples = [piece for tensor in self._inputs if (piece := self._examples_picture(tensor))]
         curves = {t.index: _Piece("curves", self._curve(t, "rms", self._rms[t.index])) for t in self._run.tensors}
@@ -106,7 +102,7 @@ class Page:
         order = [piece for piece in order if piece.content]
         room = most - len(self._whole(examples, curves, pictures, "").encode()) - _LEFT_OUT_BYTES
         if room < 0:
-            raise TooLargeError(f"its words alone take {(most - room) / 1e6:.2f} MB")
+            raise ValueError(f"its words alone take {(most - room) / 1e6:.2f} MB")
         for piece in order:
             size = len(piece.content.encode())
             piece.fits = size <= room
