@@ -11,7 +11,7 @@ import numpy as np
 
 from tb_layerview.commands import page_pictures
 from tb_layerview.commands.page_pictures import brief
-from tb_layerview.format.logged import LoggedTensor
+from tb_layerview.format.logged import LoggedTensor, NotLoggedError
 from tb_layerview.format.statistics import UPDATE_RATIO
 from tb_layerview.format.values import Axis
 from tb_layerview.health.finding import Finding, counted, since
@@ -252,9 +252,10 @@ class Page:
         yield f'<div class="numbers quiet">{self._numbers(tensor)}</div></div>'
 
     def _numbers(self, tensor: LoggedTensor) -> str:
-        if np.isnan(columns.at_step(self._run, "zero", np.array([tensor.index]), self._place)[0]):
+        try:
+            digest = self._run.digest(tensor, self._step)
+        except NotLoggedError:
             return f"not logged at step {self._step:,}"
-        digest = self._run.digest(tensor, self._step)
         said = [f"{name} {brief(getattr(digest, name))}" for name in ("rms", "mean", "std", "min", "max")]
         said.append(f"{digest.zero / max(digest.size, 1):.1%} zero of {digest.size:,}")
         trouble = (("NaN", digest.nan), ("+inf", digest.pos_inf), ("−inf", digest.neg_inf))

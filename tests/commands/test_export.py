@@ -110,6 +110,22 @@ def test_the_pictures_are_those_of_the_values_and_mark_what_is_no_number(tmp_pat
     assert (first[:, 4, 3] == 0).all() and (first[:, :4, 3] == 255).all(), "between two tiles one sees through"
 
 
+def test_a_picture_in_colours_has_its_own(tmp_path: Path) -> None:
+    colours = np.zeros((1, 2, 2, 3), np.float32)
+    colours[0, 0, 1], colours[0, 1, 0], colours[0, 1, 1] = (1, 0, 0), (0, 1, 1), (1, 1, np.nan)
+    with LayerWriter(tmp_path / "run") as writer:
+        writer.write(0, {"input": colours})
+    shown = export(tmp_path / "run").images()[-1]
+    assert shown.tolist() == [[[0, 0, 0, 255], [255, 0, 0, 255]], [[0, 255, 255, 255], [0xD3, 0x20, 0x2B, 255]]]
+
+
+def test_a_tensor_that_was_not_logged_at_the_step_says_so(tmp_path: Path) -> None:
+    with LayerWriter(tmp_path / "run") as writer:
+        writer.write(0, {"early": np.ones((2, 3)), "late": np.ones((2, 3))})
+        writer.write(1, {"late": np.ones((2, 3))})
+    assert export(tmp_path / "run").text.count("not logged at step 1") == 1
+
+
 def test_findings_have_the_words_of_the_tab(tmp_path: Path) -> None:
     write(tmp_path / "run", bad=3)
     run = LayerReader(tmp_path / "run").run()
