@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from tb_layerview.capture.torch.lightning import LightningCallback
     from tb_layerview.capture.torch.trainer import TrainerCallback
     from tb_layerview.capture.torch.watch import watch
+    from tb_layerview.commands.notebook import show
     from tb_layerview.format.logged import NotLoggedError
     from tb_layerview.health.finding import Finding
     from tb_layerview.reading.payload_file import PayloadError
@@ -50,6 +51,7 @@ __all__ = [
     "Select",
     "TrainerCallback",
     "__version__",
+    "show",
     "watch",
 ]
 
@@ -66,6 +68,7 @@ _LAZY = {
     "LayerWriter": "tb_layerview.writing.writer",
     "NotLoggedError": "tb_layerview.format.logged",
     "PayloadError": "tb_layerview.reading.payload_file",
+    "show": "tb_layerview.commands.notebook",
     "watch": "tb_layerview.capture.torch.watch",
 }
 

@@ -30,6 +30,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     demo.add_argument("--no-serve", action="store_true", help="do not start TensorBoard afterwards")
     demo.add_argument("--port", type=int, default=6006, help="TensorBoard's port (default: %(default)s, or a free one)")
+    viewed = commands.add_parser("view", help="open the Layers tab of logged trainings in a browser, by TensorBoard")
+    viewed.add_argument("logdir", help="a folder with runs, as TensorBoard takes it")
+    viewed.add_argument(
+        "--port", type=_port, help="TensorBoard's port; 0 for any free one (default: the first free one from 6006 on)"
+    )
+    viewed.add_argument("--no-browser", action="store_true", help="print the address, and open no browser")
+    exported = commands.add_parser("export", help="write one run as a page that opens without a server")
+    exported.add_argument("logdir", help="a folder with runs, as TensorBoard takes it")
+    exported.add_argument("--html", required=True, metavar="FILE", help="where the page is written")
+    exported.add_argument(
+        "--run", metavar="NAME", help="which run (default: the only one, or the only one that trains)"
+    )
+    exported.add_argument("--step", type=int, help="the step that is shown (default: the last)")
+    exported.add_argument(
+        "--size-limit", type=_megabytes, default=5.0, metavar="MB", help="the page's most megabytes (default: 5)"
+    )
     checked = commands.add_parser(
         "check", help="say what went wrong in logged trainings; exit status 1 if something did"
     )
@@ -45,6 +61,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="another threshold than a rule's own, as silent_units.share=0.99; may be repeated",
     )
     arguments = parser.parse_args(argv)
+    if arguments.command == "view":
+        from tb_layerview.commands.view import view
+
+        return view(arguments.logdir, arguments.port, not arguments.no_browser)
+    if arguments.command == "export":
+        from tb_layerview.commands.export import export
+
+        return export(arguments.logdir, arguments.html, arguments.run, arguments.step, arguments.size_limit)
     if arguments.command == "check":
         from tb_layerview.commands.check import check
         from tb_layerview.health.rules.catalogue import with_thresholds
@@ -57,6 +81,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.estimator and arguments.backend:
         parser.error("an Estimator has no Keras backend: leave out --backend or --estimator")
     return _demo(arguments)
+
+
+def _port(text: str) -> int:
+    try:
+        port = int(text)
+    except ValueError:
+        port = -1
+    if not 0 <= port <= 65_535:
+        raise argparse.ArgumentTypeError(f"a port is a number from 0 to 65535, not {text!r}")
+    return port
+
+
+def _megabytes(text: str) -> float:
+    try:
+        size = float(text)
+    except ValueError:
+        size = 0.0
+    if not 0 < size <= 1000:
+        raise argparse.ArgumentTypeError(f"a size is a number of megabytes above 0 and up to 1000, not {text!r}")
+    return size
 
 
 def _threshold(text: str) -> tuple[str, float]:

@@ -197,7 +197,7 @@ class Thumbnails:
 
     def _scales(self, run: Run, lanes: Sequence[_Lane]) -> list[Scale]:
         """What each lane's levels reach over."""
-        inputs = _inputs(run)
+        inputs = inputs_of(run)
         is_input = [
             lane.cut is not None and (lane.cut.layout == "rgb" or lane.tensor.layer in inputs) for lane in lanes
         ]
@@ -248,7 +248,7 @@ def _takes_nothing(layer: Layer) -> bool:
     return layer.class_name in ("Input", "InputLayer") or not layer.inputs
 
 
-def _inputs(run: Run) -> set[str]:
+def inputs_of(run: Run) -> set[str]:
     """The layers that are inputs. Where it is not known what any layer takes, only those that are called so."""
     is_known = any(layer.inputs for layer in run.layers)
     return {

@@ -103,8 +103,9 @@ def test_the_notebook_trains_shows_the_tab_and_reads_the_log(tmp_path: Path, mon
             os.kill(server["pid"], signal.SIGTERM)
 
     outputs = {cell.source.partition("\n")[0]: cell.outputs for cell in notebook.cells if cell.cell_type == "code"}
-    (frame,) = outputs["%tensorboard --logdir logs"]
+    (frame,) = [output for output in outputs['lv.show("logs")'] if output.output_type == "display_data"]
     assert "<iframe" in frame.data["text/html"] and str(server["port"]) in frame.data["text/html"]
+    assert 'url.hash = "layerview"' in frame.data["text/html"]
     assert runs == ["notebook"]
     run = LayerReader(tmp_path / "logs").run("notebook")
     printed = "".join(output.get("text", "") for output in outputs['run = lv.LayerReader("logs").run("notebook")'])

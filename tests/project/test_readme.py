@@ -239,7 +239,7 @@ def run_line(line: str) -> subprocess.CompletedProcess[str]:
 def test_the_command_for_a_script_logs_it_and_check_says_what_is_found(folder: Path) -> None:
     pytest.importorskip("tensorflow")
     (folder / "train.py").write_text(SCRIPT)
-    script, check = blocks(MANUAL, "sh")
+    script, check, _, export = blocks(MANUAL, "sh")  # `view`, which goes on, is tests/commands/test_view.py's
     done = run_line(script)
     assert done.returncode == 0, done.stderr
     assert [run.name for run in lv.LayerReader("logs").runs() if "replay" not in run.name] == ["run1", "run1/fit-2"]
@@ -248,6 +248,10 @@ def test_the_command_for_a_script_logs_it_and_check_says_what_is_found(folder: P
     assert [done.returncode for done in found] == [1, 1, 1], found
     assert "NaN" in found[0].stdout
     assert {"non_finite"} <= {finding["rule"] for finding in json.loads(found[1].stdout)}
+    for line in export.splitlines():
+        written = run_line(line)
+        assert written.returncode == 0, written.stderr
+    assert "non_finite" in (folder / "run1.html").read_text()
 
 
 def test_each_block_of_python_is_run_by_a_test_above() -> None:

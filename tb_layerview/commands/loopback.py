@@ -1,0 +1,43 @@
+"""What `view` and `lv.show` share: the folder that is looked at, and where the tab is, on this machine alone."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+from tb_layerview.format.names import PLUGIN_NAME
+from tb_layerview.format.storage import local_folder
+from tb_layerview.reading.reader import LayerReader
+
+#: Where TensorBoard listens, and nowhere else.
+HOST = "127.0.0.1"
+#: What stands at the end of TensorBoard's address for the tab to be open.
+FRAGMENT = f"#{PLUGIN_NAME}"
+
+
+def folder_with_runs(logdir: str | os.PathLike[str]) -> tuple[str, list[str]]:
+    """The absolute path of a folder, and the names of the runs below it, which may be none yet.
+
+    Raises:
+      NotADirectoryError: There is no such folder, or it lies on another machine.
+    """
+    names = LayerReader(logdir).names()
+    return os.path.abspath(os.path.expanduser(local_folder(logdir))), names
+
+
+def is_free(port: int) -> bool:
+    """Whether nobody listens on a port of this machine, and one may."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+    return True
+
+
+def free_port() -> int:
+    """A port of this machine on which nobody listens."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
