@@ -10,7 +10,7 @@ import { entriesOf, hasHeads, lanesIn } from "./lanes.js";
 import { layoutOf } from "./layout.js";
 import { MOST_AT_ONCE } from "./pictures_data.js";
 import { edgesOf } from "./rail.js";
-import { verdictOf } from "./verdict.js";
+import { inheritedFrom, verdictOf } from "./verdict.js";
 
 /** @typedef {import("../kit/core.js").Core} Core */
 /** @typedef {import("../data/run.js").Run} Run */
@@ -44,9 +44,10 @@ export function useScene({ core, network, findings, run }, width) {
   );
   const edges = useMemo(() => edgesOf(entries, run.info.layers), [entries, run.info]);
   const byTensors = useMemo(() => byTensor(found.findings), [found]);
+  const inherited = useMemo(() => inheritedFrom(run.info), [run.info]);
   const verdicts = useMemo(() => {
     const isLogged = loggedAt(run, index);
-    return entries.map(({ part }) => verdictOf(part, step, byTensors, isLogged));
+    return entries.map(({ part }) => verdictOf(part, step, byTensors, isLogged, inherited));
   }, [entries, step, index, byTensors, run, revision]);
   const flow = useFlow({ core, run, entries, found });
   const needs = {
