@@ -30,7 +30,7 @@ TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]
 STEPS, FIRST_NAN = 30, 20
 
 # What is waited for, what is in the address, and what is clicked then.
-SCREENS = {
+SCREENS: dict[str, tuple[str, dict[str, Any], str]] = {
     "network": ("lanes", {"run": "demo", "screen": "network"}, ""),
     "a lane opened": ("lanes", {"run": "demo", "screen": "network", "detail": 1}, ""),
     "a network that breaks": ("lanes", {"run": "broken", "screen": "network"}, ""),
