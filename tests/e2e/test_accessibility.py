@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -19,6 +20,9 @@ from tb_layerview import LayerReader, LayerWriter
 from tb_layerview.commands import demo
 from tb_layerview.format.model import KINDS
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
 pytestmark = pytest.mark.e2e
 
 AXE = ROOT / "tb_layerview_frontend/node_modules/axe-core/axe.min.js"
@@ -26,7 +30,10 @@ TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]
 STEPS, FIRST_NAN = 30, 20
 
 # What is waited for, what is in the address, and what is clicked then.
-SCREENS = {
+SCREENS: dict[str, tuple[str, dict[str, Any], str]] = {
+    "network": ("lanes", {"run": "demo", "screen": "network"}, ""),
+    "a lane opened": ("lanes", {"run": "demo", "screen": "network", "detail": 1}, ""),
+    "a network that breaks": ("lanes", {"run": "broken", "screen": "network"}, ""),
     "picture": ("picture-canvas", {"run": "demo"}, ""),
     "distribution": ("ridges", {"run": "demo", "panel": "distribution"}, ""),
     "heat map": ("histogram", {"run": "demo", "panel": "distribution", "history": "heat"}, ""),
@@ -233,6 +240,151 @@ def _overlap(one: dict[str, float], other: dict[str, float]) -> float:
     """How many pixels of two boxes lie upon each other, in the direction in which it is less; below 0 if none do."""
     sides = (("x", "width"), ("y", "height"))
     return min(min(b[at] + b[size] for b in (one, other)) - max(one[at], other[at]) for at, size in sides)
+
+
+WIDTHS = (600, 800, 1000, 1280, 1440, 1920, 2560)
+#: Where controls stand, and those that are told of their boxes.
+BARS = (
+    ".lv-top",
+    ".lv-findings-line",
+    ".lv-examples",
+    ".lv-lanes-heads",
+    ".lv-timeline",
+    ".lv-toolbar",
+    ".lv-title",
+    ".lv-tabs",
+    ".lv-picture",
+)
+CONTROLS = """bar => [...bar.querySelectorAll(
+    "button, select, input:not([type=range]), [role=slider], .lv-lanes-heads > span:not(.lv-flow-tick), label.lv-check"
+  )].filter((one) => one.checkVisibility() && one.getBoundingClientRect().width > 0).map((one) => {
+    const { x, y, width, height } = one.getBoundingClientRect();
+    const own = one.closest("label, .lv-filter") ?? one.parentElement;
+    return {
+      name: one.outerHTML.slice(0, 120), x, y, width, height,
+      cut: one.matches("button") && one.scrollWidth > one.clientWidth + 1,
+      text: (one.getAttribute("aria-label") || one.innerText || one.title || own.innerText || "").trim(),
+      inside: !one.matches("label") && !!one.closest("label.lv-check, .lv-filter"),
+    };
+  })"""
+
+
+def _faults_of_boxes(frame: Frame, width: int) -> list[str]:
+    """What is wrong with where the controls stand: upon each other, cut off, without a name, beyond the page."""
+    found = []
+    sideways, room = frame.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+    main = frame.locator(".lv-main").evaluate("main => [main.scrollWidth, main.clientWidth]")
+    if sideways > room or main[0] > main[1]:
+        found.append(f"the page is {sideways} wide, its main part {main}")
+    boxes = [box for bar in BARS for place in frame.locator(bar).all() for box in place.evaluate(CONTROLS)]
+    assert len(boxes) > 8
+    for i, box in enumerate(boxes):
+        if box["cut"]:
+            found.append(f"cut: {box['name']}")
+        if not box["text"]:
+            found.append(f"no name: {box['name']}")
+        is_box = "checkbox" in box["name"] or "radio" in box["name"]
+        if box["width"] < (12 if is_box else 20) or box["x"] < 0 or box["x"] + box["width"] > width + 0.5:
+            found.append(f"at {box['x']:.0f}, {box['width']:.0f} wide: {box['name']}")
+        for other in boxes[:i]:
+            if not (box["inside"] or other["inside"]) and _overlap(box, other) > 1:
+                found.append(f"{box['name']} upon {other['name']}")
+    return found
+
+
+@pytest.mark.parametrize("run", ["demo", "broken"])
+@pytest.mark.parametrize(
+    "fields",
+    [{"screen": "network"}, {"screen": "network", "detail": 1}, {"screen": "map"}],
+    ids=["network", "a lane opened", "map"],
+)
+def test_controls_lie_beside_each_other_whole_and_named_at_every_width(
+    page: Page, server: TensorBoardServer, fields: dict[str, Any], run: str
+) -> None:
+    frame = _open(page, server, "findings", run=run, **fields)
+    expect(frame.locator("[data-testid=lanes], [data-testid=map-canvas]").first).to_be_visible()
+    expect(frame.locator(".lv-pending")).to_have_count(0)
+    found = {}
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": 900})
+        page.wait_for_timeout(250)
+        found[width] = _faults_of_boxes(frame, width)
+    assert not {width: faults for width, faults in found.items() if faults}
+
+
+def test_at_twice_the_size_all_is_there(browser: Browser, server: TensorBoardServer, axe: str) -> None:
+    """A page of 1,280 pixels at 200 % has 640 of CSS."""
+    context = browser.new_context(viewport={"width": 640, "height": 500}, device_scale_factor=2)
+    page = context.new_page()
+    for fields in ({"screen": "network"}, {"screen": "map"}):
+        frame = _open(page, server, "findings", run="broken", **dict[str, Any](fields))
+        expect(frame.locator("[data-testid=lanes], [data-testid=map-canvas]").first).to_be_visible()
+        page.wait_for_timeout(500)
+        assert not _faults_of_boxes(frame, 640)
+        assert not _violations(frame, axe)
+    context.close()
+
+
+def test_controls_are_where_they_were_at_every_step(page: Page, server: TensorBoardServer) -> None:
+    """At widths at which the bar has little room, too."""
+    frame = _open(page, server, "findings", run="broken", step=0)
+    for width in (1279, 1300, 1340, 1400):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.wait_for_timeout(250)
+        places = set()
+        for _ in range(STEPS):
+            places.add(
+                frame.locator(".lv-top, .lv-findings").evaluate_all(
+                    """bars => JSON.stringify(bars.flatMap((bar) => [...bar.querySelectorAll("button, select, input")])
+                      .map((one) => { const {x, y, width} = one.getBoundingClientRect(); return [x, y, width]; }))"""
+                )
+            )
+            page.keyboard.press("ArrowRight")
+        assert len(places) == 1, width
+        page.keyboard.press("Home")
+
+
+def test_the_network_is_used_by_keyboard_alone(page: Page, server: TensorBoardServer) -> None:
+    page.emulate_media(reduced_motion="no-preference")
+    frame = _open(page, server, "lanes", run="broken", screen="network", step=3)
+    expect(frame.locator("[data-testid=lanes][data-pending=false]")).to_be_attached()
+    # Another step, by the line of the steps.
+    _tab_to(page, frame, ".lv-timeline-line")
+    page.keyboard.press("ArrowRight")
+    expect(frame.locator(".lv-timeline-line")).to_have_attribute("aria-valuenow", "4")
+    # Play, and pause.
+    page.keyboard.press("Home")
+    page.keyboard.press("Space")
+    expect(frame.get_by_test_id("play")).to_have_attribute("aria-label", "Pause")
+    expect(frame.locator(".lv-timeline-line")).not_to_have_attribute("aria-valuenow", "0")
+    page.keyboard.press("Space")
+    expect(frame.get_by_test_id("play")).to_have_attribute("aria-label", "Play through the steps")
+    # Another example.
+    _tab_to(page, frame, "[data-testid=example-1]")
+    page.keyboard.press("Enter")
+    expect(frame.get_by_test_id("example-1")).to_have_attribute("aria-checked", "true")
+    # A lane's tensor, and back.
+    _tab_to(page, frame, "[data-layer=later] .lv-lane-name")
+    page.keyboard.press("Enter")
+    expect(frame.locator(".lv-detail h2")).to_have_text("later")
+    page.keyboard.press("Escape")
+    expect(frame.locator(".lv-detail")).to_have_count(0)
+    page.keyboard.press("g")
+    expect(frame.get_by_test_id("map-canvas").first).to_be_visible()
+    page.keyboard.press("g")
+    expect(frame.get_by_test_id("lanes")).to_be_visible()
+
+
+def test_who_asks_for_less_motion_plays_a_step_at_a_time(page: Page, server: TensorBoardServer) -> None:
+    frame = _open(page, server, "lanes", run="broken", screen="network", step=0)
+    play, step = frame.get_by_test_id("play"), frame.locator(".lv-timeline-line")
+    expect(play).to_have_attribute("aria-label", "Play one step")
+    assert "less motion" in (play.get_attribute("title") or "")
+    for at in ("1", "2"):
+        play.click()
+        expect(step).to_have_attribute("aria-valuenow", at)
+        page.wait_for_timeout(600)
+        expect(step).to_have_attribute("aria-valuenow", at)
 
 
 def test_no_tool_lies_upon_another_however_narrow_the_window_is(page: Page, tmp_path: Path) -> None:

@@ -287,9 +287,7 @@ def test_without_values_there_are_statistics_and_a_sentence(page: Page, server: 
     expect(frame.get_by_test_id("examples-canvas")).to_have_count(0)
 
 
-def test_a_thousand_layers_are_folded_and_only_what_is_seen_is_asked_for(
-    page: Page, server: TensorBoardServer
-) -> None:
+def test_a_thousand_layers_are_folded_and_only_what_is_seen_is_asked_for(page: Page, server: TensorBoardServer) -> None:
     asked: list[int] = []
     page.on(
         "request",

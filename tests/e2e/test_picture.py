@@ -391,6 +391,7 @@ def test_what_is_played_are_steps_that_keep_values_where_a_picture_is_looked_at(
     run = LayerReader(logdir_of(server)).run("capped")
     tensor = run.tensor("block_1/relu")
     kept = [int(step) for step in run.kept_steps("values", tensor)]
+    page.emulate_media(reduced_motion="no-preference")
     frame = _picture(page, server, "capped", layer="block_1/relu", kind="activation", name="output", step=kept[-4])
     frame.evaluate(
         """() => {

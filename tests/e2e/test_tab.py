@@ -127,6 +127,7 @@ def test_the_slider_moves_everything_by_mouse_and_by_keyboard(page: Page, server
 
 
 def test_play_walks_through_the_steps_until_it_is_stopped(page: Page, server: TensorBoardServer) -> None:
+    page.emulate_media(reduced_motion="no-preference")
     frame = _open(page, server, "demo")
     _go_to(frame, 0)
     frame.get_by_test_id("play").click()

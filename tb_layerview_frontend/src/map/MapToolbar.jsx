@@ -95,15 +95,11 @@ function Kinds({ core, run }) {
           key={kind}
           type="button"
           data-testid={`kind-${kind}`}
-          aria-label={label}
           aria-pressed={kinds.value.includes(kind)}
           title={`${label}. Shift-click shows them beside what is shown.`}
           onClick={(event) => choose(kind, event.shiftKey || event.ctrlKey || event.metaKey)}
         >
-          <span class="lv-long">{label}</span>
-          <span class="lv-short" aria-hidden="true">
-            {label[0]}
-          </span>
+          {label}
         </button>
       ))}
     </div>

@@ -2,7 +2,7 @@ import { formatCount, formatShape } from "../kit/format.js";
 import { sourceOf } from "../data/source.js";
 import { tensorOf } from "./draw_network.js";
 import { factsOf } from "./lane_words.js";
-import { isBlock, pictured } from "./lanes.js";
+import { isBlock, lanesIn, pictured } from "./lanes.js";
 import { HEALTH_IN_WORDS } from "./verdict.js";
 
 /** @typedef {import("../data/run.js").Run} Run */
@@ -125,7 +125,12 @@ function isSelected(core, run, lane) {
  * @param {import("./verdict.js").Verdict} verdict
  */
 function titleOf(run, part, verdict) {
-  const found = verdict.findings.map(({ since, words }) => `${words}, ${since}`);
+  const own = new Set(lanesIn(part).map(({ layer }) => layer));
+  const found = verdict.findings.map(({ tensor, since, words }) => {
+    const layer = tensor === null ? -1 : run.info.tensors[tensor].layer;
+    const other = layer < 0 || own.has(layer) ? "" : `passes on '${run.info.layers[layer].path}': `;
+    return `${other}${words}, ${since}`;
+  });
   const state = found.length ? found : [HEALTH_IN_WORDS[verdict.health]];
   if (isBlock(part)) {
     return [`${part.path}: ${formatCount(part.lanes.length)} layers`, ...state]

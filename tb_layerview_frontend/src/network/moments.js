@@ -10,13 +10,14 @@ import { verdictOf } from "./verdict.js";
  * @param {Entry[]} entries
  * @param {Run} run
  * @param {number} index of the step
- * @param {ReturnType<typeof import("../findings/findings.js").byTensor>} findings
+ * @param {{own: ReturnType<typeof import("../findings/findings.js").byTensor>, inherited: number[][]}} findings by tensor;
+ *   tensors whose findings are a layer's, too, by layer
  * @returns {import("./verdict.js").Verdict[]} by entry
  */
-export function verdictsAt(entries, run, index, findings) {
+export function verdictsAt(entries, run, index, { own, inherited }) {
   const isLogged = loggedAt(run, index);
   const step = run.history.steps[index];
-  return entries.map(({ part }) => verdictOf(part, step, findings, isLogged));
+  return entries.map(({ part }) => verdictOf(part, step, own, isLogged, inherited));
 }
 
 /**

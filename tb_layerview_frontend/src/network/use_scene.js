@@ -11,6 +11,7 @@ import { layoutOf } from "./layout.js";
 import { flowAt, verdictsAt } from "./moments.js";
 import { MOST_AT_ONCE } from "./pictures_data.js";
 import { edgesOf } from "./rail.js";
+import { inheritedFrom } from "./verdict.js";
 
 /** @typedef {import("../kit/core.js").Core} Core */
 /** @typedef {import("../data/run.js").Run} Run */
@@ -44,8 +45,9 @@ export function useScene({ core, network, findings, run }, width) {
   );
   const edges = useMemo(() => edgesOf(entries, run.info.layers), [entries, run.info]);
   const byTensors = useMemo(() => byTensor(found.findings), [found]);
+  const inherited = useMemo(() => inheritedFrom(run.info), [run.info]);
   const verdicts = useMemo(
-    () => verdictsAt(entries, run, index, byTensors),
+    () => verdictsAt(entries, run, index, { own: byTensors, inherited }),
     [entries, index, byTensors, run, revision],
   );
   const axis = useFlowAxis({ core, run, entries, found });
@@ -86,7 +88,7 @@ export function useScene({ core, network, findings, run }, width) {
    */
   const sceneAt = (at, pictures) => ({
     ...scene,
-    health: verdictsAt(entries, run, at, byTensors).map(({ health }) => health),
+    health: verdictsAt(entries, run, at, { own: byTensors, inherited }).map(({ health }) => health),
     flow: axis && flowAt(entries, run, at, axis),
     pictures,
     step: run.history.steps[at],

@@ -13,6 +13,7 @@ import { useWide } from "./PanelTabs.jsx";
 /** @typedef {import("../findings/state.js").Findings} Findings */
 
 const FRAMES_PER_SECOND = 8;
+const LESS_MOTION = "(prefers-reduced-motion: reduce)";
 /** Marks on the slider that lie nearer than this share of it are one. */
 const LEAST_MARK_DISTANCE = 0.02;
 
@@ -41,7 +42,7 @@ export function StepBar({ core, findings, network }) {
       />
       <StepButton
         testid="play"
-        label={playing.value ? "Pause (space)" : "Play through the steps (space)"}
+        label={playLabel(playing.value)}
         path={playing.value ? "M6 19h4V5H6v14zm8-14v14h4V5h-4z" : "M8 5v14l11-7z"}
         disabled={count < 2}
         onClick={() => {
@@ -92,6 +93,14 @@ export function StepBar({ core, findings, network }) {
       </label>
     </div>
   );
+}
+
+/** @param {boolean} playing */
+function playLabel(playing) {
+  if (playing) return "Pause (space)";
+  return window.matchMedia(LESS_MOTION).matches
+    ? "Play one step (space): your system asks for less motion, so it does not run by itself"
+    : "Play through the steps (space)";
 }
 
 /** @param {{core: Core, found: Finding[]}} props */
@@ -229,6 +238,18 @@ function usePlay(core, isPending) {
         asking = false;
       }
     };
+    // Who has asked the system for less motion walks by hand: each press is one step.
+    if (window.matchMedia(LESS_MOTION).matches) {
+      void nextStep(core, wide)
+        .then((to) => go(to, true))
+        .catch(() => go(null)) // the server is gone, and the page says so
+        .finally(() => {
+          if (!ended) core.playing.value = false;
+        });
+      return () => {
+        ended = true;
+      };
+    }
     void walk(true);
     const timer = window.setInterval(() => void walk(), 1000 / FRAMES_PER_SECOND);
     return () => {

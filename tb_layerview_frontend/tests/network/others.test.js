@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 
 import { decodeRidges, decodeThumbnails } from "../../src/data/framed.js";
 import { predictions } from "../../src/network/predictions.js";
-import { verdictOf } from "../../src/network/verdict.js";
+import { inheritedFrom, verdictOf } from "../../src/network/verdict.js";
 
 /**
  * @param {object} json
@@ -87,6 +87,29 @@ describe("how a lane is doing", () => {
       "warning",
       "healthy",
     ]);
+  });
+
+  test("who only passes on inherits, over several layers, and who takes two does not", () => {
+    const layers = [
+      ["Conv2D", []],
+      ["MaxPooling2D", [0]],
+      ["Flatten", [1]],
+      ["Dense", [2]],
+      ["Dropout", [3]],
+      ["Flatten", [0, 3]],
+      ["PoolingByHand", [0]],
+    ].map(([class_name, inputs]) => ({ path: "", class_name, inputs }));
+    const kinds = ["activation", "activation", "activation", "weight", "activation"];
+    const tensors = kinds.map((kind, i) => ({ kind, layer: [0, 1, 2, 3, 3][i] }));
+    const inherited = inheritedFrom(/** @type {any} */ ({ layers, tensors }));
+    expect(inherited).toEqual([[], [0], [1, 0], [], [4], [], []]);
+    const flatten = /** @type {any} */ ({ layer: 2, tensors: [2] });
+    const conv = new Map([[0, [finding({})]]]);
+    const verdict = (/** @type {number} */ step) =>
+      verdictOf(flatten, step, conv, () => true, inherited);
+    expect(verdict(15)).toEqual({ health: "warning", findings: [finding({})] });
+    expect(verdict(9).health).toBe("healthy");
+    expect(verdictOf(flatten, 15, conv, () => true).health).toBe("healthy");
   });
 
   test("of what is not logged nothing is said", () => {
