@@ -272,6 +272,54 @@ def test_the_link_that_is_copied_opens_what_is_shown(page: Page, server: TensorB
     assert "p.layerview.step=30" in link and "p.layerview.panel=distribution" in link
 
 
+# --- the network --------------------------------------------------------------------------------
+
+
+def test_a_film_of_the_network_shows_what_each_layer_gave_at_each_step(page: Page, server: TensorBoardServer) -> None:
+    frame = open_tab(page, server, "lanes", screen="network", run="walk", step=0)
+    expect(frame.locator("[data-testid=lanes][data-step][data-pending=false]")).to_be_attached(timeout=30_000)
+    name, picture = _take(page, frame, "svg", "the-network")
+    assert name == "walk_network_example-0_step-0.svg" and b"</script>" not in picture
+    svg = ET.fromstring(picture)
+    texts = {node.text or "" for node in svg.iter(f"{SVG}text")}
+    assert {"walk, example 0", "maps", "step 0", "what it gives for example 0"} <= texts
+    size = tuple(float(svg.attrib[side]) for side in ("width", "height"))
+    png = _take(page, frame, "png", "the-network")[1]
+    assert _size_of_png(png) == tuple(np.ceil(np.multiply(2, size)))
+
+    # Where the first feature map of the first lane stands in the picture: 12 columns, one of them bright.
+    canvas = next(svg.iter(f"{SVG}image")).attrib
+    lane, lanes = box_of(frame.get_by_test_id("lane").first), box_of(frame.get_by_test_id("network-canvas"))
+    head = box_of(frame.locator(".lv-lanes-heads > span", has_text="what it gives"))
+    x = float(canvas["x"]) + head["x"] - lanes["x"]
+    y = float(canvas["y"]) + lane["y"] - lanes["y"] + (lane["height"] - 40) / 2
+    name, gif = _take(page, frame, "gif", "the-network")
+    assert name == f"walk_network_example-0_{len(STEPS)}-steps.gif"
+    assert _read_gif(gif)[0] == tuple(np.ceil(size))
+    darkest = frame.evaluate(
+        """async ([gif, x, y]) => {
+          const data = Uint8Array.from(atob(gif), (sign) => sign.charCodeAt(0));
+          const decoder = new ImageDecoder({ data, type: "image/gif" });
+          await decoder.tracks.ready;
+          const found = [];
+          for (let frameIndex = 0; frameIndex < decoder.tracks.selectedTrack.frameCount; frameIndex++) {
+            const { image } = await decoder.decode({ frameIndex });
+            const context = new OffscreenCanvas(40, 40).getContext("2d");
+            context.drawImage(image, x, y, 40, 40, 0, 0, 40, 40);
+            const light = (column) => {
+              const [r, g, b] = context.getImageData((column + 0.5) * 40 / 12, 30, 1, 1).data;
+              return r + g + b;
+            };
+            const columns = [...Array(12).keys()].map(light);
+            found.push(columns.indexOf(Math.min(...columns)));
+          }
+          return found;
+        }""",
+        [base64.b64encode(gif).decode(), x, y],
+    )
+    assert darkest == list(range(len(STEPS))), "the bright column walks from left to right"
+
+
 # --- ridges -------------------------------------------------------------------------------------
 
 

@@ -564,7 +564,7 @@ test("a finding is shown where it is, with its course, and its replay is another
   );
   const { layer, kind } = store.core.view;
   const was = [layer.value, kind.value];
-  store.findings.showReplay({ ...second, replay: { run: "new/replay", step: 7 } });
+  await store.findings.showReplay({ ...second, replay: { run: "new/replay", step: 7 } });
   expect([store.core.view.run.value, store.core.view.step.value]).toEqual(["new/replay", 7]);
   expect([layer.value, kind.value]).toEqual(was);
 });
