@@ -312,6 +312,18 @@ def test_controls_lie_beside_each_other_whole_and_named_at_every_width(
     assert not {width: faults for width, faults in found.items() if faults}
 
 
+def test_what_a_button_opens_lies_on_the_page_at_every_width(page: Page, server: TensorBoardServer) -> None:
+    frame = _open(page, server, "map-canvas", run="demo")
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": 900})
+        for button in frame.locator(":is(.lv-top, .lv-toolbar) .lv-popover-button").all():
+            button.click()
+            box = box_of(frame.get_by_role("dialog"))
+            assert 0 <= box["x"] <= box["x"] + box["width"] <= width, (width, button.get_attribute("data-testid"))
+            page.keyboard.press("Escape")
+            expect(frame.get_by_role("dialog")).to_have_count(0)
+
+
 def test_at_twice_the_size_all_is_there(browser: Browser, server: TensorBoardServer, axe: str) -> None:
     """A page of 1,280 pixels at 200 % has 640 of CSS."""
     context = browser.new_context(viewport={"width": 640, "height": 500}, device_scale_factor=2)

@@ -1,4 +1,7 @@
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
+
+/** How far from the page's edge a panel stays, CSS pixels. */
+const EDGE = 8;
 
 /**
  * A button that opens a small panel below itself. Escape, or a click elsewhere, closes it.
@@ -14,6 +17,7 @@ export function Popover({ button, label, title, buttonClass = "", testid, childr
   const [open, setOpen] = useState(false);
   const root = useRef(/** @type {HTMLSpanElement | null} */ (null));
   const opener = useRef(/** @type {HTMLButtonElement | null} */ (null));
+  const panel = useRef(/** @type {HTMLDivElement | null} */ (null));
   const close = () => {
     setOpen(false);
     opener.current?.focus();
@@ -29,6 +33,12 @@ export function Popover({ button, label, title, buttonClass = "", testid, childr
       { signal: end.signal, capture: true },
     );
     return () => end.abort();
+  }, [open]);
+  // It hangs from its button's right edge, unless it would begin before the page.
+  useLayoutEffect(() => {
+    const box = panel.current?.getBoundingClientRect();
+    if (panel.current && box && box.left < EDGE)
+      panel.current.style.transform = `translateX(${EDGE - box.left}px)`;
   }, [open]);
   return (
     <span
@@ -57,6 +67,7 @@ export function Popover({ button, label, title, buttonClass = "", testid, childr
       </button>
       {open && (
         <div
+          ref={panel}
           class="lv-popover-panel"
           role="dialog"
           aria-label={label}
