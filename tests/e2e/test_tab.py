@@ -288,3 +288,20 @@ def test_the_picture_of_the_tab_is_made(page: Page, server: TensorBoardServer, d
     assert ("dark" in background) == dark
     PICTURES.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=str(PICTURES / f"layers_tab{'_dark' if dark else ''}.png"))
+
+
+def test_the_moving_picture_of_the_demo_is_made(page: Page, server: TensorBoardServer) -> None:
+    """The film that opens the README: as a person takes it along, from the network's own menu."""
+    page.set_viewport_size({"width": 1020, "height": 860})
+    frame = open_tab(page, server, "lanes", screen="network", run="demo", example=0)
+    expect(frame.locator("[data-testid=lanes][data-step][data-pending=false]")).to_be_attached(timeout=30_000)
+    frame.get_by_test_id("take-along-the-network").click()
+    with page.expect_download(timeout=120_000) as caught:
+        frame.get_by_test_id("download-gif").click()
+    path = PICTURES / "demo.gif"
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    caught.value.save_as(path)
+    film = path.read_bytes()
+    assert film.startswith(b"GIF89a") and len(film) < 2_000_000
+    steps = LayerReader(logdir_of(server)).run("demo").steps
+    assert film.count(b"\x21\xf9\x04") >= len(steps), "a frame for each logged step"
