@@ -83,11 +83,11 @@ def opened(page: Page, server: TensorBoardServer, state: str = "") -> Frame:
     return frame
 
 
-def first_map(browser: Browser, server: TensorBoardServer) -> float:
-    """Milliseconds from the frame's navigation to the first map on the screen, in a browser that has cached nothing."""
+def first_paint(browser: Browser, server: TensorBoardServer, screen: str) -> float:
+    """Milliseconds from the frame's navigation to the first map or network, in a browser that has cached nothing."""
     context = browser.new_context(viewport=SIZE)
-    frame = opened(context.new_page(), server)
-    mark = "performance.getEntriesByName('layerview map')[0]?.startTime"
+    frame = opened(context.new_page(), server, f"&p.layerview.screen={screen}")
+    mark = f"performance.getEntriesByName('layerview {screen}')[0]?.startTime"
     milliseconds = float(frame.wait_for_function(mark).json_value())
     context.close()
     return milliseconds
@@ -100,8 +100,21 @@ def picture_moves(browser: Browser, server: TensorBoardServer, layer: str) -> tu
         context = browser.new_context(viewport=SIZE)
         page = context.new_page()
         layer_field = f"&p.layerview.layer={quote(layer, safe='')}"
-        state = f"&p.layerview.run=run{layer_field}&p.layerview.kind=activation&p.layerview.name=output"
+        state = f"&p.layerview.screen=map&p.layerview.run=run{layer_field}"
+        state += "&p.layerview.kind=activation&p.layerview.name=output"
         found.append(ui_slider.slider_moves(page, opened(page, server, state), jumps))
+        context.close()
+    return found[0], found[1]
+
+
+def network_moves(browser: Browser, server: TensorBoardServer) -> tuple[list[float], list[float]]:
+    """Milliseconds from the line of the loss to the painted network: moves by one step, and jumps."""
+    found = []
+    for jumps in (False, True):
+        context = browser.new_context(viewport=SIZE)
+        page = context.new_page()
+        frame = opened(page, server, "&p.layerview.run=run&p.layerview.spacing=even")
+        found.append(ui_slider.network_moves(page, frame, jumps))
         context.close()
     return found[0], found[1]
 
@@ -111,14 +124,22 @@ def rows() -> list[Row]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find_chromium(), args=["--no-sandbox", "--disable-gpu"])
         with served(steps_times_tensors) as server:
-            first_map(browser, server)
-            times = [first_map(browser, server) for _ in range(ROUNDS)]
+            first_paint(browser, server, "map")
+            times = [first_paint(browser, server, "map") for _ in range(ROUNDS)]
         found = [Row("first map on the screen after opening the tab, 1,000 steps × 100 tensors", times, "1,000 ms")]
-        for name, log, layer in (
-            ("demo", ui_slider.demo_log, "block_2/relu"),
-            ("ResNet-50", ui_slider.resnet_log, "conv2_block1_1_conv"),
+        for name, log, layer, goal in (
+            ("demo", ui_slider.demo_log, "block_2/relu", "100 ms"),
+            ("ResNet-50", ui_slider.resnet_log, "conv2_block1_1_conv", "250 ms"),
         ):
             with served(log) as server:
+                first_paint(browser, server, "network")
+                times = [first_paint(browser, server, "network") for _ in range(ROUNDS)]
+                found.append(Row(f"first network on the screen after opening the tab, {name}", times, "700 ms"))
+                near, far = network_moves(browser, server)
+                found.append(
+                    Row(f"from the line of the loss to the painted network, {name}, to the next step", near, goal)
+                )
+                found.append(Row(f"the same, to any step, {name}", far, goal))
                 near, far = picture_moves(browser, server, layer)
             found.append(Row(f"from the slider to the painted tensor, {name}, to the next step", near, "100 ms"))
             found.append(Row(f"the same, to any step, {name}", far, "100 ms"))

@@ -42,6 +42,31 @@ _MOVE = """async (position) => {
   return performance.now() - start;
 }"""
 
+# The same on the first screen, where the line of the loss is the slider, and all lanes are painted.
+_NETWORK_MOVE = """async (share) => {
+  const line = document.querySelector("[data-testid=timeline] [role=slider]");
+  const lanes = document.querySelector("[data-testid=lanes]");
+  const box = line.getBoundingClientRect();
+  const before = lanes.dataset.step;
+  const clientX = box.left + share * box.width;
+  line.setPointerCapture = () => {};
+  const start = performance.now();
+  line.dispatchEvent(new PointerEvent("pointerdown", { bubbles: true, clientX, clientY: box.top + 5, buttons: 1 }));
+  await new Promise((resolve) => {
+    const look = () => lanes.dataset.step !== before && lanes.dataset.pending === "false" && resolve();
+    new MutationObserver(look).observe(lanes, { attributes: true });
+    look();
+  });
+  await new Promise((resolve) =>
+    requestAnimationFrame(() => {
+      const channel = new MessageChannel();
+      channel.port1.onmessage = resolve;
+      channel.port2.postMessage(0);
+    }),
+  );
+  return performance.now() - start;
+}"""
+
 
 def demo_log(folder: str) -> None:
     """The demo's training on handwritten digits."""
@@ -80,5 +105,17 @@ def slider_moves(page: Page, frame: Frame, jumps: bool) -> list[float]:
     times = []
     for position in positions(last + 1, jumps):
         times.append(float(frame.evaluate(_MOVE, position)))
+        page.wait_for_timeout(PAUSE_MILLISECONDS)
+    return times
+
+
+def network_moves(page: Page, frame: Frame, jumps: bool) -> list[float]:
+    """Milliseconds from the line of the loss to all lanes painted; the steps lie evenly, and the last one is shown."""
+    frame.locator("[data-testid=lanes][data-step][data-pending=false]").wait_for()
+    page.wait_for_timeout(2000)
+    count = int(frame.get_by_test_id("wall-time").inner_text().split("\n")[0].split(" of ")[1].replace(",", ""))
+    times = []
+    for position in positions(count, jumps):
+        times.append(float(frame.evaluate(_NETWORK_MOVE, (position + 0.5) / count)))
         page.wait_for_timeout(PAUSE_MILLISECONDS)
     return times

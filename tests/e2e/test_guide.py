@@ -18,7 +18,7 @@ pytest.importorskip("playwright")
 pytest.importorskip("tensorflow")
 
 import guide_trainings as trainings
-from layers_tab import OTHER_PYTHON, PICTURES, ROOT, TORCH_PYTHON, box_of, number, open_tab, state_of
+from layers_tab import OTHER_PYTHON, PICTURES, ROOT, TORCH_PYTHON, box_of, number, state_of, tab_within
 from playwright.sync_api import Frame, Locator, Page, expect
 from serving import TensorBoardServer, run_tensorboard
 
@@ -69,6 +69,14 @@ class Walk:
     def row(self, layer: str) -> Locator:
         """The layer's row, its first one where each of its tensors has a row."""
         return self.frame.locator(f"[data-testid='layer-row'][data-path='{layer}']").first
+
+    def lane(self, layer: str) -> Locator:
+        """The layer's lane, of the network."""
+        return self.frame.locator(f"[data-testid=lane][data-layer='{layer}'] button")
+
+    def map(self) -> None:
+        """Goes to the second screen."""
+        self.click(self.frame.get_by_role("button", name="Map", exact=True))
 
     def go_to(self, step: int) -> None:
         field = self.frame.get_by_test_id("step-number")
@@ -124,8 +132,9 @@ class Walk:
 
 def _walk(page: Page, server: TensorBoardServer, logdir: Path, section: str) -> Walk:
     """Opens the tab as one finds it; nothing is chosen by the address."""
-    frame = open_tab(page, server, "layer-row")
-    expect(frame.get_by_test_id("statistics")).to_be_visible(timeout=30_000)
+    page.goto(f"{server.url}/#layerview")
+    frame = tab_within(page, "lanes")
+    expect(frame.locator("[data-testid=lanes][data-step][data-pending=false]")).to_be_attached(timeout=30_000)
     return Walk(page, frame, logdir, section)
 
 
@@ -152,8 +161,9 @@ def test_my_loss_is_nan(page: Page, tmp_path: Path) -> None:
         expect(lead).to_contain_text(f"guide_trainings.py:62) holds {len(zeros)} -inf among its 320 elements")
         expect(lead).to_contain_text(f"from 'features', is finite (0 to {features[step].max():.4g}")
         walk.go_to(0)
-        walk.click(walk.row("input"))
+        walk.click(walk.lane("input"))
         walk.click(walk.frame.get_by_role("button", name="Show", exact=True))
+        expect(walk.frame.locator("[data-testid=lane][data-layer=log]")).to_have_attribute("data-health", "error")
         state = walk.state()
         assert (state["layer"], state["name"], state["step"]) == ("log", "output", str(step))
         assert walk.statistic("± inf") == len(zeros)
@@ -190,6 +200,8 @@ def test_one_batch_breaks_my_training(page: Page, tmp_path: Path) -> None:
         state = walk.state()
         assert (state["run"], state["layer"], state["step"]) == ("training/replay", "share", str(step))
         expect(walk.frame.get_by_test_id("kept")).to_contain_text(f"batch of step {step} in training mode")
+        expect(walk.frame.get_by_test_id(f"example-{empty}")).to_have_attribute("aria-checked", "true")
+        expect(walk.frame.get_by_test_id(f"example-{empty}")).to_have_text("× NaN")
         assert walk.statistic("NaN") == batch.shape[1]
         assert walk.cell(empty - 1, 2, batch.shape)[1] == pytest.approx(
             float(batch[empty - 1, 2] / batch[empty - 1].sum()), rel=1e-3
@@ -241,12 +253,12 @@ def test_my_pytorch_loss_is_nan(page: Page, tmp_path: Path) -> None:
         assert walk.statistic("NaN") == batch.shape[1]
         walk.picture("torch")
         for layer in ("relu", "dropout", "block/relu"):
-            walk.click(walk.row(layer))
+            walk.click(walk.lane(layer))
             assert walk.statistic("NaN") == 32, layer
             for row in (empty - 1, empty, empty + 1):
                 index, value = walk.cell(row, 3, (len(batch), 32))
                 assert index == (row, 3) and np.isnan(value) == (row == empty), layer
-        walk.click(walk.row("input"))
+        walk.click(walk.lane("input"))
         expect(walk.frame.get_by_test_id("tensor-picture")).to_have_attribute("data-tensor", "0")
         for row in (empty - 1, empty):
             index, value = walk.cell(row, 10, batch.shape)
@@ -262,6 +274,7 @@ def test_accuracy_is_stuck(page: Page, tmp_path: Path) -> None:
         lead = walk.frame.get_by_test_id("lead-finding")
         expect(lead).to_contain_text(f"Warning since step {step}")
         expect(lead).to_contain_text("layer 'hidden_2' is zero in all its 768 elements")
+        walk.map()
         walk.choose("statistic", "zero share")
         run = LayerReader(tmp_path).run("training")
         for layer, at in (("hidden_2", step), ("hidden_2", step - 1), ("hidden_1", step), ("hidden_3", step)):
@@ -366,6 +379,8 @@ def test_gradients_and_heads_of_a_transformer(page: Page, tmp_path: Path) -> Non
     with run_tensorboard(tmp_path, "--load_fast=false") as server:
         walk = _walk(page, server, tmp_path, "Do gradients reach the embeddings? Have heads collapsed?")
         expect(walk.frame.get_by_test_id("lead-finding")).to_contain_text("'scores' of layer 'block_2_attention'")
+        expect(walk.frame.locator(".lv-flow-head")).to_be_visible()
+        walk.map()
         walk.click(walk.frame.get_by_test_id("kind-gradient"))
         walk.click(walk.row("embedding"))
         walk.frame.locator("body").press("Home")
