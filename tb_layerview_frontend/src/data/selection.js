@@ -1,5 +1,7 @@
 /** Which tensor and which kinds are selected, and what they are called. */
 
+import { isEvaluationOf } from "./matching.js";
+
 /** @typedef {import("./types.js").Kind} Kind */
 /** @typedef {import("./types.js").Tensor} Tensor */
 /** @typedef {import("./types.js").RunInfo} RunInfo */
@@ -120,15 +122,19 @@ export function trainingOf(replay, runs) {
 }
 
 /**
- * The run that is opened before anybody has chosen: the newest. But an evaluation is logged below its training, after it
- * and in a step or two: then it is the training, which says more.
+ * The run that is opened before anybody has chosen: the newest. But evaluations and replays are logged below their training,
+ * after it and in fewer steps: then it is the training, which says more.
  * @param {import("./types.js").RunSummary[]} runs at least one
  */
 export function openedRun(runs) {
   const newest = runs.reduce((best, run) => (run.wall_time > best.wall_time ? run : best));
   const folder = newest.run.slice(0, Math.max(newest.run.lastIndexOf("/"), 0)) || ".";
-  const training = runs.find(({ run, steps }) => run === folder && steps > 10 * newest.steps);
-  return training ?? newest;
+  const isPart = isEvaluationOf(folder, newest.run) || /(^|\/)replay$/.test(newest.run);
+  // Of runs of other names only what is far shorter is taken for a part.
+  const least = (isPart ? 1 : 10) * newest.steps;
+  return (
+    runs.find(({ run, steps }) => run === folder && run !== newest.run && steps > least) ?? newest
+  );
 }
 
 /**

@@ -5,12 +5,12 @@ import { formatCount } from "../kit/format.js";
 import { useCanvas, useSize } from "../kit/hooks.js";
 import { theme } from "../kit/host.js";
 import { drawExample, picturesIn } from "./draw_pictures.js";
+import { APART, seenOf } from "./example_strip.js";
 import { predictions } from "./predictions.js";
 
 /** @typedef {import("../data/run.js").Run} Run */
 
 const SIDE = 36;
-const APART = 42;
 
 /**
  * The examples, a picture each: which one is shown, what the model says of each, and which hold NaN. Below them those of the
@@ -68,10 +68,9 @@ export function ExampleStrip({ network, findings, run, children }) {
 function Strip({ name, pictures, chosen, bad, said, testid, onChoose, children }) {
   const [ref, { width }] = /** @type {ReturnType<typeof useSize<HTMLDivElement>>} */ (useSize());
   const count = pictures ? picturesIn(pictures) : 0;
-  const fitting = Math.min(count, Math.max(0, Math.floor(width / APART)));
-  // The chosen one is always among those that are seen; where none is, the first bad one.
-  const seen = chosen >= 0 ? chosen : Math.min(...bad, count);
-  const from = Math.max(0, Math.min(count - fitting, (seen < count ? seen : 0) - fitting + 2));
+  const { from, fitting } = seenOf({ count, width, chosen, bad });
+  const hidden = count - fitting;
+  const hiddenBad = [...bad].filter((index) => index < from || index >= from + fitting);
   const canvas = useCanvas(
     fitting * APART,
     SIDE,
@@ -123,6 +122,17 @@ function Strip({ name, pictures, chosen, bad, said, testid, onChoose, children }
               </button>
             ))}
           </div>
+        )}
+        {hidden > 0 && (
+          <button
+            type="button"
+            class={`lv-link lv-examples-more${hiddenBad.length ? " lv-example-bad" : ""}`}
+            data-testid={`${testid}s-more`}
+            title={`${formatCount(hidden)} more examples are kept. To ${hiddenBad.length ? "the first that holds NaN or inf" : "the next"} of them.`}
+            onClick={() => onChoose(hiddenBad[0] ?? (from + fitting) % count)}
+          >
+            {hiddenBad.length ? `× ${hiddenBad.length} more` : `${formatCount(hidden)} more`}
+          </button>
         )}
       </div>
       {children}

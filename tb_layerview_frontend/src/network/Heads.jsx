@@ -60,8 +60,9 @@ function FlowHead({ column, flow, steps }) {
         style={{ left: `${column.x}px`, width: `${column.width}px` }}
         title={`Gradient flow: the rms of each kernel's gradient, on a logarithmic axis. The light line is step ${formatCount(steps[0])}, the dark one the shown step, the dotted one the last. A diamond is the rms of the kernel's update. Where the ground is shaded a gradient has all but vanished beside the largest one.`}
       >
-        gradient flow <b class="lv-flow-first">start</b> <b class="lv-flow-now">now</b>{" "}
-        {column.width >= 170 && <b class="lv-flow-update">◆ update</b>}
+        gradient flow <b class="lv-flow-first">start</b>{" "}
+        <b class="lv-flow-now">{flow.now.length ? "now" : "now: none is finite"}</b>{" "}
+        {flow.now.length > 0 && column.width >= 170 && <b class="lv-flow-update">◆ update</b>}
       </span>
       {powers.map((power) => (
         <span key={power} class="lv-flow-tick" style={{ left: `${flowX(column, range, power)}px` }}>

@@ -181,6 +181,7 @@ function useStepKeys(core, findings) {
         else if (event.key === "n") findings.showNext();
         else if (event.key === "N") findings.showNext(-1);
         else if (event.key === "g") switchScreen(core.view);
+        else if (event.key === "Escape" && core.view.why.peek()) core.view.why.value = "";
         else if (event.key === "Escape" && core.onNetwork.peek()) core.view.detail.value = false;
         else if (event.key === " " && !onControl) core.playing.value = !core.playing.peek();
         else return;

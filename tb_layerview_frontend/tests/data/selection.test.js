@@ -127,4 +127,7 @@ test("the newest run is opened, but for an evaluation its training", () => {
   expect(openedRun([summary(".", 60, 2), summary("eval", 1, 3)]).run).toBe(".");
   expect(openedRun([summary(".", 60, 2), summary("later", 40, 3)]).run).toBe("later");
   expect(openedRun([summary("a", 60, 2), summary("b/eval", 1, 3)]).run).toBe("b/eval");
+  expect(openedRun([summary("a", 68, 2), summary("a/evaluate", 24, 3)]).run).toBe("a");
+  expect(openedRun([summary(".", 41, 2), summary("replay", 1, 3)]).run).toBe(".");
+  expect(openedRun([summary("a", 68, 2), summary("a/again", 24, 3)]).run).toBe("a/again");
 });

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 
 import { decodeRidges, decodeThumbnails } from "../../src/data/framed.js";
+import { seenOf } from "../../src/network/example_strip.js";
 import { predictions } from "../../src/network/predictions.js";
 import { inheritedFrom, verdictOf } from "../../src/network/verdict.js";
 
@@ -115,4 +116,20 @@ describe("how a lane is doing", () => {
   test("of what is not logged nothing is said", () => {
     expect(healthAt(30)).toBe("unknown");
   });
+});
+
+test("the chosen example is always in sight, and of a batch the first that is to blame", () => {
+  const none = new Set(/** @type {number[]} */ ([]));
+  expect(seenOf({ count: 8, width: 400, chosen: 0, bad: none })).toEqual({ from: 0, fitting: 8 });
+  const narrow = { count: 32, width: 400 };
+  const { fitting } = seenOf({ ...narrow, chosen: 0, bad: none });
+  expect(fitting).toBe(7);
+  for (const chosen of [0, 5, 6, 20, 31]) {
+    const { from } = seenOf({ ...narrow, chosen, bad: none });
+    expect(chosen).toBeGreaterThanOrEqual(from);
+    expect(chosen).toBeLessThan(from + fitting);
+    expect(from + fitting).toBeLessThanOrEqual(32);
+  }
+  expect(seenOf({ ...narrow, chosen: -1, bad: new Set([30, 25]) }).from).toBe(20);
+  expect(seenOf({ ...narrow, chosen: -1, bad: none }).from).toBe(0);
 });
