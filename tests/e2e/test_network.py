@@ -340,3 +340,15 @@ def test_one_button_leads_to_the_very_example_that_broke_the_training(page: Page
     batch.get_by_test_id("batch-example-2").click()
     expect(frame.locator(".lv-lanes-heads")).to_contain_text("for example 2, step 12")
     expect(lane.get_by_test_id("lane-non-finite")).to_have_count(0)
+
+
+def test_examples_that_are_out_of_sight_are_said_and_one_click_away(page: Page, server: TensorBoardServer) -> None:
+    page.set_viewport_size({"width": 400, "height": 800})
+    frame = _open(page, server, "maps", step=BAD_AT - 1)
+    more = frame.get_by_test_id("examples-more")
+    expect(more).to_have_text("3 more")
+    page.keyboard.press("ArrowRight")
+    expect(more).to_have_text("× 1 more")
+    more.click()
+    expect(frame.get_by_test_id(f"example-{BAD_EXAMPLE}")).to_have_attribute("aria-checked", "true")
+    expect(frame.get_by_test_id(f"example-{BAD_EXAMPLE}")).to_have_text("× NaN")

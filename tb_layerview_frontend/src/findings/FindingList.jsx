@@ -175,7 +175,8 @@ function placeOf({ tensor, measured }, { info }) {
 
 /** @param {Finding} finding */
 function shortSince({ first, before }) {
-  return before === null
-    ? `from step ${formatCount(first)}, the first`
-    : `from step ${formatCount(first)}`;
+  if (before === null) return `from step ${formatCount(first)}, the first`;
+  return first - before === 1
+    ? `from step ${formatCount(first)}`
+    : `from step ${formatCount(before + 1)} to ${formatCount(first)} on`;
 }

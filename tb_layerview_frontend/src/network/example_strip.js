@@ -19,5 +19,7 @@ export function seenOf({ count, width, chosen, bad }) {
   const fitting = count <= fit(width) ? count : fit(width - MORE);
   const first = bad.size ? Math.min(...bad) : 0;
   const seen = chosen >= 0 ? chosen : first < count ? first : 0;
-  return { from: Math.max(0, Math.min(count - fitting, seen - fitting + 2)), fitting };
+  // One more is seen after the chosen one, where there is room for it.
+  const from = Math.min(count - fitting, seen, seen - fitting + 2);
+  return { from: Math.max(0, from), fitting };
 }

@@ -131,5 +131,6 @@ test("the chosen example is always in sight, and of a batch the first that is to
     expect(from + fitting).toBeLessThanOrEqual(32);
   }
   expect(seenOf({ ...narrow, chosen: -1, bad: new Set([30, 25]) }).from).toBe(20);
+  expect(seenOf({ count: 4, width: 148, chosen: 2, bad: none })).toEqual({ from: 2, fitting: 1 });
   expect(seenOf({ ...narrow, chosen: -1, bad: none }).from).toBe(0);
 });
