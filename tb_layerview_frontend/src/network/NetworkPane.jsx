@@ -27,7 +27,10 @@ const HEADS_HEIGHT = 34;
 export function NetworkPane({ core, findings, network, run }) {
   const [ref, size] = /** @type {ReturnType<typeof useSize<HTMLDivElement>>} */ (useSize());
   const [scrolled, setScrolled] = useState(0);
-  const { scene, verdicts, sceneAt } = useScene({ core, network, findings, run }, size.width);
+  const { scene, verdicts, sceneAt } = useScene(
+    { core, network, findings, run },
+    { width: size.width, height: size.height - HEADS_HEIGHT },
+  );
   const { entries, layout } = scene;
   const total = entries.length
     ? entries[entries.length - 1].top + entries[entries.length - 1].height

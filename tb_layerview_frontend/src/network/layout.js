@@ -25,21 +25,35 @@ export const TILE_GAP = 4;
 const MOST_TILES = 9;
 const MARGIN = 16;
 const BOW = 7;
-const RIDGES = { least: 120, most: 320, alone: 640 };
-const FLOW = { least: 130, most: 460 };
+const RIDGES = { least: 120, most: 480, alone: 640 };
+const FLOW = { least: 130, most: 640 };
+/** Between the picture of one lane and that of the next. */
+const LANE_GAP = 12;
+
+/**
+ * How large a picture is, CSS pixels: as large as the window is wide, where all lanes fit into its height.
+ * @param {number} width CSS pixels
+ * @param {number} height CSS pixels
+ * @param {number} rows how many lanes there are at first
+ */
+export function sideOf(width, height, rows) {
+  if (width < 1500) return 40;
+  const sides = width < 2000 ? [72] : [96, 72];
+  return sides.find((side) => rows * (side + LANE_GAP) <= height) ?? 56;
+}
 
 /** How far a bow of a level lies from the dots. @param {number} level */
 export const bowOf = (level) => (level ? 4 + BOW * level : 0);
 
 /**
  * @param {number} width CSS pixels
+ * @param {number} side of a picture
  * @param {{levels: number, flows: boolean, ridged: boolean}} needs how many levels of bows there are, whether there are
  *   gradients and distributions
  * @returns {Layout}
  */
-export function layoutOf(width, { levels, flows, ridged }) {
-  const side = width >= 1500 ? 56 : 40;
-  const lane = side + 12;
+export function layoutOf(width, side, { levels, flows, ridged }) {
+  const lane = side + LANE_GAP;
   const rail = 12 + bowOf(Math.min(levels, MOST_LEVELS));
   const names = { x: rail + 14, width: width < 760 ? 112 : width < 1100 ? 150 : 190 };
   const start = names.x + names.width + 8;

@@ -43,6 +43,8 @@ export function createNetwork(core, findings, asks) {
   const pictures = createPictures(core, { on, example }, asks);
 
   /** @param {import("./lanes.js").Block} block */
+  const isOpenAtFirst = ({ key }) => openFirst.value.has(key);
+  /** @param {import("./lanes.js").Block} block */
   const isOpen = ({ key }) => toggled.value.get(key) ?? openFirst.value.has(key);
 
   /** @param {import("./lanes.js").Block} block */
@@ -60,6 +62,7 @@ export function createNetwork(core, findings, asks) {
     example,
     model,
     isOpen,
+    isOpenAtFirst,
     toggle,
     input,
     selectExample,

@@ -7,7 +7,7 @@ import { theme } from "../kit/host.js";
 import { tensorOf } from "./draw_network.js";
 import { flowRange } from "./flow.js";
 import { entriesOf, hasHeads, lanesIn } from "./lanes.js";
-import { layoutOf } from "./layout.js";
+import { layoutOf, sideOf } from "./layout.js";
 import { flowAt, verdictsAt } from "./moments.js";
 import { MOST_AT_ONCE } from "./pictures_data.js";
 import { edgesOf } from "./rail.js";
@@ -27,18 +27,28 @@ const USUAL_RATIO = 1e-6;
  * @param {Network} of.network
  * @param {import("../findings/state.js").Findings} of.findings
  * @param {Run} of.run
- * @param {number} width CSS pixels
+ * @param {{width: number, height: number}} room CSS pixels
  */
-export function useScene({ core, network, findings, run }, width) {
-  const { model, isOpen } = network;
+export function useScene({ core, network, findings, run }, { width, height }) {
+  const { model, isOpen, isOpenAtFirst } = network;
   const { lanes, parts } = model.value;
   const index = core.stepIndex.value;
   const step = core.step.value;
   const revision = core.revision.value;
   const found = findings.found.value;
   const open = lanes.length ? parts.map((part) => openKey(part, isOpen)).join("\n") : "";
+  // Opening a block leaves the others as large as they were.
+  const side = useMemo(
+    () =>
+      sideOf(
+        width,
+        height,
+        entriesOf(parts, isOpenAtFirst, { lane: 1, head: 1, heads: false }).length,
+      ),
+    [parts, width, height, isOpenAtFirst],
+  );
   // The heights do not depend on what the columns share.
-  const sizes = useMemo(() => layoutOf(width, NO_NEEDS), [width]);
+  const sizes = useMemo(() => layoutOf(width, side, NO_NEEDS), [width, side]);
   const entries = useMemo(
     () => entriesOf(parts, isOpen, { ...sizes, heads: hasHeads(lanes.length) }),
     [parts, open, sizes],
@@ -60,7 +70,10 @@ export function useScene({ core, network, findings, run }, width) {
     flows: flow !== null,
     ridged: lanes.some(({ tensor }) => tensor >= 0),
   };
-  const layout = useMemo(() => layoutOf(width, needs), [width, ...Object.values(needs)]);
+  const layout = useMemo(
+    () => layoutOf(width, side, needs),
+    [width, side, ...Object.values(needs)],
+  );
   const inputs = useMemo(
     () => new Set(run.info.layers.flatMap((layer, i) => (layer.inputs.length ? [] : [i]))),
     [run.info],
