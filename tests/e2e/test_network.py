@@ -352,3 +352,21 @@ def test_examples_that_are_out_of_sight_are_said_and_one_click_away(page: Page, 
     more.click()
     expect(frame.get_by_test_id(f"example-{BAD_EXAMPLE}")).to_have_attribute("aria-checked", "true")
     expect(frame.get_by_test_id(f"example-{BAD_EXAMPLE}")).to_have_text("× NaN")
+
+
+def test_a_key_tells_all_keys_and_escape_closes_what_was_opened_last(page: Page, server: TensorBoardServer) -> None:
+    frame = _open(page, server, "empty")
+    _lanes(frame).first.get_by_role("button").click()
+    frame.get_by_test_id("all-findings").click()
+    page.keyboard.press("?")
+    keys = frame.get_by_test_id("keys-panel")
+    for words in ("Space", "play, pause", "from the network to the map, and back"):
+        expect(keys).to_contain_text(words)
+    page.keyboard.press("Escape")
+    expect(keys).to_have_count(0)
+    expect(frame.locator(".lv-findings-panel")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(frame.locator(".lv-findings-panel")).to_have_count(0)
+    expect(frame.get_by_test_id("statistics")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(frame.get_by_test_id("statistics")).to_have_count(0)

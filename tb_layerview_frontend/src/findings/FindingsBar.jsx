@@ -12,9 +12,10 @@ import { causesInWords, changeInWords, SIGNS } from "./words.js";
 
 /**
  * What went wrong first, in a line, with the way to it; and all that was found below it.
- * @param {{core: Core, findings: Findings}} props
+ * @param {{core: Core, findings: Findings, children: import("preact").ComponentChildren}} props `children` stand at the end of
+ *   the line
  */
-export function FindingsBar({ core, findings: state }) {
+export function FindingsBar({ core, findings: state, children }) {
   const run = core.current.value;
   const { findings, status, problem } = state.found.value;
   const { why, thresholds } = core.view;
@@ -66,6 +67,7 @@ export function FindingsBar({ core, findings: state }) {
           {open ? "Close" : lead ? (others > 0 ? `Why, and ${others} more` : "Why") : "Rules"}
         </button>
         <Change core={core} findings={state} />
+        {children}
       </div>
       {problem && (
         <p class="lv-findings-problem lv-error" role="alert">

@@ -1,7 +1,6 @@
 import { TakeAlong } from "../kit/TakeAlong.jsx";
 import { makeStepAxis } from "../kit/axis.js";
 import { paceOf, someOf } from "../kit/film.js";
-import { formatCount } from "../kit/format.js";
 import { SHARPNESS, captioned, sheetCanvas } from "../kit/sheet.js";
 import { lossOf } from "./loss.js";
 import { networkSheet, timelineSheet } from "./network_sheet.js";
@@ -77,7 +76,7 @@ export function NetworkTakeAlong({ core, network, run, scene, sceneAt, seen, tot
           facts: [...named, `step ${scene.step}`],
           sheet: () => sheetOf(scene, core.stepIndex.value, ratio * SHARPNESS),
           film,
-          filmFacts: [...named, `${formatCount(steps.length)} steps`],
+          filmFacts: [...named, `${steps.length} steps`],
         },
       ]}
     />

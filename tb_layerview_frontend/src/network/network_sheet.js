@@ -116,8 +116,10 @@ function headPieces({ layout, flow }, { history: { steps } }, example) {
     ["● now", "--lv-curve-1"],
     ["◆ update", "--lv-curve-3"],
   ])) {
+    const across = widthOf(text, SMALL);
+    if (x + across > layout.width) break;
     pieces.push({ ...head, text, x, colour });
-    x += widthOf(text, SMALL) + 8;
+    x += across + 8;
   }
   const [low, high] = flow.range;
   for (const power of [low, high]) {

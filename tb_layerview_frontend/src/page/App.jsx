@@ -13,6 +13,7 @@ import { RanksPane } from "../ranks/RanksPane.jsx";
 import { switchScreen } from "../network/ScreenChoice.jsx";
 import { DetailPane } from "./DetailPane.jsx";
 import { EmptyState } from "./EmptyState.jsx";
+import { Keys, KEYS_TEST_ID } from "./Keys.jsx";
 import { TopBar } from "./TopBar.jsx";
 import { UnreadableRuns } from "./UnreadableRuns.jsx";
 
@@ -44,7 +45,9 @@ export function App({ store }) {
   return (
     <div class="lv-app">
       <TopBar store={store} />
-      <FindingsBar core={core} findings={store.findings} />
+      <FindingsBar core={core} findings={store.findings}>
+        <Keys />
+      </FindingsBar>
       <Notices store={store} />
       <CompareBar core={core} comparison={comparison} />
       <Main store={store} />
@@ -155,6 +158,15 @@ function Notices({ store }) {
   );
 }
 
+/** Presses the button of the keys. */
+function openKeys() {
+  const button = document.querySelector(`[data-testid=${KEYS_TEST_ID}]`);
+  if (!(button instanceof HTMLElement)) return;
+  // From there Escape closes them.
+  button.focus();
+  button.click();
+}
+
 /**
  * Left and right walk through the steps wherever the focus is, except where text is typed.
  * @param {Store["core"]} core
@@ -181,6 +193,7 @@ function useStepKeys(core, findings) {
         else if (event.key === "n") findings.showNext();
         else if (event.key === "N") findings.showNext(-1);
         else if (event.key === "g") switchScreen(core.view);
+        else if (event.key === "?") openKeys();
         else if (event.key === "Escape" && core.view.why.peek()) core.view.why.value = "";
         else if (event.key === "Escape" && core.onNetwork.peek()) core.view.detail.value = false;
         else if (event.key === " " && !onControl) core.playing.value = !core.playing.peek();
