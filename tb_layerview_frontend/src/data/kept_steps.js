@@ -11,6 +11,9 @@ import { fetchTensor } from "./routes.js";
  * @typedef {(index: number) => Promise<number | null>} ValuesAt
  */
 
+/** A tensor that so many steps in a row say nothing of is no longer logged. */
+const MOST_SILENT = 32;
+
 /**
  * Looks further where a step has nothing to say.
  * @param {number[]} steps
@@ -18,7 +21,7 @@ import { fetchTensor } from "./routes.js";
  * @returns {ValuesAt}
  */
 const orNext = (steps, valuesAt) => async (index) => {
-  for (let at = index; at < steps.length; at++) {
+  for (let at = index; at < Math.min(steps.length, index + MOST_SILENT); at++) {
     const found = await valuesAt(at);
     if (found !== null) return found;
   }

@@ -1,6 +1,6 @@
 /** One tensor of a run: at the selected step, and its distribution over all steps. */
 
-import { batch, signal } from "@preact/signals";
+import { batch, computed, signal } from "@preact/signals";
 
 import { createDetails, keyOf } from "./details.js";
 import { keptValues, valuesStandingFor } from "./kept_steps.js";
@@ -45,7 +45,9 @@ export function createTensorData(of, asks, wanted) {
   /** Why the selected detail is not there, and another one, of the same tensor, is still shown; empty if it is. */
   const detailProblem = signal("");
   /** Whether another detail than the one that is there is under way. */
-  const detailPending = signal(false);
+  const underWay = signal(false);
+  // What nobody looks at any more is not waited for.
+  const detailPending = computed(() => underWay.value && (wanted?.() ?? true));
   /** @type {import("@preact/signals").Signal<Loadable<TensorHistory>>} */
   const histograms = signal({ status: "loading" });
 
@@ -54,7 +56,7 @@ export function createTensorData(of, asks, wanted) {
     () => ({ step: step.value }),
     async ({ step: at, ...asked }, abort) => {
       if (at === undefined) return;
-      detailPending.value = true;
+      underWay.value = true;
       try {
         const value = await detailOf(asked, at);
         if (abort.aborted) return;
@@ -63,14 +65,19 @@ export function createTensorData(of, asks, wanted) {
           detailProblem.value = "";
         });
       } finally {
-        if (!abort.aborted) detailPending.value = false;
+        if (!abort.aborted) underWay.value = false;
       }
-      await prefetch(asked, abort);
+      await prefetch(steps.value, at, (near) => detailOf(asked, near), abort);
     },
     (message) => {
       const shown = detail.value;
       // What is old and known to be so is better than nothing, as long as it is of the same tensor.
-      if (shown.status === "ready" && shown.value.tensor === tensor.value) {
+      const { run } = shown.status === "ready" ? shown.value : { run: "" };
+      if (
+        shown.status === "ready" &&
+        run === current.value?.name &&
+        shown.value.tensor === tensor.value
+      ) {
         detailProblem.value = message;
       } else detail.value = { status: "error", message };
     },
@@ -121,27 +128,29 @@ export function createTensorData(of, asks, wanted) {
    */
   const keptOf = (index) => keptValues(ofRun(index), steps.value, valuesOf, end);
 
-  /**
-   * The steps beside the selected one, so that the slider finds them here.
-   * @param {OfTensor} asked
-   * @param {AbortSignal} abort
-   */
-  async function prefetch(asked, abort) {
-    const at = steps.value.indexOf(step.value ?? NaN);
-    for (const distance of [1, -1, 2, -2, 3]) {
-      const near = steps.value[at + distance];
-      if (near === undefined) continue;
-      if (abort.aborted) return;
-      try {
-        await detailOf(asked, near);
-      } catch {
-        // Nobody asked for it yet; who does will be told.
-        return;
-      }
+  return { detail, detailPending, detailProblem, histograms, valuesAt, keptOf, detailOf };
+}
+
+/**
+ * The steps beside the selected one, so that the slider finds them here.
+ * @param {number[]} steps that are logged
+ * @param {number} step the selected one
+ * @param {(step: number) => Promise<Detail>} detailAt
+ * @param {AbortSignal} abort
+ */
+async function prefetch(steps, step, detailAt, abort) {
+  const at = steps.indexOf(step);
+  for (const distance of [1, -1, 2, -2, 3]) {
+    const near = steps[at + distance];
+    if (near === undefined) continue;
+    if (abort.aborted) return;
+    try {
+      await detailAt(near);
+    } catch {
+      // Nobody asked for it yet; who does will be told.
+      return;
     }
   }
-
-  return { detail, detailPending, detailProblem, histograms, valuesAt, keptOf, detailOf };
 }
 
 /**

@@ -41,7 +41,7 @@
  * @property {string[]} notes
  * @property {string} schedule
  * @property {string} software
- * @property {string} folder
+ * @property {string | null} folder
  * @property {string} hidden
  * @property {Cost | null} cost
  */

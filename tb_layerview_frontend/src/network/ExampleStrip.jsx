@@ -24,7 +24,7 @@ const SIDE = 36;
 export function ExampleStrip({ network, findings, run, children }) {
   const { shown, example, outputs, examples } = network;
   const said = useMemo(() => saidOf(run, outputs.value), [run, outputs.value]);
-  const bad = shown.value?.run === run.name ? shown.value.bad : NONE;
+  const bad = shown.value?.bad ?? NONE;
   const batch = findings.brokenBatch.value;
   return (
     <>

@@ -12,15 +12,17 @@ import { flowX } from "./draw_columns.js";
 export function Heads({ core, run, scene, network }) {
   const { layout, flow } = scene;
   const { steps } = run.history;
-  const step = core.step.value ?? 0;
   const shown = network.shown.value;
+  // What is said of the pictures is said of those that are there.
+  const step = shown?.step ?? core.step.value ?? 0;
+  const example = shown?.example ?? network.example.value;
   const own = [...(shown?.lanes.values() ?? [])].map((lane) => lane.step);
   const other = own.find((at) => at !== null && at !== shown?.step);
   return (
     <div class="lv-lanes-heads">
       <span style={{ left: `${layout.names.x}px` }}>layer</span>
       <span style={{ left: `${layout.pictures.x}px`, width: `${layout.pictures.width}px` }}>
-        what it gives for example {network.example.value}, step {formatCount(step)}
+        what it gives for example {example}, step {formatCount(step)}
         {other !== undefined && other !== null && (
           <i title="At this step no values are kept; these are the nearest before it, or the first after it.">
             {" "}

@@ -8,7 +8,7 @@ import { LaneRow } from "./LaneRow.jsx";
 import { NetworkTakeAlong } from "./NetworkTakeAlong.jsx";
 import { Timeline } from "./Timeline.jsx";
 import { drawNetwork } from "./draw_network.js";
-import { entryOfLayer, isBlock } from "./lanes.js";
+import { entryOfLayer } from "./lanes.js";
 import { useScene, useWanted } from "./use_scene.js";
 
 /** @typedef {import("../data/run.js").Run} Run */
@@ -38,7 +38,7 @@ export function NetworkPane({ core, findings, network, run }) {
   const height = Math.min(total, Math.max(0, size.height - HEADS_HEIGHT));
   const top = Math.min(scrolled, Math.max(0, total - height));
   useWanted(network, entries, { top, height });
-  useInView(ref, entries, run, core.tensor.value);
+  useInView(ref, entries, run, core.tensor.value, layout.lane);
   const canvas = useCanvas(
     size.width,
     height,
@@ -65,6 +65,11 @@ export function NetworkPane({ core, findings, network, run }) {
       {network.problem.value && (
         <p class="lv-notice lv-notice-warning" role="alert" data-testid="network-problem">
           Pictures of this step could not be read: {network.problem.value}
+        </p>
+      )}
+      {network.ridgesProblem.value && (
+        <p class="lv-notice lv-notice-warning" role="alert">
+          How the distributions went could not be read: {network.ridgesProblem.value}
         </p>
       )}
       <div
@@ -109,8 +114,9 @@ export function NetworkPane({ core, findings, network, run }) {
  * @param {import("./lanes.js").Entry[]} entries
  * @param {Run} run
  * @param {number} tensor that is selected
+ * @param {number} lane the height of one
  */
-function useInView(ref, entries, run, tensor) {
+function useInView(ref, entries, run, tensor, lane) {
   const layer = run.info.tensors[tensor]?.layer ?? -1;
   const at = useMemo(() => entryOfLayer(entries, layer), [entries, layer]);
   useEffect(() => {
@@ -122,5 +128,6 @@ function useInView(ref, entries, run, tensor) {
     else if (entry.top + entry.height > place.scrollTop + room) {
       place.scrollTop = Math.min(entry.top, entry.top + entry.height - room / 2);
     }
-  }, [run.name, at, isBlock(entries[at]?.part ?? { parts: [] })]);
+    // Not where a block is opened or folded: what somebody has clicked stays in sight.
+  }, [run.name, layer, lane]);
 }

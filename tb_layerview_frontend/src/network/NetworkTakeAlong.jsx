@@ -11,6 +11,8 @@ import { networkSheet, timelineSheet } from "./network_sheet.js";
 const MOST_HEIGHT = 2400;
 /** A film has no more frames than this: a long training goes by in leaps. */
 const MOST_FRAMES = 240;
+/** Of a frame. */
+const MOST_PIXELS = 8e6;
 
 /**
  * The network as a picture, and as a film of the training.
@@ -27,9 +29,13 @@ export function NetworkTakeAlong({ core, network, run, scene, sceneAt, seen, tot
   const part = total > MOST_HEIGHT ? seen : { top: 0, height: total };
   const example = network.example.value;
   const { steps } = run.history;
-  const title = `${run.name === "." ? run.info.folder.split("/").at(-1) : run.name}, example ${example}`;
+  // The folder is not known where it is not on this machine.
+  const folder = run.info.folder?.split(/[/\\]/).at(-1) || "(log folder)";
+  const title = `${run.name === "." ? folder : run.name}, example ${example}`;
   const named = [run.name === "." ? "" : run.name, "network", `example ${example}`];
   const lines = total > MOST_HEIGHT ? ["The part of the network that is seen."] : [];
+  const shown = network.shown.value;
+  const late = shown && (shown.step !== scene.step || shown.example !== example);
   /** @param {Scene} at @param {number} index of the step @param {number} ratio */
   const sheetOf = (at, index, ratio) => ({
     title,
@@ -49,11 +55,13 @@ export function NetworkTakeAlong({ core, network, run, scene, sceneAt, seen, tot
   const ratio = window.devicePixelRatio || 1;
   /** @type {NonNullable<import("../kit/TakeAlong.jsx").Panel["film"]>} */
   const film = async (format) => {
-    const sharp = format === "gif" ? 1 : ratio * SHARPNESS;
+    const most = Math.sqrt(MOST_PIXELS / (scene.layout.width * (part.height + 120)));
+    const sharp = Math.min(format === "gif" ? 1 : ratio * SHARPNESS, Math.max(most, 0.5));
     const indices = someOf(steps.length, MOST_FRAMES);
     const asked = {
       name: run.name,
       of: run.history.generation,
+      grown: network.grown.value,
       example,
       tensors: network.wanted.value,
     };
@@ -74,7 +82,11 @@ export function NetworkTakeAlong({ core, network, run, scene, sceneAt, seen, tot
       panels={[
         {
           facts: [...named, `step ${scene.step}`],
-          sheet: () => sheetOf(scene, core.stepIndex.value, ratio * SHARPNESS),
+          sheet: () => {
+            const made = sheetOf(scene, core.stepIndex.value, ratio * SHARPNESS);
+            const words = `The pictures are of example ${shown?.example}, step ${shown?.step}.`;
+            return late ? { ...made, lines: [...made.lines, words] } : made;
+          },
           film,
           filmFacts: [...named, `${steps.length} steps`],
         },

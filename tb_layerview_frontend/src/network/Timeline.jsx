@@ -8,7 +8,7 @@ import { formatCount, formatValue } from "../kit/format.js";
 import { pointIn, useCanvas, useSize } from "../kit/hooks.js";
 import { theme } from "../kit/host.js";
 import { drawTimeline, TIMELINE_HEIGHT } from "./draw_timeline.js";
-import { lossOf } from "./loss.js";
+import { lossOf, valueAt } from "./loss.js";
 
 /** @typedef {import("../kit/core.js").Core} Core */
 
@@ -37,7 +37,7 @@ export function Timeline({ core, findings, run }) {
   const flags = useMemo(() => marksOf(heads(told), axis.positionOf, LEAST_APART), [told, axis]);
   const choose = (/** @type {PointerEvent} */ event) =>
     core.selectStep(indexAt(axis, pointIn(event).x / width));
-  const value = loss?.curve.values[index];
+  const value = valueAt(loss, index);
   return (
     <div class="lv-timeline" data-testid="timeline">
       <div class="lv-timeline-name">

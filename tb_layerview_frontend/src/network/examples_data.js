@@ -1,6 +1,6 @@
 /** The examples that went into the model, and what it says of them at the shown step. */
 
-import { signal } from "@preact/signals";
+import { computed, signal } from "@preact/signals";
 
 import { fetchThumbnails } from "../data/routes.js";
 
@@ -16,11 +16,19 @@ import { fetchThumbnails } from "../data/routes.js";
 export function createExamples(core, { on, input, output }, { tasks, retries }) {
   const { current, steps, step, generation } = core;
   /** The examples, a picture each; null where there are none. */
-  const examples = signal(/** @type {Thumbnails | null} */ (null));
+  const arrived = signal(/** @type {{of: string, pictures: Thumbnails | null} | null} */ (null));
   /** What the model gives for them. */
-  const outputs = signal(
-    /** @type {{tensor: number, step: number | null, values: Values | null} | null} */ (null),
+  const said = signal(
+    /** @type {{of: string, tensor: number, step: number | null, values: Values | null} | null} */ (
+      null
+    ),
   );
+  // What is of another run, or of this one before it was written anew, is not shown.
+  const tag = computed(() => `${current.value?.name}\n${generation.value}`);
+  const examples = computed(() =>
+    arrived.value?.of === tag.value ? arrived.value.pictures : null,
+  );
+  const outputs = computed(() => (said.value?.of === tag.value ? said.value : null));
   const asked = () => ({
     name: on.value ? (current.value?.name ?? "") : "",
     of: generation.value,
@@ -34,27 +42,28 @@ export function createExamples(core, { on, input, output }, { tasks, retries }) 
       // The probe is the same at all steps; of a batch that was run each step has its own.
       at: current.value?.info.probe ? steps.value[0] : step.value,
     }),
-    async ({ name, tensor, at }, abort) => {
+    async ({ name, of, tensor, at }, abort) => {
       const isThere = name && tensor >= 0 && at !== undefined;
       const found = isThere
         ? await fetchThumbnails({ run: name, step: at, example: "all", tensors: [tensor] }, abort)
         : null;
-      if (!abort.aborted) examples.value = found?.lanes[0] ?? null;
+      if (abort.aborted) return;
+      arrived.value = { of: `${name}\n${of}`, pictures: found?.lanes[0] ?? null };
     },
     () => {
-      examples.value = null;
+      arrived.value = null;
     },
   );
 
   tasks.onChange(
     () => ({ ...asked(), tensor: output.value, at: step.value }),
-    async ({ name, tensor, at }, abort) => {
+    async ({ name, of, tensor, at }, abort) => {
       if (!name || tensor < 0 || at === undefined) return;
       const { values, step: own } = await core.selected.valuesAt(tensor, at);
-      if (!abort.aborted) outputs.value = { tensor, step: own, values };
+      if (!abort.aborted) said.value = { of: `${name}\n${of}`, tensor, step: own, values };
     },
     () => {
-      outputs.value = null;
+      said.value = null;
     },
   );
 

@@ -13,3 +13,12 @@ export function lossOf(history) {
   const [scale] = curveScales([curve]);
   return { curve, scale };
 }
+
+/**
+ * @param {ReturnType<typeof lossOf>} loss
+ * @param {number} index of the step
+ * @returns {number | undefined} undefined where none was logged; NaN is one
+ */
+export function valueAt(loss, index) {
+  return loss && !loss.curve.absent[index] ? loss.curve.values[index] : undefined;
+}

@@ -7,6 +7,7 @@ import { flowX } from "./draw_columns.js";
 import { drawNetwork } from "./draw_network.js";
 import { drawTimeline, TIMELINE_HEIGHT } from "./draw_timeline.js";
 import { factsOf } from "./lane_words.js";
+import { valueAt } from "./loss.js";
 
 /** @typedef {import("../kit/sheet.js").Piece} Piece */
 /** @typedef {import("../kit/sheet.js").Sheet} Sheet */
@@ -155,7 +156,7 @@ export function timelineSheet({ width, run, index, axis, loss, ratio }) {
   const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
   drawTimeline(context, ratio, { axis, loss, width: across });
   const step = run.history.steps[index];
-  const value = loss?.curve.values[index];
+  const value = valueAt(loss, index);
   const text = /** @type {const} */ ({ kind: "text", colour: "--lv-text" });
   /** @type {Piece[]} */
   const pieces = imageSheet(canvas, ratio).pieces.map((piece) => ({ ...piece, x: BEFORE }));

@@ -1,6 +1,6 @@
 /** The pictures of all lanes at the shown step, and what the lanes did over the steps. */
 
-import { batch, signal } from "@preact/signals";
+import { batch, computed, signal } from "@preact/signals";
 
 import { LruCache } from "../data/lru.js";
 import { fetchRidges, fetchThumbnails } from "../data/routes.js";
@@ -12,7 +12,7 @@ import { fetchRidges, fetchThumbnails } from "../data/routes.js";
 /**
  * The pictures that have arrived last.
  * @typedef {object} Shown
- * @property {string} run
+ * @property {string} of which run, and which writing of its log
  * @property {number} step that was asked for
  * @property {number} example
  * @property {Set<number>} bad examples that hold NaN or inf
@@ -20,11 +20,13 @@ import { fetchRidges, fetchThumbnails } from "../data/routes.js";
  */
 
 /**
- * What pictures are of: the run's name, its log's generation, which example, which tensors.
- * @typedef {{name: string, of: string, example: number, tensors: number[]}} Asked
+ * What pictures are of: the run's name, its log's generation, how far it has grown, which example, which tensors.
+ * @typedef {{name: string, of: string, grown: number, example: number, tensors: number[]}} Asked
  */
 
 const RIDGES = 12;
+/** @type {Map<number, Ridges>} */
+const NO_RIDGES = new Map();
 /** How many lanes one request asks for: as many as 1 MB of pictures has room for at their full size. */
 export const MOST_AT_ONCE = 96;
 const CACHE_BYTES = 48e6;
@@ -40,17 +42,22 @@ export function createPictures({ current, steps, step, generation }, { on, examp
   const { tasks, retries } = asks;
   /** The activations of which pictures and ridges are wanted, in the order of the lanes. */
   const wanted = signal(/** @type {number[]} */ ([]));
-  const shown = signal(/** @type {Shown | null} */ (null));
+  const arrived = signal(/** @type {Shown | null} */ (null));
   /** Why newer pictures are missing; empty if none are. */
   const problem = signal("");
   /** Whether other pictures than those that are there are under way. */
   const pending = signal(false);
-  const ridges = signal(/** @type {Map<number, Ridges>} */ (new Map()));
+  const tag = computed(() => `${current.value?.name}\n${generation.value}`);
+  // What another run has shown, or this one before it was written anew, must not stand beside its names.
+  const shown = computed(() => (arrived.value?.of === tag.value ? arrived.value : null));
+  /** A run that goes on gets new ranges and ridges as it doubles, not with each step. */
+  const grown = computed(() => Math.floor(2 * Math.log2(1 + steps.value.length)));
   /** @type {LruCache<Promise<ThumbnailsAnswer>>} */
   const kept = new LruCache(CACHE_BYTES);
   const asked = () => ({
     name: on.value ? (current.value?.name ?? "") : "",
     of: generation.value,
+    grown: grown.value,
     tensors: wanted.value,
     retry: retries.value,
   });
@@ -61,16 +68,16 @@ export function createPictures({ current, steps, step, generation }, { on, examp
    * @param {number} at
    * @returns {Promise<ThumbnailsAnswer>}
    */
-  function picturesAt({ name, of, example: chosen, tensors }, at) {
-    const key = [name, of, chosen, at, tensors.join()].join("\n");
+  function picturesAt({ name, of, grown: size, example: chosen, tensors }, at) {
+    const key = [name, of, size, chosen, at, tensors.join()].join("\n");
     const known = kept.get(key);
     if (known) return known;
     const made = inPieces({ run: name, step: at, example: chosen, tensors }, tasks.end);
     kept.set(key, made, 1000);
     made.then(
       ({ lanes }) => {
-        const size = lanes.reduce((sum, lane) => sum + lane.levels.length, 1000);
-        if (kept.has(key)) kept.set(key, made, size);
+        const bytes = lanes.reduce((sum, lane) => sum + lane.levels.length, 1000);
+        if (kept.has(key)) kept.set(key, made, bytes);
       },
       () => kept.delete(key),
     );
@@ -89,7 +96,12 @@ export function createPictures({ current, steps, step, generation }, { on, examp
       const beside = [steps.value[index + distance], steps.value[index - distance]];
       for (const near of beside.filter((found) => found !== undefined)) {
         if (abort.aborted) return;
-        await picturesAt(what, near);
+        try {
+          await picturesAt(what, near);
+        } catch {
+          // Nobody asked for it yet; who does will be told.
+          return;
+        }
       }
     }
   }
@@ -97,14 +109,19 @@ export function createPictures({ current, steps, step, generation }, { on, examp
   tasks.onChange(
     () => ({ ...asked(), at: step.value, example: example.value }),
     async ({ at, ...what }, abort) => {
-      if (!what.name || at === undefined || !what.tensors.length) return;
+      if (!what.name || at === undefined || !what.tensors.length) {
+        // What was under way is no longer waited for.
+        pending.value = false;
+        problem.value = "";
+        return;
+      }
       pending.value = true;
       try {
         const { lanes, non_finite_examples: bad } = await picturesAt(what, at);
         if (abort.aborted) return;
         batch(() => {
-          shown.value = {
-            run: what.name,
+          arrived.value = {
+            of: `${what.name}\n${what.of}`,
             step: at,
             example: what.example,
             bad: new Set(bad),
@@ -122,28 +139,46 @@ export function createPictures({ current, steps, step, generation }, { on, examp
     },
   );
 
+  const ridges = createRidges(asked, tag, tasks);
+
+  return { wanted, shown, problem, pending, ...ridges, grown, picturesAt };
+}
+
+/**
+ * What the lanes did over the steps.
+ * @param {() => Omit<Asked, "example"> & {retry: number}} asked reads signals
+ * @param {import("@preact/signals").ReadonlySignal<string>} tag of the run that is shown, and of which writing of its log
+ * @param {import("../data/tasks.js").Asks["tasks"]} tasks
+ */
+function createRidges(asked, tag, tasks) {
+  const arrivedRidges = signal({ of: "", lanes: /** @type {Map<number, Ridges>} */ (new Map()) });
+  const ridgesProblem = signal("");
+  const ridges = computed(() =>
+    arrivedRidges.value.of === tag.value ? arrivedRidges.value.lanes : NO_RIDGES,
+  );
   tasks.onChange(
-    // A run that goes on gets new ridges as it doubles, not with each step.
-    () => ({ ...asked(), grown: Math.floor(2 * Math.log2(1 + steps.value.length)) }),
+    asked,
     async ({ name, of, tensors }, abort) => {
       if (!name) return;
       for (let from = 0; from < tensors.length; from += MOST_AT_ONCE) {
         const some = tensors.slice(from, from + MOST_AT_ONCE);
         const found = await fetchRidges({ run: name, tensors: some, ridges: RIDGES }, abort);
         if (abort.aborted || found.generation !== of) return;
-        const known = from ? ridges.value : [];
-        ridges.value = new Map([
+        const known = from ? arrivedRidges.value.lanes : [];
+        const lanes = new Map([
           ...known,
           ...found.lanes.map((lane) => /** @type {const} */ ([lane.tensor, lane])),
         ]);
+        arrivedRidges.value = { of: `${name}\n${of}`, lanes };
       }
+      ridgesProblem.value = "";
     },
     (message) => {
-      problem.value = message;
+      ridgesProblem.value = message;
     },
   );
 
-  return { wanted, shown, problem, pending, ridges, picturesAt };
+  return { ridges, ridgesProblem };
 }
 
 /**

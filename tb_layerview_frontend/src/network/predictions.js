@@ -16,9 +16,13 @@ export function predictions({ axes, data }, names) {
   const found = [];
   for (let row = 0; row < examples.count; row++) {
     const scores = data.subarray(row * classes.count, (row + 1) * classes.count);
-    const unit = scores.indexOf(Math.max(...scores));
-    found[examples.start + row * examples.step] =
-      unit < 0 || !scores.every(Number.isFinite) ? null : { unit, score: scores[unit] };
+    let unit = 0;
+    scores.forEach((score, at) => {
+      if (score > scores[unit]) unit = at;
+    });
+    found[examples.start + row * examples.step] = scores.every(Number.isFinite)
+      ? { unit, score: scores[unit] }
+      : null;
   }
   return found;
 }

@@ -85,8 +85,7 @@ export function useScene({ core, network, findings, run }, { width, height }) {
     entries,
     edges,
     health: verdicts.map(({ health }) => health),
-    // What another run has shown must not stand beside this one's names.
-    pictures: shown?.run === run.name ? shown.lanes : NONE,
+    pictures: shown?.lanes ?? NONE,
     ridges: network.ridges.value,
     flow,
     step: step ?? 0,

@@ -22,7 +22,9 @@ export function DetailPane({ store, run }) {
   const layer = run.info.layers[tensor.layer];
   const detail = core.selected.detail.value;
   // A detail of another tensor is what was shown before: it stays only until this one's is there.
-  const own = detail.status === "ready" && detail.value.tensor === index ? detail.value : null;
+  const isOwn =
+    detail.status === "ready" && detail.value.run === run.name && detail.value.tensor === index;
+  const own = isOwn ? detail.value : null;
   const record = own?.record ?? null;
   const shape = own?.values ? own.values.axes.map(({ size }) => size) : tensor.shape;
   const mode = run.history.modes[core.stepIndex.value];

@@ -68,7 +68,7 @@ export function Picture({ core, companions, run }) {
       </Message>
     );
   }
-  const stale = shown.detail.tensor !== core.tensor.value;
+  const stale = shown.detail.tensor !== core.tensor.value || shown.detail.run !== run.name;
   const pending = stale || core.selected.detailPending.value;
   return (
     <TensorPicture

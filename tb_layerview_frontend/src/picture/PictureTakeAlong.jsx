@@ -98,7 +98,7 @@ export function PictureTakeAlong({ core, run, tensor, index, step, picture, scre
         testid="copy-python"
         text={() =>
           pythonLines({
-            folder: run.info.folder,
+            folder: run.info.folder ?? "",
             run: run.name,
             layer: path,
             tensor,
