@@ -5,8 +5,6 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import numpy as np
-
 from tb_layerview.commands.page import Page
 from tb_layerview.format.logged import NotLoggedError
 from tb_layerview.format.names import replay_name
@@ -65,7 +63,7 @@ def _step(run: Run, step: int | None) -> int:
     if step is None:
         return int(run.steps[-1])
     if step not in run.steps:
-        near = int(run.steps[np.argmin(np.abs(run.steps - step))])
+        near = min((int(one) for one in run.steps), key=lambda one: abs(one - step))
         raise NotLoggedError(f"the run {run.name!r} did not log step {step}; the nearest one is {near}.")
     return step
 

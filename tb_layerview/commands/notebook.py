@@ -99,8 +99,11 @@ def _start(folder: str) -> TensorBoardInfo:
     arguments = [f"--logdir={folder}", f"--host={loopback.HOST}"]
     with _environment(_BINARY, os.environ.get(_BINARY) or (str(own) if own.exists() else None)):
         started = manager.start(arguments)
-        # What was killed has left its note behind, and is taken for one that is up.
-        if isinstance(started, manager.StartReused) and not _has_tab(started.info.port):
+        # What was killed has left its note behind, and is taken for one that is up; its port may be another's by now.
+        if isinstance(started, manager.StartReused) and not _serves(started.info.port, folder):
+            for info in manager.get_all():
+                if info.logdir == folder and _serves(info.port, folder):
+                    return info
             started = manager.start([*arguments, f"--port={loopback.free_port()}"])
     if isinstance(started, manager.StartLaunched | manager.StartReused):
         if _has_tab(started.info.port):
@@ -120,6 +123,16 @@ def _start(folder: str) -> TensorBoardInfo:
     raise RuntimeError(
         f"TensorBoard (process {started.pid}) did not start within a minute. It may yet: run the cell again."
     )
+
+
+def _serves(port: int, folder: str) -> bool:
+    """Whether a TensorBoard with the tab answers on a port of this machine, and shows a folder."""
+    try:
+        with _DIRECTLY.open(f"http://{loopback.HOST}:{port}/data/environment", timeout=_PATIENCE) as answer:
+            shown = json.load(answer).get("data_location")
+    except (OSError, ValueError):  # nobody is there, or somebody else
+        return False
+    return shown == folder and _has_tab(port)
 
 
 def _has_tab(port: int) -> bool:

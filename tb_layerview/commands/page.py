@@ -174,7 +174,8 @@ class Page:
         said = []
         if any(piece.fits for piece in examples):
             said += [f"As pictures {_count_of(self._kept[t.index])} of {_name(t.layer)}." for t in shown]
-        if any(pictures[t.index].fits for t in self._run.tensors if t.kind == "activation" and t.index in pictures):
+        of_examples = [t for t in self._run.tensors if t.kind == "activation" or "example" in t.axes]
+        if any(pictures[t.index].fits for t in of_examples if t.index in pictures):
             said.append(f"What layers make of one example, number {self._example()}.")
         return " ".join(said) or "None."
 

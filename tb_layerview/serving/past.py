@@ -114,7 +114,7 @@ def _reaches(run: Run, tensors: Sequence[int], healthy: int, quantiles: bool) ->
 
 def _counting(low: npt.NDArray[np.float64], high: npt.NDArray[np.float64], healthy: int) -> npt.NDArray[np.bool_]:
     """Which steps count for a tensor: the healthy ones, else the plausible, else all at which anything is finite."""
-    finite = ~np.isnan(low)
+    finite = np.isfinite(low) & np.isfinite(high)
     plausible = finite & (low >= -WIDE) & (high <= WIDE)
     past = np.arange(len(low)) < healthy
     return next((one for one in (plausible & past, plausible) if one.any()), finite)

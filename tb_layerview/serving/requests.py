@@ -130,7 +130,7 @@ def numbers_of(request: wrappers.Request, name: str, *, most: int) -> list[int]:
     """The whole numbers from 0 on that a request gives for a name, with commas between them.
 
     Raises:
-      RequestError: It gives none, or more than the most, or something else.
+      RequestError: It gives none, or more than the most, or one twice, or something else.
     """
     given = text_of(request, name).split(",")
     if len(given) > most:
@@ -138,7 +138,10 @@ def numbers_of(request: wrappers.Request, name: str, *, most: int) -> list[int]:
     for one in given:
         if not re.fullmatch(r"[0-9]{1,18}", one):
             raise RequestError(f"{name}: {one!r} is not a whole number from 0 on; they stand with commas between them.")
-    return [int(one) for one in given]
+    numbers = [int(one) for one in given]
+    if len(set(numbers)) < len(numbers):
+        raise RequestError(f"{name} names one more than once; each is answered once.")
+    return numbers
 
 
 def one_of(request: wrappers.Request, name: str, choices: Iterable[Any], *, default: str | None = None) -> Any:

@@ -26,6 +26,8 @@ _HIGHEST = 255
 _PLACES = np.linspace(0, 1, BINS + 1)
 _CACHED = 16 << 20
 _SPIKE = 4.0  # a ridge so many times as high as the median one does not count for the scale
+#: Of numbers below this a bin's count by its width is no float: they and their range are multiplied by 2 to this power.
+_SMALL, _LIFT = 1e-200, 600
 _WIDER = 0.05  # by so much of its own width the range is wider than the percentiles, at each end
 
 
@@ -156,6 +158,11 @@ def ridge(of: Histogram, low: float, high: float) -> Ridge:
     total = int(of.counts.sum())
     if not total:
         return Ridge(np.zeros(BINS), 0.0, 0.0)
+    if max(abs(low), abs(high)) < _SMALL:
+        # What a bin holds by its width would be no float.
+        lower, upper = (np.clip(np.ldexp(ends, _LIFT), -1e300, 1e300) for ends in (of.lower, of.upper))
+        of = dataclasses.replace(of, lower=lower, upper=upper)
+        low, high = (float(np.ldexp(end, _LIFT)) for end in (low, high))
     zero = (of.lower == 0) & (of.upper == 0)
     edges = low * (1 - _PLACES) + high * _PLACES  # their difference may be no float
     wide = of.lower < of.upper

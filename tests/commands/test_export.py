@@ -188,6 +188,7 @@ def test_what_cannot_be_exported_is_said_with_the_way_out(tmp_path: Path, capsys
         ((str(logs), "--html", page), "there are 2 runs"),
         ((str(logs), "--html", page, "--run", "c"), "holds no run 'c'"),
         ((str(logs), "--html", page, "--run", "a", "--step", "9"), "did not log step 9; the nearest one is 1."),
+        ((str(logs), "--html", page, "--run", "a", "--step", "9" * 20), "the nearest one is 1."),
         ((str(logs), "--html", str(tmp_path / "no" / "page"), "--run", "a"), "cannot be written: No such file"),
         ((str(logs), "--html", page, "--run", "a", "--size-limit", "0.001"), "Give a larger --size-limit"),
     ):

@@ -181,6 +181,13 @@ def test_what_is_not_kept_or_damaged_is_said_in_its_lane_alone(tmp_path: Path) -
     assert head["lanes"][0]["problem"] == ""
 
 
+def test_the_smallest_numbers_have_ridges_too(tmp_path: Path) -> None:
+    client = written(tmp_path, [np.array([[5e-324, 0.0, 1e-320]]), np.array([[5e-324, 2e-320, 1e-320]])])
+    head, [heights] = asked(client)
+    assert head["lanes"][0]["zero"] == pytest.approx([1 / 3, 0])
+    assert heights.any(axis=1).all(), "each step has its ridge"
+
+
 def test_ridges_that_were_made_before_are_the_same(tmp_path: Path) -> None:
     client = written(tmp_path, [np.random.default_rng(step).normal(size=(30, 30)) for step in range(5)])
     once = client.bytes("/ridges?run=.&tensors=0&ridges=3")
@@ -201,5 +208,7 @@ def test_what_is_asked_wrongly_is_refused_in_a_sentence(tmp_path: Path) -> None:
     assert client.error("/ridges?run=.&tensors=0&ridges=0")[0] == 400
     assert client.error("/ridges?run=.")[0] == 400
     assert client.error("/ridges?run=.&tensors=x")[0] == 400
+    twice = (400, "tensors names one more than once; each is answered once.")
+    assert client.error("/ridges?run=.&tensors=0,00") == twice
     assert client.error("/ridges?run=.&tensors=1") == (404, "run '.' has no tensor 1; it has 1, from 0 on.")
     assert client.error("/ridges?run=no&tensors=0")[0] == 404

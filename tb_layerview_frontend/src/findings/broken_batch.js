@@ -63,7 +63,10 @@ export function createBrokenBatch({ current, generation }, found, { tasks, retri
       inputTensor(replayed),
       findTensor(replayed, { layer: info.layers[layer].path, kind, name, call }),
     ];
-    const tensors = wanted.filter((index) => replayed.tensors[index]?.kind === "activation");
+    // A batch may be to blame as it comes: then both are the input.
+    const tensors = [...new Set(wanted)].filter(
+      (index) => replayed.tensors[index]?.kind === "activation",
+    );
     const answer = tensors.length
       ? await fetchThumbnails({ run, step, example: "all", tensors }, abort)
       : { lanes: [], non_finite_examples: [] };

@@ -163,7 +163,7 @@ export function useWanted({ wanted }, entries, { top, height }) {
       (entry) => entry.top + entry.height > top - height && entry.top < top + 2 * height,
     );
     const some = all.length > MOST_AT_ONCE ? near : all;
-    return some.map(tensorOf).filter((tensor) => tensor >= 0);
+    return [...new Set(some.map(tensorOf))].filter((tensor) => tensor >= 0);
   }, [entries, Math.floor(top / 200), height]);
   useLayoutEffect(() => {
     if (tensors.join() !== wanted.value.join()) wanted.value = tensors;
