@@ -19,6 +19,18 @@ MOVES = 100
 #: Between two moves a person looks at what has come.
 PAUSE_MILLISECONDS = 120
 
+# How both moves end: with the frame in which what has come is painted.
+_PAINTED = """
+  await new Promise((resolve) =>
+    requestAnimationFrame(() => {
+      const channel = new MessageChannel();
+      channel.port1.onmessage = resolve;
+      channel.port2.postMessage(0);
+    }),
+  );
+  return performance.now() - start;
+}"""
+
 # From the slider's event to the end of the frame in which the picture of another step is painted.
 _MOVE = """async (position) => {
   const slider = document.querySelector("[data-testid=step-slider]");
@@ -32,15 +44,8 @@ _MOVE = """async (position) => {
     new MutationObserver(look).observe(picture, { attributes: true });
     look();
   });
-  await new Promise((resolve) =>
-    requestAnimationFrame(() => {
-      const channel = new MessageChannel();
-      channel.port1.onmessage = resolve;
-      channel.port2.postMessage(0);
-    }),
-  );
-  return performance.now() - start;
-}"""
+"""
+_MOVE += _PAINTED
 
 # The same on the first screen, where the line of the loss is the slider, and all lanes are painted.
 _NETWORK_MOVE = """async (share) => {
@@ -57,15 +62,8 @@ _NETWORK_MOVE = """async (share) => {
     new MutationObserver(look).observe(lanes, { attributes: true });
     look();
   });
-  await new Promise((resolve) =>
-    requestAnimationFrame(() => {
-      const channel = new MessageChannel();
-      channel.port1.onmessage = resolve;
-      channel.port2.postMessage(0);
-    }),
-  );
-  return performance.now() - start;
-}"""
+"""
+_NETWORK_MOVE += _PAINTED
 
 
 def demo_log(folder: str) -> None:
