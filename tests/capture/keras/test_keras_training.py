@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import statistics
 import time
 from collections.abc import Callable
@@ -31,11 +32,13 @@ from places import HELPERS
 from two_layers import assert_true, by_hand, logged
 
 from tb_layerview import Keep, LayerReader, LayerViewCallback, Schedule
+from tb_layerview.capture import recording
 from tb_layerview.capture.keras.training import Training
 from tb_layerview.options import CORE, is_rung
 from tb_layerview.reading.run import Run
 from tb_layerview.writing import cost_warning
 from tb_layerview.writing.budget import Budget
+from tb_layerview.writing.training_log import TrainingLog
 
 if IS_TENSORFLOW:
     import tensorflow as tf
@@ -329,6 +332,8 @@ def test_strings_and_ragged_rows_are_taken_from_the_first_batch_and_handed_on(
 class Timed:
     """Takes the time that is spent around each call of the training's function, and what the account says of it.
 
+    Both clocks are the processor time of the thread: what else runs on the machine takes none of it.
+
     Attributes:
       spent: Seconds, by call.
       granted: By step that it had room for: what it had by then for logging and for the training, and seconds of the
@@ -336,6 +341,7 @@ class Timed:
     """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(recording, "TrainingLog", functools.partial(TrainingLog, clock=time.thread_time))
         self.spent: list[float] = []
         self.granted: dict[int, tuple[float, float, float]] = {}
         first: list[float] = []
@@ -345,21 +351,21 @@ class Timed:
             trained = [0.0]
 
             def timed(iterator: Any) -> Any:
-                began = time.perf_counter()
+                began = time.thread_time()
                 returned = function(iterator)
-                trained.append(time.perf_counter() - began)
+                trained.append(time.thread_time() - began)
                 return returned
 
-            began = time.perf_counter()
+            began = time.thread_time()
             first.append(began)
             # The first call has to be given Keras' own function.
             returned = of_ours(training, timed if self.spent else function, iterator)
-            self.spent.append(time.perf_counter() - began - trained[-1])
+            self.spent.append(time.thread_time() - began - trained[-1])
             return returned
 
         def noted(budget: Budget, step: int) -> bool:
             if affords(budget, step):
-                self.granted[step] = budget.logging, budget.training, time.perf_counter() - first[0]
+                self.granted[step] = budget.logging, budget.training, time.thread_time() - first[0]
             return step in self.granted
 
         monkeypatch.setattr(Training, "_train", train)
@@ -390,7 +396,7 @@ def test_a_training_of_quick_steps_takes_no_longer_than_its_budget_allows(
     for step in afforded:
         logging, training, elapsed = timed.granted[step]
         assert logging <= budget * training, step
-        # Both are stopped at the same moments, whoever else takes some of the processor.
+        # Both are stopped at the same moments.
         assert training <= elapsed, step
         before = [seconds for other, seconds in spent.items() if 1 < other < step]
         assert logging > 0.8 * (sum(before) - before[-1]), step
