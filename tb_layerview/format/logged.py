@@ -6,7 +6,7 @@ import dataclasses
 import difflib
 from collections.abc import Sequence
 
-from tb_layerview.format.model import Kind, Model, Source
+from tb_layerview.format.model import TOUCHED, Kind, Model, Source
 
 
 class NotLoggedError(LookupError):
@@ -51,6 +51,14 @@ class LoggedTensor:
 
     def __index__(self) -> int:
         return self.index
+
+    @property
+    def short(self) -> str:
+        """Its layer, and what of it if it is no activation, in at most four words: `kernel gradient of 'conv'`."""
+        if self.kind == "activation":
+            return repr(self.layer)
+        name = self.name.removesuffix(TOUCHED)
+        return f"{name}{f' {self.kind}' * (self.kind in ('gradient', 'update'))} of {self.layer!r}"
 
     def __str__(self) -> str:
         call = f", call {self.call}" if self.call else ""

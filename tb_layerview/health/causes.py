@@ -52,6 +52,7 @@ def first_non_finite(evidence: Evidence, findings: Sequence[Finding]) -> Finding
             words=f"the weights of {len(broken)} of {logged} layers are not finite: the training step broke them"
             f"{', on a batch that is not the probe' * (evidence.probe is not None)}, and which layer did it first "
             "cannot be seen from here",
+            short=f"the training step broke {len(broken)} of {logged} layers' weights",
         )
     return at_first[0]
 

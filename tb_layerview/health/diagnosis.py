@@ -68,6 +68,7 @@ def _finding(evidence: Evidence, rule: Rule, held: Mask, tensor: int, position: 
         int(steps[np.flatnonzero(held[tensor])[-1]]),
         measured,
         f"{where} {rule.in_words(evidence, tensor, measured)}",
+        rule.in_short(evidence, tensor, measured),
     )
 
 
@@ -100,5 +101,5 @@ def _scalars(evidence: Evidence) -> Iterator[Finding]:
                 int(evidence.steps[before[-1]]) if before else None,
                 int(evidence.steps[bad[-1][0]]),
                 {name: value},
-                f"{name} is {'NaN' if math.isnan(value) else f'{value:+}'}",
+                *[f"{name} is {'NaN' if math.isnan(value) else f'{value:+}'}"] * 2,
             )

@@ -36,6 +36,7 @@ class Finding:
       last: The last logged step at which it held.
       measured: The numbers behind it at `first`, by name.
       words: What was found, in a sentence.
+      short: What was found, in at most nine words.
       follows: The index of the finding that explains this one, or None.
       replay: The replay that shows it (at step `replay.step`), or None where the training's own log alone does.
     """
@@ -48,6 +49,7 @@ class Finding:
     last: int
     measured: Mapping[str, float]
     words: str
+    short: str
     follows: int | None = None
     replay: Replay | None = None
 
@@ -69,6 +71,14 @@ def since(finding: Finding) -> str:
     if finding.first - finding.before == 1:
         return f"since step {finding.first:,}"
     return f"between steps {finding.before + 1:,} and {finding.first:,}"
+
+
+def headline(finding: Finding) -> str:
+    """What was found and since when, in at most twelve words. `since` says it to the step."""
+    if finding.before is None:
+        return f"{finding.short} from step {finding.first:,}"
+    is_sure = finding.first - finding.before == 1
+    return f"{finding.short} {'since' if is_sure else 'by'} step {finding.first:,}"
 
 
 def led_to(findings: Sequence[Finding]) -> dict[int, int]:

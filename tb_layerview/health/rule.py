@@ -90,6 +90,10 @@ class Rule(abc.ABC):
     def in_words(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
         """What is wrong, as the end of a sentence that begins with the tensor's name."""
 
+    @abc.abstractmethod
+    def in_short(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
+        """What is wrong, as a headline of at most nine words that names the layer (`LoggedTensor.short`)."""
+
     def compared(self, measured: Mapping[str, float]) -> dict[str, float]:
         """What the first of the measured numbers is compared with, by name and in its unit.
 

@@ -14,7 +14,7 @@ from tb_layerview.format import units as unit_statistics
 from tb_layerview.format.logged import NotLoggedError
 from tb_layerview.format.model import TENSOR_FIELDS, Kind
 from tb_layerview.format.statistics import SECTIONS, Section
-from tb_layerview.health.finding import led_to
+from tb_layerview.health.finding import headline, led_to
 from tb_layerview.health.finding import since as since_when
 from tb_layerview.health.of_run import diagnose_run, evidence_of
 from tb_layerview.health.rules.catalogue import Rule, labels, thresholds
@@ -127,7 +127,8 @@ def findings(found: Run, replays: Run | None, chosen: Sequence[Rule]) -> dict[st
         ],
         "findings": [
             {
-                **dataclasses.asdict(finding),
+                **{name: value for name, value in dataclasses.asdict(finding).items() if name != "short"},
+                "headline": headline(finding),
                 "tensor": None if finding.tensor is None else finding.tensor.index,
                 "since": since_when(finding),
                 "led_to": led.get(i),

@@ -22,7 +22,7 @@ from serving import TensorBoardServer
 from tb_layerview import Check, LayerReader, LayerViewCallback
 from tb_layerview.commands import demo
 from tb_layerview.health.diagnosis import diagnose
-from tb_layerview.health.finding import Finding
+from tb_layerview.health.finding import Finding, headline
 from tb_layerview.health.of_run import evidence_of
 from tb_layerview.health.rules.catalogue import with_thresholds
 from tb_layerview.reading.run import Run
@@ -136,7 +136,9 @@ def test_what_a_warning_led_to_is_told_with_it(page: Page, server: TensorBoardSe
     assert lead.severity == "warning" and led.rule == "non_finite" and led.follows == 0 and lead.first < led.first
     frame = open_tab(page, server, "lead-finding", run="runaway")
     line = frame.get_by_test_id("lead-finding")
-    expect(line).to_contain_text(f"{lead.words}. It led to an error since step {led.first}: {led.words}.")
+    expect(line).to_have_text(f"{headline(lead)}, which led to: {headline(led)}")
+    title = line.get_attribute("title") or ""
+    assert f"{lead.words}." in title and f"since step {led.first}: {led.words}." in title
     frame.get_by_test_id("all-findings").click()
     expect(frame.get_by_test_id("finding-list").locator("h3").first).to_have_text("First cause")
     assert _listed(frame) == _by_cause(findings)
@@ -157,7 +159,7 @@ def test_the_panel_lists_what_diagnose_finds_by_cause(page: Page, server: Tensor
         findings = diagnose(evidence_of(_run(server, name)))
         lead = findings[0]
         frame = open_tab(page, server, "lead-finding", run=name)
-        expect(frame.get_by_test_id("lead-finding")).to_contain_text(lead.words)
+        expect(frame.get_by_test_id("lead-finding")).to_contain_text(headline(lead))
         frame.get_by_test_id("all-findings").click()
         expect(frame.get_by_test_id("finding-list")).to_be_visible()
         # What the panel says the line above it does not say again.

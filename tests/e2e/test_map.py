@@ -242,7 +242,7 @@ def test_next_finding_walks_through_what_is_found_and_begins_again(page: Page, s
         expect(frame.get_by_test_id("step-number")).to_have_value(str(step))
         assert state_of(page)["layer"] == layer
     lead = frame.get_by_test_id("lead-finding")
-    expect(lead).to_contain_text(f"Error since step {NAN_AT:,}: activation 'output' of layer 'encoder/conv_2' holds")
+    expect(lead).to_have_text(f"NaN in 'encoder/conv_2' since step {NAN_AT:,}")
     frame.get_by_test_id("show-finding").click()
     expect(frame.get_by_test_id("step-number")).to_have_value(str(NAN_AT))
     assert state_of(page)["layer"] == "encoder/conv_2"

@@ -58,7 +58,7 @@ def logdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_finding_and_the_detail_say_where_the_layer_is_called(page: Page, server: TensorBoardServer) -> None:
     frame = open_tab(page, server, "lead-finding", run="run")
     place = f"test_sources.py:{line()}"
-    expect(frame.get_by_test_id("lead-finding")).to_contain_text("of layer 'log' (")
+    expect(frame.get_by_test_id("lead-finding")).to_contain_text("in 'log' ")
     expect(frame.get_by_test_id("lead-finding")).to_contain_text(place)
     frame.get_by_test_id("show-finding").click()
     source = frame.get_by_test_id("source")

@@ -18,7 +18,7 @@ from tb_layerview.commands import cli
 from tb_layerview.format.model import Layer, Model, Tensor
 from tb_layerview.format.statistics import SUMMARIES, Digest
 from tb_layerview.health.diagnosis import diagnose
-from tb_layerview.health.finding import Finding
+from tb_layerview.health.finding import Finding, headline
 from tb_layerview.health.of_run import evidence_of
 from tb_layerview.health.rules.catalogue import RULES, with_thresholds
 from tb_layerview.health.watch import Watch
@@ -39,7 +39,9 @@ KINDS = ("activation", "weight", "gradient", "update")
 def findings(logdir: Path, name: str = ".", goes_on: bool = False) -> tuple[Finding, ...]:
     """What is found in a log; if it `goes_on`, as it was before anybody could know that it ends there."""
     evidence = evidence_of(LayerReader(logdir).run(name))
-    return diagnose(dataclasses.replace(evidence, ended=evidence.ended and not goes_on))
+    found = diagnose(dataclasses.replace(evidence, ended=evidence.ended and not goes_on))
+    assert all(len(headline(finding).split()) <= 12 for finding in found)
+    return found
 
 
 def write_dense_layers(folder: Path, steps: int, spoil: Callable[[int, Arrays], None]) -> None:
@@ -109,6 +111,27 @@ PLANTED: list[tuple[str, str, Callable[[np.ndarray], np.ndarray], int]] = [
 ]
 
 
+#: What each of them is called, as a reader of the field's textbooks would.
+HEADLINES = {
+    "non_finite": "NaN in 'b'",
+    "silent_layer": "'b' is dead: all its elements are zero",
+    "silent_units": "95 % of the units of 'b' are silent",
+    "dead_units": "60 % of the units of 'b' are dead",
+    "alike_units": "25 % of the units of 'b' are duplicates",
+    "constant_output": "'b' is the same everywhere",
+    "collapsed_representation": "'b' is the same for all examples (collapsed)",
+    "saturated_activation": "'b' is saturated in 100 % of its elements",
+    "zero_gradient": "kernel gradient of 'b' is exactly zero",
+    "vanishing_gradient": "kernel gradient of 'b' vanishes: 1e+08-fold below others",
+    "fading_gradient": "kernel gradient of 'b' fades while others stay",
+    "gradient_spike": "kernel gradient of 'b' jumps 8,573-fold",
+    "unmoved_weight": "kernel update of 'b' is zero",
+    "update_ratio": "kernel update of 'b' is too large: 186 %",
+    "update_spike": "kernel update of 'b' jumps 29-fold",
+    "small_update": "kernel update of 'b' hardly moves the weight",
+}
+
+
 @pytest.mark.parametrize(("rule", "kinds", "spoilt", "patience"), PLANTED)
 def test_a_rule_names_the_layer_and_the_step_from_which_on_it_holds(
     rule: str, kinds: str, spoilt: Callable[[np.ndarray], np.ndarray], patience: int, tmp_path: Path
@@ -129,6 +152,7 @@ def test_a_rule_names_the_layer_and_the_step_from_which_on_it_holds(
     assert (found.tensor.layer, found.tensor.kind) == ("b", kinds.split()[0])
     assert (found.before, found.first) == (24, 25)
     assert all(np.isfinite(value) for value in found.measured.values())
+    assert headline(found) == f"{HEADLINES[rule]} since step 25"
 
 
 def test_a_course_says_at_every_step_what_diagnose_says_of_the_first(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ TENSOR = LoggedTensor(0, "dense", 0, "activation", "output", (8, 5), "float32", 
 
 
 def finding(severity: str, follows: int | None, tensor: LoggedTensor | None = TENSOR) -> Finding:
-    return Finding("rule", severity, tensor, 3, 2, 9, {"x": 1.0}, "is wrong", follows)  # type: ignore[arg-type]
+    return Finding("rule", severity, tensor, 3, 2, 9, {"x": 1.0}, "is wrong", "is wrong", follows)  # type: ignore[arg-type]
 
 
 def test_a_warning_led_to_the_first_error_that_follows_from_it_and_of_a_tensor_if_any_is() -> None:

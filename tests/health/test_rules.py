@@ -283,6 +283,7 @@ def test_a_weight_that_is_written_between_two_steps_is_found_although_no_update_
     assert (found.rule, found.first, found.last) == ("update_spike", at, at)
     assert found.measured["change"] == pytest.approx(0.9 / every)
     assert "is not all that changed the weight" in found.words
+    assert "changes by more than its update" in found.short
     assert [f.words for f in made.seen()] == [found.words]
 
 

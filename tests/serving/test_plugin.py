@@ -182,6 +182,9 @@ class LargeMean(Rule):
     def in_words(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
         return f"has a mean of {measured['mean']:g}"
 
+    def in_short(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
+        return f"mean of {evidence.tensors[tensor].short} is {measured['mean']:g}"
+
 
 @dataclasses.dataclass(frozen=True)
 class HugeMean(LargeMean):

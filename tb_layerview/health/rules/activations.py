@@ -50,6 +50,9 @@ class ConstantOutput(Rule):
     def in_words(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
         return f"is {measured['mean']:.4g} everywhere: it tells no example from another"
 
+    def in_short(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
+        return f"{evidence.tensors[tensor].short} is the same everywhere"
+
     def compared(self, measured: Mapping[str, float]) -> dict[str, float]:
         return {"threshold": self.tolerance * abs(measured["mean"])}
 
@@ -120,6 +123,9 @@ class CollapsedRepresentation(Rule):
             f"they differ by {measured['largest']:.2g} of it"
         )
 
+    def in_short(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
+        return f"{evidence.tensors[tensor].short} is the same for all examples (collapsed)"
+
 
 @dataclasses.dataclass(frozen=True)
 class SaturatedActivation(Rule):
@@ -162,6 +168,9 @@ class SaturatedActivation(Rule):
     def in_words(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
         function = evidence.tensors[tensor].function or "its function"
         return f"has {100 * measured['saturated']:.3g} % of its elements where {function} lets no gradient through"
+
+    def in_short(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
+        return f"{evidence.tensors[tensor].short} is saturated in {100 * measured['saturated']:.3g} % of its elements"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -246,6 +255,10 @@ class DepthScale(Rule):
             f"is {factor:,.3g} times {'larger' if is_larger else 'smaller'} (rms {measured['rms']:.2g}) than what "
             f"{measured['layers']:.0f} layers before it give"
         )
+
+    def in_short(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
+        is_larger = measured["rms"] > measured["before"]
+        return f"activations {'grow' if is_larger else 'shrink'} with depth, up to {evidence.tensors[tensor].short}"
 
     def compared(self, measured: Mapping[str, float]) -> dict[str, float]:
         return {"before": measured["before"]}

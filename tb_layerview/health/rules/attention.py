@@ -50,6 +50,10 @@ class CollapsedAttention(Rule):
     def in_words(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
         return f"looks at {measured['positions']:.3g} of {measured['of']:.0f} positions in the head with the fewest"
 
+    def in_short(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
+        count = f"{measured['positions']:.2g}"
+        return f"a head of {evidence.tensors[tensor].short} looks at {count} position{'s' * (count != '1')}"
+
 
 @dataclasses.dataclass(frozen=True)
 class UniformAttention(Rule):
@@ -85,6 +89,9 @@ class UniformAttention(Rule):
     def in_words(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
         return f"looks at all open positions alike, in all heads ({100 * measured['evenness']:.7g} % even)"
 
+    def in_short(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
+        return f"{evidence.tensors[tensor].short} looks at all positions alike"
+
 
 @dataclasses.dataclass(frozen=True)
 class AlikeHeads(Rule):
@@ -113,3 +120,6 @@ class AlikeHeads(Rule):
 
     def in_words(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
         return f"is the same in all heads ({100 * measured['heads_alike']:.4g} % alike)"
+
+    def in_short(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
+        return f"all heads of {evidence.tensors[tensor].short} do the same"

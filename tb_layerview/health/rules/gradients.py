@@ -61,6 +61,9 @@ class ZeroGradient(Rule):
     def in_words(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
         return "is exactly zero: no training reaches this weight"
 
+    def in_short(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
+        return f"{evidence.tensors[tensor].short} is exactly zero"
+
 
 @dataclasses.dataclass(frozen=True)
 class VanishingGradient(Rule):
@@ -100,6 +103,10 @@ class VanishingGradient(Rule):
     def in_words(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
         factor = measured["largest"] / measured["rms"]
         return f"is {factor:.1g} times smaller than the largest layer's (rms {measured['rms']:.2g})"
+
+    def in_short(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
+        factor = measured["largest"] / measured["rms"]
+        return f"{evidence.tensors[tensor].short} vanishes: {factor:.0g}-fold below others"
 
     def compared(self, measured: Mapping[str, float]) -> dict[str, float]:
         return {"largest": measured["largest"], "threshold": self.ratio * measured["largest"]}
@@ -143,6 +150,9 @@ class FadingGradient(Rule):
     def in_words(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
         factor = measured["before"] / measured["rms"]
         return f"has become {factor:.1g} times smaller than it was (rms {measured['rms']:.2g}), while others have not"
+
+    def in_short(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
+        return f"{evidence.tensors[tensor].short} fades while others stay"
 
     def compared(self, measured: Mapping[str, float]) -> dict[str, float]:
         return {"before": measured["before"], "threshold": self.ratio * measured["before"]}
@@ -203,6 +213,10 @@ class ExplodingGradient(Rule):
             what, factor = "that of a layer after it", measured["rms"] / measured["behind"]
         return f"is {factor:,.0f} times {what} (rms {measured['rms']:.2g})"
 
+    def in_short(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
+        against = "start" if self.is_against_start(measured) else "behind"
+        return f"{evidence.tensors[tensor].short} explodes: {measured['rms'] / measured[against]:,.0f}-fold"
+
     def compared(self, measured: Mapping[str, float]) -> dict[str, float]:
         return {name: measured[name] for name in ("start", "behind")} | {"threshold": self.growth * measured["start"]}
 
@@ -258,6 +272,9 @@ class GradientSpike(Rule):
     def in_words(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
         factor = measured["rms"] / measured["before"]
         return f"jumps to {factor:,.0f} times the largest that it was before"
+
+    def in_short(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
+        return f"{evidence.tensors[tensor].short} jumps {measured['rms'] / measured['before']:,.0f}-fold"
 
     def compared(self, measured: Mapping[str, float]) -> dict[str, float]:
         return {"before": measured["before"], "threshold": self.factor * measured["before"]}

@@ -76,6 +76,9 @@ class TrainInferenceShift(Rule):
             f"after {measured['at_half']:.3g} times at half as many steps"
         )
 
+    def in_short(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
+        return f"{evidence.tensors[tensor].short} differs between training and inference"
+
     def _is_far(self, history: History) -> Mask:
         n = history.since_first
         slow = history.values > history.at_half() * self.momentum ** (n / 4)

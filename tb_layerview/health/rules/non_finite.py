@@ -52,3 +52,7 @@ class NonFinite(Rule):
         words = {"nan": "NaN", "pos_inf": "+inf", "neg_inf": "-inf"}
         found = " and ".join(f"{measured[name]:,.0f} {word}" for name, word in words.items() if measured[name])
         return f"holds {found} among its {measured['size']:,.0f} elements"
+
+    def in_short(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
+        kinds = ["NaN"] * (measured["nan"] > 0) + ["inf"] * (measured["pos_inf"] + measured["neg_inf"] > 0)
+        return f"{' and '.join(kinds)} in {evidence.tensors[tensor].short}"

@@ -66,6 +66,9 @@ class SilentLayer(Rule):
     def in_words(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
         return f"is zero in all its {measured['size']:,.0f} elements: nothing passes this layer {evidence.of_what}"
 
+    def in_short(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
+        return f"{evidence.tensors[tensor].short} is dead: all its elements are zero"
+
 
 @dataclasses.dataclass(frozen=True)
 class SilentUnits(Rule):
@@ -105,6 +108,9 @@ class SilentUnits(Rule):
 
     def in_words(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
         return f"has {100 * measured['silent']:.3g} % of its units silent {evidence.of_what}"
+
+    def in_short(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
+        return f"{100 * measured['silent']:.3g} % of the units of {evidence.tensors[tensor].short} are silent"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,6 +156,10 @@ class DeadUnits(Rule):
             f"has {100 * measured['silent']:.3g} % of its units silent {evidence.of_what}, and the incoming weights of "
             f"{100 * measured['unmoved']:.3g} % no longer move: they are dead"
         )
+
+    def in_short(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
+        share = min(measured["silent"], measured["unmoved"])
+        return f"{100 * share:.3g} % of the units of {evidence.tensors[tensor].short} are dead"
 
     def _shares(self, evidence: Evidence) -> tuple[Floats, Floats]:
         silent, updates = evidence.statistic("silent"), evidence.connections.incoming_updates
@@ -216,3 +226,6 @@ class AlikeUnits(Rule):
         return (
             f"has {100 * measured['alike']:.3g} % of its units doing {evidence.of_what} what another one does already"
         )
+
+    def in_short(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
+        return f"{100 * measured['alike']:.3g} % of the units of {evidence.tensors[tensor].short} are duplicates"

@@ -57,6 +57,9 @@ class UnmovedWeight(Rule):
             others = "while it changes others" if measured["moved"] else "nor any other, though there are gradients"
         return f"is zero: the optimizer does not change this weight, {others}"
 
+    def in_short(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
+        return f"{evidence.tensors[tensor].short} is zero"
+
 
 @dataclasses.dataclass(frozen=True)
 class UpdateRatio(Rule):
@@ -91,6 +94,9 @@ class UpdateRatio(Rule):
 
     def in_words(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
         return f"is {measured['ratio']:.2g} of the weight in one step (rms to rms), more than {self.most:g}"
+
+    def in_short(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
+        return f"{evidence.tensors[tensor].short} is too large: {100 * measured['ratio']:,.0f} %"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,6 +147,12 @@ class UpdateSpike(Rule):
             "in one step"
         )
 
+    def in_short(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
+        of = evidence.tensors[tensor]
+        if measured["rms"] >= measured["change"]:
+            return f"{of.short} jumps {measured['change'] / measured['before']:,.0f}-fold"
+        return f"{of.name} of {of.layer!r} changes by more than its update"
+
     def compared(self, measured: Mapping[str, float]) -> dict[str, float]:
         return {"before": measured["before"], "threshold": self.factor * measured["before"]}
 
@@ -184,3 +196,6 @@ class SmallUpdate(Rule):
 
     def in_words(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
         return f"is {measured['ratio']:.1g} of the weight in one step (rms to rms): it hardly moves"
+
+    def in_short(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
+        return f"{evidence.tensors[tensor].short} hardly moves the weight"

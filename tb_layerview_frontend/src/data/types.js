@@ -109,6 +109,7 @@
  * @property {number} last step at which it held
  * @property {Record<string, number>} measured the numbers behind it
  * @property {string} since in words
+ * @property {string} headline what is wrong since when, in at most twelve words
  * @property {string} words what is wrong, a sentence without its full stop
  * @property {number | null} follows index of the finding that explains it
  * @property {number | null} led_to of a warning that errors follow from: index of the first of these

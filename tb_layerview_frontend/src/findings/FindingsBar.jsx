@@ -1,4 +1,4 @@
-import { wordsWithSource } from "../data/source.js";
+import { sourceOf } from "../data/source.js";
 import { formatCount } from "../kit/format.js";
 import { FindingEvidence, ReplayButton } from "./FindingEvidence.jsx";
 import { FindingList } from "./FindingList.jsx";
@@ -38,7 +38,11 @@ export function FindingsBar({ core, findings: state, children }) {
   return (
     <section class="lv-findings" aria-label="Findings" data-testid="findings">
       <div class={`lv-findings-line${severity ? ` lv-finding-${severity}` : ""}`}>
-        <b class={severity ? "lv-finding-sign" : "lv-no-finding-sign"} aria-hidden="true">
+        <b
+          class={severity ? "lv-finding-sign" : "lv-no-finding-sign"}
+          role="img"
+          aria-label={severity ?? "healthy"}
+        >
           {severity ? SIGNS[severity] : "✓"}
         </b>
         <Line findings={findings} run={run} open={open} />
@@ -115,18 +119,15 @@ function Line({ findings, run, open }) {
       </p>
     );
   }
+  const source = sourceOf(run.info, lead.tensor);
   return (
-    <p data-testid="lead-finding">
-      <b>
-        {lead.severity === "error" ? "Error" : "Warning"} {lead.since}
-      </b>
-      : {wordsWithSource(run.info, lead)}.
-      {led && (
-        <>
-          {" "}
-          <b>It led to an error {led.since}</b>: {led.words}.
-        </>
-      )}
+    <p
+      data-testid="lead-finding"
+      title={[lead, led].map((of) => of && `${of.since}: ${of.words}.`).join("\n")}
+    >
+      <b>{lead.headline}</b>
+      {source && <span class="lv-caption"> ({source.text})</span>}
+      {led && <>, which led to: {led.headline}</>}
     </p>
   );
 }

@@ -296,7 +296,7 @@ def test_what_the_probe_has_shown_before_is_the_cause_and_has_the_replay() -> No
         for i, layer in enumerate(("log", "scores"))
     ]
     born, follower, later = (
-        Finding("non_finite", "error", tensor, first, first - 1, 50, {}, "words", follows)
+        Finding("non_finite", "error", tensor, first, first - 1, 50, {}, "words", "words", follows)
         for tensor, first, follows in ((tensors[0], 29, None), (tensors[1], 30, 0), (tensors[1], 40, None))
     )
     replayed = dataclasses.replace(born, first=32, before=31, replay=Replay("replay", 32))

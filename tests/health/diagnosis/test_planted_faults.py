@@ -176,7 +176,7 @@ def test_each_backend_of_keras_has_a_fault_of_each_rule() -> None:
 
 def _finding(rule: str, layer: str, kind: str, before: int | None, first: int) -> Finding:
     tensor = LoggedTensor(0, layer, 0, kind, "output", (2, 2), "float32", ("example", "unit"))  # type: ignore[arg-type]
-    return Finding(rule, "error", tensor, first, before, first, {}, "")
+    return Finding(rule, "error", tensor, first, before, first, {}, "", "")
 
 
 @pytest.mark.parametrize(
@@ -200,4 +200,4 @@ def test_what_counts_as_found(rule: str, layer: str, kind: str, before: Any, fir
 def test_a_fault_of_no_layer_is_not_found_in_one() -> None:
     planted = Planted(("non_finite",), first=9)
     assert not planted.is_found_by(_finding("non_finite", "log", "activation", 8, 9))
-    assert planted.is_found_by(Finding("non_finite", "error", None, 9, 8, 9, {}, ""))
+    assert planted.is_found_by(Finding("non_finite", "error", None, 9, 8, 9, {}, "", ""))
