@@ -161,7 +161,10 @@ def test_my_loss_is_nan(page: Page, tmp_path: Path) -> None:
         walk.go_to(0)
         walk.click(walk.lane("input"))
         walk.click(walk.frame.get_by_role("button", name="Show", exact=True))
-        expect(walk.frame.locator("[data-testid=lane][data-layer=log]")).to_have_attribute("data-health", "error")
+        for layer, led in (("log", None), ("features", "true")):
+            lane = walk.frame.locator(f"[data-testid=lane][data-layer={layer}]")
+            expect(lane).to_have_attribute("data-health", "error")
+            assert lane.get_attribute("data-led") == led
         state = walk.state()
         assert (state["layer"], state["name"], state["step"]) == ("log", "output", str(step))
         assert walk.statistic("± inf") == len(zeros)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,15 @@ def _write_maps(folder: Path) -> None:
             writer.write(step, {"block/conv": halves, "classes": scores}, scalars={"loss": float(np.exp(-step / 20))})
             kernel = rng.normal(size=(5, 7)) * 10.0 ** (-step / 20)
             writer.write(step, {"block/conv": kernel, "classes": 0.1 * kernel}, kind="gradient")
+
+
+def _write_weaker(folder: Path) -> None:
+    """The same layers with other gradients, at every second step."""
+    rng = np.random.default_rng(4)
+    with LayerWriter(folder / "weaker") as writer:
+        for step in range(0, STEPS, 2):
+            kernel = rng.normal(size=(5, 7)) * 10.0 ** (-step / 40)
+            writer.write(step, {"block/conv": 0.3 * kernel, "classes": 0.02 * kernel}, kind="gradient")
 
 
 def _write_bare(folder: Path) -> None:
@@ -99,6 +109,7 @@ def logdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("logs")
     _write_maps(folder)
     _write_bare(folder)
+    _write_weaker(folder)
     _write_deep(folder)
     _train_skipping(folder)
     _train_on_an_empty_picture(folder)
@@ -227,6 +238,21 @@ def test_the_line_of_the_steps_chooses_the_step_and_says_the_loss(page: Page, se
     expect(frame.get_by_test_id("step-slider")).to_have_count(0)
 
 
+def _flow_axis(frame: Frame) -> Callable[[float, int], tuple[float, float]]:
+    """Where on the canvas a decimal logarithm lies in a lane's gradient flow, by the ticks of the axis."""
+    ticks = frame.locator(".lv-flow-tick").evaluate_all(
+        "all => all.map((one) => { const b = one.getBoundingClientRect();"
+        " return [Number(one.querySelector('sup').textContent.replace('−', '-')), b.x + b.width / 2]; })"
+    )
+    [power, start] = np.polyfit([at for _, at in ticks], [tick for tick, _ in ticks], 1)
+    canvas = box_of(frame.get_by_test_id("network-canvas"))
+
+    def place(logarithm: float, lane: int) -> tuple[float, float]:
+        return (logarithm - start) / power - canvas["x"], box_of(_lanes(frame).nth(lane))["y"] - canvas["y"] + 26
+
+    return place
+
+
 def test_gradients_flow_down_the_network_as_the_log_has_them(
     page: Page, server: TensorBoardServer, logdir: Path
 ) -> None:
@@ -234,18 +260,34 @@ def test_gradients_flow_down_the_network_as_the_log_has_them(
     rms = run.statistics("rms")
     [first, last] = [np.log10(rms[run.tensor(layer, kind="gradient")][30]) for layer in ("block/conv", "classes")]
     frame = _open(page, server, "maps", step=30)
-    ticks = frame.locator(".lv-flow-tick").evaluate_all(
-        "all => all.map((one) => { const b = one.getBoundingClientRect();"
-        " return [Number(one.querySelector('sup').textContent.replace('−', '-')), b.x + b.width / 2]; })"
-    )
-    [power, scale] = np.polyfit([at for _, at in ticks], [tick for tick, _ in ticks], 1)
-    canvas = box_of(frame.get_by_test_id("network-canvas"))
+    scale = _flow_axis(frame)
     for lane, expected in enumerate((first, last)):
-        y = box_of(_lanes(frame).nth(lane))["y"] - canvas["y"] + 26
-        x = (expected - scale) / power - canvas["x"]
+        x, y = scale(float(expected), lane)
         # The dot of the shown step is of the darker blue, and as wide as this.
         assert _colours(frame, x, y)[0][:3] == (31, 111, 178)
         assert _colours(frame, x, y - 9)[0][:3] != (31, 111, 178)
+
+
+def test_the_gradients_of_the_run_that_is_compared_with_flow_beside_them(
+    page: Page, server: TensorBoardServer, logdir: Path
+) -> None:
+    other = LayerReader(logdir / "weaker").run()
+    at = other.steps.tolist().index(30)
+    rms = other.statistics("rms")
+    frame = _open(page, server, "maps", step=31)
+    expect(frame.get_by_test_id("flow-other")).to_have_count(0)
+    frame.get_by_test_id("compare-picker").select_option("weaker")
+    expect(frame.get_by_test_id("map-canvas").first).to_be_visible()  # where runs are compared at first
+    frame.get_by_test_id("screen-network").click()
+    expect(frame.get_by_test_id("flow-other")).to_have_attribute("data-points", "2")
+    assert state_of(page)["against"] == "weaker"
+    page.wait_for_timeout(300)
+    scale = _flow_axis(frame)
+    for lane, layer in enumerate(("block/conv", "classes")):
+        # Step 31 is not logged there: the latest up to it counts.
+        x, y = scale(float(np.log10(rms[other.tensor(layer, kind="gradient")][at])), lane)
+        assert _colours(frame, x, y)[0][:3] == (123, 79, 168)
+        assert _colours(frame, x, y - 9)[0][:3] != (123, 79, 168)
 
 
 def test_a_lane_opens_its_tensor_and_escape_closes_it(page: Page, server: TensorBoardServer) -> None:

@@ -89,7 +89,8 @@ export function createComparison(core, asks) {
   function compareWith(name) {
     batch(() => {
       // It opens where the runs part, and leaves no order that means nothing without B.
-      if (name && !view.against.value) view.order.value = PARTING_ORDER.name;
+      const opens = name && !view.against.value;
+      if (opens) [view.order.value, view.screen.value] = [PARTING_ORDER.name, "map"];
       else if (!name && view.order.value === PARTING_ORDER.name) view.order.value = "model";
       view.against.value = name;
       const first = core.steps.value[0] ?? null;

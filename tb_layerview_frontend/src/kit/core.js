@@ -140,7 +140,7 @@ export function createCore({ view, runs, onLoad }, asks) {
  */
 function createWants(view, { kindsShown, chosenTensor }) {
   /** Whether the first screen is shown: runs are compared on the other one. */
-  const onNetwork = computed(() => view.screen.value === "network" && !view.against.value);
+  const onNetwork = computed(() => view.screen.value === "network");
   /** The statistics that are wanted of a kind. @param {Kind} kind */
   const statistics = (kind) => [
     onNetwork.value ? "rms" : statisticOf(view.statistic.value, kind).name,

@@ -60,10 +60,15 @@ function FlowHead({ column, flow, steps }) {
       <span
         class="lv-flow-head"
         style={{ left: `${column.x}px`, width: `${column.width}px` }}
-        title={`Gradient flow: the rms of each kernel's gradient, on a logarithmic axis. The light line is step ${formatCount(steps[0])}, the dark one the shown step, the dotted one the last. A diamond is the rms of the kernel's update. Where the ground is shaded a gradient has all but vanished beside the largest one.`}
+        title={`Gradient flow: the rms of each kernel's gradient, on a logarithmic axis. The light line is step ${formatCount(steps[0])}, the dark one the shown step, the dotted one the last${flow.other ? ", the dashed one B, which is compared with" : ""}. A diamond is the rms of the kernel's update. Where the ground is shaded a gradient has all but vanished beside the largest one.`}
       >
         gradient flow <b class="lv-flow-first">start</b>{" "}
         <b class="lv-flow-now">{flow.now.length ? "now" : "now: none is finite"}</b>{" "}
+        {flow.other && (
+          <b class="lv-flow-other" data-testid="flow-other" data-points={flow.other.length}>
+            {flow.other.length ? "B" : "B: none"}
+          </b>
+        )}{" "}
         {flow.now.length > 0 && column.width >= 170 && <b class="lv-flow-update">◆ update</b>}
       </span>
       {powers.map((power) => (

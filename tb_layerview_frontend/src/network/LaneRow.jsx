@@ -3,7 +3,7 @@ import { sourceOf } from "../data/source.js";
 import { tensorOf } from "./draw_network.js";
 import { factsOf } from "./lane_words.js";
 import { isBlock, lanesIn, pictured } from "./lanes.js";
-import { HEALTH_IN_WORDS } from "./verdict.js";
+import { inWords } from "./verdict.js";
 
 /** @typedef {import("../data/run.js").Run} Run */
 /** @typedef {import("./lanes.js").Lane} Lane */
@@ -37,6 +37,7 @@ export function LaneRow({ core, network, run, entry, verdict, layout, pictures }
       data-testid="lane"
       data-layer={isBlock(part) ? part.path : part.path}
       data-health={open ? undefined : verdict.health}
+      data-led={(!open && verdict.isLed) || undefined}
       onClick={choose}
     >
       <button
@@ -57,7 +58,7 @@ export function LaneRow({ core, network, run, entry, verdict, layout, pictures }
         <span class="lv-lane-title">
           {isBlock(part) && <span aria-hidden="true">{open ? "▾ " : "▸ "}</span>}
           {part.name}
-          <span class="lv-unseen">, {HEALTH_IN_WORDS[verdict.health]}</span>
+          <span class="lv-unseen">, {inWords(verdict)}</span>
         </span>
         {!open && <span class="lv-lane-facts">{factsOf(run, part)}</span>}
       </button>
@@ -131,7 +132,8 @@ function titleOf(run, part, verdict) {
     const other = layer < 0 || own.has(layer) ? "" : `passes on '${run.info.layers[layer].path}': `;
     return `${other}${words}, ${since}`;
   });
-  const state = found.length ? found : [HEALTH_IN_WORDS[verdict.health]];
+  if (verdict.isLed) found.unshift(inWords(verdict));
+  const state = found.length ? found : [inWords(verdict)];
   if (isBlock(part)) {
     return [`${part.path}: ${formatCount(part.lanes.length)} layers`, ...state]
       .slice(0, 6)

@@ -21,14 +21,15 @@ const HEADS_HEIGHT = 34;
  * @param {object} props
  * @param {import("../kit/core.js").Core} props.core
  * @param {import("../findings/state.js").Findings} props.findings
+ * @param {import("../map/use_comparison.js").Compared} props.comparison whose gradients flow beside the run's
  * @param {import("./network_data.js").Network} props.network
  * @param {Run} props.run
  */
-export function NetworkPane({ core, findings, network, run }) {
+export function NetworkPane({ core, findings, comparison, network, run }) {
   const [ref, size] = /** @type {ReturnType<typeof useSize<HTMLDivElement>>} */ (useSize());
   const [scrolled, setScrolled] = useState(0);
   const { scene, verdicts, sceneAt } = useScene(
-    { core, network, findings, run },
+    { core, network, findings, comparison, run },
     { width: size.width, height: size.height - HEADS_HEIGHT },
   );
   const { entries, layout } = scene;
@@ -46,7 +47,7 @@ export function NetworkPane({ core, findings, network, run }) {
       drawNetwork(context, ratio, scene, { top, height });
       if (scene.pictures.size) markFirstPaint("network");
     },
-    [...Object.values(scene).filter((part) => part !== scene.health), scene.health.join(), top],
+    [...Object.values(scene), top],
   );
   const shownStep = network.shown.value?.step;
   return (

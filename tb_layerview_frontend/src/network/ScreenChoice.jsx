@@ -1,5 +1,3 @@
-import { batch } from "@preact/signals";
-
 /** @typedef {import("../kit/view.js").View} View */
 
 const SCREENS = /** @type {const} */ ([
@@ -23,7 +21,9 @@ export function ScreenChoice({ core: { view, onNetwork } }) {
           aria-pressed={screen === shown}
           aria-keyshortcuts="g"
           title={title}
-          onClick={() => showScreen(view, screen)}
+          onClick={() => {
+            view.screen.value = screen;
+          }}
         >
           {label}
         </button>
@@ -34,18 +34,5 @@ export function ScreenChoice({ core: { view, onNetwork } }) {
 
 /** @param {View} view */
 export function switchScreen(view) {
-  const isNetwork = view.screen.value === "network" && !view.against.value;
-  showScreen(view, isNetwork ? "map" : "network");
-}
-
-/**
- * @param {View} view
- * @param {"network" | "map"} screen
- */
-function showScreen(view, screen) {
-  batch(() => {
-    view.screen.value = screen;
-    // Runs are compared on the map.
-    if (screen === "network") view.against.value = "";
-  });
+  view.screen.value = view.screen.value === "network" ? "map" : "network";
 }

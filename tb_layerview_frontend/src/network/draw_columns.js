@@ -22,7 +22,7 @@ const DOT = 5.5;
 /**
  * The connections, and a sign for each entry that says how it is by its shape as well as its colour.
  * @param {CanvasRenderingContext2D} context in CSS pixels
- * @param {{edges: Edge[], entries: Entry[], health: Health[], rail: number}} what
+ * @param {{edges: Edge[], entries: Entry[], health: import("./verdict.js").Verdict[], rail: number}} what
  */
 export function drawRail(context, { edges, entries, health, rail }) {
   const middle = (/** @type {number} */ index) => entries[index].top + entries[index].height / 2;
@@ -51,16 +51,17 @@ export function drawRail(context, { edges, entries, health, rail }) {
 
 /**
  * A ring for what is well, a triangle for a warning, a crossed square for an error, a dotted ring for what is not known.
+ * What only follows from another is hollow: the first cause stands out.
  * @param {CanvasRenderingContext2D} context in CSS pixels
- * @param {Health} health
+ * @param {Pick<import("./verdict.js").Verdict, "health" | "isLed">} verdict
  * @param {number} x
  * @param {number} y
  */
-export function drawSign(context, health, x, y) {
+export function drawSign(context, { health, isLed }, x, y) {
   const colour = cssVariable(HEALTH_COLOURS[health]);
   context.fillStyle = cssVariable("--lv-surface");
   context.strokeStyle = colour;
-  context.lineWidth = 2.2;
+  context.lineWidth = isLed ? 1.4 : 2.2;
   context.setLineDash(health === "unknown" ? [2, 2] : []);
   context.beginPath();
   if (health === "error") context.rect(x - DOT, y - DOT, 2 * DOT, 2 * DOT);
@@ -70,12 +71,12 @@ export function drawSign(context, health, x, y) {
     context.lineTo(x - DOT - 1.5, y + DOT);
     context.closePath();
   } else context.arc(x, y, DOT, 0, 2 * Math.PI);
-  if (health === "error" || health === "warning") context.fillStyle = colour;
+  if (!isLed && (health === "error" || health === "warning")) context.fillStyle = colour;
   context.fill();
   context.stroke();
   context.setLineDash([]);
   if (health !== "error") return;
-  context.strokeStyle = cssVariable("--lv-surface");
+  if (!isLed) context.strokeStyle = cssVariable("--lv-surface");
   context.lineWidth = 1.8;
   context.beginPath();
   const arm = DOT - 2.5;
@@ -160,6 +161,7 @@ export function flowX({ x, width }, [low, high], power) {
  * @property {[number, number]} range of the axis, decimal logarithms
  * @property {FlowLine} first of the gradients, at the first step
  * @property {FlowLine} now at the shown one
+ * @property {FlowLine | null} other that of the run, or the step, that is compared with; null where none is
  * @property {FlowLine} last at the last one
  * @property {FlowLine} updates at the shown one
  * @property {number} vanishing below which the shown step's gradients all but vanish, a decimal logarithm
@@ -207,8 +209,11 @@ export function drawFlow(context, flow, entries, column, { top, height }) {
   const strong = cssVariable("--lv-curve-1");
   draw(flow.last, cssVariable("--lv-faint"), 1.2, [2, 3]);
   draw(flow.first, faint, 1.6, []);
+  const second = cssVariable("--lv-curve-2");
+  if (flow.other) draw(flow.other, second, 2, [6, 3]);
   draw(flow.now, strong, 2, []);
   dots(context, flow.first, faint, 3);
+  if (flow.other) dots(context, flow.other, second, 4);
   dots(context, flow.now, strong, 4);
   context.fillStyle = cssVariable("--lv-curve-3");
   for (const { entry, all } of flow.updates) {

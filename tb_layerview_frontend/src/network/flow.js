@@ -73,6 +73,21 @@ export function rmsAt(run, kind, index) {
   };
 }
 
+/**
+ * The line of the run, or the step, that is compared with.
+ * @param {Entry[]} entries of A
+ * @param {import("../map/use_comparison.js").Compared} comparison
+ * @param {number} index of A's step
+ * @returns {FlowLine | null} null where none is compared with
+ */
+export function comparedFlow(entries, comparison, index) {
+  const b = comparison.current.value;
+  const partner = comparison.matching.value?.partner;
+  if (!b || !partner) return null;
+  const rms = rmsAt(b, "gradient", comparison.matched.value[index] ?? -1);
+  return flowOf(entries, "gradient", (tensor) => rms(partner[tensor] ?? -1));
+}
+
 /** How many steps are looked through for one that has gradients. */
 const MOST_LOOKED_THROUGH = 64;
 

@@ -1,6 +1,6 @@
 /** What of the network depends on the step: how its layers are, and how its gradients flow. */
 
-import { nearestFlow, vanishingBelow } from "./flow.js";
+import { comparedFlow, nearestFlow, vanishingBelow } from "./flow.js";
 import { verdictOf } from "./verdict.js";
 
 /** @typedef {import("../data/run.js").Run} Run */
@@ -10,24 +10,25 @@ import { verdictOf } from "./verdict.js";
  * @param {Entry[]} entries
  * @param {Run} run
  * @param {number} index of the step
- * @param {{own: ReturnType<typeof import("../findings/findings.js").byTensor>, inherited: number[][]}} findings by tensor;
- *   tensors whose findings are a layer's, too, by layer
+ * @param {{own: ReturnType<typeof import("../findings/findings.js").byTensor>, inherited: number[][], causes: Set<import("./verdict.js").Finding>}} findings
+ *   by tensor; tensors whose findings are a layer's, too, by layer; those that do not just follow from another
  * @returns {import("./verdict.js").Verdict[]} by entry
  */
-export function verdictsAt(entries, run, index, { own, inherited }) {
+export function verdictsAt(entries, run, index, { own, inherited, causes }) {
   const isLogged = loggedAt(run, index);
   const step = run.history.steps[index];
-  return entries.map(({ part }) => verdictOf(part, step, own, isLogged, inherited));
+  return entries.map(({ part }) => verdictOf(part, step, own, isLogged, inherited, causes));
 }
 
 /**
  * @param {Entry[]} entries
  * @param {Run} run whose gradients' rms are there
  * @param {number} index of the step
+ * @param {import("../map/use_comparison.js").Compared} comparison
  * @param {{range: [number, number], ratio: number}} of the axis; of the largest gradient, below which one has vanished
  * @returns {import("./draw_columns.js").Flow}
  */
-export function flowAt(entries, run, index, { range, ratio }) {
+export function flowAt(entries, run, index, comparison, { range, ratio }) {
   const line = (/** @type {number} */ from, /** @type {1 | -1} */ direction) =>
     nearestFlow(entries, run, "gradient", from, direction);
   const now = line(index, -1);
@@ -35,6 +36,7 @@ export function flowAt(entries, run, index, { range, ratio }) {
     range,
     first: line(0, 1),
     now,
+    other: comparedFlow(entries, comparison, index),
     last: line(run.history.steps.length - 1, -1),
     updates: nearestFlow(entries, run, "update", index, -1),
     vanishing: vanishingBelow(now, ratio),

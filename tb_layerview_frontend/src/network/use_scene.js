@@ -2,7 +2,7 @@
 
 import { useLayoutEffect, useMemo } from "preact/hooks";
 
-import { byTensor } from "../findings/findings.js";
+import { byTensor, heads } from "../findings/findings.js";
 import { theme } from "../kit/host.js";
 import { tensorOf } from "./draw_network.js";
 import { flowRange } from "./flow.js";
@@ -26,10 +26,11 @@ const USUAL_RATIO = 1e-6;
  * @param {Core} of.core
  * @param {Network} of.network
  * @param {import("../findings/state.js").Findings} of.findings
+ * @param {import("../map/use_comparison.js").Compared} of.comparison
  * @param {Run} of.run
  * @param {{width: number, height: number}} room CSS pixels
  */
-export function useScene({ core, network, findings, run }, { width, height }) {
+export function useScene({ core, network, findings, comparison, run }, { width, height }) {
   const { model, isOpen, isOpenAtFirst } = network;
   const { lanes, parts } = model.value;
   const index = core.stepIndex.value;
@@ -54,16 +55,25 @@ export function useScene({ core, network, findings, run }, { width, height }) {
     [parts, open, sizes],
   );
   const edges = useMemo(() => edgesOf(entries, run.info.layers), [entries, run.info]);
-  const byTensors = useMemo(() => byTensor(found.findings), [found]);
-  const inherited = useMemo(() => inheritedFrom(run.info), [run.info]);
+  const judged = useMemo(
+    () => ({
+      own: byTensor(found.findings),
+      inherited: inheritedFrom(run.info),
+      causes: new Set(heads(found.findings)),
+    }),
+    [found, run.info],
+  );
   const verdicts = useMemo(
-    () => verdictsAt(entries, run, index, { own: byTensors, inherited }),
-    [entries, index, byTensors, run, revision],
+    () => verdictsAt(entries, run, index, judged),
+    [entries, index, judged, run, revision],
   );
   const axis = useFlowAxis({ core, run, entries, found });
   const flow = useMemo(
-    () => axis && flowAt(entries, run, index, axis),
-    [entries, run, index, axis, revision],
+    () => axis && flowAt(entries, run, index, comparison, axis),
+    [
+      ...[entries, run, index, axis, revision, comparison.revision.value],
+      ...[comparison.current.value, comparison.matched.value],
+    ],
   );
   const needs = {
     levels: Math.max(0, ...edges.map(({ level }) => level)),
@@ -84,7 +94,7 @@ export function useScene({ core, network, findings, run }, { width, height }) {
     layout,
     entries,
     edges,
-    health: verdicts.map(({ health }) => health),
+    health: verdicts,
     pictures: shown?.lanes ?? NONE,
     ridges: network.ridges.value,
     flow,
@@ -100,8 +110,8 @@ export function useScene({ core, network, findings, run }, { width, height }) {
    */
   const sceneAt = (at, pictures) => ({
     ...scene,
-    health: verdictsAt(entries, run, at, { own: byTensors, inherited }).map(({ health }) => health),
-    flow: axis && flowAt(entries, run, at, axis),
+    health: verdictsAt(entries, run, at, judged),
+    flow: axis && flowAt(entries, run, at, comparison, axis),
     pictures,
     step: run.history.steps[at],
   });

@@ -9,7 +9,7 @@ import { lanesIn } from "./lanes.js";
 
 /** `unknown`: nothing of it is logged at that step. @typedef {"error" | "warning" | "healthy" | "unknown"} Health */
 
-/** @typedef {{health: Health, findings: Finding[]}} Verdict */
+/** `isLed`: all of it follows from what is found elsewhere. @typedef {{health: Health, isLed: boolean, findings: Finding[]}} Verdict */
 
 /** Classes of layers that give what they take, in another shape, in part, or summed up. */
 const PASSES_ON =
@@ -47,9 +47,10 @@ export function inheritedFrom({ layers, tensors }) {
  * @param {Map<number, Finding[]>} found by tensor
  * @param {(tensor: number) => boolean} isLogged at that step
  * @param {number[][]} [inherited] tensors whose findings are a layer's, too, by layer
+ * @param {Set<Finding>} [causes] those that do not just follow from another; all if not given
  * @returns {Verdict} with what holds at that step, the worst first
  */
-export function verdictOf(part, step, found, isLogged, inherited = []) {
+export function verdictOf(part, step, found, isLogged, inherited = [], causes) {
   const lanes = lanesIn(part);
   const tensors = lanes.flatMap((lane) => lane.tensors);
   const passedOn = lanes.flatMap(({ layer }) => inherited[layer] ?? []);
@@ -60,14 +61,20 @@ export function verdictOf(part, step, found, isLogged, inherited = []) {
     const worst = worstFinding(holding);
     return {
       health: worst.severity,
+      isLed: causes !== undefined && !holding.some((finding) => causes.has(finding)),
       findings: [worst, ...holding.filter((finding) => finding !== worst)],
     };
   }
-  return { health: tensors.some(isLogged) ? "healthy" : "unknown", findings: [] };
+  const health = tensors.some(isLogged) ? "healthy" : "unknown";
+  return { health, isLed: false, findings: [] };
 }
 
+/** @param {Verdict} verdict */
+export const inWords = ({ health, isLed }) =>
+  `${HEALTH_IN_WORDS[health]}${isLed ? ", which follows from another layer's" : ""}`;
+
 /** @type {Record<Health, string>} */
-export const HEALTH_IN_WORDS = {
+const HEALTH_IN_WORDS = {
   error: "error",
   warning: "warning",
   healthy: "no problem",

@@ -79,12 +79,24 @@ function Main({ store }) {
     );
   }
   const other = comparison.current.value;
+  const detail =
+    other && comparison.tensor.value >= 0 ? (
+      <CompareDetail core={core} comparison={comparison} run={run.value} other={other} />
+    ) : (
+      <DetailPane store={store} run={run.value} />
+    );
   if (core.onNetwork.value) {
     const open = core.view.detail.value;
     return (
       <main class={`lv-main lv-main-network${open ? " lv-main-open" : ""}`}>
-        <NetworkPane core={core} findings={findings} network={store.network} run={run.value} />
-        {open && <DetailPane store={store} run={run.value} />}
+        <NetworkPane
+          core={core}
+          findings={findings}
+          comparison={comparison}
+          network={store.network}
+          run={run.value}
+        />
+        {open && detail}
       </main>
     );
   }
@@ -109,11 +121,7 @@ function Main({ store }) {
           <AcrossChoice view={core.view} ranks={ranks} />
         </MapPane>
       )}
-      {other && comparison.tensor.value >= 0 ? (
-        <CompareDetail core={core} comparison={comparison} run={run.value} other={other} />
-      ) : (
-        <DetailPane store={store} run={run.value} />
-      )}
+      {detail}
     </main>
   );
 }

@@ -108,9 +108,21 @@ describe("how a lane is doing", () => {
     const conv = new Map([[0, [finding({})]]]);
     const verdict = (/** @type {number} */ step) =>
       verdictOf(flatten, step, conv, () => true, inherited);
-    expect(verdict(15)).toEqual({ health: "warning", findings: [finding({})] });
+    expect(verdict(15)).toEqual({ health: "warning", isLed: false, findings: [finding({})] });
     expect(verdict(9).health).toBe("healthy");
     expect(verdictOf(flatten, 15, conv, () => true).health).toBe("healthy");
+  });
+
+  test("what only follows from another is told from a cause, of its own or of what it passes on", () => {
+    const [cause, led] = [finding({ first: 5 }), finding({ severity: "error" })];
+    const of = new Map([
+      [4, [led]],
+      [5, [cause]],
+    ]);
+    const isLed = (/** @type {number[]} */ tensors, /** @type {number} */ step) =>
+      verdictOf(/** @type {any} */ ({ tensors }), step, of, () => true, [], new Set([cause])).isLed;
+    expect([isLed([4], 15), isLed([5], 15), isLed([4, 5], 15)]).toEqual([true, false, false]);
+    expect([isLed([4], 9), isLed([4], 21)]).toEqual([false, false]);
   });
 
   test("of what is not logged nothing is said", () => {
