@@ -11,7 +11,6 @@ from tb_layerview.format import model
 from tb_layerview.format.logged import LoggedTensor
 from tb_layerview.format.messages import FORMAT, model_from_proto, model_to_proto, read_model, with_checksum
 
-
 TARGET = model.Target("a", "int16", (2, 1), bytes(4))
 WINDOW = {"size": [3], "strides": [1], "dilation": [1], "padding_before": [0], "padding_after": [0]}
 
