@@ -220,7 +220,7 @@ def is_attention(kind: Kind, name: str, axes: tuple[str, ...]) -> bool:
 
 def bytes_of(dtype: str) -> int:
     """Bytes of an element of a type in `TARGET_DTYPES`."""
-    return 1 if dtype == "bool" else int(dtype.lstrip("uintfloat")) // 8
+    return 1 if dtype == "bool" else int("".join(filter(str.isdigit, dtype))) // 8
 
 
 def as_kind(name: str) -> Kind:

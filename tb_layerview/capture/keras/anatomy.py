@@ -84,7 +84,7 @@ class KerasAnatomy:
         return bool(getattr(layer, "_call_has_training_arg", getattr(layer, "_expects_training_arg", True)))
 
     def window(self, call: Call) -> Window | None:
-        """What of its input a layer reads for one place of its output, if it is one of Keras' that has such a window."""
+        """What of its input a layer reads for one place of its output, if it is one of Keras' own."""
         return window_of(call.layer, first_sizes(call.inputs))
 
     def activation_axes(self, calls: Sequence[Call], inputs: Iterable[Any]) -> dict[int, tuple[str, ...]]:

@@ -142,7 +142,7 @@ class ModuleAnatomy(Placed):
         return True
 
     def window(self, call: Call) -> Window | None:
-        """What of its input a module reads for one place of its output, if it is one of torch's that has such a window."""
+        """What of its input a module reads for one place of its output, if it is torch's own."""
         return window_of(call.layer, first_sizes(call.inputs), first_sizes(call.outputs))
 
     # Axes.

@@ -67,7 +67,7 @@ def _slides_last(index: GraphIndex, tensor: Any, sliding: set[Any]) -> Any | Non
 
 
 def _is_of_one_place(window: Window | None) -> bool:
-    return window is not None and set((*window.size, *window.strides)) == {1}
+    return window is not None and {*window.size, *window.strides} == {1}
 
 
 def _window(op: Any) -> Window | None:
