@@ -1,4 +1,4 @@
-"""Which inputs a layer reads for each output: by the window that is logged, and by what the layer does with impulses."""
+"""Which inputs a layer reads for each output: by the window that is logged, and by what it makes of impulses."""
 
 from __future__ import annotations
 

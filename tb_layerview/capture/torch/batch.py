@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from tb_layerview.capture.host import batch
 from tb_layerview.capture.host.tree import NestedTree
+from tb_layerview.capture.passes.targets import NoArray
 from tb_layerview.capture.torch.values import copied
 
 
@@ -47,6 +50,22 @@ class Batch(batch.Batch):
         """The shapes of its inputs, in words."""
         found = (leaf for leaf in self.tree.flatten(self.x) if isinstance(leaf, torch.Tensor))
         return ", ".join(f"{tuple(leaf.shape)}" for leaf in found)
+
+    @property
+    def targets(self) -> Any:
+        """What the module is trained to give; where it is given that with its inputs, what it takes by `labels`."""
+        x = self.x.kwargs if isinstance(self.x, Arguments) else self.x
+        return x.get("labels") if self.y is None and isinstance(x, Mapping) else self.y
+
+    def target_array(self, leaf: Any) -> npt.NDArray[np.generic]:
+        """One of the targets as an array.
+
+        Raises:
+          NoArray: It is none.
+        """
+        if isinstance(leaf, torch.Tensor) and (leaf.layout != torch.strided or leaf.is_nested):
+            raise NoArray("it is a sparse or nested tensor")
+        return super().target_array(leaf)
 
     def first(self, examples: int) -> Batch:
         """Its first examples.

@@ -23,6 +23,16 @@ def _callback_class() -> Any:
     raise ModuleNotFoundError("LightningCallback needs Lightning: pip install lightning")
 
 
+class _Whole(Batch):
+    """A batch as `training_step` takes it: of a pair the second part is what the first is to lead to."""
+
+    @property
+    def targets(self) -> Any:
+        """The second part of a pair, or what is called `labels`."""
+        is_pair = isinstance(self.x, (tuple, list)) and len(self.x) == 2
+        return self.x[1] if is_pair else super().targets
+
+
 class LightningCallback(_callback_class()):  # type: ignore[misc]
     """Logs the layers of a `LightningModule` while a `Trainer` fits it.
 
@@ -72,7 +82,7 @@ class LightningCallback(_callback_class()):  # type: ignore[misc]
     def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
         """Takes the first batch."""
         if self._watch is not None and pl_module.automatic_optimization:
-            self._watch.take(batch)
+            self._watch.take(batch, _Whole)
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Stops the training if it is to stop."""

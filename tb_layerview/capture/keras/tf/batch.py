@@ -6,10 +6,12 @@ import dataclasses
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from tb_layerview.capture.keras.tf import examples as keras_examples
 from tb_layerview.capture.passes.fingerprint import fingerprint
+from tb_layerview.capture.passes.targets import NoArray
 from tb_layerview.writing.guard import Refused
 
 
@@ -107,3 +109,16 @@ def as_tensor(leaf: Any) -> Any:
     if tf.is_tensor(leaf) or isinstance(leaf, tf.__internal__.CompositeTensor):
         return leaf
     return tf.convert_to_tensor(leaf)
+
+
+def target_array(leaf: Any) -> npt.NDArray[np.generic]:
+    """One of the targets of a batch as an array.
+
+    Raises:
+      NoArray: It is none.
+    """
+    if not isinstance(leaf, (tf.Tensor, tf.Variable)):
+        raise NoArray(f"it is a {type(leaf).__name__}, no array of numbers")
+    if leaf.dtype in (tf.string, tf.resource, tf.variant) or leaf.dtype.is_quantized:
+        raise NoArray(f"it is of dtype {leaf.dtype.name}")
+    return np.asarray(leaf)
