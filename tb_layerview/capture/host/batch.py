@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tb_layerview.capture.passes.fingerprint import fingerprint
-from tb_layerview.capture.passes.targets import NoArray
+from tb_layerview.capture.passes.targets import NoArrayError
 from tb_layerview.writing.guard import Refused
 
 AnyBatch = TypeVar("AnyBatch", bound="Batch")
@@ -109,12 +109,12 @@ class Batch:
         """One of the targets as an array.
 
         Raises:
-          NoArray: It is none.
+          NoArrayError: It is none.
         """
         if isinstance(leaf, (bool, int, float)):
             return np.asarray(leaf)
         if not hasattr(leaf, "shape"):
-            raise NoArray(f"it is a {type(leaf).__name__}, no array of numbers")
+            raise NoArrayError(f"it is a {type(leaf).__name__}, no array of numbers")
         return np.asarray(self.to_host(leaf))
 
     def hash(self) -> str:

@@ -20,7 +20,7 @@ _WIDER = (
 )
 
 
-class NoArray(Exception):
+class NoArrayError(Exception):
     """A target that cannot be kept; says why, after its name."""
 
 
@@ -49,7 +49,7 @@ def targets_of(
       model: The model, whose `output_names` are those of a list of targets, if it has such.
       rows: How many examples the probe has.
       kept: Of how many of them targets are kept.
-      to_array: Makes an array of one; raises `NoArray` where it is none.
+      to_array: Makes an array of one; raises `NoArrayError` where it is none.
 
     Returns:
       The targets; and what is left out and why, a sentence each.
@@ -61,7 +61,7 @@ def targets_of(
         of = f"target {name!r}" if name else "target"
         try:
             target = _target(name, to_array(leaf), rows, kept)
-        except NoArray as error:
+        except NoArrayError as error:
             notes.append(f"the probe's {of} is left out: {error}")
             continue
         if len(target.values) > room or len(found) == MOST_TARGETS:
@@ -93,17 +93,17 @@ def _target(name: str, array: npt.NDArray[np.generic], rows: int, kept: int) -> 
     """One target, as it lies in the log.
 
     Raises:
-      NoArray: It is no array of numbers, or has no row for each example.
+      NoArrayError: It is no array of numbers, or has no row for each example.
     """
     if array.ndim:
         if array.shape[0] != rows:
-            raise NoArray(f"it has {array.shape[0]:,} rows, and the probe {rows:,} examples")
+            raise NoArrayError(f"it has {array.shape[0]:,} rows, and the probe {rows:,} examples")
         array = array[:kept]
     dtype = array.dtype.name
     if dtype not in TARGET_DTYPES:
         wider = next((wide for narrow, wide in _WIDER if dtype.startswith(narrow)), None)
         if wider is None:
-            raise NoArray(f"it is of dtype {dtype}")
+            raise NoArrayError(f"it is of dtype {dtype}")
         array, dtype = array.astype(wider), wider
     little = array.astype(array.dtype.newbyteorder("<"), copy=False)
     return Target(name, dtype, tuple(array.shape), little.tobytes())

@@ -11,7 +11,7 @@ import torch
 
 from tb_layerview.capture.host import batch
 from tb_layerview.capture.host.tree import NestedTree
-from tb_layerview.capture.passes.targets import NoArray
+from tb_layerview.capture.passes.targets import NoArrayError
 from tb_layerview.capture.torch.values import copied
 
 
@@ -61,10 +61,10 @@ class Batch(batch.Batch):
         """One of the targets as an array.
 
         Raises:
-          NoArray: It is none.
+          NoArrayError: It is none.
         """
         if isinstance(leaf, torch.Tensor) and (leaf.layout != torch.strided or leaf.is_nested):
-            raise NoArray("it is a sparse or nested tensor")
+            raise NoArrayError("it is a sparse or nested tensor")
         return super().target_array(leaf)
 
     def first(self, examples: int) -> Batch:

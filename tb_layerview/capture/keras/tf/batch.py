@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from tb_layerview.capture.keras.tf import examples as keras_examples
 from tb_layerview.capture.passes.fingerprint import fingerprint
-from tb_layerview.capture.passes.targets import NoArray
+from tb_layerview.capture.passes.targets import NoArrayError
 from tb_layerview.writing.guard import Refused
 
 
@@ -115,10 +115,10 @@ def target_array(leaf: Any) -> npt.NDArray[np.generic]:
     """One of the targets of a batch as an array.
 
     Raises:
-      NoArray: It is none.
+      NoArrayError: It is none.
     """
     if not isinstance(leaf, (tf.Tensor, tf.Variable)):
-        raise NoArray(f"it is a {type(leaf).__name__}, no array of numbers")
+        raise NoArrayError(f"it is a {type(leaf).__name__}, no array of numbers")
     if leaf.dtype in (tf.string, tf.resource, tf.variant) or leaf.dtype.is_quantized:
-        raise NoArray(f"it is of dtype {leaf.dtype.name}")
+        raise NoArrayError(f"it is of dtype {leaf.dtype.name}")
     return np.asarray(leaf)
