@@ -70,9 +70,11 @@ def run(found: Run) -> dict[str, Any]:
 
 def _probe(found: Probe) -> dict[str, Any]:
     """The probe, the values of its targets as lists of numbers in C order."""
-    targets = [
-        {**dataclasses.asdict(target), "values": target_array(target).ravel().tolist()} for target in found.targets
-    ]
+    targets = []
+    for target in found.targets:
+        array = target_array(target).ravel()
+        numbers = array.astype(np.uint8) if array.dtype == bool else array
+        targets.append({**dataclasses.asdict(target), "values": numbers.tolist()})
     return {**dataclasses.asdict(found), "targets": targets}
 
 

@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from tb_layerview.capture.passes.fingerprint import fingerprint
-from tb_layerview.capture.passes.targets import NoArrayError
 from tb_layerview.writing.guard import Refused
 
 AnyBatch = TypeVar("AnyBatch", bound="Batch")
@@ -105,16 +104,12 @@ class Batch:
         """What the model is trained to give for it, in a nested structure; None where that is not known."""
         return self.y
 
-    def target_array(self, leaf: Any) -> npt.NDArray[np.generic]:
-        """One of the targets as an array.
-
-        Raises:
-          NoArrayError: It is none.
-        """
+    def target_array(self, leaf: Any) -> npt.NDArray[np.generic] | str:
+        """One of the targets as an array; or why it is none, after its name."""
         if isinstance(leaf, (bool, int, float)):
             return np.asarray(leaf)
         if not hasattr(leaf, "shape"):
-            raise NoArrayError(f"it is a {type(leaf).__name__}, no array of numbers")
+            return f"it is a {type(leaf).__name__}, no array of numbers"
         return np.asarray(self.to_host(leaf))
 
     def hash(self) -> str:

@@ -12,16 +12,13 @@ from tb_layerview.capture.passes.calls import leaves
 from tb_layerview.format.model import MOST_TARGET_BYTES, MOST_TARGETS, TARGET_DTYPES, Model, Target, unused_path
 from tb_layerview.format.values import Axis
 
+Array = npt.NDArray[np.generic]
 # What numpy lacks, and what holds it exactly.
 _WIDER = (
     *((name, "float32") for name in ("bfloat16", "float8", "float6", "float4")),
     *((name, "int8") for name in ("int4", "int2")),
     *((name, "uint8") for name in ("uint4", "uint2")),
 )
-
-
-class NoArrayError(Exception):
-    """A target that cannot be kept; says why, after its name."""
 
 
 def kept_examples(model: Model, kept: Mapping[int, Sequence[Axis] | None]) -> int:
@@ -40,7 +37,7 @@ def kept_examples(model: Model, kept: Mapping[int, Sequence[Axis] | None]) -> in
 
 
 def targets_of(
-    given: Any, model: Any, rows: int, kept: int, to_array: Callable[[Any], npt.NDArray[np.generic]]
+    given: Any, model: Any, rows: int, kept: int, to_array: Callable[[Any], Array | str]
 ) -> tuple[tuple[Target, ...], list[str]]:
     """The targets of the probe's first examples.
 
@@ -49,7 +46,7 @@ def targets_of(
       model: The model, whose `output_names` are those of a list of targets, if it has such.
       rows: How many examples the probe has.
       kept: Of how many of them targets are kept.
-      to_array: Makes an array of one; raises `NoArrayError` where it is none.
+      to_array: Makes an array of one; or says why it is none, after its name.
 
     Returns:
       The targets; and what is left out and why, a sentence each.
@@ -59,10 +56,10 @@ def targets_of(
     room = MOST_TARGET_BYTES
     for name, leaf in _named(given, model) if kept else ():
         of = f"target {name!r}" if name else "target"
-        try:
-            target = _target(name, to_array(leaf), rows, kept)
-        except NoArrayError as error:
-            notes.append(f"the probe's {of} is left out: {error}")
+        array = to_array(leaf)
+        target = array if isinstance(array, str) else _target(name, array, rows, kept)
+        if isinstance(target, str):
+            notes.append(f"the probe's {of} is left out: {target}")
             continue
         if len(target.values) > room or len(found) == MOST_TARGETS:
             notes.append(
@@ -89,21 +86,17 @@ def _named(given: Any, model: Any) -> list[tuple[str, Any]]:
     return [(unused_path(name, taken)[0], leaf) for name, leaf in found if leaf is not None]
 
 
-def _target(name: str, array: npt.NDArray[np.generic], rows: int, kept: int) -> Target:
-    """One target, as it lies in the log.
-
-    Raises:
-      NoArrayError: It is no array of numbers, or has no row for each example.
-    """
+def _target(name: str, array: Array, rows: int, kept: int) -> Target | str:
+    """One target, as it lies in the log; or why it does not: it has no numbers, or no row for each example."""
     if array.ndim:
         if array.shape[0] != rows:
-            raise NoArrayError(f"it has {array.shape[0]:,} rows, and the probe {rows:,} examples")
+            return f"it has {array.shape[0]:,} rows, and the probe {rows:,} examples"
         array = array[:kept]
     dtype = array.dtype.name
     if dtype not in TARGET_DTYPES:
         wider = next((wide for narrow, wide in _WIDER if dtype.startswith(narrow)), None)
         if wider is None:
-            raise NoArrayError(f"it is of dtype {dtype}")
+            return f"it is of dtype {dtype}"
         array, dtype = array.astype(wider), wider
     little = array.astype(array.dtype.newbyteorder("<"), copy=False)
     return Target(name, dtype, tuple(array.shape), little.tobytes())

@@ -11,7 +11,6 @@ import torch
 
 from tb_layerview.capture.host import batch
 from tb_layerview.capture.host.tree import NestedTree
-from tb_layerview.capture.passes.targets import NoArrayError
 from tb_layerview.capture.torch.values import copied
 
 
@@ -57,14 +56,10 @@ class Batch(batch.Batch):
         x = self.x.kwargs if isinstance(self.x, Arguments) else self.x
         return x.get("labels") if self.y is None and isinstance(x, Mapping) else self.y
 
-    def target_array(self, leaf: Any) -> npt.NDArray[np.generic]:
-        """One of the targets as an array.
-
-        Raises:
-          NoArrayError: It is none.
-        """
+    def target_array(self, leaf: Any) -> npt.NDArray[np.generic] | str:
+        """One of the targets as an array; or why it is none, after its name."""
         if isinstance(leaf, torch.Tensor) and (leaf.layout != torch.strided or leaf.is_nested):
-            raise NoArrayError("it is a sparse or nested tensor")
+            return "it is a sparse or nested tensor"
         return super().target_array(leaf)
 
     def first(self, examples: int) -> Batch:

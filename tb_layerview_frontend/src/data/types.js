@@ -11,7 +11,7 @@
  *   transposed: boolean, padding_mode: "" | "reflect" | "replicate" | "circular"}} Window
  */
 
-/** Of the probe's first examples, in C order; numbers that are not finite are words. @typedef {{name: string, dtype: string, shape: number[], values: (number | boolean | "NaN" | "Infinity" | "-Infinity")[]}} Target */
+/** Of the probe's first examples, in C order; numbers that are not finite are words. @typedef {{name: string, dtype: string, shape: number[], values: (number | "NaN" | "Infinity" | "-Infinity")[]}} Target */
 
 /**
  * @typedef {object} Tensor

@@ -80,7 +80,7 @@ def test_modules_whose_padding_is_not_known_say_no_padding_and_others_no_window(
     inner = [
         nnx.Linear(2, 2, **given),
         Own(2, 2, (3, 3), **given),
-        nnx.Conv(2, 2, (3, 3), padding="VALID", input_dilation=2, **given),
+        nnx.Conv(2, 2, (3, 3), padding=1, input_dilation=2, **given),
     ]
     round_ = nnx.ConvTranspose(2, 2, (3, 3), strides=(2, 2), padding="CIRCULAR", **given)
     found = logged(Beside([*inner, round_]), jnp.ones((2, 6, 6, 2)), tmp_path)

@@ -11,7 +11,6 @@ import tensorflow as tf
 
 from tb_layerview.capture.keras.tf import examples as keras_examples
 from tb_layerview.capture.passes.fingerprint import fingerprint
-from tb_layerview.capture.passes.targets import NoArrayError
 from tb_layerview.writing.guard import Refused
 
 
@@ -111,14 +110,10 @@ def as_tensor(leaf: Any) -> Any:
     return tf.convert_to_tensor(leaf)
 
 
-def target_array(leaf: Any) -> npt.NDArray[np.generic]:
-    """One of the targets of a batch as an array.
-
-    Raises:
-      NoArrayError: It is none.
-    """
+def target_array(leaf: Any) -> npt.NDArray[np.generic] | str:
+    """One of the targets of a batch as an array; or why it is none, after its name."""
     if not isinstance(leaf, (tf.Tensor, tf.Variable)):
-        raise NoArrayError(f"it is a {type(leaf).__name__}, no array of numbers")
+        return f"it is a {type(leaf).__name__}, no array of numbers"
     if leaf.dtype in (tf.string, tf.resource, tf.variant) or leaf.dtype.is_quantized:
-        raise NoArrayError(f"it is of dtype {leaf.dtype.name}")
+        return f"it is of dtype {leaf.dtype.name}"
     return np.asarray(leaf)
