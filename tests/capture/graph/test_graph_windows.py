@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import tensorflow as tf
 from receptive_fields import by_impulses, by_window
 
+import tb_layerview as lv
 from tb_layerview.capture.graph.search.index import GraphIndex
 from tb_layerview.capture.graph.search.search import find_layers
 from tb_layerview.format.model import Window
@@ -109,3 +111,15 @@ def test_a_layer_that_does_more_than_slide_once_has_no_window(build: Any) -> Non
     with tf.Graph().as_default():
         _, windows = found_in(tf.random.normal([4, 8, 8, 1]), build)
     assert windows["layer"] is None
+
+
+def test_a_sessions_log_has_the_windows(tmp_path: Path) -> None:
+    with tf.Graph().as_default():
+        step = tf1.train.get_or_create_global_step()
+        with tf1.variable_scope("layer"):
+            out = conv(tf.random.normal([4, 8, 7, 1]), (3, 3), 2, "SAME")
+        train = tf1.train.GradientDescentOptimizer(0.1).minimize(tf.reduce_mean(out), step)
+        with tf1.train.MonitoredTrainingSession(hooks=[lv.LayerViewHook(tmp_path, schedule=1)]) as session:
+            session.run(train)
+    (layer,) = [layer for layer in lv.LayerReader(tmp_path).run().layers if layer.path == "layer"]
+    assert layer.window == Window((3, 3), (2, 2), (1, 1), (0, 1), (1, 1))
