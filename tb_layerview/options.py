@@ -254,9 +254,10 @@ class Keep:
         them, how often each part is kept: values give way first, then units, histograms, and at last rungs. With
         `Schedule(every=...)` or `(steps=...)` the parts are left out in that order as the cap nears.
       source: Whether to keep where each layer is called: the file, relative to the working folder, and the line.
+      targets: Whether to keep the targets of those examples of the probe whose activations are kept, at most 64 KiB.
 
     Raises:
-      ValueError: A number is out of its range, or `source` is neither True nor False.
+      ValueError: A number is out of its range, or `source` or `targets` is neither True nor False.
     """
 
     activations: int = 65_536
@@ -267,6 +268,7 @@ class Keep:
     precision: Precision = "float16"
     max_bytes: int = 500_000_000
     source: bool = True
+    targets: bool = True
 
     def __post_init__(self) -> None:
         for name, least in (("activations", 0), ("weights", 0), ("gradients", 0), ("examples", 1), ("max_bytes", 1)):
@@ -277,8 +279,9 @@ class Keep:
                 raise ValueError(f"Keep({name}=...) must be at most {MOST_VALUES:,}, not {value!r}")
         if self.precision not in ("float16", "float32", "float64"):
             raise ValueError(f"Keep(precision=...) must be float16, float32 or float64, not {self.precision!r}")
-        if self.source not in (True, False):
-            raise ValueError(f"Keep(source=...) must be True or False, not {self.source!r}")
+        for name in ("source", "targets"):
+            if getattr(self, name) not in (True, False):
+                raise ValueError(f"Keep({name}=...) must be True or False, not {getattr(self, name)!r}")
 
     def budget(self, kind: Kind) -> int:
         """The most values to keep of a tensor of this kind."""

@@ -40,16 +40,36 @@ class Model(_message.Message):
     def __init__(self, format: _Optional[int] = ..., software: _Optional[str] = ..., layers: _Optional[_Iterable[_Union[Layer, _Mapping]]] = ..., tensors: _Optional[_Iterable[_Union[Tensor, _Mapping]]] = ..., probe: _Optional[_Union[Probe, _Mapping]] = ..., notes: _Optional[_Iterable[str]] = ..., schedule: _Optional[str] = ..., crc32: _Optional[int] = ...) -> None: ...
 
 class Layer(_message.Message):
-    __slots__ = ("path", "class_name", "inputs", "sources")
+    __slots__ = ("path", "class_name", "inputs", "sources", "window")
     PATH_FIELD_NUMBER: _ClassVar[int]
     CLASS_NAME_FIELD_NUMBER: _ClassVar[int]
     INPUTS_FIELD_NUMBER: _ClassVar[int]
     SOURCES_FIELD_NUMBER: _ClassVar[int]
+    WINDOW_FIELD_NUMBER: _ClassVar[int]
     path: str
     class_name: str
     inputs: _containers.RepeatedScalarFieldContainer[int]
     sources: _containers.RepeatedCompositeFieldContainer[Source]
-    def __init__(self, path: _Optional[str] = ..., class_name: _Optional[str] = ..., inputs: _Optional[_Iterable[int]] = ..., sources: _Optional[_Iterable[_Union[Source, _Mapping]]] = ...) -> None: ...
+    window: Window
+    def __init__(self, path: _Optional[str] = ..., class_name: _Optional[str] = ..., inputs: _Optional[_Iterable[int]] = ..., sources: _Optional[_Iterable[_Union[Source, _Mapping]]] = ..., window: _Optional[_Union[Window, _Mapping]] = ...) -> None: ...
+
+class Window(_message.Message):
+    __slots__ = ("size", "strides", "dilation", "padding_before", "padding_after", "transposed", "padding_mode")
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    STRIDES_FIELD_NUMBER: _ClassVar[int]
+    DILATION_FIELD_NUMBER: _ClassVar[int]
+    PADDING_BEFORE_FIELD_NUMBER: _ClassVar[int]
+    PADDING_AFTER_FIELD_NUMBER: _ClassVar[int]
+    TRANSPOSED_FIELD_NUMBER: _ClassVar[int]
+    PADDING_MODE_FIELD_NUMBER: _ClassVar[int]
+    size: _containers.RepeatedScalarFieldContainer[int]
+    strides: _containers.RepeatedScalarFieldContainer[int]
+    dilation: _containers.RepeatedScalarFieldContainer[int]
+    padding_before: _containers.RepeatedScalarFieldContainer[int]
+    padding_after: _containers.RepeatedScalarFieldContainer[int]
+    transposed: bool
+    padding_mode: str
+    def __init__(self, size: _Optional[_Iterable[int]] = ..., strides: _Optional[_Iterable[int]] = ..., dilation: _Optional[_Iterable[int]] = ..., padding_before: _Optional[_Iterable[int]] = ..., padding_after: _Optional[_Iterable[int]] = ..., transposed: bool = ..., padding_mode: _Optional[str] = ...) -> None: ...
 
 class Source(_message.Message):
     __slots__ = ("file", "line", "is_class")
@@ -82,16 +102,30 @@ class Tensor(_message.Message):
     def __init__(self, layer: _Optional[int] = ..., call: _Optional[int] = ..., kind: _Optional[str] = ..., name: _Optional[str] = ..., shape: _Optional[_Iterable[int]] = ..., dtype: _Optional[str] = ..., axes: _Optional[_Iterable[str]] = ..., function: _Optional[str] = ...) -> None: ...
 
 class Probe(_message.Message):
-    __slots__ = ("hash", "examples", "training", "source")
+    __slots__ = ("hash", "examples", "training", "source", "targets")
     HASH_FIELD_NUMBER: _ClassVar[int]
     EXAMPLES_FIELD_NUMBER: _ClassVar[int]
     TRAINING_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
+    TARGETS_FIELD_NUMBER: _ClassVar[int]
     hash: str
     examples: int
     training: bool
     source: str
-    def __init__(self, hash: _Optional[str] = ..., examples: _Optional[int] = ..., training: bool = ..., source: _Optional[str] = ...) -> None: ...
+    targets: _containers.RepeatedCompositeFieldContainer[Target]
+    def __init__(self, hash: _Optional[str] = ..., examples: _Optional[int] = ..., training: bool = ..., source: _Optional[str] = ..., targets: _Optional[_Iterable[_Union[Target, _Mapping]]] = ...) -> None: ...
+
+class Target(_message.Message):
+    __slots__ = ("name", "dtype", "shape", "values")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    DTYPE_FIELD_NUMBER: _ClassVar[int]
+    SHAPE_FIELD_NUMBER: _ClassVar[int]
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    dtype: str
+    shape: _containers.RepeatedScalarFieldContainer[int]
+    values: bytes
+    def __init__(self, name: _Optional[str] = ..., dtype: _Optional[str] = ..., shape: _Optional[_Iterable[int]] = ..., values: _Optional[bytes] = ...) -> None: ...
 
 class StepRecord(_message.Message):
     __slots__ = ("step", "mode", "columns", "scalars", "cost", "crc32")

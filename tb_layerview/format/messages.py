@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import struct
 import zlib
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from google.protobuf.message import Message
@@ -12,7 +14,7 @@ from google.protobuf.message import Message
 from tb_layerview.format import layerview_pb2 as pb
 from tb_layerview.format import model, wire
 
-_Value = TypeVar("_Value", model.Source, model.Tensor, model.Probe)
+_Value = TypeVar("_Value", model.Source, model.Tensor, model.Window, model.Target)
 
 #: Version of the format; a reader refuses a newer one by name.
 FORMAT = 2
@@ -29,9 +31,13 @@ MODES: dict[model.Mode, pb.Mode] = {
 # Layers, tensors and notes; and inputs of layers, all together.
 _MOST_PARTS = 4 * model.MOST_TENSORS
 _MOST_CONNECTIONS = 1 << 20
-# What layers consist of, all together: path, class, inputs, places in somebody's code; and the number of their field.
+# What layers consist of, all together: path, class, inputs, places in somebody's code, windows; what the probe consists
+# of, its targets among it; and the numbers of their fields.
 _MOST_IN_LAYERS = 8 * model.MOST_TENSORS
-_LAYERS = 3
+_MOST_IN_PROBE = 16 * model.MOST_TARGETS
+_LAYERS, _PROBE = 3, 5
+# The most axes of space of a window, and the largest number in one.
+_MOST_WINDOW_AXES, _LARGEST_IN_WINDOW = 8, (1 << 31) - 1
 # The field `crc32` as protobuf has it: its number and that it takes four bytes, then the bytes.
 _CHECKSUM = struct.Struct("<BI")
 _CHECKSUM_KEY = 15 << 3 | 5
@@ -46,7 +52,7 @@ def model_to_proto(value: model.Model) -> pb.Model:
         notes=value.notes,
         layers=[_layer_to_proto(layer) for layer in value.layers],
         tensors=[pb.Tensor(**vars(tensor)) for tensor in value.tensors],
-        probe=None if value.probe is None else pb.Probe(**vars(value.probe)),
+        probe=None if value.probe is None else _probe_to_proto(value.probe),
     )
 
 
@@ -57,19 +63,80 @@ def _least_format(value: model.Model) -> int:
 
 
 def _layer_to_proto(value: model.Layer) -> pb.Layer:
-    return pb.Layer(**{**vars(value), "sources": [pb.Source(**vars(source)) for source in value.sources]})
+    sources = [pb.Source(**vars(source)) for source in value.sources]
+    window = None if value.window is None else pb.Window(**vars(value.window))
+    return pb.Layer(**{**vars(value), "sources": sources, "window": window})
 
 
 def _layer_from_proto(message: pb.Layer) -> model.Layer:
     sources = tuple(_as_value(model.Source, source) for source in message.sources[: model.MOST_SOURCES])
-    return model.Layer(message.path, message.class_name, tuple(message.inputs), sources)
+    window = _window_from_proto(message) if message.HasField("window") else None
+    return model.Layer(message.path, message.class_name, tuple(message.inputs), sources, window)
+
+
+def _window_from_proto(layer: pb.Layer) -> model.Window:
+    """The window of a layer.
+
+    Raises:
+      ValueError: It does not fit together.
+    """
+    found = layer.window
+    axes = len(found.size)
+    lengths = {len(found.strides), len(found.dilation)}, {len(found.padding_before), len(found.padding_after)}
+    if not 1 <= axes <= _MOST_WINDOW_AXES or lengths[0] != {axes} or lengths[1] not in ({0}, {axes}):
+        raise ValueError(
+            f"the log's model has a layer {layer.path!r} with a window of {axes} axes, with {len(found.strides)} "
+            f"strides, {len(found.dilation)} dilations and {len(found.padding_before)} and {len(found.padding_after)} "
+            "paddings"
+        )
+    positive, paddings = (*found.size, *found.strides, *found.dilation), (*found.padding_before, *found.padding_after)
+    if min(positive) < 1 or max(map(abs, (*positive, *paddings))) > _LARGEST_IN_WINDOW:
+        raise ValueError(
+            f"the log's model has a layer {layer.path!r} with a window of {tuple(found.size)}, strides "
+            f"{tuple(found.strides)}, dilation {tuple(found.dilation)} and padding {paddings}"
+        )
+    return _as_value(model.Window, found)
+
+
+def _probe_to_proto(value: model.Probe) -> pb.Probe:
+    return pb.Probe(**{**vars(value), "targets": [pb.Target(**vars(target)) for target in value.targets]})
+
+
+def _probe_from_proto(message: pb.Probe) -> model.Probe:
+    """The probe.
+
+    Raises:
+      ValueError: There are more targets than any writer logs, or one is not as large as it says.
+    """
+    nbytes = sum(len(target.values) for target in message.targets)
+    if len(message.targets) > model.MOST_TARGETS or nbytes > model.MOST_TARGET_BYTES:
+        raise ValueError(
+            f"the log's probe has {len(message.targets):,} targets of {nbytes:,} bytes; {model.MOST_TARGETS:,} of "
+            f"{model.MOST_TARGET_BYTES:,} bytes are the most that is read"
+        )
+    for target in message.targets:
+        if target.dtype not in model.TARGET_DTYPES:
+            raise ValueError(f"the log's probe has a target {target.name!r} of the type {target.dtype!r}")
+        if len(target.shape) > model.MOST_AXES or any(size < 0 for size in target.shape):
+            raise ValueError(f"the log's probe has a target {target.name!r} of the shape {_brief(target.shape)}")
+        if math.prod(target.shape) * model.bytes_of(target.dtype) != len(target.values):
+            raise ValueError(
+                f"the log's probe has a target {target.name!r} of {len(target.values):,} bytes and the shape "
+                f"{tuple(target.shape)} of {target.dtype}"
+            )
+    targets = tuple(_as_value(model.Target, target) for target in message.targets)
+    return model.Probe(message.hash, message.examples, message.training, message.source, targets)
+
+
+def _brief(shape: Sequence[int]) -> str:
+    return str(tuple(shape)) if len(shape) <= model.MOST_AXES else f"{len(shape):,} axes"
 
 
 def _as_value(cls: type[_Value], message: Message) -> _Value:
     """The value that has, field by field, what a message has by the same names."""
     found: dict[str, Any] = {field.name: getattr(message, field.name) for field in dataclasses.fields(cls)}
     for name, value in found.items():
-        found[name] = value if isinstance(value, (bool, int, str)) else tuple(value)
+        found[name] = value if isinstance(value, (bool, int, str, bytes)) else tuple(value)
     return cls(**found)
 
 
@@ -100,23 +167,27 @@ def read_model(data: bytes) -> model.Model:
     """
     check(data)
     wire.count(data, _MOST_PARTS)
-    _count_in_layers(data)
+    _count_within(data)
     return model_from_proto(pb.Model.FromString(data))
 
 
-def _count_in_layers(data: bytes) -> None:
-    """Makes sure that the layers have no more parts than those of a model: an empty place takes two bytes.
+def _count_within(data: bytes) -> None:
+    """Makes sure that the layers have no more parts than those of a model, and the probe no more than any.
+
+    An empty place in somebody's code takes two bytes, and so does an empty target.
 
     Raises:
       ValueError: They have more.
     """
-    left = _MOST_IN_LAYERS
-    if len(data) > wire.LEAST * left:
-        for number, layer in wire.fields(data, _MOST_PARTS):
-            try:
-                left -= wire.count(layer, left) if number == _LAYERS else 0
-            except ValueError as error:
-                raise ValueError(f"a layer of the log's model: {error}") from error
+    left = {_LAYERS: _MOST_IN_LAYERS, _PROBE: _MOST_IN_PROBE}
+    if len(data) > wire.LEAST * min(left.values()):
+        for number, content in wire.fields(data, _MOST_PARTS):
+            if number in left:
+                try:
+                    left[number] -= wire.count(content, left[number])
+                except ValueError as error:
+                    what = "a layer" if number == _LAYERS else "the probe"
+                    raise ValueError(f"{what} of the log's model: {error}") from error
 
 
 def model_from_proto(message: pb.Model) -> model.Model:
@@ -160,7 +231,7 @@ def model_from_proto(message: pb.Model) -> model.Model:
     return model.Model(
         layers=tuple(_layer_from_proto(layer) for layer in message.layers),
         tensors=tuple(_as_value(model.Tensor, tensor) for tensor in message.tensors),
-        probe=_as_value(model.Probe, message.probe) if message.HasField("probe") else None,
+        probe=_probe_from_proto(message.probe) if message.HasField("probe") else None,
         notes=tuple(message.notes),
         schedule=message.schedule,
         software=message.software,

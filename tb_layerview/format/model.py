@@ -29,6 +29,13 @@ MOST_AXES = 32
 
 #: Of so many calls of a layer it is told at most where they stand.
 MOST_SOURCES = 64
+#: The most bytes of all targets of a probe, and the most of them that there are.
+MOST_TARGET_BYTES, MOST_TARGETS = 1 << 16, 1 << 10
+#: The types that targets have.
+TARGET_DTYPES = (
+    *("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
+    *("float16", "float32", "float64"),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +59,42 @@ class Source:
 
 
 @dataclasses.dataclass(frozen=True)
+class Window:
+    """What of its input a layer reads for one place of its output, an entry for each axis of space.
+
+    With `n` places of input, `extent = (size - 1) * dilation + 1` and `k` from 0 to `size - 1`: output `i` reads the
+    inputs `i * stride - padding_before + k * dilation`, and there are
+    `(n + padding_before + padding_after - extent) // stride + 1` outputs. Transposed: input `j` is read by the outputs
+    `j * stride - padding_before + k * dilation`, of which there are
+    `(n - 1) * stride + extent - padding_before - padding_after`.
+
+    Attributes:
+      size: Of the kernel or the pool, at least 1.
+      strides: At least 1.
+      dilation: The distance between two of the inputs that a window reads, at least 1.
+      padding_before: For the logged inputs, negative where places are cut off; empty where it depends on an input size
+        that is not known, or that differs from call to call.
+      padding_after: The same behind the input.
+      transposed: Whether it is that of a transposed convolution, or of upsampling that repeats.
+      padding_mode: What stands outside of the input: empty for a constant or nothing, else `reflect`, `replicate` or
+        `circular`.
+    """
+
+    size: tuple[int, ...]
+    strides: tuple[int, ...]
+    dilation: tuple[int, ...]
+    padding_before: tuple[int, ...] = ()
+    padding_after: tuple[int, ...] = ()
+    transposed: bool = False
+    padding_mode: str = ""
+
+    @property
+    def extent(self) -> tuple[int, ...]:
+        """How many places there are from the first to the last that it reads, those between included."""
+        return tuple((size - 1) * dilation + 1 for size, dilation in zip(self.size, self.dilation))
+
+
+@dataclasses.dataclass(frozen=True)
 class Layer:
     """A named part of a model.
 
@@ -60,12 +103,14 @@ class Layer:
       class_name: `Conv2D`; empty if unknown.
       inputs: Indices, in `Model.layers`, of the layers whose outputs it reads, layers that it calls among them.
       sources: Where it is called, by call; none where that is not known, or of a layer that is called more often.
+      window: Of a convolution, a pooling and the like; None where it has none, or none is known.
     """
 
     path: str
     class_name: str = ""
     inputs: tuple[int, ...] = ()
     sources: tuple[Source, ...] = ()
+    window: Window | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,6 +148,23 @@ TENSOR_FIELDS = tuple(field.name for field in dataclasses.fields(Tensor))
 
 
 @dataclasses.dataclass(frozen=True)
+class Target:
+    """What a model is trained to give for the probe, at one of its outputs.
+
+    Attributes:
+      name: Of the output; empty if there is one only.
+      dtype: One of `TARGET_DTYPES`; narrower floats lie as `float32`.
+      shape: Its sizes, the examples' axis first, if it has one.
+      values: Little-endian bytes of the elements, in C order.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    values: bytes = dataclasses.field(repr=False)
+
+
+@dataclasses.dataclass(frozen=True)
 class Probe:
     """The fixed batch whose activations and gradients a Keras run logs.
 
@@ -111,12 +173,15 @@ class Probe:
       examples: How many examples it has.
       training: Whether the layers ran in training mode.
       source: Where it came from, in words.
+      targets: Of its first examples, as many as are kept of the activation of which most are; none where it has none,
+        or they are left out.
     """
 
     hash: str
     examples: int
     training: bool
     source: str
+    targets: tuple[Target, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,6 +216,11 @@ class Model:
 def is_attention(kind: Kind, name: str, axes: tuple[str, ...]) -> bool:
     """Whether a tensor with this name and these axes is what attention looks at."""
     return kind == "activation" and (name.startswith("scores") or axes[-1:] == ("key",))
+
+
+def bytes_of(dtype: str) -> int:
+    """Bytes of an element of a type in `TARGET_DTYPES`."""
+    return 1 if dtype == "bool" else int("".join(filter(str.isdigit, dtype))) // 8
 
 
 def as_kind(name: str) -> Kind:

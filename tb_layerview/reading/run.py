@@ -17,7 +17,7 @@ import numpy.typing as npt
 from tb_layerview.format import histogram, units, values
 from tb_layerview.format.histogram import Histogram
 from tb_layerview.format.logged import LoggedTensor, NotLoggedError, list_tensors, nearest
-from tb_layerview.format.model import Cost, Kind, Layer, Mode, Model
+from tb_layerview.format.model import Cost, Kind, Layer, Mode, Model, Target
 from tb_layerview.format.names import end_name
 from tb_layerview.format.statistics import (
     COUNTS,
@@ -37,6 +37,11 @@ from tb_layerview.reading.payload_file import PayloadError, Piece
 MOST_SCALARS = 1024
 
 _T = TypeVar("_T")
+
+
+def target_array(target: Target) -> npt.NDArray[np.generic]:
+    """The values of a target, which cannot be written to."""
+    return np.frombuffer(target.values, np.dtype(target.dtype).newbyteorder("<")).reshape(target.shape)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -84,6 +89,17 @@ class Run:
         if self.payload_folder is None or not self.writers:
             return False
         return (self.payload_folder / end_name(self.writers[-1])).exists()
+
+    def targets(self) -> dict[str, npt.NDArray[np.generic]]:
+        """What the model was trained to give for the first of the probe's examples, by the name of its output.
+
+        Returns:
+          Arrays that cannot be written to, [examples, ...]: as many examples as are kept of the activation of which
+          most are. One by the name "" where there is one output. None where the probe has no targets, or they are left
+          out, of which the notes tell.
+        """
+        probe = self.model.probe
+        return {target.name: target_array(target) for target in (probe.targets if probe is not None else ())}
 
     def tensor(self, layer: str, *, kind: Kind | None = None, name: str | None = None, call: int = 0) -> LoggedTensor:
         """Finds a tensor.

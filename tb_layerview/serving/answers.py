@@ -12,14 +12,14 @@ import numpy.typing as npt
 
 from tb_layerview.format import units as unit_statistics
 from tb_layerview.format.logged import NotLoggedError
-from tb_layerview.format.model import TENSOR_FIELDS, Kind
+from tb_layerview.format.model import TENSOR_FIELDS, Kind, Probe
 from tb_layerview.format.statistics import SECTIONS, Section
 from tb_layerview.health.finding import headline, led_to
 from tb_layerview.health.finding import since as since_when
 from tb_layerview.health.of_run import diagnose_run, evidence_of
 from tb_layerview.health.rules.catalogue import Rule, labels, thresholds
 from tb_layerview.reading.payload_file import PayloadError
-from tb_layerview.reading.run import Run
+from tb_layerview.reading.run import Run, target_array
 from tb_layerview.serving import columns
 
 _T = TypeVar("_T")
@@ -58,7 +58,7 @@ def run(found: Run) -> dict[str, Any]:
             {**{name: getattr(tensor, name) for name in TENSOR_FIELDS}, "layer": place[tensor.layer]}
             for tensor in found.tensors
         ],
-        "probe": None if found.model.probe is None else dataclasses.asdict(found.model.probe),
+        "probe": None if found.model.probe is None else _probe(found.model.probe),
         "notes": _notes(found),
         "schedule": found.model.schedule,
         "software": found.model.software,
@@ -66,6 +66,16 @@ def run(found: Run) -> dict[str, Any]:
         "hidden": found.hidden,
         "cost": _cost(found),
     }
+
+
+def _probe(found: Probe) -> dict[str, Any]:
+    """The probe, the values of its targets as lists of numbers in C order."""
+    targets = []
+    for target in found.targets:
+        array = target_array(target).ravel()
+        numbers = array.astype(np.uint8) if array.dtype == bool else array
+        targets.append({**dataclasses.asdict(target), "values": numbers.tolist()})
+    return {**dataclasses.asdict(found), "targets": targets}
 
 
 def steps(found: Run) -> dict[str, Any]:

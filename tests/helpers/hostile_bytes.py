@@ -20,7 +20,7 @@ from tb_layerview.format import histogram, names, statistics, units, values
 from tb_layerview.format import layerview_pb2 as pb
 from tb_layerview.format import messages as record
 from tb_layerview.format.framing import masked_crc32c
-from tb_layerview.format.model import Layer, Model, Tensor
+from tb_layerview.format.model import Layer, Model, Probe, Target, Tensor, Window
 from tb_layerview.health.rules.catalogue import RULES
 from tb_layerview.reading import event_file
 from tb_layerview.reading.folder_log import FolderLog
@@ -42,9 +42,12 @@ def framed(data: bytes) -> bytes:
 
 
 def model_bytes(tensors: int = 2) -> bytes:
-    layers = tuple(Layer(path, "Dense", ((i + 1) % 2,)) for i, path in enumerate(LAYERS))  # a cycle
+    window = Window((3, 2), (2, 1), (1, 3), (-1, 0), (1, 2), padding_mode="reflect")
+    layers = tuple(Layer(path, "Dense", ((i + 1) % 2,), window=window) for i, path in enumerate(LAYERS))  # a cycle
     logged = tuple(Tensor(i % 2, "activation", f"output{i}", (2, 3), "float32") for i in range(tensors))
-    return record.with_checksum(record.model_to_proto(Model(layers, logged)))
+    targets = (Target("", "int64", (2, 1), bytes(16)), Target("b", "float16", (2,), b"\0\x7c\0\x7e"))  # inf, NaN
+    probe = Probe("ab", 2, True, "given: 2 examples", targets)
+    return record.with_checksum(record.model_to_proto(Model(layers, logged, probe)))
 
 
 def step_bytes(step: int = 1) -> bytes:
@@ -109,6 +112,7 @@ def _ask(run: Run | None) -> None:
     if run is None:
         return
     answer_run(run), steps(run), findings(run, None, RULES)
+    run.targets()
     for tensor in run.tensors:
         run.pieces("values", tensor)
 

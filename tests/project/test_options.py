@@ -119,8 +119,10 @@ def test_negative_amounts_are_refused(field: str) -> None:
 def test_whether_to_keep_places_is_true_or_false_and_comes_after_what_was_there_before() -> None:
     with pytest.raises(ValueError, match=r"Keep\(source=...\) must be True or False, not 'no'"):
         Keep(source="no")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"Keep\(targets=...\) must be True or False, not 2"):
+        Keep(targets=2)  # type: ignore[arg-type]
     by_place = Keep(1, 2, 3, 4, True, "float32", 5)
-    assert (by_place.precision, by_place.max_bytes, by_place.source) == ("float32", 5, True)
+    assert (by_place.precision, by_place.max_bytes, by_place.source, by_place.targets) == ("float32", 5, True, True)
 
 
 @pytest.fixture(scope="module")

@@ -22,8 +22,9 @@ from tensorboard.backend import security_validator
 from tensorboard.plugins import base_plugin
 from werkzeug import test as werkzeug_test
 
-from tb_layerview import Keep, LayerReader, LayerWriter
+from tb_layerview import Keep, LayerReader, LayerWriter, Schedule
 from tb_layerview.format import histogram, units, values
+from tb_layerview.format.model import Layer, Model, Probe, Target, Window
 from tb_layerview.health.evidence import Evidence
 from tb_layerview.health.history import Mask
 from tb_layerview.health.rule import Panel, Rule, Severity
@@ -31,6 +32,7 @@ from tb_layerview.health.rules.catalogue import RULES, labels, thresholds, with_
 from tb_layerview.serving import requests, static_files
 from tb_layerview.serving.loader import LayerViewLoader
 from tb_layerview.serving.plugin import LayerViewPlugin
+from tb_layerview.writing.training_log import TrainingLog
 
 HTTP_API = Path(__file__).resolve().parents[2] / "docs" / "http_api.md"
 
@@ -56,9 +58,6 @@ def client(logdir: Path) -> Client:
 
 
 def test_a_run_without_steps_is_listed_with_the_reason(tmp_path: Path) -> None:
-    from tb_layerview import Keep, Schedule
-    from tb_layerview.writing.training_log import TrainingLog
-
     write_run(tmp_path / "good", range(3))
     session = TrainingLog(tmp_path / "nothing", Schedule(), Keep())
     session.report("the probe", "the model takes 16 rows")
@@ -269,7 +268,7 @@ def test_a_course_is_what_a_rule_judges_at_every_step(client: Client, logdir: Pa
 def test_run_tells_what_is_logged(client: Client, logdir: Path) -> None:
     run = client.json("/run?run=run1")
     assert run["layers"] == [
-        {"path": path, "class_name": "", "inputs": [], "sources": []} for path in ("conv", "dense")
+        {"path": path, "class_name": "", "inputs": [], "sources": [], "window": None} for path in ("conv", "dense")
     ]
     assert run["tensors"][2] == {
         "layer": 0,
@@ -285,6 +284,24 @@ def test_run_tells_what_is_logged(client: Client, logdir: Path) -> None:
     assert run["folder"] == str(logdir / "run1")
     assert (run["probe"], run["hidden"], run["notes"]) == (None, "", [])
     assert run["software"].startswith("tb_layerview ")
+
+
+def test_run_tells_windows_and_targets_with_nan_as_a_word(tmp_path: Path) -> None:
+    window = Window((3, 3), (2, 1), (1, 1), (-1, 1), (0, 1))
+    values = np.array([[0.5, np.nan], [np.inf, -np.inf]], "<f2")
+    targets = (Target("", "float16", (2, 2), values.tobytes()), Target("b", "bool", (1,), b"\1"))
+    model = Model((Layer("conv", "Conv2D", window=window),), (), Probe("ab", 2, True, "given: 2 examples", targets))
+    log = TrainingLog(tmp_path / "run1", Schedule(), Keep())
+    log.describe(model)
+    log.close()
+    run = Board(tmp_path).client.json("/run?run=run1")
+    expected = [("size", [3, 3]), ("strides", [2, 1]), ("dilation", [1, 1]), ("padding_before", [-1, 1])]
+    expected += [("padding_after", [0, 1]), ("transposed", False), ("padding_mode", "")]
+    assert list(run["layers"][0]["window"].items()) == expected
+    assert run["probe"]["targets"] == [
+        {"name": "", "dtype": "float16", "shape": [2, 2], "values": [0.5, "NaN", "Infinity", "-Infinity"]},
+        {"name": "b", "dtype": "bool", "shape": [1], "values": [1]},
+    ]
 
 
 def test_every_documented_field_is_there_and_no_other(client: Client) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar, Protocol, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from tb_layerview.capture.passes.fingerprint import fingerprint
 from tb_layerview.writing.guard import Refused
@@ -97,6 +98,19 @@ class Batch:
     def bytes(self) -> int:
         """What it takes in memory."""
         return sum(int(leaf.nbytes) for leaf in self.leaves)
+
+    @property
+    def targets(self) -> Any:
+        """What the model is trained to give for it, in a nested structure; None where that is not known."""
+        return self.y
+
+    def target_array(self, leaf: Any) -> npt.NDArray[np.generic] | str:
+        """One of the targets as an array; or why it is none, after its name."""
+        if isinstance(leaf, (bool, int, float)):
+            return np.asarray(leaf)
+        if not hasattr(leaf, "shape"):
+            return f"it is a {type(leaf).__name__}, no array of numbers"
+        return np.asarray(self.to_host(leaf))
 
     def hash(self) -> str:
         """What tells it from other inputs: see `fingerprint`."""

@@ -19,6 +19,7 @@ from tb_layerview.capture.passes.candidates import Pass
 from tb_layerview.capture.passes.chosen import Chosen, Pick, choose
 from tb_layerview.capture.passes.modes import Output, Shifted, differing
 from tb_layerview.capture.passes.nodes import Node
+from tb_layerview.capture.passes.targets import kept_examples, targets_of
 from tb_layerview.format.model import Model, Probe
 from tb_layerview.measure.handed import Handed
 from tb_layerview.measure.tap import HostTap
@@ -99,9 +100,13 @@ class HostProbe:
                 self._inference = inference if inference.is_needed else None
             except Exception as error:  # noqa: BLE001  # whatever a user's model raises; the rest is logged all the same
                 notes.append(f"the model cannot be run in inference mode ({in_words(error)}): shift is left out")
+        kept = kept_examples(chosen.model, {i: pick.keep for i, pick in chosen.picks.items()})
+        kept = kept if given.keep.targets else 0
+        targets, left_out = targets_of(batch.targets, model, batch.examples, kept, batch.target_array)
+        notes += left_out
         self.model = dataclasses.replace(
             chosen.model,
-            probe=Probe(batch.hash(), batch.examples, training, source),
+            probe=Probe(batch.hash(), batch.examples, training, source, targets),
             notes=tuple(dict.fromkeys(notes)),
             software=engine.software_of(model),
         )

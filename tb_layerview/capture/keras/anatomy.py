@@ -13,11 +13,13 @@ from tb_layerview.capture.keras.attention import method_of
 from tb_layerview.capture.keras.axes import activation_axes, weight_layout
 from tb_layerview.capture.keras.functions import activation_function
 from tb_layerview.capture.keras.quantized import is_own_gradient, is_packed, unpacked_size
+from tb_layerview.capture.keras.windows import window_of
 from tb_layerview.capture.passes.anatomy import LaidOut, Slot
 from tb_layerview.capture.passes.calls import Call
 from tb_layerview.capture.passes.layout import Layout
+from tb_layerview.capture.passes.nodes import first_sizes
 from tb_layerview.capture.passes.scores import Scores
-from tb_layerview.format.model import default_axes
+from tb_layerview.format.model import Window, default_axes
 
 # Their cells run in loops, in graphs of their own or once per timestep: what the whole layer puts out says it all.
 _OPAQUE = frozenset(("RNN", "TimeDistributed"))
@@ -80,6 +82,10 @@ class KerasAnatomy:
         if owner.__name__ in ("Dense", "EinsumDense") and getattr(layer, "quantization_mode", None) is None:
             return False  # Keras 3 hands it to what multiplies integers
         return bool(getattr(layer, "_call_has_training_arg", getattr(layer, "_expects_training_arg", True)))
+
+    def window(self, call: Call) -> Window | None:
+        """What of its input a layer reads for one place of its output, if it is one of Keras' own."""
+        return window_of(call.layer, first_sizes(call.inputs))
 
     def activation_axes(self, calls: Sequence[Call], inputs: Iterable[Any]) -> dict[int, tuple[str, ...]]:
         """Names of the axes of a model's inputs and all layers' outputs, by their ids."""

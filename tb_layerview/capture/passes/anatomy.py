@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from tb_layerview.capture.passes.layout import Layout
 from tb_layerview.capture.passes.scores import Scores
+from tb_layerview.format.model import Window
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,6 +89,14 @@ class Anatomy(Protocol):
 
     def may_differ(self, layer: Any) -> bool:
         """Whether a layer may do something else when it trains."""
+        ...
+
+    def window(self, call: Any) -> Window | None:
+        """What of its input a layer reads for one place of its output; None where it has none, or none is known.
+
+        Args:
+          call: A `calls.Call` of it, which has no tensors where the model is not called.
+        """
         ...
 
     # Axes.

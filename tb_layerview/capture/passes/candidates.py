@@ -184,7 +184,12 @@ def find_candidates(traced: Pass) -> Candidates:
         output = axes.get(id(call.outputs[0]), ()) if call.outputs else ()
         found.append(
             LayerCall(
-                Layer(call.path or root, type(call.layer).__name__, sources=(call.source,) if call.source else ()),
+                Layer(
+                    call.path or root,
+                    type(call.layer).__name__,
+                    sources=(call.source,) if call.source else (),
+                    window=anatomy.window(call),
+                ),
                 call,
                 outputs,
                 tuple(_scores(i, scores, call, anatomy) for i, scores in enumerate(call.scores)),

@@ -23,8 +23,9 @@ from tb_layerview.capture.passes.left_out import lost, not_seen
 from tb_layerview.capture.passes.modes import Output, operations
 from tb_layerview.capture.passes.nodes import dtype_name, is_floating, sizes
 from tb_layerview.capture.passes.paths import say_numbered
+from tb_layerview.capture.passes.windows import of_all
 from tb_layerview.format import values
-from tb_layerview.format.model import MOST_SOURCES, TOUCHED, Kind, Layer, Model, Source, Tensor, default_axes
+from tb_layerview.format.model import MOST_SOURCES, TOUCHED, Kind, Layer, Model, Source, Tensor, Window, default_axes
 from tb_layerview.measure.extra import Extra
 from tb_layerview.measure.measurement import can_measure
 from tb_layerview.measure.tap import difference_dtype
@@ -316,6 +317,7 @@ class _Found:
         self._select, self._keep = given.select, given.keep
         self._layers: dict[str, str] = {}
         self._sources: dict[str, dict[int, Source]] = {}  # by path and call
+        self._windows: dict[str, dict[int, Window | None]] = {}  # by path and call
         self._places: dict[str, int] = {}  # of the layers, by path
         self._tensors: list[Tensor] = []
         self._keys: set[tuple[str, int, str, str]] = set()
@@ -344,6 +346,7 @@ class _Found:
         self._keys.add((path, candidate.call, kind, name))
         place = self._places.setdefault(path, len(self._places))
         self._layers.setdefault(path, layer.class_name)
+        self._windows.setdefault(path, {})[candidate.call] = layer.window
         for source in layer.sources:
             self._sources.setdefault(path, {})[candidate.call] = source
         if kind == "activation":
@@ -382,7 +385,8 @@ class _Found:
                 inputs[path].update(producers(tensors, self._made_by, index[path]))
         places = {path: _by_call(found) for path, found in self._sources.items()}
         layers = tuple(
-            Layer(path, name, tuple(sorted(inputs[path])), places.get(path, ())) for path, name in self._layers.items()
+            Layer(path, name, tuple(sorted(inputs[path])), places.get(path, ()), of_all(self._windows[path].values()))
+            for path, name in self._layers.items()
         )
         return Model(layers, tuple(self._tensors), notes=tuple(self.notes))
 

@@ -74,6 +74,11 @@ def rank(tensor: Any) -> int | None:
     return None if found is None else len(found)
 
 
+def first_sizes(tensors: Sequence[Any]) -> tuple[int | None, ...] | None:
+    """The sizes of the first of some tensors; None if there is none, or not even the number of its axes is known."""
+    return sizes(tensors[0]) if tensors else None
+
+
 def fits(one: Sequence[int | None], other: Sequence[int | None]) -> bool:
     """Whether two tensors of these sizes may be of the same shape."""
     return len(one) == len(other) and all(a is None or b is None or a == b for a, b in zip(one, other))

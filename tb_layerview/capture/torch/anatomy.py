@@ -10,11 +10,14 @@ import torch
 from tb_layerview.capture.passes.anatomy import LaidOut, Slot
 from tb_layerview.capture.passes.calls import Call
 from tb_layerview.capture.passes.layout import Layout
+from tb_layerview.capture.passes.nodes import first_sizes
 from tb_layerview.capture.passes.placed import Placed
 from tb_layerview.capture.passes.scores import Scores
 from tb_layerview.capture.slots import slot_name
 from tb_layerview.capture.torch.axes import activation_axes, class_names, weight_layout
 from tb_layerview.capture.torch.held import Held, Kept, Places
+from tb_layerview.capture.torch.windows import window_of
+from tb_layerview.format.model import Window
 from tb_layerview.measure.activation_functions import FUNCTIONS
 
 # What functions and modules of torch are that are activation functions, by Keras' names for them.
@@ -137,6 +140,10 @@ class ModuleAnatomy(Placed):
         if type(layer).__module__.startswith(_OF_TORCH):
             return bool(class_names(layer) & _WITH_MODES) or _PARAMETRIZATIONS in layer._modules
         return True
+
+    def window(self, call: Call) -> Window | None:
+        """What of its input a module reads for one place of its output, if it is torch's own."""
+        return window_of(call.layer, first_sizes(call.inputs), first_sizes(call.outputs))
 
     # Axes.
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from tb_layerview.capture.host import batch
@@ -47,6 +49,18 @@ class Batch(batch.Batch):
         """The shapes of its inputs, in words."""
         found = (leaf for leaf in self.tree.flatten(self.x) if isinstance(leaf, torch.Tensor))
         return ", ".join(f"{tuple(leaf.shape)}" for leaf in found)
+
+    @property
+    def targets(self) -> Any:
+        """What the module is trained to give; where it is given that with its inputs, what it takes by `labels`."""
+        x = self.x.kwargs if isinstance(self.x, Arguments) else self.x
+        return x.get("labels") if self.y is None and isinstance(x, Mapping) else self.y
+
+    def target_array(self, leaf: Any) -> npt.NDArray[np.generic] | str:
+        """One of the targets as an array; or why it is none, after its name."""
+        if isinstance(leaf, torch.Tensor) and (leaf.layout != torch.strided or leaf.is_nested):
+            return "it is a sparse or nested tensor"
+        return super().target_array(leaf)
 
     def first(self, examples: int) -> Batch:
         """Its first examples.

@@ -9,6 +9,7 @@ from typing import Any
 
 from tb_layerview.capture.given import Given, Ranks
 from tb_layerview.capture.passes.calls import recorded
+from tb_layerview.capture.torch.batch import Batch
 from tb_layerview.capture.torch.watch import Watch
 from tb_layerview.format.storage import local_folder
 from tb_layerview.health.check import Check
@@ -21,6 +22,16 @@ def _callback_class() -> Any:
         with contextlib.suppress(ModuleNotFoundError):
             return importlib.import_module(name).Callback
     raise ModuleNotFoundError("LightningCallback needs Lightning: pip install lightning")
+
+
+class _Whole(Batch):
+    """A batch as `training_step` takes it: of a pair the second part is what the first is to lead to."""
+
+    @property
+    def targets(self) -> Any:
+        """The second part of a pair, or what is called `labels`."""
+        is_pair = isinstance(self.x, (tuple, list)) and len(self.x) == 2
+        return self.x[1] if is_pair else super().targets
 
 
 class LightningCallback(_callback_class()):  # type: ignore[misc]
@@ -72,7 +83,7 @@ class LightningCallback(_callback_class()):  # type: ignore[misc]
     def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
         """Takes the first batch."""
         if self._watch is not None and pl_module.automatic_optimization:
-            self._watch.take(batch)
+            self._watch.take(batch, _Whole)
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Stops the training if it is to stop."""

@@ -116,14 +116,14 @@ class Watch:
         """The model is called in training mode."""
         self.take(x)
 
-    def take(self, x: Any) -> None:
-        """Takes the first examples of what the model is first called on in training as the probe."""
+    def take(self, x: Any, kind: type[Batch] = Batch) -> None:
+        """Takes the first examples of what the model is first called on in training as the probe, of this kind."""
         recording = self._recording
         if recording is None or self._has_batch:
             return
         self._has_batch = True
         with recording.log.guard("the first batch"):
-            self._first = Batch(x, parts=1, to_host=to_host).mapped(copied)
+            self._first = kind(x, parts=1, to_host=to_host).mapped(copied)
             self.backend.see_training()
         self._hear_no_more()
 

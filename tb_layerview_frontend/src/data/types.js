@@ -2,7 +2,16 @@
 
 /** @typedef {"activation" | "weight" | "gradient" | "update" | "optimizer"} Kind */
 /** A place in somebody's code; `is_class`: where the layer's class is defined. @typedef {{file: string, line: number, is_class: boolean}} Source */
-/** `sources` are by call, none where they are not known. @typedef {{path: string, class_name: string, inputs: number[], sources?: Source[]}} Layer */
+/** `sources` are by call, none where they are not known. @typedef {{path: string, class_name: string, inputs: number[], sources?: Source[], window?: Window | null}} Layer */
+
+/**
+ * What of its input a layer reads for one place of its output, an entry for each axis of space; docs/http_api.md has the
+ * formulas. Both paddings are empty where they are not known.
+ * @typedef {{size: number[], strides: number[], dilation: number[], padding_before: number[], padding_after: number[],
+ *   transposed: boolean, padding_mode: "" | "reflect" | "replicate" | "circular"}} Window
+ */
+
+/** Of the probe's first examples, in C order; numbers that are not finite are words. @typedef {{name: string, dtype: string, shape: number[], values: (number | "NaN" | "Infinity" | "-Infinity")[]}} Target */
 
 /**
  * @typedef {object} Tensor
@@ -37,7 +46,7 @@
  * @property {string} run
  * @property {Layer[]} layers
  * @property {Tensor[]} tensors
- * @property {{hash: string, examples: number, training: boolean, source: string} | null} probe
+ * @property {{hash: string, examples: number, training: boolean, source: string, targets?: Target[]} | null} probe
  * @property {string[]} notes
  * @property {string} schedule
  * @property {string} software

@@ -186,3 +186,14 @@ def test_a_model_whose_state_was_donated_is_reported_with_the_way_out(
     assert said and len(set(said)) == len(said)  # once each
     words = "hidden/bias was deleted: it was donated to a step. Put what the step returned into the model before it is"
     assert all(words in one and "nnx.update(model, state)" in one for one in said), said
+
+
+def test_targets_of_the_probe_are_those_that_were_given(tmp_path: Path) -> None:
+    y = jnp.arange(4, dtype=jnp.bfloat16) / 4
+    with lv.LayerRecorder(nnx.Linear(2, 3, rngs=nnx.Rngs(0)), tmp_path, (jnp.ones((4, 2)), [y, y > 0.3])) as recorder:
+        recorder.record(0)
+    found = lv.LayerReader(tmp_path).run().targets()
+    assert {name: (array.dtype.name, array.tolist()) for name, array in found.items()} == {
+        "0": ("float32", [0, 0.25, 0.5, 0.75]),
+        "1": ("bool", [False, False, True, True]),
+    }

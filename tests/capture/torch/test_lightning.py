@@ -109,6 +109,12 @@ def test_gradients_are_those_that_the_optimizer_is_given_after_clipping(tmp_path
     model, trainer = trained([lv.LightningCallback(tmp_path, schedule=1, keep=ALL)], gradient_clip_val=0.05)
     run = lv.LayerReader(tmp_path).run()
     assert [*run.steps] == [*range(trainer.global_step + 1)]
+    # Of the pairs that it is trained on, the second one are labels.
+    labels = run.targets()[""]
+    x, y = trainer.train_dataloader.dataset.tensors
+    (inputs,) = [t for t in run.tensors if t.kind == "activation" and t.shape == (BATCH, 6)]
+    probe = [int((x.numpy() == row).all(1).argmax()) for row in run.values(inputs, 0).array.astype(np.float32)]
+    assert labels.shape == (BATCH,) and labels.tolist() == y[probe].tolist()
     kernel = run.tensor("head", kind="gradient", name="weight")
     # Before gradients are set to zero they are those of the step before.
     for step, given in enumerate(model.given[1:], start=1):

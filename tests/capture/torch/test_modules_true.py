@@ -918,3 +918,20 @@ def test_without_a_loss_activations_and_weights_are_logged_and_that_is_said(tmp_
     run = recorded(networks.mlp(), tmp_path, ROWS)
     assert {t.kind for t in run.tensors} == {"activation", "weight", "update"}
     assert [note for note in run.model.notes if "no loss" in note]
+
+
+def test_targets_of_the_probe_are_those_that_were_given(tmp_path: Path) -> None:
+    model = nn.Linear(6, 3)
+    several = {"kind": LABELS[:4], "size": torch.arange(4, dtype=torch.bfloat16) / 4, "share": 0.5, "name": "a"}
+    run = recorded(model, tmp_path / "several", (ROWS[:4], several))
+    found = run.targets()
+    assert sorted(found) == ["kind", "share", "size"] and found["share"].shape == ()
+    np.testing.assert_array_equal(found["kind"], LABELS[:4].numpy())
+    assert found["size"].dtype == np.float32 and found["size"].tolist() == [0, 0.25, 0.5, 0.75]
+    assert "the probe's target 'name' is left out: it is a str, no array of numbers" in run.model.notes
+    run = recorded(model, tmp_path / "sparse", (ROWS[:4], torch.eye(4).to_sparse()))
+    assert run.targets() == {}
+    assert "the probe's target is left out: it is a sparse or nested tensor" in run.model.notes
+    run = recorded(model, tmp_path / "complex", (ROWS[:4], torch.ones(4, dtype=torch.complex64)))
+    assert "the probe's target is left out: it is of dtype complex64" in run.model.notes
+    assert recorded(model, tmp_path / "none", ROWS).targets() == {}

@@ -96,6 +96,10 @@ def test_attention_gradients_and_the_loss_are_those_of_the_model(tmp_path: Path)
         tmp_path, [Norms(), lv.TrainerCallback(tmp_path / "log", schedule=1, keep=ALL)], max_grad_norm=0.1
     )
     run = lv.LayerReader(tmp_path / "log").run()
+    (words,) = [t for t in run.tensors if t.kind == "activation" and t.layer.endswith("input_ids")]
+    rows = [one["input_ids"].tolist() for one in trainer.train_dataset]
+    probe = [rows.index(row) for row in run.values(words, 0).array.astype(int).tolist()]
+    assert run.targets()[""].tolist() == [int(trainer.train_dataset[i]["labels"]) for i in probe]
     paths = {layer.path: layer.class_name for layer in run.model.layers}
     assert paths["bert/encoder/layer/1/attention/self/query"] == "Linear"
     scores = [tensor for tensor in run.tensors if tensor.name.startswith("scores")]

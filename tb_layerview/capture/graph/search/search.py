@@ -20,6 +20,7 @@ from tb_layerview.capture.graph.search.slots import all_slots
 from tb_layerview.capture.graph.search.taps import GraphTaps
 from tb_layerview.capture.graph.search.tensors import find_taps
 from tb_layerview.capture.graph.search.variables import find_with_variables, holders_in, without_layer
+from tb_layerview.capture.graph.search.windows import window_of
 from tb_layerview.format.model import Layer, unused_path
 
 
@@ -50,7 +51,7 @@ def find_layers(index: GraphIndex) -> GraphTaps:
     taps, of_taps = find_taps(index, found, by_holder)
     return GraphTaps(
         layers=tuple(
-            Layer(layer.path, layer.class_name, inputs, layer.sources())
+            Layer(layer.path, layer.class_name, inputs, layer.sources(), window_of(index, layer))
             for layer, inputs in zip(found, _connections(index, found))
         ),
         taps=taps,

@@ -10,12 +10,14 @@ from flax import nnx
 from tb_layerview.capture.jax.nnx import axes
 from tb_layerview.capture.jax.nnx.held import Place
 from tb_layerview.capture.jax.nnx.optimizers import Optimizers
+from tb_layerview.capture.jax.nnx.windows import window_of
 from tb_layerview.capture.passes.anatomy import LaidOut, Slot
 from tb_layerview.capture.passes.calls import Call
 from tb_layerview.capture.passes.layout import Layout
+from tb_layerview.capture.passes.nodes import first_sizes
 from tb_layerview.capture.passes.placed import Placed
 from tb_layerview.capture.passes.scores import Scores
-from tb_layerview.format.model import default_axes
+from tb_layerview.format.model import Window, default_axes
 from tb_layerview.measure.activation_functions import FUNCTIONS
 
 _MODES = ("deterministic", "use_running_average")
@@ -82,6 +84,10 @@ class ModuleAnatomy(Placed):
     def may_differ(self, layer: Any) -> bool:
         """Whether a module may do something else when it trains."""
         return not type(layer).__module__.startswith("flax.") or any(hasattr(layer, name) for name in _MODES)
+
+    def window(self, call: Call) -> Window | None:
+        """What of its input a module reads for one place of its output, if it is a convolution of Flax."""
+        return window_of(call.layer, first_sizes(call.inputs))
 
     # Axes.
 

@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from tb_layerview.capture.keras.tf import examples as keras_examples
@@ -107,3 +108,12 @@ def as_tensor(leaf: Any) -> Any:
     if tf.is_tensor(leaf) or isinstance(leaf, tf.__internal__.CompositeTensor):
         return leaf
     return tf.convert_to_tensor(leaf)
+
+
+def target_array(leaf: Any) -> npt.NDArray[np.generic] | str:
+    """One of the targets of a batch as an array; or why it is none, after its name."""
+    if not isinstance(leaf, (tf.Tensor, tf.Variable)):
+        return f"it is a {type(leaf).__name__}, no array of numbers"
+    if leaf.dtype in (tf.string, tf.resource, tf.variant) or leaf.dtype.is_quantized:
+        return f"it is of dtype {leaf.dtype.name}"
+    return np.asarray(leaf)

@@ -23,7 +23,7 @@ from tb_layerview.capture.given import Given
 from tb_layerview.capture.keras.anatomy import KERAS, is_number
 from tb_layerview.capture.keras.own_step import is_own
 from tb_layerview.capture.keras.slots import slots_of
-from tb_layerview.capture.keras.tf.batch import Batch
+from tb_layerview.capture.keras.tf.batch import Batch, target_array
 from tb_layerview.capture.keras.tf.changes import Changes
 from tb_layerview.capture.keras.tf.finite import all_finite
 from tb_layerview.capture.keras.tf.in_strategy import runs_python, traced
@@ -45,6 +45,7 @@ from tb_layerview.capture.passes.calls import Call, leaves, noting_calls
 from tb_layerview.capture.passes.candidates import Pass
 from tb_layerview.capture.passes.chosen import is_large
 from tb_layerview.capture.passes.modes import Output
+from tb_layerview.capture.passes.targets import kept_examples, targets_of
 from tb_layerview.format.model import Model, Probe
 from tb_layerview.measure.tf import digests
 from tb_layerview.measure.tf.digests import Digests
@@ -127,9 +128,13 @@ class ProbePass:
         digests.make_ready({**self._found.taps, **{i: tap for i, (_, tap) in self._found.apart.items()}})
         if training and both_modes and self._outputs:
             self._trace_inference()
+        kept = kept_examples(self._found.model, {i: tap.keep for i, tap in self._found.taps.items()})
+        kept = kept if given.keep.targets else 0
+        targets, left_out = targets_of(batch.y, model, batch.examples, kept, target_array)
+        self._notes += left_out
         self.model = dataclasses.replace(
             self._found.model,
-            probe=Probe(batch.hash(), batch.examples, training, source),
+            probe=Probe(batch.hash(), batch.examples, training, source, targets),
             notes=tuple(dict.fromkeys((*self._notes, *self._found.model.notes))),
             software=software_of(model, TensorFlow=tf.__version__),
         )
