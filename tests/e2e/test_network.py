@@ -363,6 +363,20 @@ def test_the_network_fits_narrow_and_wide_pages(page: Page, server: TensorBoardS
             assert 0 <= box["x"] <= box["x"] + box["width"] <= width, (width, name)
 
 
+def test_what_the_model_says_of_each_example_is_held_against_its_target(
+    page: Page, server: TensorBoardServer, logdir: Path
+) -> None:
+    run = LayerReader(logdir).run("skipping")
+    said = run.values(run.tensor("kind", kind="activation"), 0).array.argmax(axis=1)
+    of = run.targets()["kind"].reshape(-1).astype(int)
+    assert 0 < (said == of).sum() < len(of)
+    frame = _open(page, server, "skipping", step=0)
+    expect(frame.get_by_test_id("examples-right")).to_have_text(f"{(said == of).sum()} of {len(of)} right")
+    for index in range(len(of)):
+        words = f"{said[index]}" if said[index] == of[index] else f"{said[index]} ≠ {of[index]}"
+        expect(frame.get_by_test_id(f"example-{index}")).to_have_text(words)
+
+
 def test_one_button_leads_to_the_very_example_that_broke_the_training(page: Page, server: TensorBoardServer) -> None:
     frame = _open(page, server, "empty")
     batch = frame.locator(".lv-examples", has_text="batch of step 12, which broke it")

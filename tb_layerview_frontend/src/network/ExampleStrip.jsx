@@ -6,7 +6,7 @@ import { useCanvas, useSize } from "../kit/hooks.js";
 import { theme } from "../kit/host.js";
 import { drawExample, picturesIn } from "./draw_pictures.js";
 import { APART, seenOf } from "./example_strip.js";
-import { predictions } from "./predictions.js";
+import { classesOf, predictions } from "./predictions.js";
 
 /** @typedef {import("../data/run.js").Run} Run */
 
@@ -30,6 +30,7 @@ export function ExampleStrip({ network, findings, run, children }) {
     <>
       <Strip
         name={keptInWords(run, examples.value ? picturesIn(examples.value) : 0)}
+        right={rightInWords(said)}
         pictures={examples.value}
         chosen={example.value}
         bad={bad}
@@ -57,6 +58,7 @@ export function ExampleStrip({ network, findings, run, children }) {
 /**
  * @param {object} props
  * @param {string} props.name
+ * @param {string} [props.right] how many of them the model tells right
  * @param {import("../data/framed.js").Thumbnails | null} props.pictures one an example; null for none
  * @param {number} props.chosen -1 for none: then each leads elsewhere
  * @param {Set<number>} props.bad examples that hold NaN or inf
@@ -65,7 +67,7 @@ export function ExampleStrip({ network, findings, run, children }) {
  * @param {(index: number) => void} props.onChoose
  * @param {import("preact").ComponentChildren} [props.children] what stands at the end of the line
  */
-function Strip({ name, pictures, chosen, bad, said, testid, onChoose, children }) {
+function Strip({ name, right, pictures, chosen, bad, said, testid, onChoose, children }) {
   const [ref, { width }] = /** @type {ReturnType<typeof useSize<HTMLDivElement>>} */ (useSize());
   const count = pictures ? picturesIn(pictures) : 0;
   const { from, fitting } = seenOf({ count, width, chosen, bad });
@@ -91,7 +93,10 @@ function Strip({ name, pictures, chosen, bad, said, testid, onChoose, children }
   const isChoice = chosen >= 0;
   return (
     <div class="lv-examples">
-      <span class="lv-caption lv-examples-name">{name}</span>
+      <span class="lv-caption lv-examples-name">
+        {name}
+        {right && <b data-testid="examples-right">{right}</b>}
+      </span>
       <div class="lv-examples-place" ref={ref}>
         {fitting > 0 && (
           <div
@@ -118,7 +123,11 @@ function Strip({ name, pictures, chosen, bad, said, testid, onChoose, children }
                 style={{ left: `${(index - from) * APART}px`, width: `${APART}px` }}
                 onClick={() => onChoose(index)}
               >
-                {bad.has(index) ? "× NaN" : (said[index]?.unit ?? (isChoice ? "\u00a0" : index))}
+                {bad.has(index)
+                  ? "× NaN"
+                  : isWrong(said[index])
+                    ? `${said[index]?.unit} ≠ ${said[index]?.target}`
+                    : (said[index]?.unit ?? (isChoice ? "\u00a0" : index))}
               </button>
             ))}
           </div>
@@ -164,7 +173,25 @@ function saidOf(run, output) {
   const tensor = run.info.tensors[output?.tensor ?? -1];
   if (!output?.values || !tensor) return [];
   const names = axisNames(tensor.axes, output.values.axes.length, tensor.kind);
-  return predictions(output.values, names);
+  const path = run.info.layers[tensor.layer].path;
+  const targets = classesOf(run.info.probe?.targets ?? [], path, tensor.shape.at(-1) ?? 0);
+  // What is trained to give numbers tells no classes.
+  if (!targets) return [];
+  return predictions(output.values, names).map(
+    (said, index) => said && { ...said, target: targets[index] },
+  );
+}
+
+/** @param {import("./predictions.js").Prediction | null | undefined} said */
+const isWrong = (said) => said?.target !== undefined && said.target !== said.unit;
+
+/** @param {(import("./predictions.js").Prediction | null)[]} said by example */
+function rightInWords(said) {
+  const known = said.filter((one) => one?.target !== undefined);
+  const wrong = known.filter(isWrong).length;
+  return known.length
+    ? `${formatCount(known.length - wrong)} of ${formatCount(known.length)} right`
+    : "";
 }
 
 /**
@@ -175,6 +202,7 @@ function saidOf(run, output) {
 function labelOf(index, said, isBad) {
   const words = [`Example ${index}`];
   if (said) words.push(`the model says class ${said.unit}`);
+  if (isWrong(said)) words.push(`which is wrong: it is ${said?.target}`);
   if (isBad) words.push("it holds NaN or inf in some layer at this step");
   return words.join(", ");
 }

@@ -1,6 +1,6 @@
 /** What a model says of its examples. */
 
-/** @typedef {{unit: number, score: number}} Prediction */
+/** `target`: the class that it should have been, where that is known. @typedef {{unit: number, score: number, target?: number}} Prediction */
 
 /**
  * The class of each example, where the output has one score for each class and all of them are kept.
@@ -25,4 +25,31 @@ export function predictions({ axes, data }, names) {
       : null;
   }
   return found;
+}
+
+/**
+ * The class that each example is of, as its target says: a whole number each, or one of `classes` numbers that is 1.
+ * @param {import("../data/types.js").Target[]} targets of the probe
+ * @param {string} output the path of the layer whose output is looked at
+ * @param {number} classes how many it tells apart
+ * @returns {number[] | null} by example; empty where no target is known, null where it is no class
+ */
+export function classesOf(targets, output, classes) {
+  const target = targets.length > 1 ? targets.find(({ name }) => name === output) : targets[0];
+  if (!target) return [];
+  const { shape, values } = target;
+  const each = shape.slice(1).reduce((product, size) => product * size, 1);
+  if (each === 1) {
+    const found = values.map(Number);
+    const isClass = (/** @type {number} */ value) =>
+      Number.isInteger(value) && value >= 0 && value < classes;
+    return found.every(isClass) ? found : null;
+  }
+  if (shape.length !== 2 || each !== classes) return null;
+  const found = Array.from({ length: shape[0] }, (_, example) => {
+    const row = values.slice(example * classes, (example + 1) * classes);
+    const at = row.indexOf(1);
+    return row.every((value, i) => value === (i === at ? 1 : 0)) ? at : -1;
+  });
+  return found.includes(-1) ? null : found;
 }

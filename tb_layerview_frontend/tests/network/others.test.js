@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 
 import { decodeRidges, decodeThumbnails } from "../../src/data/framed.js";
 import { seenOf } from "../../src/network/example_strip.js";
-import { predictions } from "../../src/network/predictions.js";
+import { classesOf, predictions } from "../../src/network/predictions.js";
 import { inheritedFrom, verdictOf } from "../../src/network/verdict.js";
 
 /**
@@ -58,6 +58,34 @@ describe("what the model says", () => {
     expect(found[2]?.unit).toBe(1);
     expect(found[3]).toEqual({ unit: 0, score: 5 });
     expect(found[0]).toBeUndefined();
+  });
+
+  test("a target is a class as a whole number each, or as one of them", () => {
+    const target = (/** @type {number[]} */ shape, /** @type {any[]} */ values, name = "") => ({
+      ...{ name, dtype: "float32", shape, values },
+    });
+    expect(classesOf([target([3], [2, 0, 1])], "scores", 3)).toEqual([2, 0, 1]);
+    expect(classesOf([target([3, 1], [2, 0, 1])], "scores", 3)).toEqual([2, 0, 1]);
+    expect(classesOf([target([2, 3], [0, 0, 1, 1, 0, 0])], "scores", 3)).toEqual([2, 0]);
+    // Of several outputs each has its own.
+    const both = [target([2], [0.5, 2], "size"), target([2], [1, 0], "kind")];
+    expect(classesOf(both, "kind", 2)).toEqual([1, 0]);
+    expect(classesOf(both, "other", 2)).toEqual([]);
+    expect(classesOf([], "scores", 3)).toEqual([]);
+  });
+
+  test("what is no class is not taken for one", () => {
+    const of2 = (/** @type {number[]} */ shape, /** @type {any[]} */ values) =>
+      classesOf([{ name: "", dtype: "float32", shape, values }], "scores", 3);
+    expect(of2([2], [0.5, 1])).toBeNull();
+    expect(of2([2], [3, 1])).toBeNull();
+    expect(of2([2], [-1, 1])).toBeNull();
+    expect(of2([1], ["NaN"])).toBeNull();
+    expect(of2([1, 3], [0.2, 0.8, 0])).toBeNull();
+    expect(of2([1, 3], [0, 1, 1])).toBeNull();
+    expect(of2([1, 3], [0, 0, 0])).toBeNull();
+    expect(of2([1, 2], [1, 0])).toBeNull();
+    expect(of2([1, 3, 3], [0, 1, 0, 0, 0, 0, 0, 0, 0])).toBeNull();
   });
 
   test("of NaN it says nothing", () => {
