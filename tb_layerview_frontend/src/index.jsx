@@ -5,6 +5,7 @@ import { render as mount } from "preact";
 
 import "./page/styles.css";
 import {
+  beforeAddressIsRead,
   followTheme,
   isOwnHash,
   onHashChange,
@@ -109,4 +110,5 @@ function keepAddress(store, end) {
     clearTimeout(timer);
   });
   onHashChange(reconcile, end);
+  beforeAddressIsRead(reconcile, end);
 }

@@ -48,8 +48,22 @@ export function readHash() {
   return host.location.hash;
 }
 
-/** TensorBoard's whole address: in a notebook no address bar shows it. */
+let bringUpToDate = () => {};
+
+/**
+ * @param {() => void} write brings the address up to date, which it is a moment after each change only
+ * @param {AbortSignal} end
+ */
+export function beforeAddressIsRead(write, end) {
+  bringUpToDate = write;
+  end.addEventListener("abort", () => {
+    bringUpToDate = () => {};
+  });
+}
+
+/** TensorBoard's whole address, with all that is chosen: in a notebook no address bar shows it. */
 export function readAddress() {
+  bringUpToDate();
   return host.location.href;
 }
 
