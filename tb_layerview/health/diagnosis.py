@@ -93,6 +93,7 @@ def _scalars(evidence: Evidence) -> Iterator[Finding]:
         if bad:
             first, value = bad[0]
             before = [i for i, _ in logged if i < first]
+            said = f"{name} is {'NaN' if math.isnan(value) else f'{value:+}'}"
             yield Finding(
                 NonFinite.name,
                 NonFinite.severity,
@@ -101,5 +102,6 @@ def _scalars(evidence: Evidence) -> Iterator[Finding]:
                 int(evidence.steps[before[-1]]) if before else None,
                 int(evidence.steps[bad[-1][0]]),
                 {name: value},
-                *[f"{name} is {'NaN' if math.isnan(value) else f'{value:+}'}"] * 2,
+                said,
+                said,
             )
