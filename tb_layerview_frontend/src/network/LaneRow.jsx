@@ -58,7 +58,7 @@ export function LaneRow({ core, network, run, entry, verdict, layout, pictures }
         <span class="lv-lane-title">
           {isBlock(part) && <span aria-hidden="true">{open ? "▾ " : "▸ "}</span>}
           {part.name}
-          <span class="lv-unseen">, {inWords(verdict)}</span>
+          <span class="lv-unseen">· {inWords(verdict)}</span>
         </span>
         {!open && <span class="lv-lane-facts">{factsOf(run, part)}</span>}
       </button>
