@@ -375,3 +375,20 @@ def test_what_logging_has_cost_is_told_in_full(page: Page, server: TensorBoardSe
     expect(panel).to_contain_text("the budget left out none")
     page.keyboard.press("Escape")
     expect(panel).to_have_count(0)
+
+
+@pytest.mark.parametrize("width", [1280, 600])
+def test_a_low_window_keeps_three_rows_and_nothing_overlaps(page: Page, server: TensorBoardServer, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 350})
+    frame = open_tab(page, server, "map-canvas", run="plan", maps="activation")
+    page.wait_for_timeout(500)
+    rows = [box_of(row) for row in frame.get_by_test_id("layer-row").all()]
+    foot = box_of(frame.locator(".lv-map-foot"))
+    seen = [row for row in rows if row["y"] + row["height"] <= foot["y"]]
+    assert len(seen) >= 3 and foot["y"] + foot["height"] <= 350
+    page.set_viewport_size({"width": width, "height": 300})
+    page.wait_for_timeout(500)
+    stacked = [box_of(frame.locator(place).first) for place in (".lv-top", ".lv-findings", ".lv-toolbar", ".lv-map")]
+    for above, below in zip(stacked, stacked[1:], strict=False):
+        assert above["y"] + above["height"] <= below["y"] + 0.5
+    assert box_of(frame.locator(".lv-map-foot"))["y"] >= box_of(frame.locator(".lv-map"))["y"] + 20

@@ -34,11 +34,13 @@ export function Popover({ button, label, title, buttonClass = "", testid, childr
     );
     return () => end.abort();
   }, [open]);
-  // It hangs from its button's right edge, unless it would begin before the page.
+  // It hangs from its button's right edge, unless it would begin before the page, and scrolls where it would end below it.
   useLayoutEffect(() => {
     const box = panel.current?.getBoundingClientRect();
-    if (panel.current && box && box.left < EDGE)
-      panel.current.style.transform = `translateX(${EDGE - box.left}px)`;
+    if (!panel.current || !box) return;
+    const { style } = panel.current;
+    if (box.left < EDGE) style.transform = `translateX(${EDGE - box.left}px)`;
+    if (box.bottom > innerHeight) style.maxHeight = `${innerHeight - box.top - EDGE}px`;
   }, [open]);
   return (
     <span

@@ -7,11 +7,13 @@ import { FoundLegend } from "./FoundLegend.jsx";
 import { ProfileAxis } from "./Profile.jsx";
 import { layerLabel } from "./layer.js";
 
-export const FOOT_HEIGHT = 58;
+/** With the colours' legend, and of the steps alone. */
+export const [FOOT_HEIGHT, STEPS_HEIGHT] = [58, 18];
 
 /**
  * The steps, the colours and the marks below each map.
  * @param {object} props
+ * @param {number} props.height CSS pixels
  * @param {import("./layer.js").MapLayer[]} props.layers
  * @param {import("../data/run.js").Run} props.run
  * @param {import("../kit/axis.js").StepAxis} props.axis
@@ -21,9 +23,9 @@ export const FOOT_HEIGHT = 58;
  * @param {import("../findings/findings.js").Finding[]} props.marks what is found, marked where it begins
  * @param {Map<number, import("../findings/findings.js").Finding[]>} props.found what the maps mark, by tensor
  */
-export function MapFoot({ layers, run, axis, width, step, ranking, marks, found }) {
+export function MapFoot({ height, layers, run, axis, width, step, ranking, marks, found }) {
   return (
-    <div class="lv-map-foot" style={{ height: `${FOOT_HEIGHT}px` }}>
+    <div class="lv-map-foot" style={{ height: `${height}px` }}>
       <div class="lv-axis-name">
         step
         {ranking && (

@@ -4,7 +4,7 @@ import { byTensor, heads } from "../findings/findings.js";
 import { makeStepAxis } from "../kit/axis.js";
 import { MapBody } from "./MapBody.jsx";
 import { MapDownload } from "./MapDownload.jsx";
-import { FOOT_HEIGHT, MapFoot } from "./MapFoot.jsx";
+import { FOOT_HEIGHT, MapFoot, STEPS_HEIGHT } from "./MapFoot.jsx";
 import { MapHead } from "./MapHead.jsx";
 import { MapToolbar } from "./MapToolbar.jsx";
 import { PROFILE_WIDTH } from "./Profile.jsx";
@@ -32,7 +32,8 @@ export function MapPane({ core, findings, comparison, evaluation, run, children 
   const { ref, size, scrollTop, onScroll } = usePlace(core);
   const { kinds } = core;
 
-  const bodyHeight = Math.max(0, size.height - STRIP_HEIGHT - FOOT_HEIGHT);
+  const { top, bottom } = aroundRows(size.height);
+  const bodyHeight = Math.max(0, size.height - top - bottom);
   const ownLayers = useLayers(core, run);
   const difference = useDifference(core, comparison, run);
   const layers = difference ?? ownLayers;
@@ -80,20 +81,22 @@ export function MapPane({ core, findings, comparison, evaluation, run, children 
           rows={rows}
           axis={axis}
           found={marked}
-          curves={curves}
+          curves={top ? curves : []}
           place={ref}
           rowHeight={rowHeight}
           width={width}
         />
       </MapToolbar>
       <div class="lv-map" ref={ref} onScroll={onScroll} style={{ "--lv-maps": layers.length }}>
-        <MapHead
-          core={core}
-          curves={curves}
-          evaluation={evaluation}
-          kinds={layers.map(({ kind }) => kind)}
-          axis={axis}
-        />
+        {top > 0 && (
+          <MapHead
+            core={core}
+            curves={curves}
+            evaluation={evaluation}
+            kinds={layers.map(({ kind }) => kind)}
+            axis={axis}
+          />
+        )}
         <MapBody
           core={core}
           run={run}
@@ -103,12 +106,13 @@ export function MapPane({ core, findings, comparison, evaluation, run, children 
           across={across}
           found={found}
           marked={marked}
-          top={STRIP_HEIGHT}
+          top={top}
           scrollTop={scrollTop}
           width={width}
           room={bodyHeight}
         />
         <MapFoot
+          height={bottom}
           layers={layers}
           axis={axis}
           width={width}
@@ -121,6 +125,22 @@ export function MapPane({ core, findings, comparison, evaluation, run, children 
       </div>
     </section>
   );
+}
+
+/** How much room three rows need at least, CSS pixels. */
+const LEAST_ROOM = 60;
+
+/**
+ * What stands above and below the rows gives way to them: the curves first, then the colours' legend.
+ * @param {number} height of the pane without its tools, CSS pixels; 0 until it is laid out
+ * @returns {{top: number, bottom: number}} CSS pixels
+ */
+export function aroundRows(height) {
+  const room = height ? height - LEAST_ROOM : Infinity;
+  return {
+    top: room < STRIP_HEIGHT + FOOT_HEIGHT ? 0 : STRIP_HEIGHT,
+    bottom: room < FOOT_HEIGHT ? STEPS_HEIGHT : FOOT_HEIGHT,
+  };
 }
 
 /** The labels' width; the style sheet has the same number. */
