@@ -8,7 +8,7 @@ import { differ, DIFFERENCE_TRANSFORM, differenceScale } from "./difference.js";
 /** @typedef {import("./layer.js").MapLayer} MapLayer */
 /** @typedef {import("../data/statistics.js").Statistic} Statistic */
 
-/** What overflows as a level has the overflow's colour here, too. What became 0 has that of the lower end. */
+/** What overflows as a level has the overflow's colour here, too; what became 0 has that of the lower end. No range is of them. */
 const [OVER, GONE] = [3e38, -1e3];
 
 /** Colours reach to half and double at least. */
@@ -44,21 +44,24 @@ export function makeChangeLayer(level, { columns: all, steps, transform, healthy
     const own = change ? undefined : level.columnOf(tensor);
     if (own) {
       const first = own[base];
-      change = own.map((value) => {
-        if (!(first > 0 && value >= 0)) return NaN;
-        if (value > (level.scale.over ?? Infinity)) return OVER;
-        return Math.max(GONE, differ("ratio", first, value));
-      });
+      change = own.map((value) => (first > 0 && value >= 0 ? differ("ratio", first, value) : NaN));
       changes.set(tensor, change);
     }
     return change;
   };
+  const { over = Infinity } = level.scale;
   const columnsOf = (/** @type {number[]} */ tensors) =>
-    tensors.flatMap((tensor) => changeOf(tensor) ?? []);
+    tensors.flatMap((tensor) => {
+      const own = level.columnOf(tensor);
+      return own
+        ? (changeOf(tensor)?.map((change, i) => (own[i] > over ? OVER : Math.max(GONE, change))) ??
+            [])
+        : [];
+    });
   const scaleFor = (/** @type {Float32Array[]} */ values) => ({
     ...differenceScale(
       "ratio",
-      pastOf(values, healthy).map((column) => column.filter((change) => change < OVER)),
+      pastOf(values, healthy).map((column) => column.filter((change) => Math.abs(change) < -GONE)),
       transform || DIFFERENCE_TRANSFORM,
       LEAST_RANGE,
     ),
@@ -72,9 +75,7 @@ export function makeChangeLayer(level, { columns: all, steps, transform, healthy
     let series = known.get(row);
     if (series === undefined) {
       const own = columnsOf(row.tensors);
-      series = own.length
-        ? worstOf(own, columns.of("non_finite", row.tensors), Math.abs)
-        : null;
+      series = own.length ? worstOf(own, columns.of("non_finite", row.tensors), Math.abs) : null;
       known.set(row, series);
     }
     return series;
@@ -98,7 +99,7 @@ export function makeChangeLayer(level, { columns: all, steps, transform, healthy
       const is = `${statistic.label} ${level.format(value)}`;
       return Number.isNaN(change)
         ? `${is}; no ratio to ${Number.isNaN(first) ? "what is unknown" : level.format(first)} at step ${formatCount(steps[base])}`
-        : `${is}, ${change === OVER ? "far beyond" : changeInWords(change)} ${since} (${level.format(first)})`;
+        : `${is}, ${value > over ? "far beyond" : changeInWords(change)} ${since} (${level.format(first)})`;
     },
   };
 }

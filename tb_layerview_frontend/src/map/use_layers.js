@@ -47,7 +47,17 @@ export function useLayers({ view, kinds, revision, columnProblems, healthy }, ru
         const level = makeMapLayer(what);
         return isChange ? makeChangeLayer(level, { ...what, transform }) : level;
       }),
-    [run, revision.value, statistic, transform, rowScales, isChange, before, problems, kinds.value.join()],
+    [
+      run,
+      revision.value,
+      statistic,
+      transform,
+      rowScales,
+      isChange,
+      before,
+      problems,
+      kinds.value.join(),
+    ],
   );
 }
 

@@ -56,6 +56,12 @@ test("shares, and a run of one step, have no change", () => {
   expect(layerOf("max").level).toBeDefined();
 });
 
+test("what became 0 has the end's colour and no part in the range", () => {
+  const layer = layerOf("rms", { counts: () => true });
+  expect(layer.columnOf(4)?.[2]).toBe(-Infinity);
+  expect(layer.scale).toMatchObject({ low: -1, high: 1 });
+});
+
 test("a change in words is a factor", () => {
   expect([2, 1, 0, -0.5, -2, -1000].map(changeInWords)).toEqual([
     "× 4",
