@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import time
 from pathlib import Path
@@ -167,6 +168,11 @@ def test_the_lowest_float_takes_no_colour_from_the_steps_before_and_is_said(
     page: Page, server: TensorBoardServer
 ) -> None:
     frame = _open(page, server, "pool", step=25, layer="pool")
+    expect(frame.get_by_test_id("beyond")).to_have_text("pool: 1.2e38")
+    words = frame.locator(".lv-map-legend .lv-colourbar").get_attribute("aria-label") or ""
+    assert words.startswith("activation rms: change since step 0 from × 1/2 to × 2"), words
+    page.goto("about:blank")
+    frame = _open(page, server, "pool", step=25, layer="pool", mapColour="level")
     expect(frame.get_by_test_id("beyond")).to_have_text("pool: 1.2e38")  # an eighth of the squares, rooted
     words = frame.locator(".lv-map-legend .lv-colourbar").get_attribute("aria-label")
     found = re.search(r"from (\S+) to ([^\s,]+)", words or "")
@@ -289,7 +295,7 @@ def test_the_update_ratio_brings_the_updates_and_is_what_it_should_be(page: Page
 def test_a_statistic_on_the_map_is_that_of_the_log(
     page: Page, server: TensorBoardServer, plan: Run, statistic: str
 ) -> None:
-    frame = _open(page, server, "plan", maps="activation", statistic=statistic)
+    frame = _open(page, server, "plan", maps="activation", statistic=statistic, mapColour="level")
     words = _hover(page, frame, "decoder/dense", frame.get_by_test_id("map-activation"), 0.999)
     assert f"step {STEPS - 1}" in words
     if statistic == "silent":  # the log keeps no units
@@ -308,7 +314,7 @@ def test_a_statistic_on_the_map_is_that_of_the_log(
 
 
 def test_colours_linear_and_by_row_stand_in_the_address_and_come_back(page: Page, server: TensorBoardServer) -> None:
-    frame = _open(page, server, "plan", maps="activation", step=10)
+    frame = _open(page, server, "plan", maps="activation", step=10, mapColour="level")
     canvas = frame.get_by_test_id("map-canvas")
     page.wait_for_timeout(500)
     pictures = [pixels_of(canvas)]
@@ -389,6 +395,6 @@ def test_a_low_window_keeps_three_rows_and_nothing_overlaps(page: Page, server: 
     page.set_viewport_size({"width": width, "height": 300})
     page.wait_for_timeout(500)
     stacked = [box_of(frame.locator(place).first) for place in (".lv-top", ".lv-findings", ".lv-toolbar", ".lv-map")]
-    for above, below in zip(stacked, stacked[1:], strict=False):
+    for above, below in itertools.pairwise(stacked):
         assert above["y"] + above["height"] <= below["y"] + 0.5
     assert box_of(frame.locator(".lv-map-foot"))["y"] >= box_of(frame.locator(".lv-map"))["y"] + 20

@@ -159,7 +159,7 @@ def _rms(array: npt.NDArray[np.float32]) -> float:
 def test_the_map_is_a_table_of_each_tensors_own_value_at_every_step(
     page: Page, server: TensorBoardServer, run: Run, arrays: dict[str, npt.NDArray[np.float32]]
 ) -> None:
-    frame = _open(page, server)
+    frame = _open(page, server, mapColour="level")
     folded = frame.locator("[data-testid=layer-row][data-path=block]")
     folded.locator(".lv-caret").click()
     expect(frame.get_by_test_id("layer-row")).to_have_count(2)
@@ -177,7 +177,7 @@ def test_the_map_is_a_table_of_each_tensors_own_value_at_every_step(
 def test_the_tables_of_map_and_profile_follow_statistic_kind_and_filter(
     page: Page, server: TensorBoardServer, arrays: dict[str, npt.NDArray[np.float32]]
 ) -> None:
-    frame = _open(page, server, statistic="max", filter="second", step=13)
+    frame = _open(page, server, statistic="max", mapColour="level", filter="second", step=13)
     (row,) = _table(page, frame, "the-map", "the-profile-csv")
     assert (row["layer"], row["statistic"]) == ("block/second", "max")
     assert "step 0" not in row, "the profile is of one step"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +15,11 @@ import pytest
 pytest.importorskip("playwright")
 pytest.importorskip("tensorflow")
 
-from layers_tab import box_of, open_tab
+from layers_tab import box_of, download, logdir_of, open_tab, state_of
 from playwright.sync_api import Frame, Locator, Page, expect
 from serving import TensorBoardServer
 
-from tb_layerview import LayerViewCallback, LayerWriter, Schedule
+from tb_layerview import LayerReader, LayerViewCallback, LayerWriter, Schedule
 from tb_layerview.commands import demo
 
 pytestmark = pytest.mark.e2e
@@ -55,6 +58,16 @@ def _write_broken(folder: Path) -> None:
                 now["before"][0, 0] = np.nan
                 now["pool"][:] = 3e38
             broken.write(step, now)
+
+
+def _write_from_zero(folder: Path) -> None:
+    """A layer that is 0 at first, one that is logged later on, and an input that stays."""
+    with LayerWriter(folder / "from_zero") as writer:
+        for step in range(10):
+            arrays = {"zero": np.full((4, 4), float(step > 0)), "input": np.full((4, 4), 100.0)}
+            if step > 2:
+                arrays["late"] = np.full((4, 4), float(step))
+            writer.write(step, {name: array.astype(np.float32) for name, array in arrays.items()})
 
 
 def _write_even_attention(folder: Path) -> None:
@@ -114,6 +127,7 @@ def logdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     _write_gappy(folder)
     _write_broken(folder)
     _write_even_attention(folder)
+    _write_from_zero(folder)
     _write_dying(folder)
     _train(folder)
     return folder
@@ -148,13 +162,19 @@ def _is_grey(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
     return np.asarray(channels.max(-1) - channels.min(-1) <= 14)
 
 
+def _table(page: Page, frame: Frame) -> list[dict[str, str]]:
+    """The map's CSV."""
+    text = Path(download(page, frame, "the-map", "the-map-csv").path()).read_text(encoding="utf-8-sig")
+    return list(csv.DictReader(io.StringIO(text)))
+
+
 def _place(step: float) -> float:
     """Where a step of the run with the hole lies on an axis by step, 0 to 1."""
     return (step + 0.5) / (LAST + 1)
 
 
 def test_steps_that_were_not_logged_are_hatched_and_say_how_many_and_why(page: Page, server: TensorBoardServer) -> None:
-    frame = open_tab(page, server, "layer-row", run="gappy", step=0)
+    frame = open_tab(page, server, "layer-row", run="gappy", mapColour="level", step=0)
     pixels = _painted(frame)
     height, width, _ = pixels.shape
     columns = [round(_place(at) * width) for at in (HOLE[0] + 1, HOLE[1] - 1)]
@@ -250,6 +270,59 @@ def test_what_breaks_takes_no_colour_from_the_healthy_past(page: Page, server: T
     # And what broke is none of the ramp's blues.
     after = broken[rows[1], until + 16 :].astype(int)
     assert not (np.abs(after[:, None] - whole[rows[1], None, :until].astype(int)).sum(-1) < 12).any()
+
+
+def test_the_map_is_the_change_since_the_first_logged_step(page: Page, server: TensorBoardServer) -> None:
+    logged = LayerReader(logdir_of(server)).run("broken")
+    rms = logged.statistics("rms")[logged.tensor("before", kind="activation")].astype(np.float64)
+    change = np.log2(rms / rms[0])
+    fields = {"run": "broken", "maps": "activation", "layer": "pool"}
+    frame = open_tab(page, server, "map-canvas", **fields)
+    box = box_of(frame.get_by_test_id("map-activation"))
+
+    def said(step: int, layer: str) -> str:
+        row = box_of(frame.locator(f"[data-testid='layer-row'][data-path='{layer}']"))
+        page.mouse.move(box["x"] + (step + 0.5) / STEPS * box["width"], row["y"] + row["height"] / 2)
+        return frame.get_by_role("tooltip").inner_text()
+
+    for step in (0, 2, 4, 11):
+        found = re.search(r"rms (\S+), × (1/)?(\S+) since step 0 \((\S+)\)", said(step, "before"))
+        assert found is not None, said(step, "before")
+        factor = float(found[3]) ** (-1 if found[2] else 1)
+        assert np.log2(factor) == pytest.approx(change[step], abs=0.01)
+        assert float(found[1]) == pytest.approx(rms[step], rel=5e-3)
+        assert float(found[4]) == pytest.approx(rms[0], rel=5e-3)
+    assert "far beyond since step 0" in said(BREAKS_AT, "pool")
+    # The range is of the healthy past, which × 1/32 to × 32 holds.
+    assert 2 < np.abs(change[:BREAKS_AT]).max() < 5
+    legend = frame.locator(".lv-map-legend .lv-colourbar")
+    expect(legend).to_have_attribute("aria-label", "activation rms: change since step 0 from × 1/32 to × 32")
+    (row,) = [row for row in _table(page, frame) if row["layer"] == "before"]
+    assert row["statistic"] == "log2 of rms / that of step 0"
+    np.testing.assert_allclose([float(row[f"step {step}"]) for step in range(BREAKS_AT)], change[:BREAKS_AT], atol=1e-5)
+    frame.get_by_test_id("scales").click()
+    frame.get_by_test_id("colour-level").check()
+    page.keyboard.press("Escape")
+    assert state_of(page)["mapColour"] == "level"
+    (row,) = [row for row in _table(page, frame) if row["layer"] == "before"]
+    assert row["statistic"] == "rms"
+    assert re.search(r"rms 0\.\d+$", said(0, "before"), re.M)
+
+
+def test_what_was_0_or_not_logged_at_first_has_no_change(page: Page, server: TensorBoardServer) -> None:
+    frame = open_tab(page, server, "map-canvas", run="from_zero", maps="activation", layer="late")
+    box = box_of(frame.get_by_test_id("map-activation"))
+    canvas = _painted(frame)
+    for layer, words in (("zero", "rms 1; no ratio to 0 at step 0"), ("late", "no ratio to what is unknown at step 0")):
+        row = box_of(frame.locator(f"[data-testid='layer-row'][data-path='{layer}']"))
+        y = row["y"] + row["height"] / 2
+        page.mouse.move(box["x"] + 0.7 * box["width"], y)
+        assert words in frame.get_by_role("tooltip").inner_text()
+        at = int((y - box["y"] - 4) / box["height"] * canvas.shape[0]), int(0.7 * canvas.shape[1])
+        assert tuple(canvas[at][:3]) == (255, 255, 255), "the colour of no data"
+    row = box_of(frame.locator("[data-testid='layer-row'][data-path='input']"))
+    page.mouse.move(box["x"] + 0.7 * box["width"], row["y"] + row["height"] / 2)
+    assert "× 1 since step 0" in frame.get_by_role("tooltip").inner_text(), "the same batch is no change"
 
 
 def test_even_attention_looks_even(page: Page, server: TensorBoardServer) -> None:

@@ -15,6 +15,7 @@ import { signal } from "@preact/signals";
  * @property {string[]} maps kinds whose maps are shown; empty: as many as fit
  * @property {string} statistic
  * @property {string} transform of the map's colours: "log", "linear", or empty for what suits the statistic
+ * @property {string} mapColour what a map's colours are: the "change" since the start, or the "level"
  * @property {boolean} rowScales whether each row has a colour scale of its own
  * @property {string} order of the rows
  * @property {string[]} curvesOff names of the scalars that are not drawn

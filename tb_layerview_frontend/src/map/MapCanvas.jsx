@@ -148,7 +148,7 @@ export function MapCanvas(props) {
           </p>
         )}
       </div>
-      {across.profile && <Profile {...props} />}
+      {across.profile && <Profile {...props} layer={layer.level ?? layer} />}
       {hover && lines.length > 0 && (
         <Tooltip lines={lines} x={hover.x} y={hover.y} width={width} height={height} />
       )}

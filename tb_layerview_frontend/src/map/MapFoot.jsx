@@ -39,7 +39,7 @@ export function MapFoot({ height, layers, run, axis, width, step, ranking, marks
         {layers.map((layer) => (
           <div key={layer.kind} class="lv-map-legend">
             <StepAxis axis={axis} width={width} marks={marks} />
-            <ProfileAxis layer={layer} step={step} />
+            <ProfileAxis layer={layer.level ?? layer} step={step} />
             <ColourBar
               scale={layer.scale}
               label={layerLabel(layer)}
@@ -51,7 +51,7 @@ export function MapFoot({ height, layers, run, axis, width, step, ranking, marks
                 value={layer.beyond?.value}
                 of={layer.beyond ? nameOf(layer.beyond.tensor, run.info) : ""}
                 others={layer.beyond?.others}
-                format={layer.format}
+                format={(layer.level ?? layer).format}
               />
               <FoundLegend found={found} tensors={run.info.tensors} kind={layer.kind} />
               <HoleMark axis={axis} why={whyLeftOut(run.info, run.history)} />

@@ -118,7 +118,7 @@ export function MapPane({ core, findings, comparison, evaluation, run, children 
           width={width}
           run={run}
           step={run.history.steps[core.stepIndex.value]}
-          ranking={all.ranked ? ownLayers[0].statistic : null}
+          ranking={all.ranked ? (ownLayers[0].level ?? ownLayers[0]).statistic : null}
           marks={heading}
           found={marked}
         />

@@ -4,6 +4,7 @@ import { Popover } from "../kit/Popover.jsx";
 import { SPACINGS } from "../kit/axis.js";
 import { NATURAL } from "../kit/colour.js";
 import { FilterBox } from "./FilterBox.jsx";
+import { hasChange } from "./change.js";
 import { DIFFERENCE_TRANSFORM } from "./difference.js";
 import { ORDERS, PARTING_ORDER } from "./order.js";
 
@@ -51,8 +52,8 @@ export function MapToolbar({ core, comparison, run, matches, before, children })
       </label>
       <Popover
         button="Scale ▾"
-        label="Scales of the map"
-        title="Logarithmic or linear colours, one scale or one a row, how the steps lie"
+        label="Colours and scales of the map"
+        title="Change or level, logarithmic or linear colours, one scale or one a row, how the steps lie"
         testid="scales"
       >
         <Scales core={core} comparison={comparison} />
@@ -158,16 +159,30 @@ function StatisticSelect({ core, run }) {
 function Scales({ core, comparison }) {
   const { view, kinds } = core;
   const [first] = kinds.value;
-  const { scale } = first
+  const statistic = first
     ? statisticOf(view.statistic.value, first)
     : statisticNamed(view.statistic.value);
-  const natural = comparison.showsDifference.value ? DIFFERENCE_TRANSFORM : NATURAL[scale];
+  const differs = comparison.showsDifference.value;
+  const mayChange = !differs && view.across.value === "steps" && hasChange(statistic);
+  const isLogged = differs || (mayChange && view.mapColour.value === "change");
+  const natural = isLogged ? DIFFERENCE_TRANSFORM : NATURAL[statistic.scale];
   const transform = view.transform.value || natural;
   return (
     <div class="lv-choices">
+      {mayChange && (
+        <Radios
+          name="colour"
+          legend="Colour"
+          value={view.mapColour.value}
+          options={{ change: "change since the start", level: "level" }}
+          onChoose={(value) => {
+            view.mapColour.value = value;
+          }}
+        />
+      )}
       <Radios
         name="transform"
-        legend="Colours"
+        legend="Colour scale"
         value={transform}
         options={{ log: "logarithmic", linear: "linear" }}
         // What suits the statistic anyway is not held on to when another one is chosen.

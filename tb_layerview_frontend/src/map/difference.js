@@ -168,9 +168,15 @@ const [LEAST_KNEE, MOST_KNEE] = [1e-4, 1 / 4];
  * @param {Measure} measure
  * @param {Float32Array[]} columns
  * @param {import("../kit/colour.js").MapTransform} [transform]
+ * @param {number} [least] how far it reaches at least
  * @returns {import("../kit/colour.js").ColourScale}
  */
-export function differenceScale(measure, columns, transform = DIFFERENCE_TRANSFORM) {
+export function differenceScale(
+  measure,
+  columns,
+  transform = DIFFERENCE_TRANSFORM,
+  least = LEAST_RANGE[measure],
+) {
   const total = columns.reduce((sum, column) => sum + column.length, 0);
   const every = Math.max(1, Math.floor(total / 50_000));
   /** @type {number[]} */
@@ -185,9 +191,9 @@ export function differenceScale(measure, columns, transform = DIFFERENCE_TRANSFO
   }
   sample.sort((a, b) => a - b);
   const wanted = sample[Math.floor(REACH * (sample.length - 1))] ?? 0;
-  const most = roundUp(Math.max(LEAST_RANGE[measure], wanted));
-  const least = sample.find((magnitude) => magnitude > 0) ?? 0;
-  const knee = Math.min(Math.max(least, LEAST_KNEE * most), MOST_KNEE * most);
+  const most = roundUp(Math.max(least, wanted));
+  const smallest = sample.find((magnitude) => magnitude > 0) ?? 0;
+  const knee = Math.min(Math.max(smallest, LEAST_KNEE * most), MOST_KNEE * most);
   return statisticScale("signed", [transform === "log" ? knee : -most, most], transform);
 }
 

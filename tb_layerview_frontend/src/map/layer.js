@@ -31,6 +31,9 @@ const LEAST_FACTOR_OF_ROW = 1.1;
  * @property {boolean} unknown whether there is no value at all, as of a statistic that an older log lacks
  * @property {boolean} anyTrouble
  * @property {Beyond | null} [beyond] what has the overflow's colour
+ * @property {MapLayer} [level] the statistic itself, where the change of it is drawn
+ * @property {string} [inTable] what a table calls the numbers, where not as the screen does
+ * @property {(tensor: number, step: number) => string} [words] what is said of a value; empty: as usual
  * @property {(row: import("./rows.js").Row, first: number, last: number) => CellWords | null} [describe] what a cell says
  *   where it is not the statistic itself that is drawn
  */
@@ -168,7 +171,7 @@ export function describeCell({ run, layer, row, first, last }) {
   const { info, history } = run;
   const own = row.tensors.filter((index) => info.tensors[index].kind === layer.kind);
   if (!columns || !layer.ready || !own.length) return null;
-  const values = columns.of(layer.statistic.name, own);
+  const values = own.map((tensor) => layer.columnOf(tensor) ?? new Float32Array(0));
   const broken = columns.of("non_finite", own);
   const end = Math.min(last, columns.steps - 1);
   const worst = findWorst(values, broken, layer.badness, first, end);
@@ -182,7 +185,8 @@ export function describeCell({ run, layer, row, first, last }) {
     `step ${formatCount(history.steps[worst.step])}` +
       (end > first ? `, the worst of ${formatCount(end - first + 1)} here` : ""),
     logged
-      ? `${layer.statistic.label} ${Number.isNaN(value) ? "unknown: no finite element" : layer.format(value)}`
+      ? layer.words?.(tensor, worst.step) ||
+        `${(layer.level ?? layer).statistic.label} ${Number.isNaN(value) ? "unknown: no finite element" : layer.format(value)}`
       : "not logged at this step",
   ];
   if (own.length > 1) lines.push(`the worst of ${own.length} tensors`);

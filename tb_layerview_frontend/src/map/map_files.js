@@ -70,12 +70,15 @@ export function mapFile(shown) {
 }
 
 /**
- * @param {ShownMap} shown
+ * @param {ShownMap} all
  * @param {number} index of the selected step
  * @returns {Panel}
  */
-export function profileFile(shown, index) {
-  const { run, layers, rows, rowHeight } = shown;
+export function profileFile(all, index) {
+  // The level, where the map has the change.
+  const layers = all.layers.map((layer) => layer.level ?? layer);
+  const shown = { ...all, layers };
+  const { run, rows, rowHeight } = shown;
   const { steps } = run.history;
   const height = rowHeight * rows.length;
   const scroll = { rows, rowHeight, scrollTop: 0, height };

@@ -34,7 +34,7 @@ export function mapTable({ info, steps, layers, rows, indices }) {
           kind,
           name,
           call,
-          drawn.statistic.label,
+          drawn.inTable ?? drawn.statistic.label,
           ...indices.map((index) => column[index] ?? NaN),
         ],
       ];

@@ -4,6 +4,7 @@ import { useMemo } from "preact/hooks";
 
 import { statisticOf } from "../data/statistics.js";
 import { countsForRange } from "../kit/scale_range.js";
+import { hasChange, makeChangeLayer } from "./change.js";
 import { makeMapLayer } from "./layer.js";
 import { keyOfTensors, rankByWorst } from "./order.js";
 
@@ -21,26 +22,42 @@ export function useLayers({ view, kinds, revision, columnProblems, healthy }, ru
     view.transform.value
   );
   const rowScales = view.rowScales.value;
+  const isChange = view.mapColour.value === "change";
   const problems = columnProblems.value;
   const before = healthy.value;
   return useMemo(
     () =>
-      kinds.value.map((kind) =>
-        makeMapLayer({
+      kinds.value.map((kind) => {
+        const { layers, tensors } = run.info;
+        const what = {
           columns: run.columns,
+          steps: run.history.steps,
           kind,
           statistic: statisticOf(statistic, kind),
-          transform,
+          // The level that stands beside a change is on the scale of its own.
+          transform: /** @type {typeof transform} */ (
+            isChange && hasChange(statisticOf(statistic, kind)) ? "" : transform
+          ),
           rowScales,
           healthy: before,
-          counts: (tensor) => {
-            const { layers, tensors } = run.info;
-            return countsForRange(tensors[tensor], layers[tensors[tensor].layer]);
-          },
+          counts: (/** @type {number} */ tensor) =>
+            countsForRange(tensors[tensor], layers[tensors[tensor].layer]),
           problem: problems[kind],
-        }),
-      ),
-    [run, revision.value, statistic, transform, rowScales, before, problems, kinds.value.join()],
+        };
+        const level = makeMapLayer(what);
+        return isChange ? makeChangeLayer(level, { ...what, transform }) : level;
+      }),
+    [
+      run,
+      revision.value,
+      statistic,
+      transform,
+      rowScales,
+      isChange,
+      before,
+      problems,
+      kinds.value.join(),
+    ],
   );
 }
 
@@ -52,7 +69,8 @@ export function useLayers({ view, kinds, revision, columnProblems, healthy }, ru
  * @param {MapLayer[]} layers
  * @returns {import("./order.js").RankKey | null}
  */
-export function useRank(order, run, [layer]) {
+export function useRank(order, run, [first]) {
+  const layer = first?.level ?? first;
   return useMemo(() => {
     const columns = run.columns.get(layer?.kind);
     if (order !== "worst" || !layer?.ready || !columns) return null;

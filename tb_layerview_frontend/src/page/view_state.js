@@ -49,6 +49,7 @@ export const FIELDS = {
   maps: list,
   statistic: text("rms"),
   transform: choice("", "log", "linear"),
+  mapColour: choice("change", "level"),
   rowScales: flag,
   order: text("model"),
   curvesOff: list,

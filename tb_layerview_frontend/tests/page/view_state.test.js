@@ -15,6 +15,7 @@ const everything = {
   maps: ["activation", "gradient"],
   statistic: "non_finite",
   transform: "linear",
+  mapColour: "level",
   rowScales: true,
   order: "worst",
   curvesOff: ["val_loss", "auc"],
