@@ -38,7 +38,15 @@ def viewing(logdir: Path, *options: str, **variables: str) -> Iterator[tuple[sub
     """`tb-layerview view` in a process of its own, and the address that it prints."""
     command = [sys.executable, "-m", "tb_layerview.commands.cli", "view", str(logdir), *options]
     own = environment(TF_CPP_MIN_LOG_LEVEL="3", **variables)
-    process = subprocess.Popen(command, env=own, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    # What runs in a shell's background ignores Ctrl-C, and has its children do so.
+    process = subprocess.Popen(
+        command,
+        env=own,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     try:
         assert process.stdout is not None
         lines = iter(process.stdout.readline, "")
