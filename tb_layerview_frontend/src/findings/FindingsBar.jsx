@@ -123,7 +123,7 @@ function Line({ findings, run, open }) {
   return (
     <p
       data-testid="lead-finding"
-      title={[lead, led].map((of) => of && `${of.since}: ${of.words}.`).join("\n")}
+      title={[lead, led].flatMap((of) => (of ? [`${of.since}: ${of.words}.`] : [])).join("\n")}
     >
       <b>{lead.headline}</b>
       {source && <span class="lv-caption"> ({source.text})</span>}

@@ -187,11 +187,11 @@ const isWrong = (said) => said?.target !== undefined && said.target !== said.uni
 
 /** @param {(import("./predictions.js").Prediction | null)[]} said by example */
 function rightInWords(said) {
-  const known = said.filter((one) => one?.target !== undefined);
-  const wrong = known.filter(isWrong).length;
-  return known.length
-    ? `${formatCount(known.length - wrong)} of ${formatCount(known.length)} right`
-    : "";
+  if (!said.some((one) => one?.target !== undefined)) return "";
+  // What is no number is not right.
+  const all = said.filter((one) => one === null || one.target !== undefined);
+  const right = all.filter((one) => one && !isWrong(one)).length;
+  return `${formatCount(right)} of ${formatCount(all.length)} right`;
 }
 
 /**

@@ -28,11 +28,11 @@ const HEADS_HEIGHT = 34;
 export function NetworkPane({ core, findings, comparison, network, run }) {
   const [ref, size] = /** @type {ReturnType<typeof useSize<HTMLDivElement>>} */ (useSize());
   const [scrolled, setScrolled] = useState(0);
-  const { scene, verdicts, sceneAt } = useScene(
+  const { scene, sceneAt } = useScene(
     { core, network, findings, comparison, run },
     { width: size.width, height: size.height - HEADS_HEIGHT },
   );
-  const { entries, layout } = scene;
+  const { entries, layout, verdicts } = scene;
   const total = entries.length
     ? entries[entries.length - 1].top + entries[entries.length - 1].height
     : 0;

@@ -22,9 +22,9 @@ const DOT = 5.5;
 /**
  * The connections, and a sign for each entry that says how it is by its shape as well as its colour.
  * @param {CanvasRenderingContext2D} context in CSS pixels
- * @param {{edges: Edge[], entries: Entry[], health: import("./verdict.js").Verdict[], rail: number}} what
+ * @param {{edges: Edge[], entries: Entry[], verdicts: import("./verdict.js").Verdict[], rail: number}} what
  */
-export function drawRail(context, { edges, entries, health, rail }) {
+export function drawRail(context, { edges, entries, verdicts, rail }) {
   const middle = (/** @type {number} */ index) => entries[index].top + entries[index].height / 2;
   context.lineWidth = 1.5;
   for (const { from, to, level } of edges) {
@@ -45,7 +45,7 @@ export function drawRail(context, { edges, entries, health, rail }) {
   }
   context.globalAlpha = 1;
   entries.forEach(({ open }, index) => {
-    if (!open) drawSign(context, health[index], rail, middle(index));
+    if (!open) drawSign(context, verdicts[index], rail, middle(index));
   });
 }
 

@@ -12,7 +12,7 @@ import { pictured } from "./lanes.js";
  * @property {import("./layout.js").Layout} layout
  * @property {Entry[]} entries
  * @property {import("./rail.js").Edge[]} edges
- * @property {import("./verdict.js").Verdict[]} health by entry
+ * @property {import("./verdict.js").Verdict[]} verdicts by entry
  * @property {Map<number, import("../data/framed.js").Thumbnails>} pictures by tensor
  * @property {Map<number, import("../data/framed.js").Ridges>} ridges by tensor
  * @property {import("./draw_columns.js").Flow | null} flow

@@ -94,7 +94,7 @@ export function useScene({ core, network, findings, comparison, run }, { width, 
     layout,
     entries,
     edges,
-    health: verdicts,
+    verdicts,
     pictures: shown?.lanes ?? NONE,
     ridges: network.ridges.value,
     flow,
@@ -110,12 +110,12 @@ export function useScene({ core, network, findings, comparison, run }, { width, 
    */
   const sceneAt = (at, pictures) => ({
     ...scene,
-    health: verdictsAt(entries, run, at, judged),
+    verdicts: verdictsAt(entries, run, at, judged),
     flow: axis && flowAt(entries, run, at, comparison, axis),
     pictures,
     step: run.history.steps[at],
   });
-  return { scene, verdicts, sceneAt };
+  return { scene, sceneAt };
 }
 
 const NO_NEEDS = { levels: 0, flows: false, ridged: false };

@@ -54,14 +54,17 @@ export function verdictOf(part, step, found, isLogged, inherited = [], causes) {
   const lanes = lanesIn(part);
   const tensors = lanes.flatMap((lane) => lane.tensors);
   const passedOn = lanes.flatMap(({ layer }) => inherited[layer] ?? []);
-  const holding = [...new Set([...tensors, ...passedOn])]
-    .flatMap((tensor) => found.get(tensor) ?? [])
-    .filter(({ first, last }) => step !== undefined && first <= step && step <= last);
+  const holdingOf = (/** @type {number[]} */ those) =>
+    those
+      .flatMap((tensor) => found.get(tensor) ?? [])
+      .filter(({ first, last }) => step !== undefined && first <= step && step <= last);
+  const own = holdingOf(tensors);
+  const holding = holdingOf([...new Set([...tensors, ...passedOn])]);
   if (holding.length) {
     const worst = worstFinding(holding);
     return {
       health: worst.severity,
-      isLed: causes !== undefined && !holding.some((finding) => causes.has(finding)),
+      isLed: causes !== undefined && !own.some((finding) => causes.has(finding)),
       findings: [worst, ...holding.filter((finding) => finding !== worst)],
     };
   }

@@ -151,6 +151,10 @@ describe("how a lane is doing", () => {
       verdictOf(/** @type {any} */ ({ tensors }), step, of, () => true, [], new Set([cause])).isLed;
     expect([isLed([4], 15), isLed([5], 15), isLed([4, 5], 15)]).toEqual([true, false, false]);
     expect([isLed([4], 9), isLed([4], 21)]).toEqual([false, false]);
+    // A layer that passes on what another one began is not where it began.
+    const passing = /** @type {any} */ ({ layer: 0, tensors: [7] });
+    const verdict = verdictOf(passing, 15, of, () => true, [[5]], new Set([cause]));
+    expect([verdict.health, verdict.isLed]).toEqual(["warning", true]);
   });
 
   test("of what is not logged nothing is said", () => {
