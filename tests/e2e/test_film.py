@@ -252,7 +252,8 @@ def test_a_picture_is_copied_to_the_clipboard(page: Page, server: TensorBoardSer
     png = _take(page, frame, "png")[1]
     frame.get_by_test_id("take-along-the-picture").click()
     frame.get_by_test_id("download-copy").click()
-    expect(frame.get_by_test_id("take-along-the-picture")).to_have_text("Copied")
+    # Chromium encodes a canvas when the page is idle, and begins after seconds where it never is.
+    expect(frame.get_by_test_id("take-along-the-picture")).to_have_text("Copied", timeout=20_000)
     size = frame.evaluate(
         """async () => {
           const [item] = await navigator.clipboard.read();
