@@ -210,8 +210,8 @@ def test_two_steps_of_one_run_compare_and_change_places(page: Page, server: Tens
     index = tuple(json.loads(f"[{readout.get_attribute('data-index')}]"))
     run = LayerReader(logdir).run("b")
     early, late = (run.values(run.tensor("second", kind="weight"), step).array for step in (3, 39))
-    assert float(readout.get_attribute("data-a") or "nan") == pytest.approx(float(late[index]), rel=1e-6)
-    assert float(readout.get_attribute("data-b") or "nan") == pytest.approx(float(early[index]), rel=1e-6)
+    assert float(readout.get_attribute("data-a") or "nan") == pytest.approx(float(early[index]), rel=1e-6)
+    assert float(readout.get_attribute("data-b") or "nan") == pytest.approx(float(late[index]), rel=1e-6)
     frame.get_by_test_id("compare-swap").click()
     expect(frame.get_by_test_id("step-number")).to_have_value("3")
     expect(frame.get_by_test_id("compare-step")).to_have_value("39")
@@ -219,6 +219,45 @@ def test_two_steps_of_one_run_compare_and_change_places(page: Page, server: Tens
     assert (state_of(page)["step"], state_of(page)["againstStep"]) == ("3", "39")
     frame.get_by_test_id("compare-end").click()
     expect(frame.get_by_test_id("compare-bar")).to_have_count(0)
+
+
+def test_the_first_step_stands_before_the_chosen_one_and_growth_is_above_0(
+    page: Page, server: TensorBoardServer, logdir: Path
+) -> None:
+    run = LayerReader(logdir).run("b")
+    fields = {"layer": "second", "kind": "weight", "name": "kernel", "maps": "weight", "spacing": "even"}
+    frame = _open(page, server, "b", step=39, **fields)
+    toggle = frame.get_by_role("button", name="Compare with the first step")
+    expect(toggle).to_have_attribute("aria-pressed", "false")
+    toggle.click()
+    expect(toggle).to_have_attribute("aria-pressed", "true")
+    expect(frame.get_by_test_id("compare-step")).to_have_value("0")
+    expect(frame.get_by_test_id("compare-bar")).to_contain_text("step 39 of the same run")
+    tensor = run.tensor("second", kind="weight")
+    rms = {step: run.digest(tensor, step).rms for step in (0, 39)}
+    for side, step in (("A", 0), ("B", 39)):
+        cell = frame.get_by_test_id("compare-statistics").locator(f"[data-side='{side}'] [data-statistic='rms']")
+        expect(cell).not_to_be_empty()
+        assert number(cell.get_attribute("title") or "nan") == pytest.approx(rms[step], rel=1e-5)
+        figure = frame.get_by_test_id(f"compare-picture-{side.lower()}")
+        expect(figure.locator("figcaption")).to_have_text(f"{side} step {step}")
+    left, right = (box_of(frame.get_by_test_id(f"compare-picture-{side}"))["x"] for side in "ab")
+    assert left < right
+    box = box_of(frame.get_by_test_id("map-weight"))
+    row = box_of(frame.locator("[data-testid='layer-row'][data-path^='second']").first)
+    page.mouse.move(box["x"] + box["width"] - 2, row["y"] + row["height"] / 2)
+    words = frame.get_by_role("tooltip").inner_text()
+    found = re.search(r"log2\(B / A\) (\S+)", words)
+    assert found is not None, words
+    assert number(found[1]) == pytest.approx(np.log2(rms[39] / rms[0]), rel=1e-2, abs=1e-3)
+    assert "step 39, A at step 0" in words
+    page.keyboard.press("Escape")
+    expect(frame.get_by_test_id("compare-bar")).to_have_count(0)
+    page.keyboard.press("f")
+    expect(frame.get_by_test_id("compare-bar")).to_have_count(1)
+    toggle.click()
+    expect(frame.get_by_test_id("compare-bar")).to_have_count(0)
+    assert "against" not in state_of(page)
 
 
 def test_what_has_no_partner_is_named(page: Page, server: TensorBoardServer) -> None:

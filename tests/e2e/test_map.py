@@ -346,23 +346,46 @@ def test_the_profile_says_and_selects_the_layer_at_the_step(page: Page, server: 
     assert (state["layer"], state["step"]) == ("decoder/conv_1", "40")
 
 
-def test_the_strip_has_the_values_at_the_step_the_evaluation_and_what_is_left_out(
+def test_the_strip_has_the_loss_alone_with_its_value_and_the_evaluation_and_others_on_demand(
     page: Page, server: TensorBoardServer
 ) -> None:
     frame = _open(page, server, "plan", step=80)
     loss = frame.get_by_test_id("curve-loss")
     expect(loss).to_contain_text(f"{2.0 - 80 / STEPS:.3g}")
     expect(loss).to_have_attribute("title", re.compile(r"plan/evaluate at step 50: 1\.75"))
-    ticks = [float(text) for text in frame.locator(".lv-strip-ticks[data-side='right'] span").first.all_inner_texts()]
-    assert ticks and all(0 <= tick <= 1 for tick in ticks), "accuracy has an axis of its own"
-    strip = frame.get_by_test_id("loss-strip").first
+    strip = frame.get_by_test_id("loss-strip")
+    expect(strip.locator(".lv-strip-axes")).to_have_text("loss, logarithmic")
+    expect(strip.locator(".lv-strip-end")).to_have_text(["loss"])
+    for name, drawn in (("loss", "true"), ("accuracy", "false"), ("learning_rate", "false")):
+        expect(frame.get_by_test_id(f"curve-{name}")).to_have_attribute("aria-pressed", drawn)
+    assert "curves" not in state_of(page), "the loss alone is what is drawn anyway"
     page.wait_for_timeout(300)
     before = pixels_of(strip.locator("canvas"))
     frame.get_by_test_id("curve-accuracy").click()
-    expect(frame.get_by_test_id("curve-accuracy")).to_have_attribute("aria-pressed", "false")
+    expect(frame.get_by_test_id("curve-accuracy")).to_have_attribute("aria-pressed", "true")
+    # The loss ends at 1, the accuracy near its own scale's top.
+    expect(strip.locator(".lv-strip-end")).to_have_text(["accuracy", "loss"])
+    expect(strip.locator(".lv-strip-axes")).to_have_text("shares · loss (log)")
+    ticks = [float(text) for text in strip.locator(".lv-strip-ticks").nth(1).locator("span").all_inner_texts()]
+    assert ticks and all(0 <= tick <= 1 for tick in ticks), "accuracy has an axis of its own"
+    left = box_of(strip.locator("canvas"))["x"]
+    for tick in strip.locator(".lv-strip-ticks span").all():
+        assert box_of(tick)["x"] + box_of(tick)["width"] <= left, "no number over a line"
     page.wait_for_timeout(300)
     assert pixels_of(strip.locator("canvas")) != before
-    assert state_of(page)["curvesOff"] == "accuracy"
+    assert state_of(page)["curves"] == "loss,accuracy"
+
+
+def test_one_strip_stands_above_all_maps(page: Page, server: TensorBoardServer) -> None:
+    frame = _open(page, server, "plan", maps="activation,weight,update")
+    expect(frame.get_by_test_id("map-canvas")).to_have_count(3)
+    strip, last = box_of(frame.get_by_test_id("loss-strip")), box_of(frame.get_by_test_id("map-canvas").last)
+    assert frame.get_by_test_id("loss-strip").count() == 1
+    assert strip["x"] == pytest.approx(box_of(frame.get_by_test_id("map-canvas").first)["x"], abs=1)
+    assert strip["x"] + strip["width"] == pytest.approx(last["x"] + last["width"], abs=2)
+    legends = [box_of(bar) for bar in frame.locator(".lv-map-legend .lv-colourbar").all()]
+    for one, other in itertools.pairwise(legends):
+        assert one["x"] + one["width"] <= other["x"]
 
 
 def test_what_logging_has_cost_is_told_in_full(page: Page, server: TensorBoardServer) -> None:

@@ -89,7 +89,7 @@ export function CompareBar({ core, comparison }) {
     <section class="lv-compare" aria-label="Comparison" data-testid="compare-bar">
       <Sides core={core} comparison={comparison} />
       {a && b && comparison.matching.value?.pairs.length ? (
-        <Choices core={core} />
+        <Choices core={core} comparison={comparison} />
       ) : (
         <p class="lv-compare-state" role="status" data-testid="compare-state">
           {stateInWords(core, comparison)}
@@ -139,53 +139,68 @@ function Sides({ core, comparison }) {
   const { steps } = comparison;
   const shown = steps.value[comparison.stepIndex.value];
   const own = core.step.value;
+  const ownStep = own !== undefined && <span class="lv-caption"> step {formatCount(own)}</span>;
+  const sameRun = comparison.sameRun.value;
+  const swap = (
+    <button
+      type="button"
+      class="lv-icon-button"
+      data-testid="compare-swap"
+      aria-label="Swap A and B"
+      title="Swap A and B"
+      disabled={!comparison.current.value}
+      onClick={() => comparison.swap()}
+    >
+      ⇄
+    </button>
+  );
+  if (sameRun) {
+    return (
+      <div class="lv-compare-sides">
+        <b class="lv-side">A</b>
+        {shown !== undefined && (
+          <StepField
+            caption="step"
+            label="Step of A; the nearest logged one is taken"
+            testId="compare-step"
+            steps={steps.value}
+            index={() => comparison.stepIndex.value}
+            onIndex={(index) => {
+              view.againstStep.value = steps.value[index] ?? null;
+            }}
+          />
+        )}
+        {swap}
+        <span>
+          <b class="lv-side lv-side-b">B</b>
+          {ownStep} of the same run
+        </span>
+      </div>
+    );
+  }
   return (
     <div class="lv-compare-sides">
       <span>
         <b class="lv-side">A</b> {runLabel(view.run.value)}
-        {own !== undefined && <span class="lv-caption"> step {formatCount(own)}</span>}
+        {ownStep}
       </span>
-      <button
-        type="button"
-        class="lv-icon-button"
-        data-testid="compare-swap"
-        aria-label="Swap A and B"
-        title="Swap A and B"
-        disabled={!comparison.current.value}
-        onClick={() => comparison.swap()}
-      >
-        ⇄
-      </button>
+      {swap}
       <span>
-        <b class="lv-side lv-side-b">B</b>{" "}
-        {comparison.sameRun.value ? "the same run" : runLabel(view.against.value)}
+        <b class="lv-side lv-side-b">B</b> {runLabel(view.against.value)}
       </span>
-      {shown !== undefined && comparison.sameRun.value ? (
-        <StepField
-          caption="step"
-          label="Step of B; the nearest logged one is taken"
-          testId="compare-step"
-          steps={steps.value}
-          index={() => comparison.stepIndex.value}
-          onIndex={(index) => {
-            view.againstStep.value = steps.value[index] ?? null;
-          }}
-        />
-      ) : (
-        shown !== undefined && (
-          <span class={shown === own ? "lv-caption" : "lv-other-step"} data-testid="compare-step-b">
-            step {formatCount(shown)}
-            {own !== undefined && shown < own && ", B's latest up to A's"}
-            {own !== undefined && shown > own && ", B's first: none is earlier"}
-          </span>
-        )
+      {shown !== undefined && (
+        <span class={shown === own ? "lv-caption" : "lv-other-step"} data-testid="compare-step-b">
+          step {formatCount(shown)}
+          {own !== undefined && shown < own && ", B's latest up to A's"}
+          {own !== undefined && shown > own && ", B's first: none is earlier"}
+        </span>
       )}
     </div>
   );
 }
 
-/** @param {{core: Core}} props */
-function Choices({ core }) {
+/** @param {{core: Core, comparison: Comparison}} props */
+function Choices({ core, comparison }) {
   const { view } = core;
   const { scale } = statisticOf(view.statistic.value, core.kinds.value[0]);
   const isDifference = view.compareMap.value === "difference";
@@ -204,12 +219,12 @@ function Choices({ core }) {
           <option value="difference">
             {scale === "signed" || scale === "share" ? "B − A" : "log2(B / A)"}
           </option>
-          <option value="run">A alone</option>
+          <option value="run">{comparison.sameRun.value ? "the run itself" : "A alone"}</option>
         </select>
       </label>
       {isDifference && (
         <span class="lv-caption" data-testid="compare-threshold">
-          Runs part where {thresholdInWords(scale)}.{" "}
+          {comparison.sameRun.value ? "Rows part" : "Runs part"} where {thresholdInWords(scale)}.{" "}
           <span data-testid="compare-scale">
             {differenceScaleInWords(
               /** @type {import("../kit/colour.js").MapTransform} */ (

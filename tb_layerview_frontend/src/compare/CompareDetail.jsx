@@ -57,9 +57,14 @@ function Both({ core, comparison, run, other }) {
     inputs: inputsDiffer(run.info, other.info),
     evidence: comparison.evidence.value,
   });
+  const sameRun = comparison.sameRun.value;
+  const states = [core.selected.detail.value, comparison.selected.detail.value];
+  // Of two steps of one run the one that is compared with is before: A, at the left.
+  const [a, b] = sameRun ? [others, own] : [own, others];
+  const [stateA, stateB] = sameRun ? [...states].reverse() : states;
   const failed = [
-    ["A", core.selected.detail.value],
-    ["B", comparison.selected.detail.value],
+    ["A", stateA],
+    ["B", stateB],
   ].flatMap(([side, state]) =>
     typeof state === "object" && state.status === "error" ? [`${side}: ${state.message}`] : [],
   );
@@ -70,36 +75,33 @@ function Both({ core, comparison, run, other }) {
           {message} {ASKED_AGAIN}
         </p>
       ))}
-      <Numbers
-        core={core}
-        comparison={comparison}
-        a={own?.record ?? null}
-        b={others?.record ?? null}
-      />
-      {(own && !own.record) || (others && !others.record) ? (
+      <Numbers core={core} comparison={comparison} a={a?.record ?? null} b={b?.record ?? null} />
+      {(a && !a.record) || (b && !b.record) ? (
         <p class="lv-old" role="status">
-          {own && !own.record ? `A did not log this tensor at step ${formatCount(own.step)}. ` : ""}
-          {others && !others.record
-            ? `B did not log this tensor at step ${formatCount(others.step)}. `
-            : ""}
+          {a && !a.record ? `A did not log this tensor at step ${formatCount(a.step)}. ` : ""}
+          {b && !b.record ? `B did not log this tensor at step ${formatCount(b.step)}. ` : ""}
           Choose a step at which both have it; the chart below shows where.
         </p>
       ) : null}
-      <p class="lv-offer" data-testid="compare-offer" data-offered={offer.offered}>
+      <p
+        class={`lv-offer${sameRun && offer.offered ? " lv-unseen" : ""}`}
+        data-testid="compare-offer"
+        data-offered={offer.offered}
+      >
         {!offer.offered && comparison.evidence.value.status !== "checking" && (
           <b>No pictures side by side. </b>
         )}
         {offer.why}
       </p>
       {offer.offered && (
-        <ComparePictures core={core} comparison={comparison} run={run} a={own} b={others} />
+        <ComparePictures core={core} comparison={comparison} run={run} a={a} b={b} />
       )}
       <section
         class="lv-distribution lv-compare-charts"
         aria-label="Statistics and distributions of both runs"
       >
         <ComparedCurves core={core} comparison={comparison} run={run} other={other} />
-        <ComparedHistograms core={core} comparison={comparison} a={own} b={others} />
+        <ComparedHistograms core={core} comparison={comparison} a={a} b={b} />
       </section>
     </>
   );

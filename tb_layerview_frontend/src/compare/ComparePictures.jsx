@@ -105,7 +105,8 @@ function Pictures({ core, comparison, run, a, b, values, others }) {
           <figure key={testid} data-testid={`compare-picture-${testid}`}>
             {all.length > 1 && (
               <figcaption>
-                <b class={`lv-side${side === "B" ? " lv-side-b" : ""}`}>{side}</b>
+                <b class={`lv-side${side === "B" ? " lv-side-b" : ""}`}>{side}</b>{" "}
+                <span class="lv-caption">step {formatCount([a, b][i].step)}</span>
               </figcaption>
             )}
             <div class="lv-picture-body">

@@ -60,23 +60,23 @@ function Curves({ core, comparison, curves, statistic }) {
   const stepA = core.step.value;
   const stepB = comparison.steps.value[comparison.stepIndex.value];
   const { place, plot, hover } = useCurvePlot(curves, {
-    marks: [stepA, sameRun ? stepB : undefined],
+    marks: sameRun ? [stepB, stepA] : [stepA],
     logSteps,
     isShare,
     sameRun,
   });
   const at = hover ?? stepA;
-  const words = [
-    curveInWords("A", own, at, isShare, at),
-    sameRun
-      ? curveInWords("B", own, stepB, isShare, at)
-      : curveInWords("B", others, hover ?? stepB, isShare, at),
-  ];
+  const words = sameRun
+    ? [curveInWords("A", own, stepB, isShare, at), curveInWords("B", own, at, isShare, at)]
+    : [
+        curveInWords("A", own, at, isShare, at),
+        curveInWords("B", others, hover ?? stepB, isShare, at),
+      ];
   const panel = comparedFile(core, comparison, statistic.label, {
     canvases: () => [
       /** @type {HTMLCanvasElement} */ (place.current?.querySelector("canvas")),
       drawKey([
-        { text: "A", colour: "--lv-side-a" },
+        { text: sameRun ? "the run" : "A", colour: "--lv-side-a" },
         ...(sameRun ? [] : [{ text: "B", colour: "--lv-side-b", dashed: true }]),
       ]),
     ],

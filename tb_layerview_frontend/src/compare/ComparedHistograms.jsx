@@ -18,7 +18,8 @@ import { comparedFile } from "./compared_file.js";
 /** @typedef {ReturnType<typeof rebin> | null} Shares */
 
 const BINS = 64;
-const AXIS_HEIGHT = 18;
+/** Room for the axes' numbers and names, CSS pixels. */
+const [AXIS_HEIGHT, NAME_WIDTH] = [30, 16];
 
 /**
  * Both distributions on one value axis: A as bars, B as an outline.
@@ -34,8 +35,9 @@ export function ComparedHistograms({ core, comparison, a, b }) {
   const spacing = /** @type {import("../kit/value_axis.js").ValueSpacing} */ (values.value);
   const { axis, shares } = useShares(a?.histogram ?? null, b?.histogram ?? null, spacing);
   const height = Math.max(0, size.height - AXIS_HEIGHT);
+  const width = Math.max(0, size.width - NAME_WIDTH);
   const canvas = useCanvas(
-    size.width,
+    width,
     height,
     (context, ratio) => drawHistograms(context, ratio, shares),
     [shares, theme.value],
@@ -73,8 +75,13 @@ export function ComparedHistograms({ core, comparison, a, b }) {
           />
         )}
       </div>
-      <div class="lv-compare-plot" ref={ref}>
-        <div style={{ width: `${size.width}px`, height: `${height}px` }}>
+      <div class="lv-compare-plot" style={{ paddingLeft: `${NAME_WIDTH}px` }} ref={ref}>
+        {axis && (
+          <span class="lv-compare-share" title="Share of the finite elements">
+            share
+          </span>
+        )}
+        <div style={{ width: `${width}px`, height: `${height}px` }}>
           <canvas
             ref={canvas}
             data-testid="compare-histograms"
@@ -145,6 +152,7 @@ function fileOf(sides, axis, canvas) {
       withAxes([
         {
           canvas: /** @type {HTMLCanvasElement} */ (canvas.current),
+          left: { name: "share of elements", ticks: [] },
           bottom: {
             name: "value",
             ticks: valueTicks(axis, 6).map((value) => ({
@@ -174,6 +182,7 @@ function Ends({ axis }) {
           {formatValue(value)}
         </span>
       ))}
+      <p>value</p>
     </div>
   );
 }

@@ -24,8 +24,8 @@ export function comparedFile(core, comparison, what, { canvases, table, label, l
   const run = core.current.value;
   const tensor = run?.info.tensors[core.tensor.value];
   const title = run && tensor ? tensorTitle(run.info, tensor) : "";
-  const stepA = core.step.value ?? 0;
-  const stepB = comparison.steps.value[comparison.stepIndex.value] ?? 0;
+  const steps = [core.step.value ?? 0, comparison.steps.value[comparison.stepIndex.value] ?? 0];
+  const [stepA, stepB] = comparison.sameRun.value ? steps.reverse() : steps;
   const [a, b] = [view.run.value, view.against.value];
   const sides = `A: run ${a} at step ${formatCount(stepA)}. B: run ${b} at step ${formatCount(stepB)}.`;
   return {

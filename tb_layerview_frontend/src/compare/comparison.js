@@ -1,4 +1,7 @@
-/** What is known of the run (or the step) that is compared with: B. The run that is shown is A. */
+/**
+ * What is known of the run that is compared with: B. The run that is shown is A. Of two steps of one run the one that is
+ * compared with is before: it is called A on the screen, and the shown step B.
+ */
 
 import { batch, computed } from "@preact/signals";
 
@@ -123,6 +126,8 @@ export function createComparison(core, asks) {
     evidence,
     refresh: other.refresh,
     compareWith,
+    /** The shown step beside the first one that is logged, or alone again. */
+    compareFirst: () => compareWith(sameRun.peek() ? "" : view.run.peek()),
     swap,
   };
 }

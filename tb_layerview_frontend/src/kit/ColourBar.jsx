@@ -55,7 +55,9 @@ export function ColourBar({
       role="img"
       aria-label={inWords(label, ends ?? [format(scale.low), format(scale.high)], counts, isMarked)}
     >
-      <span class="lv-colourbar-label">{label}</span>
+      <span class="lv-colourbar-label" title={label}>
+        {label}
+      </span>
       <div class="lv-colourbar-scale">
         <div class="lv-colourbar-ramp" ref={ref}>
           <canvas ref={canvas} />

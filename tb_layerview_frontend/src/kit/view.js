@@ -18,7 +18,7 @@ import { signal } from "@preact/signals";
  * @property {string} mapColour what a map's colours are: the "change" since the start, or the "level"
  * @property {boolean} rowScales whether each row has a colour scale of its own
  * @property {string} order of the rows
- * @property {string[]} curvesOff names of the scalars that are not drawn
+ * @property {string[]} curves names of the scalars that are drawn; empty: the loss alone
  * @property {string} across what lies across the map: "steps", or the "ranks" of the training at the step
  * @property {string} spacing of the step axis; empty: the one that suits the run
  * @property {string} filter

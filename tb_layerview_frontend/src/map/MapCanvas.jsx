@@ -62,6 +62,7 @@ export function MapCanvas(props) {
     theme.value,
   ]);
   const { index } = across;
+  const { statistic } = layer.level ?? layer;
   const selectedHere = run.info.tensors[core.tensor.value]?.kind === layer.kind;
   const overlay = useCanvas(
     width,
@@ -117,7 +118,7 @@ export function MapCanvas(props) {
         class="lv-map-canvas"
         data-testid={`map-${layer.kind}`}
         role="img"
-        aria-label={`${layer.statistic.label} of the ${pluralOf(layer.kind)}, layers down, ${across.what} across. Use the arrow keys to move.`}
+        aria-label={`${statistic.label} of the ${pluralOf(layer.kind)}${layer.level ? ", its change since the start" : ""}, layers down, ${across.what} across. Use the arrow keys to move.`}
         style={{ width: `${width}px`, height: `${height}px` }}
         onPointerDown={(event) => {
           if (event.button !== 0) return;
@@ -143,8 +144,8 @@ export function MapCanvas(props) {
         {!layer.problem && !layer.ready && <p class="lv-map-message">Loading the statistics…</p>}
         {!layer.problem && layer.unknown && (
           <p class="lv-map-message" data-testid="unknown-statistic">
-            No {layer.statistic.label} of these {pluralOf(layer.kind)} is known: none of them has
-            one, or the log is of an older version.
+            No {statistic.label} of these {pluralOf(layer.kind)} is known: none of them has one, or
+            the log is of an older version.
           </p>
         )}
       </div>

@@ -1,5 +1,6 @@
 import { TakeAlong } from "../kit/TakeAlong.jsx";
 import { formatCount } from "../kit/format.js";
+import { drawnOf } from "./curves.js";
 import { curvesFile, mapFile, profileFile } from "./map_files.js";
 
 /**
@@ -27,8 +28,8 @@ export function MapDownload({ core, comparison, evaluation, curves, place, ...ma
   const shown = { ...map, filter: view.filter.value.trim(), other };
   const panels = [mapFile(shown), profileFile(shown, core.stepIndex.value)];
   if (curves.length) {
-    const off = view.curvesOff.value;
-    panels.push(curvesFile({ run, axis, width, other, curves, off, evaluation, place }));
+    const drawn = drawnOf(curves, view.curves.value);
+    panels.push(curvesFile({ run, axis, width, other, curves, drawn, evaluation, place }));
   }
   return <TakeAlong what="the map" panels={panels} small />;
 }

@@ -88,15 +88,7 @@ export function MapPane({ core, findings, comparison, evaluation, run, children 
         />
       </MapToolbar>
       <div class="lv-map" ref={ref} onScroll={onScroll} style={{ "--lv-maps": layers.length }}>
-        {top > 0 && (
-          <MapHead
-            core={core}
-            curves={curves}
-            evaluation={evaluation}
-            kinds={layers.map(({ kind }) => kind)}
-            axis={axis}
-          />
-        )}
+        {top > 0 && <MapHead core={core} curves={curves} evaluation={evaluation} axis={axis} />}
         <MapBody
           core={core}
           run={run}

@@ -6,7 +6,15 @@ import { formatCount, formatTicks } from "../kit/format.js";
 import { pointIn, useSize } from "../kit/hooks.js";
 import { theme } from "../kit/host.js";
 import { curveScales, curveTicks, unitOn } from "./curves.js";
-import { BOTTOM, brokenRuns, STRIP_HEIGHT, stripData, stripOptions, TOP } from "./strip_plot.js";
+import {
+  BOTTOM,
+  brokenRuns,
+  endsOf,
+  STRIP_HEIGHT,
+  stripData,
+  stripOptions,
+  TOP,
+} from "./strip_plot.js";
 
 /** @typedef {import("../kit/axis.js").StepAxis} StepAxis */
 /** @typedef {import("./curves.js").Curve} Curve */
@@ -16,15 +24,14 @@ import { BOTTOM, brokenRuns, STRIP_HEIGHT, stripData, stripOptions, TOP } from "
 const TICK_HEIGHT = 10;
 
 /**
- * Loss, metrics and learning rate over the steps, on the same axis as the map below.
+ * Curves over the steps, with their names at their ends.
  * @param {object} props
  * @param {StepAxis} props.axis
  * @param {Curve[]} props.curves those that are drawn
  * @param {number} props.index of the selected step
- * @param {boolean} props.anyOff whether there are others
  * @param {(index: number) => void} props.onStep
  */
-export function Strip({ axis, curves, index, anyOff, onStep }) {
+export function Strip({ axis, curves, index, onStep }) {
   const [ref, { width }] = /** @type {ReturnType<typeof useSize<HTMLDivElement>>} */ (useSize());
   const plot = useRef(/** @type {uPlot | null} */ (null));
   const scales = useMemo(() => curveScales(curves), [curves]);
@@ -69,24 +76,30 @@ export function Strip({ axis, curves, index, anyOff, onStep }) {
       }}
     >
       <div class="lv-strip-plot" ref={ref} />
-      {left && <Ticks scale={left} side="left" />}
-      {right && <Ticks scale={right} side="right" />}
-      {!curves.length && (
-        <p class="lv-strip-none">
-          No loss or metric is {anyOff ? "drawn" : "logged with these steps"}.
-        </p>
-      )}
+      {[left, right].map((scale, i) => scale && <Ticks key={scale.group} scale={scale} at={i} />)}
+      <p class="lv-strip-axes">{axesInWords([right, left])}</p>
+      {endsOf(curves, scales).map(({ curve: { name, label, colour }, at }) => (
+        <span
+          key={name}
+          class="lv-strip-end"
+          title={label}
+          style={{ top: `${at}px`, color: `var(${colour})` }}
+        >
+          {label}
+        </span>
+      ))}
+      {!curves.length && <p class="lv-strip-none">No loss or metric is logged with these steps.</p>}
       <i class="lv-now" style={{ left: `${cursorAt(axis, axis.steps[index], width)}px` }} />
     </div>
   );
 }
 
 /**
- * The scales that have room for numbers: one at the left, one at the right.
+ * The scales that have room for numbers: two.
  * @param {CurveScale[]} scales
  */
 export function labelledScales(scales) {
-  return scales.filter(({ group, known }) => known && group !== "learning rate").slice(0, 2);
+  return scales.filter(({ known }) => known).slice(0, 2);
 }
 
 /**
@@ -106,11 +119,24 @@ export function stripAxis(scale) {
   };
 }
 
-/** @param {{scale: CurveScale, side: "left" | "right"}} props */
-function Ticks({ scale, side }) {
+/**
+ * @param {(CurveScale | undefined)[]} scales in the order in which their numbers stand
+ */
+function axesInWords(scales) {
+  const names = scales.flatMap((scale) => (scale ? stripAxis(scale).name : []));
+  const isOne = names.length === 1;
+  return isOne
+    ? names[0]
+    : names
+        .map((name) => name.replace(/^.* (?=shares)/, "").replace(", logarithmic", " (log)"))
+        .join(" · ");
+}
+
+/** @param {{scale: CurveScale, at: number}} props `at` counts the scales from the plot on */
+function Ticks({ scale, at: place }) {
   const { name, ticks } = stripAxis(scale);
   return (
-    <div class="lv-strip-ticks" data-side={side} title={name}>
+    <div class="lv-strip-ticks" style={{ right: `calc(100% + ${2 + 34 * place}px)` }} title={name}>
       {ticks.map(({ at, text }) => (
         <span
           key={text}

@@ -6,16 +6,16 @@ import { formatCount, formatValue } from "../kit/format.js";
 const LINE = 14;
 
 /**
- * The names of the curves with their values at the selected step. A click leaves a curve out, or draws it again.
+ * The names of the curves with their values at the selected step. A click draws a curve, or leaves it out again.
  * @param {object} props
  * @param {import("./curves.js").Curve[]} props.curves
- * @param {string[]} props.off names of those that are not drawn
+ * @param {import("./curves.js").Curve[]} props.drawn
  * @param {number} props.index of the step
  * @param {number} props.step
  * @param {{run: string, problem: string} | null} props.evaluation whose points are drawn
  * @param {(name: string) => void} props.onToggle
  */
-export function StripLegend({ curves, off, index, step, evaluation, onToggle }) {
+export function StripLegend({ curves, drawn: shown, index, step, evaluation, onToggle }) {
   const points = curves.some((curve) => curve.points.length);
   const list = useRef(/** @type {HTMLUListElement | null} */ (null));
   const [below, setBelow] = useState(0);
@@ -30,11 +30,12 @@ export function StripLegend({ curves, off, index, step, evaluation, onToggle }) 
   return (
     <div class="lv-strip-legend">
       <ul ref={list} onScroll={count} aria-label="Curves, with their values at the selected step">
-        {curves.map(({ name, label, colour, dashed, group, values, absent, points: measured }) => {
+        {curves.map((curve) => {
+          const { name, label, colour, dashed, group, values, absent, points: measured } = curve;
           const value = values[index];
           const known = !absent[index] && value !== undefined;
           const near = measured.filter((point) => point.step <= step).at(-1);
-          const drawn = !off.includes(name);
+          const drawn = shown.includes(curve);
           const words = [
             `${label}${group === name ? "" : `, on the scale of ${group === "share" ? "shares from 0 to 1" : group}`}`,
             near &&

@@ -9,7 +9,7 @@ import { isWide } from "../kit/value_axis.js";
  * @property {string} name of the scalar
  * @property {string} label
  * @property {string} colour a custom property of the style sheet
- * @property {boolean} dashed where there are more curves than colours
+ * @property {boolean} dashed
  * @property {string} group curves of one group have one unit, and so one scale
  * @property {Float64Array} values by step
  * @property {Uint8Array} absent 1 where a step lacks it
@@ -19,7 +19,8 @@ import { isWide } from "../kit/value_axis.js";
 
 /** @typedef {{group: string, log: boolean, low: number, high: number, known: boolean}} CurveScale `known`: whether any value is finite */
 
-const COLOURS = [1, 2, 3, 4, 5, 6].map((number) => `--lv-curve-${number}`);
+/** Those that stand together are far apart in hue or lightness, also for who sees no red or green. */
+const COLOURS = [1, 2, 5, 4, 3, 6].map((number) => `--lv-curve-${number}`);
 
 /** Curves that are alone with their unit have a group of their own name. */
 const [LOSS, RATE, SHARE] = ["loss", "learning rate", "share"];
@@ -48,12 +49,26 @@ export function curvesOf(history, evaluation = null) {
       name,
       label: name.replaceAll("_", " "),
       colour: COLOURS[index % COLOURS.length],
-      dashed: index >= COLOURS.length,
+      // Told apart by more than their hues.
+      dashed: Math.floor(index / 3) % 2 === (index < COLOURS.length ? 1 : 0),
       group,
       values: history.scalars[name],
       absent: history.absent[name],
       points: pointsOf(name, history, evaluation),
     }));
+}
+
+/**
+ * Those that are drawn: the chosen ones, else what leads, and B's beside it.
+ * @param {Curve[]} curves
+ * @param {string[]} chosen names
+ */
+export function drawnOf(curves, chosen) {
+  const drawn = curves.filter(({ name }) => chosen.includes(name));
+  const [first] = curves;
+  return drawn.length
+    ? drawn
+    : curves.filter(({ name }) => [first.name, `${first.name} of B`].includes(name));
 }
 
 /**
@@ -83,7 +98,7 @@ function pointsOf(name, history, evaluation) {
 }
 
 /**
- * The scales of the curves that are drawn, in their order: logarithmic for a learning rate, and for what spans much.
+ * The scales of the curves that are drawn, in their order: logarithmic for losses and learning rates, and for what spans much.
  * @param {Curve[]} curves
  * @returns {CurveScale[]}
  */
@@ -103,9 +118,9 @@ export function curveScales(curves) {
   }
   return [...ranges].map(([group, { low, high }]) => {
     if (low > high) return { group, log: false, low: 0, high: 1, known: false };
-    const log = (group === RATE && low > 0) || isWide(low, high);
+    const log = ([LOSS, RATE].includes(group) && low > 0) || isWide(low, high);
     if (log) {
-      const margin = Math.max((high / low) ** 0.06, low === high ? 2 : 1);
+      const margin = Math.max((high / low) ** 0.06, low === high ? 2 : 1.02);
       return { group, log, low: low / margin, high: high * margin, known: true };
     }
     const margin = (high - low) * 0.06 || Math.abs(high) * 0.5 || 1;

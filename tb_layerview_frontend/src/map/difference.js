@@ -37,16 +37,18 @@ export function differ(measure, a, b) {
  * @param {Series} a by step of A
  * @param {Series} b by step of B
  * @param {Int32Array} matched by step of A, the step of B that it is compared with; -1 for none
+ * @param {boolean} [flip] whether it is how far A is from B
  * @returns {Series} `nonFinite` is the larger one of both runs
  */
-export function differenceSeries(measure, a, b, matched) {
+export function differenceSeries(measure, a, b, matched, flip = false) {
   const steps = Math.min(a.values.length, matched.length);
   const values = new Float32Array(steps).fill(NaN);
   const nonFinite = new Float32Array(steps).fill(NaN);
   for (let i = 0; i < steps; i++) {
     const at = matched[i];
     if (at < 0 || at >= b.values.length) continue;
-    values[i] = differ(measure, a.values[i], b.values[at]);
+    const [now, then] = [a.values[i], b.values[at]];
+    values[i] = flip ? differ(measure, then, now) : differ(measure, now, then);
     const [own, other] = [a.nonFinite[i], b.nonFinite[at]];
     if (!Number.isNaN(own) && !Number.isNaN(other)) nonFinite[i] = Math.max(own, other);
   }

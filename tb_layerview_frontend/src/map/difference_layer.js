@@ -27,6 +27,7 @@ import {
  * @property {Run} b
  * @property {Int32Array} partner by tensor of A, the tensor of B; -1 for none
  * @property {Int32Array} matched by step of A, the step of B; -1 for none
+ * @property {boolean} [flip] whether b is what is before, and so called A: a step of the same run
  */
 
 /**
@@ -50,7 +51,7 @@ import {
  * @returns {DifferenceLayer}
  */
 export function makeDifferenceLayer(
-  { a, b, partner, matched },
+  { a, b, partner, matched, flip = false },
   { kind, statistic, transform, rowScales, problem },
 ) {
   const measure = measureOf(statistic.scale);
@@ -69,7 +70,7 @@ export function makeDifferenceLayer(
       seriesAt(others, statistic, partner[tensor]),
     ];
     if (!series || !other) continue;
-    const difference = differenceSeries(measure, series, other, matched);
+    const difference = differenceSeries(measure, series, other, matched, flip);
     const parting = partingOf(difference.values, thresholdOf(statistic.scale, series.values));
     pairs.set(tensor, { a: series, b: other, difference, parting });
   }
@@ -118,7 +119,7 @@ export function makeDifferenceLayer(
       return drawn;
     },
     describe: (row, first, last) =>
-      describeDifference({ a, b, statistic, measure, matched }, pairsOf(row), first, last),
+      describeDifference({ a, b, statistic, measure, matched, flip }, pairsOf(row), first, last),
   };
 }
 
@@ -166,12 +167,13 @@ function furthest(all) {
  * @param {Statistic} what.statistic
  * @param {import("./difference.js").Measure} what.measure
  * @param {Int32Array} what.matched
+ * @param {boolean} what.flip
  * @param {{tensor: number, pair: Pair}[]} pairs of the row
  * @param {number} first index of the first step of the cell
  * @param {number} last index of its last step
  * @returns {import("./layer.js").CellWords | null}
  */
-function describeDifference({ a, b, statistic, measure, matched }, pairs, first, last) {
+function describeDifference({ a, b, statistic, measure, matched, flip }, pairs, first, last) {
   if (!pairs.length) return null;
   let { tensor, pair } = pairs[0];
   let step = first;
@@ -203,14 +205,17 @@ function describeDifference({ a, b, statistic, measure, matched }, pairs, first,
     tensorTitle(a.info, a.info.tensors[tensor]),
     `step ${formatCount(a.history.steps[step])}` +
       (at >= 0 && b.history.steps[at] !== a.history.steps[step]
-        ? `, B at step ${formatCount(b.history.steps[at])}`
+        ? `, ${flip ? "A" : "B"} at step ${formatCount(b.history.steps[at])}`
         : "") +
       (last > first ? `, the furthest apart of ${formatCount(last - first + 1)} here` : ""),
   ];
   if (at < 0) lines.push("B has no step to compare with here");
   else {
+    const [before, after] = flip
+      ? [side("A", pair.b, at), side("B", pair.a, step)]
+      : [side("A", pair.a, step), side("B", pair.b, at)];
     lines.push(
-      `${statistic.label}: ${side("A", pair.a, step)} · ${side("B", pair.b, at)}`,
+      `${statistic.label}: ${before} · ${after}`,
       Number.isNaN(difference)
         ? "nothing to compare"
         : measure === "ratio"
@@ -219,10 +224,9 @@ function describeDifference({ a, b, statistic, measure, matched }, pairs, first,
     );
   }
   const { parting } = pair;
+  const none = flip ? "it stays as it is" : "the runs do not part here";
   lines.push(
-    parting.step < 0
-      ? "the runs do not part here"
-      : `part from step ${formatCount(a.history.steps[parting.step])} on`,
+    parting.step < 0 ? none : `part from step ${formatCount(a.history.steps[parting.step])} on`,
   );
   if (pairs.length > 1) lines.push(`the furthest apart of ${pairs.length} tensors`);
   return { tensor, step, lines, bad };

@@ -111,13 +111,12 @@ export function profileFile(all, index) {
 }
 
 /**
- * @param {Pick<ShownMap, "run" | "axis" | "width" | "other"> & {curves: import("./curves.js").Curve[], off: string[],
- *   evaluation: string, place: {current: HTMLElement | null}}} what `off` names the curves that are not drawn, `evaluation`
+ * @param {Pick<ShownMap, "run" | "axis" | "width" | "other"> & {curves: import("./curves.js").Curve[],
+ *   drawn: import("./curves.js").Curve[], evaluation: string, place: {current: HTMLElement | null}}} what `evaluation` is
  *   the run whose points are, `place` is where the strip is
  * @returns {Panel}
  */
-export function curvesFile({ run, axis, width, other, curves, off, evaluation, place }) {
-  const shown = curves.filter(({ name }) => !off.includes(name));
+export function curvesFile({ run, axis, width, other, curves, drawn: shown, evaluation, place }) {
   return {
     label: "the curves",
     facts: [run.name, "curves"],

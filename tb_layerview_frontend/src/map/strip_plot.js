@@ -3,15 +3,16 @@
 import { isBeforeHole, stretches } from "../kit/axis.js";
 import { drawHoles } from "../kit/holes.js";
 import { cssVariable, hatching } from "../kit/hooks.js";
+import { unitOn } from "./curves.js";
 
 /** @typedef {import("uplot")} uPlot */
 /** @typedef {import("../kit/axis.js").StepAxis} StepAxis */
 /** @typedef {import("./curves.js").Curve} Curve */
 /** @typedef {import("./curves.js").CurveScale} CurveScale */
 
-export const STRIP_HEIGHT = 84;
+export const STRIP_HEIGHT = 88;
 /** Room above and below the curves. */
-export const [TOP, BOTTOM] = [6, 4];
+export const [TOP, BOTTOM] = [17, 4];
 
 /**
  * What the plot asks for when it draws, as it is by then.
@@ -95,6 +96,33 @@ export function stripData(axis, curves) {
       ),
     ),
   ]);
+}
+
+/** Of a name at the end of a line. */
+const NAME_HEIGHT = 12;
+
+/**
+ * Where the names stand at the ends of their lines, none over another.
+ * @param {Curve[]} curves
+ * @param {CurveScale[]} scales
+ * @returns {{curve: Curve, at: number}[]} CSS pixels from above to the name's middle
+ */
+export function endsOf(curves, scales) {
+  const room = STRIP_HEIGHT - TOP - BOTTOM;
+  const ends = curves.flatMap((curve) => {
+    const scale = scales.find(({ group }) => group === curve.group);
+    let last = curve.values.length - 1;
+    while (last >= 0 && (curve.absent[last] || !Number.isFinite(curve.values[last]))) last--;
+    if (!scale || last < 0) return [];
+    return [{ curve, at: TOP + (1 - unitOn(scale, curve.values[last])) * room }];
+  });
+  ends.sort((a, b) => a.at - b.at);
+  // From below, so that the last one keeps its place within the strip, and then from above.
+  let below = STRIP_HEIGHT + NAME_HEIGHT / 2;
+  for (const end of [...ends].reverse()) below = end.at = Math.min(end.at, below - NAME_HEIGHT);
+  let above = -NAME_HEIGHT / 2;
+  for (const end of ends) above = end.at = Math.max(end.at, above + NAME_HEIGHT);
+  return ends.filter(({ at }) => at < STRIP_HEIGHT);
 }
 
 /**

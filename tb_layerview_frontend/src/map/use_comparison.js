@@ -17,6 +17,7 @@ import { visibleRows } from "./rows.js";
  * What the map needs to know of a run (or a step) that the shown one, A, is compared with: B.
  * @typedef {object} Compared
  * @property {ReadonlySignal<boolean>} on
+ * @property {ReadonlySignal<boolean>} sameRun whether B is another step of the shown run, which it is then seen from
  * @property {ReadonlySignal<boolean>} showsDifference whether the map shows how far both are apart
  * @property {ReadonlySignal<Run | null>} current B, as far as it is known
  * @property {ReadonlySignal<number[]>} steps of B
@@ -50,7 +51,13 @@ export function useDifference(core, comparison, run) {
   const kinds = core.kinds.value;
   return useMemo(() => {
     if (!shown || !b || !matching) return null;
-    const pairing = { a: run, b, partner: matching.partner, matched: comparison.matched.value };
+    const pairing = {
+      a: run,
+      b,
+      partner: matching.partner,
+      matched: comparison.matched.value,
+      flip: comparison.sameRun.value,
+    };
     return kinds.map((kind) =>
       makeDifferenceLayer(pairing, {
         kind,
@@ -66,6 +73,7 @@ export function useDifference(core, comparison, run) {
     b,
     matching,
     comparison.matched.value,
+    comparison.sameRun.value,
     comparison.revision.value,
     statistic,
     transform,

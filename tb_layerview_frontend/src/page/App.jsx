@@ -22,7 +22,7 @@ import { UnreadableRuns } from "./UnreadableRuns.jsx";
 /** @param {{store: Store}} props */
 export function App({ store }) {
   const { core, comparison } = store;
-  useStepKeys(core, store.findings);
+  useStepKeys(core, store.findings, comparison);
   const runs = store.runs.value;
   if (runs.status === "loading") return <Message page>Looking for runs…</Message>;
   if (runs.status === "error") {
@@ -179,8 +179,9 @@ function openKeys() {
  * Left and right walk through the steps wherever the focus is, except where text is typed.
  * @param {Store["core"]} core
  * @param {Store["findings"]} findings
+ * @param {Store["comparison"]} comparison
  */
-function useStepKeys(core, findings) {
+function useStepKeys(core, findings, comparison) {
   useEffect(() => {
     const end = new AbortController();
     document.addEventListener(
@@ -203,6 +204,8 @@ function useStepKeys(core, findings) {
         else if (event.key === "g") switchScreen(core.view);
         else if (event.key === "?") openKeys();
         else if (event.key === "Escape" && core.view.why.peek()) core.view.why.value = "";
+        else if (event.key === "f" && last > 0) comparison.compareFirst();
+        else if (event.key === "Escape" && comparison.sameRun.peek()) comparison.compareFirst();
         else if (event.key === "Escape" && core.onNetwork.peek()) core.view.detail.value = false;
         else if (event.key === " " && !onControl) core.playing.value = !core.playing.peek();
         else return;
@@ -211,5 +214,5 @@ function useStepKeys(core, findings) {
       { signal: end.signal },
     );
     return () => end.abort();
-  }, [core, findings]);
+  }, [core, findings, comparison]);
 }

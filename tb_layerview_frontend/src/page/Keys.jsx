@@ -9,6 +9,7 @@ const KEYS = [
   [["Page Up", "Page Down"], "ten steps back, ten on"],
   [["Home", "End"], "the first step, the last one"],
   [["Space"], "play, pause"],
+  [["f"], "compare with the first step, or no more"],
   [["g"], "from the network to the map, and back"],
   [["n", "Shift + n"], "the next step at which something is found, the one before"],
   [["/"], "filter the layers of the map"],

@@ -19,9 +19,9 @@ const LEAST_MARK_DISTANCE = 0.02;
 
 /**
  * The step that everything below shows, and the ways to another one.
- * @param {{core: Core, findings: Findings, network: import("../network/network_data.js").Network}} props
+ * @param {{core: Core, findings: Findings, comparison: import("../compare/comparison.js").Comparison, network: import("../network/network_data.js").Network}} props
  */
-export function StepBar({ core, findings, network }) {
+export function StepBar({ core, findings, comparison, network }) {
   const { view, steps, stepIndex, playing } = core;
   usePlay(core, () => core.selected.detailPending.peek() || network.pending.peek());
   const count = steps.value.length;
@@ -69,6 +69,7 @@ export function StepBar({ core, findings, network }) {
         index={() => stepIndex.value}
         onIndex={core.selectStep}
       />
+      <FirstStep comparison={comparison} disabled={count < 2} />
       {/* The network has a line of its own below it, with the only cursor. */}
       {core.onNetwork.value ? (
         <span class="lv-no-slider" />
@@ -92,6 +93,25 @@ export function StepBar({ core, findings, network }) {
         Follow
       </label>
     </div>
+  );
+}
+
+/** @param {{comparison: import("../compare/comparison.js").Comparison, disabled: boolean}} props */
+function FirstStep({ comparison, disabled }) {
+  return (
+    <button
+      type="button"
+      class="lv-button lv-first-step"
+      data-testid="compare-first"
+      aria-label="Compare with the first step"
+      aria-keyshortcuts="f"
+      aria-pressed={comparison.sameRun.value}
+      title="Compare this step with the first one that is logged (f)"
+      disabled={disabled}
+      onClick={comparison.compareFirst}
+    >
+      ⟷<span> first step</span>
+    </button>
   );
 }
 

@@ -44,7 +44,7 @@ export function TopBar({ store }) {
       </label>
       <ScreenChoice core={core} />
       <ComparePicker core={core} comparison={comparison} />
-      <StepBar core={core} findings={findings} network={store.network} />
+      <StepBar core={core} findings={findings} comparison={comparison} network={store.network} />
       <CopyButton
         label="Copy link"
         title="Copy the address of what is shown here: run, step, layer, and all that is chosen"

@@ -52,7 +52,7 @@ export const FIELDS = {
   mapColour: choice("change", "level"),
   rowScales: flag,
   order: text("model"),
-  curvesOff: list,
+  curves: list,
   across: choice("steps", "ranks"),
   spacing: choice("", "linear", "log", "even"),
   filter: text(""),

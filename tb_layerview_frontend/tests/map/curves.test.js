@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 
-import { curveScales, curvesOf, curveTicks, unitOn } from "../../src/map/curves.js";
+import { endsOf } from "../../src/map/strip_plot.js";
+import { curveScales, curvesOf, curveTicks, drawnOf, unitOn } from "../../src/map/curves.js";
 
 /**
  * @param {Record<string, number[]>} scalars
@@ -50,11 +51,37 @@ describe("curves", () => {
     expect(points.accuracy).toEqual([{ step: 0, value: 0.2 }]);
   });
 
-  test("beyond the colours that there are are dashed", () => {
+  test("are told apart by colour and dashes", () => {
     const many = Object.fromEntries(Array.from({ length: 8 }, (_, i) => [`m${i}`, [0, 1, 2]]));
     const curves = curvesOf(history(many));
-    expect(curves.map(({ dashed }) => dashed)).toEqual([0, 0, 0, 0, 0, 0, 1, 1].map(Boolean));
-    expect(curves[6].colour).toBe(curves[0].colour);
+    expect(curves.map(({ dashed }) => dashed)).toEqual([0, 0, 0, 1, 1, 1, 1, 1].map(Boolean));
+    expect(new Set(curves.map(({ colour, dashed }) => colour + dashed)).size).toBe(8);
+  });
+});
+
+describe("what is drawn", () => {
+  const names = (/** @type {import("../../src/map/curves.js").Curve[]} */ curves) =>
+    curves.map(({ name }) => name);
+
+  test("is the loss alone, with B's beside it, else what is chosen and there", () => {
+    const curves = curvesOf(training);
+    expect(names(drawnOf(curves, []))).toEqual(["loss"]);
+    expect(names(drawnOf(curves, ["accuracy", "learning_rate"]))).toEqual([
+      "learning_rate",
+      "accuracy",
+    ]);
+    expect(names(drawnOf(curves, ["gone"]))).toEqual(["loss"]);
+    const other = { ...curves[0], name: "loss of B" };
+    expect(names(drawnOf([...curves, other], []))).toEqual(["loss", "loss of B"]);
+    expect(drawnOf([], [])).toEqual([]);
+  });
+
+  test("has its names at the lines' ends, none over another", () => {
+    const curves = curvesOf(training);
+    const at = endsOf(curves, curveScales(curves)).map((end) => end.at);
+    expect(at).toHaveLength(6);
+    for (let i = 1; i < at.length; i++) expect(at[i] - at[i - 1]).toBeGreaterThanOrEqual(12);
+    expect(endsOf(drawnOf(curves, []), curveScales(curves))[0].at).toBeGreaterThan(44);
   });
 });
 
@@ -65,12 +92,14 @@ describe("scales", () => {
   test("cover all curves of their group, and the points", () => {
     const evaluation = history({ loss: [5] }, [1]);
     const [scale] = curveScales(curvesOf(history({ loss: [2, 1, NaN] }), evaluation));
-    expect(scale.log).toBe(false);
+    expect(scale.log).toBe(true);
     expect(scale.low).toBeLessThan(1);
     expect(scale.high).toBeGreaterThan(5);
   });
 
-  test("are logarithmic for what spans much, and for learning rates", () => {
+  test("are logarithmic for losses and learning rates above 0, and for what spans much", () => {
+    expect(scales({ loss: [2, 1.5, 1] })[0].log).toBe(true);
+    expect(scales({ mse: [2, 1.5, 1] })[0].log).toBe(false);
     expect(scales({ loss: [100, 1, 0.1] })[0].log).toBe(true);
     expect(scales({ loss: [100, 1, -0.1] })[0].log).toBe(false);
     const [rate] = scales({ learning_rate: [1e-3, 1e-3, 1e-3] });

@@ -18,7 +18,7 @@ const everything = {
   mapColour: "level",
   rowScales: true,
   order: "worst",
-  curvesOff: ["val_loss", "auc"],
+  curves: ["val_loss", "auc"],
   across: "ranks",
   spacing: "log",
   filter: "dense é",
