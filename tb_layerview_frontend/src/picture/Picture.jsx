@@ -1,4 +1,4 @@
-import { useRef, useState } from "preact/hooks";
+import { useMemo, useRef, useState } from "preact/hooks";
 
 import { isOfProbe } from "../data/selection.js";
 import { ColourBar } from "../kit/ColourBar.jsx";
@@ -13,6 +13,7 @@ import { Readout } from "./Readout.jsx";
 import { Slices } from "./Slices.jsx";
 import { isAttention } from "./attention.js";
 import { describeKept, describeLayout, inShownSlices, trueIndex } from "./plan.js";
+import { describeSeen, receptiveField } from "./receptive_field.js";
 import { useAnew } from "./use_anew.js";
 import { usePicture } from "./use_picture.js";
 
@@ -125,6 +126,8 @@ function TensorPicture({ core, companions, run, tensor, detail, values, history,
   const pointedOut = inShownSlices(view.cell.value, values.axes, chosen);
   const index = hover ?? (pointedOut.length ? pointedOut : null);
   const example = exampleOf(picture, index);
+  const seen = useSeen(run, detail, index);
+  const pinned = !hover && index !== null;
   return (
     <div
       class={`lv-picture${pending ? " lv-pending" : ""}`}
@@ -167,6 +170,8 @@ function TensorPicture({ core, companions, run, tensor, detail, values, history,
             output={companions.output.value}
             example={example}
             shown={detail.key}
+            seen={seen === "none" ? null : seen}
+            pinned={pinned}
           />
         )}
         <PictureCanvas
@@ -191,8 +196,9 @@ function TensorPicture({ core, companions, run, tensor, detail, values, history,
           values={values}
           names={names}
           index={index}
-          pinned={!hover && index !== null}
+          pinned={pinned}
           more={unitRange(picture, index)}
+          sees={describeSeen(seen)}
           outlined={view.unit.value === null ? "" : `${names.at(-1)} ${view.unit.value}`}
         />
         <ColourBar
@@ -205,6 +211,19 @@ function TensorPicture({ core, companions, run, tensor, detail, values, history,
         />
       </div>
     </div>
+  );
+}
+
+/**
+ * The part of the network's input that an element sees.
+ * @param {Run} run
+ * @param {Detail} detail
+ * @param {number[] | null} index of the element
+ */
+function useSeen({ name, info }, { run, tensor }, index) {
+  return useMemo(
+    () => (index && run === name ? receptiveField(info, tensor, index) : null),
+    [info, run, name, tensor, index?.join()],
   );
 }
 
