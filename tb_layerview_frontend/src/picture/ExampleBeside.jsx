@@ -22,9 +22,8 @@ import { patchStyle } from "./receptive_field.js";
  * @param {number} props.example index in the whole tensor
  * @param {string} props.shown key of the detail that the picture shows
  * @param {import("./receptive_field.js").Patch | null} [props.seen] by the element that is pointed at: it is outlined
- * @param {boolean} [props.pinned] whether that element is held
  */
-export function ExampleBeside({ run, input, output, example, shown, seen, pinned }) {
+export function ExampleBeside({ run, input, output, example, shown, seen }) {
   const found = useMemo(() => ofTensor(run, input, example), [run, input, example]);
   const guess = useMemo(() => {
     const tensor = output && run.info.tensors[output.tensor];
@@ -48,9 +47,7 @@ export function ExampleBeside({ run, input, output, example, shown, seen, pinned
           </>
         )}
       </p>
-      {found?.kind === "picture" && (
-        <ExamplePicture example={found} frame={frame} pinned={pinned} />
-      )}
+      {found?.kind === "picture" && <ExamplePicture example={found} frame={frame} />}
       {found?.kind === "numbers" && (
         <p
           class="lv-example-numbers"
@@ -102,9 +99,8 @@ export function ofTensor(run, input, example) {
  * @param {object} props
  * @param {import("./example_canvas.js").ExamplePicture} props.example
  * @param {ReturnType<typeof patchStyle> | null} props.frame around what is seen
- * @param {boolean} [props.pinned]
  */
-function ExamplePicture({ example, frame, pinned }) {
+function ExamplePicture({ example, frame }) {
   const { width, height } = exampleSize(example);
   const canvas = useCanvas(
     width,
@@ -121,7 +117,7 @@ function ExamplePicture({ example, frame, pinned }) {
       style={{ width: `${width}px`, height: `${height}px` }}
     >
       <canvas ref={canvas} data-testid="example-picture" />
-      {frame && <i class={`lv-seen${pinned ? " lv-held" : ""}`} data-testid="seen" style={frame} />}
+      {frame && <i class="lv-seen" style={frame} />}
     </div>
   );
 }

@@ -127,7 +127,6 @@ function TensorPicture({ core, companions, run, tensor, detail, values, history,
   const index = hover ?? (pointedOut.length ? pointedOut : null);
   const example = exampleOf(picture, index);
   const seen = useSeen(run, detail, index);
-  const pinned = !hover && index !== null;
   return (
     <div
       class={`lv-picture${pending ? " lv-pending" : ""}`}
@@ -170,8 +169,7 @@ function TensorPicture({ core, companions, run, tensor, detail, values, history,
             output={companions.output.value}
             example={example}
             shown={detail.key}
-            seen={seen === "none" ? null : seen}
-            pinned={pinned}
+            seen={seen}
           />
         )}
         <PictureCanvas
@@ -196,7 +194,7 @@ function TensorPicture({ core, companions, run, tensor, detail, values, history,
           values={values}
           names={names}
           index={index}
-          pinned={pinned}
+          pinned={!hover && index !== null}
           more={unitRange(picture, index)}
           sees={describeSeen(seen)}
           outlined={view.unit.value === null ? "" : `${names.at(-1)} ${view.unit.value}`}

@@ -6,7 +6,8 @@
 /** Of an activation: how many rows and columns, and along which axes. @typedef {{sizes: number[], at: number[]}} Space */
 
 /**
- * The smallest rectangle around all that is seen: the first and the last row and column; `layer` is the input's.
+ * The smallest rectangle around all that is seen: the first and the last row and column; `layer` is the input's, and
+ * `whole` whether all of it is seen.
  * @typedef {{layer: number, rows: number[], columns: number[], whole: boolean}} Patch
  */
 
@@ -26,30 +27,29 @@ const MOST_PLACES = 1e6;
  * @param {Pick<import("../data/types.js").RunInfo, "layers" | "tensors">} info
  * @param {number} tensor index of the activation
  * @param {number[]} index of the element in the whole tensor
- * @returns {Patch | "none" | null} "none" where it sees nothing but padding; null where it is not known
+ * @returns {Patch | null} null where it is not known, and where nothing but padding is seen
  */
 export function receptiveField({ layers, tensors }, tensor, index) {
   const { layer: first, kind } = tensors[tensor];
   const spaces = spacesOf(tensors);
   const space = spaces.get(first);
-  if (!space || kind !== "activation" || isInput(layers[first])) return null;
+  if (!space || kind !== "activation" || !layers[first].inputs.length) return null;
   /** @type {Map<number, Places[]>} by layer, which rows and columns of its output are seen */
   const seen = new Map([[first, space.at.map((axis) => new Set([index[axis]]))]]);
-  /** @type {Patch | "none"} */
-  let patch = "none";
+  /** @type {Patch | null} */
+  let patch = null;
   let looked = 0;
   for (let layer = first; layer >= 0; layer--) {
     const places = seen.get(layer);
     const own = spaces.get(layer);
     if (!places || !own) continue;
-    const { inputs, window } = layers[layer];
-    if (isInput(layers[layer])) {
+    const { class_name, inputs, window } = layers[layer];
+    if (!inputs.length) {
       // Of several inputs it is not clear which one is meant.
-      if (patch !== "none") return null;
+      if (patch || !/^Input(Layer)?$/.test(class_name)) return null;
       const [rows, columns] = places.map(endsOf);
-      const whole = [rows, columns].every(([a, b], i) => a === 0 && b === own.sizes[i] - 1);
-      patch = { layer, rows, columns, whole };
-    } else if (!inputs.length) return null;
+      patch = { layer, rows, columns, whole: places.every((one, i) => one.size === own.sizes[i]) };
+    }
     for (const input of inputs) {
       const from = spaces.get(input);
       if (!from || input >= layer) return null;
@@ -116,15 +116,11 @@ function spacesOf(tensors) {
     if (kind !== "activation") continue;
     const at = [axes.indexOf("row"), axes.indexOf("column")];
     const sizes = at.map((axis) => shape[axis]);
-    const isKnown =
-      !call && shape.length === 4 && axes[0] === "example" && sizes.every((n) => n > 0);
+    const isKnown = !call && shape.length === 4 && sizes.every((n) => n > 0);
     spaces.set(layer, isKnown && !spaces.has(layer) ? { sizes, at } : null);
   }
   return spaces;
 }
-
-/** @param {Layer} layer */
-const isInput = ({ class_name, inputs }) => /^Input(Layer)?$/.test(class_name) && !inputs.length;
 
 /** @param {Places} places at least one */
 function endsOf(places) {
@@ -134,11 +130,10 @@ function endsOf(places) {
 
 /**
  * It in words, for the line below a picture.
- * @param {Patch | "none" | null} seen
+ * @param {Patch | null} seen
  */
 export function describeSeen(seen) {
   if (!seen) return "";
-  if (seen === "none") return "sees none of the input";
   const [rows, columns] = [seen.rows, seen.columns].map(([a, b], i) => {
     const name = i ? "column" : "row";
     return a === b ? `${name} ${a}` : `${name}s ${a}–${b}`;
@@ -154,9 +149,11 @@ export function describeSeen(seen) {
 export function patchStyle({ rows, columns }, axes) {
   const [[top, height], [left, width]] = [rows, columns].map(([first, last], i) => {
     const { start, step, count } = axes[i + 1];
-    const a = Math.max(0, Math.ceil((first - start) / step));
-    const b = Math.min(count, Math.floor((last - start) / step) + 1);
-    return [a, b - a].map((n) => `${(100 * n) / count}%`);
+    // Of every second row that is kept, one is as high as two.
+    const [from, to] = [first, last + 1].map((at) =>
+      Math.min(100, (100 * (at - start)) / step / count),
+    );
+    return [`${from}%`, `${to - from}%`];
   });
   return { top, height, left, width };
 }
