@@ -36,7 +36,7 @@ export function Readout({ values, names, index, pinned, more, sees, outlined = "
         {index.map((at, i) => `${names[i]} ${at}`).join(", ")}
         {more && ` · ${more}`}
         {sees && (
-          <span title="By the logged layers' windows; what lies between them is not known"
+          <span title="By the logged layers' windows; what lies between them is not known">
             {" · "}
             {sees}
           </span>
