@@ -13,7 +13,7 @@ import { Readout } from "./Readout.jsx";
 import { Slices } from "./Slices.jsx";
 import { isAttention } from "./attention.js";
 import { describeKept, describeLayout, inShownSlices, trueIndex } from "./plan.js";
-import { describeSeen, receptiveField } from "./receptive_field.js";
+import { describePatch, receptiveField } from "./receptive_field.js";
 import { useAnew } from "./use_anew.js";
 import { usePicture } from "./use_picture.js";
 
@@ -196,7 +196,7 @@ function TensorPicture({ core, companions, run, tensor, detail, values, history,
           index={index}
           pinned={!hover && index !== null}
           more={unitRange(picture, index)}
-          sees={describeSeen(seen)}
+          sees={seen && describePatch(seen)}
           outlined={view.unit.value === null ? "" : `${names.at(-1)} ${view.unit.value}`}
         />
         <ColourBar

@@ -9,7 +9,7 @@ import { offsetOf } from "./plan.js";
  * @param {number[] | null} props.index
  * @param {boolean} props.pinned
  * @param {string} props.more
- * @param {string} [props.sees] which part of the network's input the element sees, in words
+ * @param {string | null} [props.sees] which part of the network's input the element sees, in words
  * @param {string} [props.outlined] the unit that has a frame, in words
  */
 export function Readout({ values, names, index, pinned, more, sees, outlined = "" }) {
@@ -37,8 +37,7 @@ export function Readout({ values, names, index, pinned, more, sees, outlined = "
         {more && ` · ${more}`}
         {sees && (
           <span title="By the logged layers' windows; what lies between them is not known">
-            {" · "}
-            {sees}
+            {` · ${sees}`}
           </span>
         )}
         {pinned && " · held"}

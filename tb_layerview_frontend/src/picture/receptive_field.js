@@ -6,8 +6,7 @@
 /** Of an activation: how many rows and columns, and along which axes. @typedef {{sizes: number[], at: number[]}} Space */
 
 /**
- * The smallest rectangle around all that is seen: the first and the last row and column; `layer` is the input's, and
- * `whole` whether all of it is seen.
+ * The rows and the columns that are seen, ascending; `layer` is the input's, `whole` whether all of it is seen.
  * @typedef {{layer: number, rows: number[], columns: number[], whole: boolean}} Patch
  */
 
@@ -16,7 +15,7 @@
  * at all of the batch is left aside, as is usual. Layer normalization is not here: the log does not say over which axes.
  */
 const IN_PLACE =
-  /^(input(layer)?|identity|activation|rescaling|normalization|(sync)?batchnorm(alization|2d)?|(leaky|p)?relu6?|[cs]?elu|gelu|silu|mish|(hard)?(sigmoid|tanh|swish)|softplus|(spatial|alpha|gaussian)?dropout(2d)?|gaussiannoise|add|subtract|multiply|average|maximum|minimum|concatenate)$/i;
+  /^(identity|activation|rescaling|normalization|(sync)?batchnorm(alization|2d)?|(leaky|p)?relu6?|[cs]?elu|gelu|silu|mish|(hard)?(sigmoid|tanh|swish)|softplus|(spatial|alpha|gaussian)?dropout(2d)?|gaussiannoise|add|subtract|multiply|average|maximum|minimum|concatenate)$/i;
 
 /** How many places are looked at before it gives up: a log may come from anybody. */
 const MOST_PLACES = 1e6;
@@ -46,8 +45,8 @@ export function receptiveField({ layers, tensors }, tensor, index) {
     const { class_name, inputs, window } = layers[layer];
     if (!inputs.length) {
       // Of several inputs it is not clear which one is meant.
-      if (patch || !/^Input(Layer)?$/.test(class_name)) return null;
-      const [rows, columns] = places.map(endsOf);
+      if (patch || class_name !== "Input") return null;
+      const [rows, columns] = places.map((one) => [...one].sort((a, b) => a - b));
       patch = { layer, rows, columns, whole: places.every((one, i) => one.size === own.sizes[i]) };
     }
     for (const input of inputs) {
@@ -122,23 +121,16 @@ function spacesOf(tensors) {
   return spaces;
 }
 
-/** @param {Places} places at least one */
-function endsOf(places) {
-  const sorted = [...places].sort((a, b) => a - b);
-  return [sorted[0], sorted[sorted.length - 1]];
-}
-
 /**
  * It in words, for the line below a picture.
- * @param {Patch | null} seen
+ * @param {Patch} patch
  */
-export function describeSeen(seen) {
-  if (!seen) return "";
-  const [rows, columns] = [seen.rows, seen.columns].map(([a, b], i) => {
+export function describePatch(patch) {
+  const [rows, columns] = [patch.rows, patch.columns].map((places, i) => {
     const name = i ? "column" : "row";
-    return a === b ? `${name} ${a}` : `${name}s ${a}–${b}`;
+    return places[1] ? `${name}s ${places[0]}–${places.at(-1)}` : `${name} ${places[0]}`;
   });
-  return `sees ${seen.whole ? "all" : `${rows}, ${columns}`} of the input`;
+  return `sees ${patch.whole ? "all" : `${rows}, ${columns}`} of the input`;
 }
 
 /**
@@ -147,10 +139,10 @@ export function describeSeen(seen) {
  * @param {{start: number, step: number, count: number}[]} axes of the kept input: example, row, column
  */
 export function patchStyle({ rows, columns }, axes) {
-  const [[top, height], [left, width]] = [rows, columns].map(([first, last], i) => {
+  const [[top, height], [left, width]] = [rows, columns].map((places, i) => {
     const { start, step, count } = axes[i + 1];
     // Of every second row that is kept, one is as high as two.
-    const [from, to] = [first, last + 1].map((at) =>
+    const [from, to] = [places[0], places[places.length - 1] + 1].map((at) =>
       Math.min(100, (100 * (at - start)) / step / count),
     );
     return [`${from}%`, `${to - from}%`];
