@@ -35,13 +35,13 @@ export function Readout({ values, names, index, pinned, more, sees, outlined = "
       <span class="lv-readout-words">
         {index.map((at, i) => `${names[i]} ${at}`).join(", ")}
         {more && ` · ${more}`}
-        {sees && (
-          <span title="By the logged layers' windows; what lies between them is not known">
-            {` · ${sees}`}
-          </span>
-        )}
         {pinned && " · held"}
       </span>
+      {sees && (
+        <span class="lv-readout-words" title="By the windows of the logged layers alone">
+          {sees}
+        </span>
+      )}
     </p>
   );
 }
