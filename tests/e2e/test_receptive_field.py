@@ -120,7 +120,7 @@ def test_an_element_sees_where_its_gradient_is_not_zero(
 def test_the_cursor_of_the_keys_sees_as_much_and_the_rest_says_nothing(
     page: Page, server: TensorBoardServer, model: Any
 ) -> None:
-    fields = {"run": "net", "kind": "activation", "name": "output", "step": 1}
+    fields: dict[str, Any] = {"run": "net", "kind": "activation", "name": "output", "step": 1}
     frame = open_tab(page, server, "example-picture", layer="conv", **fields)
     frame.get_by_test_id("picture").focus()
     for key in ("ArrowRight", "ArrowRight", "ArrowDown"):
