@@ -8,6 +8,7 @@ import { picturePalette } from "./colours.js";
 import { prediction } from "./companions.js";
 import { exampleIn } from "./example.js";
 import { drawExample, exampleSize } from "./example_canvas.js";
+import { patchStyle } from "./receptive_field.js";
 
 /** @typedef {import("../data/run.js").Run} Run */
 /** @typedef {import("./companions.js").Companion} Companion */
@@ -20,8 +21,9 @@ import { drawExample, exampleSize } from "./example_canvas.js";
  * @param {Companion | null} props.output
  * @param {number} props.example index in the whole tensor
  * @param {string} props.shown key of the detail that the picture shows
+ * @param {import("./receptive_field.js").Patch | null} [props.seen] by the element that is pointed at: it is outlined
  */
-export function ExampleBeside({ run, input, output, example, shown }) {
+export function ExampleBeside({ run, input, output, example, shown, seen }) {
   const found = useMemo(() => ofTensor(run, input, example), [run, input, example]);
   const guess = useMemo(() => {
     const tensor = output && run.info.tensors[output.tensor];
@@ -30,6 +32,8 @@ export function ExampleBeside({ run, input, output, example, shown }) {
     return prediction(output.values, names, example);
   }, [run, output, example]);
   if (!found && !guess) return null;
+  const axes = run.info.tensors[input?.tensor ?? -1]?.layer === seen?.layer && input?.values?.axes;
+  const frame = seen && axes ? patchStyle(seen, axes) : null;
   return (
     <aside tabIndex={0} class="lv-example" aria-label={`Example ${example}`} data-testid="example">
       <p class="lv-caption">
@@ -43,7 +47,7 @@ export function ExampleBeside({ run, input, output, example, shown }) {
           </>
         )}
       </p>
-      {found?.kind === "picture" && <ExamplePicture {...found} />}
+      {found?.kind === "picture" && <ExamplePicture example={found} frame={frame} />}
       {found?.kind === "numbers" && (
         <p
           class="lv-example-numbers"
@@ -91,8 +95,12 @@ export function ofTensor(run, input, example) {
   return exampleIn(input.values, names, example);
 }
 
-/** @param {import("./example_canvas.js").ExamplePicture} example */
-function ExamplePicture(example) {
+/**
+ * @param {object} props
+ * @param {import("./example_canvas.js").ExamplePicture} props.example
+ * @param {ReturnType<typeof patchStyle> | null} props.frame around what is seen
+ */
+function ExamplePicture({ example, frame }) {
   const { width, height } = exampleSize(example);
   const canvas = useCanvas(
     width,
@@ -109,6 +117,7 @@ function ExamplePicture(example) {
       style={{ width: `${width}px`, height: `${height}px` }}
     >
       <canvas ref={canvas} data-testid="example-picture" />
+      {frame && <i class="lv-seen" style={frame} />}
     </div>
   );
 }

@@ -1,4 +1,4 @@
-import { useRef, useState } from "preact/hooks";
+import { useMemo, useRef, useState } from "preact/hooks";
 
 import { isOfProbe } from "../data/selection.js";
 import { ColourBar } from "../kit/ColourBar.jsx";
@@ -13,6 +13,7 @@ import { Readout } from "./Readout.jsx";
 import { Slices } from "./Slices.jsx";
 import { isAttention } from "./attention.js";
 import { describeKept, describeLayout, inShownSlices, trueIndex } from "./plan.js";
+import { describePatch, receptiveField } from "./receptive_field.js";
 import { useAnew } from "./use_anew.js";
 import { usePicture } from "./use_picture.js";
 
@@ -125,6 +126,7 @@ function TensorPicture({ core, companions, run, tensor, detail, values, history,
   const pointedOut = inShownSlices(view.cell.value, values.axes, chosen);
   const index = hover ?? (pointedOut.length ? pointedOut : null);
   const example = exampleOf(picture, index);
+  const seen = useSeen(run, detail, index);
   return (
     <div
       class={`lv-picture${pending ? " lv-pending" : ""}`}
@@ -167,6 +169,7 @@ function TensorPicture({ core, companions, run, tensor, detail, values, history,
             output={companions.output.value}
             example={example}
             shown={detail.key}
+            seen={seen}
           />
         )}
         <PictureCanvas
@@ -193,6 +196,7 @@ function TensorPicture({ core, companions, run, tensor, detail, values, history,
           index={index}
           pinned={!hover && index !== null}
           more={unitRange(picture, index)}
+          sees={seen && describePatch(seen)}
           outlined={view.unit.value === null ? "" : `${names.at(-1)} ${view.unit.value}`}
         />
         <ColourBar
@@ -205,6 +209,19 @@ function TensorPicture({ core, companions, run, tensor, detail, values, history,
         />
       </div>
     </div>
+  );
+}
+
+/**
+ * The part of the network's input that an element sees.
+ * @param {Run} run
+ * @param {Detail} detail
+ * @param {number[] | null} index of the element
+ */
+function useSeen({ name, info }, { run, tensor }, index) {
+  return useMemo(
+    () => (index && run === name ? receptiveField(info, tensor, index) : null),
+    [info, run, name, tensor, index?.join()],
   );
 }
 

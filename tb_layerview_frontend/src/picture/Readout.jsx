@@ -9,9 +9,10 @@ import { offsetOf } from "./plan.js";
  * @param {number[] | null} props.index
  * @param {boolean} props.pinned
  * @param {string} props.more
+ * @param {string | null} [props.sees] which part of the network's input the element sees, in words
  * @param {string} [props.outlined] the unit that has a frame, in words
  */
-export function Readout({ values, names, index, pinned, more, outlined = "" }) {
+export function Readout({ values, names, index, pinned, more, sees, outlined = "" }) {
   const offset = index && index.length === values.axes.length ? offsetOf(values.axes, index) : -1;
   if (!index || offset < 0) {
     return (
@@ -36,6 +37,11 @@ export function Readout({ values, names, index, pinned, more, outlined = "" }) {
         {more && ` · ${more}`}
         {pinned && " · held"}
       </span>
+      {sees && (
+        <span class="lv-readout-words" title="By the windows of the logged layers alone">
+          {sees}
+        </span>
+      )}
     </p>
   );
 }
