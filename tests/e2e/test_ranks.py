@@ -80,7 +80,8 @@ def test_a_cell_is_a_rank_and_says_how_far_it_is_from_the_others(page: Page, ser
     expect(frame.get_by_test_id("furthest-rank")).to_contain_text("the ranks are alike")
     frame.get_by_test_id("across-steps").click()
     expect(frame.get_by_test_id("map-update")).to_have_attribute(
-        "aria-label", "rms: change since step 1 of the updates, layers down, steps across. Use the arrow keys to move."
+        "aria-label",
+        "rms of the updates, its change since the start, layers down, steps across. Use the arrow keys to move.",
     )
 
 

@@ -126,8 +126,7 @@ export function createComparison(core, asks) {
     evidence,
     refresh: other.refresh,
     compareWith,
-    /** The shown step beside the first one that is logged, or alone again. */
-    compareFirst: () => compareWith(sameRun.peek() ? "" : view.run.peek()),
+    toggleFirstStep: () => compareWith(sameRun.peek() ? "" : view.run.peek()),
     swap,
   };
 }

@@ -204,8 +204,8 @@ function useStepKeys(core, findings, comparison) {
         else if (event.key === "g") switchScreen(core.view);
         else if (event.key === "?") openKeys();
         else if (event.key === "Escape" && core.view.why.peek()) core.view.why.value = "";
-        else if (event.key === "f" && last > 0) comparison.compareFirst();
-        else if (event.key === "Escape" && comparison.sameRun.peek()) comparison.compareFirst();
+        else if (event.key === "f" && last > 0) comparison.toggleFirstStep();
+        else if (event.key === "Escape" && comparison.sameRun.peek()) comparison.toggleFirstStep();
         else if (event.key === "Escape" && core.onNetwork.peek()) core.view.detail.value = false;
         else if (event.key === " " && !onControl) core.playing.value = !core.playing.peek();
         else return;

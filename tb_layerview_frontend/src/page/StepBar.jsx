@@ -108,7 +108,7 @@ function FirstStep({ comparison, disabled }) {
       aria-pressed={comparison.sameRun.value}
       title="Compare this step with the first one that is logged (f)"
       disabled={disabled}
-      onClick={comparison.compareFirst}
+      onClick={comparison.toggleFirstStep}
     >
       ⟷<span> first step</span>
     </button>
