@@ -286,7 +286,7 @@ def test_the_gradients_of_the_run_that_is_compared_with_flow_beside_them(
     for lane, layer in enumerate(("block/conv", "classes")):
         # Step 31 is not logged there: the latest up to it counts.
         x, y = scale(float(np.log10(rms[other.tensor(layer, kind="gradient")][at])), lane)
-        assert _colours(frame, x, y)[0][:3] == (123, 79, 168)
+        assert _colours(frame, x, y)[0][:3] == (181, 71, 140)
         assert _colours(frame, x, y - 9)[0][:3] != (123, 79, 168)
 
 
