@@ -37,9 +37,9 @@ const LANE_GAP = 12;
  * @param {number} rows how many lanes there are at first
  */
 export function sideOf(width, height, rows) {
-  if (width < 1500) return 40;
-  const sides = width < 2000 ? [72] : [96, 72];
-  return sides.find((side) => rows * (side + LANE_GAP) <= height) ?? 56;
+  const sides = width < 1100 ? [] : [96, 72];
+  const least = width < 1500 ? 40 : 56;
+  return sides.find((side) => rows * (side + LANE_GAP) <= height) ?? least;
 }
 
 /** How far a bow of a level lies from the dots. @param {number} level */
