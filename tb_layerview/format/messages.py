@@ -31,8 +31,8 @@ MODES: dict[model.Mode, pb.Mode] = {
 # Layers, tensors and notes; and inputs of layers, all together.
 _MOST_PARTS = 4 * model.MOST_TENSORS
 _MOST_CONNECTIONS = 1 << 20
-# What layers consist of, all together: path, class, inputs, places in somebody's code, windows, flags; what the probe consists
-# of, its targets among it; and the numbers of their fields.
+# What layers consist of, all together: path, class, inputs, places in somebody's code, windows and the like; what the
+# probe consists of, its targets among it; and the numbers of their fields.
 _MOST_IN_LAYERS = 8 * model.MOST_TENSORS
 _MOST_IN_PROBE = 16 * model.MOST_TARGETS
 _LAYERS, _PROBE = 3, 5

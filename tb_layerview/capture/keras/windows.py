@@ -9,7 +9,6 @@ from tb_layerview.capture.passes import windows
 from tb_layerview.capture.passes.windows import Pads, along, extent
 from tb_layerview.format.model import Window
 
-
 # Activation functions that are element-wise, and those that look at the whole last axis.
 _ELEMENT_WISE = frozenset(
     (

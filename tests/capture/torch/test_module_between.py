@@ -27,11 +27,11 @@ class Rolled(torch.autograd.Function):
     """Torch does not show that this was called."""
 
     @staticmethod
-    def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
+    def forward(_: Any, x: torch.Tensor) -> torch.Tensor:
         return torch.roll(x, 1, 2)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: torch.Tensor) -> torch.Tensor:
+    def backward(_: Any, *gradients: torch.Tensor) -> torch.Tensor:
         return torch.roll(gradients[0], -1, 2)
 
 
