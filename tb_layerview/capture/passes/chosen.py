@@ -400,7 +400,7 @@ class _Found:
         )
 
     def _is_direct(self, of_call: LayerCall, layer: int) -> bool:
-        """Whether a call is made of what it takes alone, and each place of that of the same place of layers' outputs."""
+        """Whether a call is made of what it takes alone, and each place of that of the same place of outputs."""
         taken = of_call.call.inputs
         is_all = producers(taken, self._made_by, layer) == producers(of_call.sources, self._made_by, layer)
         return is_all and keeps_places(taken, self._made_by, layer)

@@ -15,7 +15,7 @@
  * operations, which the log would tell; that batch normalization looks at all of the batch is left aside, as is usual.
  * Layer normalization is not here: the log does not say over which axes.
  */
-const IN_PLACE = /^((sync)?batchnorm(alization|2d)?|concatenate)$/i;
+const IN_PLACE = /^((sync)?batchnorm(alization|2d)?|normalization|concatenate)$/i;
 
 /** How many places are looked at before it gives up: a log may come from anybody. */
 const MOST_PLACES = 1e6;
