@@ -44,7 +44,7 @@ def _write_weaker(folder: Path) -> None:
     with LayerWriter(folder / "weaker") as writer:
         for step in range(0, STEPS, 2):
             kernel = rng.normal(size=(5, 7)) * 10.0 ** (-step / 40)
-            writer.write(step, {"block/conv": 0.03 * kernel, "classes": 0.002 * kernel}, kind="gradient")
+            writer.write(step, {"block/conv": 0.8 * kernel, "classes": 0.08 * kernel}, kind="gradient")
 
 
 def _write_bare(folder: Path) -> None:
