@@ -47,6 +47,14 @@ def _write_weaker(folder: Path) -> None:
             writer.write(step, {"block/conv": 0.8 * kernel, "classes": 0.08 * kernel}, kind="gradient")
 
 
+def _write_vanished(folder: Path) -> None:
+    """The same layers with gradients far below those of the others."""
+    kernel = np.random.default_rng(5).normal(size=(5, 7)) * 1e-9
+    with LayerWriter(folder / "vanished") as writer:
+        for step in range(0, STEPS, 2):
+            writer.write(step, {"block/conv": kernel, "classes": kernel}, kind="gradient")
+
+
 def _write_bare(folder: Path) -> None:
     with LayerWriter(folder / "bare", keep=Keep(activations=0)) as writer:
         for step in range(4):
@@ -110,6 +118,7 @@ def logdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     _write_maps(folder)
     _write_bare(folder)
     _write_weaker(folder)
+    _write_vanished(folder)
     _write_deep(folder)
     _train_skipping(folder)
     _train_on_an_empty_picture(folder)
@@ -291,7 +300,22 @@ def test_the_gradients_of_the_run_that_is_compared_with_flow_beside_them(
         # Step 31 is not logged there: the latest up to it counts.
         x, y = scale(float(np.log10(rms[other.tensor(layer, kind="gradient")][at])), lane)
         assert _colours(frame, x, y)[0][:3] == (181, 71, 140)
-        assert _colours(frame, x, y - 9)[0][:3] != (123, 79, 168)
+        assert _colours(frame, x, y - 9)[0][:3] != (181, 71, 140)
+
+
+def test_a_gradient_beyond_the_axis_points_there(page: Page, server: TensorBoardServer) -> None:
+    frame = _open(page, server, "maps", step=31, against="vanished")
+    expect(frame.get_by_test_id("flow-other")).to_have_attribute("data-points", "2")
+    page.wait_for_timeout(300)
+    scale = _flow_axis(frame)
+    lowest = frame.locator(".lv-flow-tick sup").first.inner_text()
+    for lane in range(2):
+        # 1e-9 is far below: an arrow's point lies on the axis' left end, its base within.
+        x, y = scale(float(lowest.replace("−", "-")), lane)
+        drawn = [
+            _colours(frame, x + right, y + down)[0][:3] == (181, 71, 140) for right, down in ((7, 0), (8, 3), (2, 3))
+        ]
+        assert drawn == [True, True, False]
 
 
 def test_a_lane_opens_its_tensor_and_escape_closes_it(page: Page, server: TensorBoardServer) -> None:

@@ -217,7 +217,11 @@ export function drawFlow(context, flow, entries, column, { top, height }) {
   dots(context, flow.now, strong, 4);
   context.fillStyle = cssVariable("--lv-curve-3");
   for (const { entry, all } of flow.updates) {
-    for (const power of all) diamond(context, at(power), middle(entry), 3.6);
+    for (const power of all) {
+      const beyond = beyondOf(power, range);
+      if (beyond) arrow(context, at(power), middle(entry), 5 * beyond);
+      else diamond(context, at(power), middle(entry), 3.6);
+    }
   }
 
   /** @param {CanvasRenderingContext2D} own @param {FlowLine} line @param {string} colour @param {number} radius */
@@ -225,12 +229,40 @@ export function drawFlow(context, flow, entries, column, { top, height }) {
     own.fillStyle = colour;
     for (const { entry, all } of line) {
       for (const power of all) {
-        own.beginPath();
-        own.arc(at(power), middle(entry), all.length > 1 ? 0.6 * radius : radius, 0, 2 * Math.PI);
-        own.fill();
+        const [x, y] = [at(power), middle(entry)];
+        const beyond = beyondOf(power, range);
+        if (beyond) arrow(own, x, y, beyond * 1.5 * radius);
+        else {
+          own.beginPath();
+          own.arc(x, y, all.length > 1 ? 0.6 * radius : radius, 0, 2 * Math.PI);
+          own.fill();
+        }
       }
     }
   }
+}
+
+/**
+ * Which end of the axis a value lies beyond: -1, 1, or 0 for neither.
+ * @param {number} power a decimal logarithm
+ * @param {[number, number]} range
+ */
+const beyondOf = (power, [low, high]) => (power < low - 1e-6 ? -1 : power > high + 1e-6 ? 1 : 0);
+
+/**
+ * A value beyond the end of the axis, to which it points.
+ * @param {CanvasRenderingContext2D} context
+ * @param {number} x of the end
+ * @param {number} y
+ * @param {number} size negative: it points to the left
+ */
+function arrow(context, x, y, size) {
+  context.beginPath();
+  context.moveTo(x, y);
+  context.lineTo(x - 1.5 * size, y - size);
+  context.lineTo(x - 1.5 * size, y + size);
+  context.closePath();
+  context.fill();
 }
 
 /** @param {CanvasRenderingContext2D} context @param {number} x @param {number} y @param {number} size */
