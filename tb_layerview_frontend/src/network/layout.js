@@ -37,9 +37,9 @@ const LANE_GAP = 12;
  * @param {number} rows how many lanes there are at first
  */
 export function sideOf(width, height, rows) {
-  const sides = width < 1100 ? [] : [96, 72];
-  const least = width < 1500 ? 40 : 56;
-  return sides.find((side) => rows * (side + LANE_GAP) <= height) ?? least;
+  const sides =
+    width < 1100 ? [40] : width < 1500 ? [56, 40] : width < 2000 ? [72, 56] : [96, 72, 56];
+  return sides.find((side) => rows * (side + LANE_GAP) <= height) ?? sides[sides.length - 1];
 }
 
 /** How far a bow of a level lies from the dots. @param {number} level */
