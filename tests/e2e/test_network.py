@@ -20,6 +20,8 @@ pytestmark = pytest.mark.e2e
 
 STEPS = 70
 BAD_EXAMPLE, BAD_AT = 2, 40
+#: The colour of the run that is compared with.
+OF_B = (181, 71, 140)
 
 
 def _write_maps(folder: Path) -> None:
@@ -299,8 +301,8 @@ def test_the_gradients_of_the_run_that_is_compared_with_flow_beside_them(
     for lane, layer in enumerate(("block/conv", "classes")):
         # Step 31 is not logged there: the latest up to it counts.
         x, y = scale(float(np.log10(rms[other.tensor(layer, kind="gradient")][at])), lane)
-        assert _colours(frame, x, y)[0][:3] == (181, 71, 140)
-        assert _colours(frame, x, y - 9)[0][:3] != (181, 71, 140)
+        assert _colours(frame, x, y)[0][:3] == OF_B
+        assert _colours(frame, x, y - 9)[0][:3] != OF_B
 
 
 def test_a_gradient_beyond_the_axis_points_there(page: Page, server: TensorBoardServer) -> None:
@@ -312,9 +314,7 @@ def test_a_gradient_beyond_the_axis_points_there(page: Page, server: TensorBoard
     for lane in range(2):
         # 1e-9 is far below: an arrow's point lies on the axis' left end, its base within.
         x, y = scale(float(lowest.replace("−", "-")), lane)
-        drawn = [
-            _colours(frame, x + right, y + down)[0][:3] == (181, 71, 140) for right, down in ((7, 0), (8, 3), (2, 3))
-        ]
+        drawn = [_colours(frame, x + right, y + down)[0][:3] == OF_B for right, down in ((7, 0), (8, 3), (2, 3))]
         assert drawn == [True, True, False]
 
 

@@ -72,6 +72,12 @@ def by_changes(compute: Callable[[npt.NDArray[np.float32]], npt.NDArray[np.gener
     return differs.any(-1).reshape(inputs, -1).T
 
 
+def keeps_places(compute: Callable[[npt.NDArray[np.float32]], npt.NDArray[np.generic]], sizes: Sequence[int]) -> bool:
+    """Whether a place that changes changes no other place of what something makes; see `by_changes`."""
+    seen = by_changes(compute, sizes)
+    return not (seen & ~np.eye(len(seen), dtype=bool)).any()
+
+
 def by_impulses(layer: Callable[[npt.NDArray[np.float32]], npt.NDArray[np.generic]], sizes: Sequence[int]) -> Mask:
     """What a layer with positive weights does, bool [outputs, inputs].
 

@@ -388,22 +388,22 @@ class _Found:
 
     def _layer(self, index: int, path: str, calls: Sequence[LayerCall]) -> Layer:
         """One layer of the model, with its calls."""
-        inputs = {i for of_call in calls for i in producers(of_call.sources, self._made_by, index)}
+        read = [producers(of_call.sources, self._made_by, index) for of_call in calls]
+        inputs = {i for of_call in read for i in of_call}
         return Layer(
             path,
             self._layers[path],
             tuple(sorted(inputs)),
             _by_call(self._sources[path]) if path in self._sources else (),
             of_all(self._windows[path].values()),
-            direct=bool(inputs) and all(self._is_direct(of_call, index) for of_call in calls),
+            direct=bool(inputs) and all(self._is_direct(*pair, index) for pair in zip(calls, read)),
             in_place=bool(inputs) and all(self._is_in_place(of_call, index) for of_call in calls),
         )
 
-    def _is_direct(self, of_call: LayerCall, layer: int) -> bool:
-        """Whether a call is made of what it takes alone, and each place of that of the same place of outputs."""
+    def _is_direct(self, of_call: LayerCall, read: tuple[int, ...], layer: int) -> bool:
+        """Whether a call, computed from the layers `read`, takes all of them, and each place of the same of theirs."""
         taken = of_call.call.inputs
-        is_all = producers(taken, self._made_by, layer) == producers(of_call.sources, self._made_by, layer)
-        return is_all and keeps_places(taken, self._made_by, layer)
+        return producers(taken, self._made_by, layer) == read and keeps_places(taken, self._made_by, layer)
 
     def _is_in_place(self, of_call: LayerCall, layer: int) -> bool:
         """Whether each place of what a call puts out is made of the same place of layers' outputs."""

@@ -212,33 +212,34 @@ export function drawFlow(context, flow, entries, column, { top, height }) {
   const second = cssVariable("--lv-curve-2");
   if (flow.other) draw(flow.other, second, 2, [6, 3]);
   draw(flow.now, strong, 2, []);
-  dots(context, flow.first, faint, 3);
-  if (flow.other) dots(context, flow.other, second, 4);
-  dots(context, flow.now, strong, 4);
+  dots(flow.first, faint, 3);
+  if (flow.other) dots(flow.other, second, 4);
+  dots(flow.now, strong, 4);
   context.fillStyle = cssVariable("--lv-curve-3");
   for (const { entry, all } of flow.updates) {
-    for (const power of all) {
-      const beyond = beyondOf(power, range);
-      if (beyond) arrow(context, at(power), middle(entry), 5 * beyond);
-      else diamond(context, at(power), middle(entry), 3.6);
+    for (const power of all) mark(diamond, power, middle(entry), 3.6);
+  }
+
+  /** @param {FlowLine} line @param {string} colour @param {number} radius */
+  function dots(line, colour, radius) {
+    context.fillStyle = colour;
+    for (const { entry, all } of line) {
+      const size = all.length > 1 ? 0.6 * radius : radius;
+      for (const power of all) mark(dot, power, middle(entry), size);
     }
   }
 
-  /** @param {CanvasRenderingContext2D} own @param {FlowLine} line @param {string} colour @param {number} radius */
-  function dots(own, line, colour, radius) {
-    own.fillStyle = colour;
-    for (const { entry, all } of line) {
-      for (const power of all) {
-        const [x, y] = [at(power), middle(entry)];
-        const beyond = beyondOf(power, range);
-        if (beyond) arrow(own, x, y, beyond * 1.5 * radius);
-        else {
-          own.beginPath();
-          own.arc(x, y, all.length > 1 ? 0.6 * radius : radius, 0, 2 * Math.PI);
-          own.fill();
-        }
-      }
-    }
+  /**
+   * A value by its shape, or an arrow at the end of the axis beyond which it lies.
+   * @param {typeof dot} shape
+   * @param {number} power
+   * @param {number} y
+   * @param {number} size
+   */
+  function mark(shape, power, y, size) {
+    const beyond = beyondOf(power, range);
+    if (beyond) arrow(context, at(power), y, 6 * beyond);
+    else shape(context, at(power), y, size);
   }
 }
 
@@ -262,6 +263,13 @@ function arrow(context, x, y, size) {
   context.lineTo(x - 1.5 * size, y - size);
   context.lineTo(x - 1.5 * size, y + size);
   context.closePath();
+  context.fill();
+}
+
+/** @param {CanvasRenderingContext2D} context @param {number} x @param {number} y @param {number} radius */
+function dot(context, x, y, radius) {
+  context.beginPath();
+  context.arc(x, y, radius, 0, 2 * Math.PI);
   context.fill();
 }
 
