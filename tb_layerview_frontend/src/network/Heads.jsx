@@ -35,7 +35,9 @@ export function Heads({ core, run, scene, network }) {
           style={{ left: `${layout.ridges.x}px`, width: `${layout.ridges.width}px` }}
           title="The distribution of what the layer gives, a ridge a step: early ones light and behind, late ones dark and in front. The shown step has an outline, and a bar at 0 is the share of exact zeros."
         >
-          distribution, step {formatCount(steps[0])} to {formatCount(steps.at(-1) ?? 0)}
+          distribution
+          {layout.ridges.width >= NAMED &&
+            `, step ${formatCount(steps[0])} to ${formatCount(steps.at(-1) ?? 0)}`}
         </span>
       )}
       {layout.flow && flow && <FlowHead column={layout.flow} flow={flow} steps={steps} />}
@@ -43,8 +45,8 @@ export function Heads({ core, run, scene, network }) {
   );
 }
 
-/** A number of an axis needs as many pixels. */
-const TICK_ROOM = 34;
+/** A number of an axis needs as many pixels, and a column's head all its words as many. */
+const [TICK_ROOM, NAMED] = [34, 190];
 
 /**
  * @param {{column: import("./layout.js").Column, flow: import("./draw_columns.js").Flow, steps: number[]}} props
@@ -60,16 +62,16 @@ function FlowHead({ column, flow, steps }) {
       <span
         class="lv-flow-head"
         style={{ left: `${column.x}px`, width: `${column.width}px` }}
-        title={`Gradient flow: the rms of each kernel's gradient, on a logarithmic axis. The light line is step ${formatCount(steps[0])}, the dark one the shown step, the dotted one the last${flow.other ? ", the dashed one B, which is compared with" : ""}. A diamond is the rms of the kernel's update. Where the ground is shaded a gradient has all but vanished beside the largest one.`}
+        title={`Gradient flow: the rms of each kernel's gradient, on a logarithmic axis. The light line is step ${formatCount(steps[0])}, the dark one the shown step${flow.now.length ? "" : ", where none is finite"}, the dotted one the last${flow.other ? ", the dashed one B, which is compared with" : ""}. A diamond is the rms of the kernel's update. Where the ground is shaded a gradient has all but vanished beside the largest one.`}
       >
-        gradient flow <b class="lv-flow-first">start</b>{" "}
-        <b class="lv-flow-now">{flow.now.length ? "now" : "now: none is finite"}</b>{" "}
+        {column.width < NAMED ? "gradients" : "gradient flow"} <b class="lv-flow-first">start</b>{" "}
+        <b class="lv-flow-now">{flow.now.length ? "now" : "now: none"}</b>{" "}
         {flow.other && (
           <b class="lv-flow-other" data-testid="flow-other" data-points={flow.other.length}>
             {flow.other.length ? "B" : "B: none"}
           </b>
         )}{" "}
-        {flow.now.length > 0 && column.width >= 170 && <b class="lv-flow-update">◆ update</b>}
+        {flow.now.length > 0 && column.width >= (flow.other ? 220 : NAMED) && <b class="lv-flow-update">◆ update</b>}
       </span>
       {powers.map((power) => (
         <span key={power} class="lv-flow-tick" style={{ left: `${flowX(column, range, power)}px` }}>

@@ -26,7 +26,7 @@ const MOST_TILES = 9;
 const MARGIN = 16;
 const BOW = 7;
 const RIDGES = { least: 120, most: 480, alone: 640 };
-const FLOW = { least: 130, most: 640 };
+const FLOW = { least: 152, most: 640 };
 /** Between the picture of one lane and that of the next. */
 const LANE_GAP = 12;
 
