@@ -9,7 +9,9 @@ const SEVERITIES = /** @type {const} */ (["error", "warning"]);
  */
 export function FoundLegend({ found, tensors, kinds }) {
   const own = [...found].flatMap(([tensor, findings]) =>
-    kinds.includes(tensors[tensor]?.kind) ? findings.filter(({ rule }) => rule !== "non_finite") : [],
+    kinds.includes(tensors[tensor]?.kind)
+      ? findings.filter(({ rule }) => rule !== "non_finite")
+      : [],
   );
   return SEVERITIES.filter((severity) => own.some((finding) => finding.severity === severity)).map(
     (severity) => (
