@@ -329,6 +329,22 @@ def test_every_word_of_the_legends_can_be_read(page: Page, server: TensorBoardSe
         assert box["x"] + box["width"] <= within["x"] + within["width"]
 
 
+def test_what_is_found_in_rows_that_are_scrolled_away_is_marked_at_the_edge(
+    page: Page, server: TensorBoardServer
+) -> None:
+    frame = open_tab(page, server, "map-canvas", run="silenced", maps="activation", step=0)
+    expect(frame.locator(".lv-row-trouble").first).to_be_visible()
+    marks = frame.get_by_test_id("overview")
+    expect(marks).to_have_count(0)  # all rows are there to be seen
+    troubled, rows = frame.locator(".lv-row-trouble").count(), frame.get_by_test_id("layer-row").count()
+    page.set_viewport_size({"width": 1280, "height": 360})
+    expect(marks).to_have_count(troubled)
+    box = box_of(frame.locator(".lv-map-sticky"))
+    first = frame.locator("[data-testid='layer-row']:has(.lv-row-trouble)").first.get_attribute("id") or ""
+    index = int(first.rsplit("-", 1)[1])
+    assert box_of(marks.first)["y"] == pytest.approx(box["y"] + index / rows * box["height"], abs=1)
+
+
 def test_map_tree_and_slider_mark_findings_where_they_are(page: Page, server: TensorBoardServer) -> None:
     run = _run(server, "silenced")
     findings = diagnose(evidence_of(run))
