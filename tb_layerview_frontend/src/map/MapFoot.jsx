@@ -46,6 +46,7 @@ export function MapFoot({ height, layers, run, axis, width, step, ranking, marks
             <ColourBar
               scale={layer.scale}
               label={layerLabel(isShared ? { ...layer, ...layer.shows } : layer)}
+              whole={layerLabel(layer)}
               format={layer.format}
               ends={layer.rowScales ? ["low", "high of each row"] : undefined}
             />
