@@ -75,10 +75,11 @@ def since(finding: Finding) -> str:
 
 def headline(finding: Finding) -> str:
     """What was found and since when, in at most twelve words. `since` says it to the step."""
+    what = finding.short[:1].upper() + finding.short[1:]
     if finding.before is None:
-        return f"{finding.short} from step {finding.first:,}"
+        return f"{what} from step {finding.first:,}"
     is_sure = finding.first - finding.before == 1
-    return f"{finding.short} {'since' if is_sure else 'by'} step {finding.first:,}"
+    return f"{what} {'since' if is_sure else 'by'} step {finding.first:,}"
 
 
 def led_to(findings: Sequence[Finding]) -> dict[int, int]:

@@ -103,6 +103,30 @@ def test_what_parts_first_stands_first_and_says_since_when(page: Page, server: T
     expect(rows.nth(0)).to_contain_text("first")
 
 
+@pytest.mark.parametrize("width", [600, 1280])
+def test_the_whole_name_of_b_can_be_read(page: Page, server: TensorBoardServer, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    frame = _open(page, server, "demo", against="demo/evaluate")
+    room, needed = frame.get_by_test_id("compare-picker").evaluate(
+        """(list) => {
+            const context = document.createElement("canvas").getContext("2d");
+            context.font = getComputedStyle(list).font;
+            return [list.clientWidth, context.measureText(list.selectedOptions[0].text).width];
+        }"""
+    )
+    assert needed < room
+
+
+def test_on_the_network_the_bar_says_nothing_of_the_map(page: Page, server: TensorBoardServer) -> None:
+    frame = _open(page, server, "a", against="b")
+    expect(frame.get_by_test_id("compare-map")).to_be_visible()
+    frame.get_by_test_id("screen-network").click()
+    expect(frame.get_by_test_id("network")).to_be_visible()
+    expect(frame.get_by_test_id("compare-bar")).to_contain_text("step")
+    expect(frame.get_by_test_id("compare-map")).to_have_count(0)
+    expect(frame.get_by_test_id("compare-threshold")).to_have_count(0)
+
+
 def test_a_share_is_compared_by_its_difference_and_the_words_say_so(page: Page, server: TensorBoardServer) -> None:
     frame = _open(page, server, "a", against="b", spacing="even", statistic="negative")
     expect(frame.get_by_test_id("compare-threshold")).to_contain_text("5 % of the elements")
@@ -232,7 +256,7 @@ def test_the_first_step_stands_before_the_chosen_one_and_growth_is_above_0(
     toggle.click()
     expect(toggle).to_have_attribute("aria-pressed", "true")
     expect(frame.get_by_test_id("compare-step")).to_have_value("0")
-    expect(frame.get_by_test_id("compare-bar")).to_contain_text("step 39 of the same run")
+    expect(frame.get_by_test_id("compare-bar")).to_contain_text(re.compile("B step 39.*this run, another step"))
     tensor = run.tensor("second", kind="weight")
     rms = {step: run.digest(tensor, step).rms for step in (0, 39)}
     for side, step in (("A", 0), ("B", 39)):

@@ -15,7 +15,7 @@ import pytest
 pytest.importorskip("playwright")
 pytest.importorskip("tensorflow")
 
-from layers_tab import ROOT, logdir_of, open_tab, state_of
+from layers_tab import ROOT, box_of, logdir_of, open_tab, state_of
 from playwright.sync_api import Frame, Page, Route, expect
 from serving import TensorBoardServer
 
@@ -310,6 +310,39 @@ def test_what_is_no_threshold_is_said_and_nothing_is_lost(page: Page, server: Te
     field.fill("")
     field.press("Enter")
     expect(frame.get_by_role("alert")).to_have_count(0)
+
+
+@pytest.mark.parametrize("width", [1280, 1920])
+def test_every_word_of_the_legends_can_be_read(page: Page, server: TensorBoardServer, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    frame = open_tab(page, server, "map-canvas", run="silenced", maps="activation,weight,gradient", step=0)
+    expect(frame.get_by_test_id("found-error")).to_have_count(1)  # once for all maps
+    foot = frame.locator(".lv-map-foot")
+    cut = foot.locator(".lv-colourbar-label, .lv-mark").evaluate_all(
+        "of => of.filter((one) => one.scrollWidth > one.clientWidth).map((one) => one.innerText)"
+    )
+    assert cut == []
+    within = box_of(foot)
+    for mark in foot.locator(".lv-mark").all():
+        box = box_of(mark)
+        assert box["y"] + box["height"] <= within["y"] + within["height"]
+        assert box["x"] + box["width"] <= within["x"] + within["width"]
+
+
+def test_what_is_found_in_rows_that_are_scrolled_away_is_marked_at_the_edge(
+    page: Page, server: TensorBoardServer
+) -> None:
+    frame = open_tab(page, server, "map-canvas", run="silenced", maps="activation", step=0)
+    expect(frame.locator(".lv-row-trouble").first).to_be_visible()
+    marks = frame.get_by_test_id("overview")
+    expect(marks).to_have_count(0)  # all rows are there to be seen
+    troubled, rows = frame.locator(".lv-row-trouble").count(), frame.get_by_test_id("layer-row").count()
+    page.set_viewport_size({"width": 1280, "height": 360})
+    expect(marks).to_have_count(troubled)
+    box = box_of(frame.locator(".lv-map-sticky"))
+    first = frame.locator("[data-testid='layer-row']:has(.lv-row-trouble)").first.get_attribute("id") or ""
+    index = int(first.rsplit("-", 1)[1])
+    assert box_of(marks.first)["y"] == pytest.approx(box["y"] + index / rows * box["height"], abs=1)
 
 
 def test_map_tree_and_slider_mark_findings_where_they_are(page: Page, server: TensorBoardServer) -> None:

@@ -157,7 +157,7 @@ def test_my_loss_is_nan(page: Page, tmp_path: Path) -> None:
     with run_tensorboard(tmp_path, "--load_fast=false") as server:
         walk = _walk(page, server, tmp_path, "My loss is NaN")
         lead = walk.frame.get_by_test_id("lead-finding")
-        expect(lead).to_have_text(re.compile(rf"^inf in 'log' since step {step} \(.*guide_trainings\.py:62\)$"))
+        expect(lead).to_have_text(re.compile(rf"^Inf in 'log' since step {step} \(.*guide_trainings\.py:62\)$"))
         walk.go_to(0)
         walk.click(walk.lane("input"))
         walk.click(walk.frame.get_by_role("button", name="Show", exact=True))
@@ -281,7 +281,7 @@ def test_accuracy_is_stuck(page: Page, tmp_path: Path) -> None:
         lead = walk.frame.get_by_test_id("lead-finding")
         dead = f"'hidden_2' is dead: all its elements are zero since step {step}"
         expect(lead).to_have_text(
-            re.compile(rf"^bias of 'hidden_2' changes .* since step {step}.*, which led to: {dead}$")
+            re.compile(rf"^Bias of 'hidden_2' changes .* since step {step}.*, which led to: {dead}$")
         )
         walk.map()
         walk.choose("statistic", "zero share")
@@ -387,7 +387,7 @@ def test_gradients_and_heads_of_a_transformer(page: Page, tmp_path: Path) -> Non
     assert 0 < len(looked_up) < trainings.TOKENS
     with run_tensorboard(tmp_path, "--load_fast=false") as server:
         walk = _walk(page, server, tmp_path, "Do gradients reach the embeddings? Have heads collapsed?")
-        expect(walk.frame.get_by_test_id("lead-finding")).to_contain_text("a head of 'block_2_attention'")
+        expect(walk.frame.get_by_test_id("lead-finding")).to_contain_text("A head of 'block_2_attention'")
         expect(walk.frame.locator(".lv-flow-head")).to_be_visible()
         walk.map()
         walk.click(walk.frame.get_by_test_id("kind-gradient"))

@@ -258,7 +258,7 @@ def test_next_finding_walks_through_what_is_found_and_begins_again(page: Page, s
     frame.get_by_test_id("threshold-non_finite.patience").press("Enter")
     expect(frame.get_by_test_id("evidence-words")).to_contain_text("Not found")
     frame.get_by_test_id("all-findings").click()
-    expect(lead).to_have_text(f"inf in 'decoder/dense' since step {INF_AT:,}")
+    expect(lead).to_have_text(f"Inf in 'decoder/dense' since step {INF_AT:,}")
     assert state_of(page)["thresholds"] == "non_finite.patience:2"
 
 

@@ -217,8 +217,12 @@ def test_what_the_model_says_of_each_example_is_its_largest_score(page: Page, se
         expect(frame.get_by_test_id(f"example-{example}")).to_have_text(str(example))
 
 
-def test_nothing_changes_place_or_size_while_steps_go_by(page: Page, server: TensorBoardServer) -> None:
-    frame = _open(page, server, "maps", step=0)
+@pytest.mark.parametrize("compared", [{}, {"against": "maps", "againstStep": 0}], ids=["alone", "compared"])
+def test_nothing_changes_place_or_size_while_steps_go_by(
+    page: Page, server: TensorBoardServer, compared: dict[str, object]
+) -> None:
+    frame = _open(page, server, "maps", step=0, **compared)
+    expect(frame.get_by_test_id("beside")).to_have_count(len(compared) // 2)
     places = []
     for _ in range(60):
         boxes = frame.locator(
@@ -303,6 +307,36 @@ def test_the_gradients_of_the_run_that_is_compared_with_flow_beside_them(
         x, y = scale(float(np.log10(rms[other.tensor(layer, kind="gradient")][at])), lane)
         assert _colours(frame, x, y)[0][:3] == OF_B
         assert _colours(frame, x, y - 9)[0][:3] != OF_B
+
+
+def test_the_first_step_s_pictures_stand_before_those_of_the_shown_one_in_their_colours(
+    page: Page, server: TensorBoardServer
+) -> None:
+    frame = _open(page, server, "maps", step=31)
+    x, y, side = _pictures_at(frame, 0)
+    others = "[data-testid=network-canvas], .lv-lane-name, .lv-flow-head, .lv-flow-tick"
+    places = [box_of(one) for one in frame.locator(others).all()]
+    frame.get_by_role("button", name="Compare with the first step").click()
+    frame.get_by_test_id("screen-network").click()
+    beside = frame.get_by_test_id("beside")
+    expect(beside).to_have_attribute("data-pictures", "2")
+    expect(beside).to_have_text("A, step 0")
+    expect(frame.locator(".lv-lanes-heads")).to_contain_text("B, step 31")
+    page.wait_for_timeout(300)
+    top = box_of(frame.get_by_test_id("network-canvas"))["y"]
+    now = [box_of(one) for one in frame.locator(others).all()]
+    # The comparison's bar takes a line; beside that nothing has moved.
+    assert [box["x"] for box in now] == [box["x"] for box in places]
+    y = box_of(_lanes(frame).first)["y"] - top + (box_of(_lanes(frame).first)["height"] - side) / 2
+    head = box_of(frame.locator(".lv-lanes-heads > span", has_text="B, step 31"))["x"]
+    right = head - box_of(frame.get_by_test_id("network-canvas"))["x"]
+    assert right > x + side
+    for element in (0.5, 4.5):
+        # The halves of the first feature map are 0 and 1 at every step.
+        before, after = (_colours(frame, at + element * side / 6, y + side / 2)[0] for at in (x, right))
+        assert before == after
+    zero, one = (_colours(frame, x + element * side / 6, y + side / 2)[0] for element in (0.5, 4.5))
+    assert zero != one
 
 
 def test_a_gradient_beyond_the_axis_points_there(page: Page, server: TensorBoardServer) -> None:

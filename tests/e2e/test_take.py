@@ -202,7 +202,7 @@ def test_the_pictures_of_map_and_curves_hold_what_is_drawn(page: Page, server: T
 def test_a_picture_of_the_map_has_the_rows_that_are_scrolled_away(page: Page, server: TensorBoardServer) -> None:
     frame = _open(page, server)
     heights = []
-    for window in (800, 300):
+    for window in (800, 320):
         page.set_viewport_size({"width": 1280, "height": window})
         page.wait_for_timeout(500)
         png = _take(page, frame, "the-map", "the-map-png")[1]

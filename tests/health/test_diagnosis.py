@@ -21,6 +21,7 @@ from tb_layerview.health.diagnosis import diagnose
 from tb_layerview.health.finding import Finding, headline
 from tb_layerview.health.of_run import evidence_of
 from tb_layerview.health.rules.catalogue import RULES, with_thresholds
+from tb_layerview.health.rules.growth import times
 from tb_layerview.health.watch import Watch
 from tb_layerview.measure.extra import Extra
 from tb_layerview.measure.host import measure
@@ -121,14 +122,14 @@ HEADLINES = {
     "constant_output": "'b' is the same everywhere",
     "collapsed_representation": "'b' is the same for all examples (collapsed)",
     "saturated_activation": "'b' is saturated in 100 % of its elements",
-    "zero_gradient": "kernel gradient of 'b' is exactly zero",
-    "vanishing_gradient": "kernel gradient of 'b' vanishes: 1e+08-fold below others",
-    "fading_gradient": "kernel gradient of 'b' fades while others stay",
-    "gradient_spike": "kernel gradient of 'b' jumps 8,573-fold",
-    "unmoved_weight": "kernel update of 'b' is zero",
-    "update_ratio": "kernel update of 'b' is too large: 186 %",
-    "update_spike": "kernel update of 'b' jumps 29-fold",
-    "small_update": "kernel update of 'b' hardly moves the weight",
+    "zero_gradient": "Kernel gradient of 'b' is exactly zero",
+    "vanishing_gradient": "Kernel gradient of 'b' vanishes: 10⁸ times below others",
+    "fading_gradient": "Kernel gradient of 'b' fades while others stay",
+    "gradient_spike": "Kernel gradient of 'b' jumps: 8,600 times larger",
+    "unmoved_weight": "Kernel update of 'b' is zero",
+    "update_ratio": "Kernel update of 'b' is too large: 186 %",
+    "update_spike": "Kernel update of 'b' jumps: 29 times larger",
+    "small_update": "Kernel update of 'b' hardly moves the weight",
 }
 
 
@@ -719,3 +720,11 @@ def test_layers_that_start_at_a_hundredth_are_one_cause_whatever_collapses_later
     # There is something to explain: a layer collapses when no scale runs away any more.
     over = max(f.last for f in found if f.rule == "depth_scale" and f.follows is None)
     assert any(f.rule == "collapsed_representation" and f.first > over for f in found)
+
+
+@pytest.mark.parametrize(
+    ("factor", "words"),
+    [(1.5, "2 times"), (29.3, "29 times"), (8573.0, "8,600 times"), (4e5, "400,000 times"), (1.2e8, "10⁸ times")],
+)
+def test_a_factor_is_written_as_people_do(factor: float, words: str) -> None:
+    assert times(factor) == words

@@ -11,7 +11,7 @@ import numpy as np
 from tb_layerview.health.evidence import Evidence
 from tb_layerview.health.history import Floats, Mask
 from tb_layerview.health.rule import Panel, Rule, Severity
-from tb_layerview.health.rules.growth import grown, smallest_before
+from tb_layerview.health.rules.growth import grown, smallest_before, times
 
 #: What a gradient or an update that is far too large leads to.
 TOO_MUCH = (
@@ -102,11 +102,11 @@ class VanishingGradient(Rule):
 
     def in_words(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
         factor = measured["largest"] / measured["rms"]
-        return f"is {factor:.1g} times smaller than the largest layer's (rms {measured['rms']:.2g})"
+        return f"is {times(factor)} smaller than the largest layer's (rms {measured['rms']:.2g})"
 
     def in_short(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
         factor = measured["largest"] / measured["rms"]
-        return f"{evidence.tensors[tensor].short} vanishes: {factor:.0g}-fold below others"
+        return f"{evidence.tensors[tensor].short} vanishes: {times(factor)} below others"
 
     def compared(self, measured: Mapping[str, float]) -> dict[str, float]:
         return {"largest": measured["largest"], "threshold": self.ratio * measured["largest"]}
@@ -149,7 +149,7 @@ class FadingGradient(Rule):
 
     def in_words(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
         factor = measured["before"] / measured["rms"]
-        return f"has become {factor:.1g} times smaller than it was (rms {measured['rms']:.2g}), while others have not"
+        return f"has become {times(factor)} smaller than it was (rms {measured['rms']:.2g}), while others have not"
 
     def in_short(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
         return f"{evidence.tensors[tensor].short} fades while others stay"
@@ -215,7 +215,7 @@ class ExplodingGradient(Rule):
 
     def in_short(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
         against = "start" if self.is_against_start(measured) else "behind"
-        return f"{evidence.tensors[tensor].short} explodes: {measured['rms'] / measured[against]:,.0f}-fold"
+        return f"{evidence.tensors[tensor].short} explodes: {times(measured['rms'] / measured[against])} larger"
 
     def compared(self, measured: Mapping[str, float]) -> dict[str, float]:
         return {name: measured[name] for name in ("start", "behind")} | {"threshold": self.growth * measured["start"]}
@@ -274,7 +274,7 @@ class GradientSpike(Rule):
         return f"jumps to {factor:,.0f} times the largest that it was before"
 
     def in_short(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
-        return f"{evidence.tensors[tensor].short} jumps {measured['rms'] / measured['before']:,.0f}-fold"
+        return f"{evidence.tensors[tensor].short} jumps: {times(measured['rms'] / measured['before'])} larger"
 
     def compared(self, measured: Mapping[str, float]) -> dict[str, float]:
         return {"before": measured["before"], "threshold": self.factor * measured["before"]}

@@ -9,6 +9,18 @@ import numpy as np
 
 from tb_layerview.health.history import Floats, Mask
 
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def times(factor: float) -> str:
+    """A factor as people write it: "8,600 times" in two digits, from a million on "10⁸ times"."""
+    if not 0 < factor < math.inf:
+        return f"{factor} times"
+    power = round(math.log10(factor))
+    if factor >= 1e6:
+        return f"10{str(power).translate(_RAISED)} times"
+    return f"{float(f'{factor:.2g}'):,.0f} times"
+
 
 @np.errstate(all="ignore")  # of what is zero, or was not logged, there is no ratio
 def grown(rms: Floats, links: Sequence[tuple[int, int]], most: float, total: float) -> Mask:

@@ -12,6 +12,7 @@ from tb_layerview.health.evidence import CHANGE, Evidence
 from tb_layerview.health.history import Mask
 from tb_layerview.health.rule import Panel, Rule, Severity
 from tb_layerview.health.rules.gradients import TOO_MUCH
+from tb_layerview.health.rules.growth import times
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,7 +151,7 @@ class UpdateSpike(Rule):
     def in_short(self, evidence: Evidence, tensor: int, measured: dict[str, float]) -> str:
         of = evidence.tensors[tensor]
         if measured["rms"] >= measured["change"]:
-            return f"{of.short} jumps {measured['change'] / measured['before']:,.0f}-fold"
+            return f"{of.short} jumps: {times(measured['change'] / measured['before'])} larger"
         return f"{of.name} of {of.layer!r} changes by more than its update"
 
     def compared(self, measured: Mapping[str, float]) -> dict[str, float]:

@@ -39,7 +39,7 @@ export function ComparePicker({ core, comparison }) {
         value={against}
         onChange={(event) => comparison.compareWith(event.currentTarget.value)}
       >
-        <option value="">{against ? "compare no more" : "+ compare"}</option>
+        {!against && <option value="">+ compare</option>}
         <option value={view.run.value}>this run, another step</option>
         {missing && <option value={against}>{runLabel(against)} (missing)</option>}
         {suggested.length > 0 && (
@@ -89,7 +89,7 @@ export function CompareBar({ core, comparison }) {
     <section class="lv-compare" aria-label="Comparison" data-testid="compare-bar">
       <Sides core={core} comparison={comparison} />
       {a && b && comparison.matching.value?.pairs.length ? (
-        <Choices core={core} comparison={comparison} />
+        !core.onNetwork.value && <Choices core={core} comparison={comparison} />
       ) : (
         <p class="lv-compare-state" role="status" data-testid="compare-state">
           {stateInWords(core, comparison)}
@@ -117,7 +117,7 @@ function stateInWords({ view, runs, current }, comparison) {
   if (!comparison.current.value && runs.value.status === "ready" && !comparison.listed.value) {
     return (
       `TensorBoard has no run “${name}”: it was removed or renamed, or is not written yet. ` +
-      "Choose another one beside the run above. If it appears, it is compared by itself."
+      "Choose another one. If it appears, it is compared by itself."
     );
   }
   if (b.status === "error") {
@@ -141,54 +141,39 @@ function Sides({ core, comparison }) {
   const own = core.step.value;
   const ownStep = own !== undefined && <span class="lv-caption"> step {formatCount(own)}</span>;
   const sameRun = comparison.sameRun.value;
-  const swap = (
-    <button
-      type="button"
-      class="lv-icon-button"
-      data-testid="compare-swap"
-      aria-label="Swap A and B"
-      title="Swap A and B"
-      disabled={!comparison.current.value}
-      onClick={() => comparison.swap()}
-    >
-      ⇄
-    </button>
-  );
-  if (sameRun) {
-    return (
-      <div class="lv-compare-sides">
-        <b class="lv-side">A</b>
-        {shown !== undefined && (
-          <StepField
-            caption="step"
-            label="Step of A; the nearest logged one is taken"
-            testId="compare-step"
-            steps={steps.value}
-            index={() => comparison.stepIndex.value}
-            onIndex={(index) => {
-              view.againstStep.value = steps.value[index] ?? null;
-            }}
-          />
-        )}
-        {swap}
-        <span>
-          <b class="lv-side lv-side-b">B</b>
-          {ownStep} of the same run
-        </span>
-      </div>
-    );
-  }
   return (
     <div class="lv-compare-sides">
       <span>
-        <b class="lv-side">A</b> {runLabel(view.run.value)}
-        {ownStep}
+        <b class="lv-side">A</b> {!sameRun && runLabel(view.run.value)}
+        {!sameRun && ownStep}
       </span>
-      {swap}
-      <span>
-        <b class="lv-side lv-side-b">B</b> {runLabel(view.against.value)}
-      </span>
-      {shown !== undefined && (
+      {sameRun && shown !== undefined && (
+        <StepField
+          caption="step"
+          label="Step of A; the nearest logged one is taken"
+          testId="compare-step"
+          steps={steps.value}
+          index={() => comparison.stepIndex.value}
+          onIndex={(index) => {
+            view.againstStep.value = steps.value[index] ?? null;
+          }}
+        />
+      )}
+      <button
+        type="button"
+        class="lv-icon-button"
+        data-testid="compare-swap"
+        aria-label="Swap A and B"
+        title="Swap A and B"
+        disabled={!comparison.current.value}
+        onClick={() => comparison.swap()}
+      >
+        ⇄
+      </button>
+      <b class="lv-side lv-side-b">B</b>
+      {sameRun && ownStep}
+      <ComparePicker core={core} comparison={comparison} />
+      {!sameRun && shown !== undefined && (
         <span class={shown === own ? "lv-caption" : "lv-other-step"} data-testid="compare-step-b">
           step {formatCount(shown)}
           {own !== undefined && shown < own && ", B's latest up to A's"}
@@ -266,7 +251,7 @@ function Facts({ core, comparison, a, b }) {
       )}
       {alone && (
         <p class="lv-compare-fact" role="status" data-testid="compare-alone">
-          <b>B has no {tensorTitle(a.info, selected)}.</b> Beside the map stands A&apos;s alone.
+          <b>B has no {tensorTitle(a.info, selected)}.</b> Of this one A alone is shown.
         </p>
       )}
       {ended && (

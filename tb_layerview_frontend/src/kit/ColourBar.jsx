@@ -10,6 +10,7 @@ import { theme } from "./host.js";
  * @param {object} props
  * @param {import("./colour.js").ColourScale} props.scale
  * @param {string} props.label what the colours are
+ * @param {string} [props.whole] the same in full, where the label leaves out what stands elsewhere
  * @param {(value: number) => string} [props.format]
  * @param {import("./colour.js").Palette} [props.palette] the usual one of the scale if it is left out
  * @param {[string, string]} [props.ends] what stands at the ends where they are no numbers
@@ -21,6 +22,7 @@ import { theme } from "./host.js";
 export function ColourBar({
   scale,
   label,
+  whole = label,
   format = formatValue,
   palette: given,
   ends,
@@ -53,9 +55,9 @@ export function ColourBar({
     <div
       class="lv-colourbar"
       role="img"
-      aria-label={inWords(label, ends ?? [format(scale.low), format(scale.high)], counts, isMarked)}
+      aria-label={inWords(whole, ends ?? [format(scale.low), format(scale.high)], counts, isMarked)}
     >
-      <span class="lv-colourbar-label" title={label}>
+      <span class="lv-colourbar-label" title={whole}>
         {label}
       </span>
       <div class="lv-colourbar-scale">

@@ -4,15 +4,15 @@ import { messageOf } from "../data/requests.js";
 import { FilmProgress } from "./FilmProgress.jsx";
 import { encodeCsv } from "./array_files.js";
 import { filmOf } from "./film.js";
-import { captioned, sheetCanvas, sheetSvg, SHARPNESS } from "./sheet.js";
-import { captionedPng, copyPicture, copyText, download, fileName, pngOf } from "./take_along.js";
+import { captioned, imageSheet, sheetCanvas, sheetSvg, SHARPNESS } from "./sheet.js";
+import { copyPicture, copyText, download, fileName, pngOf } from "./take_along.js";
 
 /**
  * What a panel can be taken along as. Each is made when it is asked for.
  * @typedef {object} Panel
  * @property {string} [label] what it is, in a menu of several panels
  * @property {(string | number)[]} facts of which its files are named, see `fileName`
- * @property {() => Parameters<typeof captionedPng>[0]} [picture] as it is on the screen
+ * @property {() => {title: string, lines: string[], canvases: HTMLCanvasElement[]}} [picture] as it is on the screen
  * @property {() => import("./sheet.js").Captioned} [sheet] the picture in pieces, which can be drawn sharper and as SVG
  * @property {(format: import("./film.js").FilmFormat, signal: AbortSignal) => Promise<import("./film.js").Footage>} [film]
  *   all steps of it
@@ -218,11 +218,12 @@ const inTestId = (words) => words.replace(/\W+/g, "-");
  * @returns {Promise<Blob>} a PNG
  */
 function pictureOf({ sheet, picture }) {
-  if (sheet) {
-    return pngOf(sheetCanvas(captioned(sheet()), SHARPNESS * (window.devicePixelRatio || 1)));
-  }
-  if (picture) return captionedPng(picture());
-  throw new Error("There is no picture of this.");
+  const ratio = window.devicePixelRatio || 1;
+  if (sheet) return pngOf(sheetCanvas(captioned(sheet()), SHARPNESS * ratio));
+  if (!picture) throw new Error("There is no picture of this.");
+  const { canvases, ...words } = picture();
+  const sheets = canvases.map((canvas) => imageSheet(canvas, ratio));
+  return pngOf(sheetCanvas(captioned({ ...words, sheets }), ratio));
 }
 
 /**

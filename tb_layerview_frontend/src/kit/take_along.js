@@ -1,10 +1,5 @@
 /** What leaves the tab: files that are downloaded, and text for the clipboard. */
 
-import { cssVariable } from "./hooks.js";
-
-const MARGIN = 12;
-const LINE = 16;
-
 /**
  * Hands a file to the person.
  * @param {Blob} content
@@ -38,61 +33,6 @@ export function fileName(facts) {
 }
 
 /**
- * Canvases one below the other, under a title and over lines of text, on the tab's own ground.
- * @param {object} parts
- * @param {string} parts.title
- * @param {string[]} parts.lines what is said below
- * @param {HTMLCanvasElement[]} parts.canvases
- * @returns {Promise<Blob>}
- */
-export function captionedPng({ title, lines, canvases }) {
-  const ratio = window.devicePixelRatio || 1;
-  const made = document.createElement("canvas");
-  const context = /** @type {CanvasRenderingContext2D} */ (made.getContext("2d"));
-  const family = cssVariable("--lv-font") || "sans-serif";
-  const heading = `500 ${14 * ratio}px ${family}`;
-  const small = `400 ${11 * ratio}px ${family}`;
-  context.font = heading;
-  const titles = wrap(context, title, 640 * ratio);
-  const across = Math.max(
-    360 * ratio,
-    ...canvases.map(({ width }) => width),
-    ...titles.map((text) => context.measureText(text).width),
-  );
-  context.font = small;
-  const captions = lines.flatMap((line) => wrap(context, line, across));
-  const margin = MARGIN * ratio;
-  const line = LINE * ratio;
-  made.width = Math.ceil(across + 2 * margin);
-  made.height = Math.ceil(
-    canvases.reduce((sum, { height }) => sum + height + margin / 2, 0) +
-      (titles.length * 1.25 + captions.length) * line +
-      3 * margin,
-  );
-  context.fillStyle = cssVariable("--lv-surface");
-  context.fillRect(0, 0, made.width, made.height);
-  let y = margin;
-  /** @param {string[]} texts @param {string} font @param {number} step @param {string} colour */
-  const write = (texts, font, step, colour) => {
-    context.font = font;
-    context.fillStyle = cssVariable(colour);
-    context.textBaseline = "top";
-    for (const text of texts) {
-      context.fillText(text, margin, y);
-      y += step;
-    }
-  };
-  write(titles, heading, 1.25 * line, "--lv-text");
-  y += margin / 2;
-  for (const canvas of canvases) {
-    context.drawImage(canvas, margin, y);
-    y += canvas.height + margin / 2;
-  }
-  write(captions, small, line, "--lv-secondary");
-  return pngOf(made);
-}
-
-/**
  * @param {HTMLCanvasElement} canvas
  * @returns {Promise<Blob>}
  */
@@ -119,24 +59,6 @@ export async function copyPicture(png) {
       "The browser does not let this page write pictures to the clipboard. Download the PNG instead.",
     );
   }
-}
-
-/**
- * @param {CanvasRenderingContext2D} context
- * @param {string} text
- * @param {number} width
- */
-function wrap(context, text, width) {
-  /** @type {string[]} */
-  const lines = [];
-  for (const word of text.split(" ")) {
-    const last = lines.at(-1);
-    const joined = last === undefined ? word : `${last} ${word}`;
-    if (last !== undefined && context.measureText(joined).width <= width) {
-      lines[lines.length - 1] = joined;
-    } else lines.push(word);
-  }
-  return lines;
 }
 
 /**

@@ -1,15 +1,17 @@
 const SEVERITIES = /** @type {const} */ (["error", "warning"]);
 
 /**
- * What the bands along a map's rows mean, where there are any.
+ * What the bands along the maps' rows mean, where there are any.
  * @param {object} props
  * @param {Map<number, import("../findings/findings.js").Finding[]>} props.found by tensor
  * @param {import("../data/types.js").Tensor[]} props.tensors
- * @param {import("../data/types.js").Kind} props.kind of the map
+ * @param {import("../data/types.js").Kind[]} props.kinds of the maps
  */
-export function FoundLegend({ found, tensors, kind }) {
+export function FoundLegend({ found, tensors, kinds }) {
   const own = [...found].flatMap(([tensor, findings]) =>
-    tensors[tensor]?.kind === kind ? findings.filter(({ rule }) => rule !== "non_finite") : [],
+    kinds.includes(tensors[tensor]?.kind)
+      ? findings.filter(({ rule }) => rule !== "non_finite")
+      : [],
   );
   return SEVERITIES.filter((severity) => own.some((finding) => finding.severity === severity)).map(
     (severity) => (

@@ -1,3 +1,6 @@
+import { useMemo } from "preact/hooks";
+
+import { worstFinding } from "../findings/findings.js";
 import { MapCanvas } from "./MapCanvas.jsx";
 import { Tree } from "./Tree.jsx";
 
@@ -50,7 +53,31 @@ export function MapBody(props) {
             height={height}
           />
         ))}
+        {rows.length * rowHeight > height && <Overview rows={rows} found={found} />}
       </div>
     </div>
   );
+}
+
+/**
+ * Where something is found among all rows, those that are scrolled away too.
+ * @param {{rows: import("./rows.js").Row[], found: Map<number, Finding[]>}} props
+ */
+function Overview({ rows, found }) {
+  const marks = useMemo(
+    () =>
+      rows.flatMap(({ node }, index) => {
+        const own = node.tensors.flatMap((tensor) => found.get(tensor) ?? []);
+        return own.length ? [{ index, severity: worstFinding(own).severity }] : [];
+      }),
+    [rows, found],
+  );
+  return marks.map(({ index, severity }) => (
+    <i
+      key={index}
+      class={`lv-overview lv-finding-${severity}`}
+      data-testid="overview"
+      style={{ top: `${(100 * index) / rows.length}%` }}
+    />
+  ));
 }

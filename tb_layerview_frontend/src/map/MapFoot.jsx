@@ -1,6 +1,6 @@
 import { worstInWords } from "../data/statistics.js";
 import { StepAxis } from "../findings/StepAxis.jsx";
-import { BeyondMark, ColourBar } from "../kit/ColourBar.jsx";
+import { BeyondMark, ColourBar, HatchedMark } from "../kit/ColourBar.jsx";
 import { HoleMark } from "../kit/HoleMark.jsx";
 import { whyLeftOut } from "../kit/holes.js";
 import { FoundLegend } from "./FoundLegend.jsx";
@@ -8,7 +8,7 @@ import { ProfileAxis } from "./Profile.jsx";
 import { layerLabel } from "./layer.js";
 
 /** With the colours' legend, and of the steps alone. */
-export const [FOOT_HEIGHT, STEPS_HEIGHT] = [58, 18];
+export const [FOOT_HEIGHT, STEPS_HEIGHT] = [74, 18];
 
 /**
  * The steps, the colours and the marks below each map.
@@ -24,10 +24,13 @@ export const [FOOT_HEIGHT, STEPS_HEIGHT] = [58, 18];
  * @param {Map<number, import("../findings/findings.js").Finding[]>} props.found what the maps mark, by tensor
  */
 export function MapFoot({ height, layers, run, axis, width, step, ranking, marks, found }) {
+  const [shared, ...others] = new Set(layers.map(({ shows }) => shows?.what));
+  const isShared = shared && !others.length;
   return (
     <div class="lv-map-foot" style={{ height: `${height}px` }}>
       <div class="lv-axis-name">
         step
+        {isShared && <p class="lv-shared">{shared}</p>}
         {ranking && (
           <p class="lv-order" data-testid="order-words">
             Worst first: NaN or inf, then {worstInWords(ranking)}
@@ -42,23 +45,32 @@ export function MapFoot({ height, layers, run, axis, width, step, ranking, marks
             <ProfileAxis layer={layer.level ?? layer} step={step} />
             <ColourBar
               scale={layer.scale}
-              label={layerLabel(layer)}
+              label={layerLabel(isShared ? { ...layer, ...layer.shows } : layer)}
+              whole={layerLabel(layer)}
               format={layer.format}
               ends={layer.rowScales ? ["low", "high of each row"] : undefined}
-              hatched={layer.anyTrouble}
-            >
-              <BeyondMark
-                value={layer.beyond?.value}
-                of={layer.beyond ? nameOf(layer.beyond.tensor, run.info) : ""}
-                others={layer.beyond?.others}
-                format={(layer.level ?? layer).format}
-              />
-              <FoundLegend found={found} tensors={run.info.tensors} kind={layer.kind} />
-              <HoleMark axis={axis} why={whyLeftOut(run.info, run.history)} />
-            </ColourBar>
+            />
           </div>
         ))}
       </div>
+      <p class="lv-map-marks">
+        {layers.some(({ anyTrouble }) => anyTrouble) && <HatchedMark />}
+        <FoundLegend
+          found={found}
+          tensors={run.info.tensors}
+          kinds={layers.map(({ kind }) => kind)}
+        />
+        <HoleMark axis={axis} why={whyLeftOut(run.info, run.history)} />
+        {layers.map(({ kind, beyond, level, format }) => (
+          <BeyondMark
+            key={kind}
+            value={beyond?.value}
+            of={beyond ? nameOf(beyond.tensor, run.info) : ""}
+            others={beyond?.others}
+            format={level?.format ?? format}
+          />
+        ))}
+      </p>
     </div>
   );
 }

@@ -81,10 +81,12 @@ export function makeChangeLayer(level, { columns: all, steps, transform, healthy
     return series;
   };
   const since = `since step ${formatCount(steps[base])}`;
+  const what = `change ${since}`;
   return {
     ...level,
     level,
-    statistic: { ...statistic, label: `${statistic.label}: change ${since}`, scale: "signed" },
+    shows: { what, statistic },
+    statistic: { ...statistic, label: `${statistic.label}: ${what}`, scale: "signed" },
     inTable: `log2 of ${statistic.label} / that of step ${steps[base]}`,
     badness: Math.abs,
     scale,

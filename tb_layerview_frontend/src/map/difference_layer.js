@@ -89,14 +89,11 @@ export function makeDifferenceLayer(
       const pair = pairs.get(tensor);
       return pair ? [{ tensor, pair }] : [];
     });
+  const what = measure === "ratio" ? "log2(B / A)" : "B − A";
   return {
     kind,
-    statistic: {
-      ...statistic,
-      label:
-        measure === "ratio" ? `log2(B / A) of ${statistic.label}` : `B − A of ${statistic.label}`,
-      scale: "signed",
-    },
+    shows: { what, statistic },
+    statistic: { ...statistic, label: `${what} of ${statistic.label}`, scale: "signed" },
     badness: Math.abs,
     scale,
     rowScales,

@@ -32,6 +32,8 @@ const LEAST_FACTOR_OF_ROW = 1.1;
  * @property {boolean} anyTrouble
  * @property {Beyond | null} [beyond] what has the overflow's colour
  * @property {MapLayer} [level] the statistic itself, where the change of it is drawn
+ * @property {{what: string, statistic: import("../data/statistics.js").Statistic}} [shows] what is drawn of which statistic,
+ *   where that is not the statistic itself
  * @property {string} [inTable] what a table calls the numbers, where not as the screen does
  * @property {(tensor: number, step: number) => string} [words] what is said of a value; empty: as usual
  * @property {(row: import("./rows.js").Row, first: number, last: number) => CellWords | null} [describe] what a cell says
@@ -148,7 +150,7 @@ function beyondOf(columns, statistic, tensors, over) {
 
 /**
  * What a map shows: "gradient rms"; a statistic of one kind alone names that kind itself.
- * @param {MapLayer} layer
+ * @param {Pick<MapLayer, "kind" | "statistic">} layer
  */
 export function layerLabel({ kind, statistic }) {
   const singular = KINDS.find((known) => known.kind === kind)?.singular;

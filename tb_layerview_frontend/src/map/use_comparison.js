@@ -21,6 +21,7 @@ import { visibleRows } from "./rows.js";
  * @property {ReadonlySignal<boolean>} showsDifference whether the map shows how far both are apart
  * @property {ReadonlySignal<Run | null>} current B, as far as it is known
  * @property {ReadonlySignal<number[]>} steps of B
+ * @property {ReadonlySignal<number>} stepIndex of the step of B that stands beside the shown one
  * @property {ReadonlySignal<number>} fixed index of the one step of B that all of A's are compared with; -1: each with its own
  * @property {ReadonlySignal<import("../data/matching.js").Matching | null>} matching
  * @property {ReadonlySignal<Int32Array>} matched by step of A, the step of B

@@ -14,6 +14,8 @@ import { pictured } from "./lanes.js";
  * @property {import("./rail.js").Edge[]} edges
  * @property {import("./verdict.js").Verdict[]} verdicts by entry
  * @property {Map<number, import("../data/framed.js").Thumbnails>} pictures by tensor
+ * @property {{pictures: Scene["pictures"], shown: import("./pictures_data.js").Shown | null, names: string[]} | null} beside what
+ *   is compared with: its pictures by tensor of what is shown, of when they are, and what both are called, this one first
  * @property {Map<number, import("../data/framed.js").Ridges>} ridges by tensor
  * @property {import("./draw_columns.js").Flow | null} flow
  * @property {number} step
@@ -48,18 +50,23 @@ export function drawNetwork(context, ratio, scene, { top, height }) {
     }
   }
   context.restore();
-  for (const entry of seen) {
-    const of = scene.pictures.get(tensorOf(entry));
-    if (!of || entry.open || of.step === null) continue;
-    const place = {
-      x: layout.pictures.x,
-      y: entry.top - top + (entry.height - layout.side) / 2,
-      width: layout.pictures.width,
-      side: layout.side,
-      tiles: layout.tiles,
-      ratio,
-    };
-    drawLane(context, of, place, scene.theme, scene.inputs.has(pictured(entry.part)?.layer ?? -1));
+  for (const [column, pictures] of /** @type {const} */ ([
+    [layout.pictures, scene.pictures],
+    [layout.others, scene.beside?.pictures],
+  ])) {
+    for (const entry of seen) {
+      const of = pictures?.get(tensorOf(entry));
+      if (!column || !of || entry.open || of.step === null) continue;
+      const place = {
+        ...column,
+        y: entry.top - top + (entry.height - layout.side) / 2,
+        side: layout.side,
+        tiles: layout.tiles,
+        ratio,
+      };
+      const isInput = scene.inputs.has(pictured(entry.part)?.layer ?? -1);
+      drawLane(context, of, place, scene.theme, isInput);
+    }
   }
 }
 

@@ -17,6 +17,7 @@ import { MOST_LEVELS } from "./rail.js";
  * @property {number} rail where the dots are
  * @property {Column} names
  * @property {Column} pictures
+ * @property {Column | null} others the pictures of what is compared with; null where nothing is
  * @property {Column | null} ridges null where there is no room
  * @property {Column | null} flow null where there is no room, or nothing flows
  */
@@ -25,8 +26,8 @@ export const TILE_GAP = 4;
 const MOST_TILES = 9;
 const MARGIN = 16;
 const BOW = 7;
-const RIDGES = { least: 120, most: 480, alone: 640 };
-const FLOW = { least: 130, most: 640 };
+const RIDGES = { least: 120, most: 720 };
+const LEAST_FLOW = 152;
 /** Between the picture of one lane and that of the next. */
 const LANE_GAP = 12;
 
@@ -48,41 +49,43 @@ export const bowOf = (level) => (level ? 4 + BOW * level : 0);
 /**
  * @param {number} width CSS pixels
  * @param {number} side of a picture
- * @param {{levels: number, flows: boolean, ridged: boolean}} needs how many levels of bows there are, whether there are
- *   gradients and distributions
+ * @param {{levels: number, flows: boolean, ridged: boolean, beside?: -1 | 0 | 1}} needs how many levels of bows there are,
+ *   whether there are gradients and distributions, and whether what is compared with stands at the left (-1) or the right
  * @returns {Layout}
  */
-export function layoutOf(width, side, { levels, flows, ridged }) {
+export function layoutOf(width, side, { levels, flows, ridged, beside = 0 }) {
   const lane = side + LANE_GAP;
   const rail = 12 + bowOf(Math.min(levels, MOST_LEVELS));
   const names = { x: rail + 14, width: width < 760 ? 112 : width < 1100 ? 150 : 190 };
   const start = names.x + names.width + 8;
   const room = width - start - MARGIN;
   const tilesIn = (/** @type {number} */ of) =>
-    Math.max(2, Math.min(MOST_TILES, Math.floor((of + TILE_GAP) / (side + TILE_GAP))));
+    Math.max(1, Math.min(MOST_TILES, Math.floor((of + TILE_GAP) / (side + TILE_GAP))));
   const widthOf = (/** @type {number} */ tiles) => tiles * (side + TILE_GAP) - TILE_GAP;
   const least = widthOf(4);
-  const hasFlow = flows && room - least >= FLOW.least + MARGIN;
-  const besideFlow = room - (hasFlow ? FLOW.least + MARGIN : 0);
+  const hasFlow = flows && room - least >= LEAST_FLOW + MARGIN;
+  const besideFlow = room - (hasFlow ? LEAST_FLOW + MARGIN : 0);
   const hasRidges = ridged && besideFlow - least >= RIDGES.least + MARGIN;
   const rest = besideFlow - (hasRidges ? RIDGES.least + MARGIN : 0);
-  const tiles = tilesIn(rest);
+  const tiles = Math.max(2, tilesIn(rest));
   // What the pictures leave goes to the others in equal parts.
   let spare = Math.max(0, rest - widthOf(tiles));
-  const ridgesWidth = hasRidges
-    ? hasFlow
-      ? Math.min(RIDGES.most, RIDGES.least + spare / 2)
-      : Math.min(RIDGES.alone, RIDGES.least + spare)
-    : 0;
-  spare -= hasRidges ? ridgesWidth - RIDGES.least : 0;
-  const flowWidth = hasFlow ? Math.min(FLOW.most, FLOW.least + spare) : 0;
+  const ridgesWidth = Math.min(RIDGES.most, RIDGES.least + spare / (hasFlow ? 2 : 1));
+  if (hasRidges) spare -= ridgesWidth - RIDGES.least;
   const pictures = { x: start, width: widthOf(tiles) };
   const ridges = hasRidges
     ? { x: pictures.x + pictures.width + MARGIN, width: Math.floor(ridgesWidth) }
     : null;
   const before = ridges ?? pictures;
   const flow = hasFlow
-    ? { x: before.x + before.width + MARGIN, width: Math.floor(flowWidth) }
+    ? { x: before.x + before.width + MARGIN, width: Math.floor(LEAST_FLOW + spare) }
     : null;
-  return { width, side, tiles, lane, head: 28, rail, names, pictures, ridges, flow };
+  const columns = { rail, names, pictures, others: null, ridges, flow };
+  const layout = { width, side, tiles, lane, head: 28, ...columns };
+  if (!beside) return layout;
+  // Both share the place of the pictures, so that all else stays where it is.
+  const half = { x: start, width: (pictures.width - MARGIN / 2) / 2 };
+  const right = { ...half, x: start + half.width + MARGIN / 2 };
+  const [own, others] = beside > 0 ? [half, right] : [right, half];
+  return { ...layout, tiles: tilesIn(half.width), pictures: own, others };
 }

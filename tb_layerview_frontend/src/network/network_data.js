@@ -5,16 +5,17 @@ import { computed, signal } from "@preact/signals";
 import { inputTensor } from "../data/selection.js";
 import { createExamples } from "./examples_data.js";
 import { blocksOf, lanesOf, openAtFirst } from "./lanes.js";
-import { createPictures } from "./pictures_data.js";
+import { createPictures, createRidges } from "./pictures_data.js";
 
 /** @typedef {ReturnType<typeof createNetwork>} Network */
 
 /**
  * @param {import("../kit/core.js").Core} core
  * @param {import("../findings/state.js").Findings} findings
+ * @param {import("../map/use_comparison.js").Compared} comparison
  * @param {import("../data/tasks.js").Asks} asks
  */
-export function createNetwork(core, findings, asks) {
+export function createNetwork(core, findings, comparison, asks) {
   const { view, current } = core;
   const on = core.onNetwork;
   const example = computed(() => view.at.value.example ?? 0);
@@ -40,7 +41,27 @@ export function createNetwork(core, findings, asks) {
     );
     return ends.at(-1)?.tensor ?? -1;
   });
-  const pictures = createPictures(core, { on, example }, asks);
+  /** The activations of which pictures and ridges are wanted, in the order of the lanes. */
+  const wanted = signal(/** @type {number[]} */ ([]));
+  const { asked, tag, ...pictures } = createPictures(core, { on, example, wanted }, asks);
+  const { current: other, steps, stepIndex, matching } = comparison;
+  /** The pictures of what is compared with. */
+  const others = createPictures(
+    {
+      current: other,
+      steps,
+      step: computed(() => steps.value[stepIndex.value]),
+      generation: computed(() => other.value?.history.generation ?? ""),
+    },
+    {
+      on,
+      example,
+      wanted: computed(() =>
+        wanted.value.map((tensor) => matching.value?.partner[tensor] ?? -1).filter((b) => b >= 0),
+      ),
+    },
+    asks,
+  );
 
   /** @param {import("./lanes.js").Block} block */
   const isOpenAtFirst = ({ key }) => openFirst.value.has(key);
@@ -66,7 +87,10 @@ export function createNetwork(core, findings, asks) {
     toggle,
     input,
     selectExample,
+    wanted,
     ...pictures,
+    ...createRidges(asked, tag, asks.tasks),
+    others: others.shown,
     ...createExamples(core, { on, input, output }, asks),
   };
 }

@@ -93,7 +93,7 @@ function cut(text, room, size) {
  * @param {number} example
  * @returns {Piece[]}
  */
-function headPieces({ layout, flow }, { history: { steps } }, example) {
+function headPieces({ layout, flow, beside, step }, { history: { steps } }, example) {
   const head = /** @type {const} */ ({
     kind: "text",
     y: 12,
@@ -103,8 +103,18 @@ function headPieces({ layout, flow }, { history: { steps } }, example) {
   /** @type {Piece[]} */
   const pieces = [
     { ...head, text: "layer", x: layout.names.x },
-    { ...head, text: `what it gives for example ${example}`, x: layout.pictures.x },
+    {
+      ...head,
+      text: beside
+        ? `${beside.names[0]}, step ${formatCount(step)}`
+        : `what it gives for example ${example}`,
+      x: layout.pictures.x,
+    },
   ];
+  if (beside?.shown && layout.others) {
+    const text = `${beside.names[1]}, step ${formatCount(beside.shown.step)}`;
+    pieces.push({ ...head, text, x: layout.others.x });
+  }
   if (layout.ridges) {
     const text = `distribution, step ${formatCount(steps[0])} to ${formatCount(steps.at(-1) ?? 0)}`;
     pieces.push({ ...head, text: cut(text, layout.ridges.width, SMALL), x: layout.ridges.x });

@@ -34,14 +34,17 @@ const CACHE_BYTES = 48e6;
 const AHEAD = 3;
 
 /**
- * @param {import("../kit/core.js").Core} core
- * @param {{on: {value: boolean}, example: {value: number}}} of whether anybody looks, and at which example
+ * @param {Pick<import("../kit/core.js").Core, "current" | "steps" | "step" | "generation">} core
+ * @param {{on: {value: boolean}, example: {value: number}, wanted: {value: number[]}}} of whether anybody looks, at which
+ *   example, and the activations of which pictures are wanted, in the order of the lanes
  * @param {import("../data/tasks.js").Asks} asks
  */
-export function createPictures({ current, steps, step, generation }, { on, example }, asks) {
+export function createPictures(
+  { current, steps, step, generation },
+  { on, example, wanted },
+  asks,
+) {
   const { tasks, retries } = asks;
-  /** The activations of which pictures and ridges are wanted, in the order of the lanes. */
-  const wanted = signal(/** @type {number[]} */ ([]));
   const arrived = signal(/** @type {Shown | null} */ (null));
   /** Why newer pictures are missing; empty if none are. */
   const problem = signal("");
@@ -139,9 +142,7 @@ export function createPictures({ current, steps, step, generation }, { on, examp
     },
   );
 
-  const ridges = createRidges(asked, tag, tasks);
-
-  return { wanted, shown, problem, pending, ...ridges, grown, picturesAt };
+  return { shown, problem, pending, asked, tag, grown, picturesAt };
 }
 
 /**
@@ -150,7 +151,7 @@ export function createPictures({ current, steps, step, generation }, { on, examp
  * @param {import("@preact/signals").ReadonlySignal<string>} tag of the run that is shown, and of which writing of its log
  * @param {import("../data/tasks.js").Asks["tasks"]} tasks
  */
-function createRidges(asked, tag, tasks) {
+export function createRidges(asked, tag, tasks) {
   const arrivedRidges = signal({ of: "", lanes: /** @type {Map<number, Ridges>} */ (new Map()) });
   const ridgesProblem = signal("");
   const ridges = computed(() =>

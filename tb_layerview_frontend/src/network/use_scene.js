@@ -4,6 +4,7 @@ import { useLayoutEffect, useMemo } from "preact/hooks";
 
 import { byTensor, heads } from "../findings/findings.js";
 import { theme } from "../kit/host.js";
+import { besides } from "./beside.js";
 import { tensorOf } from "./draw_network.js";
 import { flowRange } from "./flow.js";
 import { entriesOf, hasHeads, lanesIn } from "./lanes.js";
@@ -75,10 +76,14 @@ export function useScene({ core, network, findings, comparison, run }, { width, 
       ...[comparison.current.value, comparison.matched.value],
     ],
   );
+  const matching = comparison.matching.value;
+  const isCompared = comparison.on.value && Boolean(matching?.pairs.length);
+  const isBefore = comparison.sameRun.value;
   const needs = {
     levels: Math.max(0, ...edges.map(({ level }) => level)),
     flows: flow !== null,
     ridged: lanes.some(({ tensor }) => tensor >= 0),
+    beside: /** @type {-1 | 0 | 1} */ (isCompared ? (isBefore ? -1 : 1) : 0),
   };
   const layout = useMemo(
     () => layoutOf(width, side, needs),
@@ -89,9 +94,17 @@ export function useScene({ core, network, findings, comparison, run }, { width, 
     [run.info],
   );
   const shown = network.shown.value;
+  const others = isCompared ? network.others.value : null;
+  const beside = useMemo(
+    () => besides(shown?.lanes ?? NONE, others?.lanes ?? NONE, matching?.partner ?? NOBODY),
+    [shown, others, matching],
+  );
   /** @type {import("./draw_network.js").Scene} */
   const scene = {
     layout,
+    beside: isCompared
+      ? { pictures: beside, shown: others, names: isBefore ? ["B", "A"] : ["A", "B"] }
+      : null,
     entries,
     edges,
     verdicts,
@@ -110,6 +123,9 @@ export function useScene({ core, network, findings, comparison, run }, { width, 
    */
   const sceneAt = (at, pictures) => ({
     ...scene,
+    // A film is of the run alone.
+    layout: layoutOf(width, side, { ...needs, beside: 0 }),
+    beside: null,
     verdicts: verdictsAt(entries, run, at, judged),
     flow: axis && flowAt(entries, run, at, comparison, axis),
     pictures,
@@ -121,6 +137,7 @@ export function useScene({ core, network, findings, comparison, run }, { width, 
 const NO_NEEDS = { levels: 0, flows: false, ridged: false };
 /** @type {Map<number, import("../data/framed.js").Thumbnails>} */
 const NONE = new Map();
+const NOBODY = new Int32Array();
 
 /**
  * Which blocks are open, in a text.

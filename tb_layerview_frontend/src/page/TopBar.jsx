@@ -43,7 +43,7 @@ export function TopBar({ store }) {
         </select>
       </label>
       <ScreenChoice core={core} />
-      <ComparePicker core={core} comparison={comparison} />
+      {!comparison.on.value && <ComparePicker core={core} comparison={comparison} />}
       <StepBar core={core} findings={findings} comparison={comparison} network={store.network} />
       <CopyButton
         label="Copy link"

@@ -32,7 +32,7 @@ export function createStore(initial, end) {
   const evaluation = createEvaluation(core, asks);
   const companions = createCompanions(core, asks);
   const ranks = createRanks(core, asks);
-  const network = createNetwork(core, findings, asks);
+  const network = createNetwork(core, findings, comparison, asks);
 
   /**
    * The tab chooses once, when it opens: if something is wrong, where that began.

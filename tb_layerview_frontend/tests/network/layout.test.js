@@ -20,8 +20,27 @@ test.each([320, 500, 600, 840, 1024, 1280, 1440, 1920, 2560])(
           end = x + own;
         }
         expect(end).toBeLessThanOrEqual(width);
+        if (flow) expect(end).toBeGreaterThan(width - 20);
         if (!flows || width >= 600) expect(flow !== null).toBe(flows);
       }
+    }
+  },
+);
+
+test.each([320, 600, 1280, 2560])(
+  "at %i pixels what is compared with shares the place of the pictures, and all else stays",
+  (width) => {
+    const needs = { levels: 1, flows: true, ridged: true };
+    const side = sideOf(width, 800, 12);
+    const alone = layoutOf(width, side, needs);
+    for (const beside of /** @type {const} */ ([-1, 1])) {
+      const { pictures, others, tiles, ...rest } = layoutOf(width, side, { ...needs, beside });
+      expect(alone).toMatchObject(rest);
+      const [left, right] = beside > 0 ? [pictures, others] : [others, pictures];
+      expect(left?.x).toBe(alone.pictures.x);
+      expect(right?.x).toBeGreaterThan((left?.x ?? 0) + (left?.width ?? 0));
+      expect((right?.x ?? 0) + pictures.width).toBeCloseTo(alone.pictures.x + alone.pictures.width);
+      expect(tiles * (side + 4) - 4).toBeLessThanOrEqual(Math.max(side, pictures.width));
     }
   },
 );
