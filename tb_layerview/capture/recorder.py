@@ -13,7 +13,7 @@ from tb_layerview.capture.choice import Batch, Choice
 from tb_layerview.capture.given import Given, Ranks, floats
 from tb_layerview.capture.keras.versions import is_keras
 from tb_layerview.capture.recording import Recording
-from tb_layerview.format.storage import local_folder
+from tb_layerview.format.addresses import local_folder
 from tb_layerview.health.check import Check
 from tb_layerview.options import Keep, Schedule, Select
 

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from tb_layerview.format.storage import local_folder
+from tb_layerview.format.addresses import local_folder
 from tb_layerview.health.finding import Finding, counted, led_to, since, with_place
 from tb_layerview.health.of_run import diagnose_runs
 from tb_layerview.health.rules.catalogue import RULES, Rule

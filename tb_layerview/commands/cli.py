@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from tb_layerview.about import __version__
 from tb_layerview.capture.keras.versions import BACKENDS
-from tb_layerview.format.storage import local_folder
+from tb_layerview.format.addresses import local_folder
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import socket
 
+from tb_layerview.format.addresses import local_folder
 from tb_layerview.format.names import PLUGIN_NAME
-from tb_layerview.format.storage import local_folder
 from tb_layerview.reading.reader import LayerReader
 
 #: Where TensorBoard listens, and nowhere else.

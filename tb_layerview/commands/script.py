@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from tb_layerview.about import __version__, logger
 from tb_layerview.capture import added
 from tb_layerview.capture.added import Added
-from tb_layerview.format.storage import local_folder
+from tb_layerview.format.addresses import local_folder
 from tb_layerview.options import Schedule
 
 

@@ -6,9 +6,9 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from tb_layerview.format.addresses import local_folder
 from tb_layerview.format.logged import NotLoggedError, nearest
 from tb_layerview.format.names import FOLDER
-from tb_layerview.format.storage import local_folder
 from tb_layerview.reading import event_file
 from tb_layerview.reading.folder_log import FolderLog, why_unreadable
 from tb_layerview.reading.run import Run

@@ -23,10 +23,10 @@ from tensorboard.compat.proto import event_pb2, summary_pb2, tensor_pb2, tensor_
 from tb_layerview.about import logger
 from tb_layerview.format import framing, messages, names, statistics, values
 from tb_layerview.format import layerview_pb2 as pb
+from tb_layerview.format.addresses import local_folder
 from tb_layerview.format.arrays import Precision
 from tb_layerview.format.model import Mode, Model
 from tb_layerview.format.statistics import STATISTICS
-from tb_layerview.format.storage import local_folder
 from tb_layerview.measure import payloads
 from tb_layerview.measure.measurement import Measurement
 from tb_layerview.measure.summary import summarise

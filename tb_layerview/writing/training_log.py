@@ -16,9 +16,9 @@ import numpy.typing as npt
 from tb_layerview.about import logger, software
 from tb_layerview.format import layerview_pb2 as pb
 from tb_layerview.format import names
+from tb_layerview.format.addresses import local_folder
 from tb_layerview.format.model import Cost, Mode, Model
 from tb_layerview.format.names import REPLAY_FOLDER, replay_name
-from tb_layerview.format.storage import local_folder
 from tb_layerview.health.check import Check
 from tb_layerview.health.finding import Finding
 from tb_layerview.measure.measurement import Measurement

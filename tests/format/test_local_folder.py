@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import re
 import subprocess
 import sys
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,7 @@ from places import environment
 
 from tb_layerview import LayerReader, LayerWriter
 from tb_layerview.commands import cli
-from tb_layerview.format.storage import local_folder
+from tb_layerview.format.addresses import checked, local_folder, scheme_of
 
 ELSEWHERE = ["gs://bucket/run", "s3://bucket", "hdfs://host:9000/logs/a", "S3A://b/c", "my-store+x.1://where"]
 WORDS = "is not a folder on this machine"
@@ -28,11 +30,71 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("logdir", [*ELSEWHERE, PurePosixPath("gs://bucket/run"), "file://server/logs"])
-def test_what_is_elsewhere_is_refused_with_the_way_out(logdir: Any) -> None:
-    with pytest.raises(ValueError, match=f"^'{os.fspath(logdir)[:4]}.* {WORDS}.*Give a local folder") as raised:
+@pytest.mark.parametrize("logdir", [*ELSEWHERE, "file://server/logs"])
+def test_what_is_elsewhere_is_refused_with_the_way_out(logdir: str) -> None:
+    with pytest.raises(ValueError, match=f"^'{logdir[:4]}.* {WORDS}.*ive a local folder") as raised:
         local_folder(logdir)
-    assert f"{os.fspath(logdir).partition(':')[0]}://" in str(raised.value)
+    assert f"{logdir.partition(':')[0].lower()}://" in str(raised.value)
+
+
+@pytest.mark.parametrize("logdir", ["hdfs://host/a", "my-store+x.1://where"])
+def test_an_unknown_scheme_is_answered_with_those_that_are_known(logdir: str) -> None:
+    scheme = logdir.partition(":")[0]
+    with pytest.raises(ValueError, match=f"{re.escape(scheme)}:// is not opened here") as raised:
+        checked(logdir)
+    for words in ("s3:// (pip install s3fs)", "gs:// (pip install gcsfs)", "(pip install adlfs)"):
+        assert words in str(raised.value)
+
+
+def test_a_password_in_an_address_is_not_said() -> None:
+    with pytest.raises(ValueError, match="^'ftp://me:…@host/logs' is not") as raised:
+        checked("ftp://me:secret@host/logs")
+    assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("logdir", "package", "extra"),
+    [("s3://b/run", "s3fs", "s3"), ("GS://b", "gcsfs", "gcs"), ("abfs://c@a/run", "adlfs", "azure")],
+)
+def test_a_package_that_is_missing_is_named(
+    logdir: str, package: str, extra: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    scheme = logdir.partition(":")[0].lower()
+    with pytest.raises(ValueError, match=f"{scheme}:// is opened by the package {package}, which is not") as raised:
+        checked(logdir)
+    assert f"pip install {package}" in str(raised.value) and f"'tb_layerview[{extra}]'" in str(raised.value)
+
+
+def test_with_its_package_an_address_stays_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: object())
+    assert checked("S3://bucket/Run 1//") == "s3://bucket/Run 1"
+    assert [scheme_of(path) for path in ("s3://bucket/run", "C:/logs", "a:b", "logs")] == ["s3", None, None, None]
+    for logdir in ("s3://", "gs:///", "s3://bucket/gs://other"):
+        with pytest.raises(ValueError, match=WORDS):
+            checked(logdir)
+
+
+@pytest.mark.parametrize(
+    ("logdir", "address"),
+    [
+        (PurePosixPath("gs://bucket/run"), "gs://bucket/run"),
+        (PurePosixPath("s3://"), "s3://"),
+        (PureWindowsPath("s3://bucket/run"), "s3://bucket\\run"),
+        (os.path.abspath("/work/s3://bucket/run"), "s3://bucket/run"),
+        ("HDFS:/logs", "HDFS://logs"),
+    ],
+)
+def test_what_pathlib_leaves_of_an_address_is_said_to_be_that(logdir: Any, address: str) -> None:
+    with pytest.raises(ValueError, match=f"{WORDS}, but what pathlib.Path or os.path leave") as raised:
+        checked(logdir)
+    assert "as a string, or give a local folder" in str(raised.value) and repr(address) in str(raised.value)
+
+
+@pytest.mark.parametrize("logdir", ["logs/s3://bucket", " gs://bucket/run", "simplecache::s3://bucket/run"])
+def test_an_address_within_a_path_is_refused(logdir: str) -> None:
+    with pytest.raises(ValueError, match=f"{WORDS}, nor an address: (s3|gs):// stands within it"):
+        checked(logdir)
 
 
 @pytest.mark.parametrize(
@@ -47,6 +109,8 @@ def test_what_is_elsewhere_is_refused_with_the_way_out(logdir: Any) -> None:
         "a:b",
         "12:30:00/x",
         "odd:/x",
+        "gs:x",
+        "logs:s3/a",
         "",
     ],
 )

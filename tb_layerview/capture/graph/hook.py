@@ -18,8 +18,8 @@ from tb_layerview.capture.graph.search.index import GraphIndex
 from tb_layerview.capture.graph.search.search import find_layers
 from tb_layerview.capture.graph.search.select import narrow
 from tb_layerview.capture.graph.search.taps import GraphTaps
+from tb_layerview.format.addresses import local_folder
 from tb_layerview.format.model import Mode
-from tb_layerview.format.storage import local_folder
 from tb_layerview.health.check import Check
 from tb_layerview.options import CopiedUnused, Keep, Schedule, Select
 from tb_layerview.writing.guard import in_this_process

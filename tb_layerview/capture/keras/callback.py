@@ -15,8 +15,8 @@ from tb_layerview.capture.keras.stand_in import StandIn
 from tb_layerview.capture.keras.steps import StepCounter
 from tb_layerview.capture.keras.training import Training
 from tb_layerview.capture.keras.versions import CallbackOfEitherKeras, callback_class
+from tb_layerview.format.addresses import local_folder
 from tb_layerview.format.model import Mode
-from tb_layerview.format.storage import local_folder
 from tb_layerview.health.check import Check
 from tb_layerview.options import CopiedUnused, Keep, Schedule, Select
 

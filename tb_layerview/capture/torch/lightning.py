@@ -11,7 +11,7 @@ from tb_layerview.capture.given import Given, Ranks
 from tb_layerview.capture.passes.calls import recorded
 from tb_layerview.capture.torch.batch import Batch
 from tb_layerview.capture.torch.watch import Watch
-from tb_layerview.format.storage import local_folder
+from tb_layerview.format.addresses import local_folder
 from tb_layerview.health.check import Check
 from tb_layerview.options import Keep, Schedule, Select
 

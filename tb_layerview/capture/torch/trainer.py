@@ -10,7 +10,7 @@ from transformers import TrainerCallback as _TrainerCallback
 
 from tb_layerview.capture.given import Given, Ranks
 from tb_layerview.capture.torch.watch import Watch
-from tb_layerview.format.storage import local_folder
+from tb_layerview.format.addresses import local_folder
 from tb_layerview.health.check import Check
 from tb_layerview.options import Keep, Schedule, Select
 

@@ -23,7 +23,7 @@ from tb_layerview.capture.torch.batch import Arguments, Batch, called
 from tb_layerview.capture.torch.modules import LossFunction
 from tb_layerview.capture.torch.processes import Process
 from tb_layerview.capture.torch.values import copied, to_host
-from tb_layerview.format.storage import local_folder
+from tb_layerview.format.addresses import local_folder
 from tb_layerview.health.check import Check
 from tb_layerview.options import Keep, Schedule, Select
 from tb_layerview.writing.guard import in_this_process
