@@ -17,7 +17,7 @@ from tensorboard.compat.proto import event_pb2
 from tb_layerview.format import wire
 from tb_layerview.format.framing import HEAD_SIZE, TAIL_SIZE, is_whole, length_of
 from tb_layerview.format.names import EVENT_SUFFIX, PLUGIN_NAME
-from tb_layerview.format.storage import open_regular
+from tb_layerview.format.storage import Place, RemotePath, store_of
 from tb_layerview.reading.step_record import Message
 
 # A step of 65,536 tensors takes 8 MB.
@@ -31,7 +31,7 @@ def is_event_file(name: str) -> bool:
     return "tfevents" in name
 
 
-def read(path: str | os.PathLike[str]) -> tuple[dict[str, list[Message]], list[str]]:
+def read(path: str | os.PathLike[str] | RemotePath) -> tuple[dict[str, list[Message]], list[str]]:
     """Reads all whole messages of an event file that is perhaps still being written.
 
     Returns:
@@ -39,7 +39,8 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, list[Message]], list[s
     """
     messages: dict[str, list[Message]] = {}
     problems: list[str] = []
-    for _, record in _records(path, 0, problems):
+    place = path if isinstance(path, RemotePath) else Path(path)
+    for _, record in _records(place, 0, problems):
         try:
             event = _parse(record)
         except (DecodeError, ValueError) as error:
@@ -52,12 +53,12 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, list[Message]], list[s
     return messages, problems
 
 
-def read_folder(folder: Path) -> tuple[dict[str, list[Message]], list[str]]:
+def read_folder(folder: Place) -> tuple[dict[str, list[Message]], list[str]]:
     """What `read` gives, of all event files in a folder, those of earlier writers first."""
     messages: dict[str, list[Message]] = {}
     problems: list[str] = []
-    for path in _event_files(folder):
-        found, damage = read(path)
+    for name in _event_files(folder, problems):
+        found, damage = read(folder / name)
         problems += damage
         for tag, logged in found.items():
             messages.setdefault(tag, []).extend(logged)
@@ -71,36 +72,43 @@ class DamageCheck:
     does not look at the checksums of records at all (TensorBoard 2.21).
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Place) -> None:
         """Names the folder; checks nothing yet."""
         self._folder = folder
-        self._ends: dict[Path, int] = {}
+        self._ends: dict[str, int] = {}
 
     def finds_damage(self) -> bool:
         """Whether there is any damage in what was added since it was last asked."""
         problems: list[str] = []
-        for path in _event_files(self._folder):
-            for end, _ in _records(path, self._ends.get(path, 0), problems):
-                self._ends[path] = end
+        for name, size in _event_files(self._folder).items():
+            start = self._ends.get(name, 0)
+            if start == size > 0:
+                continue
+            for end, _ in _records(self._folder / name, start, problems):
+                self._ends[name] = end
         return bool(problems)
 
 
-def sizes(folder: Path) -> dict[str, int]:
+def sizes(folder: Place) -> dict[str, int]:
     """How long the event files in a folder are, by their names."""
-    return {path.name: os.stat(path).st_size for path in _event_files(folder) if path.exists()}
+    return _event_files(folder)
 
 
-def holds_layers(folder: Path) -> bool:
+def holds_layers(folder: Place) -> bool:
     """Whether one of the event files in a folder has the name of those that are written here."""
-    return any(path.name.endswith(EVENT_SUFFIX) for path in _event_files(folder))
+    return any(name.endswith(EVENT_SUFFIX) for name in _event_files(folder))
 
 
-def _event_files(folder: Path) -> list[Path]:
-    """The event files in a folder; none if it was removed."""
+def _event_files(folder: Place, problems: list[str] | None = None) -> dict[str, int]:
+    """How long the event files in a folder are, by their names, in order; none if it was removed."""
     try:
-        return sorted(path for path in folder.iterdir() if is_event_file(path.name))
-    except OSError:
-        return []
+        return dict(sorted(store_of(folder).files(folder, is_event_file).items()))
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        if problems is not None:
+            problems.append(f"{folder} cannot be read: {error.strerror or error}")
+        return {}
 
 
 def _parse(record: bytes) -> event_pb2.Event:
@@ -112,19 +120,20 @@ def _parse(record: bytes) -> event_pb2.Event:
     return event
 
 
-def _records(path: str | os.PathLike[str], start: int, problems: list[str]) -> Iterator[tuple[int, bytes]]:
+def _records(path: Place, start: int, problems: list[str]) -> Iterator[tuple[int, bytes]]:
     """Yields for each record the offset after it and its bytes; not a last one that is not wholly written yet."""
     try:
-        with open_regular(path) as raw, io.BufferedReader(raw) as file:
-            yield from _whole_records(file, path, start, problems)
+        file, size = store_of(path).open(path)
+        with file:
+            yield from _whole_records(file, size, path, start, problems)
     except OSError as error:
         problems.append(f"{path} cannot be read: {error.strerror or error}")
 
 
 def _whole_records(
-    file: io.BufferedReader[Any], path: str | os.PathLike[str], start: int, problems: list[str]
+    file: io.BufferedReader[Any], size: int, path: Place, start: int, problems: list[str]
 ) -> Iterator[tuple[int, bytes]]:
-    size, at = os.fstat(file.fileno()).st_size, start
+    at = start
     file.seek(start)
     while True:
         head = file.read(HEAD_SIZE)

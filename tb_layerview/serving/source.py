@@ -17,8 +17,10 @@ from tensorboard.context import RequestContext
 from tensorboard.data import provider
 from tensorboard.plugins import base_plugin
 
+from tb_layerview.format.addresses import scheme_of
 from tb_layerview.format.logged import NotLoggedError, nearest
 from tb_layerview.format.names import FOLDER, PLUGIN_NAME
+from tb_layerview.format.storage import Place, place_of
 from tb_layerview.reading import event_file
 from tb_layerview.reading.folder_log import FolderLog, why_unreadable
 from tb_layerview.reading.run import Run
@@ -217,8 +219,8 @@ class RunSource:
                 states[name] = _State(FolderLog(name, folder=folder, payload_folder=payload_folder), check=check)
             return states[name]
 
-    def _folder(self, run: str) -> Path | None:
-        """The folder of a run's event file, or None if it is not on this machine.
+    def _folder(self, run: str) -> Place | None:
+        """The folder of a run's event file, or None if nobody knows it.
 
         TensorBoard's Python loader knows its runs' folders, which is right for `--logdir_spec` too. The Rust loader
         names a run by its folder below the log folder. Any other data provider has its files elsewhere.
@@ -229,7 +231,10 @@ class RunSource:
             path = os.path.join(os.path.expanduser(self._logdir), run)
         else:
             path = None
-        return None if path is None or "://" in path else Path(os.path.abspath(path))
+        if path is None:
+            return None
+        # That nothing installed opens it is said of what is asked for in it.
+        return place_of(path) if scheme_of(path) else Path(os.path.abspath(path))
 
 
 class _AsAsked(Mapping[str, Sequence[Message]]):
