@@ -107,7 +107,7 @@ def local_folder(logdir: str | os.PathLike[str]) -> str:
     scheme = scheme_of(path)
     if scheme is not None:
         raise ValueError(
-            f"{_shown(os.fspath(logdir))} is not a folder on this machine, and layers cannot be logged to or read from "
-            f"{scheme}:// yet. Give a local folder, and copy it there or from there."
+            f"{_shown(os.fspath(logdir))} is not a folder on this machine, and layers cannot be logged to "
+            f"{scheme}:// yet, only read from there. Give a local folder, and copy it there."
         )
     return path

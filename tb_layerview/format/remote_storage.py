@@ -36,6 +36,7 @@ _GAP, _LARGEST = 256 << 10, 8 << 20
 #: Bytes of ranges that are kept, as what was written is never changed.
 _KEPT = 32 << 20
 _LONGEST = 300
+_SECRETS = "signature|token|secret|key|credential|password|sig"
 
 
 def store_of(place: Place) -> RemoteStore:
@@ -375,10 +376,12 @@ def _in_words(error: BaseException, place: Place, limit: float = READING) -> OSE
 
 
 def _without_secrets(said: str) -> str:
-    """The first line of a message, without what stands after the question mark of an address or may be a key."""
-    line = said.strip().partition("\n")[0]
+    """A message on one line, without what stands after the question mark of an address or may be a key."""
+    line = " ".join(said.split())
     line = re.sub(r"(://[^\s?'\"]*)\?[^\s'\"]*", r"\1?…", line)
     line = re.sub(r"(://[^/\s:@]*:)[^/\s@]+@", r"\1…@", line)
-    line = re.sub(r"(?i)((?:signature|token|secret|key|credential|password|sig)[\w-]*\s*[=:]\s*)\S+", r"\1…", line)
+    line = re.sub(
+        r"(?i)((?:signature|token|secret|key|credential|password|sig)[\w-]*['\"]?\s*[=:]\s*)\S+", r"\1…", line
+    )
     line = re.sub(r"(?i)(bearer )\S+", r"\1…", line)
     return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…"

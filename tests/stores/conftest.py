@@ -33,7 +33,7 @@ class S3:
     url: str = ""
     requests: list[tuple[str, str, str]] = dataclasses.field(default_factory=list)
     sent: int = 0
-    refuse: Callable[[str, str], int | None] = lambda method, path: None
+    refuse: Callable[[str], int | None] = lambda _: None
     delay: float = 0.0
 
     @property
@@ -54,7 +54,7 @@ class _Watched:
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
         method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
-        status = self._s3.refuse(method, path)
+        status = self._s3.refuse(method)
         with self._lock:
             self._s3.requests.append((method, path, environ.get("HTTP_RANGE", "")))
         if self._s3.delay:
@@ -104,7 +104,7 @@ def s3(_running: S3, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3]:
     _running.requests.clear()
     _running.sent = 0
     yield _running
-    _running.refuse, _running.delay = (lambda method, path: None), 0.0
+    _running.refuse, _running.delay = (lambda _: None), 0.0
     filesystem.rm(BUCKET, recursive=True)
     remote_storage._store.cache_clear()
 
