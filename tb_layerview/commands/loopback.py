@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 
-from tb_layerview.format.addresses import local_folder
+from tb_layerview.format.addresses import checked, scheme_of
 from tb_layerview.format.names import PLUGIN_NAME
 from tb_layerview.reading.reader import LayerReader
 
@@ -16,13 +16,14 @@ FRAGMENT = f"#{PLUGIN_NAME}"
 
 
 def folder_with_runs(logdir: str | os.PathLike[str]) -> tuple[str, list[str]]:
-    """The absolute path of a folder, and the names of the runs below it, which may be none yet.
+    """A folder's absolute path or its address in a store, and the names of the runs below it, which may be none yet.
 
     Raises:
-      NotADirectoryError: There is no such folder, or it lies on another machine.
+      NotADirectoryError: There is no such folder, or it cannot be read.
     """
     names = LayerReader(logdir).names()
-    return os.path.abspath(os.path.expanduser(local_folder(logdir))), names
+    path = checked(logdir)
+    return path if scheme_of(path) else os.path.abspath(os.path.expanduser(path)), names
 
 
 def is_free(port: int) -> bool:

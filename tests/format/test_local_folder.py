@@ -17,6 +17,8 @@ from places import environment
 from tb_layerview import LayerReader, LayerWriter
 from tb_layerview.commands import cli
 from tb_layerview.format.addresses import checked, local_folder, scheme_of
+from tb_layerview.format.storage import RemotePath
+from tb_layerview.reading import payload_file
 
 ELSEWHERE = ["gs://bucket/run", "s3://bucket", "hdfs://host:9000/logs/a", "S3A://b/c", "my-store+x.1://where"]
 WORDS = "is not a folder on this machine"
@@ -208,3 +210,12 @@ def test_an_estimator_that_lies_elsewhere_trains_on(here: Path, caplog: pytest.L
     assert int(estimator.get_variable_value("global_step")) == 3
     assert [WORDS in record.getMessage() for record in caplog.records if record.name == "tb_layerview"] == [True]
     assert not list(here.iterdir())
+
+
+def test_payloads_in_a_store_that_nothing_opens_are_answered_with_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    piece = payload_file.Piece("1-w", 0, 4, 0)
+    with pytest.raises(payload_file.PayloadError, match="^s3://b/run cannot be read: .*pip install s3fs"):
+        payload_file.read(RemotePath("s3://b/run"), piece)
+    with pytest.raises(payload_file.PayloadError, match="cannot be read: .*hdfs:// is not opened here"):
+        payload_file.read(RemotePath("hdfs://host/run"), piece)

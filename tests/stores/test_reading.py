@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 
 from tb_layerview import Keep, LayerReader, LayerWriter
-from tb_layerview.commands import cli
+from tb_layerview.commands import cli, loopback
 from tb_layerview.format import remote_storage, values
+from tb_layerview.format.storage import Range, RemotePath
 from tb_layerview.reading.payload_file import PayloadError
 
 RANDOM = np.random.default_rng(5)
@@ -69,11 +70,20 @@ def test_what_was_copied_into_memory_is_read_as_from_the_folder(tmp_path: Path, 
     assert int(remote.run("a").histogram(remote.run("a").tensors[0], 2).counts.sum()) == 1200
 
 
-def test_what_was_copied_to_s3_is_read_as_from_the_folder(tmp_path: Path, s3: Any) -> None:
+def test_what_was_copied_to_s3_is_read_as_from_the_folder(
+    tmp_path: Path, s3: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     log(tmp_path / "a")
     put(tmp_path, f"{s3.address}/logs")
     same(LayerReader(tmp_path).run("a"), LayerReader(f"{s3.address}/logs").run("a"))
-    assert cli.main(["check", f"{s3.address}/logs"]) in (0, 1)
+    capsys.readouterr()
+    assert cli.main(["check", f"{s3.address}/logs"]) == cli.main(["check", str(tmp_path)])
+    said = capsys.readouterr()
+    lines = said.out.splitlines()
+    assert lines[: len(lines) // 2] == lines[len(lines) // 2 :] and lines[0].startswith("a: ") and not said.err
+    assert loopback.folder_with_runs(f"{s3.address}/logs/") == ("s3://bucket/logs", ["a"])
+    page = tmp_path / "page.html"
+    assert cli.main(["export", f"{s3.address}/logs", "--html", str(page)]) == 0 and page.stat().st_size > 10_000
 
 
 def test_one_tensor_at_one_step_is_one_request_of_its_size(tmp_path: Path, s3: Any) -> None:
@@ -107,7 +117,8 @@ def test_the_requests_for_a_hundred_runs_do_not_grow_with_their_steps(tmp_path: 
         for step in range(steps):
             writer.write(step, {"a": KERNELS[0]}, "weight")
     for i in range(100):
-        put(tmp_path / "run", f"{s3.address}/logs/run{i:02d}")
+        shutil.copytree(tmp_path / "run", tmp_path / "logs" / f"run{i:02d}")
+    put(tmp_path / "logs", f"{s3.address}/logs")
     s3.requests.clear()
     reader = LayerReader(f"{s3.address}/logs")
     assert len(reader.names()) == 100
@@ -218,3 +229,24 @@ def test_the_words_of_a_package_keep_its_secrets() -> None:
         "{'token': 'hidden'}",
     ):
         assert "hidden" not in remote_storage._without_secrets(said)
+
+
+def test_the_memory_for_what_is_kept_has_an_end() -> None:
+    kept = remote_storage._Ranges()
+    for i in range(100):
+        one = Range(RemotePath("s3://bucket/x"), i << 20, 1 << 20)
+        kept.put(one, bytes(1 << 20))
+        assert kept.get(one) is not None
+    assert kept._held == sum(map(len, kept._kept.values())) == 32 << 20
+
+
+def test_ranges_that_lie_far_apart_are_asked_for_at_the_same_time(s3: Any) -> None:
+    data = RANDOM.bytes(4 << 20)
+    fsspec.filesystem("s3").pipe_file("bucket/x", data)
+    ranges = [Range(RemotePath("s3://bucket/x"), i << 19, 1000) for i in range(8)]
+    s3.requests.clear()
+    s3.delay = 0.3
+    began = time.monotonic()
+    found = remote_storage._store("s3").read_all(ranges)
+    assert time.monotonic() - began < 1.2  # one after the other they take 2.4 s
+    assert found == [data[one.offset :][:1000] for one in ranges] and len(s3.gets()) == 8
