@@ -19,7 +19,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 from tb_layerview.format.addresses import PACKAGES, checked, scheme_of
-from tb_layerview.format.storage import Place, Range, Reader, RemotePath
+from tb_layerview.format.places import Place, Range, Reader, RemotePath
 
 #: Seconds that one request for reading may take with all its retries, and one for writing.
 READING, WRITING = 30.0, 60.0
@@ -36,6 +36,8 @@ _GAP, _LARGEST = 256 << 10, 8 << 20
 #: Bytes of ranges that are kept, as what was written is never changed.
 _KEPT = 32 << 20
 _LONGEST = 300
+#: Of a range that begins at an object's end or after it: S3 has no empty ranges.
+_PAST_THE_END = errno.ERANGE
 _SECRETS = "signature|token|secret|key|credential|password|sig"
 
 
@@ -153,8 +155,10 @@ class RemoteStore:
             return b""
         try:
             data: bytes = self._call("cat_file", READING, file, start=offset, end=offset + length)
-        except _PastTheEndError:
-            return b""
+        except OSError as error:
+            if error.errno == _PAST_THE_END:
+                return b""
+            raise
         return data
 
     def read_all(self, ranges: Sequence[Range]) -> list[bytes | OSError]:
@@ -185,7 +189,7 @@ class RemoteStore:
                     return bytes(await filesystem._cat_file(_plain(filesystem, one.file), start=one.offset, end=end))
                 except Exception as error:  # noqa: BLE001  # whatever the package raises
                     said = _in_words(error, one.file)
-                    return b"" if isinstance(said, _PastTheEndError) else said
+                    return b"" if said.errno == _PAST_THE_END else said
 
         async def fetch_all() -> list[bytes | OSError]:
             return await asyncio.gather(*map(fetch, ranges))
@@ -305,10 +309,6 @@ class _Object(io.RawIOBase):
         return len(data)
 
 
-class _PastTheEndError(OSError):
-    """The range that was asked for begins at an object's end or after it: S3 has no empty ranges."""
-
-
 class _Ranges:
     """Ranges that were read lately; not for many threads."""
 
@@ -370,7 +370,7 @@ def _in_words(error: BaseException, place: Place, limit: float = READING) -> OSE
     if isinstance(error, PermissionError) or "AccessDenied" in said or "Forbidden" in said:
         return PermissionError(errno.EACCES, f"there is no permission to use it ({said})", str(place))
     if "416" in said or ("range" in said.lower() and isinstance(error, OSError)):
-        return _PastTheEndError(errno.EINVAL, said, str(place))
+        return OSError(_PAST_THE_END, said, str(place))
     name = "" if type(error) is OSError else f"{type(error).__name__}: "
     return OSError(getattr(error, "errno", None) or errno.EIO, f"{package} says: {name}{said}", str(place))
 

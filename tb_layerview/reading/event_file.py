@@ -17,7 +17,8 @@ from tensorboard.compat.proto import event_pb2
 from tb_layerview.format import wire
 from tb_layerview.format.framing import HEAD_SIZE, TAIL_SIZE, is_whole, length_of
 from tb_layerview.format.names import EVENT_SUFFIX, PLUGIN_NAME
-from tb_layerview.format.storage import Place, RemotePath, store_of
+from tb_layerview.format.places import Place, RemotePath
+from tb_layerview.format.storage import store_of
 from tb_layerview.reading.step_record import Message
 
 # A step of 65,536 tensors takes 8 MB.

@@ -9,7 +9,7 @@ from google.protobuf.message import DecodeError
 from tb_layerview.format.messages import read_model
 from tb_layerview.format.model import Model
 from tb_layerview.format.names import TAG
-from tb_layerview.format.storage import Place
+from tb_layerview.format.places import Place
 from tb_layerview.reading import shard
 from tb_layerview.reading.merge import WriterLog, first_problems, merge
 from tb_layerview.reading.run import Run

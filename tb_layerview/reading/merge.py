@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from tb_layerview.format.logged import LoggedTensor
 from tb_layerview.format.model import Layer, Mode, Model
+from tb_layerview.format.places import Place
 from tb_layerview.format.statistics import STATISTICS
-from tb_layerview.format.storage import Place
 from tb_layerview.reading.part import Part
 from tb_layerview.reading.run import MOST_SCALARS, Run
 from tb_layerview.reading.shard import Shard

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from tb_layerview.format.names import payload_name, payload_start
-from tb_layerview.format.storage import Place, Range, Reader, RemotePath, Store, store_of
+from tb_layerview.format.places import Place, Range, Reader, RemotePath, Store
+from tb_layerview.format.storage import store_of
 
 _T = TypeVar("_T")
 

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from tb_layerview.format.addresses import checked
 from tb_layerview.format.logged import NotLoggedError, nearest
 from tb_layerview.format.names import FOLDER
-from tb_layerview.format.storage import Place, below, place_of, store_of
+from tb_layerview.format.places import Place, below, place_of
+from tb_layerview.format.storage import store_of
 from tb_layerview.reading import event_file
 from tb_layerview.reading.folder_log import FolderLog, why_unreadable
 from tb_layerview.reading.run import Run

@@ -18,6 +18,7 @@ from tb_layerview.format.histogram import Histogram
 from tb_layerview.format.logged import LoggedTensor, NotLoggedError, list_tensors, nearest
 from tb_layerview.format.model import Cost, Kind, Layer, Mode, Model, Target
 from tb_layerview.format.names import end_name
+from tb_layerview.format.places import Place
 from tb_layerview.format.statistics import (
     COUNTS,
     NAMES,
@@ -26,7 +27,7 @@ from tb_layerview.format.statistics import (
     Digest,
     Section,
 )
-from tb_layerview.format.storage import Place, store_of
+from tb_layerview.format.storage import store_of
 from tb_layerview.format.units import Units
 from tb_layerview.format.values import Values
 from tb_layerview.reading import payload_file

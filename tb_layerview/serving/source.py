@@ -20,7 +20,7 @@ from tensorboard.plugins import base_plugin
 from tb_layerview.format.addresses import scheme_of
 from tb_layerview.format.logged import NotLoggedError, nearest
 from tb_layerview.format.names import FOLDER, PLUGIN_NAME
-from tb_layerview.format.storage import Place, place_of
+from tb_layerview.format.places import Place, place_of
 from tb_layerview.reading import event_file
 from tb_layerview.reading.folder_log import FolderLog, why_unreadable
 from tb_layerview.reading.run import Run

@@ -19,9 +19,9 @@ from google.protobuf.message import DecodeError
 from tb_layerview.format import layerview_pb2 as pb
 from tb_layerview.format import messages, wire
 from tb_layerview.format.framing import HEAD_SIZE, TAIL_SIZE, is_whole, length_of
+from tb_layerview.format.local_storage import open_regular
 from tb_layerview.format.model import Mode
 from tb_layerview.format.names import EVENT_SUFFIX
-from tb_layerview.format.storage import open_regular
 
 # Looking at more of them takes more than half a second.
 _MOST_RECORDS = 50_000

@@ -17,7 +17,7 @@ from places import environment
 from tb_layerview import LayerReader, LayerWriter
 from tb_layerview.commands import cli
 from tb_layerview.format.addresses import checked, local_folder, scheme_of
-from tb_layerview.format.storage import RemotePath
+from tb_layerview.format.places import RemotePath
 from tb_layerview.reading import payload_file
 
 ELSEWHERE = ["gs://bucket/run", "s3://bucket", "hdfs://host:9000/logs/a", "S3A://b/c", "my-store+x.1://where"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import time
 from pathlib import Path
@@ -16,7 +17,7 @@ import pytest
 from tb_layerview import Keep, LayerReader, LayerWriter
 from tb_layerview.commands import cli, loopback
 from tb_layerview.format import remote_storage, values
-from tb_layerview.format.storage import Range, RemotePath
+from tb_layerview.format.places import Range, RemotePath
 from tb_layerview.reading.payload_file import PayloadError
 
 RANDOM = np.random.default_rng(5)
@@ -211,6 +212,7 @@ def test_a_forked_process_opens_a_client_of_its_own(tmp_path: Path, s3: Any) -> 
     read, write = os.pipe()
     child = os.fork()
     if not child:
+        signal.alarm(20)  # where it waits for its parent's thread
         try:
             os.write(write, str(run.values(run.tensors[1], 2).array.sum() == KERNELS[3].sum()).encode())
         finally:
@@ -245,8 +247,9 @@ def test_ranges_that_lie_far_apart_are_asked_for_at_the_same_time(s3: Any) -> No
     fsspec.filesystem("s3").pipe_file("bucket/x", data)
     ranges = [Range(RemotePath("s3://bucket/x"), i << 19, 1000) for i in range(8)]
     s3.requests.clear()
-    s3.delay = 0.3
+    s3.sent, s3.delay = 0, 0.3
     began = time.monotonic()
     found = remote_storage._store("s3").read_all(ranges)
     assert time.monotonic() - began < 1.2  # one after the other they take 2.4 s
     assert found == [data[one.offset :][:1000] for one in ranges] and len(s3.gets()) == 8
+    assert s3.sent == 8 * 1000
