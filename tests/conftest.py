@@ -113,6 +113,17 @@ def quiet_tensorflow() -> Iterator[None]:
     logger.setLevel(level)
 
 
+@pytest.fixture(autouse=True)
+def no_word_of_costs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A logged step may take as long as it does: on a busy machine the warning of it stands in any test's records.
+
+    A module that tests the warning, on a clock of its own, has a fixture of this name that leaves it on.
+    """
+    from tb_layerview.writing import cost_warning
+
+    monkeypatch.setattr(cost_warning, "_DEAR", float("inf"))
+
+
 @pytest.fixture
 def lagging(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The writing thread begins to measure when a training may be steps further; how many tensors it has measured."""

@@ -40,18 +40,22 @@ class Model(_message.Message):
     def __init__(self, format: _Optional[int] = ..., software: _Optional[str] = ..., layers: _Optional[_Iterable[_Union[Layer, _Mapping]]] = ..., tensors: _Optional[_Iterable[_Union[Tensor, _Mapping]]] = ..., probe: _Optional[_Union[Probe, _Mapping]] = ..., notes: _Optional[_Iterable[str]] = ..., schedule: _Optional[str] = ..., crc32: _Optional[int] = ...) -> None: ...
 
 class Layer(_message.Message):
-    __slots__ = ("path", "class_name", "inputs", "sources", "window")
+    __slots__ = ("path", "class_name", "inputs", "sources", "window", "direct", "in_place")
     PATH_FIELD_NUMBER: _ClassVar[int]
     CLASS_NAME_FIELD_NUMBER: _ClassVar[int]
     INPUTS_FIELD_NUMBER: _ClassVar[int]
     SOURCES_FIELD_NUMBER: _ClassVar[int]
     WINDOW_FIELD_NUMBER: _ClassVar[int]
+    DIRECT_FIELD_NUMBER: _ClassVar[int]
+    IN_PLACE_FIELD_NUMBER: _ClassVar[int]
     path: str
     class_name: str
     inputs: _containers.RepeatedScalarFieldContainer[int]
     sources: _containers.RepeatedCompositeFieldContainer[Source]
     window: Window
-    def __init__(self, path: _Optional[str] = ..., class_name: _Optional[str] = ..., inputs: _Optional[_Iterable[int]] = ..., sources: _Optional[_Iterable[_Union[Source, _Mapping]]] = ..., window: _Optional[_Union[Window, _Mapping]] = ...) -> None: ...
+    direct: bool
+    in_place: bool
+    def __init__(self, path: _Optional[str] = ..., class_name: _Optional[str] = ..., inputs: _Optional[_Iterable[int]] = ..., sources: _Optional[_Iterable[_Union[Source, _Mapping]]] = ..., window: _Optional[_Union[Window, _Mapping]] = ..., direct: bool = ..., in_place: bool = ...) -> None: ...
 
 class Window(_message.Message):
     __slots__ = ("size", "strides", "dilation", "padding_before", "padding_after", "transposed", "padding_mode")

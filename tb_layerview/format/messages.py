@@ -31,8 +31,8 @@ MODES: dict[model.Mode, pb.Mode] = {
 # Layers, tensors and notes; and inputs of layers, all together.
 _MOST_PARTS = 4 * model.MOST_TENSORS
 _MOST_CONNECTIONS = 1 << 20
-# What layers consist of, all together: path, class, inputs, places in somebody's code, windows; what the probe consists
-# of, its targets among it; and the numbers of their fields.
+# What layers consist of, all together: path, class, inputs, places in somebody's code, windows and the like; what the
+# probe consists of, its targets among it; and the numbers of their fields.
 _MOST_IN_LAYERS = 8 * model.MOST_TENSORS
 _MOST_IN_PROBE = 16 * model.MOST_TARGETS
 _LAYERS, _PROBE = 3, 5
@@ -71,7 +71,8 @@ def _layer_to_proto(value: model.Layer) -> pb.Layer:
 def _layer_from_proto(message: pb.Layer) -> model.Layer:
     sources = tuple(_as_value(model.Source, source) for source in message.sources[: model.MOST_SOURCES])
     window = _window_from_proto(message) if message.HasField("window") else None
-    return model.Layer(message.path, message.class_name, tuple(message.inputs), sources, window)
+    inputs, places = tuple(message.inputs), (message.direct, message.in_place)
+    return model.Layer(message.path, message.class_name, inputs, sources, window, *places)
 
 
 def _window_from_proto(layer: pb.Layer) -> model.Window:

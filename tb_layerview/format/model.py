@@ -104,6 +104,9 @@ class Layer:
       inputs: Indices, in `Model.layers`, of the layers whose outputs it reads, layers that it calls among them.
       sources: Where it is called, by call; none where that is not known, or of a layer that is called more often.
       window: Of a convolution, a pooling and the like; None where it has none, or none is known.
+      direct: Whether it is known that each place of what it takes is made of the same place of its inputs' outputs
+        alone, by nothing but element-wise operations.
+      in_place: Whether it is known that each place of what it puts out is so made.
     """
 
     path: str
@@ -111,6 +114,8 @@ class Layer:
     inputs: tuple[int, ...] = ()
     sources: tuple[Source, ...] = ()
     window: Window | None = None
+    direct: bool = False
+    in_place: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

@@ -251,6 +251,13 @@ def test_the_first_step_stands_before_the_chosen_one_and_growth_is_above_0(
     assert found is not None, words
     assert number(found[1]) == pytest.approx(np.log2(rms[39] / rms[0]), rel=1e-2, abs=1e-3)
     assert "step 39, A at step 0" in words
+    # Beside another step it is not pressed, and leads back to the first one.
+    frame.get_by_test_id("compare-step").fill("7")
+    frame.get_by_test_id("compare-step").press("Enter")
+    expect(toggle).to_have_attribute("aria-pressed", "false")
+    toggle.click()
+    expect(frame.get_by_test_id("compare-step")).to_have_value("0")
+    expect(toggle).to_have_attribute("aria-pressed", "true")
     page.keyboard.press("Escape")
     expect(frame.get_by_test_id("compare-bar")).to_have_count(0)
     page.keyboard.press("f")

@@ -293,22 +293,22 @@ def test_a_film_of_the_network_shows_what_each_layer_gave_at_each_step(page: Pag
     lane, lanes = box_of(frame.get_by_test_id("lane").first), box_of(frame.get_by_test_id("network-canvas"))
     head = box_of(frame.locator(".lv-lanes-heads > span", has_text="what it gives"))
     x = float(canvas["x"]) + head["x"] - lanes["x"]
-    y = float(canvas["y"]) + lane["y"] - lanes["y"] + (lane["height"] - 40) / 2
+    y, side = float(canvas["y"]) + lane["y"] - lanes["y"] + 6, lane["height"] - 12
     name, gif = _take(page, frame, "gif", "the-network")
     assert name == f"walk_network_example-0_{len(STEPS)}-steps.gif"
     assert _read_gif(gif)[0] == tuple(np.ceil(size))
     darkest = frame.evaluate(
-        """async ([gif, x, y]) => {
+        """async ([gif, x, y, side]) => {
           const data = Uint8Array.from(atob(gif), (sign) => sign.charCodeAt(0));
           const decoder = new ImageDecoder({ data, type: "image/gif" });
           await decoder.tracks.ready;
           const found = [];
           for (let frameIndex = 0; frameIndex < decoder.tracks.selectedTrack.frameCount; frameIndex++) {
             const { image } = await decoder.decode({ frameIndex });
-            const context = new OffscreenCanvas(40, 40).getContext("2d");
-            context.drawImage(image, x, y, 40, 40, 0, 0, 40, 40);
+            const context = new OffscreenCanvas(side, side).getContext("2d");
+            context.drawImage(image, x, y, side, side, 0, 0, side, side);
             const light = (column) => {
-              const [r, g, b] = context.getImageData((column + 0.5) * 40 / 12, 30, 1, 1).data;
+              const [r, g, b] = context.getImageData((column + 0.5) * side / 12, 0.75 * side, 1, 1).data;
               return r + g + b;
             };
             const columns = [...Array(12).keys()].map(light);
@@ -316,7 +316,7 @@ def test_a_film_of_the_network_shows_what_each_layer_gave_at_each_step(page: Pag
           }
           return found;
         }""",
-        [base64.b64encode(gif).decode(), x, y],
+        [base64.b64encode(gif).decode(), x, y, side],
     )
     assert darkest == list(range(len(STEPS))), "the bright column walks from left to right"
 

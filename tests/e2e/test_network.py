@@ -20,6 +20,8 @@ pytestmark = pytest.mark.e2e
 
 STEPS = 70
 BAD_EXAMPLE, BAD_AT = 2, 40
+#: The colour of the run that is compared with.
+OF_B = (181, 71, 140)
 
 
 def _write_maps(folder: Path) -> None:
@@ -44,7 +46,15 @@ def _write_weaker(folder: Path) -> None:
     with LayerWriter(folder / "weaker") as writer:
         for step in range(0, STEPS, 2):
             kernel = rng.normal(size=(5, 7)) * 10.0 ** (-step / 40)
-            writer.write(step, {"block/conv": 0.3 * kernel, "classes": 0.02 * kernel}, kind="gradient")
+            writer.write(step, {"block/conv": 0.8 * kernel, "classes": 0.08 * kernel}, kind="gradient")
+
+
+def _write_vanished(folder: Path) -> None:
+    """The same layers with gradients far below those of the others."""
+    kernel = np.random.default_rng(5).normal(size=(5, 7)) * 1e-9
+    with LayerWriter(folder / "vanished") as writer:
+        for step in range(0, STEPS, 2):
+            writer.write(step, {"block/conv": kernel, "classes": kernel}, kind="gradient")
 
 
 def _write_bare(folder: Path) -> None:
@@ -110,6 +120,7 @@ def logdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     _write_maps(folder)
     _write_bare(folder)
     _write_weaker(folder)
+    _write_vanished(folder)
     _write_deep(folder)
     _train_skipping(folder)
     _train_on_an_empty_picture(folder)
@@ -139,11 +150,12 @@ def _colours(frame: Frame, x: float, y: float, width: float = 1, height: float =
     return [tuple(found[i : i + 4]) for i in range(0, len(found), 4)]
 
 
-def _pictures_at(frame: Frame, lane: int) -> tuple[float, float]:
-    """Where a lane's first picture begins on the canvas."""
+def _pictures_at(frame: Frame, lane: int) -> tuple[float, float, float]:
+    """Where a lane's first picture begins on the canvas, and how large it is; 4 pixels lie between two."""
     head = box_of(frame.locator(".lv-lanes-heads > span", has_text="what it gives"))
     row, canvas = box_of(_lanes(frame).nth(lane)), box_of(frame.get_by_test_id("network-canvas"))
-    return head["x"] - canvas["x"], row["y"] - canvas["y"] + (row["height"] - 40) / 2
+    side = row["height"] - 12
+    return head["x"] - canvas["x"], row["y"] - canvas["y"] + 6, side
 
 
 def test_the_tab_opens_with_the_network(page: Page, server: TensorBoardServer) -> None:
@@ -161,18 +173,20 @@ def test_the_tab_opens_with_the_network(page: Page, server: TensorBoardServer) -
 def test_a_lane_shows_what_its_layer_gives(page: Page, server: TensorBoardServer) -> None:
     frame = _open(page, server, "maps", step=10)
     expect(_lanes(frame)).to_have_count(2)
-    x, y = _pictures_at(frame, 0)
-    [left, right] = [_colours(frame, x + at, y + 20)[0] for at in (10, 30)]
+    x, y, side = _pictures_at(frame, 0)
+    middle = y + side / 2
+    [left, right] = [_colours(frame, x + at * side, middle)[0] for at in (0.25, 0.75)]
     # From light to dark: 0 on the left, 1 on the right.
     assert sum(left[:3]) > 600 > 300 > sum(right[:3])
     # The second channel of this example is all 0, but of the next example it is not.
-    before = {_colours(frame, x + 44 + at, y + 20)[0] for at in (4, 14, 24, 34)}
+    second = [x + side + 4 + at * side for at in (0.1, 0.35, 0.6, 0.85)]
+    before = {_colours(frame, at, middle)[0] for at in second}
     assert len(before) == 1
     frame.get_by_test_id("example-1").click()
     expect(frame.locator(".lv-lanes-heads")).to_contain_text("for example 1, step 10")
     expect(frame.locator("[data-testid=lanes][data-pending=false]")).to_be_attached()
     page.wait_for_timeout(300)
-    assert len({_colours(frame, x + 44 + at, y + 20)[0] for at in (4, 14, 24, 34)}) > 1
+    assert len({_colours(frame, at, middle)[0] for at in second}) > 1
     assert state_of(page)["at"] == "example:1"
 
 
@@ -187,10 +201,10 @@ def test_the_example_that_holds_nan_is_marked_and_its_pixel_is_not_averaged_away
     expect(frame.get_by_test_id("lane-non-finite")).to_have_count(0)
     bad.click()
     expect(frame.get_by_test_id("lane-non-finite")).to_have_text("× 1 NaN or inf")
-    x, y = _pictures_at(frame, 0)
+    x, y, side = _pictures_at(frame, 0)
     page.wait_for_timeout(300)
-    tile = 5 * 44
-    red = _colours(frame, x + tile + 1.5 * 40 / 6, y + 4.5 * 40 / 6)[0]
+    tile = 5 * (side + 4)
+    red = _colours(frame, x + tile + 1.5 * side / 6, y + 4.5 * side / 6)[0]
     assert red[0] > 180 > 80 > red[1], "element [4, 1] of channel 5"
     # The layer's sign says it with its shape, which the row says in words.
     expect(_lanes(frame).first).to_have_attribute("data-health", "error")
@@ -248,7 +262,8 @@ def _flow_axis(frame: Frame) -> Callable[[float, int], tuple[float, float]]:
     canvas = box_of(frame.get_by_test_id("network-canvas"))
 
     def place(logarithm: float, lane: int) -> tuple[float, float]:
-        return (logarithm - start) / power - canvas["x"], box_of(_lanes(frame).nth(lane))["y"] - canvas["y"] + 26
+        row = box_of(_lanes(frame).nth(lane))
+        return (logarithm - start) / power - canvas["x"], row["y"] - canvas["y"] + row["height"] / 2
 
     return place
 
@@ -286,8 +301,21 @@ def test_the_gradients_of_the_run_that_is_compared_with_flow_beside_them(
     for lane, layer in enumerate(("block/conv", "classes")):
         # Step 31 is not logged there: the latest up to it counts.
         x, y = scale(float(np.log10(rms[other.tensor(layer, kind="gradient")][at])), lane)
-        assert _colours(frame, x, y)[0][:3] == (123, 79, 168)
-        assert _colours(frame, x, y - 9)[0][:3] != (123, 79, 168)
+        assert _colours(frame, x, y)[0][:3] == OF_B
+        assert _colours(frame, x, y - 9)[0][:3] != OF_B
+
+
+def test_a_gradient_beyond_the_axis_points_there(page: Page, server: TensorBoardServer) -> None:
+    frame = _open(page, server, "maps", step=31, against="vanished")
+    expect(frame.get_by_test_id("flow-other")).to_have_attribute("data-points", "2")
+    page.wait_for_timeout(300)
+    scale = _flow_axis(frame)
+    lowest = frame.locator(".lv-flow-tick sup").first.inner_text()
+    for lane in range(2):
+        # 1e-9 is far below: an arrow's point lies on the axis' left end, its base within.
+        x, y = scale(float(lowest.replace("−", "-")), lane)
+        drawn = [_colours(frame, x + right, y + down)[0][:3] == OF_B for right, down in ((7, 0), (8, 3), (2, 3))]
+        assert drawn == [True, True, False]
 
 
 def test_a_lane_opens_its_tensor_and_escape_closes_it(page: Page, server: TensorBoardServer) -> None:
@@ -313,13 +341,13 @@ def test_real_connections_skip_layers_and_a_picture_has_its_colours(page: Page, 
     # `down` feeds `both` past `deep`: at the middle of `deep` a bow lies at the left of the line.
     deep = box_of(_lanes(frame).nth(names.index("deep")))
     canvas = box_of(frame.get_by_test_id("network-canvas"))
-    left_of_line = _colours(frame, 0, deep["y"] - canvas["y"] + 26, 60, 1)
+    left_of_line = _colours(frame, 0, deep["y"] - canvas["y"] + deep["height"] / 2, 60, 1)
     drawn = [i for i, colour in enumerate(left_of_line) if colour[3] > 100]
     dots = [i for i in drawn if i > max(drawn) - 14]
     assert len(drawn) > len(dots), "a bow and the sign"
-    x, y = _pictures_at(frame, names.index("input/0"))
+    x, y, side = _pictures_at(frame, names.index("input/0"))
     page.wait_for_timeout(200)
-    colours = {colour[:3] for colour in _colours(frame, x, y, 40, 40)}
+    colours = {colour[:3] for colour in _colours(frame, x, y, side, side)}
     assert any(len(set(colour)) == 3 and max(colour) - min(colour) > 60 for colour in colours), "not grey"
 
 

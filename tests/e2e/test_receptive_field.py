@@ -48,15 +48,32 @@ def model() -> Any:
 
 
 @pytest.fixture(scope="module")
-def logdir(tmp_path_factory: pytest.TempPathFactory, model: Any) -> Path:
+def between() -> Any:
+    """A net that computes something between its layers: first of each place by itself, then of all rows."""
+    import keras
+
+    layers = keras.layers
+    keras.utils.set_random_seed(0)
+    image = keras.Input((ROWS, COLUMNS, 1))
+    x = layers.Conv2D(4, 3, padding="same", name="first")(image)
+    x = keras.ops.relu(layers.Conv2D(4, 3, padding="same", name="second")(x)) + 0.5 * x
+    x = layers.Conv2D(4, 3, strides=2, name="of_sum")(x)
+    x = layers.Conv2D(4, 3, padding="same", name="of_roll")(keras.ops.roll(x, 3, axis=1))
+    x = layers.Conv2D(4, 3, name="after")(x)
+    return keras.Model(image, layers.Dense(3)(layers.GlobalAveragePooling2D()(x)))
+
+
+@pytest.fixture(scope="module")
+def logdir(tmp_path_factory: pytest.TempPathFactory, model: Any, between: Any) -> Path:
     import tensorflow as tf
 
     folder = tmp_path_factory.mktemp("seen")
     rng = np.random.default_rng(0)
     x = rng.normal(size=(32, ROWS, COLUMNS, 1)).astype(np.float32)
     y = rng.integers(3, size=32)
-    model.compile("sgd", tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    model.fit(x, y, batch_size=16, verbose=0, callbacks=[LayerViewCallback(folder / "net")])
+    for name, net in (("net", model), ("between", between)):
+        net.compile("sgd", tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        net.fit(x, y, batch_size=16, verbose=0, callbacks=[LayerViewCallback(folder / name)])
     return folder
 
 
@@ -100,7 +117,12 @@ def _outlined(frame: Frame) -> Ends:
 def test_an_element_sees_where_its_gradient_is_not_zero(
     page: Page, server: TensorBoardServer, model: Any, layer: str
 ) -> None:
-    frame = open_tab(page, server, "example-picture", run="net", layer=layer, kind="activation", name="output", step=1)
+    _points_at_elements(page, server, model, "net", layer)
+
+
+def _points_at_elements(page: Page, server: TensorBoardServer, model: Any, run: str, layer: str) -> None:
+    """Compares what is said of some elements with the framework's gradients."""
+    frame = open_tab(page, server, "example-picture", run=run, layer=layer, kind="activation", name="output", step=1)
     picture = frame.get_by_test_id("picture")
     before = box_of(picture)
     seen = set()
@@ -138,3 +160,22 @@ def test_the_cursor_of_the_keys_sees_as_much_and_the_rest_says_nothing(
         page.keyboard.press("ArrowRight")
         expect(frame.get_by_test_id("readout")).to_have_attribute("data-index", re.compile(r"\d"))
         expect(frame.get_by_test_id("readout")).not_to_contain_text("sees")
+
+
+def test_through_what_a_model_computes_place_by_place_between_its_layers_an_element_sees(
+    page: Page, server: TensorBoardServer, between: Any
+) -> None:
+    _points_at_elements(page, server, between, "between", "of_sum")
+
+
+@pytest.mark.parametrize("layer", ["of_roll", "after"])
+def test_behind_what_a_model_computes_of_other_places_nothing_is_said(
+    page: Page, server: TensorBoardServer, layer: str
+) -> None:
+    fields: dict[str, Any] = {"run": "between", "kind": "activation", "name": "output", "step": 1}
+    frame = open_tab(page, server, "example-picture", layer=layer, **fields)
+    frame.get_by_test_id("picture").focus()
+    page.keyboard.press("ArrowRight")
+    expect(frame.get_by_test_id("readout")).to_have_attribute("data-index", re.compile(r"\d"))
+    expect(frame.get_by_test_id("readout")).not_to_contain_text("sees")
+    expect(frame.locator(".lv-seen")).to_have_count(0)

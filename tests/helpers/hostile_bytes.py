@@ -43,7 +43,8 @@ def framed(data: bytes) -> bytes:
 
 def model_bytes(tensors: int = 2) -> bytes:
     window = Window((3, 2), (2, 1), (1, 3), (-1, 0), (1, 2), padding_mode="reflect")
-    layers = tuple(Layer(path, "Dense", ((i + 1) % 2,), window=window) for i, path in enumerate(LAYERS))  # a cycle
+    # A cycle.
+    layers = tuple(Layer(path, "Dense", ((i + 1) % 2,), window=window, direct=True) for i, path in enumerate(LAYERS))
     logged = tuple(Tensor(i % 2, "activation", f"output{i}", (2, 3), "float32") for i in range(tensors))
     targets = (Target("", "int64", (2, 1), bytes(16)), Target("b", "float16", (2,), b"\0\x7c\0\x7e"))  # inf, NaN
     probe = Probe("ab", 2, True, "given: 2 examples", targets)

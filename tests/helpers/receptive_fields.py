@@ -56,6 +56,28 @@ def _inside(place: int, n: int, mode: str) -> int | None:
     return None
 
 
+def by_changes(compute: Callable[[npt.NDArray[np.float32]], npt.NDArray[np.generic]], sizes: Sequence[int]) -> Mask:
+    """What changes of what something makes where one place changes, bool [outputs, inputs].
+
+    Args:
+      compute: Of a batch of two channels, float32 [examples, *sizes, 2]: [examples, *outputs, channels].
+      sizes: Of the axes of space.
+    """
+    inputs = math.prod(sizes)
+    one = np.random.default_rng(0).normal(size=(1, *sizes, 2)).astype(np.float32)
+    changed = np.repeat(one, inputs, 0) + 2 * np.eye(inputs, dtype=np.float32).reshape(inputs, *sizes, 1)
+    # One example of many may be computed by another kernel, and be rounded differently.
+    outputs = np.asarray(compute(np.concatenate([changed, np.repeat(one, inputs, 0)])), np.float64)
+    differs = np.abs(outputs[:inputs] - outputs[inputs:]) > 1e-5
+    return differs.any(-1).reshape(inputs, -1).T
+
+
+def keeps_places(compute: Callable[[npt.NDArray[np.float32]], npt.NDArray[np.generic]], sizes: Sequence[int]) -> bool:
+    """Whether a place that changes changes no other place of what something makes; see `by_changes`."""
+    seen = by_changes(compute, sizes)
+    return not (seen & ~np.eye(len(seen), dtype=bool)).any()
+
+
 def by_impulses(layer: Callable[[npt.NDArray[np.float32]], npt.NDArray[np.generic]], sizes: Sequence[int]) -> Mask:
     """What a layer with positive weights does, bool [outputs, inputs].
 

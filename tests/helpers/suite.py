@@ -33,7 +33,10 @@ STORES = ROOT / ".venv-stores/bin/python"
 CARELESS = ("--xla_backend_optimization_level=0", "--xla_llvm_disable_expensive_passes=true")
 KERAS = "tests/capture/keras"
 #: What is tested whatever computes Keras.
-_KERAS = ("keras_layers", "keras_programs", "keras_sources", "keras_targets", "keras_training", "keras_windows")
+_KERAS = (
+    *("keras_between", "keras_layers", "keras_programs", "keras_sources", "keras_targets", "keras_training"),
+    "keras_windows",
+)
 _DIAGNOSIS = tuple(f"tests/health/diagnosis/test_{name}.py" for name in ("planted_faults", "healthy"))
 EVERYWHERE = (*(f"{KERAS}/test_{name}.py" for name in (*_KERAS, "callback", "recorder")), *_DIAGNOSIS)
 #: Of which those tests are run with each backend, too, that cover an item of the report.

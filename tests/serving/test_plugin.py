@@ -267,8 +267,9 @@ def test_a_course_is_what_a_rule_judges_at_every_step(client: Client, logdir: Pa
 
 def test_run_tells_what_is_logged(client: Client, logdir: Path) -> None:
     run = client.json("/run?run=run1")
+    unknown = {"window": None, "direct": False, "in_place": False}
     assert run["layers"] == [
-        {"path": path, "class_name": "", "inputs": [], "sources": [], "window": None} for path in ("conv", "dense")
+        {"path": path, "class_name": "", "inputs": [], "sources": [], **unknown} for path in ("conv", "dense")
     ]
     assert run["tensors"][2] == {
         "layer": 0,

@@ -50,6 +50,11 @@ class Made:
         return self.make()
 
 
+@pytest.fixture(autouse=True)
+def no_word_of_costs() -> None:
+    """Here they are told, as the clock is the test's."""
+
+
 class Clock:
     """Seconds that pass when a test says so."""
 

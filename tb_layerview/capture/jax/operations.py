@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from jax.extend import core
 
+from tb_layerview.capture.passes.between import ELEMENT_WISE
+
 # JAX's primitives, by their names.
 _TYPES = {
     "abs": "Abs",
@@ -134,10 +136,14 @@ def type_of(equation: Any) -> str:
         return "Relu"
     found = _TYPES.get(name)
     if found is None:
-        found = "".join(
-            part.capitalize() for part in (equation.params.get("name") or name).replace("-", "_").split("_")
-        )
+        function = _capitalized(equation.params.get("name") or name)
+        # Somebody's own function may be called as an operation is, and do something else.
+        found = _capitalized(name) if function in ELEMENT_WISE else function
     return f"Random{found}" if _draws(equation) else found
+
+
+def _capitalized(name: str) -> str:
+    return "".join(part.capitalize() for part in name.replace("-", "_").split("_"))
 
 
 def _function(equation: Any) -> str | None:

@@ -9,6 +9,18 @@ from tb_layerview.capture.passes import windows
 from tb_layerview.capture.passes.windows import Pads, along, extent
 from tb_layerview.format.model import Window
 
+# Activation functions that are element-wise, and those that look at the whole last axis.
+_ELEMENT_WISE = frozenset(
+    (
+        *("linear", "identity", "relu", "relu6", "leaky_relu", "elu", "selu", "celu", "gelu", "silu", "swish", "mish"),
+        *("tanh", "hard_tanh", "sigmoid", "hard_sigmoid", "log_sigmoid", "hard_silu", "hard_swish", "exponential"),
+        *("softplus", "softsign", "squareplus", "sparse_plus", "sparse_sigmoid", "threshold"),
+        *("hard_shrink", "soft_shrink", "tanh_shrink"),
+    )
+)
+_OF_LAST_AXIS = frozenset(("softmax", "log_softmax", "sparsemax"))
+_FRAMEWORKS = frozenset(("keras", "tf_keras", "tensorflow", "jax", "torch"))
+
 
 def window_of(layer: Any, size: Sequence[int | None] | None) -> Window | None:
     """What of its input a layer reads for one place of its output; None of other layers, and of somebody's own.
@@ -18,6 +30,8 @@ def window_of(layer: Any, size: Sequence[int | None] | None) -> Window | None:
       size: Sizes of what it takes, as far as they are known.
     """
     if windows.class_with(layer, "call").__module__.partition(".")[0] not in ("keras", "tf_keras"):
+        return None
+    if not _keeps_places(getattr(layer, "activation", None), getattr(layer, "data_format", "")):
         return None
     names = [cls.__name__ for cls in type(layer).__mro__]
     if axes := windows.axes_in(names, r"Conv(\d)DTranspose"):
@@ -34,6 +48,14 @@ def window_of(layer: Any, size: Sequence[int | None] | None) -> Window | None:
     if axes and getattr(layer, "interpolation", "nearest") == "nearest":
         return windows.repeating(along(layer.size, axes))
     return None
+
+
+def _keeps_places(function: Any, data_format: str) -> bool:
+    """Whether an activation function keeps the places of space: what somebody's own does is not known."""
+    name, module = getattr(function, "__name__", ""), str(getattr(function, "__module__", ""))
+    if function is not None and module.partition(".")[0] not in _FRAMEWORKS:
+        return False
+    return function is None or name in _ELEMENT_WISE or (name in _OF_LAST_AXIS and data_format != "channels_first")
 
 
 def _pairs(given: Any, axes: int) -> list[tuple[int, int]]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tb_layerview.capture.given import Given
 from tb_layerview.capture.passes.anatomy import Slot
+from tb_layerview.capture.passes.between import keeps_places
 from tb_layerview.capture.passes.calls import Call, producers
 from tb_layerview.capture.passes.candidates import (
     Candidate,
@@ -166,7 +167,7 @@ def choose(traced: Pass, given: Given) -> Chosen:
     found.notes += not_seen(traced, candidates, given.select)
     found.notes += lost(traced, candidates, found.logged_variables, given.select)
     return Chosen(
-        found.model((of_call.layer.path, of_call.sources) for of_call in candidates.calls),
+        found.model(candidates.calls),
         candidates.layers,
         found.picks,
         found.weights,
@@ -376,19 +377,38 @@ class _Found:
         logged = (*self.weights.values(), *self.wholes.values(), *self.still.values())
         return frozenset(id(weight.variable) for weight in logged)
 
-    def model(self, sources: Iterable[tuple[str, tuple[Any, ...]]]) -> Model:
+    def model(self, calls: Iterable[LayerCall]) -> Model:
         """What was found; each layer's inputs are the nearest layers that its calls' sources are computed from."""
-        index = {path: i for i, path in enumerate(self._layers)}
-        inputs: dict[str, set[int]] = {path: set() for path in self._layers}
-        for path, tensors in sources:
-            if path in inputs:
-                inputs[path].update(producers(tensors, self._made_by, index[path]))
-        places = {path: _by_call(found) for path, found in self._sources.items()}
-        layers = tuple(
-            Layer(path, name, tuple(sorted(inputs[path])), places.get(path, ()), of_all(self._windows[path].values()))
-            for path, name in self._layers.items()
-        )
+        by_path: dict[str, list[LayerCall]] = {path: [] for path in self._layers}
+        for of_call in calls:
+            if of_call.layer.path in by_path:
+                by_path[of_call.layer.path].append(of_call)
+        layers = tuple(self._layer(i, path, found) for i, (path, found) in enumerate(by_path.items()))
         return Model(layers, tuple(self._tensors), notes=tuple(self.notes))
+
+    def _layer(self, index: int, path: str, calls: Sequence[LayerCall]) -> Layer:
+        """One layer of the model, with its calls."""
+        read = [producers(of_call.sources, self._made_by, index) for of_call in calls]
+        inputs = {i for of_call in read for i in of_call}
+        return Layer(
+            path,
+            self._layers[path],
+            tuple(sorted(inputs)),
+            _by_call(self._sources[path]) if path in self._sources else (),
+            of_all(self._windows[path].values()),
+            direct=bool(inputs) and all(self._is_direct(*pair, index) for pair in zip(calls, read)),
+            in_place=bool(inputs) and all(self._is_in_place(of_call, index) for of_call in calls),
+        )
+
+    def _is_direct(self, of_call: LayerCall, read: tuple[int, ...], layer: int) -> bool:
+        """Whether a call, computed from the layers `read`, takes all of them, and each place of the same of theirs."""
+        taken = of_call.call.inputs
+        return producers(taken, self._made_by, layer) == read and keeps_places(taken, self._made_by, layer)
+
+    def _is_in_place(self, of_call: LayerCall, layer: int) -> bool:
+        """Whether each place of what a call puts out is made of the same place of layers' outputs."""
+        outputs = [candidate.tensor for candidate in of_call.outputs.values()]
+        return bool(outputs) and keeps_places(outputs, self._made_by, layer)
 
 
 def _by_call(found: Mapping[int, Source]) -> tuple[Source, ...]:

@@ -25,11 +25,13 @@ class Operation:
         framework's own; of one that draws random numbers it contains `Random`.
       inputs: What it takes; constants and weights may be missing.
       outputs: What it gives.
+      is_partly_unseen: Whether it also takes something that may depend on the model's inputs, and was not seen made.
     """
 
     type: str
     inputs: Sequence[Node] = dataclasses.field(default=(), repr=False)  # each would show all before it, again and again
     outputs: list[Node] = dataclasses.field(default_factory=list, repr=False)
+    is_partly_unseen: bool = False
 
 
 @dataclasses.dataclass(eq=False)

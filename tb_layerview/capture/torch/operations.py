@@ -15,7 +15,7 @@ _TYPES = {
     **dict.fromkeys(("div", "divide", "true_divide", "truediv", "itruediv", "rtruediv", "idiv", "rdiv"), "RealDiv"),
     **dict.fromkeys(("clamp", "clip", "maximum", "clamp_min"), "Maximum"),
     **dict.fromkeys(("minimum", "clamp_max"), "Minimum"),
-    **dict.fromkeys(("where", "masked_fill", "masked_scatter"), "SelectV2"),
+    **dict.fromkeys(("where", "masked_fill"), "SelectV2"),
     **dict.fromkeys(("linear", "mm", "mv", "dot", "matmul", "rmatmul", "imatmul", "bmm"), "MatMul"),
     **dict.fromkeys(("einsum", "tensordot", "bilinear"), "Einsum"),
     **dict.fromkeys(("conv1d", "conv2d"), "Conv2D"),

@@ -129,7 +129,8 @@ class Recorder(TorchFunctionMode):
         if name in ADDING_PRODUCTS and len(taken) == 3:
             inputs = self._product(taken, first)
             name = "add"
-        operation = Operation(type_of(name, args, kwargs, taken, first), inputs)
+        is_unseen = any(id(tensor) not in self._known and not self._is_state(tensor) for tensor in taken)
+        operation = Operation(type_of(name, args, kwargs, taken, first), inputs, is_partly_unseen=is_unseen)
         self.graph.operations.append(operation)
         for tensor in changed:
             self._add(operation, tensor)

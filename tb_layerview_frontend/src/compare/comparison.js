@@ -126,7 +126,23 @@ export function createComparison(core, asks) {
     evidence,
     refresh: other.refresh,
     compareWith,
-    toggleFirstStep: () => compareWith(sameRun.peek() ? "" : view.run.peek()),
     swap,
   };
+}
+
+/**
+ * Whether the shown step stands beside the first one that is logged.
+ * @param {Comparison} comparison
+ */
+export function isWithFirstStep({ sameRun, stepIndex }) {
+  return sameRun.value && stepIndex.value === 0;
+}
+
+/**
+ * Sets the shown step beside the first one, or alone again.
+ * @param {Comparison} comparison
+ * @param {string} run that is shown
+ */
+export function toggleFirstStep(comparison, run) {
+  comparison.compareWith(isWithFirstStep(comparison) ? "" : run);
 }

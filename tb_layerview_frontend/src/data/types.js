@@ -2,7 +2,12 @@
 
 /** @typedef {"activation" | "weight" | "gradient" | "update" | "optimizer"} Kind */
 /** A place in somebody's code; `is_class`: where the layer's class is defined. @typedef {{file: string, line: number, is_class: boolean}} Source */
-/** `sources` are by call, none where they are not known. @typedef {{path: string, class_name: string, inputs: number[], sources?: Source[], window?: Window | null}} Layer */
+/**
+ * `sources` are by call, none where they are not known; `direct` and `in_place`: whether what it takes, and what it puts
+ * out, is known to be made place by place of its inputs' outputs.
+ * @typedef {{path: string, class_name: string, inputs: number[], sources?: Source[], window?: Window | null,
+ *   direct?: boolean, in_place?: boolean}} Layer
+ */
 
 /**
  * What of its input a layer reads for one place of its output, an entry for each axis of space; docs/http_api.md has the

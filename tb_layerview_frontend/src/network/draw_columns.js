@@ -212,25 +212,65 @@ export function drawFlow(context, flow, entries, column, { top, height }) {
   const second = cssVariable("--lv-curve-2");
   if (flow.other) draw(flow.other, second, 2, [6, 3]);
   draw(flow.now, strong, 2, []);
-  dots(context, flow.first, faint, 3);
-  if (flow.other) dots(context, flow.other, second, 4);
-  dots(context, flow.now, strong, 4);
+  dots(flow.first, faint, 3);
+  if (flow.other) dots(flow.other, second, 4);
+  dots(flow.now, strong, 4);
   context.fillStyle = cssVariable("--lv-curve-3");
   for (const { entry, all } of flow.updates) {
-    for (const power of all) diamond(context, at(power), middle(entry), 3.6);
+    for (const power of all) mark(diamond, power, middle(entry), 3.6);
   }
 
-  /** @param {CanvasRenderingContext2D} own @param {FlowLine} line @param {string} colour @param {number} radius */
-  function dots(own, line, colour, radius) {
-    own.fillStyle = colour;
+  /** @param {FlowLine} line @param {string} colour @param {number} radius */
+  function dots(line, colour, radius) {
+    context.fillStyle = colour;
     for (const { entry, all } of line) {
-      for (const power of all) {
-        own.beginPath();
-        own.arc(at(power), middle(entry), all.length > 1 ? 0.6 * radius : radius, 0, 2 * Math.PI);
-        own.fill();
-      }
+      const size = all.length > 1 ? 0.6 * radius : radius;
+      for (const power of all) mark(dot, power, middle(entry), size);
     }
   }
+
+  /**
+   * A value by its shape, or an arrow at the end of the axis beyond which it lies.
+   * @param {typeof dot} shape
+   * @param {number} power
+   * @param {number} y
+   * @param {number} size
+   */
+  function mark(shape, power, y, size) {
+    const beyond = beyondOf(power, range);
+    if (beyond) arrow(context, at(power), y, 6 * beyond);
+    else shape(context, at(power), y, size);
+  }
+}
+
+/**
+ * Which end of the axis a value lies beyond: -1, 1, or 0 for neither.
+ * @param {number} power a decimal logarithm
+ * @param {[number, number]} range
+ */
+const beyondOf = (power, [low, high]) => (power < low - 1e-6 ? -1 : power > high + 1e-6 ? 1 : 0);
+
+/**
+ * A value beyond the end of the axis, to which it points.
+ * @param {CanvasRenderingContext2D} context
+ * @param {number} x of the end
+ * @param {number} y
+ * @param {number} size negative: it points to the left
+ */
+function arrow(context, x, y, size) {
+  context.beginPath();
+  context.moveTo(x, y);
+  context.lineTo(x - 1.5 * size, y - size);
+  context.lineTo(x - 1.5 * size, y + size);
+  context.closePath();
+  context.fill();
+}
+
+/** @param {CanvasRenderingContext2D} context @param {number} x @param {number} y @param {number} radius */
+function dot(context, x, y, radius) {
+  context.beginPath();
+  context.arc(x, y, radius, 0, 2 * Math.PI);
+  context.fill();
 }
 
 /** @param {CanvasRenderingContext2D} context @param {number} x @param {number} y @param {number} size */

@@ -37,9 +37,9 @@ const LANE_GAP = 12;
  * @param {number} rows how many lanes there are at first
  */
 export function sideOf(width, height, rows) {
-  if (width < 1500) return 40;
-  const sides = width < 2000 ? [72] : [96, 72];
-  return sides.find((side) => rows * (side + LANE_GAP) <= height) ?? 56;
+  const sides =
+    width < 1100 ? [40] : width < 1500 ? [56, 40] : width < 2000 ? [72, 56] : [96, 72, 56];
+  return sides.find((side) => rows * (side + LANE_GAP) <= height) ?? sides[sides.length - 1];
 }
 
 /** How far a bow of a level lies from the dots. @param {number} level */

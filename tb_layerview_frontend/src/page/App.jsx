@@ -2,6 +2,7 @@ import { useEffect } from "preact/hooks";
 
 import { CompareBar } from "../compare/CompareBar.jsx";
 import { CompareDetail } from "../compare/CompareDetail.jsx";
+import { toggleFirstStep } from "../compare/comparison.js";
 import { trainingOf } from "../data/selection.js";
 import { FindingsBar } from "../findings/FindingsBar.jsx";
 import { Message } from "../kit/Message.jsx";
@@ -204,8 +205,8 @@ function useStepKeys(core, findings, comparison) {
         else if (event.key === "g") switchScreen(core.view);
         else if (event.key === "?") openKeys();
         else if (event.key === "Escape" && core.view.why.peek()) core.view.why.value = "";
-        else if (event.key === "f" && last > 0) comparison.toggleFirstStep();
-        else if (event.key === "Escape" && comparison.sameRun.peek()) comparison.toggleFirstStep();
+        else if (event.key === "f" && last > 0) toggleFirstStep(comparison, core.view.run.peek());
+        else if (event.key === "Escape" && comparison.sameRun.peek()) comparison.compareWith("");
         else if (event.key === "Escape" && core.onNetwork.peek()) core.view.detail.value = false;
         else if (event.key === " " && !onControl) core.playing.value = !core.playing.peek();
         else return;

@@ -1,5 +1,6 @@
 import { useEffect, useMemo } from "preact/hooks";
 
+import { isWithFirstStep, toggleFirstStep } from "../compare/comparison.js";
 import { heads } from "../findings/findings.js";
 import { marksOf } from "../findings/marks.js";
 import { SIGNS } from "../findings/words.js";
@@ -69,7 +70,7 @@ export function StepBar({ core, findings, comparison, network }) {
         index={() => stepIndex.value}
         onIndex={core.selectStep}
       />
-      <FirstStep comparison={comparison} disabled={count < 2} />
+      <FirstStep core={core} comparison={comparison} disabled={count < 2} />
       {/* The network has a line of its own below it, with the only cursor. */}
       {core.onNetwork.value ? (
         <span class="lv-no-slider" />
@@ -96,8 +97,8 @@ export function StepBar({ core, findings, comparison, network }) {
   );
 }
 
-/** @param {{comparison: import("../compare/comparison.js").Comparison, disabled: boolean}} props */
-function FirstStep({ comparison, disabled }) {
+/** @param {{core: Core, comparison: import("../compare/comparison.js").Comparison, disabled: boolean}} props */
+function FirstStep({ core, comparison, disabled }) {
   return (
     <button
       type="button"
@@ -105,10 +106,10 @@ function FirstStep({ comparison, disabled }) {
       data-testid="compare-first"
       aria-label="Compare with the first step"
       aria-keyshortcuts="f"
-      aria-pressed={comparison.sameRun.value}
+      aria-pressed={isWithFirstStep(comparison)}
       title="Compare this step with the first one that is logged (f)"
       disabled={disabled}
-      onClick={comparison.toggleFirstStep}
+      onClick={() => toggleFirstStep(comparison, core.view.run.value)}
     >
       ⟷<span> first step</span>
     </button>

@@ -11,18 +11,19 @@
  */
 
 /**
- * Classes of layers that make each place of their output of the same place of their inputs; that batch normalization looks
- * at all of the batch is left aside, as is usual. Layer normalization is not here: the log does not say over which axes.
+ * Classes of layers that make each place of their output of the same place of their inputs, though not by element-wise
+ * operations, which the log would tell; that batch normalization looks at all of the batch is left aside, as is usual.
+ * Layer normalization is not here: the log does not say over which axes.
  */
-const IN_PLACE =
-  /^(identity|activation|rescaling|normalization|(sync)?batchnorm(alization|2d)?|(leaky|p)?relu6?|[cs]?elu|gelu|silu|mish|(hard)?(sigmoid|tanh|swish)|softplus|(spatial|alpha|gaussian)?dropout(2d)?|gaussiannoise|add|subtract|multiply|average|maximum|minimum|concatenate)$/i;
+const IN_PLACE = /^((sync)?batchnorm(alization|2d)?|normalization|concatenate)$/i;
 
 /** How many places are looked at before it gives up: a log may come from anybody. */
 const MOST_PLACES = 1e6;
 
 /**
- * What of the network's input an element of an activation sees. Only what the log has is known: not what a model computes
- * between its layers, nor layers that are not logged.
+ * What of the network's input an element of an activation sees. Nothing is known behind a layer of which the log does not
+ * say that only element-wise operations lie between it and the layers that it reads: a model may compute anything between
+ * its layers, and may have some that are not logged.
  * @param {Pick<import("../data/types.js").RunInfo, "layers" | "tensors">} info
  * @param {number} tensor index of the activation
  * @param {number[]} index of the element in the whole tensor
@@ -68,16 +69,18 @@ export function receptiveField({ layers, tensors }, tensor, index) {
 }
 
 /**
- * Which places of its input a layer reads for some of its output, along an axis of space.
+ * Which places of a layer that it reads are seen by some of its output, along an axis of space.
  * @param {Layer} layer
  * @param {number} axis 0: rows, 1: columns
  * @param {Places} places of the output
- * @param {number} from how many the input has
+ * @param {number} from how many that layer's output has
  * @param {number} to how many the output has
  * @returns {Places | null} null where it is not known
  */
-function readBy({ class_name, window }, axis, places, from, to) {
-  if (!window) return IN_PLACE.test(class_name) && from === to ? places : null;
+function readBy({ class_name, window, direct, in_place }, axis, places, from, to) {
+  if (in_place || (direct && !window && IN_PLACE.test(class_name)))
+    return from === to ? places : null;
+  if (!direct || !window) return null;
   const { size, strides, dilation, padding_before, padding_after, transposed } = window;
   if (padding_before.length !== 2) return null;
   const [count, stride, apart] = [size[axis], strides[axis], dilation[axis]];

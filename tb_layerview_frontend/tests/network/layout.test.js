@@ -37,7 +37,9 @@ test("a wide screen has more of everything than a narrow one", () => {
 });
 
 test("pictures are larger where the window is, as long as all lanes fit", () => {
-  expect(sideOf(1280, 800, 3)).toBe(40);
+  expect(sideOf(1000, 800, 3)).toBe(40);
+  expect(sideOf(1280, 600, 8)).toBe(56);
+  expect(sideOf(1280, 600, 9)).toBe(40);
   expect(sideOf(1600, 1000, 11)).toBe(72);
   expect(sideOf(1600, 1000, 13)).toBe(56);
   expect(sideOf(2560, 1300, 12)).toBe(96);

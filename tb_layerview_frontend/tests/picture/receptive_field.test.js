@@ -20,7 +20,7 @@ const slide = (size, [before, after] = [0, 0], more = {}) => ({
 const IMAGE = { class_name: "Input", size: [10, 10] };
 
 /**
- * A model of which each part reads the one before, unless it says what it reads.
+ * A model of which each part reads the one before as it is, unless it says what it reads.
  * @param {...Part} parts `size`: rows and columns of what it gives
  */
 function modelOf(...parts) {
@@ -28,6 +28,7 @@ function modelOf(...parts) {
     path: `layer ${i}`,
     class_name: "Conv2D",
     inputs: i ? [i - 1] : [],
+    direct: i > 0,
     ...part,
   }));
   const tensors = parts.map(({ size = [] }, layer) => ({
@@ -76,10 +77,20 @@ describe("an element sees", () => {
       IMAGE,
       { window: slide(3), size: [8, 8] },
       { class_name: "BatchNormalization", size: [8, 8] },
-      { class_name: "ReLU", size: [8, 8] },
+      { class_name: "ReLU", in_place: true, size: [8, 8] },
       { class_name: "MaxPooling2D", window: slide(2, [0, 0], { strides: [2, 2] }), size: [4, 4] },
     );
     expect(seenBy(model, 1, 3)).toBe("sees rows 2–5, columns 6–9 of the input");
+  });
+
+  test("through a block of somebody's own that only adds", () => {
+    const model = modelOf(
+      IMAGE,
+      { window: slide(3, [1, 1]), size: [10, 10] },
+      { class_name: "Block", inputs: [0, 1], direct: false, in_place: true, size: [10, 10] },
+      { window: slide(3), size: [8, 8] },
+    );
+    expect(seenBy(model, 3, 0)).toBe("sees rows 2–6, columns 0–3 of the input");
   });
 
   test("with a dilated window just those places that it reads", () => {
@@ -103,7 +114,7 @@ describe("an element sees", () => {
       IMAGE,
       { window: slide(1), size: [10, 10] },
       { window: slide(5, [2, 2]), size: [10, 10] },
-      { class_name: "Add", inputs: [1, 2], size: [10, 10] },
+      { class_name: "Add", in_place: true, inputs: [1, 2], size: [10, 10] },
     );
     expect(seenBy(model, 6, 0)).toBe("sees rows 4–8, columns 0–2 of the input");
     // Two that look elsewhere: cropped before, and cropped behind.
@@ -186,6 +197,7 @@ describe("nothing is said", () => {
     }),
     "where places are not kept": modelOf(IMAGE, conv, {
       class_name: "Add",
+      in_place: true,
       inputs: [0, 1],
       size: [8, 8],
     }),
@@ -193,7 +205,22 @@ describe("nothing is said", () => {
       { ...IMAGE, size: [-1, 10] },
       { window: slide(1), size: [-1, 10] },
     ),
-    "of two inputs": modelOf(IMAGE, IMAGE, { class_name: "Add", inputs: [0, 1], size: [10, 10] }),
+    "of two inputs": modelOf(IMAGE, IMAGE, { in_place: true, inputs: [0, 1], size: [10, 10] }),
+    "where more than element-wise operations may lie between": modelOf(
+      IMAGE,
+      { ...conv, direct: false },
+      { window: slide(1), size: [8, 8] },
+    ),
+    "where they may lie before a layer that keeps places": modelOf(IMAGE, conv, {
+      class_name: "BatchNormalization",
+      direct: false,
+      size: [8, 8],
+    }),
+    "of an activation that may be any function": modelOf(IMAGE, conv, {
+      class_name: "Activation",
+      size: [8, 8],
+    }),
+    "of an older log": modelOf(IMAGE, { ...conv, direct: undefined }),
     "of what comes from nowhere": modelOf({ class_name: "Conv2D", size: [10, 10] }, conv),
     "of a circle": modelOf(IMAGE, { window: slide(3), inputs: [1], size: [8, 8] }),
     "of the input itself": modelOf(IMAGE),

@@ -109,12 +109,26 @@ def test_other_layers_have_no_window(tmp_path: Path) -> None:
         L.GlobalAveragePooling2D(name="global"),
         L.UpSampling2D(2, interpolation="bilinear", name="between"),
         Twice(2, 3, padding="same", name="own"),
+        L.Conv2D(2, 3, activation=lambda x: x[:, 1:], name="cut"),
     ]
     model = keras.Model(x, [one(x) for one in others])
     found = logged(model, np.ones((2, 6, 6, 2), np.float32), tmp_path)
-    assert {name: found[name].window for name in ("dense", "global", "between", "own")} == dict.fromkeys(
-        ("dense", "global", "between", "own")
-    )
+    names = ("dense", "global", "between", "own", "cut")
+    assert {name: found[name].window for name in names} == dict.fromkeys(names)
+
+
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+def test_a_window_stays_what_it_is_with_an_activation_that_keeps_places(data_format: str, tmp_path: Path) -> None:
+    if data_format == "channels_first" and BACKEND == "tensorflow":
+        pytest.skip("TensorFlow computes this on GPUs alone")
+    shape = (2, 6, 6) if data_format == "channels_first" else (6, 6, 2)
+    x = keras.Input(shape)
+    names = ("relu", "tanh", "sigmoid", "softplus", "softmax")
+    inner = [L.Conv2D(2, 3, activation=name, data_format=data_format, name=f"of_{name}") for name in names]
+    found = logged(keras.Model(x, [one(x) for one in inner]), np.ones((2, *shape), np.float32), tmp_path)
+    known = [name for name in names if found[f"of_{name}"].window is not None]
+    # Keras takes the softmax over the last axis, whatever that is.
+    assert known == [name for name in names if name != "softmax" or data_format == "channels_last"]
 
 
 def test_a_window_whose_padding_differs_from_call_to_call_has_none(tmp_path: Path) -> None:

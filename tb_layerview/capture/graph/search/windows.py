@@ -8,6 +8,7 @@ from typing import Any
 from tb_layerview.capture.graph.search.index import GraphIndex
 from tb_layerview.capture.graph.search.layer import FoundLayer
 from tb_layerview.capture.passes import windows
+from tb_layerview.capture.passes.between import ELEMENT_WISE
 from tb_layerview.capture.passes.windows import Pads, extent
 from tb_layerview.format.model import Window
 
@@ -16,13 +17,8 @@ _TRANSPOSED = frozenset(("Conv2DBackpropInput", "Conv3DBackpropInputV2"))
 _CONVOLUTIONS = frozenset(("Conv2D", "Conv3D", "DepthwiseConv2dNative"))
 _SLIDING = _POOLING | _TRANSPOSED | _CONVOLUTIONS
 # What gives for each place what it takes there, as far as the axes of space go.
-_IN_PLACE = frozenset(
-    (
-        *("Add", "AddV2", "BiasAdd", "Sub", "Mul", "RealDiv", "Maximum", "Minimum", "Pow", "Neg", "Cast", "Identity"),
-        *("Relu", "Relu6", "Elu", "Selu", "LeakyRelu", "Tanh", "Sigmoid", "Softplus", "Softsign", "Softmax", "Exp"),
-        *("Square", "Sqrt", "Rsqrt", "Erf", "StopGradient", "FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"),
-        *("Squeeze", "ExpandDims"),
-    )
+_IN_PLACE = ELEMENT_WISE | frozenset(
+    ("Softmax", "FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3", "Squeeze", "ExpandDims")
 )
 
 
