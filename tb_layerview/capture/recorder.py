@@ -13,7 +13,7 @@ from tb_layerview.capture.choice import Batch, Choice
 from tb_layerview.capture.given import Given, Ranks, floats
 from tb_layerview.capture.keras.versions import is_keras
 from tb_layerview.capture.recording import Recording
-from tb_layerview.format.addresses import local_folder
+from tb_layerview.format.addresses import checked
 from tb_layerview.health.check import Check
 from tb_layerview.options import Keep, Schedule, Select
 
@@ -143,7 +143,7 @@ class LayerRecorder:
         """
         given = Given.of(select, schedule, keep, check, ranks)
         select.refuse_tensors()
-        logdir = local_folder(logdir)
+        logdir = checked(logdir)
         backend: Backend
         if ranks != "first" and (is_keras(model) or _is_flax(model)):
             raise ValueError(

@@ -95,19 +95,3 @@ def _refuse_what_is_left(path: str) -> None:
             f"{path!r} is not a folder on this machine, but what pathlib.Path or os.path leave of {address}: they take "
             f"two slashes for one. Give {address!r} as a string, or {_WAY_OUT}."
         )
-
-
-def local_folder(logdir: str | os.PathLike[str]) -> str:
-    """The path of a folder on this machine.
-
-    Raises:
-      ValueError: It lies elsewhere, or cannot be told: see `checked`.
-    """
-    path = checked(logdir)
-    scheme = scheme_of(path)
-    if scheme is not None:
-        raise ValueError(
-            f"{_shown(os.fspath(logdir))} is not a folder on this machine, and layers cannot be logged to "
-            f"{scheme}:// yet, only read from there. Give a local folder, and copy it there."
-        )
-    return path

@@ -42,6 +42,12 @@ class RemotePath:
         above = self.address.rpartition("/")[0]
         return self if above.endswith("/") else RemotePath(above)
 
+    @property
+    def root(self) -> str:
+        """The store's own address, with a slash at its end: `s3://bucket/`."""
+        scheme, _, rest = self.address.partition("://")
+        return f"{scheme}://{rest.partition('/')[0]}/"
+
 
 Place = Path | RemotePath
 
@@ -116,3 +122,8 @@ def below(folder: Place, within: Place) -> str:
     if isinstance(within, Path) and isinstance(folder, Path):
         return within.relative_to(folder).as_posix()
     return str(within)[len(str(folder)) + 1 :] or "."
+
+
+def within(folder: str, name: str) -> str:
+    """The path or address of what lies in a folder that `addresses.checked` has returned."""
+    return f"{folder}/{name}" if scheme_of(folder) else os.path.join(folder, name)

@@ -21,8 +21,8 @@ from typing import Any
 from tb_layerview.format.addresses import PACKAGES, checked, scheme_of
 from tb_layerview.format.places import Place, Range, Reader, RemotePath
 
-#: Seconds that one request for reading may take with all its retries, and one for writing.
-READING, WRITING = 30.0, 60.0
+#: Seconds that one request may take with all its retries, for reading and for writing.
+READING = WRITING = 30.0
 #: Seconds for which a listing is taken for what is there, unless the newest is asked for.
 FRESH = 5.0
 #: Folders whose listings are remembered.
@@ -38,6 +38,9 @@ _KEPT = 32 << 20
 _LONGEST = 300
 #: Of a range that begins at an object's end or after it: S3 has no empty ranges.
 _PAST_THE_END = errno.ERANGE
+#: No answer, an answer that does not come through, an error of the server's own, too many requests.
+_PASSING = {errno.ETIMEDOUT, errno.ECONNREFUSED, errno.EBUSY, getattr(errno, "EREMOTEIO", errno.EIO)}
+_UNREACHABLE = re.compile("Connect|HTTPClientError|ServerDisconnected|ClientPayload|ClientOSError|gaierror")
 _SECRETS = "signature|token|secret|key|credential|password|sig"
 
 
@@ -205,15 +208,34 @@ class RemoteStore:
         except OSError as error:
             return error
 
-    def put(self, file: Place, data: bytes) -> None:
+    def put(self, file: Place, data: bytes, limit: float | None = None) -> float:
         """Puts an object, whole, in the place of what has its name.
 
+        Args:
+          file: What it is called.
+          data: All that is in it.
+          limit: Seconds that it may take; `WRITING` if not given.
+
+        Returns:
+          Seconds of a processor that another thread has taken for it.
+
         Raises:
-          OSError: It cannot be written; it may be there all the same.
+          OSError: It cannot be written; it may be there all the same. See `may_pass`.
         """
-        self._call("pipe_file", WRITING, file, data)
+        filesystem = self._fs()
+        if not filesystem.async_impl:
+            self._call("pipe_file", WRITING, file, data)
+            return 0.0
+
+        async def put() -> float:
+            began = time.thread_time()  # of the loop's thread
+            await filesystem._pipe_file(_plain(filesystem, file), data)
+            return time.thread_time() - began
+
+        took: float = self._awaited(put, limit or WRITING, file)
         with self._own():
             self._listings.pop(str(file.parent), None)
+        return took
 
     def _own(self) -> threading.Lock:
         """The lock of what is kept; in a forked process nothing is, and no client of its parent's is used."""
@@ -226,11 +248,12 @@ class RemoteStore:
             if self._filesystem is None:
                 import fsspec
 
+                # Listings that are kept hide what others put there, for ever.
+                options: dict[str, Any] = {"skip_instance_cache": True, "use_listings_cache": False}
                 try:
-                    # Listings that are kept hide what others put there, for ever.
-                    self._filesystem = fsspec.filesystem(
-                        self._scheme, skip_instance_cache=True, use_listings_cache=False
-                    )
+                    if fsspec.get_filesystem_class(self._scheme).async_impl:
+                        options["loop"] = _loop(self._process)
+                    self._filesystem = fsspec.filesystem(self._scheme, **options)
                 except Exception as error:  # noqa: BLE001  # whatever the package raises
                     raise _in_words(error, RemotePath(f"{self._scheme}://")) from None
             return self._filesystem
@@ -254,6 +277,14 @@ class RemoteStore:
             return fsspec.asyn.sync(self._fs().loop, begin, timeout=limit)
         except Exception as error:  # noqa: BLE001
             raise _in_words(error, place, limit) from None
+
+
+@functools.lru_cache(maxsize=1)
+def _loop(process: int) -> asyncio.AbstractEventLoop:
+    """A loop of our own, on a thread of its own, in this process: what others do in fsspec's neither waits for it."""
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, name=f"tb_layerview_loop_{process}", daemon=True).start()
+    return loop
 
 
 class _RemoteReader:
@@ -355,6 +386,11 @@ def _around(ranges: Sequence[Range]) -> Range:
     return Range(ranges[0].file, ranges[0].offset, end - ranges[0].offset)
 
 
+def may_pass(error: OSError) -> bool:
+    """Whether it may be otherwise in a while, of an error that a store has raised: it gives no answer, or is busy."""
+    return error.errno in _PASSING
+
+
 def _plain(filesystem: Any, place: Place) -> str:
     return str(filesystem._strip_protocol(str(place)))
 
@@ -369,6 +405,11 @@ def _in_words(error: BaseException, place: Place, limit: float = READING) -> OSE
         return FileNotFoundError(errno.ENOENT, f"it is not there ({said})", str(place))
     if isinstance(error, PermissionError) or "AccessDenied" in said or "Forbidden" in said:
         return PermissionError(errno.EACCES, f"there is no permission to use it ({said})", str(place))
+    code = getattr(error, "code", None)  # gcsfs has it
+    if code == 429 or (isinstance(code, int) and code >= 500):
+        return OSError(errno.EBUSY, f"{package} says: {said}", str(place))
+    if isinstance(error, ConnectionError) or _UNREACHABLE.search(type(error).__name__):
+        return ConnectionError(errno.ECONNREFUSED, f"the store cannot be reached ({said})", str(place))
     if "416" in said or ("range" in said.lower() and isinstance(error, OSError)):
         return OSError(_PAST_THE_END, said, str(place))
     name = "" if type(error) is OSError else f"{type(error).__name__}: "

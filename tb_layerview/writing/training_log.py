@@ -16,9 +16,10 @@ import numpy.typing as npt
 from tb_layerview.about import logger, software
 from tb_layerview.format import layerview_pb2 as pb
 from tb_layerview.format import names
-from tb_layerview.format.addresses import local_folder
+from tb_layerview.format.addresses import checked
 from tb_layerview.format.model import Cost, Mode, Model
 from tb_layerview.format.names import REPLAY_FOLDER, replay_name
+from tb_layerview.format.places import within
 from tb_layerview.health.check import Check
 from tb_layerview.health.finding import Finding
 from tb_layerview.measure.measurement import Measurement
@@ -75,11 +76,11 @@ class TrainingLog:
         """
         began = clock()
         self.mode: Mode = mode
-        self._logdir = local_folder(logdir)
+        self._logdir = checked(logdir)
         self._schedule, self._keep, self._check, self._clock = schedule, keep, check, clock
         self.budget = Budget(schedule.budget, clock)
         self._files = LogFiles(logdir)
-        self._thread = WritingThread(thread_clock)
+        self._thread = WritingThread(lambda: thread_clock() + self._files.seconds_beside)
         goes_on = f"the {NOUNS[mode] if mode != 'replay' else 'training'} goes on"
         self._guard = Guard(goes_on, self.budget, clock, self._thread.busy_since_asked)
         self._cost_warning = CostWarning(self.budget, self._guard.report)
@@ -325,7 +326,7 @@ class TrainingLog:
         Returns:
           What the rules find in it.
         """
-        folder = os.path.join(self._logdir, REPLAY_FOLDER)
+        folder = within(self._logdir, REPLAY_FOLDER)
         log = TrainingLog(folder, Schedule(every=1), self._keep, "replay", Check(thresholds=self._check.thresholds))
         try:
             log.describe(model)
@@ -390,7 +391,7 @@ class TrainingLog:
         was_open, self._guard.is_open = self.is_open, False
         self.act_on_findings()
         cost = Cost(self.budget.set_up, self.budget.logging, self.budget.elapsed)
-        folder = os.path.join(self._logdir, names.FOLDER)
+        folder = within(self._logdir, names.FOLDER)
         early = "" if was_open else "\ntb_layerview: logging stopped early, see the warning above"
         if not self._logged:
             return (

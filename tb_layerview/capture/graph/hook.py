@@ -18,7 +18,7 @@ from tb_layerview.capture.graph.search.index import GraphIndex
 from tb_layerview.capture.graph.search.search import find_layers
 from tb_layerview.capture.graph.search.select import narrow
 from tb_layerview.capture.graph.search.taps import GraphTaps
-from tb_layerview.format.addresses import local_folder
+from tb_layerview.format.addresses import checked
 from tb_layerview.format.model import Mode
 from tb_layerview.health.check import Check
 from tb_layerview.options import CopiedUnused, Keep, Schedule, Select
@@ -96,7 +96,7 @@ class LayerViewHook(CopiedUnused, tf.compat.v1.train.SessionRunHook):
         """
         self._close()
         try:
-            folder = local_folder(self._logdir)
+            folder = checked(self._logdir)
         except ValueError as error:  # an Estimator's own `model_dir` may be anywhere
             logger.warning("tb_layerview: %s Nothing is logged; the training goes on.", error)
             return

@@ -15,7 +15,7 @@ from tb_layerview.capture.keras.stand_in import StandIn
 from tb_layerview.capture.keras.steps import StepCounter
 from tb_layerview.capture.keras.training import Training
 from tb_layerview.capture.keras.versions import CallbackOfEitherKeras, callback_class
-from tb_layerview.format.addresses import local_folder
+from tb_layerview.format.addresses import checked
 from tb_layerview.format.model import Mode
 from tb_layerview.health.check import Check
 from tb_layerview.options import CopiedUnused, Keep, Schedule, Select
@@ -74,7 +74,7 @@ class LayerViewCallback(CopiedUnused, CallbackOfEitherKeras, callback_class()): 
         self._supports_tf_logs = True
         self._given = Given.of(select, schedule, keep, check)
         select.refuse_tensors()
-        self._logdir, self._probe_data = local_folder(logdir), probe
+        self._logdir, self._probe_data = checked(logdir), probe
         self._training: Training | None = None
         self._evaluation: Evaluation | None = None  # or the prediction that is under way
         self._deputies: dict[str, StandIn] = {}  # of the functions that evaluate and predict

@@ -11,7 +11,7 @@ from tb_layerview.capture.given import Given, Ranks
 from tb_layerview.capture.passes.calls import recorded
 from tb_layerview.capture.torch.batch import Batch
 from tb_layerview.capture.torch.watch import Watch
-from tb_layerview.format.addresses import local_folder
+from tb_layerview.format.addresses import checked
 from tb_layerview.health.check import Check
 from tb_layerview.options import Keep, Schedule, Select
 
@@ -72,7 +72,7 @@ class LightningCallback(_callback_class()):  # type: ignore[misc]
         super().__init__()
         self._given = Given.of(select, schedule, keep, check, ranks)
         select.refuse_tensors()
-        self._logdir = local_folder(logdir)
+        self._logdir = checked(logdir)
         self._watch: Watch | None = None
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:

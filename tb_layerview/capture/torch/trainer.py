@@ -10,7 +10,7 @@ from transformers import TrainerCallback as _TrainerCallback
 
 from tb_layerview.capture.given import Given, Ranks
 from tb_layerview.capture.torch.watch import Watch
-from tb_layerview.format.addresses import local_folder
+from tb_layerview.format.addresses import checked
 from tb_layerview.health.check import Check
 from tb_layerview.options import Keep, Schedule, Select
 
@@ -52,7 +52,7 @@ class TrainerCallback(_TrainerCallback):
         """
         self._given = Given.of(select, schedule, keep, check, ranks)
         select.refuse_tensors()
-        self._logdir = local_folder(logdir)
+        self._logdir = checked(logdir)
         self._watch: Watch | None = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:

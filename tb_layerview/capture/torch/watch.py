@@ -23,7 +23,7 @@ from tb_layerview.capture.torch.batch import Arguments, Batch, called
 from tb_layerview.capture.torch.modules import LossFunction
 from tb_layerview.capture.torch.processes import Process
 from tb_layerview.capture.torch.values import copied, to_host
-from tb_layerview.format.addresses import local_folder
+from tb_layerview.format.addresses import checked
 from tb_layerview.health.check import Check
 from tb_layerview.options import Keep, Schedule, Select
 from tb_layerview.writing.guard import in_this_process
@@ -268,7 +268,7 @@ def watch(
     select.refuse_tensors()
     if not isinstance(model, torch.nn.Module):
         raise TypeError(f"watch takes a torch.nn.Module, not {model!r}; Keras' models have LayerViewCallback")
-    watching = Watch(model, local_folder(logdir), optimizer, given)
+    watching = Watch(model, checked(logdir), optimizer, given)
     log_by_hand(watching.backend)
     return watching
 
