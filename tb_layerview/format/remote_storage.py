@@ -400,7 +400,7 @@ def _in_words(error: BaseException, place: Place, limit: float = READING) -> OSE
     package = PACKAGES.get(scheme_of(str(place)) or "", "fsspec")
     if type(error).__name__ == "FSTimeoutError" or isinstance(error, (TimeoutError, asyncio.TimeoutError)):
         return TimeoutError(errno.ETIMEDOUT, f"the store gives no answer within {limit:.0f} s", str(place))
-    said = _without_secrets(str(error)) or type(error).__name__
+    said = _without_secrets(getattr(error, "strerror", None) or str(error)) or type(error).__name__
     if isinstance(error, FileNotFoundError):
         return FileNotFoundError(errno.ENOENT, f"it is not there ({said})", str(place))
     if isinstance(error, PermissionError) or "AccessDenied" in said or "Forbidden" in said:

@@ -16,7 +16,7 @@ from places import environment
 
 from tb_layerview import LayerReader, LayerWriter
 from tb_layerview.commands import cli
-from tb_layerview.format.addresses import checked, local_folder, scheme_of
+from tb_layerview.format.addresses import checked, scheme_of
 from tb_layerview.format.places import RemotePath
 from tb_layerview.reading import payload_file
 
@@ -35,7 +35,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize("logdir", [*ELSEWHERE, "file://server/logs"])
 def test_what_is_elsewhere_is_refused_with_the_way_out(logdir: str) -> None:
     with pytest.raises(ValueError, match=f"^'{logdir[:4]}.* {WORDS}.*ive a local folder") as raised:
-        local_folder(logdir)
+        checked(logdir)
     assert f"{logdir.partition(':')[0].lower()}://" in str(raised.value)
 
 
@@ -117,7 +117,7 @@ def test_an_address_within_a_path_is_refused(logdir: str) -> None:
     ],
 )
 def test_a_local_folder_stays_what_it_is(logdir: str) -> None:
-    assert local_folder(logdir) == logdir
+    assert checked(logdir) == logdir
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_a_local_folder_stays_what_it_is(logdir: str) -> None:
     [("file:///logs/a b", "/logs/a b"), ("file://localhost/logs", "/logs"), ("file:///C:/logs", "C:/logs")],
 )
 def test_a_file_of_this_machine_is_its_path(logdir: str, path: str) -> None:
-    assert local_folder(logdir) == path
+    assert checked(logdir) == path
 
 
 def test_what_is_written_to_a_file_address_is_read_from_the_folder(here: Path) -> None:

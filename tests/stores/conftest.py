@@ -40,6 +40,14 @@ class S3:
     def address(self) -> str:
         return f"s3://{BUCKET}"
 
+    def refuses(self, kind: str, status: int) -> None:
+        """Answers requests of a method with a status from now on."""
+        self.refuse = lambda method: status if method == kind else None
+
+    def accepts(self) -> None:
+        """Answers all requests from now on."""
+        self.refuse = lambda _: None
+
     def gets(self) -> list[tuple[str, str]]:
         """The paths and ranges of objects that were read."""
         return [(path, part) for method, path, part in self.requests if method == "GET" and path.count("/") > 1]
@@ -61,7 +69,7 @@ class _Watched:
             time.sleep(self._s3.delay)
         if status is not None:
             environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-            code = {403: "AccessDenied", 503: "SlowDown"}[status]
+            code = {403: "AccessDenied", 500: "InternalError", 503: "SlowDown"}[status]
             body = f"<Error><Code>{code}</Code><Message>{code} it is</Message></Error>".encode()
             start_response(f"{status} {code}", [("Content-Type", "text/xml"), ("Content-Length", str(len(body)))])
             return [body]
@@ -86,15 +94,17 @@ def _running() -> Iterator[S3]:
 
 
 @pytest.fixture
-def s3(_running: S3, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3]:
+def s3(_running: S3, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
     """A store with an empty bucket, found where s3fs and TensorBoard look."""
     from tb_layerview.format import remote_storage
 
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
     for name, value in {
         "AWS_ACCESS_KEY_ID": "testing",
         "AWS_SECRET_ACCESS_KEY": _SECRET,
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_ENDPOINT_URL": _running.url,
+        "AWS_MAX_ATTEMPTS": "1",  # of botocore's, below those of s3fs and ours
         "S3_ENDPOINT": _running.url,
     }.items():
         monkeypatch.setenv(name, value)
@@ -104,7 +114,8 @@ def s3(_running: S3, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3]:
     _running.requests.clear()
     _running.sent = 0
     yield _running
-    _running.refuse, _running.delay = (lambda _: None), 0.0
+    _running.delay = 0.0
+    _running.accepts()
     filesystem.rm(BUCKET, recursive=True)
     remote_storage._store.cache_clear()
 
