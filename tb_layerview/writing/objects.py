@@ -72,10 +72,12 @@ class Objects:
         with self._lock:
             self._events.append(record)
             self._hold(len(record))
-            is_due = self._held >= MOST_BYTES
-        if is_due:
+            is_large = self._held >= MOST_BYTES
+        if is_large:
             self._put()
         self._put_if_due()
+        if self._outbox.full:  # perhaps the thread that sends has found it out
+            raise self._outbox.full
 
     def end(self, name: str) -> None:
         """See `Files`."""

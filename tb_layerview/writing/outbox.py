@@ -158,7 +158,7 @@ class Outbox:
     def _fail(self, error: OSError) -> None:
         with self._changed:
             is_first, self._failed = self._failed is None, error
-            if not is_first:
+            if not is_first or (self._is_over and self._is_closing):  # nobody waits any more: what is kept was said
                 return
             logger.warning(
                 "tb_layerview: %s takes nothing: %s. What is logged is kept in %s until it does; nothing waits for it.",
