@@ -265,7 +265,7 @@ def test_when_no_more_can_be_kept_logging_ends_and_says_so(
     training = TrainingLog(f"{s3.address}/run", Schedule(every=1), KEEP)
     training.begin(0)
     training.describe(Model((Layer("a"),), (Tensor(0, "weight", "kernel", (40, 30), "float32"),)))
-    s3.refuses("PUT", 503)
+    s3.refuses("PUT", 500)
     for step in range(40):
         if training.due(step):
             with training.logging("a step"):
