@@ -1,112 +1,30 @@
-"""A store on the loopback device: moto's S3, and what a test has it do to requests."""
+"""Stores on the loopback device, found where what opens them looks."""
 
 from __future__ import annotations
 
-import dataclasses
-import logging
-import threading
-import time
-from collections.abc import Callable, Iterator
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
-from werkzeug.serving import make_server
-
-server = pytest.importorskip("moto.server", reason="needs s3fs and moto: .venv-stores")
-
-BUCKET = "bucket"
-_SECRET = "not-to-be-told"
-
-
-@dataclasses.dataclass
-class S3:
-    """A server of S3.
-
-    Attributes:
-      url: Its address.
-      requests: The method, path and range of each that came.
-      sent: The bytes of answers to GET that it has sent.
-      refuse: Answers a request itself where it returns a status, as 503; None lets it through.
-      delay: Seconds before each answer.
-    """
-
-    url: str = ""
-    requests: list[tuple[str, str, str]] = dataclasses.field(default_factory=list)
-    sent: int = 0
-    refuse: Callable[[str], int | None] = lambda _: None
-    delay: float = 0.0
-
-    @property
-    def address(self) -> str:
-        return f"s3://{BUCKET}"
-
-    def refuses(self, kind: str, status: int) -> None:
-        """Answers requests of a method with a status from now on."""
-        self.refuse = lambda method: status if method == kind else None
-
-    def accepts(self) -> None:
-        """Answers all requests from now on."""
-        self.refuse = lambda _: None
-
-    def gets(self) -> list[tuple[str, str]]:
-        """The paths and ranges of objects that were read."""
-        return [(path, part) for method, path, part in self.requests if method == "GET" and path.count("/") > 1]
-
-
-class _Watched:
-    """The application, and what is known of its requests."""
-
-    def __init__(self, s3: S3, application: Any) -> None:
-        self._s3, self._application = s3, application
-        self._lock = threading.Lock()
-
-    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
-        method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
-        status = self._s3.refuse(method)
-        with self._lock:
-            self._s3.requests.append((method, path, environ.get("HTTP_RANGE", "")))
-        if self._s3.delay:
-            time.sleep(self._s3.delay)
-        if status is not None:
-            environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-            code = {403: "AccessDenied", 500: "InternalError", 503: "SlowDown"}[status]
-            body = f"<Error><Code>{code}</Code><Message>{code} it is</Message></Error>".encode()
-            start_response(f"{status} {code}", [("Content-Type", "text/xml"), ("Content-Length", str(len(body)))])
-            return [body]
-        answer = list(self._application(environ, start_response))
-        if method == "GET":
-            with self._lock:
-                self._s3.sent += sum(map(len, answer))
-        return answer
+from places import HELPERS, ROOT
+from s3_server import BUCKET, S3, served, variables
 
 
 @pytest.fixture(scope="session")
 def _running() -> Iterator[S3]:
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    from moto.server import DomainDispatcherApplication, create_backend_app
-
-    s3 = S3()
-    serving = make_server("127.0.0.1", 0, _Watched(s3, DomainDispatcherApplication(create_backend_app)), threaded=True)
-    threading.Thread(target=serving.serve_forever, daemon=True).start()
-    s3.url = f"http://127.0.0.1:{serving.server_port}"
-    yield s3
-    serving.shutdown()
+    pytest.importorskip("moto.server", reason="needs s3fs and moto: .venv-stores")
+    with served() as s3:
+        yield s3
 
 
 @pytest.fixture
-def s3(_running: S3, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
+def s3(_running: S3, monkeypatch: pytest.MonkeyPatch, cache: Path) -> Iterator[S3]:
     """A store with an empty bucket, found where s3fs and TensorBoard look."""
     from tb_layerview.format import remote_storage
 
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-    for name, value in {
-        "AWS_ACCESS_KEY_ID": "testing",
-        "AWS_SECRET_ACCESS_KEY": _SECRET,
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_ENDPOINT_URL": _running.url,
-        "AWS_MAX_ATTEMPTS": "1",  # of botocore's, below those of s3fs and ours
-        "S3_ENDPOINT": _running.url,
-    }.items():
+    for name, value in variables(_running.url).items():
         monkeypatch.setenv(name, value)
     remote_storage._store.cache_clear()
     filesystem = files()
@@ -118,6 +36,35 @@ def s3(_running: S3, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.T
     _running.accepts()
     filesystem.rm(BUCKET, recursive=True)
     remote_storage._store.cache_clear()
+
+
+@pytest.fixture
+def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where what a store does not take is kept."""
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
+    return folder
+
+
+@pytest.fixture
+def s3_beside(monkeypatch: pytest.MonkeyPatch, cache: Path) -> Iterator[str]:
+    """A bucket's address, for what computes: the server is a process of the stores' own environment."""
+    from tb_layerview.format import remote_storage
+
+    pytest.importorskip("s3fs")
+    python = ROOT / ".venv-stores/bin/python"
+    if not python.exists():
+        pytest.skip("needs moto: make .venv-stores/.ready")
+    command = [python, HELPERS / "s3_server.py"]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdin is not None and process.stdout is not None
+    for name, value in variables(process.stdout.readline().strip()).items():
+        monkeypatch.setenv(name, value)
+    remote_storage._store.cache_clear()
+    yield f"s3://{BUCKET}"
+    remote_storage._store.cache_clear()
+    process.stdin.close()
+    process.wait(30)
 
 
 def files() -> Any:

@@ -16,6 +16,7 @@ import fsspec
 import numpy as np
 import pytest
 from places import environment
+from s3_server import SECRET
 
 from tb_layerview import Keep, LayerReader, LayerWriter, Schedule
 from tb_layerview.commands import cli
@@ -26,7 +27,6 @@ from tb_layerview.writing.training_log import TrainingLog
 
 KERNELS = np.random.default_rng(5).normal(size=(6, 40, 30)).astype(np.float32)
 KEEP = Keep(precision="float32")
-SECRET = "not-to-be-told"
 
 
 def log(logdir: str | Path, steps: int = 6, pause: float = 0.0) -> None:
