@@ -31,7 +31,11 @@ class LocalStore:
             yield Path(path), files
 
     def files(
-        self, folder: Place, wanted: Callable[[str], bool] = lambda _: True, newest: bool = False
+        self,
+        folder: Place,
+        wanted: Callable[[str], bool] = lambda _: True,
+        newest: bool = False,
+        limit: float | None = None,
     ) -> dict[str, int]:
         """See `Store`. Folders in it have names, too; what a link points to and is not there has no bytes."""
         found = {}

@@ -89,7 +89,11 @@ class Store(Protocol):
         """A folder and all folders below it that hold files, each with the names of its files."""
 
     def files(
-        self, folder: Place, wanted: Callable[[str], bool] = lambda _: True, newest: bool = False
+        self,
+        folder: Place,
+        wanted: Callable[[str], bool] = lambda _: True,
+        newest: bool = False,
+        limit: float | None = None,
     ) -> dict[str, int]:
         """How long files are, by their names.
 
@@ -97,6 +101,7 @@ class Store(Protocol):
           folder: Where they lie; what lies in folders below it is left out.
           wanted: Which of the names are asked for.
           newest: Whether a listing of some seconds ago will not do.
+          limit: Seconds that it may take in a store, where not the usual ones.
         """
 
     def open(self, file: Place, size: int | None = None) -> tuple[io.BufferedReader[Any], int]:

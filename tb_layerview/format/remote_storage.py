@@ -89,18 +89,23 @@ class RemoteStore:
             yield path, files
 
     def files(
-        self, folder: Place, wanted: Callable[[str], bool] = lambda _: True, newest: bool = False
+        self,
+        folder: Place,
+        wanted: Callable[[str], bool] = lambda _: True,
+        newest: bool = False,
+        limit: float | None = None,
     ) -> dict[str, int]:
         """See `Store`."""
-        return {name: size for name, size in self._files(folder, 0.0 if newest else FRESH).items() if wanted(name)}
+        found = self._files(folder, 0.0 if newest else FRESH, limit)
+        return {name: size for name, size in found.items() if wanted(name)}
 
-    def _files(self, folder: Place, within: float) -> dict[str, int]:
+    def _files(self, folder: Place, within: float, limit: float | None = None) -> dict[str, int]:
         """The files in a folder, as a listing that is no older than so many seconds has them."""
         with self._own():
             at, known = self._listings.get(str(folder), (0.0, {}))
         if at and time.monotonic() - at <= within:
             return known
-        found = self._find(folder, False)
+        found = self._find(folder, False, limit)
         self._remember(str(folder), found)
         return found
 
@@ -111,7 +116,7 @@ class RemoteStore:
             if len(self._listings) > _MOST_FOLDERS:
                 self._listings.popitem(last=False)
 
-    def _find(self, folder: Place, with_all_below: bool) -> dict[str, int]:
+    def _find(self, folder: Place, with_all_below: bool, limit: float | None = None) -> dict[str, int]:
         """The files in a folder, and in those below it, by what leads to them from it.
 
         Raises:
@@ -121,7 +126,7 @@ class RemoteStore:
         if with_all_below:
             entries = self._call("find", READING, folder, detail=True).values()
         else:
-            entries = self._call("ls", READING, folder, detail=True)
+            entries = self._call("ls", limit or READING, folder, detail=True)
         names = ((what["name"][len(root) :].lstrip("/"), what) for what in entries)
         return {name: int(what["size"] or 0) for name, what in names if name and what["type"] == "file"}
 

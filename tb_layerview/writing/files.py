@@ -39,8 +39,12 @@ class Files(Protocol):
     def end(self, name: str) -> None:
         """Makes an empty file of that name, after all that was added."""
 
-    def close(self) -> None:
-        """Closes all; may be called twice."""
+    def close(self, waits: bool = True) -> None:
+        """Closes all; may be called twice.
+
+        Args:
+          waits: Whether to return only when what was added has arrived.
+        """
 
 
 class LocalFiles:
@@ -89,8 +93,9 @@ class LocalFiles:
         else:  # which may have another name by now
             os.close(os.open(name, os.O_CREAT | os.O_WRONLY, 0o666, dir_fd=self._opened))
 
-    def close(self) -> None:
-        """Closes both files and the folder, each whatever becomes of the others."""
+    def close(self, waits: bool = True) -> None:
+        """See `Files`. Closes both files and the folder, each whatever becomes of the others."""
+        del waits
         self._files.close()
 
 

@@ -38,6 +38,9 @@ from tb_layerview.writing.files import Files, LocalFiles
 _SHARD_STEPS = 512
 _SHARD_BYTES = 64 << 20
 
+# Seconds for which a training waits until a store has said what it holds.
+_LOOKING = 10.0
+
 #: What it is that a mode logs.
 NOUNS: dict[Mode, str] = {"train": "training", "evaluate": "evaluation", "predict": "prediction", "replay": "replay"}
 
@@ -201,9 +204,13 @@ class LogFiles:
         """
         self._files.end(names.end_name(self.writer))
 
-    def close(self) -> None:
-        """Closes all that is open."""
-        self._files.close()
+    def close(self, waits: bool = True) -> None:
+        """Closes all that is open.
+
+        Args:
+          waits: Whether to return only when what was written has arrived.
+        """
+        self._files.close(waits)
 
     def _now(self) -> float:
         """Seconds since 1970, and later than the last event's: by that readers see that a step was added to."""
@@ -295,7 +302,7 @@ def _earlier(folder: Place) -> tuple[EarlierSteps | None, int]:
     What cannot be looked at is no reason not to log: a store may take what it does not show.
     """
     try:
-        files = store_of(folder).files(folder, newest=True)
+        files = store_of(folder).files(folder, newest=True, limit=_LOOKING)
         return earlier_steps(folder, files), max(map(_began, files), default=0)
     except FileNotFoundError:  # a store has no empty folders
         return None, 0

@@ -84,10 +84,11 @@ class Objects:
         self._put()
         self._outbox.put(name, b"")
 
-    def close(self) -> None:
+    def close(self, waits: bool = True) -> None:
         """See `Files`. Waits for the store, `CLOSING` seconds at most; what it has not taken by then is kept here."""
-        atexit.unregister(self._at_exit)
-        self._finish(CLOSING)
+        if waits:
+            atexit.unregister(self._at_exit)
+        self._finish(CLOSING if waits else 0.0)
 
     def _finish(self, seconds: float) -> None:
         try:

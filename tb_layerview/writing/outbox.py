@@ -109,15 +109,21 @@ class Outbox:
             self._changed.notify_all()
 
     def close(self, seconds: float) -> None:
-        """Waits until all is sent, but not for ever; keeps here, and says, what is not.
+        """Waits until all is sent, but not for ever; what is not by then is kept here.
 
         Args:
-          seconds: How long at most.
+          seconds: How long at most; after 0 seconds it is still being sent.
         """
         with self._changed:
             self._is_closing = True
             self._changed.notify_all()
-            self._changed.wait_for(lambda: self._is_over, seconds)
+            if seconds:
+                self._changed.wait_for(lambda: self._is_over, seconds)
+                self._end()
+
+    def _end(self) -> None:
+        """Keeps here, and says, what is not sent."""
+        with self._changed:
             self._is_over = True
             self._changed.notify_all()
             if self._waiting:
@@ -198,9 +204,7 @@ class Outbox:
                     pause = _SOON if self._is_closing else min(2 * pause, _LATE)
                 self._wait(pause, for_more=False)
             self.seconds = time.thread_time() + self._in_loop
-        with self._changed:
-            self._is_over = True
-            self._changed.notify_all()
+        self._end()
 
     def _look_for_more(self) -> float | None:
         try:

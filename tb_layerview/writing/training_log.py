@@ -387,7 +387,7 @@ class TrainingLog:
         with self.guard("the log"):
             self._say_why_nothing_is_logged()
         with self.ahead("the log"):
-            self._files.close()
+            self._files.close(waits=self.mode != "replay")  # the training waits for its replay, and goes on
         was_open, self._guard.is_open = self.is_open, False
         self.act_on_findings()
         cost = Cost(self.budget.set_up, self.budget.logging, self.budget.elapsed)

@@ -22,7 +22,7 @@ from tb_layerview import Keep, LayerReader, LayerWriter, Schedule
 from tb_layerview.commands import cli
 from tb_layerview.format import remote_storage
 from tb_layerview.format.logged import NotLoggedError
-from tb_layerview.writing import objects, outbox, spool
+from tb_layerview.writing import log_files, objects, outbox, spool
 from tb_layerview.writing.training_log import TrainingLog
 
 KERNELS = np.random.default_rng(5).normal(size=(6, 40, 30)).astype(np.float32)
@@ -283,7 +283,7 @@ def test_a_store_that_does_not_answer_delays_the_beginning_by_so_much_and_no_ste
     silent = socket.create_server(("127.0.0.1", 0))  # it accepts, and says nothing
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{silent.getsockname()[1]}")
     monkeypatch.setattr(outbox, "_FIRST", 1.0)
-    monkeypatch.setattr(remote_storage, "READING", 1.0)
+    monkeypatch.setattr(log_files, "_LOOKING", 1.0)
     monkeypatch.setattr(remote_storage, "WRITING", 1.0)
     monkeypatch.setattr(objects, "CLOSING", 1.0)
     remote_storage._store.cache_clear()
