@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import socket
+import sys
+import types
 
 from tb_layerview.format.addresses import checked, scheme_of
 from tb_layerview.format.names import PLUGIN_NAME
@@ -24,6 +27,19 @@ def folder_with_runs(logdir: str | os.PathLike[str]) -> tuple[str, list[str]]:
     names = LayerReader(logdir).names()
     path = checked(logdir)
     return path if scheme_of(path) else os.path.abspath(os.path.expanduser(path)), names
+
+
+def is_hidden_by_tensorflow(folder: str) -> bool:
+    """Whether TensorBoard, where TensorFlow is installed, reads a folder by it alone, and TensorFlow cannot.
+
+    TensorFlow 2.15 and 2.21 open `gs://` and `ram://`; TensorBoard itself opens all that fsspec does.
+    """
+    return scheme_of(folder) not in (None, "gs", "ram") and importlib.util.find_spec("tensorflow") is not None
+
+
+def leave_out_tensorflow() -> None:
+    """Has TensorBoard do without TensorFlow in this process, as it does where a module of that name is there."""
+    sys.modules["tensorboard.compat.notf"] = types.ModuleType("tensorboard.compat.notf")
 
 
 def is_free(port: int) -> bool:

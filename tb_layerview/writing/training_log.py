@@ -16,7 +16,7 @@ import numpy.typing as npt
 from tb_layerview.about import logger, software
 from tb_layerview.format import layerview_pb2 as pb
 from tb_layerview.format import names
-from tb_layerview.format.addresses import checked
+from tb_layerview.format.addresses import checked, scheme_of
 from tb_layerview.format.model import Cost, Mode, Model
 from tb_layerview.format.names import REPLAY_FOLDER, replay_name
 from tb_layerview.format.places import within
@@ -407,8 +407,14 @@ class TrainingLog:
             f"{self._files.bytes_written / 1e6:,.1f} MB in {folder}\n"
             f"tb_layerview: logging took {cost.logging_seconds:.1f} s{share}; "
             f"set-up took {cost.set_up_seconds:.1f} s{early}"
-            f"\ntb_layerview: look at them with  tensorboard --logdir {self._logdir}  in the tab Layers"
+            f"\ntb_layerview: look at them with  {self._look}  in the tab Layers"
         )
+
+    @property
+    def _look(self) -> str:
+        """The command that shows the log. Of what stores there are TensorFlow keeps TensorBoard from opening most."""
+        view = "tb-layerview view" if scheme_of(self._logdir) else "tensorboard --logdir"
+        return f"{view} {self._logdir}"
 
     @property
     def _why_nothing(self) -> str:
