@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -9,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +19,11 @@ import numpy as np
 import pytest
 from places import environment
 from s3_server import SECRET
+from serving import TensorBoardServer
 
 from tb_layerview import Keep, LayerReader, LayerWriter, Schedule
 from tb_layerview.commands import cli
-from tb_layerview.format import remote_storage
+from tb_layerview.format import remote_storage, values
 from tb_layerview.format.logged import NotLoggedError
 from tb_layerview.writing import log_files, objects, outbox, spool
 from tb_layerview.writing.training_log import TrainingLog
@@ -368,3 +371,22 @@ def test_sending_is_charged(s3: Any) -> None:
             writer.write(step, {"a": KERNELS[0]}, "weight")
         files = writer._log
     assert files.seconds_beside > 0
+
+
+def test_tensorboard_follows_a_log_while_it_is_written(
+    s3: Any, tensorboard_server: Callable[..., TensorBoardServer]
+) -> None:
+    with LayerWriter(f"{s3.address}/logs/run", keep=KEEP) as writer:
+        server = tensorboard_server(f"{s3.address}/logs", "--reload_interval=1")
+        for step in range(3):
+            writer.write(step, {"a": KERNELS[step]}, "weight")
+            steps, end = list[int](), time.monotonic() + 40
+            while steps != list(range(step + 1)):
+                assert time.monotonic() < end, "it did not come in time"
+                time.sleep(0.5)
+                reply = server.get("/data/plugin/layerview/steps?run=run")
+                steps = json.loads(reply.body)["steps"] if reply.status == 200 else []
+            reply = server.get(f"/data/plugin/layerview/payload?run=run&tensor=0&step={step}&section=values")
+            np.testing.assert_array_equal(values.decode(reply.body).array, KERNELS[step])
+    events = [path for method, path, _ in s3.requests if method == "PUT" and "tfevents" in path]
+    assert len(events) >= 4, "each step came in an object of its own"
