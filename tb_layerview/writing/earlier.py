@@ -62,17 +62,22 @@ class EarlierSteps:
     is_all: bool
 
 
-def earlier_steps(folder: Place, files: Mapping[str, int]) -> EarlierSteps | None:
+def earlier_steps(folder: Place, files: Mapping[str, int] | None = None) -> EarlierSteps | None:
     """The steps that the writers have logged into a folder `layers`; None if there is none.
 
     Args:
       folder: Where their files lie.
-      files: How long they are, by their names.
+      files: How long they are, by their names, if that is known already.
 
     Raises:
       OSError: A file cannot be read.
     """
     found: EarlierSteps | None = None
+    if files is None:
+        try:
+            files = store_of(folder).files(folder)
+        except FileNotFoundError:
+            return None
     records, left = _MOST_RECORDS, _MOST_FETCHED
     # A writer hides what was logged before it from its own first step on, so the newest one has the last step.
     for name in _event_files(files):
