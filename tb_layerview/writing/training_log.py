@@ -72,7 +72,7 @@ class TrainingLog:
           thread_clock: Seconds of processors that the thread which asks has taken.
 
         Raises:
-          ValueError: The folder cannot be written to, or is not on this machine.
+          ValueError: The folder cannot be written to, or nothing that is installed opens it.
         """
         began = clock()
         self.mode: Mode = mode

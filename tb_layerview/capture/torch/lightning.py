@@ -58,7 +58,7 @@ class LightningCallback(_callback_class()):  # type: ignore[misc]
         """Checks the options; nothing is opened before a training begins.
 
         Args:
-          logdir: The run's folder; the log goes into its folder `layers`.
+          logdir: The run's folder, or its address in a store, as `s3://bucket/run`; the log goes into its folder `layers`.
           select: Which layers and kinds to log.
           schedule: When to log: a `Schedule`, or N for every N steps.
           keep: How much to keep of each tensor; by default `Keep()`, and statistics alone where all ranks log.
@@ -67,7 +67,7 @@ class LightningCallback(_callback_class()):  # type: ignore[misc]
 
         Raises:
           TypeError: An option is not of its type.
-          ValueError: An option is out of its range, or the folder is not on this machine.
+          ValueError: An option is out of its range, or nothing that is installed opens the folder.
         """
         super().__init__()
         self._given = Given.of(select, schedule, keep, check, ranks)

@@ -39,7 +39,7 @@ class TrainerCallback(_TrainerCallback):
         """Checks the options; nothing is opened before a training begins.
 
         Args:
-          logdir: The run's folder; the log goes into its folder `layers`.
+          logdir: The run's folder, or its address in a store, as `s3://bucket/run`; the log goes into its folder `layers`.
           select: Which layers and kinds to log.
           schedule: When to log: a `Schedule`, or N for every N steps.
           keep: How much to keep of each tensor; by default `Keep()`, and statistics alone where all ranks log.
@@ -48,7 +48,7 @@ class TrainerCallback(_TrainerCallback):
 
         Raises:
           TypeError: An option is not of its type.
-          ValueError: An option is out of its range, or the folder is not on this machine.
+          ValueError: An option is out of its range, or nothing that is installed opens the folder.
         """
         self._given = Given.of(select, schedule, keep, check, ranks)
         select.refuse_tensors()

@@ -248,7 +248,7 @@ def watch(
 
     Args:
       model: The module that the loop calls.
-      logdir: The run's folder; the log goes into its folder `layers`.
+      logdir: The run's folder, or its address in a store, as `s3://bucket/run`; the log goes into its folder `layers`.
       optimizer: What trains it, a `torch.optim.Optimizer` or several: the steps of the first one are counted.
       select: Which layers and kinds to log.
       schedule: When to log: a `Schedule`, or N for every N steps.
@@ -261,7 +261,7 @@ def watch(
 
     Raises:
       TypeError: An option, the model or an optimizer is not of its type.
-      ValueError: An option is out of its range, the folder cannot be written to or is not on this machine, or the
+      ValueError: An option is out of its range, the folder cannot be written to or opened by what is installed, or the
         model's weights are spread over several processes.
     """
     given = Given.of(select, schedule, keep, check, ranks)
