@@ -120,7 +120,7 @@ class LayerRecorder:
         Args:
           model: The Keras model, the PyTorch module or the `flax.nnx.Module`; what `torch.compile` has made of a module
             is run as it is written.
-          logdir: The run's folder, or its address in a store, as `s3://bucket/run`; the log goes into its folder `layers`.
+          logdir: The run's folder, or its address: `s3://bucket/run`; the log goes into its folder `layers`.
           probe: The batch whose activations and gradients are logged: x, (x, y) or (x, y, sample_weight), arrays or
             nested structures of them. A module that takes several inputs is given a tuple of them, or by name a dict.
           select: Which layers and kinds to log.

@@ -61,9 +61,8 @@ class LayerWriter:
             writer.write_tree(step, params, kind="weight")
     ```
 
-    A step is on disk when `write` or `write_tree` returns, or on its way to a store; they hold nothing of what they were
-    given. Several calls
-    with the same step add to it.
+    A step is on disk when `write` or `write_tree` returns, or on its way to a store; they hold nothing of what they
+    were given. Several calls with the same step add to it.
     """
 
     def __init__(self, logdir: str | os.PathLike[str], *, keep: Keep = Keep(), mode: Mode = "train") -> None:

@@ -66,8 +66,8 @@ class LayerViewHook(CopiedUnused, tf.compat.v1.train.SessionRunHook):
         """Takes the options; the graph is searched, and the log opened, when a session begins.
 
         Args:
-          logdir: The run's folder, such as `estimator.model_dir`, or its address in a store. If nothing that is installed
-            opens it, a warning says so and nothing is logged.
+          logdir: The run's folder, such as `estimator.model_dir`, or its address in a store. If nothing that is
+            installed opens it, a warning says so and nothing is logged.
           select: Which layers and kinds to log, and which other tensors. Updates take a copy of the trained weights, on
             their devices, while a step is logged.
           schedule: When to log while training, or a number: every so many steps. Evaluation and prediction are always

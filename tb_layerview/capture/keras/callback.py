@@ -55,7 +55,7 @@ class LayerViewCallback(CopiedUnused, CallbackOfEitherKeras, callback_class()): 
         """Makes the callback; nothing is opened yet.
 
         Args:
-          logdir: The run's folder, or its address in a store, as `s3://bucket/run`; the log goes into its folder `layers`.
+          logdir: The run's folder, or its address: `s3://bucket/run`; the log goes into its folder `layers`.
           probe: The batch whose activations and gradients are logged in training: x, (x, y) or (x, y, sample_weight),
             arrays or nested structures of them as `fit` takes them. If not given, the first 32 examples of the first
             training batch, which the training gets all the same; where the model takes no part of a batch, all of it.

@@ -248,7 +248,7 @@ def watch(
 
     Args:
       model: The module that the loop calls.
-      logdir: The run's folder, or its address in a store, as `s3://bucket/run`; the log goes into its folder `layers`.
+      logdir: The run's folder, or its address: `s3://bucket/run`; the log goes into its folder `layers`.
       optimizer: What trains it, a `torch.optim.Optimizer` or several: the steps of the first one are counted.
       select: Which layers and kinds to log.
       schedule: When to log: a `Schedule`, or N for every N steps.
