@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from serving import get
+from viewing import viewing
+
+from tb_layerview.format import values
 
 tf = pytest.importorskip("tensorflow")
 pytest.importorskip("s3fs")
 
-from tb_layerview import Keep, LayerReader, LayerViewCallback, LayerViewHook  # noqa: E402  # once there is what it needs
+from tb_layerview import Keep, LayerReader, LayerViewCallback, LayerViewHook, LayerWriter  # noqa: E402  # once there is what it needs
 
 RANDOM = np.random.default_rng(3)
 X = RANDOM.normal(size=(96, 8)).astype(np.float32)
@@ -65,6 +71,20 @@ def test_a_fit_that_breaks_is_replayed_into_the_store(tmp_path: Path, s3_beside:
     here, there = LayerReader(tmp_path / "run"), LayerReader(f"{s3_beside}/run")
     assert here.names() == there.names() == [".", "evaluate", "replay"]
     np.testing.assert_array_equal(here.run("replay").statistics("nan"), there.run("replay").statistics("nan"))
+
+
+def test_the_tab_shows_the_store_where_tensorflow_is_installed(s3_beside: str) -> None:
+    with LayerWriter(f"{s3_beside}/logs/run", keep=KEEP) as writer:
+        writer.write(0, {"a": X}, "weight")
+    with viewing(f"{s3_beside}/logs", "--port=0", "--no-browser") as (_, url):
+        asked = url.partition("#")[0] + "data/plugin/layerview/"
+        end = time.monotonic() + 60
+        while not (runs := json.loads(get(asked + "runs").body)["runs"]):
+            assert time.monotonic() < end, "no run came in time"
+            time.sleep(0.5)
+        assert [run["run"] for run in runs] == ["run"]
+        reply = get(asked + "payload?run=run&tensor=0&step=0&section=values")
+        np.testing.assert_array_equal(values.decode(reply.body).array, X)
 
 
 @pytest.mark.estimator
