@@ -84,6 +84,9 @@ class _LocalReader:
         except OSError as error:
             return error
 
+    def forget(self, one: Range) -> None:
+        """See `Reader`. Nothing is kept."""
+
     def __enter__(self) -> _LocalReader:
         return self
 

@@ -66,6 +66,9 @@ class Reader(Protocol):
     def read(self, ranges: Sequence[Range]) -> list[bytes | OSError]:
         """For each range its bytes, fewer where the file ends before, or why they cannot be read."""
 
+    def forget(self, one: Range) -> None:
+        """Does not keep what was read there: it is not what was logged, and may be mended."""
+
     def __enter__(self) -> Reader:
         """Reads until the block ends."""
 

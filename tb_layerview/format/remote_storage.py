@@ -12,10 +12,12 @@ import errno
 import functools
 import io
 import os
+import queue
 import re
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import Future
 from typing import Any
 
 from tb_layerview.format.addresses import PACKAGES, checked, scheme_of
@@ -25,8 +27,8 @@ from tb_layerview.format.places import Place, Range, Reader, RemotePath
 READING, WRITING = 30.0, 60.0
 #: Seconds for which a listing is taken for what is there, unless the newest is asked for.
 FRESH = 5.0
-#: Folders whose listings are remembered.
-_MOST_FOLDERS = 1024
+#: Folders whose listings are remembered, and the files in all of them.
+_MOST_FOLDERS, _MOST_FILES = 1024, 1 << 17
 #: Bytes that are read ahead of an event file; TensorBoard's events, and ours, are read from the first to the last.
 _BLOCK = 8 << 20
 #: Ranges that are asked for at a time, of so many bytes together; and requests that wait for an answer at a time.
@@ -35,10 +37,16 @@ _AHEAD, _MOST_AHEAD, _AT_ONCE = 64, 16 << 20, 8
 _GAP, _LARGEST = 256 << 10, 8 << 20
 #: Bytes of ranges that are kept, as what was written is never changed.
 _KEPT = 32 << 20
+#: Seconds for which a store that gave no answer is not asked again: else each run and each part would wait for it; and
+#: those after which an error is taken for no answer, as packages try again and again.
+_REST, _SLOW = 5.0, 10.0
 _LONGEST = 300
+#: Schemes of what is in memory: it never waits.
+_WITHIN_THE_PROCESS = ("memory", "ram")
 #: Of a range that begins at an object's end or after it: S3 has no empty ranges.
 _PAST_THE_END = errno.ERANGE
-_SECRETS = "signature|token|secret|key|credential|password|sig"
+#: What a secret may be called.
+_SECRETS = "signature|token|secret|key|credential|passw(?:or)?d|passphrase|sig|authorization"
 
 
 def store_of(place: Place) -> RemoteStore:
@@ -73,6 +81,8 @@ class RemoteStore:
         self._filesystem: Any = None
         self._listings: collections.OrderedDict[str, tuple[float, dict[str, int]]] = collections.OrderedDict()
         self._ranges = _Ranges()
+        self._silent: dict[str, float] = {}  # until when a store is not asked, by its address
+        self._line: _Line | None = None
 
     def walk(self, folder: Place) -> Iterator[tuple[Place, Collection[str]]]:
         """See `Store`: as many requests as a listing of all objects takes, 1,000 of them each in S3."""
@@ -105,8 +115,9 @@ class RemoteStore:
         with self._own():
             self._listings[folder] = time.monotonic(), files
             self._listings.move_to_end(folder)
-            if len(self._listings) > _MOST_FOLDERS:
-                self._listings.popitem(last=False)
+            held = sum(len(names) for _, names in self._listings.values())
+            while len(self._listings) > max(1, _MOST_FOLDERS if held <= _MOST_FILES else 1):
+                held -= len(self._listings.popitem(last=False)[1][1])
 
     def _find(self, folder: Place, with_all_below: bool) -> dict[str, int]:
         """The files in a folder, and in those below it, by what leads to them from it.
@@ -114,13 +125,18 @@ class RemoteStore:
         Raises:
           FileNotFoundError: There is none, where those below it are not asked for.
         """
-        root = _plain(self._fs(), folder)
+        root = _plain(self._fs(), folder).rstrip("/")
         if with_all_below:
-            entries = self._call("find", READING, folder, detail=True).values()
+            entries = self._asked("find", folder, detail=True).values()
         else:
-            entries = self._call("ls", READING, folder, detail=True)
+            entries = self._asked("ls", folder, detail=True)
         names = ((what["name"][len(root) :].lstrip("/"), what) for what in entries)
-        return {name: int(what["size"] or 0) for name, what in names if name and what["type"] == "file"}
+        # Consoles put an object without bytes in the place of a folder: its name ends in a slash.
+        return {
+            name: int(what["size"] or 0)
+            for name, what in names
+            if name and what["type"] == "file" and not name.endswith("/")
+        }
 
     def open(self, file: Place, size: int | None = None) -> tuple[io.BufferedReader[Any], int]:
         """See `Store`."""
@@ -143,7 +159,10 @@ class RemoteStore:
 
     def is_folder(self, folder: Place) -> bool:
         """See `Store`; where there is none, the error says whether there is the store."""
-        return bool(self._call("ls", READING, folder, detail=True))
+        found = self._asked("ls", folder, detail=True)
+        # Of an object it gives the object itself.
+        root = _plain(self._fs(), folder).rstrip("/")
+        return any(what["type"] != "file" or what["name"].rstrip("/") != root for what in found)
 
     def read(self, file: Place, offset: int, length: int) -> bytes:
         """Bytes of an object, fewer if it ends before.
@@ -154,7 +173,7 @@ class RemoteStore:
         if length <= 0:  # which s3fs would answer with the whole object
             return b""
         try:
-            data: bytes = self._call("cat_file", READING, file, start=offset, end=offset + length)
+            data: bytes = self._asked("cat_file", file, _seconds(length), start=offset, end=offset + length)
         except OSError as error:
             if error.errno == _PAST_THE_END:
                 return b""
@@ -177,27 +196,51 @@ class RemoteStore:
         return [b"" if data is None else data for data in found]
 
     def _fetched(self, ranges: Sequence[Range]) -> list[bytes | OSError]:
-        filesystem = self._fs()
+        if not ranges:
+            return []
+        try:
+            filesystem = self._fs()
+        except OSError as error:
+            return [error] * len(ranges)
         if len(ranges) < 2 or not filesystem.async_impl:
             return [self._tried(one) for one in ranges]
-        limit = asyncio.Semaphore(_AT_ONCE)
+        limit, longest = asyncio.Semaphore(_AT_ONCE), max(_seconds(one.length) for one in ranges)
+        silent: list[OSError] = []
 
         async def fetch(one: Range) -> bytes | OSError:
             async with limit:
+                if silent:
+                    return silent[0]
+                path, end = _plain(filesystem, one.file), one.offset + one.length
                 try:
-                    end = one.offset + one.length
-                    return bytes(await filesystem._cat_file(_plain(filesystem, one.file), start=one.offset, end=end))
+                    return bytes(await asyncio.wait_for(filesystem._cat_file(path, start=one.offset, end=end), longest))
                 except Exception as error:  # noqa: BLE001  # whatever the package raises
-                    said = _in_words(error, one.file)
+                    said = _in_words(error, one.file, longest)
+                    if isinstance(said, TimeoutError):
+                        silent.append(said)
                     return b"" if said.errno == _PAST_THE_END else said
 
         async def fetch_all() -> list[bytes | OSError]:
             return await asyncio.gather(*map(fetch, ranges))
 
+        def fetched() -> list[bytes | OSError]:
+            found: list[bytes | OSError] = self._awaited(
+                fetch_all, longest * (1 + len(ranges) / _AT_ONCE), ranges[0].file
+            )
+            return found
+
         try:
-            return list(self._awaited(fetch_all, READING, ranges[0].file))
+            found = self._unless_silent(fetched, ranges[0].file)
         except OSError as error:
             return [error] * len(ranges)
+        if silent:
+            self._rest(ranges[0].file)
+        return found
+
+    def forget(self, one: Range) -> None:
+        """Does not keep a range: what was read there is not what was logged."""
+        with self._own():
+            self._ranges.drop(one)
 
     def _tried(self, one: Range) -> bytes | OSError:
         try:
@@ -235,6 +278,46 @@ class RemoteStore:
                     raise _in_words(error, RemotePath(f"{self._scheme}://")) from None
             return self._filesystem
 
+    def _asked(self, name: str, place: Place, limit: float | None = None, **named: Any) -> Any:
+        """Calls a method that reads."""
+        return self._unless_silent(lambda: self._call(name, limit or READING, place, **named), place)
+
+    def _unless_silent(self, call: Callable[[], Any], place: Place) -> Any:
+        """Calls what asks a store, unless it gave no answer a moment ago."""
+        store, now = _root(place), time.monotonic()
+        with self._own():
+            if now < self._silent.get(store, 0.0):
+                raise TimeoutError(
+                    errno.ETIMEDOUT, "the store gave no answer in time a moment ago; it is asked again soon", str(place)
+                )
+        try:
+            answer = call()
+        except (FileNotFoundError, PermissionError):
+            raise
+        except OSError as error:
+            if isinstance(error, TimeoutError) or time.monotonic() - now > _SLOW:
+                self._rest(place)
+            raise
+        with self._own():
+            self._silent.pop(store, None)
+        return answer
+
+    def _rest(self, place: Place) -> None:
+        with self._own():
+            self._silent[_root(place)] = time.monotonic() + _REST
+
+    def _in_line(self, call: Callable[[], Any], limit: float) -> Any:
+        """Calls a file system that is for one thread; one that gives no answer is left behind, with its thread."""
+        with self._own():
+            line = self._line = self._line or _Line()
+        try:
+            return line.call(call, limit)
+        except TimeoutError:
+            with self._own():
+                if self._line is line:
+                    self._line = self._filesystem = None
+            raise
+
     def _call(self, name: str, limit: float, place: Place, *args: Any, **named: Any) -> Any:
         """Calls a method of the file system by name; it ends in time where it is one that can be told to."""
         filesystem = self._fs()
@@ -243,9 +326,11 @@ class RemoteStore:
             method = getattr(filesystem, f"_{name}")
             return self._awaited(lambda: method(path, *args, **named), limit, place)
         try:
-            return getattr(filesystem, name)(path, *args, **named)
+            if self._scheme in _WITHIN_THE_PROCESS:
+                return getattr(filesystem, name)(path, *args, **named)
+            return self._in_line(lambda: getattr(filesystem, name)(path, *args, **named), limit)
         except Exception as error:  # noqa: BLE001  # whatever the package raises
-            raise _in_words(error, place) from None
+            raise _in_words(error, place, limit) from None
 
     def _awaited(self, begin: Callable[[], Any], limit: float, place: Place) -> Any:
         import fsspec.asyn
@@ -273,6 +358,10 @@ class _RemoteReader:
                 some = []
             some.append(one)
         return found + self._store.read_all(some)
+
+    def forget(self, one: Range) -> None:
+        """See `Reader`."""
+        self._store.forget(one)
 
     def __enter__(self) -> _RemoteReader:
         return self
@@ -330,6 +419,42 @@ class _Ranges:
         while self._held > _KEPT:
             self._held -= len(self._kept.popitem(last=False)[1])
 
+    def drop(self, one: Range) -> None:
+        self._held -= len(self._kept.pop(one, b""))
+
+
+class _Line:
+    """A thread that does one call after the other."""
+
+    def __init__(self) -> None:
+        self._waiting: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = queue.SimpleQueue()
+        threading.Thread(target=self._work, name="tb_layerview_store", daemon=True).start()
+
+    def call(self, what: Callable[[], Any], limit: float) -> Any:
+        """Calls it there.
+
+        Raises:
+          TimeoutError: It has not ended in time; it may still run.
+        """
+        done: Future[Any] = Future()
+        self._waiting.put((done, what))
+        try:
+            return done.result(limit)
+        except TimeoutError:
+            if not done.cancel():
+                self._waiting.put(None)  # ends with what it waits for
+            raise
+
+    def _work(self) -> None:
+        while asked := self._waiting.get():
+            done, what = asked
+            if not done.set_running_or_notify_cancel():
+                continue
+            try:
+                done.set_result(what())
+            except BaseException as error:  # noqa: BLE001  # it is raised where it was asked for
+                done.set_exception(error)
+
 
 def _neighbours(ranges: Sequence[Range], asked: Sequence[int]) -> list[list[int]]:
     """Groups of ranges, by their index, each of which is fetched by one request; those of no bytes are in none."""
@@ -359,6 +484,29 @@ def _plain(filesystem: Any, place: Place) -> str:
     return str(filesystem._strip_protocol(str(place)))
 
 
+def _root(place: Place) -> str:
+    """The address of the store that something is in."""
+    return "/".join(str(place).split("/", 3)[:3])
+
+
+def _seconds(length: int) -> float:
+    """How long a range may take: that of what is much longer than most, in proportion."""
+    return READING * max(1.0, length / _LARGEST)
+
+
+def _is_past_the_end(error: BaseException) -> bool:
+    """Whether a store has no such range (HTTP 416), as each package says it."""
+    answers = [error, error.__cause__, getattr(error, "response", None), getattr(error.__cause__, "response", None)]
+    for answer in answers:
+        if isinstance(answer, dict):  # botocore's
+            said = (answer.get("Error", {}).get("Code"), answer.get("ResponseMetadata", {}).get("HTTPStatusCode"))
+        else:
+            said = tuple(getattr(answer, name, None) for name in ("code", "status", "status_code"))
+        if "InvalidRange" in said or "416" in said or 416 in said:
+            return True
+    return False
+
+
 def _in_words(error: BaseException, place: Place, limit: float = READING) -> OSError:
     """What a package has raised, as an OSError that says it."""
     package = PACKAGES.get(scheme_of(str(place)) or "", "fsspec")
@@ -369,19 +517,22 @@ def _in_words(error: BaseException, place: Place, limit: float = READING) -> OSE
         return FileNotFoundError(errno.ENOENT, f"it is not there ({said})", str(place))
     if isinstance(error, PermissionError) or "AccessDenied" in said or "Forbidden" in said:
         return PermissionError(errno.EACCES, f"there is no permission to use it ({said})", str(place))
-    if "416" in said or ("range" in said.lower() and isinstance(error, OSError)):
+    if _is_past_the_end(error):
         return OSError(_PAST_THE_END, said, str(place))
     name = "" if type(error) is OSError else f"{type(error).__name__}: "
     return OSError(getattr(error, "errno", None) or errno.EIO, f"{package} says: {name}{said}", str(place))
 
 
 def _without_secrets(said: str) -> str:
-    """A message on one line, without what stands after the question mark of an address or may be a key."""
+    """A message on one line, without what stands after the question mark of an address or may be a secret."""
     line = " ".join(said.split())
+    for name, value in os.environ.items():
+        if len(value) >= 8 and re.search(_SECRETS, name, re.IGNORECASE):
+            line = line.replace(value, "…")
     line = re.sub(r"(://[^\s?'\"]*)\?[^\s'\"]*", r"\1?…", line)
     line = re.sub(r"(://[^/\s:@]*:)[^/\s@]+@", r"\1…@", line)
-    line = re.sub(
-        r"(?i)((?:signature|token|secret|key|credential|password|sig)[\w-]*['\"]?\s*[=:]\s*)\S+", r"\1…", line
-    )
-    line = re.sub(r"(?i)(bearer )\S+", r"\1…", line)
+    line = re.sub(r"(?i)\b(bearer|basic|sharedkey|aws4-hmac-sha256) \S+", r"\1 …", line)
+    # `key: "all that stands in quotes"`, or a word, of two where the first says of which kind it is.
+    value = r"'[^']*'?|\"[^\"]*\"?|(?:\w+ (?=…))?\S+"
+    line = re.sub(rf"(?i)((?:{_SECRETS})[\w-]*['\"]?\s*[=:]\s*)(?:{value})", r"\1…", line)
     return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…"

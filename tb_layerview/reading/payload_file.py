@@ -105,19 +105,23 @@ class _Payloads:
         """Looks at nothing yet."""
         self._store, self._folder, self._writer = store, folder, writer
         self._files: list[tuple[int, int]] | None = None  # where they begin and end
+        self._is_newest = False
 
     def find(self, piece: Piece) -> Range | PayloadError:
         """Where a piece lies; perhaps it is not wholly there."""
         try:
             if self._files is None:
                 self._files = self._list()
-            # A listing of some seconds ago may lack what was put there since.
-            if not any(begin <= piece.offset and piece.offset + piece.length <= end for begin, end in self._files):
+            # A listing of some seconds ago may lack what was put there since. One is enough: payloads come before the
+            # events that say where they are.
+            lies = any(begin <= piece.offset and piece.offset + piece.length <= end for begin, end in self._files)
+            if not lies and not self._is_newest:
                 self._files = self._list(newest=True)
+                self._is_newest = True
         except OSError as error:
             if not isinstance(error, FileNotFoundError):
                 return PayloadError(f"{self._path(0)} cannot be read: {error.strerror or error}.")
-            self._files = []
+            self._files, self._is_newest = [], True
         before = [(begin, end) for begin, end in self._files if begin <= piece.offset]
         if not before:
             return PayloadError(
@@ -148,7 +152,13 @@ def _read(
 ) -> Iterator[bytes | PayloadError]:
     found = iter(reader.read([place for place in places if isinstance(place, Range)]))
     for piece, place in zip(pieces, places):
-        yield place if isinstance(place, PayloadError) else _checked(piece, place, next(found))
+        if isinstance(place, PayloadError):
+            yield place
+            continue
+        data = _checked(piece, place, next(found))
+        if isinstance(data, PayloadError):
+            reader.forget(place)
+        yield data
 
 
 def _missing(file: Place) -> PayloadError:
