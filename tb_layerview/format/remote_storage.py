@@ -16,11 +16,13 @@ import queue
 import re
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
-from tb_layerview.format.addresses import PACKAGES, checked, scheme_of
+from tb_layerview.about import logger
+from tb_layerview.format.addresses import PACKAGES, checked, is_gfiles, is_twice, scheme_of
+from tb_layerview.format.gfile_storage import GFileSystem
 from tb_layerview.format.places import Place, Range, Reader, RemotePath
 
 #: Seconds that one request for reading may take with all its retries, and one for writing.
@@ -41,6 +43,8 @@ _KEPT = 32 << 20
 #: those after which an error is taken for no answer, as packages try again and again.
 _REST, _SLOW = 5.0, 10.0
 _LONGEST = 300
+#: Schemes of which one client opens all stores.
+_ALIKE = ("s3", "s3a", "gs", "gcs", "memory")
 #: Schemes of what is in memory: it never waits.
 _WITHIN_THE_PROCESS = ("memory", "ram")
 #: Of a range that begins at an object's end or after it: S3 has no empty ranges.
@@ -59,20 +63,34 @@ def store_of(place: Place) -> RemoteStore:
         path = checked(str(place))
     except ValueError as error:
         raise OSError(errno.ENOSYS, str(error).rstrip("."), str(place)) from None
-    return _store(scheme_of(path) or "")
+    scheme = scheme_of(path) or ""
+    return _store(scheme, _named_in(path, scheme))
 
 
 @functools.cache
-def _store(scheme: str) -> RemoteStore:
-    return RemoteStore(scheme)
+def _store(scheme: str, named: tuple[tuple[str, Any], ...] = ()) -> RemoteStore:
+    return RemoteStore(scheme, dict(named))
+
+
+def _named_in(path: str, scheme: str) -> tuple[tuple[str, Any], ...]:
+    """What an address says of how its store is opened: the host of `hdfs://`, the account of `abfs://`."""
+    if scheme in _ALIKE or is_gfiles(scheme):
+        return ()
+    import fsspec
+
+    named = fsspec.get_filesystem_class(scheme)._get_kwargs_from_urls(path)
+    return tuple(sorted((name, value) for name, value in named.items() if isinstance(value, (str, int))))
 
 
 class RemoteStore:
-    """All that one scheme leads to. May be used from many threads; a forked process makes clients of its own."""
+    """All that one scheme leads to, or one host of it. Many threads may use it; a forked process makes its own clients.
 
-    def __init__(self, scheme: str) -> None:
-        """Opens nothing yet."""
-        self._scheme = scheme
+    What is installed opens it: fsspec, with the package that it has for the scheme, or else TensorFlow, if it is loaded.
+    """
+
+    def __init__(self, scheme: str, named: Mapping[str, Any] | None = None) -> None:
+        """Opens nothing yet; `named` is what an address says of how it is opened."""
+        self._scheme, self._named = scheme, dict(named or {})
         self._forget()
 
     def _forget(self) -> None:
@@ -133,7 +151,7 @@ class RemoteStore:
         names = ((what["name"][len(root) :].lstrip("/"), what) for what in entries)
         # Consoles put an object without bytes in the place of a folder: its name ends in a slash.
         return {
-            name: int(what["size"] or 0)
+            name: int(what.get("size") or 0)
             for name, what in names
             if name and what["type"] == "file" and not name.endswith("/")
         }
@@ -267,12 +285,17 @@ class RemoteStore:
     def _fs(self) -> Any:
         with self._own():
             if self._filesystem is None:
+                if is_gfiles(self._scheme):
+                    self._filesystem = GFileSystem()
+                    return self._filesystem
+                if is_twice(self._scheme):
+                    _say_who_opens(self._scheme)
                 import fsspec
 
                 try:
                     # Listings that are kept hide what others put there, for ever.
                     self._filesystem = fsspec.filesystem(
-                        self._scheme, skip_instance_cache=True, use_listings_cache=False
+                        self._scheme, skip_instance_cache=True, use_listings_cache=False, **self._named
                     )
                 except Exception as error:  # noqa: BLE001  # whatever the package raises
                     raise _in_words(error, RemotePath(f"{self._scheme}://")) from None
@@ -482,6 +505,11 @@ def _around(ranges: Sequence[Range]) -> Range:
 
 def _plain(filesystem: Any, place: Place) -> str:
     return str(filesystem._strip_protocol(str(place)))
+
+
+@functools.cache
+def _say_who_opens(scheme: str) -> None:
+    logger.info("%s:// is known to both fsspec and TensorFlow: fsspec opens it", scheme)
 
 
 def _root(place: Place) -> str:
