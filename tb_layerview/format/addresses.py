@@ -109,9 +109,11 @@ def _refuse_what_nothing_opens(scheme: str, said: str) -> None:
 
 def _opened_by_fsspec(scheme: str) -> tuple[bool, str]:
     """Whether fsspec, which is installed, knows a scheme of a store, and why it cannot open it; "" where it can."""
+    if scheme in _NO_STORES:
+        return False, ""
     import fsspec
 
-    if scheme in _NO_STORES or scheme not in fsspec.available_protocols():
+    if scheme not in fsspec.available_protocols():
         return False, ""
     try:
         fsspec.get_filesystem_class(scheme)
@@ -139,7 +141,7 @@ def is_twice(scheme: str) -> bool:
 
 def _is_registered(scheme: str) -> bool:
     tensorflow = sys.modules.get("tensorflow")
-    if tensorflow is None or scheme in _NO_STORES:
+    if tensorflow is None or not scheme or scheme in _NO_STORES:
         return False
     try:
         return scheme in tensorflow.io.gfile.get_registered_schemes()

@@ -71,6 +71,8 @@ class GFileSystem:
 
         def write() -> None:
             self._gfile.makedirs(posixpath.dirname(path))
+            if path.startswith("ram://") and self._gfile.exists(path):
+                self._gfile.remove(path)  # it would be appended to
             with self._gfile.GFile(path, "wb") as file:
                 file.write(value)
 
