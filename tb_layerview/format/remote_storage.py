@@ -42,6 +42,8 @@ _KEPT = 32 << 20
 #: Seconds for which a store that gave no answer is not asked again: else each run and each part would wait for it; and
 #: those after which an error is taken for no answer, as packages try again and again.
 _REST, _SLOW = 5.0, 10.0
+#: Seconds for a question that need not be answered.
+_SOON = 5.0
 _LONGEST = 300
 #: Schemes of which one client opens all stores.
 _ALIKE = ("s3", "s3a", "gs", "gcs", "memory")
@@ -119,13 +121,13 @@ class RemoteStore:
         """See `Store`."""
         return {name: size for name, size in self._files(folder, 0.0 if newest else FRESH).items() if wanted(name)}
 
-    def _files(self, folder: Place, within: float) -> dict[str, int]:
+    def _files(self, folder: Place, within: float, limit: float | None = None) -> dict[str, int]:
         """The files in a folder, as a listing that is no older than so many seconds has them."""
         with self._own():
             at, known = self._listings.get(str(folder), (0.0, {}))
         if at and time.monotonic() - at <= within:
             return known
-        found = self._find(folder, False)
+        found = self._find(folder, False, limit)
         self._remember(str(folder), found)
         return found
 
@@ -137,7 +139,7 @@ class RemoteStore:
             while len(self._listings) > max(1, _MOST_FOLDERS if held <= _MOST_FILES else 1):
                 held -= len(self._listings.popitem(last=False)[1][1])
 
-    def _find(self, folder: Place, with_all_below: bool) -> dict[str, int]:
+    def _find(self, folder: Place, with_all_below: bool, limit: float | None = None) -> dict[str, int]:
         """The files in a folder, and in those below it, by what leads to them from it.
 
         Raises:
@@ -147,7 +149,7 @@ class RemoteStore:
         if with_all_below:
             entries = self._asked("find", folder, detail=True).values()
         else:
-            entries = self._asked("ls", folder, detail=True)
+            entries = self._asked("ls", folder, limit, detail=True)
         names = ((what["name"][len(root) :].lstrip("/"), what) for what in entries)
         # Consoles put an object without bytes in the place of a folder: its name ends in a slash.
         return {
@@ -164,14 +166,39 @@ class RemoteStore:
             raise FileNotFoundError(errno.ENOENT, "it is not there", str(file))
         return io.BufferedReader(_Object(self, file, size), _BLOCK), size
 
+    def open_all(self, files: Sequence[Range]) -> Iterator[tuple[io.BufferedReader[Any], int] | OSError]:
+        """See `Store`. Several are asked for at a time, as a writer's events may lie in thousands of objects."""
+        waiting: list[Range] = []
+        for one in files:
+            if waiting and (
+                len(waiting) >= _AHEAD
+                or sum(min(other.length, _BLOCK) for other in waiting) + min(one.length, _BLOCK) > _MOST_AHEAD
+            ):
+                yield from self._open_some(waiting)
+                waiting = []
+            waiting.append(one)
+        yield from self._open_some(waiting)
+
+    def _open_some(self, files: Sequence[Range]) -> Iterator[tuple[io.BufferedReader[Any], int] | OSError]:
+        begun = [one._replace(length=min(one.length, _BLOCK)) for one in files]
+        holding = [i for i, one in enumerate(begun) if one.length]  # S3 has no empty ranges
+        data = dict(zip(holding, self._fetched([begun[i] for i in holding])))
+        for i, (file, offset, length) in enumerate(files):
+            head = data.pop(i, b"")
+            if isinstance(head, OSError):
+                yield head
+                continue
+            size = offset + length
+            yield io.BufferedReader(_Object(self, file, size, offset, head), min(_BLOCK, max(1, length))), size
+
     def reader(self) -> Reader:
         """See `Store`."""
         return _RemoteReader(self)
 
     def exists(self, file: Place) -> bool:
-        """See `Store`."""
+        """See `Store`. It does not take longer than `_SOON`."""
         try:
-            return file.name in self._files(file.parent, FRESH)
+            return file.name in self._files(file.parent, FRESH, _SOON)
         except OSError:
             return False
 
@@ -396,8 +423,10 @@ class _RemoteReader:
 class _Object(io.RawIOBase):
     """An object that is read from its beginning on, in blocks."""
 
-    def __init__(self, store: RemoteStore, file: Place, size: int) -> None:
+    def __init__(self, store: RemoteStore, file: Place, size: int, begins: int = 0, known: bytes = b"") -> None:
+        """Knows already the bytes from one on."""
         self._store, self._file, self._size = store, file, size
+        self._begins, self._known = begins, known
         self._at = 0
 
     def readable(self) -> bool:
@@ -415,7 +444,12 @@ class _Object(io.RawIOBase):
         return self._at
 
     def readinto(self, buffer: Any) -> int:
-        data = self._store.read(self._file, self._at, min(len(buffer), self._size - self._at))
+        at = self._at - self._begins
+        if 0 <= at < len(self._known):
+            data = self._known[at : at + len(buffer)]
+        else:
+            self._known = b""  # it is read once
+            data = self._store.read(self._file, self._at, min(len(buffer), self._size - self._at))
         buffer[: len(data)] = data
         self._at += len(data)
         return len(data)
