@@ -151,13 +151,13 @@ def _is_registered(scheme: str) -> bool:
 
 def _shown(path: str) -> str:
     """A path as it was given, but for a password in it or a signature at its end."""
-    return repr(_bare(path))
+    return repr(re.sub(r"\?.*=.*", "?…", without_password(path), flags=re.DOTALL))
 
 
-def _bare(path: str) -> str:
+def without_password(path: str) -> str:
+    """A path or address as it may be shown: a password in it is `…`."""
     shown = re.sub(r"(:[/\\]+[^/\\:@]*:)(?![0-9]*(?:[/\\]|$)).*@", r"\1…@", path, flags=re.DOTALL)
-    shown = re.sub(r"(://[^/:@]*:)(?!…@|[0-9]*(?:/|$)).*", r"\1…", shown, flags=re.DOTALL)
-    return re.sub(r"\?.*=.*", "?…", shown, flags=re.DOTALL)
+    return re.sub(r"(://[^/:@]*:)(?!…@|[0-9]*(?:/|$)).*", r"\1…", shown, flags=re.DOTALL)
 
 
 def _refuse_what_is_left(path: str) -> None:
@@ -172,7 +172,7 @@ def _refuse_what_is_left(path: str) -> None:
     if collapsed:
         address = f"{collapsed[1]}://{(collapsed[2] or '').lstrip('/')}"
         raise ValueError(
-            f"{_shown(path)} is not a folder on this machine, but what pathlib.Path or os.path leave of {_bare(address)}: they take "
+            f"{_shown(path)} is not a folder on this machine, but what pathlib.Path or os.path leave of {without_password(address)}: they take "
             f"two slashes for one. Give {_shown(address)} as a string, or {_WAY_OUT}."
         )
 

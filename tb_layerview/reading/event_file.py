@@ -16,7 +16,7 @@ from tensorboard.compat.proto import event_pb2
 
 from tb_layerview.format import wire
 from tb_layerview.format.framing import HEAD_SIZE, TAIL_SIZE, is_whole, length_of
-from tb_layerview.format.names import EVENT_SUFFIX, PLUGIN_NAME
+from tb_layerview.format.names import PLUGIN_NAME
 from tb_layerview.format.places import Place, Range, RemotePath
 from tb_layerview.format.storage import store_of
 from tb_layerview.reading.step_record import Message
@@ -144,11 +144,6 @@ class DamageCheck:
 def sizes(folder: Place) -> dict[str, int]:
     """How long the event files in a folder are, by their names."""
     return _event_files(folder)
-
-
-def holds_layers(folder: Place) -> bool:
-    """Whether one of the event files in a folder has the name of those that are written here."""
-    return any(name.endswith(EVENT_SUFFIX) for name in _event_files(folder))
 
 
 def _event_files(folder: Place) -> dict[str, int]:
