@@ -172,8 +172,8 @@ def _refuse_what_is_left(path: str) -> None:
     if collapsed:
         address = f"{collapsed[1]}://{(collapsed[2] or '').lstrip('/')}"
         raise ValueError(
-            f"{_shown(path)} is not a folder on this machine, but what pathlib.Path or os.path leave of {without_password(address)}: they take "
-            f"two slashes for one. Give {_shown(address)} as a string, or {_WAY_OUT}."
+            f"{_shown(path)} is not a folder on this machine, but what pathlib.Path or os.path leave of "
+            f"{without_password(address)}: they take two slashes for one. Give {_shown(address)} as a string, or {_WAY_OUT}."
         )
 
 

@@ -87,7 +87,7 @@ def _named_in(path: str, scheme: str) -> tuple[tuple[str, Any], ...]:
 class RemoteStore:
     """All that one scheme leads to, or one host of it. Many threads may use it; a forked process makes its own clients.
 
-    What is installed opens it: fsspec, with the package that it has for the scheme, or else TensorFlow, if it is loaded.
+    What is installed opens it: fsspec, with the package that it has for the scheme, or else TensorFlow if it is loaded.
     """
 
     def __init__(self, scheme: str, named: Mapping[str, Any] | None = None) -> None:
@@ -101,7 +101,7 @@ class RemoteStore:
         self._filesystem: Any = None
         self._listings: collections.OrderedDict[str, tuple[float, dict[str, int]]] = collections.OrderedDict()
         self._ranges = _Ranges()
-        self._silent: dict[str, float] = {}  # until when a store is not asked, by its address
+        self._silent: dict[str, tuple[float, str]] = {}  # until when a store is not asked, by its address, and why
         self._line: _Line | None = None
 
     def walk(self, folder: Place) -> Iterator[tuple[Place, Collection[str]]]:
@@ -279,7 +279,7 @@ class RemoteStore:
         except OSError as error:
             return [error] * len(ranges)
         if silent:
-            self._rest(ranges[0].file)
+            self._rest(ranges[0].file, silent[0])
         return found
 
     def forget(self, one: Range) -> None:
@@ -336,25 +336,24 @@ class RemoteStore:
         """Calls what asks a store, unless it gave no answer a moment ago."""
         store, now = _root(place), time.monotonic()
         with self._own():
-            if now < self._silent.get(store, 0.0):
-                raise TimeoutError(
-                    errno.ETIMEDOUT, "the store gave no answer in time a moment ago; it is asked again soon", str(place)
-                )
+            until, why = self._silent.get(store, (0.0, ""))
+        if now < until:
+            raise TimeoutError(errno.ETIMEDOUT, why, str(place))
         try:
             answer = call()
         except (FileNotFoundError, PermissionError):
             raise
         except OSError as error:
             if isinstance(error, TimeoutError) or time.monotonic() - now > _SLOW:
-                self._rest(place)
+                self._rest(place, error)
             raise
         with self._own():
             self._silent.pop(store, None)
         return answer
 
-    def _rest(self, place: Place) -> None:
+    def _rest(self, place: Place, why: OSError) -> None:
         with self._own():
-            self._silent[_root(place)] = time.monotonic() + _REST
+            self._silent[_root(place)] = time.monotonic() + _REST, str(why.strerror or why)
 
     def _in_line(self, call: Callable[[], Any], limit: float) -> Any:
         """Calls a file system that is for one thread; one that gives no answer is left behind, with its thread."""

@@ -51,8 +51,15 @@ _Read = tuple[dict[str, list[Message]], list[str]]
 
 @dataclasses.dataclass
 class _Look:
-    """What event files lie in a folder of a store, as they were when it was last looked at."""
+    """What event files lie in a folder of a store, as they were when it was last looked at.
 
+    Attributes:
+      sizes: How long they are, by their names, in order.
+      is_late: Whether one came that is not the last by its name, as a part that could not be sent at first: TensorBoard
+        goes from each to the next, and does not look back.
+    """
+
+    is_late: bool = False
     sizes: dict[str, int] = dataclasses.field(default_factory=dict)
     began: float = -math.inf  # in seconds of the monotonic clock
     looking: Future[dict[str, int]] | None = None
@@ -72,7 +79,7 @@ class _State:
     reading_of: dict[str, _Stamp] = dataclasses.field(default_factory=dict)  # what was known of them when it began
     read_at: float = math.inf  # when it was read first, in seconds of the monotonic clock
     checked: dict[str, int] = dataclasses.field(default_factory=dict)  # how long they were when the check began
-    is_damaged: bool = False
+    is_damaged: bool = False  # or TensorBoard lacks some of it: the files are read here
 
 
 class RunSource:
@@ -169,6 +176,7 @@ class RunSource:
             # TensorBoard's stamps stay as they are where it stopped reading; the files' sizes do not.
             folder = state.log.payload_folder
             sizes = {} if folder is None else self._sizes(folder)
+            state.is_damaged |= folder in self._looks and self._looks[folder].is_late
             if state.is_damaged:
                 stamps = {**stamps, **{file: (size, 0.0) for file, size in sizes.items()}}
             if state.is_damaged and folder is not None and not isinstance(folder, Path):
@@ -204,7 +212,9 @@ class RunSource:
         with self._lock:
             look = self._looks.setdefault(folder, _Look())
             if look.looking is not None and look.looking.done():
-                look.sizes, look.looking = look.looking.result() or look.sizes, None
+                known, look.sizes = look.sizes, look.looking.result() or look.sizes
+                look.is_late |= bool(known) and any(name < max(known) for name in look.sizes.keys() - known.keys())
+                look.looking = None
             if look.looking is None and time.monotonic() - look.began >= _BETWEEN_LOOKS:
                 look.began = time.monotonic()
                 look.looking = self._stores.submit(event_file.sizes, folder)

@@ -13,6 +13,7 @@ from typing import Any
 import fsspec
 import numpy as np
 import pytest
+from store_parts import Parts, put
 
 from tb_layerview import Keep, LayerReader, LayerWriter
 from tb_layerview.commands import cli, loopback
@@ -28,14 +29,6 @@ def log(folder: Path, steps: int = 6) -> None:
     with LayerWriter(folder, keep=Keep(precision="float32")) as writer:
         for step in range(steps):
             writer.write(step, {f"layer{i}": KERNELS[(step + i) % 6] for i in range(4)}, "weight")
-
-
-def put(folder: Path, address: str) -> None:
-    """Copies a folder, as people do it with their own tools."""
-    filesystem, path = fsspec.core.url_to_fs(address, skip_instance_cache=True, use_listings_cache=False)
-    for file in sorted(folder.rglob("*")):
-        if file.is_file():
-            filesystem.pipe_file(f"{path}/{file.relative_to(folder).as_posix()}", file.read_bytes())
 
 
 @pytest.fixture
