@@ -27,8 +27,11 @@ _OPENED = (
 )
 #: What fsspec opens that is no store of its own: files of this machine, pages, and what leads on to another address.
 _NO_STORES = frozenset(
-    "file local asynclocal dir dvc git data http https generic reference dask blockcache cached filecache simplecache "
-    "async_wrapper asyncwrapper zip tar libarchive pyscript jlab jupyter github gist".split()
+    (
+        *("file", "local", "asynclocal", "dir", "dvc", "git", "github", "gist", "data", "http", "https"),
+        *("generic", "reference", "dask", "blockcache", "cached", "filecache", "simplecache", "async_wrapper"),
+        *("asyncwrapper", "zip", "tar", "libarchive", "pyscript", "jlab", "jupyter"),
+    )
 )
 # What pathlib and os.path leave of `gs://bucket/run` is a folder called `gs:`. Other folders may end in a colon.
 _OTHERS = "s3n|viewfs|har|webhdfs|wasb|wasbs|adl|azfs|oss|ram|http|https|ftp|cns"
@@ -93,7 +96,8 @@ def _refuse_what_nothing_opens(scheme: str, said: str) -> None:
                 f"{said}, and {scheme}:// is not opened here: {_OPENED} are. Give one of them, or {_WAY_OUT}."
             )
         if why:
-            raise ValueError(f"{said}: {scheme}:// is opened by fsspec, which says: {why}. Install that, or {_WAY_OUT}.")
+            opened = f"{scheme}:// is opened by fsspec, which says: {why}"
+            raise ValueError(f"{said}: {opened}. Install that, or {_WAY_OUT}.")
         return
     if package == "pyarrow":
         package, install = " and ".join(lacking), " ".join(lacking)
@@ -173,7 +177,8 @@ def _refuse_what_is_left(path: str) -> None:
         address = f"{collapsed[1]}://{(collapsed[2] or '').lstrip('/')}"
         raise ValueError(
             f"{_shown(path)} is not a folder on this machine, but what pathlib.Path or os.path leave of "
-            f"{without_password(address)}: they take two slashes for one. Give {_shown(address)} as a string, or {_WAY_OUT}."
+            f"{without_password(address)}: they take two slashes for one. "
+            f"Give {_shown(address)} as a string, or {_WAY_OUT}."
         )
 
 

@@ -11,6 +11,7 @@ import collections
 import errno
 import functools
 import io
+import math
 import os
 import queue
 import re
@@ -102,6 +103,7 @@ class RemoteStore:
         self._listings: collections.OrderedDict[str, tuple[float, dict[str, int]]] = collections.OrderedDict()
         self._ranges = _Ranges()
         self._silent: dict[str, tuple[float, str]] = {}  # until when a store is not asked, by its address, and why
+        self._answered: dict[str, float] = {}  # when a store gave an answer last
         self._line: _Line | None = None
 
     def walk(self, folder: Place) -> Iterator[tuple[Place, Collection[str]]]:
@@ -257,11 +259,14 @@ class RemoteStore:
                 if silent:
                     return silent[0]
                 path, end = _plain(filesystem, one.file), one.offset + one.length
+                began = time.monotonic()
                 try:
-                    return bytes(await asyncio.wait_for(filesystem._cat_file(path, start=one.offset, end=end), longest))
+                    data = bytes(await asyncio.wait_for(filesystem._cat_file(path, start=one.offset, end=end), longest))
+                    self._answered[_root(one.file)] = time.monotonic()
+                    return data
                 except Exception as error:  # noqa: BLE001  # whatever the package raises
                     said = _in_words(error, one.file, longest)
-                    if isinstance(said, TimeoutError):
+                    if _is_silence(said, began):
                         silent.append(said)
                     return b"" if said.errno == _PAST_THE_END else said
 
@@ -274,12 +279,13 @@ class RemoteStore:
             )
             return found
 
+        began = time.monotonic()
         try:
-            found = self._unless_silent(fetched, ranges[0].file)
+            found: list[bytes | OSError] = self._unless_silent(fetched, ranges[0].file, lambda _: not silent)
         except OSError as error:
             return [error] * len(ranges)
         if silent:
-            self._rest(ranges[0].file, silent[0])
+            self._rest(ranges[0].file, silent[0], began)
         return found
 
     def forget(self, one: Range) -> None:
@@ -332,7 +338,9 @@ class RemoteStore:
         """Calls a method that reads."""
         return self._unless_silent(lambda: self._call(name, limit or READING, place, **named), place)
 
-    def _unless_silent(self, call: Callable[[], Any], place: Place) -> Any:
+    def _unless_silent(
+        self, call: Callable[[], Any], place: Place, is_answer: Callable[[Any], bool] = lambda _: True
+    ) -> Any:
         """Calls what asks a store, unless it gave no answer a moment ago."""
         store, now = _root(place), time.monotonic()
         with self._own():
@@ -341,19 +349,20 @@ class RemoteStore:
             raise TimeoutError(errno.ETIMEDOUT, why, str(place))
         try:
             answer = call()
-        except (FileNotFoundError, PermissionError):
-            raise
         except OSError as error:
-            if isinstance(error, TimeoutError) or time.monotonic() - now > _SLOW:
-                self._rest(place, error)
+            if _is_silence(error, now):
+                self._rest(place, error, now)
             raise
-        with self._own():
-            self._silent.pop(store, None)
+        if is_answer(answer):
+            self._answered[store] = time.monotonic()
         return answer
 
-    def _rest(self, place: Place, why: OSError) -> None:
+    def _rest(self, place: Place, why: OSError, began: float) -> None:
+        """Does not ask a store for a while, unless it has given an answer to anybody since."""
+        store = _root(place)
         with self._own():
-            self._silent[_root(place)] = time.monotonic() + _REST, str(why.strerror or why)
+            if self._answered.get(store, -math.inf) < began:
+                self._silent[store] = time.monotonic() + _REST, str(why.strerror or why)
 
     def _in_line(self, call: Callable[[], Any], limit: float) -> Any:
         """Calls a file system that is for one thread; one that gives no answer is left behind, with its thread."""
@@ -548,6 +557,12 @@ def _say_who_opens(scheme: str) -> None:
 def _root(place: Place) -> str:
     """The address of the store that something is in."""
     return "/".join(str(place).split("/", 3)[:3])
+
+
+def _is_silence(error: OSError, began: float) -> bool:
+    """Whether a store gave no answer to what was asked then."""
+    is_late = time.monotonic() - began > _SLOW and not isinstance(error, (FileNotFoundError, PermissionError))
+    return isinstance(error, TimeoutError) or is_late
 
 
 def _seconds(length: int) -> float:

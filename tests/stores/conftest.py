@@ -1,12 +1,15 @@
-"""A store on the loopback device: moto's S3, and what a test has it do to requests."""
+"""Stores on the loopback device: moto's S3, and what a test has it do to requests, and an emulator of Google's."""
 
 from __future__ import annotations
 
 import dataclasses
 import logging
+import os
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +19,9 @@ server = pytest.importorskip("moto.server", reason="needs s3fs and moto: .venv-s
 
 BUCKET = "bucket"
 _SECRET = "not-to-be-told"
+# Else it asks by gRPC of which type a bucket is, and waits a minute, as the emulator answers by HTTP alone. It looks
+# when it is imported.
+os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
 
 
 @dataclasses.dataclass
@@ -128,3 +134,63 @@ def files() -> Any:
     import fsspec
 
     return fsspec.filesystem("s3", skip_instance_cache=True, use_listings_cache=False)
+
+
+@dataclasses.dataclass
+class GCS:
+    """A server of Google's storage.
+
+    Attributes:
+      requests: The method, path and range of each request that came.
+    """
+
+    requests: list[tuple[str, str, str]] = dataclasses.field(default_factory=list)
+
+    @property
+    def address(self) -> str:
+        return f"gs://{BUCKET}"
+
+
+@pytest.fixture
+def gcs(monkeypatch: pytest.MonkeyPatch) -> Iterator[GCS]:
+    """A store with an empty bucket, found where gcsfs looks."""
+    emulator = pytest.importorskip("gcp_storage_emulator.server", reason="needs gcsfs and gcp-storage-emulator")
+    from tb_layerview.format import remote_storage
+
+    found = GCS()
+    handler = emulator.RequestHandler
+    answer = handler.do_GET
+
+    def watched(self: Any) -> None:
+        found.requests.append(("GET", self.path, self.headers.get("Range") or ""))
+        answer(self)
+
+    monkeypatch.setattr(handler, "do_GET", watched)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    serving = emulator.create_server("127.0.0.1", port, in_memory=True, default_bucket=BUCKET)
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{port}")
+    remote_storage._store.cache_clear()
+    with serving:
+        yield found
+    remote_storage._store.cache_clear()
+
+
+@pytest.fixture
+def ftp(tmp_path: Path) -> Iterator[str]:
+    """The address of a server of FTP that shows `tmp_path` to anybody."""
+    handlers = pytest.importorskip("pyftpdlib.handlers", reason="needs pyftpdlib")
+    from pyftpdlib.authorizers import DummyAuthorizer
+    from pyftpdlib.servers import ThreadedFTPServer
+
+    logging.getLogger("pyftpdlib").setLevel(logging.ERROR)
+    authorizer = DummyAuthorizer()
+    authorizer.add_anonymous(str(tmp_path))
+    handler = type("Handler", (handlers.FTPHandler,), {"authorizer": authorizer})
+    serving = ThreadedFTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=serving.serve_forever, daemon=True)
+    thread.start()
+    host, port = serving.address[:2]
+    yield f"ftp://{host}:{port}"
+    serving.close_all()
+    thread.join(10)

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import re
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
 
 import fsspec
 import numpy as np
-from store_parts import Parts, put
 from serving import TensorBoardServer
+from store_logs import Parts, asked, awaited, payload_of, put, steps_of
 
 from tb_layerview import Keep, LayerWriter
 from tb_layerview.reading.reader import LayerReader
@@ -24,25 +22,6 @@ KERNELS = np.random.default_rng(5).normal(size=(8, 40, 30)).astype(np.float32)
 
 def kernels(step: int) -> dict[str, np.ndarray]:
     return {f"layer{i}": KERNELS[(step + i) % 8] for i in range(3)}
-
-
-def asked(server: TensorBoardServer, route: str, **arguments: Any) -> Any:
-    reply = server.get(f"/data/plugin/layerview/{route}?{urlencode(arguments)}")
-    assert reply.status == 200, reply.body
-    return json.loads(reply.body) if reply.content_type == "application/json" else reply.body
-
-
-def awaited(what: Callable[[], Any], seconds: float = 40) -> Any:
-    end = time.monotonic() + seconds
-    while not (found := what()):
-        assert time.monotonic() < end, "it did not come in time"
-        time.sleep(0.3)
-    return found
-
-
-def steps_of(server: TensorBoardServer, run: str) -> list[int]:
-    runs = {one["run"] for one in asked(server, "runs")["runs"]}
-    return asked(server, "steps", run=run)["steps"] if run in runs else []
 
 
 def test_tensorboard_shows_a_log_in_s3_and_what_is_added_to_it(
@@ -87,11 +66,6 @@ def test_what_may_not_be_read_is_said_and_all_else_is_shown(
     assert "not-to-be-told" not in reply.body.decode() + server.log.read_text()
 
 
-def payload_of(server: TensorBoardServer, run: str, step: int) -> Any:
-    query = urlencode({"run": run, "tensor": 1, "step": step, "section": "values"})
-    return server.get(f"/data/plugin/layerview/payload?{query}")
-
-
 def test_a_run_that_grows_by_parts_is_followed_by_few_requests(
     tmp_path: Path, s3: Any, tensorboard_server: Callable[..., TensorBoardServer]
 ) -> None:
@@ -118,7 +92,7 @@ def test_a_run_that_grows_by_parts_is_followed_by_few_requests(
         while time.monotonic() < end:
             assert asked(server, "runs")["runs"][0]["last_step"] == 5 and asked(server, "run", run="run")
             time.sleep(0.5)
-        assert {request for request in s3.ours} == {("GET", "/bucket", "")} and len(s3.ours) <= 3
+        assert set(s3.ours) == {("GET", "/bucket", "")} and len(s3.ours) <= 3
         s3.forget()
         writer.write(6, kernels(6), "weight")
         parts.send()
