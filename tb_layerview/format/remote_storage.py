@@ -610,5 +610,5 @@ def _without_secrets(said: str) -> str:
     line = re.sub(r"(?i)\b(bearer|basic|sharedkey|aws4-hmac-sha256) \S+", r"\1 …", line)
     # `key: "all that stands in quotes"`, or a word, of two where the first says of which kind it is.
     value = r"'[^']*'?|\"[^\"]*\"?|(?:\w+ (?=…))?\S+"
-    line = re.sub(rf"(?i)((?:{_SECRETS})[\w-]*['\"]?\s*[=:]\s*)(?:{value})", r"\1…", line)
+    line = re.sub(rf"(?i)((?:{_SECRETS})[\w-]*['\"]?\s*[=:>]\s*)(?:{value})", r"\1…", line)
     return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…"
