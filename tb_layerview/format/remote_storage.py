@@ -67,7 +67,8 @@ def store_of(place: Place) -> RemoteStore:
     except ValueError as error:
         raise OSError(errno.ENOSYS, str(error).rstrip("."), str(place)) from None
     scheme = scheme_of(path) or ""
-    return _store(scheme, _named_in(path, scheme))
+    named = _named_in(path, scheme)
+    return _store(scheme, named) if named else _store(scheme)
 
 
 @functools.cache
@@ -574,6 +575,7 @@ def _is_past_the_end(error: BaseException) -> bool:
     """Whether a store has no such range (HTTP 416), as each package says it."""
     answers = [error, error.__cause__, getattr(error, "response", None), getattr(error.__cause__, "response", None)]
     for answer in answers:
+        said: tuple[Any, ...]
         if isinstance(answer, dict):  # botocore's
             said = (answer.get("Error", {}).get("Code"), answer.get("ResponseMetadata", {}).get("HTTPStatusCode"))
         else:

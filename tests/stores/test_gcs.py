@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 import types
 from collections.abc import Callable
@@ -115,3 +117,23 @@ def test_of_two_that_open_it_fsspec_does_and_a_note_says_so(
             assert LayerReader(f"{gcs.address}/logs").names() == ["a"]
     said = [record.getMessage() for record in caplog.records if record.name == "tb_layerview"]
     assert said == ["gs:// is known to both fsspec and TensorFlow: fsspec opens it"]
+
+
+def test_a_forked_process_opens_a_client_of_its_own(tmp_path: Path, gcs: Any) -> None:
+    log(tmp_path / "a")
+    put(tmp_path, f"{gcs.address}/logs")
+    run = LayerReader(f"{gcs.address}/logs").run("a")
+    assert run.values(run.tensors[0], 0).array.size
+    read, write = os.pipe()
+    child = os.fork()
+    if not child:
+        signal.alarm(20)  # where it waits for its parent's thread
+        try:
+            os.write(write, str(run.values(run.tensors[1], 2).array.sum() == KERNELS[3].sum()).encode())
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+    os.close(write)
+    assert os.read(read, 10) == b"True"
+    os.close(read)
+    assert run.values(run.tensors[1], 3).array.size
