@@ -52,6 +52,16 @@ class LocalStore:
         raw = open_regular(_local(file))
         return io.BufferedReader(raw), os.fstat(raw.fileno()).st_size
 
+    def open_all(self, files: Sequence[Range]) -> Iterator[tuple[io.BufferedReader[Any], int] | OSError]:
+        """See `Store`. A file that has grown is read to its end."""
+        for file, _, _ in files:
+            try:
+                opened = self.open(file)
+            except OSError as error:
+                yield error
+            else:
+                yield opened
+
     def reader(self) -> Reader:
         """See `Store`."""
         return _LocalReader()
@@ -87,6 +97,9 @@ class _LocalReader:
             return self._files[file].read(length)
         except OSError as error:
             return error
+
+    def forget(self, one: Range) -> None:
+        """See `Reader`. Nothing is kept."""
 
     def __enter__(self) -> _LocalReader:
         return self

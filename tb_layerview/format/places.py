@@ -72,6 +72,9 @@ class Reader(Protocol):
     def read(self, ranges: Sequence[Range]) -> list[bytes | OSError]:
         """For each range its bytes, fewer where the file ends before, or why they cannot be read."""
 
+    def forget(self, one: Range) -> None:
+        """Does not keep what was read there: it is not what was logged, and may be mended."""
+
     def __enter__(self) -> Reader:
         """Reads until the block ends."""
 
@@ -106,6 +109,13 @@ class Store(Protocol):
 
     def open(self, file: Place, size: int | None = None) -> tuple[io.BufferedReader[Any], int]:
         """Opens a file for reading from its beginning; also says how long it is, `size` if that is known already."""
+
+    def open_all(self, files: Sequence[Range]) -> Iterator[tuple[io.BufferedReader[Any], int] | OSError]:
+        """Opens files one after the other; each is read from where a range begins, to where it ends.
+
+        Yields:
+          What `open` gives for each, or why it cannot be read.
+        """
 
     def reader(self) -> Reader:
         """What reads parts of files."""

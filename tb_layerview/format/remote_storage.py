@@ -11,22 +11,27 @@ import collections
 import errno
 import functools
 import io
+import math
 import os
+import queue
 import re
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from typing import Any
 
-from tb_layerview.format.addresses import PACKAGES, checked, scheme_of
+from tb_layerview.about import logger
+from tb_layerview.format.addresses import PACKAGES, checked, is_gfiles, is_twice, scheme_of
+from tb_layerview.format.gfile_storage import GFileSystem
 from tb_layerview.format.places import Place, Range, Reader, RemotePath
 
 #: Seconds that one request may take with all its retries, for reading and for writing.
 READING = WRITING = 30.0
 #: Seconds for which a listing is taken for what is there, unless the newest is asked for.
 FRESH = 5.0
-#: Folders whose listings are remembered.
-_MOST_FOLDERS = 1024
+#: Folders whose listings are remembered, and the files in all of them.
+_MOST_FOLDERS, _MOST_FILES = 1024, 1 << 17
 #: Bytes that are read ahead of an event file; TensorBoard's events, and ours, are read from the first to the last.
 _BLOCK = 8 << 20
 #: Ranges that are asked for at a time, of so many bytes together; and requests that wait for an answer at a time.
@@ -35,13 +40,23 @@ _AHEAD, _MOST_AHEAD, _AT_ONCE = 64, 16 << 20, 8
 _GAP, _LARGEST = 256 << 10, 8 << 20
 #: Bytes of ranges that are kept, as what was written is never changed.
 _KEPT = 32 << 20
+#: Seconds for which a store that gave no answer is not asked again: else each run and each part would wait for it; and
+#: those after which an error is taken for no answer, as packages try again and again.
+_REST, _SLOW = 5.0, 10.0
+#: Seconds for a question that need not be answered.
+_SOON = 5.0
 _LONGEST = 300
+#: Schemes of which one client opens all stores.
+_ALIKE = ("s3", "s3a", "gs", "gcs", "memory")
+#: Schemes of what is in memory: it never waits.
+_WITHIN_THE_PROCESS = ("memory", "ram")
 #: Of a range that begins at an object's end or after it: S3 has no empty ranges.
 _PAST_THE_END = errno.ERANGE
 #: No answer, an answer that does not come through, an error of the server's own, too many requests.
 _PASSING = {errno.ETIMEDOUT, errno.ECONNREFUSED, errno.EBUSY, getattr(errno, "EREMOTEIO", errno.EIO)}
 _UNREACHABLE = re.compile("Connect|HTTPClientError|ServerDisconnected|ClientPayload|ClientOSError|gaierror")
-_SECRETS = "signature|token|secret|key|credential|password|sig"
+#: What a secret may be called.
+_SECRETS = "signature|token|secret|key|credential|passw(?:or)?d|passphrase|sig|authorization"
 
 
 def store_of(place: Place) -> RemoteStore:
@@ -54,20 +69,35 @@ def store_of(place: Place) -> RemoteStore:
         path = checked(str(place))
     except ValueError as error:
         raise OSError(errno.ENOSYS, str(error).rstrip("."), str(place)) from None
-    return _store(scheme_of(path) or "")
+    scheme = scheme_of(path) or ""
+    named = _named_in(path, scheme)
+    return _store(scheme, named) if named else _store(scheme)
 
 
 @functools.cache
-def _store(scheme: str) -> RemoteStore:
-    return RemoteStore(scheme)
+def _store(scheme: str, named: tuple[tuple[str, Any], ...] = ()) -> RemoteStore:
+    return RemoteStore(scheme, dict(named))
+
+
+def _named_in(path: str, scheme: str) -> tuple[tuple[str, Any], ...]:
+    """What an address says of how its store is opened: the host of `hdfs://`, the account of `abfs://`."""
+    if scheme in _ALIKE or is_gfiles(scheme):
+        return ()
+    import fsspec
+
+    named = fsspec.get_filesystem_class(scheme)._get_kwargs_from_urls(path)
+    return tuple(sorted((name, value) for name, value in named.items() if isinstance(value, (str, int))))
 
 
 class RemoteStore:
-    """All that one scheme leads to. May be used from many threads; a forked process makes clients of its own."""
+    """All that one scheme leads to, or one host of it. Many threads may use it; a forked process makes its own clients.
 
-    def __init__(self, scheme: str) -> None:
-        """Opens nothing yet."""
-        self._scheme = scheme
+    What is installed opens it: fsspec, with the package that it has for the scheme, or else TensorFlow if it is loaded.
+    """
+
+    def __init__(self, scheme: str, named: Mapping[str, Any] | None = None) -> None:
+        """Opens nothing yet; `named` is what an address says of how it is opened."""
+        self._scheme, self._named = scheme, dict(named or {})
         self._forget()
 
     def _forget(self) -> None:
@@ -76,6 +106,9 @@ class RemoteStore:
         self._filesystem: Any = None
         self._listings: collections.OrderedDict[str, tuple[float, dict[str, int]]] = collections.OrderedDict()
         self._ranges = _Ranges()
+        self._silent: dict[str, tuple[float, str]] = {}  # until when a store is not asked, by its address, and why
+        self._answered: dict[str, float] = {}  # when a store gave an answer last
+        self._line: _Line | None = None
 
     def walk(self, folder: Place) -> Iterator[tuple[Place, Collection[str]]]:
         """See `Store`: as many requests as a listing of all objects takes, 1,000 of them each in S3."""
@@ -113,8 +146,9 @@ class RemoteStore:
         with self._own():
             self._listings[folder] = time.monotonic(), files
             self._listings.move_to_end(folder)
-            if len(self._listings) > _MOST_FOLDERS:
-                self._listings.popitem(last=False)
+            held = sum(len(names) for _, names in self._listings.values())
+            while len(self._listings) > max(1, _MOST_FOLDERS if held <= _MOST_FILES else 1):
+                held -= len(self._listings.popitem(last=False)[1][1])
 
     def _find(self, folder: Place, with_all_below: bool, limit: float | None = None) -> dict[str, int]:
         """The files in a folder, and in those below it, by what leads to them from it.
@@ -122,13 +156,18 @@ class RemoteStore:
         Raises:
           FileNotFoundError: There is none, where those below it are not asked for.
         """
-        root = _plain(self._fs(), folder)
+        root = _plain(self._fs(), folder).rstrip("/")
         if with_all_below:
-            entries = self._call("find", READING, folder, detail=True).values()
+            entries = self._asked("find", folder, detail=True).values()
         else:
-            entries = self._call("ls", limit or READING, folder, detail=True)
+            entries = self._asked("ls", folder, limit, detail=True)
         names = ((what["name"][len(root) :].lstrip("/"), what) for what in entries)
-        return {name: int(what["size"] or 0) for name, what in names if name and what["type"] == "file"}
+        # Consoles put an object without bytes in the place of a folder: its name ends in a slash.
+        return {
+            name: int(what.get("size") or 0)
+            for name, what in names
+            if name and what["type"] == "file" and not name.endswith("/")
+        }
 
     def open(self, file: Place, size: int | None = None) -> tuple[io.BufferedReader[Any], int]:
         """See `Store`."""
@@ -138,20 +177,48 @@ class RemoteStore:
             raise FileNotFoundError(errno.ENOENT, "it is not there", str(file))
         return io.BufferedReader(_Object(self, file, size), _BLOCK), size
 
+    def open_all(self, files: Sequence[Range]) -> Iterator[tuple[io.BufferedReader[Any], int] | OSError]:
+        """See `Store`. Several are asked for at a time, as a writer's events may lie in thousands of objects."""
+        waiting: list[Range] = []
+        for one in files:
+            if waiting and (
+                len(waiting) >= _AHEAD
+                or sum(min(other.length, _BLOCK) for other in waiting) + min(one.length, _BLOCK) > _MOST_AHEAD
+            ):
+                yield from self._open_some(waiting)
+                waiting = []
+            waiting.append(one)
+        yield from self._open_some(waiting)
+
+    def _open_some(self, files: Sequence[Range]) -> Iterator[tuple[io.BufferedReader[Any], int] | OSError]:
+        begun = [one._replace(length=min(one.length, _BLOCK)) for one in files]
+        holding = [i for i, one in enumerate(begun) if one.length]  # S3 has no empty ranges
+        data = dict(zip(holding, self._fetched([begun[i] for i in holding])))
+        for i, (file, offset, length) in enumerate(files):
+            head = data.pop(i, b"")
+            if isinstance(head, OSError):
+                yield head
+                continue
+            size = offset + length
+            yield io.BufferedReader(_Object(self, file, size, offset, head), min(_BLOCK, max(1, length))), size
+
     def reader(self) -> Reader:
         """See `Store`."""
         return _RemoteReader(self)
 
     def exists(self, file: Place) -> bool:
-        """See `Store`."""
+        """See `Store`. It does not take longer than `_SOON`."""
         try:
-            return file.name in self._files(file.parent, FRESH)
+            return file.name in self._files(file.parent, FRESH, _SOON)
         except OSError:
             return False
 
     def is_folder(self, folder: Place) -> bool:
         """See `Store`; where there is none, the error says whether there is the store."""
-        return bool(self._call("ls", READING, folder, detail=True))
+        found = self._asked("ls", folder, detail=True)
+        # Of an object it gives the object itself.
+        root = _plain(self._fs(), folder).rstrip("/")
+        return any(what["type"] != "file" or what["name"].rstrip("/") != root for what in found)
 
     def read(self, file: Place, offset: int, length: int) -> bytes:
         """Bytes of an object, fewer if it ends before.
@@ -162,7 +229,7 @@ class RemoteStore:
         if length <= 0:  # which s3fs would answer with the whole object
             return b""
         try:
-            data: bytes = self._call("cat_file", READING, file, start=offset, end=offset + length)
+            data: bytes = self._asked("cat_file", file, _seconds(length), start=offset, end=offset + length)
         except OSError as error:
             if error.errno == _PAST_THE_END:
                 return b""
@@ -185,27 +252,55 @@ class RemoteStore:
         return [b"" if data is None else data for data in found]
 
     def _fetched(self, ranges: Sequence[Range]) -> list[bytes | OSError]:
-        filesystem = self._fs()
+        if not ranges:
+            return []
+        try:
+            filesystem = self._fs()
+        except OSError as error:
+            return [error] * len(ranges)
         if len(ranges) < 2 or not filesystem.async_impl:
             return [self._tried(one) for one in ranges]
-        limit = asyncio.Semaphore(_AT_ONCE)
+        limit, longest = asyncio.Semaphore(_AT_ONCE), max(_seconds(one.length) for one in ranges)
+        silent: list[OSError] = []
 
         async def fetch(one: Range) -> bytes | OSError:
             async with limit:
+                if silent:
+                    return silent[0]
+                path, end = _plain(filesystem, one.file), one.offset + one.length
+                began = time.monotonic()
                 try:
-                    end = one.offset + one.length
-                    return bytes(await filesystem._cat_file(_plain(filesystem, one.file), start=one.offset, end=end))
+                    data = bytes(await asyncio.wait_for(filesystem._cat_file(path, start=one.offset, end=end), longest))
+                    self._answered[_root(one.file)] = time.monotonic()
+                    return data
                 except Exception as error:  # noqa: BLE001  # whatever the package raises
-                    said = _in_words(error, one.file)
+                    said = _in_words(error, one.file, longest)
+                    if _is_silence(said, began):
+                        silent.append(said)
                     return b"" if said.errno == _PAST_THE_END else said
 
         async def fetch_all() -> list[bytes | OSError]:
             return await asyncio.gather(*map(fetch, ranges))
 
+        def fetched() -> list[bytes | OSError]:
+            found: list[bytes | OSError] = self._awaited(
+                fetch_all, longest * (1 + len(ranges) / _AT_ONCE), ranges[0].file
+            )
+            return found
+
+        began = time.monotonic()
         try:
-            return list(self._awaited(fetch_all, READING, ranges[0].file))
+            found: list[bytes | OSError] = self._unless_silent(fetched, ranges[0].file, lambda _: not silent)
         except OSError as error:
             return [error] * len(ranges)
+        if silent:
+            self._rest(ranges[0].file, silent[0], began)
+        return found
+
+    def forget(self, one: Range) -> None:
+        """Does not keep a range: what was read there is not what was logged."""
+        with self._own():
+            self._ranges.drop(one)
 
     def _tried(self, one: Range) -> bytes | OSError:
         try:
@@ -227,17 +322,22 @@ class RemoteStore:
         Raises:
           OSError: It cannot be written; it may be there all the same. See `may_pass`.
         """
-        filesystem = self._fs()
-        if not filesystem.async_impl:
-            self._call("pipe_file", WRITING, file, data)
-            return 0.0
+        filesystem, limit = self._fs(), limit or WRITING
 
         async def put() -> float:
             began = time.thread_time()  # of the loop's thread
             await filesystem._pipe_file(_plain(filesystem, file), data)
             return time.thread_time() - began
 
-        took: float = self._awaited(put, limit or WRITING, file)
+        took = 0.0
+        if filesystem.async_impl:
+            took = self._awaited(put, limit, file)
+        else:
+            try:
+                self._call("pipe_file", limit, file, data)
+            except FileNotFoundError:  # what has folders may lack this one
+                self._call("makedirs", limit, file.parent, exist_ok=True)
+                self._call("pipe_file", limit, file, data)
         with self._own():
             self._listings.pop(str(file.parent), None)
         return took
@@ -251,6 +351,11 @@ class RemoteStore:
     def _fs(self) -> Any:
         with self._own():
             if self._filesystem is None:
+                if is_gfiles(self._scheme):
+                    self._filesystem = GFileSystem()
+                    return self._filesystem
+                if is_twice(self._scheme):
+                    _say_who_opens(self._scheme)
                 import fsspec
 
                 # Listings that are kept hide what others put there, for ever.
@@ -258,10 +363,52 @@ class RemoteStore:
                 try:
                     if fsspec.get_filesystem_class(self._scheme).async_impl:
                         options["loop"] = _loop(self._process)
-                    self._filesystem = fsspec.filesystem(self._scheme, **options)
+                    self._filesystem = fsspec.filesystem(self._scheme, **options, **self._named)
                 except Exception as error:  # noqa: BLE001  # whatever the package raises
                     raise _in_words(error, RemotePath(f"{self._scheme}://")) from None
             return self._filesystem
+
+    def _asked(self, name: str, place: Place, limit: float | None = None, **named: Any) -> Any:
+        """Calls a method that reads."""
+        return self._unless_silent(lambda: self._call(name, limit or READING, place, **named), place)
+
+    def _unless_silent(
+        self, call: Callable[[], Any], place: Place, is_answer: Callable[[Any], bool] = lambda _: True
+    ) -> Any:
+        """Calls what asks a store, unless it gave no answer a moment ago."""
+        store, now = _root(place), time.monotonic()
+        with self._own():
+            until, why = self._silent.get(store, (0.0, ""))
+        if now < until:
+            raise TimeoutError(errno.ETIMEDOUT, why, str(place))
+        try:
+            answer = call()
+        except OSError as error:
+            if _is_silence(error, now):
+                self._rest(place, error, now)
+            raise
+        if is_answer(answer):
+            self._answered[store] = time.monotonic()
+        return answer
+
+    def _rest(self, place: Place, why: OSError, began: float) -> None:
+        """Does not ask a store for a while, unless it has given an answer to anybody since."""
+        store = _root(place)
+        with self._own():
+            if self._answered.get(store, -math.inf) < began:
+                self._silent[store] = time.monotonic() + _REST, str(why.strerror or why)
+
+    def _in_line(self, call: Callable[[], Any], limit: float) -> Any:
+        """Calls a file system that is for one thread; one that gives no answer is left behind, with its thread."""
+        with self._own():
+            line = self._line = self._line or _Line()
+        try:
+            return line.call(call, limit)
+        except TimeoutError:
+            with self._own():
+                if self._line is line:
+                    self._line = self._filesystem = None
+            raise
 
     def _call(self, name: str, limit: float, place: Place, *args: Any, **named: Any) -> Any:
         """Calls a method of the file system by name; it ends in time where it is one that can be told to."""
@@ -271,9 +418,11 @@ class RemoteStore:
             method = getattr(filesystem, f"_{name}")
             return self._awaited(lambda: method(path, *args, **named), limit, place)
         try:
-            return getattr(filesystem, name)(path, *args, **named)
+            if self._scheme in _WITHIN_THE_PROCESS:
+                return getattr(filesystem, name)(path, *args, **named)
+            return self._in_line(lambda: getattr(filesystem, name)(path, *args, **named), limit)
         except Exception as error:  # noqa: BLE001  # whatever the package raises
-            raise _in_words(error, place) from None
+            raise _in_words(error, place, limit) from None
 
     def _awaited(self, begin: Callable[[], Any], limit: float, place: Place) -> Any:
         import fsspec.asyn
@@ -310,6 +459,10 @@ class _RemoteReader:
             some.append(one)
         return found + self._store.read_all(some)
 
+    def forget(self, one: Range) -> None:
+        """See `Reader`."""
+        self._store.forget(one)
+
     def __enter__(self) -> _RemoteReader:
         return self
 
@@ -320,8 +473,10 @@ class _RemoteReader:
 class _Object(io.RawIOBase):
     """An object that is read from its beginning on, in blocks."""
 
-    def __init__(self, store: RemoteStore, file: Place, size: int) -> None:
+    def __init__(self, store: RemoteStore, file: Place, size: int, begins: int = 0, known: bytes = b"") -> None:
+        """Knows already the bytes from one on."""
         self._store, self._file, self._size = store, file, size
+        self._begins, self._known = begins, known
         self._at = 0
 
     def readable(self) -> bool:
@@ -339,7 +494,12 @@ class _Object(io.RawIOBase):
         return self._at
 
     def readinto(self, buffer: Any) -> int:
-        data = self._store.read(self._file, self._at, min(len(buffer), self._size - self._at))
+        at = self._at - self._begins
+        if 0 <= at < len(self._known):
+            data = self._known[at : at + len(buffer)]
+        else:
+            self._known = b""  # it is read once
+            data = self._store.read(self._file, self._at, min(len(buffer), self._size - self._at))
         buffer[: len(data)] = data
         self._at += len(data)
         return len(data)
@@ -365,6 +525,42 @@ class _Ranges:
         self._held += len(data)
         while self._held > _KEPT:
             self._held -= len(self._kept.popitem(last=False)[1])
+
+    def drop(self, one: Range) -> None:
+        self._held -= len(self._kept.pop(one, b""))
+
+
+class _Line:
+    """A thread that does one call after the other."""
+
+    def __init__(self) -> None:
+        self._waiting: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = queue.SimpleQueue()
+        threading.Thread(target=self._work, name="tb_layerview_store", daemon=True).start()
+
+    def call(self, what: Callable[[], Any], limit: float) -> Any:
+        """Calls it there.
+
+        Raises:
+          TimeoutError: It has not ended in time; it may still run.
+        """
+        done: Future[Any] = Future()
+        self._waiting.put((done, what))
+        try:
+            return done.result(limit)
+        except TimeoutError:
+            if not done.cancel():
+                self._waiting.put(None)  # ends with what it waits for
+            raise
+
+    def _work(self) -> None:
+        while asked := self._waiting.get():
+            done, what = asked
+            if not done.set_running_or_notify_cancel():
+                continue
+            try:
+                done.set_result(what())
+            except BaseException as error:  # noqa: BLE001  # it is raised where it was asked for
+                done.set_exception(error)
 
 
 def _neighbours(ranges: Sequence[Range], asked: Sequence[int]) -> list[list[int]]:
@@ -400,6 +596,41 @@ def _plain(filesystem: Any, place: Place) -> str:
     return str(filesystem._strip_protocol(str(place)))
 
 
+@functools.cache
+def _say_who_opens(scheme: str) -> None:
+    logger.info("%s:// is known to both fsspec and TensorFlow: fsspec opens it", scheme)
+
+
+def _root(place: Place) -> str:
+    """The address of the store that something is in."""
+    return "/".join(str(place).split("/", 3)[:3])
+
+
+def _is_silence(error: OSError, began: float) -> bool:
+    """Whether a store gave no answer to what was asked then."""
+    is_late = time.monotonic() - began > _SLOW and not isinstance(error, (FileNotFoundError, PermissionError))
+    return isinstance(error, TimeoutError) or is_late
+
+
+def _seconds(length: int) -> float:
+    """How long a range may take: that of what is much longer than most, in proportion."""
+    return READING * max(1.0, length / _LARGEST)
+
+
+def _is_past_the_end(error: BaseException) -> bool:
+    """Whether a store has no such range (HTTP 416), as each package says it."""
+    answers = [error, error.__cause__, getattr(error, "response", None), getattr(error.__cause__, "response", None)]
+    for answer in answers:
+        said: tuple[Any, ...]
+        if isinstance(answer, dict):  # botocore's
+            said = (answer.get("Error", {}).get("Code"), answer.get("ResponseMetadata", {}).get("HTTPStatusCode"))
+        else:
+            said = tuple(getattr(answer, name, None) for name in ("code", "status", "status_code"))
+        if "InvalidRange" in said or "416" in said or 416 in said:
+            return True
+    return False
+
+
 def _in_words(error: BaseException, place: Place, limit: float = READING) -> OSError:
     """What a package has raised, as an OSError that says it."""
     package = PACKAGES.get(scheme_of(str(place)) or "", "fsspec")
@@ -415,19 +646,22 @@ def _in_words(error: BaseException, place: Place, limit: float = READING) -> OSE
         return OSError(errno.EBUSY, f"{package} says: {said}", str(place))
     if isinstance(error, ConnectionError) or _UNREACHABLE.search(type(error).__name__):
         return ConnectionError(errno.ECONNREFUSED, f"the store cannot be reached ({said})", str(place))
-    if "416" in said or ("range" in said.lower() and isinstance(error, OSError)):
+    if _is_past_the_end(error):
         return OSError(_PAST_THE_END, said, str(place))
     name = "" if type(error) is OSError else f"{type(error).__name__}: "
     return OSError(getattr(error, "errno", None) or errno.EIO, f"{package} says: {name}{said}", str(place))
 
 
 def _without_secrets(said: str) -> str:
-    """A message on one line, without what stands after the question mark of an address or may be a key."""
+    """A message on one line, without what stands after the question mark of an address or may be a secret."""
     line = " ".join(said.split())
+    for name, value in os.environ.items():
+        if len(value) >= 8 and re.search(_SECRETS, name, re.IGNORECASE):
+            line = line.replace(value, "…")
     line = re.sub(r"(://[^\s?'\"]*)\?[^\s'\"]*", r"\1?…", line)
     line = re.sub(r"(://[^/\s:@]*:)[^/\s@]+@", r"\1…@", line)
-    line = re.sub(
-        r"(?i)((?:signature|token|secret|key|credential|password|sig)[\w-]*['\"]?\s*[=:]\s*)\S+", r"\1…", line
-    )
-    line = re.sub(r"(?i)(bearer )\S+", r"\1…", line)
+    line = re.sub(r"(?i)\b(bearer|basic|sharedkey|aws4-hmac-sha256) \S+", r"\1 …", line)
+    # `key: "all that stands in quotes"`, or a word, of two where the first says of which kind it is.
+    value = r"'[^']*'?|\"[^\"]*\"?|(?:\w+ (?=…))?\S+"
+    line = re.sub(rf"(?i)((?:{_SECRETS})[\w-]*['\"]?\s*[=:>]\s*)(?:{value})", r"\1…", line)
     return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…"

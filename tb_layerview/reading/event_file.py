@@ -16,8 +16,8 @@ from tensorboard.compat.proto import event_pb2
 
 from tb_layerview.format import wire
 from tb_layerview.format.framing import HEAD_SIZE, TAIL_SIZE, is_whole, length_of
-from tb_layerview.format.names import EVENT_SUFFIX, PLUGIN_NAME
-from tb_layerview.format.places import Place, RemotePath
+from tb_layerview.format.names import PLUGIN_NAME
+from tb_layerview.format.places import Place, Range, RemotePath
 from tb_layerview.format.storage import store_of
 from tb_layerview.reading.step_record import Message
 
@@ -38,10 +38,25 @@ def read(path: str | os.PathLike[str] | RemotePath) -> tuple[dict[str, list[Mess
     Returns:
       By tag the messages in the order in which they were logged, and a sentence about each place that cannot be read.
     """
+    place = path if isinstance(path, RemotePath) else Path(path)
     messages: dict[str, list[Message]] = {}
     problems: list[str] = []
-    place = path if isinstance(path, RemotePath) else Path(path)
-    for _, record in _records(place, 0, problems):
+    try:
+        _read(place, store_of(place).open(place), messages, problems)
+    except OSError as error:
+        problems.append(_unreadable(place, error))
+    return messages, problems
+
+
+def _read(
+    path: Place, opened: tuple[io.BufferedReader[Any], int], messages: dict[str, list[Message]], problems: list[str]
+) -> None:
+    """Adds what `read` gives.
+
+    Raises:
+      OSError: It cannot be read on.
+    """
+    for _, record in _records(path, opened, 0, problems):
         try:
             event = _parse(record)
         except (DecodeError, ValueError) as error:
@@ -51,18 +66,39 @@ def read(path: str | os.PathLike[str] | RemotePath) -> tuple[dict[str, list[Mess
             if value.metadata.plugin_data.plugin_name == PLUGIN_NAME and len(value.tensor.string_val) == 1:
                 message = Message(event.step, event.wall_time, value.tensor.string_val[0])
                 messages.setdefault(value.tag, []).append(message)
-    return messages, problems
 
 
-def read_folder(folder: Place) -> tuple[dict[str, list[Message]], list[str]]:
-    """What `read` gives, of all event files in a folder, those of earlier writers first."""
+def read_folder(folder: Place, all_of_it: bool = False) -> tuple[dict[str, list[Message]], list[str]]:
+    """What `read` gives, of all event files in a folder, those of earlier writers first.
+
+    Args:
+      folder: Where they lie.
+      all_of_it: Whether what cannot be read, now, is no problem of the log's but an error.
+
+    Raises:
+      OSError: Something cannot be read, where all of it is asked for.
+    """
     messages: dict[str, list[Message]] = {}
     problems: list[str] = []
-    for name in _event_files(folder, problems):
-        found, damage = read(folder / name)
-        problems += damage
-        for tag, logged in found.items():
-            messages.setdefault(tag, []).extend(logged)
+
+    def fail(place: Place, error: OSError) -> None:
+        if all_of_it:
+            raise error
+        problems.append(_unreadable(place, error))
+
+    try:
+        store, found = store_of(folder), _listed(folder)
+    except OSError as error:
+        fail(folder, error)
+        return messages, problems
+    files = [Range(folder / name, 0, size) for name, size in found.items()]
+    for one, opened in zip(files, store.open_all(files)):
+        try:
+            if isinstance(opened, OSError):
+                raise opened
+            _read(one.file, opened, messages, problems)
+        except OSError as error:
+            fail(one.file, error)
     return messages, problems
 
 
@@ -79,14 +115,29 @@ class DamageCheck:
         self._ends: dict[str, int] = {}
 
     def finds_damage(self) -> bool:
-        """Whether there is any damage in what was added since it was last asked."""
+        """Whether there is any damage in what was added since it was last asked.
+
+        What cannot be read on this machine is damage, too.
+
+        Raises:
+          OSError: A store cannot be read, now.
+        """
         problems: list[str] = []
-        for name, size in _event_files(self._folder).items():
-            start = self._ends.get(name, 0)
-            if start == size > 0:
-                continue
-            for end, _ in _records(self._folder / name, start, problems):
-                self._ends[name] = end
+        is_local = isinstance(self._folder, Path)
+        found = _event_files(self._folder) if is_local else _listed(self._folder)
+        starts = {name: self._ends.get(name, 0) for name in found}
+        files = {name: Range(self._folder / name, starts[name], size - starts[name]) for name, size in found.items()}
+        added = {name: one for name, one in files.items() if not one.offset == found[name] > 0 and one.length >= 0}
+        for (name, one), opened in zip(added.items(), store_of(self._folder).open_all([*added.values()])):
+            try:
+                if isinstance(opened, OSError):
+                    raise opened
+                for end, _ in _records(one.file, opened, one.offset, problems):
+                    self._ends[name] = end
+            except OSError as error:
+                if not is_local:
+                    raise
+                problems.append(_unreadable(one.file, error))
         return bool(problems)
 
 
@@ -95,21 +146,28 @@ def sizes(folder: Place) -> dict[str, int]:
     return _event_files(folder)
 
 
-def holds_layers(folder: Place) -> bool:
-    """Whether one of the event files in a folder has the name of those that are written here."""
-    return any(name.endswith(EVENT_SUFFIX) for name in _event_files(folder))
+def _event_files(folder: Place) -> dict[str, int]:
+    """What `_listed` gives, or none if they cannot be listed."""
+    try:
+        return _listed(folder)
+    except OSError:
+        return {}
 
 
-def _event_files(folder: Place, problems: list[str] | None = None) -> dict[str, int]:
-    """How long the event files in a folder are, by their names, in order; none if it was removed."""
+def _listed(folder: Place) -> dict[str, int]:
+    """How long the event files in a folder are, by their names, in order; none if it was removed.
+
+    Raises:
+      OSError: They cannot be listed.
+    """
     try:
         return dict(sorted(store_of(folder).files(folder, is_event_file).items()))
     except FileNotFoundError:
         return {}
-    except OSError as error:
-        if problems is not None:
-            problems.append(f"{folder} cannot be read: {error.strerror or error}")
-        return {}
+
+
+def _unreadable(path: Place, error: OSError) -> str:
+    return f"{path} cannot be read: {error.strerror or error}"
 
 
 def _parse(record: bytes) -> event_pb2.Event:
@@ -121,14 +179,17 @@ def _parse(record: bytes) -> event_pb2.Event:
     return event
 
 
-def _records(path: Place, start: int, problems: list[str]) -> Iterator[tuple[int, bytes]]:
-    """Yields for each record the offset after it and its bytes; not a last one that is not wholly written yet."""
-    try:
-        file, size = store_of(path).open(path)
-        with file:
-            yield from _whole_records(file, size, path, start, problems)
-    except OSError as error:
-        problems.append(f"{path} cannot be read: {error.strerror or error}")
+def _records(
+    path: Place, opened: tuple[io.BufferedReader[Any], int], start: int, problems: list[str]
+) -> Iterator[tuple[int, bytes]]:
+    """Yields for each record the offset after it and its bytes; not a last one that is not wholly written yet.
+
+    Raises:
+      OSError: It cannot be read on.
+    """
+    file, size = opened
+    with file:
+        yield from _whole_records(file, size, path, start, problems)
 
 
 def _whole_records(

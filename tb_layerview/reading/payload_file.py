@@ -105,29 +105,39 @@ class _Payloads:
         """Looks at nothing yet."""
         self._store, self._folder, self._writer = store, folder, writer
         self._files: list[tuple[int, int]] | None = None  # where they begin and end
+        self._is_newest = False
+        self._unreadable: PayloadError | None = None
 
     def find(self, piece: Piece) -> Range | PayloadError:
         """Where a piece lies; perhaps it is not wholly there."""
+        if self._unreadable:
+            return self._unreadable
         try:
             if self._files is None:
                 self._files = self._list()
-            # A listing of some seconds ago may lack what was put there since.
-            if not any(begin <= piece.offset and piece.offset + piece.length <= end for begin, end in self._files):
+            # A listing of some seconds ago may lack what was put there since. One is enough: payloads come before the
+            # events that say where they are.
+            lies = any(begin <= piece.offset and piece.offset + piece.length <= end for begin, end in self._files)
+            if not lies and not self._is_newest:
                 self._files = self._list(newest=True)
+                self._is_newest = True
         except OSError as error:
             if not isinstance(error, FileNotFoundError):
-                return PayloadError(f"{self._path(0)} cannot be read: {error.strerror or error}.")
-            self._files = []
+                self._unreadable = PayloadError(f"{self._path(0)} cannot be read: {error.strerror or error}.")
+                return self._unreadable
+            self._files, self._is_newest = [], True
         before = [(begin, end) for begin, end in self._files if begin <= piece.offset]
         if not before:
             return PayloadError(
                 f"{self._path(0)} is missing: it lies beside the event file and must be copied with it."
             )
         begin, end = before[-1]
-        if len(self._files) > 1 and piece.length and piece.offset >= end:
+        if piece.length and piece.offset >= end and (len(self._files) > 1 or isinstance(self._folder, RemotePath)):
+            # Of a writer with one file nobody knows whether there were more.
+            cut = "" if len(self._files) > 1 else f", or {self._path(begin)} is cut off"
             return PayloadError(
                 f"the {piece.length} bytes from byte {piece.offset} of the payloads on lie in no file: "
-                f"{self._path(end)} is missing. It lies beside the event files and must be copied with them."
+                f"{self._path(end)} is missing{cut}. It lies beside the event files and must be copied with them."
             )
         return Range(self._path(begin), piece.offset - begin, max(0, min(piece.length, end - piece.offset)))
 
@@ -148,7 +158,13 @@ def _read(
 ) -> Iterator[bytes | PayloadError]:
     found = iter(reader.read([place for place in places if isinstance(place, Range)]))
     for piece, place in zip(pieces, places):
-        yield place if isinstance(place, PayloadError) else _checked(piece, place, next(found))
+        if isinstance(place, PayloadError):
+            yield place
+            continue
+        data = _checked(piece, place, next(found))
+        if isinstance(data, PayloadError):
+            reader.forget(place)
+        yield data
 
 
 def _missing(file: Place) -> PayloadError:

@@ -16,6 +16,7 @@ from places import environment
 
 from tb_layerview import LayerReader, LayerWriter
 from tb_layerview.commands import cli
+from tb_layerview.format import addresses
 from tb_layerview.format.addresses import checked, scheme_of
 from tb_layerview.format.places import RemotePath
 from tb_layerview.reading import payload_file
@@ -32,6 +33,13 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.fixture
+def bare(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is installed that opens stores, and TensorFlow not loaded."""
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(addresses, "_is_registered", lambda _: False)
+
+
 @pytest.mark.parametrize("logdir", [*ELSEWHERE, "file://server/logs"])
 def test_what_is_elsewhere_is_refused_with_the_way_out(logdir: str) -> None:
     with pytest.raises(ValueError, match=f"^'{logdir[:4]}.* {WORDS}.*ive a local folder") as raised:
@@ -39,7 +47,7 @@ def test_what_is_elsewhere_is_refused_with_the_way_out(logdir: str) -> None:
     assert f"{logdir.partition(':')[0].lower()}://" in str(raised.value)
 
 
-@pytest.mark.parametrize("logdir", ["hdfs://host/a", "my-store+x.1://where"])
+@pytest.mark.parametrize("logdir", ["viewfs://host/a", "my-store+x.1://where"])
 def test_an_unknown_scheme_is_answered_with_those_that_are_known(logdir: str) -> None:
     scheme = logdir.partition(":")[0]
     with pytest.raises(ValueError, match=f"{re.escape(scheme)}:// is not opened here") as raised:
@@ -55,6 +63,35 @@ def test_a_password_in_an_address_is_not_said() -> None:
 
 
 @pytest.mark.parametrize(
+    ("logdir", "shown"),
+    [
+        ("s3://AKIA1:hid/den@bucket/run", "s3://AKIA1:…@bucket/run"),
+        ("S3://AKIA1:hidden", "S3://AKIA1:…"),
+        ("hdfs://me:hidden@host:9000/logs", "hdfs://me:…@host:9000/logs"),
+        ("s3:/AKIA1:hidden@bucket/run", "s3:/AKIA1:…@bucket/run"),
+        ("logs/s3://AKIA1:hidden@bucket/run", "logs/s3://AKIA1:…@bucket/run"),
+        ("https://x.example/c/k?sv=1&sig=hidden", "https://x.example/c/k?…"),
+    ],
+)
+def test_a_password_in_an_address_is_refused_and_not_said(
+    logdir: str, shown: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: object())
+    with pytest.raises(ValueError, match=f"^'{re.escape(shown)}' is not a folder on this machine") as raised:
+        checked(logdir)
+    assert "hid" not in str(raised.value)
+    with pytest.raises(NotADirectoryError) as refused:
+        LayerReader(logdir)
+    assert "hid" not in str(refused.value)
+
+
+def test_a_port_is_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: object())
+    for logdir in ("hdfs://me@host:9000/a@b:c", "hdfs://[::1]:9000/logs", "abfs://c@account.dfs.core.windows.net/x:y"):
+        assert checked(logdir) == logdir
+
+
+@pytest.mark.parametrize(
     ("logdir", "package", "extra"),
     [("s3://b/run", "s3fs", "s3"), ("GS://b", "gcsfs", "gcs"), ("abfs://c@a/run", "adlfs", "azure")],
 )
@@ -62,6 +99,7 @@ def test_a_package_that_is_missing_is_named(
     logdir: str, package: str, extra: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(addresses, "_is_registered", lambda _: False)
     scheme = logdir.partition(":")[0].lower()
     with pytest.raises(ValueError, match=f"{scheme}:// is opened by the package {package}, which is not") as raised:
         checked(logdir)
@@ -137,7 +175,7 @@ def test_what_is_written_to_a_file_address_is_read_from_the_folder(here: Path) -
 
 
 @pytest.mark.parametrize("logdir", ELSEWHERE)
-def test_the_writer_and_the_reader_refuse_it(logdir: str, here: Path) -> None:
+def test_the_writer_and_the_reader_refuse_it(logdir: str, here: Path, bare: None) -> None:
     with pytest.raises(ValueError, match=WORDS):
         LayerWriter(logdir)
     with pytest.raises(NotADirectoryError, match=WORDS):
@@ -145,7 +183,7 @@ def test_the_writer_and_the_reader_refuse_it(logdir: str, here: Path) -> None:
     assert not list(here.iterdir())
 
 
-def test_the_commands_refuse_it(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_commands_refuse_it(here: Path, bare: None, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["check", "gs://bucket/run"]) == 2
     assert WORDS in capsys.readouterr().err
     assert cli.main(["demo", "--no-serve", "--logdir", "s3://bucket"]) == 2
@@ -217,5 +255,5 @@ def test_payloads_in_a_store_that_nothing_opens_are_answered_with_the_way_out(mo
     piece = payload_file.Piece("1-w", 0, 4, 0)
     with pytest.raises(payload_file.PayloadError, match="^s3://b/run cannot be read: .*pip install s3fs"):
         payload_file.read(RemotePath("s3://b/run"), piece)
-    with pytest.raises(payload_file.PayloadError, match="cannot be read: .*hdfs:// is not opened here"):
-        payload_file.read(RemotePath("hdfs://host/run"), piece)
+    with pytest.raises(payload_file.PayloadError, match="cannot be read: .*viewfs:// is not opened here"):
+        payload_file.read(RemotePath("viewfs://host/run"), piece)

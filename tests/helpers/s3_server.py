@@ -26,16 +26,20 @@ class S3:
     Attributes:
       url: Its address.
       requests: The method, path and range of each that came.
+      ours: Those of them that did not come from TensorBoard's own loader, which asks by boto3.
       sent: The bytes of answers to GET that it has sent.
       refuse: Answers a request itself where it returns a status, as 503; None lets it through.
       delay: Seconds before each answer.
+      hangs: Whether none is answered, which path it asks for, until it no longer is so.
     """
 
     url: str = ""
     requests: list[tuple[str, str, str]] = dataclasses.field(default_factory=list)
+    ours: list[tuple[str, str, str]] = dataclasses.field(default_factory=list)
     sent: int = 0
     refuse: Callable[[str], int | None] = lambda _: None
     delay: float = 0.0
+    hangs: Callable[[str], bool] = lambda _: False
 
     @property
     def address(self) -> str:
@@ -48,6 +52,12 @@ class S3:
     def accepts(self) -> None:
         """Answers all requests from now on."""
         self.refuse = lambda _: None
+
+    def forget(self) -> None:
+        """Forgets what came until now."""
+        self.requests.clear()
+        self.ours.clear()
+        self.sent = 0
 
     def gets(self) -> list[tuple[str, str]]:
         """The paths and ranges of objects that were read."""
@@ -65,7 +75,12 @@ class _Watched:
         method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
         status = self._s3.refuse(method)
         with self._lock:
-            self._s3.requests.append((method, path, environ.get("HTTP_RANGE", "")))
+            request = (method, path, environ.get("HTTP_RANGE", ""))
+            self._s3.requests.append(request)
+            if "boto3" not in environ.get("HTTP_USER_AGENT", "").lower():
+                self._s3.ours.append(request)
+        while self._s3.hangs(path):
+            time.sleep(0.05)
         if self._s3.delay:
             time.sleep(self._s3.delay)
         if status is not None:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+import logging
+import os
+import socket
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +15,10 @@ from typing import Any
 import pytest
 from places import HELPERS, ROOT
 from s3_server import BUCKET, S3, served, variables
+
+# Else it asks by gRPC of which type a bucket is, and waits a minute, as the emulator answers by HTTP alone. It looks
+# when it is imported.
+os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
 
 
 @pytest.fixture(scope="session")
@@ -29,10 +38,9 @@ def s3(_running: S3, monkeypatch: pytest.MonkeyPatch, cache: Path) -> Iterator[S
     remote_storage._store.cache_clear()
     filesystem = files()
     filesystem.mkdir(BUCKET)
-    _running.requests.clear()
-    _running.sent = 0
+    _running.forget()
     yield _running
-    _running.delay = 0.0
+    _running.delay, _running.hangs = 0.0, lambda _: False
     _running.accepts()
     filesystem.rm(BUCKET, recursive=True)
     remote_storage._store.cache_clear()
@@ -72,3 +80,63 @@ def files() -> Any:
     import fsspec
 
     return fsspec.filesystem("s3", skip_instance_cache=True, use_listings_cache=False)
+
+
+@dataclasses.dataclass
+class GCS:
+    """A server of Google's storage.
+
+    Attributes:
+      requests: The method, path and range of each request that came.
+    """
+
+    requests: list[tuple[str, str, str]] = dataclasses.field(default_factory=list)
+
+    @property
+    def address(self) -> str:
+        return f"gs://{BUCKET}"
+
+
+@pytest.fixture
+def gcs(monkeypatch: pytest.MonkeyPatch) -> Iterator[GCS]:
+    """A store with an empty bucket, found where gcsfs looks."""
+    emulator = pytest.importorskip("gcp_storage_emulator.server", reason="needs gcsfs and gcp-storage-emulator")
+    from tb_layerview.format import remote_storage
+
+    found = GCS()
+    handler = emulator.RequestHandler
+    answer = handler.do_GET
+
+    def watched(self: Any) -> None:
+        found.requests.append(("GET", self.path, self.headers.get("Range") or ""))
+        answer(self)
+
+    monkeypatch.setattr(handler, "do_GET", watched)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    serving = emulator.create_server("127.0.0.1", port, in_memory=True, default_bucket=BUCKET)
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{port}")
+    remote_storage._store.cache_clear()
+    with serving:
+        yield found
+    remote_storage._store.cache_clear()
+
+
+@pytest.fixture
+def ftp(tmp_path: Path) -> Iterator[str]:
+    """The address of a server of FTP that shows `tmp_path` to anybody."""
+    handlers = pytest.importorskip("pyftpdlib.handlers", reason="needs pyftpdlib")
+    from pyftpdlib.authorizers import DummyAuthorizer
+    from pyftpdlib.servers import ThreadedFTPServer
+
+    logging.getLogger("pyftpdlib").setLevel(logging.ERROR)
+    authorizer = DummyAuthorizer()
+    authorizer.add_anonymous(str(tmp_path))
+    handler = type("Handler", (handlers.FTPHandler,), {"authorizer": authorizer})
+    serving = ThreadedFTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=serving.serve_forever, daemon=True)
+    thread.start()
+    host, port = serving.address[:2]
+    yield f"ftp://{host}:{port}"
+    serving.close_all()
+    thread.join(10)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import os
 import shutil
 import signal
@@ -13,29 +14,16 @@ from typing import Any
 import fsspec
 import numpy as np
 import pytest
+from store_logs import KERNELS, Parts, log, put, same
 
 from tb_layerview import Keep, LayerReader, LayerWriter
 from tb_layerview.commands import cli, loopback
 from tb_layerview.format import remote_storage, values
 from tb_layerview.format.places import Range, RemotePath
+from tb_layerview.reading import event_file, payload_file
 from tb_layerview.reading.payload_file import PayloadError
 
 RANDOM = np.random.default_rng(5)
-KERNELS = RANDOM.normal(size=(6, 40, 30)).astype(np.float32)
-
-
-def log(folder: Path, steps: int = 6) -> None:
-    with LayerWriter(folder, keep=Keep(precision="float32")) as writer:
-        for step in range(steps):
-            writer.write(step, {f"layer{i}": KERNELS[(step + i) % 6] for i in range(4)}, "weight")
-
-
-def put(folder: Path, address: str) -> None:
-    """Copies a folder, as people do it with their own tools."""
-    filesystem, path = fsspec.core.url_to_fs(address, skip_instance_cache=True, use_listings_cache=False)
-    for file in sorted(folder.rglob("*")):
-        if file.is_file():
-            filesystem.pipe_file(f"{path}/{file.relative_to(folder).as_posix()}", file.read_bytes())
 
 
 @pytest.fixture
@@ -45,17 +33,6 @@ def memory() -> Any:
     remote_storage._store.cache_clear()
     yield filesystem
     filesystem.store.clear()
-
-
-def same(one: Any, other: Any) -> None:
-    """Two runs are the same, whatever they were read from."""
-    assert (one.name, one.problems, one.ended, one.writers) == (other.name, other.problems, other.ended, other.writers)
-    np.testing.assert_array_equal(one.steps, other.steps)
-    for statistic in ("rms", "max", "zero", "p95"):
-        np.testing.assert_array_equal(one.statistics(statistic), other.statistics(statistic))
-    for tensor in one.tensors:
-        for step in one.steps:
-            assert one.payload("values", tensor, int(step)) == other.payload("values", tensor, int(step))
 
 
 def test_what_was_copied_into_memory_is_read_as_from_the_folder(tmp_path: Path, memory: Any) -> None:
@@ -222,15 +199,213 @@ def test_a_forked_process_opens_a_client_of_its_own(tmp_path: Path, s3: Any) -> 
     assert run.values(run.tensors[1], 3).array.size
 
 
-def test_the_words_of_a_package_keep_its_secrets() -> None:
+def test_the_words_of_a_package_keep_its_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_SECRET_ACCESS_KEY", "in-the-environment")
     for said in (
         "GET https://x.blob.core.windows.net/c/k?sv=1&sig=hidden failed",
         "Authorization: Bearer hidden",
         "https://me:hidden@store/x is gone",
         "aws_secret_access_key = hidden",
         "{'token': 'hidden'}",
+        '{"private_key": "-----BEGIN PRIVATE KEY-----\\nhid den", "x": 1}',
+        "Authorization: Basic hidden",
+        "authorization: SharedKey account:hidden",
+        "Authorization: AWS4-HMAC-SHA256 Credential=hidden/us-east-1, SignedHeaders=host, Signature=hidden",
+        "DefaultEndpointsProtocol=https;AccountName=a;AccountKey=hidden==;EndpointSuffix=x",
+        "<StringToSign>a</StringToSign><SecretAccessKey>hidden</SecretAccessKey>",
+        "of the environment: in-the-environment",
     ):
-        assert "hidden" not in remote_storage._without_secrets(said)
+        told = remote_storage._without_secrets(said)
+        assert not any(secret in told for secret in ("hid", "in-the-environment")), told
+    assert remote_storage._without_secrets("An error occurred (SlowDown): reduce your rate") == (
+        "An error occurred (SlowDown): reduce your rate"
+    )
+
+
+@pytest.mark.parametrize("said", ["the bucket orange is busy", "RequestId 41688416", "no range of a kind"])
+def test_what_only_looks_like_the_end_of_an_object_is_an_error(said: str) -> None:
+    """Else what is there would be taken for cut off, and an event file for shorter than it is."""
+    found = remote_storage._in_words(OSError(said), RemotePath("s3://orange/x"))
+    assert found.errno != remote_storage._PAST_THE_END and said in str(found.strerror)
+
+
+def test_past_the_end_of_an_object_there_is_nothing(s3: Any) -> None:
+    fsspec.filesystem("s3").pipe_file("bucket/x", b"0123456789")
+    store, file = remote_storage._store("s3"), RemotePath("s3://bucket/x")
+    assert [store.read(file, at, 5) for at in (8, 10, 400)] == [b"89", b"", b""]
+    assert store.read_all([Range(file, at, 5) for at in (8, 10 + (1 << 20), 4 << 20)]) == [b"89", b"", b""]
+
+
+def test_what_is_missing_and_what_may_not_be_listed_is_asked_for_once(tmp_path: Path, s3: Any) -> None:
+    log(tmp_path / "a", 60)
+    put(tmp_path, f"{s3.address}/logs")
+    run = LayerReader(f"{s3.address}/logs").run("a")
+    (file,) = (tmp_path / "a" / "layers").glob("*.payload")
+    fsspec.filesystem("s3").rm(f"bucket/logs/a/layers/{file.name}")
+    pieces = [run.piece("values", tensor, step) for step in range(60) for tensor in run.tensors]
+    remote_storage._store.cache_clear()
+    s3.forget()
+    found = list(payload_file.read_all(run.payload_folder, pieces))
+    assert len(found) == 240 and all("is missing" in str(one) for one in found) and len(s3.requests) <= 2
+    remote_storage._store.cache_clear()
+    s3.refuse = lambda _: 403
+    s3.forget()
+    found = list(payload_file.read_all(run.payload_folder, pieces))
+    assert len(found) == 240 and all("no permission" in str(one) for one in found) and len(s3.requests) <= 3
+
+
+def test_the_last_part_that_is_missing_is_named(tmp_path: Path, s3: Any) -> None:
+    with LayerWriter(tmp_path / "a", keep=Keep(precision="float32")) as writer:
+        writer.write(0, {"a": KERNELS[0]}, "weight")
+        parts = Parts(tmp_path / "a" / "layers", f"{s3.address}/a/layers")
+        parts.send()
+        writer.write(1, {"a": KERNELS[1]}, "weight")
+        parts.send()
+    fsspec.filesystem("s3").rm(f"bucket/a/layers/{parts.names[2]}")
+    run = LayerReader(f"{s3.address}/a").run()
+    assert run.steps.tolist() == [0, 1]
+    np.testing.assert_array_equal(run.values(run.tensors[0], 0).array, KERNELS[0])
+    with pytest.raises(PayloadError, match=f"{parts.names[2]} is missing, or .*{parts.names[0]} is cut off"):
+        run.values(run.tensors[0], 1)
+
+
+def test_many_parts_are_read_several_at_a_time_and_in_their_order(tmp_path: Path, s3: Any) -> None:
+    with LayerWriter(tmp_path / "a", keep=Keep(precision="float32")) as writer:
+        for step in range(40):
+            writer.write(step, {"a": KERNELS[step % 6]}, "weight")
+            if step == 0:
+                parts = Parts(tmp_path / "a" / "layers", f"{s3.address}/a/layers")
+            parts.send()
+        s3.forget()
+        s3.delay = 0.2
+        began = time.monotonic()
+        run = LayerReader(f"{s3.address}/a").run()
+        assert time.monotonic() - began < 5  # one after the other they take 8 s
+        assert len(s3.gets()) == 40
+        s3.delay = 0.0
+        same(run, LayerReader(tmp_path / "a").run())
+        assert run.steps.tolist() == [*range(40)]
+
+
+def test_an_event_file_that_was_put_again_is_read_on(tmp_path: Path, s3: Any) -> None:
+    with LayerWriter(tmp_path / "a") as writer:
+        writer.write(0, {"a": KERNELS[0]}, "weight")
+        put(tmp_path, f"{s3.address}/logs")
+        check = event_file.DamageCheck(RemotePath(f"{s3.address}/logs/a/layers"))
+        assert not check.finds_damage()
+        (events,) = (tmp_path / "a" / "layers").glob("events*")
+        size = events.stat().st_size
+        writer.write(1, {"a": KERNELS[1]}, "weight")
+        put(tmp_path, f"{s3.address}/logs")
+        remote_storage._store.cache_clear()
+        s3.forget()
+        assert not check.finds_damage()
+        assert [part for _, part in s3.gets()] == [f"bytes={size}-{events.stat().st_size - 1}"]
+        assert LayerReader(f"{s3.address}/logs").run("a").steps.tolist() == [0, 1]
+        s3.refuse = lambda _: 403
+        remote_storage._store.cache_clear()
+        with pytest.raises(PermissionError):  # it is no damage
+            check.finds_damage()
+
+
+def test_what_is_no_folder_is_none(tmp_path: Path, s3: Any) -> None:
+    log(tmp_path / "a", 1)
+    put(tmp_path, f"{s3.address}/logs")
+    (file,) = (tmp_path / "a" / "layers").glob("*.payload")
+    with pytest.raises(NotADirectoryError, match="is not a folder. Give the folder that"):
+        LayerReader(f"{s3.address}/logs/a/layers/{file.name}")
+    fsspec.filesystem("s3").pipe_file("bucket/logs/of-a-console/", b"")
+    assert LayerReader(f"{s3.address}/logs").names() == ["a"] == LayerReader(f"{s3.address}/logs/").names()
+    assert LayerReader(s3.address).names() == ["logs/a"]
+    store = remote_storage._store("s3")
+    assert all("" not in files for _, files in store.walk(RemotePath(f"{s3.address}/logs")))
+
+
+def test_an_object_that_hangs_holds_up_no_other(s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote_storage, "READING", 1.0)
+    data = RANDOM.bytes(9 << 20)
+    for name in ("x", "y"):
+        fsspec.filesystem("s3").pipe_file(f"bucket/{name}", data[: 8 << 20])
+    store = remote_storage._store("s3")
+    x, y = (RemotePath(f"s3://bucket/{name}") for name in ("x", "y"))
+    s3.hangs = lambda path: path.endswith("/y")
+    wanted = [*(Range(x, i << 20, 1000) for i in range(6)), Range(y, 0, 1000)]
+    *found, hung = store.read_all(wanted)
+    assert found == [data[one.offset :][:1000] for one in wanted[:6]]
+    assert isinstance(hung, TimeoutError) and "no answer within 1 s" in str(hung.strerror)
+    assert store.read(x, 7 << 20, 10) == data[7 << 20 :][:10]
+    # Where nothing is answered, no more than one time is waited for, however much is asked for.
+    s3.hangs = lambda _: True
+    began = time.monotonic()
+    for one in range(100):
+        assert isinstance(store.read_all([Range(y, one, 10)])[0], TimeoutError)
+        assert all(isinstance(one, TimeoutError) for one in store.read_all([Range(y, i << 20, 9) for i in range(40)]))
+    assert time.monotonic() - began < 4
+    s3.hangs = lambda _: False
+    monkeypatch.setattr(remote_storage, "_REST", 0.0)
+    end = time.monotonic() + 10
+    while isinstance(store.read_all([Range(y, 5, 10)])[0], OSError):
+        assert time.monotonic() < end
+        time.sleep(0.5)
+
+
+def test_a_run_in_a_store_that_went_away_is_said_in_one_time(
+    tmp_path: Path, s3: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote_storage, "READING", 1.0)
+    for i in range(10):
+        log(tmp_path / f"run{i}", 1)
+    put(tmp_path, f"{s3.address}/logs")
+    reader = LayerReader(f"{s3.address}/logs")
+    names = reader.names()
+    folders = reader._folders()
+    s3.hangs = lambda _: True
+    began = time.monotonic()
+    for name in names:
+        _, problems = event_file.read_folder(folders[name])
+        assert "the store gives no answer within 1 s" in problems[0]
+    assert time.monotonic() - began < 4
+
+
+def test_the_memory_for_listings_has_an_end(tmp_path: Path, memory: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote_storage, "_MOST_FILES", 50)
+    for folder in range(8):
+        for i in range(20):
+            memory.pipe_file(f"/logs/{folder}/{i}", b"x")
+    store = remote_storage._store("memory")
+    for folder in range(8):
+        assert len(store.files(RemotePath(f"memory://logs/{folder}"))) == 20
+    assert sum(len(files) for _, files in store._listings.values()) <= 50
+
+
+def test_whatever_else_fsspec_opens_is_read(tmp_path: Path, ftp: str) -> None:
+    """A server of FTP, whose one connection is for one thread, and whose name is part of the address."""
+    log(tmp_path / "logs" / "a")
+    reader = LayerReader(f"{ftp}/logs")
+    assert reader.names() == ["a"]
+    run, local = reader.run("a"), LayerReader(tmp_path / "logs").run("a")
+    same(run, local)
+    with concurrent.futures.ThreadPoolExecutor(8) as threads:
+        read = [threads.submit(run.payload, "values", tensor, step) for step in range(6) for tensor in run.tensors]
+        expected = [local.payload("values", tensor, step) for step in range(6) for tensor in local.tensors]
+        assert [one.result() for one in read] == expected
+    with pytest.raises(NotADirectoryError, match="cannot be read: "):
+        LayerReader(f"{ftp}/nothing")
+    with pytest.raises(NotADirectoryError, match="smb:// is opened by fsspec, which says: SMB requires"):
+        LayerReader("smb://host/logs")
+    with pytest.raises(NotADirectoryError, match="hdfs:// is opened by the package pyarrow, which is not installed"):
+        LayerReader("hdfs://host:9000/logs")
+    with pytest.raises(NotADirectoryError, match="filecache:// is not opened here"):
+        LayerReader("filecache://logs")
+
+
+def test_a_client_that_waits_by_itself_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote_storage, "READING", 1.0)
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        began = time.monotonic()
+        with pytest.raises(NotADirectoryError, match="the store gives no answer within 1 s"):
+            LayerReader(f"webhdfs://127.0.0.1:{deaf.getsockname()[1]}/logs")
+        assert time.monotonic() - began < 4
 
 
 def test_the_memory_for_what_is_kept_has_an_end() -> None:
