@@ -62,15 +62,18 @@ class GFileSystem:
 
         return _translated(self._errors, read, path)
 
+    def makedirs(self, path: str, exist_ok: bool = False) -> None:
+        """Makes a folder and those that it is in; it may be there."""
+        _translated(self._errors, lambda: self._gfile.makedirs(path), path)
+
     def pipe_file(self, path: str, value: bytes) -> None:
-        """Writes a file, whole, and the folders that it is in.
+        """Writes a file, whole, into a folder that is there.
 
         Raises:
           OSError: It cannot be written.
         """
 
         def write() -> None:
-            self._gfile.makedirs(posixpath.dirname(path))
             if path.startswith("ram://") and self._gfile.exists(path):
                 self._gfile.remove(path)  # it would be appended to
             with self._gfile.GFile(path, "wb") as file:

@@ -109,6 +109,7 @@ class RemoteStore:
         self._silent: dict[str, tuple[float, str]] = {}  # until when a store is not asked, by its address, and why
         self._answered: dict[str, float] = {}  # when a store gave an answer last
         self._line: _Line | None = None
+        self._made: set[str] = set()
 
     def walk(self, folder: Place) -> Iterator[tuple[Place, Collection[str]]]:
         """See `Store`: as many requests as a listing of all objects takes, 1,000 of them each in S3."""
@@ -333,11 +334,10 @@ class RemoteStore:
         if filesystem.async_impl:
             took = self._awaited(put, limit, file)
         else:
-            try:
-                self._call("pipe_file", limit, file, data)
-            except FileNotFoundError:  # what has folders may lack this one
+            if str(file.parent) not in self._made:  # what is no store of objects has folders
                 self._call("makedirs", limit, file.parent, exist_ok=True)
-                self._call("pipe_file", limit, file, data)
+                self._made.add(str(file.parent))
+            self._call("pipe_file", limit, file, data)
         with self._own():
             self._listings.pop(str(file.parent), None)
         return took

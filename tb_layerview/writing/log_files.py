@@ -80,7 +80,7 @@ class LogFiles:
             self._append(event_pb2.Event(wall_time=self._now(), file_version="brain.Event:2"))
         except OSError as error:
             raise ValueError(
-                f"cannot log to {os.fspath(logdir)!r}: {error.strerror or error}. "
+                f"cannot log to {os.fspath(logdir)!r}: {str(error.strerror or error).rstrip('.')}. "
                 "Give a folder that this user can write to."
             ) from (error if isinstance(self.folder, Path) else None)  # what a store says may hold secrets
         self._logdir = os.fspath(logdir)

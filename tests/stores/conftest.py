@@ -131,7 +131,7 @@ def ftp(tmp_path: Path) -> Iterator[str]:
 
     logging.getLogger("pyftpdlib").setLevel(logging.ERROR)
     authorizer = DummyAuthorizer()
-    authorizer.add_anonymous(str(tmp_path))
+    authorizer.add_anonymous(str(tmp_path), perm="elradfmwMT")
     handler = type("Handler", (handlers.FTPHandler,), {"authorizer": authorizer})
     serving = ThreadedFTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=serving.serve_forever, daemon=True)

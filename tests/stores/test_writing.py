@@ -85,6 +85,26 @@ def test_a_log_in_s3_holds_what_one_in_a_folder_holds(tmp_path: Path, s3: Any) -
     assert not unsent()
 
 
+@pytest.mark.parametrize("store", ["gcs", "ftp"])
+def test_a_log_in_another_store_holds_what_one_in_a_folder_holds(
+    tmp_path: Path, cache: Path, store: str, request: pytest.FixtureRequest
+) -> None:
+    found = request.getfixturevalue(store)
+    address = f"{found if isinstance(found, str) else found.address}/logs/run"
+    log(tmp_path / "run")
+    log(address)
+    same(LayerReader(tmp_path / "run").run(), LayerReader(address).run())
+    assert not list(cache.rglob("*layerview.*"))
+
+
+def test_a_log_in_memory_is_read_by_its_process(tmp_path: Path, cache: Path) -> None:
+    log(tmp_path / "run")
+    log("memory://run")
+    same(LayerReader(tmp_path / "run").run(), LayerReader("memory://run").run())
+    fsspec.filesystem("memory").rm("/run", recursive=True)
+    assert not list(cache.rglob("*layerview.*"))
+
+
 def test_objects_are_put_in_order_payloads_first_and_none_twice(s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(objects, "MOST_BYTES", 40_000)  # a step has 19,200 bytes of values
     log(f"{s3.address}/run", 12)
