@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import posixpath
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 _T = TypeVar("_T")
@@ -32,7 +33,7 @@ class GFileSystem:
         """All files below a folder, by their paths; none where there is no folder."""
         folders = _translated(self._errors, lambda: list(self._gfile.walk(path)), path)
         files = [posixpath.join(folder, name) for folder, _, names in folders for name in names]
-        return {file: self._entry(file) for file in files}
+        return {entry["name"]: entry for entry in self._entries(files)}
 
     def ls(self, path: str, detail: bool = True) -> list[dict[str, Any]]:
         """The files and folders in a folder, or of a file the file itself.
@@ -43,7 +44,7 @@ class GFileSystem:
         if not _translated(self._errors, lambda: self._gfile.isdir(path), path):
             return [self._entry(path)]
         names = _translated(self._errors, lambda: self._gfile.listdir(path), path)
-        return [self._entry(posixpath.join(path, name.rstrip("/"))) for name in names]
+        return list(self._entries(posixpath.join(path, name.rstrip("/")) for name in names))
 
     def cat_file(self, path: str, start: int, end: int) -> bytes:
         """Bytes of a file, fewer where it ends before.
@@ -80,6 +81,12 @@ class GFileSystem:
                 file.write(value)
 
         _translated(self._errors, write, path)
+
+    def _entries(self, paths: Iterable[str]) -> Iterator[dict[str, Any]]:
+        """What is at paths that were listed; somebody may have removed it since."""
+        for path in paths:
+            with contextlib.suppress(FileNotFoundError):
+                yield self._entry(path)
 
     def _entry(self, path: str) -> dict[str, Any]:
         found = _translated(self._errors, lambda: self._gfile.stat(path), path)

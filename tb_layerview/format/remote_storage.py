@@ -648,6 +648,8 @@ def _in_words(error: BaseException, place: Place, limit: float = READING) -> OSE
         return ConnectionError(errno.ECONNREFUSED, f"the store cannot be reached ({said})", str(place))
     if _is_past_the_end(error):
         return OSError(_PAST_THE_END, said, str(place))
+    if said.startswith("tf.io.gfile says"):
+        return OSError(error.errno if isinstance(error, OSError) else errno.EIO, said, str(place))
     name = "" if type(error) is OSError else f"{type(error).__name__}: "
     return OSError(getattr(error, "errno", None) or errno.EIO, f"{package} says: {name}{said}", str(place))
 

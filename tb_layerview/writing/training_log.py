@@ -407,14 +407,16 @@ class TrainingLog:
             f"{self._files.bytes_written / 1e6:,.1f} MB in {folder}\n"
             f"tb_layerview: logging took {cost.logging_seconds:.1f} s{share}; "
             f"set-up took {cost.set_up_seconds:.1f} s{early}"
-            f"\ntb_layerview: look at them with  {self._look}  in the tab Layers"
+            f"\ntb_layerview: look at them with  {self._look}"
         )
 
     @property
     def _look(self) -> str:
         """The command that shows the log. Of what stores there are TensorFlow keeps TensorBoard from opening most."""
-        view = "tb-layerview view" if scheme_of(self._logdir) else "tensorboard --logdir"
-        return f"{view} {self._logdir}"
+        scheme = scheme_of(self._logdir)
+        if scheme in ("memory", "ram"):
+            return f"LayerReader({self._logdir!r})  in this process"
+        return f"{'tb-layerview view' if scheme else 'tensorboard --logdir'} {self._logdir}  in the tab Layers"
 
     @property
     def _why_nothing(self) -> str:

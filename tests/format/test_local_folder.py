@@ -41,7 +41,7 @@ def bare(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("logdir", [*ELSEWHERE, "file://server/logs"])
-def test_what_is_elsewhere_is_refused_with_the_way_out(logdir: str) -> None:
+def test_what_is_elsewhere_is_refused_with_the_way_out(logdir: str, bare: None) -> None:
     with pytest.raises(ValueError, match=f"^'{logdir[:4]}.* {WORDS}.*ive a local folder") as raised:
         checked(logdir)
     assert f"{logdir.partition(':')[0].lower()}://" in str(raised.value)
@@ -189,10 +189,10 @@ def test_the_commands_refuse_it(here: Path, bare: None, capsys: pytest.CaptureFi
     assert cli.main(["demo", "--no-serve", "--logdir", "s3://bucket"]) == 2
     assert WORDS in capsys.readouterr().err
     (here / "train.py").write_text("print('began')")
-    command = [sys.executable, "-m", "tb_layerview", "--logdir", "s3://bucket/run", "train.py"]
+    command = [sys.executable, "-m", "tb_layerview", "--logdir", "viewfs://bucket/run", "train.py"]
     ended = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False, timeout=100)
     assert (ended.returncode, ended.stdout) == (2, "")
-    assert f"--logdir: 's3://bucket/run' {WORDS}" in ended.stderr
+    assert f"--logdir: 'viewfs://bucket/run' {WORDS}" in ended.stderr
     assert [path.name for path in here.iterdir()] == ["train.py"]
 
 
@@ -202,9 +202,9 @@ def test_the_callback_and_the_recorder_refuse_it_at_once(here: Path) -> None:
 
     model = tf.keras.Sequential([tf.keras.Input((4,)), tf.keras.layers.Dense(1)])
     with pytest.raises(ValueError, match=WORDS):
-        LayerViewCallback("gs://bucket/run")
+        LayerViewCallback("viewfs://bucket/run")
     with pytest.raises(ValueError, match=WORDS):
-        LayerRecorder(model, "gs://bucket/run", probe=X)
+        LayerRecorder(model, "viewfs://bucket/run", probe=X)
     assert not list(here.iterdir())
 
 
@@ -224,14 +224,14 @@ def test_the_hook_says_it_once_and_the_training_goes_on(here: Path, caplog: pyte
                     session.run(minimize)
                 return np.asarray(session.run(kernel))
 
-    np.testing.assert_array_equal(train(LayerViewHook("gs://bucket/run")), train())
+    np.testing.assert_array_equal(train(LayerViewHook("viewfs://bucket/run")), train())
     (told,) = [record.getMessage() for record in caplog.records if record.name == "tb_layerview"]
     assert WORDS in told and told.endswith("Nothing is logged; the training goes on.")
     assert not list(here.iterdir())
 
 
 @pytest.mark.estimator
-def test_an_estimator_that_lies_elsewhere_trains_on(here: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_estimator_that_lies_elsewhere_is_logged_there(here: Path, caplog: pytest.LogCaptureFixture) -> None:
     import tensorflow as tf
 
     from tb_layerview import LayerViewHook
@@ -243,10 +243,19 @@ def test_an_estimator_that_lies_elsewhere_trains_on(here: Path, caplog: pytest.L
         return tf.estimator.EstimatorSpec(mode, loss=loss, train_op=train_op)
 
     estimator = tf.estimator.Estimator(model_fn, "ram://model")  # a file system of TensorFlow's own
-    hook = LayerViewHook(estimator.model_dir)
-    estimator.train(lambda: tf.data.Dataset.from_tensors((X, X[:, :1])).repeat(), hooks=[hook], steps=3)
+
+    def data() -> Any:
+        return tf.data.Dataset.from_tensors((X, X[:, :1])).repeat()
+
+    estimator.train(data, hooks=[LayerViewHook(estimator.model_dir)], steps=3)
+    estimator.evaluate(data, hooks=[LayerViewHook(estimator.model_dir)], steps=2)
     assert int(estimator.get_variable_value("global_step")) == 3
-    assert [WORDS in record.getMessage() for record in caplog.records if record.name == "tb_layerview"] == [True]
+    reader = LayerReader("ram://model")
+    assert [(run.name, run.steps.tolist(), run.problems) for run in reader.runs()] == [
+        (".", [1, 2, 3], ()),
+        ("evaluate", [3], ()),
+    ]
+    assert not [record for record in caplog.records if record.name == "tb_layerview"]
     assert not list(here.iterdir())
 
 
