@@ -77,7 +77,7 @@ STACKS = .venv/.ready .venv-estimator/.ready .venv-jax/.ready .venv-torch/.ready
 
 # Without a framework: TensorBoard then reads stores by itself.
 .venv-stores/.ready: requirements/stores.lock requirements/stores.in $(SETUP)
-	@$(call venv,.venv-stores,$(PYTHON),PYTHON,3.11 to 3.13,stores.lock,s3fs and a server of S3 and TensorBoard)
+	@$(call venv,.venv-stores,$(PYTHON),PYTHON,3.11 to 3.13,stores.lock,s3fs and gcsfs and servers for them and TensorBoard)
 
 # `make lock LOCK=--upgrade` takes the newest versions; without it those that are locked stay where they can.
 lock: build/lock/.ready
