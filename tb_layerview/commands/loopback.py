@@ -37,9 +37,19 @@ def is_hidden_by_tensorflow(folder: str) -> bool:
     return scheme_of(folder) not in (None, "gs", "ram") and importlib.util.find_spec("tensorflow") is not None
 
 
-def leave_out_tensorflow() -> None:
-    """Has TensorBoard do without TensorFlow in this process, as it does where a module of that name is there."""
-    sys.modules["tensorboard.compat.notf"] = types.ModuleType("tensorboard.compat.notf")
+def prepare_for_stores(folder: str) -> None:
+    """Has TensorBoard, in this process, open a store that TensorFlow does not, and see what is added there."""
+    scheme = scheme_of(folder)
+    if scheme is None:
+        return
+    if is_hidden_by_tensorflow(folder):
+        # It does without where a module of that name is there.
+        sys.modules["tensorboard.compat.notf"] = types.ModuleType("tensorboard.compat.notf")
+    if importlib.util.find_spec("fsspec") is not None:
+        import fsspec
+
+        # Without boto3 TensorBoard lists a store by fsspec, whose listings are kept for ever.
+        fsspec.config.conf.setdefault(scheme, {}).setdefault("use_listings_cache", False)
 
 
 def is_free(port: int) -> bool:

@@ -73,18 +73,28 @@ def test_a_fit_that_breaks_is_replayed_into_the_store(tmp_path: Path, s3_beside:
     np.testing.assert_array_equal(here.run("replay").statistics("nan"), there.run("replay").statistics("nan"))
 
 
-def test_the_tab_shows_the_store_where_tensorflow_is_installed(s3_beside: str) -> None:
+def test_the_tab_follows_a_store_where_tensorflow_is_installed(s3_beside: str) -> None:
     with LayerWriter(f"{s3_beside}/logs/run", keep=KEEP) as writer:
         writer.write(0, {"a": X}, "weight")
     with viewing(f"{s3_beside}/logs", "--port=0", "--no-browser") as (_, url):
         asked = url.partition("#")[0] + "data/plugin/layerview/"
-        end = time.monotonic() + 60
-        while not (runs := json.loads(get(asked + "runs").body)["runs"]):
-            assert time.monotonic() < end, "no run came in time"
-            time.sleep(0.5)
-        assert [run["run"] for run in runs] == ["run"]
+
+        def awaited(count: int) -> None:
+            end, runs = time.monotonic() + 60, list[Any]()
+            while [run["steps"] for run in runs] != [count]:
+                assert time.monotonic() < end, "it did not come in time"
+                time.sleep(0.5)
+                runs = json.loads(get(asked + "runs").body)["runs"]
+
+        awaited(1)
         reply = get(asked + "payload?run=run&tensor=0&step=0&section=values")
         np.testing.assert_array_equal(values.decode(reply.body).array, X)
+        # A run goes on, and without boto3 it is followed all the same.
+        with LayerWriter(f"{s3_beside}/logs/run", keep=KEEP) as writer:
+            writer.write(7, {"a": 2 * X}, "weight")
+        awaited(2)
+        reply = get(asked + "payload?run=run&tensor=0&step=7&section=values")
+        np.testing.assert_array_equal(values.decode(reply.body).array, 2 * X)
 
 
 @pytest.mark.estimator
