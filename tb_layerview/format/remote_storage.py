@@ -11,6 +11,7 @@ import collections
 import errno
 import functools
 import io
+import logging
 import math
 import os
 import queue
@@ -21,7 +22,6 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
-from tb_layerview.about import logger
 from tb_layerview.format.addresses import PACKAGES, checked, is_gfiles, is_twice, scheme_of
 from tb_layerview.format.gfile_storage import GFileSystem
 from tb_layerview.format.places import Place, Range, Reader, RemotePath
@@ -552,7 +552,7 @@ def _plain(filesystem: Any, place: Place) -> str:
 
 @functools.cache
 def _say_who_opens(scheme: str) -> None:
-    logger.info("%s:// is known to both fsspec and TensorFlow: fsspec opens it", scheme)
+    logging.getLogger(__name__).info("%s:// is known to both fsspec and TensorFlow: fsspec opens it", scheme)
 
 
 def _root(place: Place) -> str:
