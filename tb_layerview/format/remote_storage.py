@@ -43,6 +43,8 @@ _KEPT = 32 << 20
 #: Seconds for which a store that gave no answer is not asked again: else each run and each part would wait for it; and
 #: those after which an error is taken for no answer, as packages try again and again.
 _REST, _SLOW = 5.0, 10.0
+#: How many times as long as one request the list of all that is below a folder may take, 1,000 objects by each.
+_WALK = 4
 #: Seconds for a question that need not be answered.
 _SOON = 5.0
 _LONGEST = 300
@@ -150,7 +152,7 @@ class RemoteStore:
         """
         root = _plain(self._fs(), folder).rstrip("/")
         if with_all_below:
-            entries = self._asked("find", folder, detail=True).values()
+            entries = self._asked("find", folder, _WALK * READING, detail=True).values()
         else:
             entries = self._asked("ls", folder, limit, detail=True)
         names = ((what["name"][len(root) :].lstrip("/"), what) for what in entries)
