@@ -169,7 +169,7 @@ def gcs(monkeypatch: pytest.MonkeyPatch) -> Iterator[GCS]:
     def watched(self: Any) -> None:
         found.requests.append(("GET", self.path, self.headers.get("Range") or ""))
         while found.hangs:
-            time.sleep(0.05)
+            threading.Event().wait(0.05)
         if found.refuse:
             body = json.dumps({"error": {"code": found.refuse, "message": "it is refused"}}).encode()
             self.send_response(found.refuse)
