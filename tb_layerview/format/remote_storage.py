@@ -11,6 +11,7 @@ import collections
 import errno
 import functools
 import io
+import logging
 import math
 import os
 import queue
@@ -21,7 +22,6 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
-from tb_layerview.about import logger
 from tb_layerview.format.addresses import PACKAGES, checked, is_gfiles, is_twice, scheme_of
 from tb_layerview.format.gfile_storage import GFileSystem
 from tb_layerview.format.places import Place, Range, Reader, RemotePath
@@ -43,6 +43,8 @@ _KEPT = 32 << 20
 #: Seconds for which a store that gave no answer is not asked again: else each run and each part would wait for it; and
 #: those after which an error is taken for no answer, as packages try again and again.
 _REST, _SLOW = 5.0, 10.0
+#: How many times as long as one request the list of all that is below a folder may take, 1,000 objects by each.
+_WALK = 4
 #: Seconds for a question that need not be answered.
 _SOON = 5.0
 _LONGEST = 300
@@ -159,7 +161,7 @@ class RemoteStore:
         """
         root = _plain(self._fs(), folder).rstrip("/")
         if with_all_below:
-            entries = self._asked("find", folder, detail=True).values()
+            entries = self._asked("find", folder, _WALK * READING, detail=True).values()
         else:
             entries = self._asked("ls", folder, limit, detail=True)
         names = ((what["name"][len(root) :].lstrip("/"), what) for what in entries)
@@ -598,7 +600,7 @@ def _plain(filesystem: Any, place: Place) -> str:
 
 @functools.cache
 def _say_who_opens(scheme: str) -> None:
-    logger.info("%s:// is known to both fsspec and TensorFlow: fsspec opens it", scheme)
+    logging.getLogger(__name__).info("%s:// is known to both fsspec and TensorFlow: fsspec opens it", scheme)
 
 
 def _root(place: Place) -> str:

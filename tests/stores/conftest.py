@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import logging
 import os
 import socket
@@ -88,9 +89,13 @@ class GCS:
 
     Attributes:
       requests: The method, path and range of each request that came.
+      refuse: What a request that reads is answered, as 403; 0 lets it through.
+      hangs: Whether none that reads is answered until it no longer is so.
     """
 
     requests: list[tuple[str, str, str]] = dataclasses.field(default_factory=list)
+    refuse: int = 0
+    hangs: bool = False
 
     @property
     def address(self) -> str:
@@ -109,6 +114,16 @@ def gcs(monkeypatch: pytest.MonkeyPatch) -> Iterator[GCS]:
 
     def watched(self: Any) -> None:
         found.requests.append(("GET", self.path, self.headers.get("Range") or ""))
+        while found.hangs:
+            threading.Event().wait(0.05)
+        if found.refuse:
+            body = json.dumps({"error": {"code": found.refuse, "message": "it is refused"}}).encode()
+            self.send_response(found.refuse)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+            return
         answer(self)
 
     monkeypatch.setattr(handler, "do_GET", watched)
@@ -119,6 +134,7 @@ def gcs(monkeypatch: pytest.MonkeyPatch) -> Iterator[GCS]:
     remote_storage._store.cache_clear()
     with serving:
         yield found
+        found.hangs = False
     remote_storage._store.cache_clear()
 
 
