@@ -161,10 +161,12 @@ class RemoteStore:
         """
         root = _plain(self._fs(), folder).rstrip("/")
         if with_all_below:
-            entries = self._asked("find", folder, _WALK * READING, detail=True).values()
+            found = self._asked("find", folder, _WALK * READING, detail=True)
+            # Of a place that is both an object and a folder adlfs gives a list.
+            entries = found.values() if isinstance(found, dict) else [what for what in found if isinstance(what, dict)]
         else:
             entries = self._asked("ls", folder, limit, detail=True)
-        names = ((what["name"][len(root) :].lstrip("/"), what) for what in entries)
+        names = ((what["name"][len(root) :].removeprefix("/"), what) for what in entries)
         # Consoles put an object without bytes in the place of a folder: its name ends in a slash.
         return {
             name: int(what.get("size") or 0)
@@ -232,7 +234,10 @@ class RemoteStore:
         if length <= 0:  # which s3fs would answer with the whole object
             return b""
         try:
-            data: bytes = self._asked("cat_file", file, _seconds(length), start=offset, end=offset + length)
+            named = {"start": offset, "end": offset + length}
+            if any(kind.__name__ == "ArrowFSWrapper" for kind in type(self._fs()).__mro__):
+                named["seekable"] = True  # else pyarrow, as for hdfs://, gives no range that begins with the first byte
+            data: bytes = self._asked("cat_file", file, _seconds(length), **named)
         except OSError as error:
             if error.errno == _PAST_THE_END:
                 return b""
@@ -627,7 +632,7 @@ def _is_past_the_end(error: BaseException) -> bool:
         if isinstance(answer, dict):  # botocore's
             said = (answer.get("Error", {}).get("Code"), answer.get("ResponseMetadata", {}).get("HTTPStatusCode"))
         else:
-            said = tuple(getattr(answer, name, None) for name in ("code", "status", "status_code"))
+            said = tuple(getattr(answer, name, None) for name in ("code", "status", "status_code", "error_code"))
         if "InvalidRange" in said or "416" in said or 416 in said:
             return True
     return False
@@ -639,7 +644,7 @@ def _in_words(error: BaseException, place: Place, limit: float = READING) -> OSE
     if type(error).__name__ == "FSTimeoutError" or isinstance(error, (TimeoutError, asyncio.TimeoutError)):
         return TimeoutError(errno.ETIMEDOUT, f"the store gives no answer within {limit:.0f} s", str(place))
     said = _without_secrets(getattr(error, "strerror", None) or str(error)) or type(error).__name__
-    if isinstance(error, FileNotFoundError):
+    if isinstance(error, FileNotFoundError) or type(error).__name__ == "ResourceNotFoundError":  # adlfs'
         return FileNotFoundError(errno.ENOENT, f"it is not there ({said})", str(place))
     if isinstance(error, PermissionError) or "AccessDenied" in said or "Forbidden" in said:
         return PermissionError(errno.EACCES, f"there is no permission to use it ({said})", str(place))
@@ -658,7 +663,7 @@ def _in_words(error: BaseException, place: Place, limit: float = READING) -> OSE
 
 def _without_secrets(said: str) -> str:
     """A message on one line, without what stands after the question mark of an address or may be a secret."""
-    line = " ".join(said.split())
+    line = " ".join(said.partition("<?xml")[0].split())
     for name, value in os.environ.items():
         if len(value) >= 8 and re.search(_SECRETS, name, re.IGNORECASE):
             line = line.replace(value, "…")

@@ -428,3 +428,20 @@ def test_ranges_that_lie_far_apart_are_asked_for_at_the_same_time(s3: Any) -> No
     assert time.monotonic() - began < 1.2  # one after the other they take 2.4 s
     assert found == [data[one.offset :][:1000] for one in ranges] and len(s3.gets()) == 8
     assert s3.sent == 8 * 1000
+
+
+def test_what_pyarrow_opens_is_written_and_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As hdfs:// is, whose file system inherits all of it; there is none here."""
+    arrow = pytest.importorskip("pyarrow.fs")
+    from fsspec.implementations.arrow import ArrowFSWrapper
+
+    store = remote_storage.RemoteStore("hdfs")
+    store._filesystem = ArrowFSWrapper(arrow.LocalFileSystem())
+    monkeypatch.setattr(store, "_fs", lambda: store._filesystem)
+    monkeypatch.setattr(remote_storage, "_plain", lambda _, place: str(place).removeprefix("hdfs:/"))
+    folder = RemotePath(f"hdfs:/{tmp_path}/run/layers")
+    store.put(folder / "a", b"0123456789")
+    assert [store.read(folder / "a", start, 4) for start in (0, 3, 8, 10)] == [b"0123", b"3456", b"89", b""]
+    found = store.read_all([Range(folder / "a", 0, 2), Range(folder / "a", 6, 2)])
+    assert found == [b"01", b"67"]
+    assert store.files(folder, newest=True) == {"a": 10}
