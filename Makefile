@@ -60,7 +60,7 @@ touch $@
 endef
 
 SETUP = requirements/bootstrap.txt requirements/environment.py pyproject.toml setup.py
-STACKS = .venv/.ready .venv-estimator/.ready .venv-jax/.ready .venv-torch/.ready
+STACKS = .venv/.ready .venv-estimator/.ready .venv-jax/.ready .venv-torch/.ready .venv-stores/.ready
 
 .venv/.ready: requirements/modern.lock $(SETUP)
 	@$(call venv,.venv,$(PYTHON),PYTHON,3.11 to 3.13,modern.lock,TensorFlow 2.21 with Keras 3 and TensorBoard)
@@ -74,6 +74,10 @@ STACKS = .venv/.ready .venv-estimator/.ready .venv-jax/.ready .venv-torch/.ready
 
 .venv-torch/.ready: requirements/torch.lock requirements/torch.in $(SETUP)
 	@$(call venv,.venv-torch,$(PYTHON),PYTHON,3.11 to 3.13,torch.lock,Keras 3 on PyTorch and TensorBoard)
+
+# Without a framework: TensorBoard then reads stores by itself.
+.venv-stores/.ready: requirements/stores.lock requirements/stores.in $(SETUP)
+	@$(call venv,.venv-stores,$(PYTHON),PYTHON,3.11 to 3.13,stores.lock,s3fs and gcsfs and servers for them and TensorBoard)
 
 # `make lock LOCK=--upgrade` takes the newest versions; without it those that are locked stay where they can.
 lock: build/lock/.ready
@@ -173,7 +177,7 @@ proto: .venv-proto/.ready
 	@.venv-proto/bin/python -m grpc_tools.protoc -I . --python_out=. --pyi_out=. tb_layerview/format/layerview.proto
 
 clean:
-	rm -rf .venv .venv-estimator .venv-jax .venv-torch .venv-proto build dist *.egg-info tb_layerview/serving/static tb_layerview_frontend/node_modules
+	rm -rf .venv .venv-estimator .venv-jax .venv-torch .venv-stores .venv-proto build dist *.egg-info tb_layerview/serving/static tb_layerview_frontend/node_modules
 	rm -f tb_layerview/measure/native/*.so tb_layerview/measure/native/*.dylib tb_layerview/measure/native/*.dll
 	rm -f tb_layerview/measure/native/built_from.sha256
 	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

@@ -27,7 +27,7 @@ import build_frontend  # noqa: E402
 import build_native  # noqa: E402
 
 #: The oldest Python of each stack. A lock holds for it and all newer ones that its packages know.
-OLDEST = {"modern": "3.11", "estimator": "3.11", "jax": "3.11", "torch": "3.11"}
+OLDEST = {"modern": "3.11", "estimator": "3.11", "jax": "3.11", "torch": "3.11", "stores": "3.11"}
 
 
 def lock(*options: str) -> None:

@@ -22,15 +22,17 @@ from tb_layerview.measure.measurement import Measurement
 # Read when TensorFlow is imported: errors only. Set before any test module imports it.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-#: What computes in this environment. JAX is there beside TensorFlow, for the arrays that it makes.
-FRAMEWORK = next(name for name in ("tensorflow", "jax", "torch") if importlib.util.find_spec(name))
-if FRAMEWORK != "tensorflow":
+#: What computes in this environment; nothing does where stores are tested. JAX is there beside TensorFlow, for the
+#: arrays that it makes.
+FRAMEWORK = next((name for name in ("tensorflow", "jax", "torch") if importlib.util.find_spec(name)), "stores")
+if FRAMEWORK in ("jax", "torch"):
     os.environ.setdefault("KERAS_BACKEND", FRAMEWORK)
 #: What is tested without TensorFlow: in each such environment the first folder, and those of its framework.
 KERAS = TESTS / "capture" / "keras"
 WITHOUT_TENSORFLOW = (
     KERAS / "backends",
     *(TESTS / folder / framework for folder in ("capture/keras", "capture") for framework in ("jax", "torch")),
+    TESTS / "stores",
 )
 
 #: What `make test` runs of a way to train on the stack that people mainly have for another: Keras with TensorFlow 2.15,
@@ -55,7 +57,8 @@ def pytest_ignore_collect(collection_path: Path) -> bool | None:
     """Leaves out what is not for this environment's framework; a file that is named is collected all the same."""
     if FRAMEWORK == "tensorflow":
         return True if collection_path in WITHOUT_TENSORFLOW else None
-    own = [folder for folder in WITHOUT_TENSORFLOW if folder.name in ("backends", FRAMEWORK)]
+    names = (FRAMEWORK,) if FRAMEWORK == "stores" else ("backends", FRAMEWORK)
+    own = [folder for folder in WITHOUT_TENSORFLOW if folder.name in names]
     on_the_way = any(collection_path.is_relative_to(folder) or collection_path in folder.parents for folder in own)
     return None if on_the_way else True
 

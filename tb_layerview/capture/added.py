@@ -14,6 +14,8 @@ from typing import Any
 
 from tb_layerview.about import logger
 from tb_layerview.capture.keras.versions import BACKENDS
+from tb_layerview.format.addresses import scheme_of
+from tb_layerview.format.places import within
 from tb_layerview.options import Schedule
 
 #: Where each Keras has its `Model`.
@@ -48,7 +50,7 @@ class Added:
         self.has_trained = False
         self._logdir, self._schedule = logdir, schedule
         # The script may change its working directory; where to log was said before it did.
-        self._folder = os.path.abspath(logdir or os.path.join("logs", name))
+        self._folder = logdir if logdir and scheme_of(logdir) else os.path.abspath(logdir or within("logs", name))
         self._models = 0
         self._callbacks: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
         self._folders_of_estimators: dict[str, str] = {}
@@ -135,7 +137,7 @@ class Added:
             folder = self._folders_of_estimators[folder]
         if is_evaluation:
             # `eval`, or `eval_<name>`, as the Estimator itself calls it.
-            folder = os.path.join(folder, os.path.basename(estimator.eval_dir(arguments.get("name"))))
+            folder = within(folder, os.path.basename(estimator.eval_dir(arguments.get("name"))))
         # An evaluation has one record, at whatever step. First, as hooks that come later may raise an error to stop.
         schedule = Schedule() if is_evaluation else self._schedule
         arguments["hooks"] = [LayerViewHook(folder, schedule=schedule), *given]
@@ -209,7 +211,7 @@ class Added:
     def _next_run(self, word: str) -> str:
         """The folder of the next model's run: the one that was asked for, then `fit-2` below it, ..."""
         self._models += 1
-        return self._folder if self._models == 1 else os.path.join(self._folder, f"{word}-{self._models}")
+        return self._folder if self._models == 1 else within(self._folder, f"{word}-{self._models}")
 
     def _say(self, what: str) -> None:
         """Says once why a training is not logged."""

@@ -13,7 +13,7 @@ from tb_layerview.capture.choice import Batch, Choice
 from tb_layerview.capture.given import Given, Ranks, floats
 from tb_layerview.capture.keras.versions import is_keras
 from tb_layerview.capture.recording import Recording
-from tb_layerview.format.storage import local_folder
+from tb_layerview.format.addresses import checked
 from tb_layerview.health.check import Check
 from tb_layerview.options import Keep, Schedule, Select
 
@@ -120,7 +120,7 @@ class LayerRecorder:
         Args:
           model: The Keras model, the PyTorch module or the `flax.nnx.Module`; what `torch.compile` has made of a module
             is run as it is written.
-          logdir: The run's folder; the log goes into its folder `layers`.
+          logdir: The run's folder, or its address: `s3://bucket/run`; the log goes into its folder `layers`.
           probe: The batch whose activations and gradients are logged: x, (x, y) or (x, y, sample_weight), arrays or
             nested structures of them. A module that takes several inputs is given a tuple of them, or by name a dict.
           select: Which layers and kinds to log.
@@ -137,13 +137,13 @@ class LayerRecorder:
         Raises:
           TypeError: An option is not of its type, or the model is neither a Keras model nor a module of
             PyTorch or Flax NNX.
-          ValueError: An option is out of its range, the folder cannot be written to or is not on this machine,
+          ValueError: An option is out of its range, the folder cannot be written to or opened by what is installed,
             a framework that is not known computes the model, its weights are spread over several processes, it cannot
             be run on the probe, or a pattern matches no layer.
         """
         given = Given.of(select, schedule, keep, check, ranks)
         select.refuse_tensors()
-        logdir = local_folder(logdir)
+        logdir = checked(logdir)
         backend: Backend
         if ranks != "first" and (is_keras(model) or _is_flax(model)):
             raise ValueError(

@@ -9,7 +9,6 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from tb_layerview.format.storage import local_folder
 from tb_layerview.health.finding import Finding, counted, led_to, since, with_place
 from tb_layerview.health.of_run import diagnose_runs
 from tb_layerview.health.rules.catalogue import RULES, Rule
@@ -30,10 +29,8 @@ def check(logdir: str, as_json: bool, with_all: bool, rules: Sequence[Rule] = RU
       0 if nothing was found, 1 if something was, 2 if there is no run.
     """
     try:
-        found_runs = tuple(LayerReader(local_folder(logdir)).runs())
-    except NotADirectoryError:
-        found_runs = ()
-    except ValueError as error:
+        found_runs = tuple(LayerReader(logdir).runs())
+    except NotADirectoryError as error:
         print(f"tb-layerview check: {error}", file=sys.stderr)
         return 2
     runs = tuple(run for run in found_runs if len(run.steps))

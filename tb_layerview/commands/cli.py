@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from tb_layerview.about import __version__
 from tb_layerview.capture.keras.versions import BACKENDS
-from tb_layerview.format.storage import local_folder
+from tb_layerview.format.addresses import checked
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -46,13 +46,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     exported.add_argument(
         "--size-limit", type=_megabytes, default=5.0, metavar="MB", help="the page's most megabytes (default: 5)"
     )
-    checked = commands.add_parser(
+    commands.add_parser("send", help="send what a store did not take while something was logged there")
+    findings = commands.add_parser(
         "check", help="say what went wrong in logged trainings; exit status 1 if something did"
     )
-    checked.add_argument("logdir", help="a folder with runs, as TensorBoard takes it")
-    checked.add_argument("--json", action="store_true", help="print JSON, a list of all findings")
-    checked.add_argument("--all", action="store_true", help="print also what follows from what went wrong first")
-    checked.add_argument(
+    findings.add_argument("logdir", help="a folder with runs, as TensorBoard takes it")
+    findings.add_argument("--json", action="store_true", help="print JSON, a list of all findings")
+    findings.add_argument("--all", action="store_true", help="print also what follows from what went wrong first")
+    findings.add_argument(
         "--threshold",
         action="append",
         default=[],
@@ -69,6 +70,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         from tb_layerview.commands.export import export
 
         return export(arguments.logdir, arguments.html, arguments.run, arguments.step, arguments.size_limit)
+    if arguments.command == "send":
+        from tb_layerview.commands.send import send
+
+        return send()
     if arguments.command == "check":
         from tb_layerview.commands.check import check
         from tb_layerview.health.rules.catalogue import with_thresholds
@@ -116,7 +121,7 @@ def _demo(arguments: argparse.Namespace) -> int:
     name = "demo-estimator" if arguments.estimator else "demo"
     logdir, served = (arguments.logdir,) * 2 if arguments.logdir else (os.path.join("logs", name), "logs")
     try:
-        logdir = local_folder(logdir)
+        logdir = checked(logdir)
     except ValueError as error:
         print(f"tb-layerview demo: --logdir: {error}", file=sys.stderr)
         return 2

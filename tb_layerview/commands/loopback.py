@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import socket
+import sys
+import types
 
+from tb_layerview.format.addresses import checked, scheme_of
 from tb_layerview.format.names import PLUGIN_NAME
-from tb_layerview.format.storage import local_folder
 from tb_layerview.reading.reader import LayerReader
 
 #: Where TensorBoard listens, and nowhere else.
@@ -16,13 +19,37 @@ FRAGMENT = f"#{PLUGIN_NAME}"
 
 
 def folder_with_runs(logdir: str | os.PathLike[str]) -> tuple[str, list[str]]:
-    """The absolute path of a folder, and the names of the runs below it, which may be none yet.
+    """A folder's absolute path or its address in a store, and the names of the runs below it, which may be none yet.
 
     Raises:
-      NotADirectoryError: There is no such folder, or it lies on another machine.
+      NotADirectoryError: There is no such folder, or it cannot be read.
     """
     names = LayerReader(logdir).names()
-    return os.path.abspath(os.path.expanduser(local_folder(logdir))), names
+    path = checked(logdir)
+    return path if scheme_of(path) else os.path.abspath(os.path.expanduser(path)), names
+
+
+def is_hidden_by_tensorflow(folder: str) -> bool:
+    """Whether TensorBoard, where TensorFlow is installed, reads a folder by it alone, and TensorFlow cannot.
+
+    TensorFlow 2.15 and 2.21 open `gs://` and `ram://`; TensorBoard itself opens all that fsspec does.
+    """
+    return scheme_of(folder) not in (None, "gs", "ram") and importlib.util.find_spec("tensorflow") is not None
+
+
+def prepare_for_stores(folder: str) -> None:
+    """Has TensorBoard, in this process, open a store that TensorFlow does not, and see what is added there."""
+    scheme = scheme_of(folder)
+    if scheme is None:
+        return
+    if is_hidden_by_tensorflow(folder):
+        # It does without where a module of that name is there.
+        sys.modules["tensorboard.compat.notf"] = types.ModuleType("tensorboard.compat.notf")
+    if importlib.util.find_spec("fsspec") is not None:
+        import fsspec
+
+        # Without boto3 TensorBoard lists a store by fsspec, whose listings are kept for ever.
+        fsspec.config.conf.setdefault(scheme, {}).setdefault("use_listings_cache", False)
 
 
 def is_free(port: int) -> bool:

@@ -48,6 +48,11 @@ def show(logdir: str | os.PathLike[str], *, height: int = 800) -> None:
             f"Run  tb-layerview view {os.fspath(logdir)}  in a shell, which opens it in a browser."
         )
     folder, names = loopback.folder_with_runs(logdir)
+    if loopback.is_hidden_by_tensorflow(folder):
+        raise RuntimeError(
+            f"TensorBoard in a notebook reads {folder} by TensorFlow, which is installed and cannot. "
+            f"Run  tb-layerview view {folder}  in a shell, which does without it."
+        )
     info = _start(folder)
     if not names:
         print(f"There is no run with layers below {os.fspath(logdir)!r} yet.")

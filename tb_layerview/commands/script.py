@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from tb_layerview.about import __version__, logger
 from tb_layerview.capture import added
 from tb_layerview.capture.added import Added
-from tb_layerview.format.storage import local_folder
+from tb_layerview.format.addresses import checked
 from tb_layerview.options import Schedule
 
 
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("arguments", metavar="ARGS", nargs=argparse.REMAINDER, help="the script's own arguments")
     options = parser.parse_args(arguments)
     try:
-        logdir = None if options.logdir is None else local_folder(options.logdir)
+        logdir = None if options.logdir is None else checked(options.logdir)
     except ValueError as error:
         parser.exit(2, f"{parser.prog}: --logdir: {error}\n")
     try:

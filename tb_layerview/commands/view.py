@@ -30,6 +30,7 @@ def view(logdir: str, port: int | None, with_browser: bool) -> int:
     if not names:
         print(f"tb-layerview view: there is no run with layers below {logdir!r} yet.", file=sys.stderr)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read when TensorBoard imports TensorFlow, if it is there
+    loopback.prepare_for_stores(folder)
     from tensorboard import default, program
 
     board = program.TensorBoard(default.get_plugins())

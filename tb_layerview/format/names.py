@@ -11,9 +11,28 @@ FOLDER = "layers"
 EVENT_SUFFIX = ".layerview"
 
 
-def payload_name(writer: str) -> str:
-    """The name of the file that holds a writer's payloads."""
-    return f"layerview.{writer}.payload"
+def payload_name(writer: str, start: int = 0) -> str:
+    """The name of the file that holds a writer's payloads; in a store, of those from a byte on, up to the next such."""
+    return f"layerview.{writer}.{start:015d}.payload" if start else f"layerview.{writer}.payload"
+
+
+def payload_start(name: str, writer: str) -> int | None:
+    """Where among a writer's payloads those of a file begin; None if it holds none of them."""
+    found = re.fullmatch(rf"layerview\.{re.escape(writer)}(?:\.([0-9]{{15}}))?\.payload", name)
+    return None if found is None else int(found[1] or 0)
+
+
+def event_name(now: int, host: str, writer: str, part: int | None = None) -> str:
+    """The name of a writer's event file, or of one of its parts, which sort in their order.
+
+    Args:
+      now: When the writer began, in nanoseconds since 1970.
+      host: The name of the machine.
+      writer: The writer's id.
+      part: Which part, from 0 on; None where there is one file.
+    """
+    number = "" if part is None else f".{part:06d}"
+    return f"events.out.tfevents.{now // 10**9}.{host}.{writer}{number}{EVENT_SUFFIX}"
 
 
 def end_name(writer: str) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from pathlib import Path
 
 from google.protobuf.message import DecodeError
 
 from tb_layerview.format.messages import read_model
 from tb_layerview.format.model import Model
 from tb_layerview.format.names import TAG
+from tb_layerview.format.places import Place
 from tb_layerview.reading import shard
 from tb_layerview.reading.merge import WriterLog, first_problems, merge
 from tb_layerview.reading.run import Run
@@ -27,7 +27,7 @@ class FolderLog:
       problems: What cannot be read, in sentences; none where the writers only have not said yet what they log.
     """
 
-    def __init__(self, name: str, *, folder: Path | None, payload_folder: Path | None) -> None:
+    def __init__(self, name: str, *, folder: Place | None, payload_folder: Place | None) -> None:
         """Begins with nothing.
 
         Args:

@@ -6,7 +6,6 @@ import dataclasses
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice, takewhile
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +13,7 @@ import numpy.typing as npt
 
 from tb_layerview.format.logged import LoggedTensor
 from tb_layerview.format.model import Layer, Mode, Model
+from tb_layerview.format.places import Place
 from tb_layerview.format.statistics import STATISTICS
 from tb_layerview.reading.part import Part
 from tb_layerview.reading.run import MOST_SCALARS, Run
@@ -42,8 +42,8 @@ def merge(
     name: str,
     writers: Iterable[WriterLog],
     *,
-    payload_folder: Path | None,
-    folder: Path | None,
+    payload_folder: Place | None,
+    folder: Place | None,
     problems: Iterable[str] = (),
     before: Run | None = None,
 ) -> Run:

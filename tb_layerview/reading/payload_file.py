@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import io
+import itertools
 import os
 import zlib
-from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TypeVar
 
-from tb_layerview.format.names import payload_name
-from tb_layerview.format.storage import open_regular
+from tb_layerview.format.names import payload_name, payload_start
+from tb_layerview.format.places import Place, Range, Reader, RemotePath, Store
+from tb_layerview.format.storage import store_of
 
 _T = TypeVar("_T")
 
@@ -37,7 +38,7 @@ class Piece:
     crc32: int
 
 
-def read(folder: str | os.PathLike[str] | None, piece: Piece) -> bytes:
+def read(folder: str | os.PathLike[str] | RemotePath | None, piece: Piece) -> bytes:
     """Reads one piece and checks it.
 
     Args:
@@ -53,19 +54,36 @@ def read(folder: str | os.PathLike[str] | None, piece: Piece) -> bytes:
     return found
 
 
-def read_all(folder: str | os.PathLike[str] | None, pieces: Iterable[Piece]) -> Iterator[bytes | PayloadError]:
-    """Reads pieces and checks them, one after the other, and opens each file once.
+def read_all(
+    folder: str | os.PathLike[str] | RemotePath | None, pieces: Iterable[Piece]
+) -> Iterator[bytes | PayloadError]:
+    """Reads pieces and checks them, one after the other, or some at a time where they lie in a store.
 
     Yields:
       For each piece its bytes, or the error that `read` would raise.
     """
-    with contextlib.ExitStack() as stack:
-        files: dict[str, _File | PayloadError] = {}
-        for piece in pieces:
-            if piece.writer not in files:
-                files[piece.writer] = _open(folder, piece.writer, stack)
-            file = files[piece.writer]
-            yield file if isinstance(file, PayloadError) else _read(file, piece)
+    if folder is None:
+        for _ in pieces:
+            yield PayloadError(
+                "this run's folder is not on this machine, so what lies beside the event file cannot be read; "
+                "start TensorBoard where the logs are, or copy the whole folder here."
+            )
+        return
+    place = folder if isinstance(folder, RemotePath) else Path(folder)
+    try:
+        store = store_of(place)
+    except OSError as error:
+        for _ in pieces:
+            yield PayloadError(f"{place} cannot be read: {error.strerror or error}.")
+        return
+    payloads: dict[str, _Payloads] = {}
+    with store.reader() as reader:
+        waiting = iter(pieces)
+        while some := list(itertools.islice(waiting, reader.ahead)):
+            for piece in some:
+                if piece.writer not in payloads:
+                    payloads[piece.writer] = _Payloads(store, place, piece.writer)
+            yield from _read(reader, some, [payloads[piece.writer].find(piece) for piece in some])
 
 
 def decoded(decode: Callable[[bytes], _T], data: bytes) -> _T:
@@ -80,46 +98,92 @@ def decoded(decode: Callable[[bytes], _T], data: bytes) -> _T:
         raise PayloadError(f"what the payload file holds cannot be decoded: {error}.") from error
 
 
-class _File(NamedTuple):
-    path: str
-    size: int
-    raw: io.FileIO
+class _Payloads:
+    """The payloads of one writer: a file, or several that follow one another."""
 
+    def __init__(self, store: Store, folder: Place, writer: str) -> None:
+        """Looks at nothing yet."""
+        self._store, self._folder, self._writer = store, folder, writer
+        self._files: list[tuple[int, int]] | None = None  # where they begin and end
+        self._is_newest = False
+        self._unreadable: PayloadError | None = None
 
-def _open(folder: str | os.PathLike[str] | None, writer: str, stack: contextlib.ExitStack) -> _File | PayloadError:
-    if folder is None:
-        return PayloadError(
-            "this run's folder is not on this machine, so what lies beside the event file cannot be read; "
-            "start TensorBoard where the logs are, or copy the whole folder here."
-        )
-    path = os.path.join(folder, payload_name(writer))
-    try:
-        raw = stack.enter_context(open_regular(path))
-        return _File(path, os.fstat(raw.fileno()).st_size, raw)
-    except FileNotFoundError:
-        return PayloadError(f"{path} is missing: it lies beside the event file and must be copied with it.")
-    except OSError as error:
-        return PayloadError(f"{path} cannot be read: {error.strerror or error}.")
-
-
-def _read(file: _File, piece: Piece) -> bytes | PayloadError:
-    data = b""
-    there = max(0, min(piece.length, file.size - piece.offset))
-    if there == piece.length:
+    def find(self, piece: Piece) -> Range | PayloadError:
+        """Where a piece lies; perhaps it is not wholly there."""
+        if self._unreadable:
+            return self._unreadable
         try:
-            file.raw.seek(piece.offset)
-            data = file.raw.read(piece.length)
+            if self._files is None:
+                self._files = self._list()
+            # A listing of some seconds ago may lack what was put there since. One is enough: payloads come before the
+            # events that say where they are.
+            lies = any(begin <= piece.offset and piece.offset + piece.length <= end for begin, end in self._files)
+            if not lies and not self._is_newest:
+                self._files = self._list(newest=True)
+                self._is_newest = True
         except OSError as error:
-            return PayloadError(f"{file.path} cannot be read: {error.strerror or error}.")
-        there = len(data)
-    if there != piece.length:
+            if not isinstance(error, FileNotFoundError):
+                self._unreadable = PayloadError(f"{self._path(0)} cannot be read: {error.strerror or error}.")
+                return self._unreadable
+            self._files, self._is_newest = [], True
+        before = [(begin, end) for begin, end in self._files if begin <= piece.offset]
+        if not before:
+            return PayloadError(
+                f"{self._path(0)} is missing: it lies beside the event file and must be copied with it."
+            )
+        begin, end = before[-1]
+        if piece.length and piece.offset >= end and (len(self._files) > 1 or isinstance(self._folder, RemotePath)):
+            # Of a writer with one file nobody knows whether there were more.
+            cut = "" if len(self._files) > 1 else f", or {self._path(begin)} is cut off"
+            return PayloadError(
+                f"the {piece.length} bytes from byte {piece.offset} of the payloads on lie in no file: "
+                f"{self._path(end)} is missing{cut}. It lies beside the event files and must be copied with them."
+            )
+        return Range(self._path(begin), piece.offset - begin, max(0, min(piece.length, end - piece.offset)))
+
+    def _list(self, newest: bool = False) -> list[tuple[int, int]]:
+        def is_own(name: str) -> bool:
+            return payload_start(name, self._writer) is not None
+
+        found = self._store.files(self._folder, is_own, newest)
+        begins = ((payload_start(name, self._writer) or 0, size) for name, size in found.items())
+        return sorted((begin, begin + size) for begin, size in begins)
+
+    def _path(self, begin: int) -> Place:
+        return self._folder / payload_name(self._writer, begin)
+
+
+def _read(
+    reader: Reader, pieces: Sequence[Piece], places: Sequence[Range | PayloadError]
+) -> Iterator[bytes | PayloadError]:
+    found = iter(reader.read([place for place in places if isinstance(place, Range)]))
+    for piece, place in zip(pieces, places):
+        if isinstance(place, PayloadError):
+            yield place
+            continue
+        data = _checked(piece, place, next(found))
+        if isinstance(data, PayloadError):
+            reader.forget(place)
+        yield data
+
+
+def _missing(file: Place) -> PayloadError:
+    return PayloadError(f"{file} is missing: it lies beside the event file and must be copied with it.")
+
+
+def _checked(piece: Piece, place: Range, data: bytes | OSError) -> bytes | PayloadError:
+    if isinstance(data, FileNotFoundError):
+        return _missing(place.file)
+    if isinstance(data, OSError):
+        return PayloadError(f"{place.file} cannot be read: {data.strerror or data}.")
+    if len(data) != piece.length:
         return PayloadError(
-            f"{file.path} is cut off: {piece.length} bytes from byte {piece.offset} on were logged, "
-            f"{there} of them are there."
+            f"{place.file} is cut off: {piece.length} bytes from byte {place.offset} on were logged, "
+            f"{len(data)} of them are there."
         )
     if zlib.crc32(data) != piece.crc32:
         return PayloadError(
-            f"{file.path} is damaged: the {piece.length} bytes from byte {piece.offset} on do not have the checksum "
+            f"{place.file} is damaged: the {piece.length} bytes from byte {place.offset} on do not have the checksum "
             "that was logged."
         )
     return data

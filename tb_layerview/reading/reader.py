@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
+from tb_layerview.format.addresses import checked
 from tb_layerview.format.logged import NotLoggedError, nearest
 from tb_layerview.format.names import FOLDER
-from tb_layerview.format.storage import local_folder
+from tb_layerview.format.places import Place, below, place_of
+from tb_layerview.format.storage import store_of
 from tb_layerview.reading import event_file
 from tb_layerview.reading.folder_log import FolderLog, why_unreadable
 from tb_layerview.reading.run import Run
@@ -31,16 +32,21 @@ class LayerReader:
         """Names the folder to read.
 
         Args:
-          logdir: A folder that holds runs, or a run's own.
+          logdir: A folder that holds runs, or a run's own; of this machine, or in a store, as `s3://bucket/logs`.
 
         Raises:
-          NotADirectoryError: There is no such folder.
+          NotADirectoryError: There is no such folder, or the store does not let it be read.
         """
         try:
-            self._logdir = Path(os.path.expanduser(local_folder(logdir)))
+            self._logdir = place_of(checked(logdir))
         except ValueError as error:
             raise NotADirectoryError(str(error)) from None
-        if not self._logdir.is_dir():
+        try:
+            self._store = store_of(self._logdir)
+            is_there = self._store.is_folder(self._logdir)
+        except OSError as error:
+            raise NotADirectoryError(f"{os.fspath(logdir)!r} cannot be read: {error.strerror or error}.") from None
+        if not is_there:
             raise NotADirectoryError(
                 f"{os.fspath(logdir)!r} is not a folder. Give the folder that the callback, the hook or the writer "
                 "was given, or one above it."
@@ -74,26 +80,18 @@ class LayerReader:
             raise NotLoggedError(why_unreadable(name, log.problems))
         return log.run
 
-    def _folders(self) -> dict[str, Path]:
+    def _folders(self) -> dict[str, Place]:
         """The folders `layers` that hold event files, by the name of their run."""
-        found: dict[str, Path] = {}
-        seen = set()
-        for folder, subfolders, files in os.walk(self._logdir, followlinks=True):
-            # A link may lead back up; each folder is entered once.
-            real = os.path.realpath(folder)
-            if real in seen:
-                subfolders.clear()
-                continue
-            seen.add(real)
-            path = Path(folder)
+        found: dict[str, Place] = {}
+        for path, files in self._store.walk(self._logdir):
             if path.name == FOLDER and any(event_file.is_event_file(file) for file in files):
                 # Given the folder `layers` itself, its run still is what lies there.
                 within = path == self._logdir
-                found["." if within else path.parent.relative_to(self._logdir).as_posix()] = path
+                found["." if within else below(self._logdir, path.parent)] = path
         return found
 
 
-def _read(name: str, folder: Path) -> FolderLog:
+def _read(name: str, folder: Place) -> FolderLog:
     """Reads the event files that lie in `folder`."""
     messages, problems = event_file.read_folder(folder)
     log = FolderLog(name, folder=folder.parent, payload_folder=folder)

@@ -8,7 +8,6 @@ import math
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
-from pathlib import Path
 from typing import SupportsIndex, TypeVar
 
 import numpy as np
@@ -19,6 +18,7 @@ from tb_layerview.format.histogram import Histogram
 from tb_layerview.format.logged import LoggedTensor, NotLoggedError, list_tensors, nearest
 from tb_layerview.format.model import Cost, Kind, Layer, Mode, Model, Target
 from tb_layerview.format.names import end_name
+from tb_layerview.format.places import Place
 from tb_layerview.format.statistics import (
     COUNTS,
     NAMES,
@@ -27,6 +27,7 @@ from tb_layerview.format.statistics import (
     Digest,
     Section,
 )
+from tb_layerview.format.storage import store_of
 from tb_layerview.format.units import Units
 from tb_layerview.format.values import Values
 from tb_layerview.reading import payload_file
@@ -50,7 +51,8 @@ class Run:
 
     Attributes:
       name: TensorBoard's name of the run without the folder `layers`; `.` for the log folder itself.
-      folder: The folder that was given to whoever logged, or None if it is not on this machine.
+      folder: The folder that was given to whoever logged: a path, or in a store what has its address as text. None if
+        nobody knows.
       layers: In the order in which they run; `inputs` are indices in here.
       tensors: What is logged; statistics have a row for each.
       steps: int64 [steps], ascending.
@@ -66,7 +68,7 @@ class Run:
     """
 
     name: str
-    folder: Path | None
+    folder: Place | None
     layers: tuple[Layer, ...]
     tensors: tuple[LoggedTensor, ...]
     steps: npt.NDArray[np.int64]
@@ -77,7 +79,7 @@ class Run:
     hidden: str
     problems: tuple[str, ...]
     generation: str
-    payload_folder: Path | None = dataclasses.field(repr=False)
+    payload_folder: Place | None = dataclasses.field(repr=False)
     parts: tuple[Part, ...] = dataclasses.field(repr=False)
 
     @property
@@ -88,7 +90,11 @@ class Run:
         """
         if self.payload_folder is None or not self.writers:
             return False
-        return (self.payload_folder / end_name(self.writers[-1])).exists()
+        try:
+            store = store_of(self.payload_folder)
+        except OSError:  # the package that opens it is not installed
+            return False
+        return store.exists(self.payload_folder / end_name(self.writers[-1]))
 
     def targets(self) -> dict[str, npt.NDArray[np.generic]]:
         """What the model was trained to give for the first of the probe's examples, by the name of its output.

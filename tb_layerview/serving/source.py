@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import os
@@ -17,8 +18,10 @@ from tensorboard.context import RequestContext
 from tensorboard.data import provider
 from tensorboard.plugins import base_plugin
 
+from tb_layerview.format.addresses import checked, scheme_of, without_password
 from tb_layerview.format.logged import NotLoggedError, nearest
-from tb_layerview.format.names import FOLDER, PLUGIN_NAME
+from tb_layerview.format.names import EVENT_SUFFIX, FOLDER, PLUGIN_NAME
+from tb_layerview.format.places import Place, place_of
 from tb_layerview.reading import event_file
 from tb_layerview.reading.folder_log import FolderLog, why_unreadable
 from tb_layerview.reading.run import Run
@@ -32,11 +35,34 @@ _MOST_EXPERIMENTS = 4
 # How many runs are read at a time: TensorBoard's Rust loader answers each request some 45 ms late.
 _READERS = 16
 
+# How many folders of stores are looked at, at a time, and seconds from one look to the next.
+_LOOKS, _BETWEEN_LOOKS = 8, 5.0
+
 # Seconds for which a run's files wait for their check once it is read: it would hold up what is shown first by a third.
 _PATIENCE = 3.0
 
 # When a tag last changed, as TensorBoard knows it: its newest step and wall time.
 _Stamp = tuple[int, float]
+
+
+# What was read of a folder: messages by tag, and problems.
+_Read = tuple[dict[str, list[Message]], list[str]]
+
+
+@dataclasses.dataclass
+class _Look:
+    """What event files lie in a folder of a store, as they were when it was last looked at.
+
+    Attributes:
+      sizes: How long they are, by their names, in order.
+      is_late: Whether one came that is not the last by its name, as a part that could not be sent at first: TensorBoard
+        goes from each to the next, and does not look back.
+    """
+
+    is_late: bool = False
+    sizes: dict[str, int] = dataclasses.field(default_factory=dict)
+    began: float = -math.inf  # in seconds of the monotonic clock
+    looking: Future[dict[str, int]] | None = None
 
 
 @dataclasses.dataclass
@@ -47,11 +73,13 @@ class _State:
     lock: threading.Lock = dataclasses.field(default_factory=threading.Lock)
     stamps: dict[str, _Stamp] = dataclasses.field(default_factory=dict)
     problems: dict[str, list[str]] = dataclasses.field(default_factory=dict)  # by tag
-    check: event_file.DamageCheck | None = None  # of the files, where they are on this machine
+    check: event_file.DamageCheck | None = None  # of the files, where their folder is known
     checking: Future[bool] | None = None
+    reading: Future[_Read] | None = None  # of damaged files in a store
+    reading_of: dict[str, _Stamp] = dataclasses.field(default_factory=dict)  # what was known of them when it began
     read_at: float = math.inf  # when it was read first, in seconds of the monotonic clock
     checked: dict[str, int] = dataclasses.field(default_factory=dict)  # how long they were when the check began
-    is_damaged: bool = False
+    is_damaged: bool = False  # or TensorBoard lacks some of it: the files are read here
 
 
 class RunSource:
@@ -67,6 +95,9 @@ class RunSource:
         self._lock = threading.Lock()
         self._checks = ThreadPoolExecutor(1, "layerview-checks")
         self._readers = ThreadPoolExecutor(_READERS, "layerview-readers")
+        # No request waits for these: a store may give no answer, and what TensorBoard knows is shown without it.
+        self._stores = ThreadPoolExecutor(_LOOKS, "layerview-stores")
+        self._looks: dict[Place, _Look] = {}
 
     def has_runs(self) -> bool:
         """Whether there is anything of ours to show."""
@@ -130,7 +161,9 @@ class RunSource:
         }
         for run in self._provider.list_runs(context, experiment_id=experiment_id):
             folder = None if run.run_name in found else self._folder(run.run_name)
-            if folder is not None and folder.name == FOLDER and event_file.holds_layers(folder):
+            if folder is None or folder.name != FOLDER:
+                continue
+            if any(name.endswith(EVENT_SUFFIX) for name in self._sizes(folder)):
                 found[run.run_name] = {}
         return found
 
@@ -142,10 +175,13 @@ class RunSource:
             self._end_check(state)
             # TensorBoard's stamps stay as they are where it stopped reading; the files' sizes do not.
             folder = state.log.payload_folder
-            sizes = {} if folder is None else event_file.sizes(folder)
+            sizes = {} if folder is None else self._sizes(folder)
+            state.is_damaged |= folder in self._looks and self._looks[folder].is_late
             if state.is_damaged:
                 stamps = {**stamps, **{file: (size, 0.0) for file, size in sizes.items()}}
-            if stamps != state.stamps:
+            if state.is_damaged and folder is not None and not isinstance(folder, Path):
+                self._read_damaged(state, stamps, folder)
+            elif stamps != state.stamps:
                 if state.is_damaged and folder is not None:
                     messages, problems = event_file.read_folder(folder)
                     state.log.update(messages, messages.keys(), problems)
@@ -165,8 +201,35 @@ class RunSource:
             if self._is_check_due(state, sizes):
                 assert state.check is not None
                 state.checked = sizes
-                state.checking = self._checks.submit(state.check.finds_damage)
+                checks = self._checks if isinstance(folder, Path) else self._stores
+                state.checking = checks.submit(state.check.finds_damage)
             return state.log
+
+    def _sizes(self, folder: Place) -> dict[str, int]:
+        """How long the event files in a folder are, by their names; in a store, as they were a moment ago."""
+        if isinstance(folder, Path):
+            return event_file.sizes(folder)
+        with self._lock:
+            look = self._looks.setdefault(folder, _Look())
+            if look.looking is not None and look.looking.done():
+                known, look.sizes = look.sizes, look.looking.result() or look.sizes
+                look.is_late |= bool(known) and any(name < max(known) for name in look.sizes.keys() - known.keys())
+                look.looking = None
+            if look.looking is None and time.monotonic() - look.began >= _BETWEEN_LOOKS:
+                look.began = time.monotonic()
+                look.looking = self._stores.submit(event_file.sizes, folder)
+            return look.sizes
+
+    def _read_damaged(self, state: _State, stamps: dict[str, _Stamp], folder: Place) -> None:
+        """Has damaged files in a store be read, and takes what was read of them."""
+        if state.reading is not None and state.reading.done():
+            with contextlib.suppress(OSError):  # it is asked for again
+                messages, problems = state.reading.result()
+                state.log.update(messages, messages.keys(), problems)
+                state.stamps = {tag: of for tag, of in state.reading_of.items() if tag not in state.log.waiting}
+            state.reading = None
+        if state.reading is None and stamps != state.stamps:
+            state.reading, state.reading_of = self._stores.submit(event_file.read_folder, folder, True), stamps
 
     @staticmethod
     def _is_check_due(state: _State, sizes: dict[str, int]) -> bool:
@@ -179,7 +242,10 @@ class RunSource:
     def _end_check(state: _State) -> None:
         """Learns what the files' check has found, if it is done; damaged ones are read here, and not by TensorBoard."""
         if state.checking is not None and state.checking.done():
-            state.is_damaged |= state.checking.result()
+            try:
+                state.is_damaged |= state.checking.result()
+            except OSError:  # a store gives no answer: it is looked at again
+                state.checked = {}
             state.checking = None
 
     def _read(self, context: RequestContext, experiment_id: str, run: str, tag: str) -> tuple[list[Message], list[str]]:
@@ -217,8 +283,8 @@ class RunSource:
                 states[name] = _State(FolderLog(name, folder=folder, payload_folder=payload_folder), check=check)
             return states[name]
 
-    def _folder(self, run: str) -> Path | None:
-        """The folder of a run's event file, or None if it is not on this machine.
+    def _folder(self, run: str) -> Place | None:
+        """The folder of a run's event file, or None if nobody knows it.
 
         TensorBoard's Python loader knows its runs' folders, which is right for `--logdir_spec` too. The Rust loader
         names a run by its folder below the log folder. Any other data provider has its files elsewhere.
@@ -226,10 +292,18 @@ class RunSource:
         if self._multiplexer is not None:
             path = self._multiplexer.RunPaths().get(run)
         elif self._logdir and not self._foreign:
-            path = os.path.join(os.path.expanduser(self._logdir), run)
+            path = _within(self._logdir, run)
         else:
             path = None
-        return None if path is None or "://" in path else Path(os.path.abspath(path))
+        if path is None or not scheme_of(path):
+            return None if path is None else Path(os.path.abspath(path))
+        # That nothing installed opens it is said of what is asked for in it.
+        try:
+            path = checked(path)
+        except ValueError:
+            path = without_password(path)
+        # An object may be called `../x`, and what asks for it may take that for a way.
+        return None if ".." in path.split("/") else place_of(path)
 
 
 class _AsAsked(Mapping[str, Sequence[Message]]):
@@ -256,6 +330,16 @@ class _AsAsked(Mapping[str, Sequence[Message]]):
 
     def __len__(self) -> int:
         return len(self._tags)
+
+
+def _within(logdir: str, run: str) -> str | None:
+    """The folder of a run by its name, which is what leads to it from `logdir`; None where it leads out of it."""
+    # In a store an object may have any name.
+    if ".." in run.replace(os.sep, "/").split("/") or run.startswith("/") or os.path.isabs(run):
+        return None
+    if scheme_of(logdir):
+        return logdir if run == "." else f"{logdir.rstrip('/')}/{run}"
+    return os.path.join(os.path.expanduser(logdir), run)
 
 
 def _names(runs: dict[str, Any]) -> dict[str, str]:

@@ -6,23 +6,27 @@ record, so it is done before the first step is logged.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import re
-from collections.abc import Iterator
-from io import FileIO
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple, cast
 
 from google.protobuf.message import DecodeError
 
 from tb_layerview.format import layerview_pb2 as pb
 from tb_layerview.format import messages, wire
 from tb_layerview.format.framing import HEAD_SIZE, TAIL_SIZE, is_whole, length_of
+from tb_layerview.format.local_storage import open_regular
 from tb_layerview.format.model import Mode
 from tb_layerview.format.names import EVENT_SUFFIX
-from tb_layerview.format.storage import open_regular
+from tb_layerview.format.places import Place
+from tb_layerview.format.storage import store_of
 
+# Bytes of events that are fetched from a store: that takes a second or two.
+_MOST_FETCHED = 8 << 20
 # Looking at more of them takes more than half a second.
 _MOST_RECORDS = 50_000
 # The start of an Event, by the numbers of its fields: the wall time, the step where it is not 0, and the summary, in
@@ -58,20 +62,30 @@ class EarlierSteps:
     is_all: bool
 
 
-def earlier_steps(folder: Path) -> EarlierSteps | None:
+def earlier_steps(folder: Place, files: Mapping[str, int] | None = None) -> EarlierSteps | None:
     """The steps that the writers have logged into a folder `layers`; None if there is none.
+
+    Args:
+      folder: Where their files lie.
+      files: How long they are, by their names, if that is known already.
 
     Raises:
       OSError: A file cannot be read.
     """
     found: EarlierSteps | None = None
-    left = _MOST_RECORDS
-    if not folder.is_dir():
-        return None
+    if files is None:
+        try:
+            files = store_of(folder).files(folder)
+        except FileNotFoundError:
+            return None
+    records, left = _MOST_RECORDS, _MOST_FETCHED
     # A writer hides what was logged before it from its own first step on, so the newest one has the last step.
-    for path in sorted(folder.glob(f"*tfevents*{EVENT_SUFFIX}")):
-        steps, seen, is_whole = _steps_in(path, left)
-        left -= seen
+    for name in _event_files(files):
+        left -= 0 if isinstance(folder, Path) else files[name]
+        if left < 0:
+            return found and dataclasses.replace(found, is_all=False)
+        steps, seen, is_whole = _steps_in(folder / name, records)
+        records -= seen
         if steps is not None:
             first = steps[0] if found is None else min(found.first, steps[0])
             found = EarlierSteps(first, steps[1], is_whole)
@@ -80,16 +94,20 @@ def earlier_steps(folder: Path) -> EarlierSteps | None:
     return found
 
 
-def first_modes(folder: Path) -> Iterator[Mode]:
+def first_modes(folder: Place) -> Iterator[Mode]:
     """The mode of the first step in each event file of a folder `layers`; files without a readable step give none."""
     try:
-        paths = sorted(folder.glob(f"*tfevents*{EVENT_SUFFIX}"))
+        files = store_of(folder).files(folder)
     except OSError:
         return
-    for path in paths:
-        mode = _first_mode(path)
+    for name in _event_files(files):
+        mode = _first_mode(folder / name)
         if mode is not None:
             yield mode
+
+
+def _event_files(names: Iterable[str]) -> list[str]:
+    return sorted(name for name in names if "tfevents" in name and name.endswith(EVENT_SUFFIX))
 
 
 class _Head(NamedTuple):  # of which there are many: a dataclass takes three times as long to make
@@ -108,9 +126,21 @@ class _Head(NamedTuple):  # of which there are many: a dataclass takes three tim
     step: int | None
 
 
-def _heads(file: FileIO) -> Iterator[_Head]:
+@contextlib.contextmanager
+def _opened(file: Place) -> Iterator[tuple[IO[bytes], int]]:
+    """An event file and how long it is. One of this machine is not read ahead: only the heads of records are wanted."""
+    if isinstance(file, Path):
+        with open_regular(file) as raw:
+            yield cast("IO[bytes]", raw), os.fstat(raw.fileno()).st_size
+    else:
+        buffered, size = store_of(file).open(file)
+        with buffered:
+            yield buffered, size
+
+
+def _heads(file: IO[bytes], size: int) -> Iterator[_Head]:
     """The heads of an event file's records, up to the last one that is wholly there."""
-    size, at = os.fstat(file.fileno()).st_size, 0
+    at = 0
     while at + HEAD_SIZE <= size:
         file.seek(at)
         head = file.read(HEAD_SIZE + _LONGEST_START)
@@ -123,11 +153,11 @@ def _heads(file: FileIO) -> Iterator[_Head]:
         at += HEAD_SIZE + length + TAIL_SIZE
 
 
-def _steps_in(path: Path, most: int) -> tuple[tuple[int, int] | None, int, bool]:
+def _steps_in(path: Place, most: int) -> tuple[tuple[int, int] | None, int, bool]:
     """The smallest and the largest step in an event file, how many records were looked at, and whether at all."""
     low, high, seen = -1, -1, 0
-    with open_regular(path) as file:
-        for head in _heads(file):
+    with _opened(path) as (file, size):
+        for head in _heads(file, size):
             if seen == most:
                 return (None if low < 0 else (low, high)), seen, False
             seen += 1
@@ -137,12 +167,12 @@ def _steps_in(path: Path, most: int) -> tuple[tuple[int, int] | None, int, bool]
     return (None if low < 0 else (low, high)), seen, True
 
 
-def _first_mode(path: Path) -> Mode | None:
+def _first_mode(path: Place) -> Mode | None:
     """The mode of the first undamaged step in an event file; None if there is none or the file cannot be read."""
     seen = 0
     try:
-        with open_regular(path) as file:
-            for head in _heads(file):
+        with _opened(path) as (file, size):
+            for head in _heads(file, size):
                 if not head.is_undamaged:
                     return None  # nobody knows where the next record begins
                 mode = _mode_at(file, head) if head.step is not None else None
@@ -154,7 +184,7 @@ def _first_mode(path: Path) -> Mode | None:
     return None
 
 
-def _mode_at(file: FileIO, head: _Head) -> Mode | None:
+def _mode_at(file: IO[bytes], head: _Head) -> Mode | None:
     """The mode of a step; None if the record is damaged or is no step."""
     if head.length > _MOST_BYTES:
         return None

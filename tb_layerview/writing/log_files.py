@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
+import functools
 import math
 import os
 import re
@@ -23,20 +22,24 @@ from tensorboard.compat.proto import event_pb2, summary_pb2, tensor_pb2, tensor_
 from tb_layerview.about import logger
 from tb_layerview.format import framing, messages, names, statistics, values
 from tb_layerview.format import layerview_pb2 as pb
+from tb_layerview.format.addresses import checked
 from tb_layerview.format.arrays import Precision
 from tb_layerview.format.model import Mode, Model
+from tb_layerview.format.places import Place, place_of
 from tb_layerview.format.statistics import STATISTICS
-from tb_layerview.format.storage import local_folder
+from tb_layerview.format.storage import store_of
 from tb_layerview.measure import payloads
 from tb_layerview.measure.measurement import Measurement
 from tb_layerview.measure.summary import summarise
 from tb_layerview.writing.earlier import EarlierSteps, earlier_steps
+from tb_layerview.writing.files import Files, LocalFiles
 
 # A shard is what the plugin reads again while a run grows.
 _SHARD_STEPS = 512
 _SHARD_BYTES = 64 << 20
-# A step's payloads without values go out at once: in pieces of Python's 8 KB they take a tenth longer to write.
-_PAYLOAD_BUFFER = 1 << 18
+
+# Seconds for which a training waits until a store has said what it holds.
+_LOOKING = 10.0
 
 #: What it is that a mode logs.
 NOUNS: dict[Mode, str] = {"train": "training", "evaluate": "evaluation", "predict": "prediction", "replay": "replay"}
@@ -45,8 +48,8 @@ NOUNS: dict[Mode, str] = {"train": "training", "evaluate": "evaluation", "predic
 class LogFiles:
     """What one writer appends to: records of steps, whole or not at all.
 
-    Payload bytes are flushed before the event that refers to them, so what an event refers to is there, and each call
-    returns after the operating system has the bytes: they outlive the process.
+    Payload bytes are there before the event that refers to them. On this machine each call returns after the operating
+    system has the bytes: they outlive the process. To a store they are on their way.
 
     Attributes:
       folder: The folder `layers` below the one that was given.
@@ -58,39 +61,32 @@ class LogFiles:
         """Opens both files.
 
         Args:
-          logdir: The run's folder; the files go into its folder `layers`.
+          logdir: The run's folder, of this machine or in a store; the files go into its folder `layers`.
 
         Raises:
-          ValueError: The folder cannot be made or written to, or is not on this machine.
+          ValueError: The folder cannot be made or written to, or nothing that is installed opens it.
         """
-        self.folder = Path(os.path.expanduser(local_folder(logdir))) / names.FOLDER
+        self.folder = place_of(checked(logdir)) / names.FOLDER
+        self.bytes_written = 0
+        self._stamp = 0.0  # when the last event was appended
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self._earlier = _earlier(self.folder)
+            if isinstance(self.folder, Path):
+                self.folder.mkdir(parents=True, exist_ok=True)
+            self._earlier, newest = _earlier(self.folder)
             # Clocks are put back. Readers order writers, and TensorBoard event files, by their names.
-            now = max(time.time_ns(), _newest(self.folder) + 1)
+            now = max(time.time_ns(), newest + 1)
             self.writer = f"{now:019d}-{secrets.token_hex(4)}"
-            event_name = f"events.out.tfevents.{now // 10**9}.{socket.gethostname()}.{self.writer}{names.EVENT_SUFFIX}"
-            with contextlib.ExitStack() as opened:
-                payload = self.folder / names.payload_name(self.writer)
-                self._payload = opened.enter_context(open(payload, "xb", _PAYLOAD_BUFFER))
-                self._events = opened.enter_context(open(self.folder / event_name, "xb"))
-                self._opened = _open_folder(self.folder, opened)
-                self._files = opened.pop_all()
+            self._files = _open(self.folder, now, self.writer)
+            self._append(event_pb2.Event(wall_time=self._now(), file_version="brain.Event:2"))
         except OSError as error:
             raise ValueError(
-                f"cannot log to {os.fspath(logdir)!r}: {error.strerror or error}. "
+                f"cannot log to {os.fspath(logdir)!r}: {str(error.strerror or error).rstrip('.')}. "
                 "Give a folder that this user can write to."
-            ) from error
-        weakref.finalize(self, self._files.close).atexit = False  # as files are that nobody closes
+            ) from (error if isinstance(self.folder, Path) else None)  # what a store says may hold secrets
         self._logdir = os.fspath(logdir)
-        self.bytes_written = 0
         self._last: pb.StepRecord | None = None
         self._kept: list[weakref.ref[Any] | None] = []  # the values that the last write kept
         self._shard, self._shard_steps, self._shard_bytes = 0, 0, 0
-        self._is_linked = os.fstat(self._events.fileno()).st_nlink > 0  # not every file system counts
-        self._stamp = 0.0  # when the last event was appended
-        self._append(event_pb2.Event(wall_time=self._now(), file_version="brain.Event:2"))
 
     def warn_of_hidden(self, step: int, mode: Mode) -> None:
         """Says which steps of earlier writers are hidden once this one has logged its first step.
@@ -206,15 +202,15 @@ class LogFiles:
         Raises:
           OSError: It cannot be written down.
         """
-        name = names.end_name(self.writer)
-        if self._opened is None:
-            (self.folder / name).touch()
-        else:  # which may have another name by now
-            os.close(os.open(name, os.O_CREAT | os.O_WRONLY, 0o666, dir_fd=self._opened))
+        self._files.end(names.end_name(self.writer))
 
-    def close(self) -> None:
-        """Closes both files and the folder, each whatever becomes of the others."""
-        self._files.close()
+    def close(self, waits: bool = True) -> None:
+        """Closes all that is open.
+
+        Args:
+          waits: Whether to return only when what was written has arrived.
+        """
+        self._files.close(waits)
 
     def _now(self) -> float:
         """Seconds since 1970, and later than the last event's: by that readers see that a step was added to."""
@@ -247,12 +243,12 @@ class LogFiles:
         for section, pieces in sections:
             if not any(pieces):
                 continue
-            section.offset = self._payload.tell()
+            section.offset = self._files.payload_size
             section.length.extend(len(piece) for piece in pieces)
             section.crc32.extend(zlib.crc32(piece) for piece in pieces)
             for piece in pieces:
-                self.bytes_written += self._payload.write(piece)
-        self._payload.flush()
+                self._files.add_payload(piece)
+                self.bytes_written += len(piece)
         return columns
 
     def _is_stored(self, columns: pb.Columns, measurements: list[Measurement]) -> bool:
@@ -275,31 +271,46 @@ class LogFiles:
         return event_pb2.Event(wall_time=self._now(), step=step, summary=summary_pb2.Summary(value=[value]))
 
     def _append(self, event: event_pb2.Event) -> None:
-        self.bytes_written += self._events.write(framing.framed(event.SerializeToString()))
-        self._events.flush()
-        if self._is_linked and not os.fstat(self._events.fileno()).st_nlink:
-            raise FileNotFoundError(errno.ENOENT, "the log's files were removed while it was written", str(self.folder))
+        record = framing.framed(event.SerializeToString())
+        self._files.add_event(record)
+        self.bytes_written += len(record)
+
+    @property
+    def seconds_beside(self) -> float:
+        """Seconds of processors that threads have taken which send what was written."""
+        return self._files.seconds_beside
 
 
-def _open_folder(folder: Path, opened: contextlib.ExitStack) -> int | None:
-    """The folder as it is found whatever it is called later, until `opened` is closed; None where there is no such."""
-    if os.open not in os.supports_dir_fd:  # Windows, where it cannot be renamed meanwhile
-        return None
-    found = os.open(folder, os.O_RDONLY)
-    opened.callback(os.close, found)
-    return found
+def _open(folder: Place, now: int, writer: str) -> Files:
+    """What a new writer appends to.
+
+    Raises:
+      OSError: It cannot be made.
+    """
+    host = socket.gethostname()
+    if isinstance(folder, Path):
+        return LocalFiles(folder, names.payload_name(writer), names.event_name(now, host, writer))
+    from tb_layerview.format.remote_storage import store_of
+    from tb_layerview.writing.objects import Objects
+
+    return Objects(folder, store_of(folder), writer, functools.partial(names.event_name, now, host, writer))
 
 
-def _earlier(folder: Path) -> EarlierSteps | None:
-    """The steps that a folder shows; what cannot be looked at is no reason not to log."""
+def _earlier(folder: Place) -> tuple[EarlierSteps | None, int]:
+    """The steps that a folder shows, and when the newest of its writers began, in nanoseconds since 1970, or 0.
+
+    What cannot be looked at is no reason not to log: a store may take what it does not show.
+    """
     try:
-        return earlier_steps(folder)
+        files = store_of(folder).files(folder, newest=True, limit=_LOOKING)
+        return earlier_steps(folder, files), max(map(_began, files), default=0)
+    except FileNotFoundError:  # a store has no empty folders
+        return None, 0
     except OSError as error:
         logger.warning("tb_layerview: what %s holds cannot be looked at: %s.", folder, error.strerror or error)
-        return None
+        return None, 0
 
 
-def _newest(folder: Path) -> int:
-    """When the newest of the writers in a folder began, as its id says: nanoseconds since 1970."""
-    ids = (re.fullmatch(names.payload_name(r"([0-9]{19})-[0-9a-f]{8}"), path.name) for path in folder.iterdir())
-    return max((int(found[1]) for found in ids if found), default=0)
+def _began(name: str) -> int:
+    found = re.fullmatch(names.payload_name(r"([0-9]{19})-[0-9a-f]{8}"), name)
+    return int(found[1]) if found else 0

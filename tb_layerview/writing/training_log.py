@@ -16,9 +16,10 @@ import numpy.typing as npt
 from tb_layerview.about import logger, software
 from tb_layerview.format import layerview_pb2 as pb
 from tb_layerview.format import names
+from tb_layerview.format.addresses import checked, scheme_of
 from tb_layerview.format.model import Cost, Mode, Model
 from tb_layerview.format.names import REPLAY_FOLDER, replay_name
-from tb_layerview.format.storage import local_folder
+from tb_layerview.format.places import within
 from tb_layerview.health.check import Check
 from tb_layerview.health.finding import Finding
 from tb_layerview.measure.measurement import Measurement
@@ -71,15 +72,15 @@ class TrainingLog:
           thread_clock: Seconds of processors that the thread which asks has taken.
 
         Raises:
-          ValueError: The folder cannot be written to, or is not on this machine.
+          ValueError: The folder cannot be written to, or nothing that is installed opens it.
         """
         began = clock()
         self.mode: Mode = mode
-        self._logdir = local_folder(logdir)
+        self._logdir = checked(logdir)
         self._schedule, self._keep, self._check, self._clock = schedule, keep, check, clock
         self.budget = Budget(schedule.budget, clock)
         self._files = LogFiles(logdir)
-        self._thread = WritingThread(thread_clock)
+        self._thread = WritingThread(lambda: thread_clock() + self._files.seconds_beside)
         goes_on = f"the {NOUNS[mode] if mode != 'replay' else 'training'} goes on"
         self._guard = Guard(goes_on, self.budget, clock, self._thread.busy_since_asked)
         self._cost_warning = CostWarning(self.budget, self._guard.report)
@@ -325,7 +326,7 @@ class TrainingLog:
         Returns:
           What the rules find in it.
         """
-        folder = os.path.join(self._logdir, REPLAY_FOLDER)
+        folder = within(self._logdir, REPLAY_FOLDER)
         log = TrainingLog(folder, Schedule(every=1), self._keep, "replay", Check(thresholds=self._check.thresholds))
         try:
             log.describe(model)
@@ -386,11 +387,11 @@ class TrainingLog:
         with self.guard("the log"):
             self._say_why_nothing_is_logged()
         with self.ahead("the log"):
-            self._files.close()
+            self._files.close(waits=self.mode != "replay")  # the training waits for its replay, and goes on
         was_open, self._guard.is_open = self.is_open, False
         self.act_on_findings()
         cost = Cost(self.budget.set_up, self.budget.logging, self.budget.elapsed)
-        folder = os.path.join(self._logdir, names.FOLDER)
+        folder = within(self._logdir, names.FOLDER)
         early = "" if was_open else "\ntb_layerview: logging stopped early, see the warning above"
         if not self._logged:
             return (
@@ -406,8 +407,16 @@ class TrainingLog:
             f"{self._files.bytes_written / 1e6:,.1f} MB in {folder}\n"
             f"tb_layerview: logging took {cost.logging_seconds:.1f} s{share}; "
             f"set-up took {cost.set_up_seconds:.1f} s{early}"
-            f"\ntb_layerview: look at them with  tensorboard --logdir {self._logdir}  in the tab Layers"
+            f"\ntb_layerview: look at them with  {self._look}"
         )
+
+    @property
+    def _look(self) -> str:
+        """The command that shows the log. Of what stores there are TensorFlow keeps TensorBoard from opening most."""
+        scheme = scheme_of(self._logdir)
+        if scheme in ("memory", "ram"):
+            return f"LayerReader({self._logdir!r})  in this process"
+        return f"{'tb-layerview view' if scheme else 'tensorboard --logdir'} {self._logdir}  in the tab Layers"
 
     @property
     def _why_nothing(self) -> str:

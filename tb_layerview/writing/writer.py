@@ -61,20 +61,20 @@ class LayerWriter:
             writer.write_tree(step, params, kind="weight")
     ```
 
-    A step is on disk when `write` or `write_tree` returns, which hold nothing of what they were given. Several calls
-    with the same step add to it.
+    A step is on disk when `write` or `write_tree` returns, or on its way to a store; they hold nothing of what they
+    were given. Several calls with the same step add to it.
     """
 
     def __init__(self, logdir: str | os.PathLike[str], *, keep: Keep = Keep(), mode: Mode = "train") -> None:
         """Opens a log.
 
         Args:
-          logdir: The run's folder.
+          logdir: The run's folder, or its address in a store, as `s3://bucket/run`.
           keep: How much to keep of each array.
           mode: What the model is doing.
 
         Raises:
-          ValueError: The folder cannot be written to, or is not on this machine.
+          ValueError: The folder cannot be written to, or nothing that is installed opens it.
         """
         self._keep = keep
         self._mode: Mode = mode

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
@@ -11,7 +10,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +17,7 @@ import pytest
 from listening import addresses, processes
 from places import environment
 from serving import get
+from viewing import viewing
 
 from tb_layerview import LayerWriter
 from tb_layerview.commands import cli
@@ -31,30 +30,6 @@ def logdir(tmp_path: Path) -> Path:
     with LayerWriter(tmp_path / "logs" / "run") as writer:
         writer.write(0, {"dense": np.ones((4, 3))})
     return tmp_path / "logs"
-
-
-@contextlib.contextmanager
-def viewing(logdir: Path, *options: str, **variables: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """`tb-layerview view` in a process of its own, and the address that it prints."""
-    command = [sys.executable, "-m", "tb_layerview.commands.cli", "view", str(logdir), *options]
-    own = environment(TF_CPP_MIN_LOG_LEVEL="3", **variables)
-    # What runs in a shell's background ignores Ctrl-C, and has its children do so.
-    process = subprocess.Popen(
-        command,
-        env=own,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    try:
-        assert process.stdout is not None
-        lines = iter(process.stdout.readline, "")
-        yield process, next(found[1] for line in lines if (found := re.search(r"The Layers tab: (\S+)", line)))
-    finally:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
 
 
 def wait_for(path: Path) -> str:

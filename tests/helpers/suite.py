@@ -27,6 +27,8 @@ LOGS = ROOT / "build"
 MODERN, ESTIMATOR = ROOT / ".venv/bin/python", ROOT / ".venv-estimator/bin/python"
 #: Keras without TensorFlow, by what computes; each is tested with the folder `backends` and with one of that name.
 BACKENDS = {"jax": ROOT / ".venv-jax/bin/python", "torch": ROOT / ".venv-torch/bin/python"}
+#: Stores, without anything that computes.
+STORES = ROOT / ".venv-stores/bin/python"
 #: With these XLA compiles in a third of the time.
 CARELESS = ("--xla_backend_optimization_level=0", "--xla_llvm_disable_expensive_passes=true")
 KERAS = "tests/capture/keras"
@@ -138,6 +140,7 @@ def parts(is_long: bool) -> list[Part]:
             of_pytest("modern-without-onednn", MODERN, "arithmetic and not estimator", *files, onednn=False),
             of_pytest("estimator-without-onednn", ESTIMATOR, "arithmetic and not once", *files, onednn=False),
         ]
+    found += [of_pytest("stores", STORES, which, "tests/stores")]
     found += [Part("front-end", [MODERN, "build_frontend.py", "check", "test"])]
     return found
 

@@ -24,13 +24,14 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 LOCKS = {path.stem: path for path in sorted(REQUIREMENTS.glob("*.lock"))}
 #: Of each stack, where it is used: the interpreter and platform of `python_full_version` and the rest of the markers.
 NEW = ("3.11.7", "3.12.1", "3.13.0")
-PYTHONS = {"modern": NEW, "estimator": ("3.11.7",), "jax": NEW, "torch": NEW}
+PYTHONS = {"modern": NEW, "estimator": ("3.11.7",), "jax": NEW, "torch": NEW, "stores": NEW}
 #: What each has to compute with; the others must not be there, but for the arrays of JAX that the modern stack logs.
 FRAMEWORKS = {
     "modern": {"tensorflow", "jax"},
     "estimator": {"tensorflow"},
     "jax": {"jax"},
     "torch": {"torch"},
+    "stores": set(),
 }
 LINUX = {"sys_platform": "linux", "platform_machine": "x86_64", "os_name": "posix", "platform_system": "Linux"}
 MAC = {"sys_platform": "darwin", "platform_machine": "arm64", "os_name": "posix", "platform_system": "Darwin"}

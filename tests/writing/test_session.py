@@ -531,7 +531,7 @@ def test_a_log_whose_folder_is_gone_before_its_first_step_is_closed(tmp_path: Pa
     assert [r.getMessage().partition(":")[0] for r in caplog.records] == ["tb_layerview"]
     assert "were removed while it was written" in caplog.text
     with pytest.raises(ValueError, match="closed file"):
-        session._files._events.write(b"")
+        session._files._files._events.write(b"")
 
 
 def test_a_rule_that_fails_is_reported_and_every_step_is_logged_all_the_same(

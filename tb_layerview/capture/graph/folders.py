@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
-import tensorflow as tf
-
 from tb_layerview.format import names
 from tb_layerview.format.model import Mode
+from tb_layerview.format.places import place_of, within
+from tb_layerview.format.storage import store_of
 from tb_layerview.writing.earlier import first_modes
 
 
@@ -22,11 +19,12 @@ def folder_for(logdir: str, mode: Mode, has_trained: bool) -> str:
     """
     if mode == "train" or not (has_trained or _is_trainings(logdir)):
         return logdir
-    return os.path.join(logdir, mode)
+    return within(logdir, mode)
 
 
 def _is_trainings(logdir: str) -> bool:
     """Whether a training has saved or logged into a folder."""
-    if tf.io.gfile.exists(os.path.join(logdir, "checkpoint")):
+    place = place_of(logdir)
+    if store_of(place).exists(place / "checkpoint"):
         return True
-    return "train" in first_modes(Path(os.path.expanduser(logdir)) / names.FOLDER)
+    return "train" in first_modes(place / names.FOLDER)

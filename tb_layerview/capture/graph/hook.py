@@ -18,8 +18,8 @@ from tb_layerview.capture.graph.search.index import GraphIndex
 from tb_layerview.capture.graph.search.search import find_layers
 from tb_layerview.capture.graph.search.select import narrow
 from tb_layerview.capture.graph.search.taps import GraphTaps
+from tb_layerview.format.addresses import checked
 from tb_layerview.format.model import Mode
-from tb_layerview.format.storage import local_folder
 from tb_layerview.health.check import Check
 from tb_layerview.options import CopiedUnused, Keep, Schedule, Select
 from tb_layerview.writing.guard import in_this_process
@@ -66,8 +66,8 @@ class LayerViewHook(CopiedUnused, tf.compat.v1.train.SessionRunHook):
         """Takes the options; the graph is searched, and the log opened, when a session begins.
 
         Args:
-          logdir: The run's folder, such as `estimator.model_dir`. If it is not on this machine, as `gs://bucket/model`,
-            a warning says so and nothing is logged.
+          logdir: The run's folder, such as `estimator.model_dir`, or its address in a store. If nothing that is
+            installed opens it, a warning says so and nothing is logged.
           select: Which layers and kinds to log, and which other tensors. Updates take a copy of the trained weights, on
             their devices, while a step is logged.
           schedule: When to log while training, or a number: every so many steps. Evaluation and prediction are always
@@ -96,7 +96,7 @@ class LayerViewHook(CopiedUnused, tf.compat.v1.train.SessionRunHook):
         """
         self._close()
         try:
-            folder = local_folder(self._logdir)
+            folder = checked(self._logdir)
         except ValueError as error:  # an Estimator's own `model_dir` may be anywhere
             logger.warning("tb_layerview: %s Nothing is logged; the training goes on.", error)
             return

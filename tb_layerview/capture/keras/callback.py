@@ -15,8 +15,8 @@ from tb_layerview.capture.keras.stand_in import StandIn
 from tb_layerview.capture.keras.steps import StepCounter
 from tb_layerview.capture.keras.training import Training
 from tb_layerview.capture.keras.versions import CallbackOfEitherKeras, callback_class
+from tb_layerview.format.addresses import checked
 from tb_layerview.format.model import Mode
-from tb_layerview.format.storage import local_folder
 from tb_layerview.health.check import Check
 from tb_layerview.options import CopiedUnused, Keep, Schedule, Select
 
@@ -55,7 +55,7 @@ class LayerViewCallback(CopiedUnused, CallbackOfEitherKeras, callback_class()): 
         """Makes the callback; nothing is opened yet.
 
         Args:
-          logdir: The run's folder; the log goes into its folder `layers`.
+          logdir: The run's folder, or its address: `s3://bucket/run`; the log goes into its folder `layers`.
           probe: The batch whose activations and gradients are logged in training: x, (x, y) or (x, y, sample_weight),
             arrays or nested structures of them as `fit` takes them. If not given, the first 32 examples of the first
             training batch, which the training gets all the same; where the model takes no part of a batch, all of it.
@@ -66,7 +66,7 @@ class LayerViewCallback(CopiedUnused, CallbackOfEitherKeras, callback_class()): 
 
         Raises:
           TypeError: An option is not of its type.
-          ValueError: An option is out of its range, or the folder is not on this machine.
+          ValueError: An option is out of its range, or nothing that is installed opens the folder.
         """
         self._model_ref: weakref.ref[Any] | None = None
         super().__init__()
@@ -74,7 +74,7 @@ class LayerViewCallback(CopiedUnused, CallbackOfEitherKeras, callback_class()): 
         self._supports_tf_logs = True
         self._given = Given.of(select, schedule, keep, check)
         select.refuse_tensors()
-        self._logdir, self._probe_data = local_folder(logdir), probe
+        self._logdir, self._probe_data = checked(logdir), probe
         self._training: Training | None = None
         self._evaluation: Evaluation | None = None  # or the prediction that is under way
         self._deputies: dict[str, StandIn] = {}  # of the functions that evaluate and predict

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from typing import Any
 
 from tb_layerview.capture.choice import Choice
@@ -12,6 +11,7 @@ from tb_layerview.capture.keras.backends import KerasBackend
 from tb_layerview.capture.keras.taken import Taken
 from tb_layerview.capture.recording import Recording
 from tb_layerview.format.model import Kind, Mode
+from tb_layerview.format.places import within
 from tb_layerview.options import Schedule
 
 # What there is to log where nothing is trained.
@@ -46,7 +46,7 @@ class Evaluation:
           ValueError: The folder cannot be written to.
         """
         own = dataclasses.replace(given.with_kinds(*kinds_selected(given)), schedule=Schedule(every=1))
-        self.recording = Recording(model, os.path.join(logdir, mode), own, backend, mode)
+        self.recording = Recording(model, within(logdir, mode), own, backend, mode)
         self._backend = backend
         self.is_awaited = True
         self.taken: Taken | None = None

@@ -14,6 +14,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from tb_layerview.about import logger
 from tb_layerview.capture.given import Given
+from tb_layerview.format.addresses import scheme_of
+from tb_layerview.format.places import within
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,12 +61,13 @@ class Process:
         schedule = given.schedule
         if schedule.is_ladder:
             schedule = dataclasses.replace(schedule, budget=schedule.budget / self.size)
-        return os.path.join(logdir, f"rank-{self.rank}"), dataclasses.replace(given, schedule=schedule)
+        return within(logdir, f"rank-{self.rank}"), dataclasses.replace(given, schedule=schedule)
 
     def _tell_of_others(self, logdir: str) -> None:
         """Says which folders of a logdir no process writes to: those of a training by more of them."""
-        found = Path(logdir).glob("rank-*") if os.path.isdir(logdir) else ()
-        numbers = sorted(int(path.name[5:]) for path in found if path.name[5:].isdecimal())
+        if scheme_of(logdir) or not os.path.isdir(logdir):
+            return
+        numbers = sorted(int(path.name[5:]) for path in Path(logdir).glob("rank-*") if path.name[5:].isdecimal())
         old = [f"rank-{number}" for number in numbers if number >= self.size]
         if old:
             logger.warning(

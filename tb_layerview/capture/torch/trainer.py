@@ -10,7 +10,7 @@ from transformers import TrainerCallback as _TrainerCallback
 
 from tb_layerview.capture.given import Given, Ranks
 from tb_layerview.capture.torch.watch import Watch
-from tb_layerview.format.storage import local_folder
+from tb_layerview.format.addresses import checked
 from tb_layerview.health.check import Check
 from tb_layerview.options import Keep, Schedule, Select
 
@@ -39,7 +39,7 @@ class TrainerCallback(_TrainerCallback):
         """Checks the options; nothing is opened before a training begins.
 
         Args:
-          logdir: The run's folder; the log goes into its folder `layers`.
+          logdir: The run's folder, or its address: `s3://bucket/run`; the log goes into its folder `layers`.
           select: Which layers and kinds to log.
           schedule: When to log: a `Schedule`, or N for every N steps.
           keep: How much to keep of each tensor; by default `Keep()`, and statistics alone where all ranks log.
@@ -48,11 +48,11 @@ class TrainerCallback(_TrainerCallback):
 
         Raises:
           TypeError: An option is not of its type.
-          ValueError: An option is out of its range, or the folder is not on this machine.
+          ValueError: An option is out of its range, or nothing that is installed opens the folder.
         """
         self._given = Given.of(select, schedule, keep, check, ranks)
         select.refuse_tensors()
-        self._logdir = local_folder(logdir)
+        self._logdir = checked(logdir)
         self._watch: Watch | None = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:

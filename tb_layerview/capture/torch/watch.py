@@ -23,7 +23,7 @@ from tb_layerview.capture.torch.batch import Arguments, Batch, called
 from tb_layerview.capture.torch.modules import LossFunction
 from tb_layerview.capture.torch.processes import Process
 from tb_layerview.capture.torch.values import copied, to_host
-from tb_layerview.format.storage import local_folder
+from tb_layerview.format.addresses import checked
 from tb_layerview.health.check import Check
 from tb_layerview.options import Keep, Schedule, Select
 from tb_layerview.writing.guard import in_this_process
@@ -248,7 +248,7 @@ def watch(
 
     Args:
       model: The module that the loop calls.
-      logdir: The run's folder; the log goes into its folder `layers`.
+      logdir: The run's folder, or its address: `s3://bucket/run`; the log goes into its folder `layers`.
       optimizer: What trains it, a `torch.optim.Optimizer` or several: the steps of the first one are counted.
       select: Which layers and kinds to log.
       schedule: When to log: a `Schedule`, or N for every N steps.
@@ -261,14 +261,14 @@ def watch(
 
     Raises:
       TypeError: An option, the model or an optimizer is not of its type.
-      ValueError: An option is out of its range, the folder cannot be written to or is not on this machine, or the
+      ValueError: An option is out of its range, the folder cannot be written to or opened by what is installed, or the
         model's weights are spread over several processes.
     """
     given = Given.of(select, schedule, keep, check, ranks)
     select.refuse_tensors()
     if not isinstance(model, torch.nn.Module):
         raise TypeError(f"watch takes a torch.nn.Module, not {model!r}; Keras' models have LayerViewCallback")
-    watching = Watch(model, local_folder(logdir), optimizer, given)
+    watching = Watch(model, checked(logdir), optimizer, given)
     log_by_hand(watching.backend)
     return watching
 

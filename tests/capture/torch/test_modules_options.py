@@ -259,3 +259,15 @@ def test_integer_and_boolean_outputs_are_logged(tmp_path: Path) -> None:
     largest, is_sure = (run.values(tensor, 0).array for tensor in outputs)
     np.testing.assert_array_equal(largest[:, 0], scores.argmax(-1))
     np.testing.assert_array_equal(is_sure.astype(bool), scores > 0.5)
+
+
+@pytest.mark.parametrize("way", [*WAYS, "lightning", "trainer"])
+@pytest.mark.parametrize("logdir", ["nowhere://bucket/run", Path("s3://bucket/run"), "logs/gs://bucket"])
+def test_an_address_that_cannot_be_opened_is_refused_and_makes_no_folder(
+    way: str, logdir: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    callbacks = {"lightning": lv.LightningCallback, "trainer": lv.TrainerCallback}
+    with pytest.raises(ValueError, match="is not a folder on this machine"):
+        callbacks[way](logdir) if way in callbacks else logged(way, logdir, nn.Linear(4, 2), 1)
+    assert not list(tmp_path.iterdir())

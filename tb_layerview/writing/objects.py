@@ -1,0 +1,124 @@
+"""One writer's objects in a store: an object is put whole and never again, so what grows is cut into parts."""
+
+from __future__ import annotations
+
+import atexit
+import threading
+import time
+from collections.abc import Callable
+
+from tb_layerview.format import names
+from tb_layerview.format.places import RemotePath
+from tb_layerview.format.remote_storage import RemoteStore
+from tb_layerview.writing.guard import in_this_process
+from tb_layerview.writing.outbox import Outbox
+
+#: A part is put once it has so many bytes, or is so many seconds old: each costs a request or two, whatever its size.
+MOST_BYTES, OLDEST = 16 << 20, 30.0
+#: The first parts are younger, twice as old each: when a training begins somebody looks.
+_FIRST = 2.0
+#: Seconds for which closing waits, and the end of a process in which nobody has closed.
+CLOSING, _EXITING = 60.0, 10.0
+
+
+class Objects:
+    """What one writer appends to, in a store; see `Files`.
+
+    Payloads go into objects that are named by the byte at which they begin, events into numbered ones, each of which is
+    a whole event file. Payloads are put first, and all in order: what an event refers to is there, and a reader that
+    has gone on to the next object misses nothing.
+    """
+
+    def __init__(self, folder: RemotePath, store: RemoteStore, writer: str, event_name: Callable[[int], str]) -> None:
+        """Puts nothing yet.
+
+        Args:
+          folder: Where the objects go.
+          store: What puts them there.
+          writer: The writer's id.
+          event_name: The name of the part of that number.
+        """
+        self.payload_size = 0
+        self._writer, self._event_name = writer, event_name
+        self._lock = threading.Lock()
+        self._payloads: list[bytes] = []
+        self._begins = 0  # the byte at which the payloads that are held begin
+        self._events: list[bytes] = []
+        self._head = b""
+        self._part = self._held = 0
+        self._due: float | None = None  # when what is held is old enough to be put
+        self._outbox = Outbox(folder, store, writer, self._put_if_due)
+        self._at_exit = in_this_process(lambda: self._finish(_EXITING))
+
+    @property
+    def seconds_beside(self) -> float:
+        """See `Files`."""
+        return self._outbox.seconds
+
+    def add_payload(self, data: bytes) -> None:
+        """See `Files`."""
+        with self._lock:
+            self._payloads.append(data)
+            self._hold(len(data))
+            self.payload_size += len(data)
+
+    def add_event(self, record: bytes) -> None:
+        """See `Files`. The first one, with which each part begins, is put at once, which says whether it may be."""
+        if not self._part:
+            self._outbox.begin(self._event_name(0), record)
+            self._head, self._part = record, 1
+            atexit.register(self._at_exit)
+            return
+        with self._lock:
+            self._events.append(record)
+            self._hold(len(record))
+            is_large = self._held >= MOST_BYTES
+        if is_large:
+            self._put()
+        self._put_if_due()
+        if self._outbox.full:  # perhaps the thread that sends has found it out
+            raise self._outbox.full
+
+    def end(self, name: str) -> None:
+        """See `Files`."""
+        self._put()
+        self._outbox.put(name, b"")
+
+    def close(self, waits: bool = True) -> None:
+        """See `Files`. Waits for the store, `CLOSING` seconds at most; what it has not taken by then is kept here."""
+        if waits:
+            atexit.unregister(self._at_exit)
+        self._finish(CLOSING if waits else 0.0)
+
+    def _finish(self, seconds: float) -> None:
+        try:
+            self._put()
+        finally:
+            self._outbox.close(seconds)
+
+    def _hold(self, nbytes: int) -> None:
+        self._held += nbytes
+        if self._due is None:
+            self._due = time.monotonic() + min(OLDEST, _FIRST * 2 ** min(self._part - 1, 16))
+            self._outbox.wake()
+
+    def _put_if_due(self) -> float | None:
+        """Puts what is held if it is old enough; when what is held then is, by `time.monotonic`."""
+        with self._lock:
+            due = self._due
+        if due is not None and time.monotonic() >= due:
+            self._put()
+            return None
+        return due
+
+    def _put(self) -> None:
+        """Hands over what is held."""
+        with self._lock:  # also while it is handed over, as the order matters
+            payloads, events = self._payloads, self._events
+            begins, self._begins = self._begins, self.payload_size
+            self._payloads, self._events, self._held, self._due = [], [], 0, None
+            if payloads:
+                self._outbox.put(names.payload_name(self._writer, begins), b"".join(payloads))
+            if events:
+                part, self._part = self._part, self._part + 1
+                self._outbox.put(self._event_name(part), b"".join([self._head, *events]))

@@ -1,0 +1,166 @@
+"""Objects that a store has not taken: kept on this machine, and sent when it takes them, by whoever logs there next."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO
+
+from tb_layerview.format.places import RemotePath
+
+#: Bytes that are kept of all that waits on this machine.
+MOST_KEPT = 1 << 30
+_ADDRESS, _LOCK = "address", "lock"
+_OBJECT = re.compile(r"[0-9]{8}\.(.+)")
+
+
+class Spool:
+    """One writer's objects, each in a file, in a folder that is there as long as one is.
+
+    Attributes:
+      folder: Where they are kept.
+    """
+
+    def __init__(self, address: RemotePath, writer: str) -> None:
+        """Makes nothing yet."""
+        self.folder = _root() / writer
+        self._address = address
+        self._count = 0
+        self._lock: IO[bytes] | None = None
+
+    def keep(self, name: str, data: bytes) -> Path:
+        """Keeps an object that is to have this name; it is there once this returns, and outlives the process.
+
+        Raises:
+          OSError: There is no room for it, or no folder.
+        """
+        if self._lock is None:
+            self._open()
+        if _size(self.folder.parent) + len(data) > MOST_KEPT:
+            raise OSError(
+                errno.ENOSPC,
+                f"{self._address} takes nothing, and the {MOST_KEPT >> 30} GB that are kept for it are full",
+                str(self.folder),
+            )
+        self._count += 1
+        file = self.folder / f"{self._count:08d}.{name}"
+        _write(file, data)
+        return file
+
+    def drop(self, file: Path) -> None:
+        """Lets go of an object that was sent."""
+        file.unlink(missing_ok=True)
+
+    def leave(self) -> None:
+        """Lets others send what is still here."""
+        if self._lock is not None:
+            if not any(_objects(self.folder)):
+                _remove(self.folder)
+            self._lock.close()
+            self._lock = None
+
+    def _open(self) -> None:
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._lock = _locked(self.folder)
+        _write(self.folder / _ADDRESS, str(self._address).encode())  # last: what has no address is nobody's
+
+
+def left_behind(put: Callable[[RemotePath, bytes], object], within: str = "") -> Iterator[RemotePath]:
+    """Sends what processes that have ended did not send, and yields where each object went.
+
+    Args:
+      put: Puts an object.
+      within: How the addresses begin whose objects are meant.
+
+    Raises:
+      OSError: An object cannot be sent or looked at; it stays.
+    """
+    root = _root()
+    for folder in sorted(root.iterdir()) if root.is_dir() else ():
+        address = _address(folder)
+        if address is None or not f"{address}/".startswith(within):
+            continue
+        lock = _locked(folder)
+        if lock is None:  # it is being written
+            continue
+        with lock:
+            for file, name in _objects(folder):
+                place = RemotePath(address) / name
+                put(place, file.read_bytes())
+                file.unlink()
+                yield place
+            _remove(folder)
+
+
+def _root() -> Path:
+    """The folder of all that waits: below the user's cache, or where temporary files go if that cannot be written."""
+    cache = os.environ.get("LOCALAPPDATA") if os.name == "nt" else os.environ.get("XDG_CACHE_HOME")
+    root = Path(cache or os.path.expanduser("~/.cache")) / "tb_layerview" / "unsent"
+    with contextlib.suppress(OSError):
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if os.access(root, os.W_OK):
+        return root
+    return Path(tempfile.gettempdir()) / f"tb_layerview-unsent-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
+
+
+def _objects(folder: Path) -> Iterator[tuple[Path, str]]:
+    """The files of a writer's objects, in order, each with the object's name."""
+    for file in sorted(folder.iterdir()):
+        found = _OBJECT.fullmatch(file.name)
+        if found and not file.name.endswith(_UNFINISHED):
+            yield file, found[1]
+
+
+_UNFINISHED = ".part"
+
+
+def _write(file: Path, data: bytes) -> None:
+    unfinished = file.with_name(file.name + _UNFINISHED)
+    unfinished.write_bytes(data)
+    os.replace(unfinished, file)
+
+
+def _address(folder: Path) -> str | None:
+    try:
+        return (folder / _ADDRESS).read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return None
+
+
+def _size(root: Path) -> int:
+    """Bytes of all that waits; what another process removes meanwhile has none."""
+    total = 0
+    for folder, _, files in os.walk(root):
+        for name in files:
+            with contextlib.suppress(OSError):
+                total += os.path.getsize(os.path.join(folder, name))
+    return total
+
+
+def _remove(folder: Path) -> None:
+    for file in list(folder.iterdir()):
+        file.unlink(missing_ok=True)
+    folder.rmdir()
+
+
+def _locked(folder: Path) -> IO[bytes] | None:
+    """The lock of a folder, held until it is closed or the process ends; None if somebody else holds it."""
+    file = open(folder / _LOCK, "ab")  # it is the lock
+    try:
+        if os.name == "nt":
+            import msvcrt
+
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        return None
+    return file
