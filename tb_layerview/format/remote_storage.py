@@ -643,6 +643,9 @@ def _in_words(error: BaseException, place: Place, limit: float = READING) -> OSE
     package = PACKAGES.get(scheme_of(str(place)) or "", "fsspec")
     if type(error).__name__ == "FSTimeoutError" or isinstance(error, (TimeoutError, asyncio.TimeoutError)):
         return TimeoutError(errno.ETIMEDOUT, f"the store gives no answer within {limit:.0f} s", str(place))
+    if isinstance(error, ImportError):  # fsspec says that it is not installed, and only by its cause what is wrong
+        why = _without_secrets(str(error.__cause__ or error))
+        return OSError(errno.ENOSYS, f"the package {package} is installed, and cannot be imported: {why}", str(place))
     said = _without_secrets(getattr(error, "strerror", None) or str(error)) or type(error).__name__
     if isinstance(error, FileNotFoundError) or type(error).__name__ == "ResourceNotFoundError":  # adlfs'
         return FileNotFoundError(errno.ENOENT, f"it is not there ({said})", str(place))

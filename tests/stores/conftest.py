@@ -55,22 +55,23 @@ def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
     return folder
 
 
-@pytest.fixture
-def s3_beside(monkeypatch: pytest.MonkeyPatch, cache: Path) -> Iterator[str]:
+@pytest.fixture(params=["s3", "gcs"])
+def beside(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, cache: Path) -> Iterator[str]:
     """A bucket's address, for what computes: the server is a process of the stores' own environment."""
     from tb_layerview.format import remote_storage
 
-    pytest.importorskip("s3fs")
+    pytest.importorskip("s3fs" if request.param == "s3" else "gcsfs")
     python = ROOT / ".venv-stores/bin/python"
     if not python.exists():
-        pytest.skip("needs moto: make .venv-stores/.ready")
-    command = [python, HELPERS / "s3_server.py"]
+        pytest.skip("needs what serves stores: make .venv-stores/.ready")
+    command = [python, HELPERS / f"{request.param}_server.py"]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdin is not None and process.stdout is not None
-    for name, value in variables(process.stdout.readline().strip()).items():
+    url = process.stdout.readline().strip()
+    for name, value in (variables(url) if request.param == "s3" else {"STORAGE_EMULATOR_HOST": url}).items():
         monkeypatch.setenv(name, value)
     remote_storage._store.cache_clear()
-    yield f"s3://{BUCKET}"
+    yield f"s3://{BUCKET}" if request.param == "s3" else f"gs://{BUCKET}"
     remote_storage._store.cache_clear()
     process.stdin.close()
     process.wait(30)

@@ -7,6 +7,8 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from typing import Any
 import fsspec
 import numpy as np
 import pytest
+from places import environment
 from store_logs import KERNELS, Parts, log, put, same
 
 from tb_layerview import Keep, LayerReader, LayerWriter
@@ -445,3 +448,18 @@ def test_what_pyarrow_opens_is_written_and_read(tmp_path: Path, monkeypatch: pyt
     found = store.read_all([Range(folder / "a", 0, 2), Range(folder / "a", 6, 2)])
     assert found == [b"01", b"67"]
     assert store.files(folder, newest=True) == {"a": 10}
+
+
+def test_a_package_that_cannot_be_imported_is_said_to_be_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a gcsfs whose protobuf is another package's: it is there, and fsspec says to install it."""
+    (tmp_path / "gcsfs.py").write_text("raise ImportError('it wants another protobuf')")
+    program = """
+from tb_layerview import LayerReader
+try:
+    LayerReader("gs://bucket/logs")
+except NotADirectoryError as error:
+    print(error)
+"""
+    command = [sys.executable, "-c", program]
+    said = subprocess.run(command, env=environment(tmp_path), capture_output=True, text=True, check=True, timeout=60)
+    assert "the package gcsfs is installed, and cannot be imported: it wants another protobuf" in said.stdout

@@ -57,26 +57,27 @@ def fitted(logdir: str | None, scale: float = 1.0) -> list[float]:
     return [*history.history["loss"], *history.history["val_loss"]]
 
 
-def test_a_fit_with_validations_is_the_same_and_so_is_its_log(tmp_path: Path, s3_beside: str) -> None:
-    assert fitted(None) == fitted(str(tmp_path / "run")) == fitted(f"{s3_beside}/run")
-    here, there = LayerReader(tmp_path / "run"), LayerReader(f"{s3_beside}/run")
+def test_a_fit_with_validations_is_the_same_and_so_is_its_log(tmp_path: Path, beside: str) -> None:
+    assert fitted(None) == fitted(str(tmp_path / "run")) == fitted(f"{beside}/run")
+    here, there = LayerReader(tmp_path / "run"), LayerReader(f"{beside}/run")
     assert here.names() == there.names() == [".", "evaluate"]
     for one, other in zip(here.runs(), there.runs()):
         same(one, other)
 
 
-def test_a_fit_that_breaks_is_replayed_into_the_store(tmp_path: Path, s3_beside: str) -> None:
+def test_a_fit_that_breaks_is_replayed_into_the_store(tmp_path: Path, beside: str) -> None:
     fitted(str(tmp_path / "run"), np.inf)
-    fitted(f"{s3_beside}/run", np.inf)
-    here, there = LayerReader(tmp_path / "run"), LayerReader(f"{s3_beside}/run")
+    fitted(f"{beside}/run", np.inf)
+    here, there = LayerReader(tmp_path / "run"), LayerReader(f"{beside}/run")
     assert here.names() == there.names() == [".", "evaluate", "replay"]
     np.testing.assert_array_equal(here.run("replay").statistics("nan"), there.run("replay").statistics("nan"))
 
 
-def test_the_tab_follows_a_store_where_tensorflow_is_installed(s3_beside: str) -> None:
-    with LayerWriter(f"{s3_beside}/logs/run", keep=KEEP) as writer:
+@pytest.mark.parametrize("beside", ["s3"], indirect=True)  # TensorFlow itself opens gs://
+def test_the_tab_follows_a_store_where_tensorflow_is_installed(beside: str) -> None:
+    with LayerWriter(f"{beside}/logs/run", keep=KEEP) as writer:
         writer.write(0, {"a": X}, "weight")
-    with viewing(f"{s3_beside}/logs", "--port=0", "--no-browser") as (_, url):
+    with viewing(f"{beside}/logs", "--port=0", "--no-browser") as (_, url):
         asked = url.partition("#")[0] + "data/plugin/layerview/"
 
         def awaited(count: int) -> None:
@@ -90,7 +91,7 @@ def test_the_tab_follows_a_store_where_tensorflow_is_installed(s3_beside: str) -
         reply = get(asked + "payload?run=run&tensor=0&step=0&section=values")
         np.testing.assert_array_equal(values.decode(reply.body).array, X)
         # A run goes on, and without boto3 it is followed all the same.
-        with LayerWriter(f"{s3_beside}/logs/run", keep=KEEP) as writer:
+        with LayerWriter(f"{beside}/logs/run", keep=KEEP) as writer:
             writer.write(7, {"a": 2 * X}, "weight")
         awaited(2)
         reply = get(asked + "payload?run=run&tensor=0&step=7&section=values")
@@ -98,7 +99,7 @@ def test_the_tab_follows_a_store_where_tensorflow_is_installed(s3_beside: str) -
 
 
 @pytest.mark.estimator
-def test_an_estimators_training_and_evaluation_are_logged_to_the_store(tmp_path: Path, s3_beside: str) -> None:
+def test_an_estimators_training_and_evaluation_are_logged_to_the_store(tmp_path: Path, beside: str) -> None:
     def model_fn(features: Any, labels: Any, mode: Any) -> Any:
         # Estimators' own seed does not reach Keras' initializers.
         first = tf.compat.v1.constant_initializer(RANDOM_KERNEL)
@@ -119,8 +120,8 @@ def test_an_estimators_training_and_evaluation_are_logged_to_the_store(tmp_path:
         return float(estimator.evaluate(data, steps=3, hooks=hooks)["loss"])
 
     logs = tmp_path / "logs"
-    assert trained(None, "a") == trained(str(logs), "b") == trained(f"{s3_beside}/logs", "c")
-    here, there = LayerReader(logs), LayerReader(f"{s3_beside}/logs")
+    assert trained(None, "a") == trained(str(logs), "b") == trained(f"{beside}/logs", "c")
+    here, there = LayerReader(logs), LayerReader(f"{beside}/logs")
     assert here.names() == there.names() == [".", "evaluate"]
     for one, other in zip(here.runs(), there.runs()):
         same(one, other)
