@@ -92,11 +92,11 @@ class RemoteStore:
         self,
         folder: Place,
         wanted: Callable[[str], bool] = lambda _: True,
-        newest: bool = False,
+        age: float | None = None,
         limit: float | None = None,
     ) -> dict[str, int]:
         """See `Store`."""
-        found = self._files(folder, 0.0 if newest else FRESH, limit)
+        found = self._files(folder, FRESH if age is None else age, limit)
         return {name: size for name, size in found.items() if wanted(name)}
 
     def _files(self, folder: Place, within: float, limit: float | None = None) -> dict[str, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 import os
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -110,10 +111,10 @@ class _Payloads:
         """Where a piece lies; perhaps it is not wholly there."""
         try:
             if self._files is None:
-                self._files = self._list()
-            # A listing of some seconds ago may lack what was put there since.
+                self._files = self._list(math.inf)  # what is put in a store stays as it is
+            # It may lack what was put there since.
             if not any(begin <= piece.offset and piece.offset + piece.length <= end for begin, end in self._files):
-                self._files = self._list(newest=True)
+                self._files = self._list(0.0)
         except OSError as error:
             if not isinstance(error, FileNotFoundError):
                 return PayloadError(f"{self._path(0)} cannot be read: {error.strerror or error}.")
@@ -131,11 +132,11 @@ class _Payloads:
             )
         return Range(self._path(begin), piece.offset - begin, max(0, min(piece.length, end - piece.offset)))
 
-    def _list(self, newest: bool = False) -> list[tuple[int, int]]:
+    def _list(self, age: float) -> list[tuple[int, int]]:
         def is_own(name: str) -> bool:
             return payload_start(name, self._writer) is not None
 
-        found = self._store.files(self._folder, is_own, newest)
+        found = self._store.files(self._folder, is_own, age)
         begins = ((payload_start(name, self._writer) or 0, size) for name, size in found.items())
         return sorted((begin, begin + size) for begin, size in begins)
 
