@@ -1,7 +1,8 @@
 """Measures logs in a store against logs in a folder. Writes docs/reports/object_stores.md.
 
-The store is moto's server in a process of its own, which waits 30 ms before each answer. `make bench-stores`, or `python
--m benchmarks.stores`; `--only GROUP` measures a group anew, what was found of the others is kept in build/stores.
+The store is moto's server in a process of its own, which waits 30 ms before each answer. `make bench-stores`, or
+`python -m benchmarks.stores`; `--only GROUP` measures a group anew, what was found of the others is kept in
+build/stores.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import functools
 import json
 import os
 import statistics
@@ -188,9 +190,9 @@ def _lags(server: TensorBoardServer, how: str, logdir: str, seconds: float) -> l
 
     def read() -> None:
         assert process.stdout
-        for line in process.stdout:
-            if not line.startswith("{"):
-                step, when = line.split()
+        for said in process.stdout:
+            if not said.startswith("{"):
+                step, when = said.split()
                 at[int(step)] = float(when)
 
     reading = threading.Thread(target=read)
@@ -232,11 +234,12 @@ def one_tensor(given: Given) -> list[Row]:
             assert piece is not None
             time.sleep(pause)
             with given.store.counted() as counted:
-                ours.append(seconds(lambda step=step: run.payload("values", run.tensors[0], step)))  # type: ignore[misc]
+                ours.append(seconds(functools.partial(run.payload, "values", run.tensors[0], step)))
             asked += counted["requests"]
             begin = max(each for each in begins if each is not None and each <= piece.offset)
             start = piece.offset - begin
-            bare.append(seconds(lambda: filesystem.cat_file(begins[begin], start=start, end=start + piece.length)))  # noqa: B023
+            end = start + piece.length
+            bare.append(seconds(functools.partial(filesystem.cat_file, begins[begin], start=start, end=end)))
         ratio = statistics.median(ours[2:]) / statistics.median(bare[2:])
         words = in_words(ratio, [one / other for one, other in zip(ours[2:], bare[2:])])
         words += f"; {1e3 * statistics.median(ours[2:]):.1f} ms to {1e3 * statistics.median(bare[2:]):.1f} ms; "
@@ -267,21 +270,18 @@ def first_map(given: Given) -> list[Row]:
 
         with given.store.counted() as counted:
             read(places[1])
-        here, there = ([seconds(lambda place=place: read(place)) for _ in range(7)] for place in places)  # type: ignore[misc]
+        here, there = ([seconds(functools.partial(read, place)) for _ in range(7)] for place in places)
         most = 3 * statistics.median(here) + 20 * DELAY
         size = f"{_STEPS:,} steps × {_TENSORS} tensors"
-        found = [
-            dataclasses.replace(
-                duration_row(
-                    f"the statistics of {size}, as `LayerWriter` has put them, {len(objects)} objects, by `LayerReader`",
-                    f"from a folder: {1e3 * statistics.median(here):.0f} ms",
-                    there,
-                    most,
-                ),
-                goal=f"at most 3 × the folder + 20 × 30 ms = {1e3 * most:.0f} ms",
-            )
-        ]
-        found[0] = dataclasses.replace(found[0], measured=f"{found[0].measured}; {counted['requests']} requests")
+        row = duration_row(
+            f"the statistics of {size} by `LayerReader`, as `LayerWriter` has put them, in {len(objects)} objects",
+            f"from a folder: {1e3 * statistics.median(here):.0f} ms",
+            there,
+            most,
+        )
+        goal = "at most 3 × the folder + 20 × 30 ms = {:.0f} ms"
+        measured = f"{row.measured}; {counted['requests']} requests"
+        found = [dataclasses.replace(row, measured=measured, goal=goal.format(1e3 * most))]
         times = []
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(
@@ -301,7 +301,7 @@ def first_map(given: Given) -> list[Row]:
             times[1],
             most,
         )
-        return [*found, dataclasses.replace(row, goal=f"at most 3 × the folder + 20 × 30 ms = {1e3 * most:.0f} ms")]
+        return [*found, dataclasses.replace(row, goal=goal.format(1e3 * most))]
 
 
 def _all_files(address: str) -> list[str]:
@@ -360,9 +360,9 @@ def _document() -> str:
     lines = [
         "# Logs in object stores",
         "",
-        f"Written by `make bench-stores` on {os.cpu_count()} cores with tb_layerview {__version__}: a log in S3 against one in a "
-        "folder. The store is",
-        f"moto's server on the same cores, {1e3 * DELAY:.0f} ms before each answer. In brackets the spread without the outermost.",
+        f"Written by `make bench-stores` on {os.cpu_count()} cores with tb_layerview {__version__}: a log in S3 against",
+        f"one in a folder. The store is moto's server on the same cores, {1e3 * DELAY:.0f} ms before each answer. In",
+        "brackets the spread without the outermost.",
     ]
     for group, (_, title) in GROUPS.items():
         path = FOUND / f"{group}.json"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import errno
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -100,6 +101,7 @@ class Outbox:
         self._changed = threading.Condition(threading.RLock())
         self._waiting: collections.deque[_Parcel] = collections.deque()
         self._failed: OSError | None = None  # why the last attempt has failed
+        self._level = logging.WARNING  # at which that is said
         self._is_woken = self._is_closing = False
         self._is_over = True  # there is no thread yet
         self._others = _Others(store, folder)
@@ -213,9 +215,10 @@ class Outbox:
             here = f"What is logged is kept in {self._spool.folder} until it does"
             if full:
                 here = f"What is logged is kept in memory until it does, {_MOST_HELD >> 20} MB of it: {full.strerror}"
-            logger.warning(
-                "tb_layerview: %s takes nothing: %s. %s; nothing waits for it.", self._folder, error.strerror, here
-            )
+            # Once: a store that fails now and then would fill the screen.
+            level, self._level = self._level, logging.INFO
+            said = "tb_layerview: %s takes nothing: %s. %s; nothing waits for it."
+            logger.log(level, said, self._folder, error.strerror, here)
 
     # On the thread that sends.
 

@@ -1,8 +1,8 @@
 """Logs arrays of a hundred layers to a place, so many steps a second, in a process without TensorFlow.
 
-`python program_store_writer.py ours|histograms PLACE SECONDS PAUSE` prints each step and when it was written, as seconds
-since 1970, and at last a JSON object: `steps`, `waited`, seconds for which whoever logs has waited, and `processor`,
-seconds of processors of the whole process since the first step.
+`python program_store_writer.py ours|histograms PLACE SECONDS PAUSE` prints each step and when it was written, in
+seconds since 1970, and at last a JSON object: `steps`, `waited`, seconds for which whoever logs has waited, and
+`processor`, seconds of processors of the whole process since the first step.
 """
 
 from __future__ import annotations
