@@ -174,17 +174,18 @@ def screen(given: Given) -> list[Row]:
             ) as server:
                 lags = _lags(server, how, logdir, max(150.0, given.seconds))
             for part, those in (("first minute", lags[:60]), ("later", lags[60:])):
-                words = (
-                    f"{statistics.median(those):.1f} s, the last of them {max(those):.1f} s" if those else "none came"
-                )
+                came = [lag for lag in those if lag is not None]
+                words = f"{statistics.median(came):.1f} s, {max(came):.1f} s at most" if came else "none came"
+                if len(came) < len(those):
+                    words += f"; {len(those) - len(came)} of {len(those)} were not within a minute of the end"
                 found.append(
                     Row(f"{name}: until it is listed, {part}", "`--reload_interval=5`, a step a second", words)
                 )
     return found
 
 
-def _lags(server: TensorBoardServer, how: str, logdir: str, seconds: float) -> list[float]:
-    """For each step, in order, how long after it was written it was listed."""
+def _lags(server: TensorBoardServer, how: str, logdir: str, seconds: float) -> list[float | None]:
+    """For each step, in order, how long after it was written it was listed; None if it was not."""
     process = written(f"{logdir}/run", how, seconds, 1.0)
     at: dict[int, float] = {}
 
@@ -205,7 +206,7 @@ def _lags(server: TensorBoardServer, how: str, logdir: str, seconds: float) -> l
             came.setdefault(step, now)
         time.sleep(0.2)
     process.wait()
-    return [max(0.0, came.get(step, time.time()) - at[step]) for step in sorted(at)]
+    return [max(0.0, came[step] - at[step]) if step in came else None for step in sorted(at)]
 
 
 def one_tensor(given: Given) -> list[Row]:
@@ -360,8 +361,8 @@ def _document() -> str:
     lines = [
         "# Logs in object stores",
         "",
-        f"Written by `make bench-stores` on {os.cpu_count()} cores with tb_layerview {__version__}: a log in S3 against",
-        f"one in a folder. The store is moto's server on the same cores, {1e3 * DELAY:.0f} ms before each answer. In",
+        f"Written by `make bench-stores`: a log in S3 against one in a folder. {os.cpu_count()} cores, tb_layerview",
+        f"{__version__}; the store is moto's server on the same cores, {1e3 * DELAY:.0f} ms before each answer. In",
         "brackets the spread without the outermost.",
     ]
     for group, (_, title) in GROUPS.items():

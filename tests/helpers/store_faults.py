@@ -207,11 +207,12 @@ def kills_in_full(seconds: Sequence[float] = (1.0, 11.0, 34.0, 58.0, 85.0)) -> F
 
 
 def failing(of: int = 1000, failed: int = 200, seed: int = 0) -> Found:
-    """Fails some of so many requests at random, of which the package tries half again and we the others."""
+    """Fails some of so many requests at random: half of them alone, which s3fs tries again, half ten in a row."""
     chance = random.Random(seed)
-    fates: list[int | None] = [503] * (failed // 2) + [403] * (failed - failed // 2) + [None] * (of - failed)
-    chance.shuffle(fates)
-    fates[0] = None  # what may not be put at all is said before the training
+    rows: list[list[int | None]] = [[503] * 10] * (failed // 20) + [[500]] * (failed - failed // 20 * 10)
+    rows += [[None]] * (of - failed)
+    chance.shuffle(rows)
+    fates = [fate for row in rows for fate in row]
     with store(0.0) as s3:
         coming = iter(fates)
         lock = threading.Lock()
@@ -221,14 +222,14 @@ def failing(of: int = 1000, failed: int = 200, seed: int = 0) -> Found:
                 return next(coming, None) if method == "PUT" else None
 
         s3.refuse = refuse
-        steps = 1000
+        steps = 1500
         said = Logging(f"{s3.address}/run", steps, 0.02, 0.02, 10.0).ended()
         puts = sum(method == "PUT" for method, _, _ in s3.requests)
         there = steps_of(f"{s3.address}/run")
         slowest = max(each for _, _, each in said)
         run = LayerReader(f"{s3.address}/run").run()
         return Found(
-            f"{sum(fate is not None for fate in fates)} of {of} requests failed at random, by 503 or 403",
+            f"{sum(fate is not None for fate in fates)} of {of} requests failed at random, half of them ten in a row",
             f"{steps:,} steps, in parts of 20 ms, {puts:,} requests to put",
             f"{steps - there} steps lost, {len(unsent())} objects left here; slowest `write` {1e3 * slowest:.0f} ms",
             "nothing lost",
