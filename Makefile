@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-estimator test test-long coverage check lock pictures bench bench-ui fuzz soak proto frontend native browser clean
+.PHONY: help demo demo-estimator test test-long coverage check lock pictures bench bench-ui bench-stores fuzz soak proto frontend native browser clean
 .DELETE_ON_ERROR:
 # All environments build the front end in the same place.
 .NOTPARALLEL:
@@ -17,6 +17,7 @@ help:
 	@echo "make pictures        make the documents' pictures anew"
 	@echo "make bench           measure what logging costs and keeps, and how long the server takes"
 	@echo "make bench-ui        measure how quick the tab is, in Chromium"
+	@echo "make bench-stores    measure what logging to a store costs, and what is lost when it fails"
 	@echo "make fuzz            100,000 mutated inputs for each parser, then coverage-guided ones (atheris, on Linux)"
 	@echo "make soak            100 killed trainings, 100,000 logged steps, 16 clients: memory and disk stay within bounds"
 	@echo "make lock            pin all that the environments hold: requirements/*.lock, from pyproject.toml and requirements/*.in"
@@ -152,6 +153,10 @@ build/monitors/.ready: .venv-torch/.ready requirements/monitors.txt
 
 bench-ui: .venv/.ready frontend native browser
 	@.venv/bin/python -m benchmarks.ui
+
+# `make bench-stores BENCH='--only map'` measures one group anew.
+bench-stores: .venv/.ready .venv-stores/.ready frontend native browser
+	@.venv/bin/python -m benchmarks.stores $(BENCH)
 
 FUZZ_COUNT = 100000
 DIGEST_COUNT = 3000

@@ -18,7 +18,7 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks.measuring import Options, Row
+from benchmarks.measuring import Options, Row, line
 
 ROOT = Path(__file__).resolve().parent.parent
 TABLE = ROOT / "docs" / "reports" / "benchmarks.md"
@@ -67,7 +67,7 @@ def main() -> None:
             failed.append(group)
             continue
         for row in _read(FOUND / name):
-            print(f"{_line(row)}", flush=True)
+            print(f"{line(row)}", flush=True)
         print(f"({group}: {time.monotonic() - began:.0f} s)", flush=True)
     if not arguments.quick:
         TABLE.write_text(_document(TABLE.read_text(encoding="utf-8")), encoding="utf-8")
@@ -129,11 +129,6 @@ def _read(path: Path) -> list[Row]:
     return [Row(**row) for row in json.loads(path.read_text())["rows"]]
 
 
-def _line(row: Row) -> str:
-    reached = "" if row.is_reached is None else ", reached" if row.is_reached else ", **not reached**"
-    return f"| {row.what} | {row.against} | {row.measured} | {row.goal}{reached} |"
-
-
 def _document(before: str) -> str:
     """The table: of each group what was measured here, or else what stood in the table before."""
     head, *sections = before.split(_HEADING)
@@ -144,7 +139,7 @@ def _document(before: str) -> str:
     for title, path in here.items():
         machines.append(f"{_ON}{json.loads(path.read_text())['on']}.")
         lines = [title, "| what | against | measured | to reach |", "| --- | --- | --- | --- |"]
-        tables[title] = "\n".join([*lines, *map(_line, _read(path))])
+        tables[title] = "\n".join([*lines, *map(line, _read(path))])
     lines = [
         "# Benchmarks",
         "",

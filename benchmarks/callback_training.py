@@ -1,6 +1,6 @@
 """Trains the CNN of 3.3 million parameters, bare or with the callback, in turn with another process: see `in_turn`.
 
-`python -m benchmarks.callback_training HOW PACE`: HOW is bare or default.
+`python -m benchmarks.callback_training HOW PACE`: HOW is bare or default, or the place to which the default is logged.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def main() -> None:
     how, pace = sys.argv[1], Pace(sys.argv[2])
     data = batches()
     with tempfile.TemporaryDirectory() as folder:
-        logging = None if how == "bare" else LayerViewCallback(folder)
+        logging = None if how == "bare" else LayerViewCallback(folder if how == "default" else how)
         callbacks = [Paced(pace, logging), *([logging] if logging else [])]
         cnn().fit(data, steps_per_epoch=10**9, epochs=1, verbose=0, callbacks=callbacks)
 

@@ -51,6 +51,12 @@ class Options:
         return 1 if self.quick else most
 
 
+def line(row: Row) -> str:
+    """A row of a table in Markdown."""
+    reached = "" if row.is_reached is None else ", reached" if row.is_reached else ", **not reached**"
+    return f"| {row.what} | {row.against} | {row.measured} | {row.goal}{reached} |"
+
+
 def seconds(action: Action) -> float:
     """How long a call takes."""
     began = time.perf_counter()

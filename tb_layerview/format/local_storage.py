@@ -34,7 +34,7 @@ class LocalStore:
         self,
         folder: Place,
         wanted: Callable[[str], bool] = lambda _: True,
-        newest: bool = False,
+        age: float | None = None,
         limit: float | None = None,
     ) -> dict[str, int]:
         """See `Store`. Folders in it have names, too; what a link points to and is not there has no bytes."""

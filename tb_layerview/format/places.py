@@ -95,7 +95,7 @@ class Store(Protocol):
         self,
         folder: Place,
         wanted: Callable[[str], bool] = lambda _: True,
-        newest: bool = False,
+        age: float | None = None,
         limit: float | None = None,
     ) -> dict[str, int]:
         """How long files are, by their names.
@@ -103,7 +103,7 @@ class Store(Protocol):
         Args:
           folder: Where they lie; what lies in folders below it is left out.
           wanted: Which of the names are asked for.
-          newest: Whether a listing of some seconds ago will not do.
+          age: Seconds that what is known of a store may be old, where not the usual ones.
           limit: Seconds that it may take in a store, where not the usual ones.
         """
 

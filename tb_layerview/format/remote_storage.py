@@ -128,11 +128,11 @@ class RemoteStore:
         self,
         folder: Place,
         wanted: Callable[[str], bool] = lambda _: True,
-        newest: bool = False,
+        age: float | None = None,
         limit: float | None = None,
     ) -> dict[str, int]:
         """See `Store`."""
-        found = self._files(folder, 0.0 if newest else FRESH, limit)
+        found = self._files(folder, FRESH if age is None else age, limit)
         return {name: size for name, size in found.items() if wanted(name)}
 
     def _files(self, folder: Place, within: float, limit: float | None = None) -> dict[str, int]:
@@ -443,9 +443,26 @@ class RemoteStore:
 @functools.lru_cache(maxsize=1)
 def _loop(process: int) -> asyncio.AbstractEventLoop:
     """A loop of our own, on a thread of its own, in this process: what others do in fsspec's neither waits for it."""
-    loop = asyncio.new_event_loop()
+    loop = _Loop()
     threading.Thread(target=loop.run_forever, name=f"tb_layerview_loop_{process}", daemon=True).start()
     return loop
+
+
+class _Loop(asyncio.SelectorEventLoop):
+    """One that still finds a host while the process ends, when no pool of threads takes anything any more."""
+
+    def run_in_executor(  # type: ignore[override]  # a future is what is awaited
+        self, executor: Any, func: Callable[..., Any], *args: Any
+    ) -> Any:
+        try:
+            return super().run_in_executor(executor, func, *args)
+        except RuntimeError:  # the interpreter shuts down
+            future = self.create_future()
+            try:
+                future.set_result(func(*args))
+            except Exception as error:  # noqa: BLE001  # it is raised where it is awaited
+                future.set_exception(error)
+            return future
 
 
 class _RemoteReader:

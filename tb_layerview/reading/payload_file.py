@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 import os
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -114,12 +115,12 @@ class _Payloads:
             return self._unreadable
         try:
             if self._files is None:
-                self._files = self._list()
-            # A listing of some seconds ago may lack what was put there since. One is enough: payloads come before the
+                self._files = self._list(math.inf)  # what is put in a store stays as it is
+            # It may lack what was put there since. One is enough: payloads come before the
             # events that say where they are.
             lies = any(begin <= piece.offset and piece.offset + piece.length <= end for begin, end in self._files)
             if not lies and not self._is_newest:
-                self._files = self._list(newest=True)
+                self._files = self._list(0.0)
                 self._is_newest = True
         except OSError as error:
             if not isinstance(error, FileNotFoundError):
@@ -141,11 +142,11 @@ class _Payloads:
             )
         return Range(self._path(begin), piece.offset - begin, max(0, min(piece.length, end - piece.offset)))
 
-    def _list(self, newest: bool = False) -> list[tuple[int, int]]:
+    def _list(self, age: float) -> list[tuple[int, int]]:
         def is_own(name: str) -> bool:
             return payload_start(name, self._writer) is not None
 
-        found = self._store.files(self._folder, is_own, newest)
+        found = self._store.files(self._folder, is_own, age)
         begins = ((payload_start(name, self._writer) or 0, size) for name, size in found.items())
         return sorted((begin, begin + size) for begin, size in begins)
 

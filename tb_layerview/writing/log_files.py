@@ -302,7 +302,7 @@ def _earlier(folder: Place) -> tuple[EarlierSteps | None, int]:
     What cannot be looked at is no reason not to log: a store may take what it does not show.
     """
     try:
-        files = store_of(folder).files(folder, newest=True, limit=_LOOKING)
+        files = store_of(folder).files(folder, age=0.0, limit=_LOOKING)
         return earlier_steps(folder, files), max(map(_began, files), default=0)
     except FileNotFoundError:  # a store has no empty folders
         return None, 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -48,6 +49,8 @@ class Objects:
         self._part = self._held = 0
         self._due: float | None = None  # when what is held is old enough to be put
         self._outbox = Outbox(folder, store, writer, self._put_if_due)
+        self._process = os.getpid()
+        self._is_closed = False
         self._at_exit = in_this_process(lambda: self._finish(_EXITING))
 
     @property
@@ -63,7 +66,14 @@ class Objects:
             self.payload_size += len(data)
 
     def add_event(self, record: bytes) -> None:
-        """See `Files`. The first one, with which each part begins, is put at once, which says whether it may be."""
+        """See `Files`. The first one, with which each part begins, is put at once, which says whether it may be.
+
+        Raises:
+          OSError: It cannot be kept anywhere.
+          ValueError: The log is closed, or that of the process from which this one was forked.
+        """
+        if self._is_closed or not self._is_ours:
+            raise ValueError("write to a closed log" if self._is_ours else "write to the log of another process")
         if not self._part:
             self._outbox.begin(self._event_name(0), record)
             self._head, self._part = record, 1
@@ -81,16 +91,26 @@ class Objects:
 
     def end(self, name: str) -> None:
         """See `Files`."""
-        self._put()
-        self._outbox.put(name, b"")
+        if self._is_ours and not self._is_closed:
+            self._put()
+            self._outbox.put(name, b"")
 
     def close(self, waits: bool = True) -> None:
-        """See `Files`. Waits for the store, `CLOSING` seconds at most; what it has not taken by then is kept here."""
-        if waits:
-            atexit.unregister(self._at_exit)
-        self._finish(CLOSING if waits else 0.0)
+        """See `Files`. Waits for the store, `CLOSING` seconds at most; what it has not taken by then is kept here.
+
+        A forked process has no thread that sends, and leaves all to its parent.
+        """
+        if self._is_ours:
+            self._finish(CLOSING if waits else 0.0)
+            if waits:
+                atexit.unregister(self._at_exit)
+
+    @property
+    def _is_ours(self) -> bool:
+        return os.getpid() == self._process
 
     def _finish(self, seconds: float) -> None:
+        self._is_closed = True
         try:
             self._put()
         finally:
@@ -112,13 +132,22 @@ class Objects:
         return due
 
     def _put(self) -> None:
-        """Hands over what is held."""
+        """Hands over what is held; what an interrupt keeps from being handed over is still held.
+
+        Raises:
+          OSError: It cannot be kept anywhere, and is held no more.
+        """
         with self._lock:  # also while it is handed over, as the order matters
-            payloads, events = self._payloads, self._events
-            begins, self._begins = self._begins, self.payload_size
-            self._payloads, self._events, self._held, self._due = [], [], 0, None
-            if payloads:
-                self._outbox.put(names.payload_name(self._writer, begins), b"".join(payloads))
-            if events:
-                part, self._part = self._part, self._part + 1
-                self._outbox.put(self._event_name(part), b"".join([self._head, *events]))
+            try:
+                if self._payloads:
+                    self._outbox.put(names.payload_name(self._writer, self._begins), b"".join(self._payloads))
+                    self._payloads, self._begins = [], self.payload_size
+                if self._events:
+                    self._outbox.put(self._event_name(self._part), b"".join([self._head, *self._events]))
+                    self._events, self._part = [], self._part + 1
+            except OSError:
+                self._payloads, self._events, self._begins = [], [], self.payload_size
+                raise
+            finally:
+                if not self._payloads and not self._events:
+                    self._held, self._due = 0, None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import errno
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,7 +13,7 @@ from pathlib import Path
 
 from tb_layerview.about import logger
 from tb_layerview.format.places import RemotePath
-from tb_layerview.format.remote_storage import RemoteStore, may_pass
+from tb_layerview.format.remote_storage import WRITING, RemoteStore, may_pass
 from tb_layerview.writing.spool import Spool, left_behind
 
 #: Bytes that wait in memory; more of them wait on disk.
@@ -29,12 +31,47 @@ class _Parcel:
     name: str
     data: bytes | None
     file: Path | None = None
+    since: float = dataclasses.field(default_factory=time.monotonic)
 
     def read(self) -> bytes:
-        if self.data is not None:
-            return self.data
+        data = self.data  # another thread may write it to disk meanwhile
+        if data is not None:
+            return data
         assert self.file is not None
         return self.file.read_bytes()
+
+
+class _Others:
+    """What others have left for the same store.
+
+    Attributes:
+      again: When it is tried again, by `time.monotonic`; None if it is not to be.
+    """
+
+    def __init__(self, store: RemoteStore, folder: RemotePath) -> None:
+        self.again: float | None = None
+        self._store, self._folder = store, folder
+        self._left: Iterator[RemotePath] | None = None
+        self._has_failed = False
+
+    def send_one(self) -> bool:
+        """Sends one object, if it is time; whether there was one."""
+        if self.again is not None and time.monotonic() < self.again:
+            return False
+        if self._left is None:
+            self._left = left_behind(self._store.put, self._folder.root)
+        try:
+            sent = next(self._left, None) is not None
+            self.again = None
+        except OSError as error:
+            sent, self._left = False, iter(())
+            if not self._has_failed:
+                why = error.strerror or error
+                logger.warning("tb_layerview: what is kept of an earlier log cannot be sent: %s.", why)
+            self._has_failed = True
+            if may_pass(error):
+                self._left, self.again = None, time.monotonic() + _LATE
+        return sent
 
 
 class Outbox:
@@ -64,8 +101,10 @@ class Outbox:
         self._changed = threading.Condition(threading.RLock())
         self._waiting: collections.deque[_Parcel] = collections.deque()
         self._failed: OSError | None = None  # why the last attempt has failed
+        self._level = logging.WARNING  # at which that is said
         self._is_woken = self._is_closing = False
         self._is_over = True  # there is no thread yet
+        self._others = _Others(store, folder)
         self._in_loop = 0.0
 
     def begin(self, name: str, data: bytes) -> None:
@@ -95,11 +134,14 @@ class Outbox:
                 raise self.full
             if self._is_closing:
                 raise ValueError("write to a closed log")
-            parcel = _Parcel(name, data)
-            held = sum(len(other.data or b"") for other in self._waiting)
-            if self._failed or held + len(data) > _MOST_HELD:
-                self._to_disk(parcel)
-            self._waiting.append(parcel)
+            self._waiting.append(_Parcel(name, data))
+            has_no_room = sum(len(parcel.data or b"") for parcel in self._waiting) > _MOST_HELD
+            if self._failed or has_no_room or time.monotonic() - self._waiting[0].since > WRITING:
+                error = self._keep_here()
+                if error and has_no_room:
+                    self._waiting.pop()
+                    self.full = error
+                    raise error
             self._changed.notify_all()
 
     def wake(self) -> None:
@@ -118,8 +160,10 @@ class Outbox:
             self._is_closing = True
             self._changed.notify_all()
             if seconds:
-                self._changed.wait_for(lambda: self._is_over, seconds)
-                self._end()
+                try:
+                    self._changed.wait_for(lambda: self._is_over, seconds)
+                finally:  # also when a person does not want to wait
+                    self._end()
 
     def _end(self) -> None:
         """Keeps here, and says, what is not sent."""
@@ -131,12 +175,8 @@ class Outbox:
             self._spool.leave()
 
     def _leave(self) -> None:
-        lost = 0
-        for parcel in self._waiting:
-            try:
-                self._to_disk(parcel)
-            except OSError:
-                lost += 1
+        error = self._keep_here()
+        lost = sum(parcel.data is not None for parcel in self._waiting)
         why = f": {self._failed.strerror}" if self._failed else " in time"
         kept = f"They are kept in {self._spool.folder}, and sent when something is logged there again, or by  "
         logger.warning(
@@ -144,19 +184,24 @@ class Outbox:
             len(self._waiting),
             self._folder,
             why,
-            f"{kept}tb-layerview send" if not lost else f"{lost} of them are lost: {self.full and self.full.strerror}",
+            f"{kept}tb-layerview send" if not error else f"{lost} of them are lost: {error.strerror}",
         )
         self._waiting.clear()
 
-    def _to_disk(self, parcel: _Parcel) -> None:
-        """Raises an OSError if there is no room."""
-        if parcel.data is None:
-            return
-        try:
-            parcel.file, parcel.data = self._spool.keep(parcel.name, parcel.data), None
-        except OSError as error:
-            self.full = error
-            raise
+    def _keep_here(self) -> OSError | None:
+        """Writes all that waits to disk, the first first: what a process leaves that is killed has no gaps.
+
+        Returns:
+          Why some of it cannot be kept there, if so.
+        """
+        for parcel in self._waiting:
+            if parcel.data is not None:
+                try:
+                    parcel.file = self._spool.keep(parcel.name, parcel.data)
+                except OSError as error:
+                    return error
+                parcel.data = None
+        return None
 
     def _send(self, name: str, data: bytes, seconds: float | None = None) -> None:
         self._in_loop += self._store.put(self._folder / name, data, seconds)
@@ -166,45 +211,51 @@ class Outbox:
             is_first, self._failed = self._failed is None, error
             if not is_first or (self._is_over and self._is_closing):  # nobody waits any more: what is kept was said
                 return
-            logger.warning(
-                "tb_layerview: %s takes nothing: %s. What is logged is kept in %s until it does; nothing waits for it.",
-                self._folder,
-                error.strerror,
-                self._spool.folder,
-            )
-            for parcel in self._waiting:
-                try:
-                    self._to_disk(parcel)
-                except OSError:  # which the next `put` raises; what is in memory is still sent
-                    break
+            full = self._keep_here()
+            here = f"What is logged is kept in {self._spool.folder} until it does"
+            if full:
+                here = f"What is logged is kept in memory until it does, {_MOST_HELD >> 20} MB of it: {full.strerror}"
+            # Once: a store that fails now and then would fill the screen.
+            level, self._level = self._level, logging.INFO
+            said = "tb_layerview: %s takes nothing: %s. %s; nothing waits for it."
+            logger.log(level, said, self._folder, error.strerror, here)
 
     # On the thread that sends.
 
     def _work(self) -> None:
-        others = left_behind(self._store.put, self._folder.root)
+        try:
+            self._send_all()
+        except BaseException as error:
+            with self._changed:
+                self.full = OSError(errno.EIO, f"the thread that sends has failed: {type(error).__name__}")
+            raise
+        finally:
+            self._end()
+
+    def _send_all(self) -> None:
         pause = _SOON
         while True:
             due = self._look_for_more()
             with self._changed:
                 parcel = self._waiting[0] if self._waiting else None
                 if self._is_over or (parcel is None and self._is_closing):
-                    break
+                    return
             try:
                 if parcel is not None:
                     self._send(parcel.name, parcel.read())
                     self._has_sent(parcel)
-                elif not self._sent_another(others):
+                elif not self._others.send_one():
+                    due = min((at for at in (due, self._others.again) if at is not None), default=None)
                     self._wait(None if due is None else due - time.monotonic())
                 pause = _SOON
             except OSError as error:
                 self._fail(error)
                 with self._changed:
                     if self._is_closing and not may_pass(error):
-                        break
+                        return
                     pause = _SOON if self._is_closing else min(2 * pause, _LATE)
                 self._wait(pause, for_more=False)
             self.seconds = time.thread_time() + self._in_loop
-        self._end()
 
     def _look_for_more(self) -> float | None:
         try:
@@ -222,14 +273,6 @@ class Outbox:
             if self._failed:
                 self._failed = None
                 logger.info("tb_layerview: %s takes again what is logged.", self._folder)
-
-    def _sent_another(self, others: Iterator[RemotePath]) -> bool:
-        """Sends one object of those that others have left; whether there was one."""
-        try:
-            return next(others, None) is not None
-        except OSError as error:
-            logger.warning("tb_layerview: what is kept of an earlier log cannot be sent: %s.", error.strerror or error)
-            return False
 
     def _wait(self, seconds: float | None, for_more: bool = True) -> None:
         """Waits so long, until it is closed, or until there is more to do if that is waited for."""

@@ -44,7 +44,8 @@ class Spool:
         if _size(self.folder.parent) + len(data) > MOST_KEPT:
             raise OSError(
                 errno.ENOSPC,
-                f"{self._address} takes nothing, and the {MOST_KEPT >> 30} GB that are kept for it are full",
+                f"{self._address} takes nothing, and of what waits for stores {MOST_KEPT >> 30} GB are kept and no "
+                f"more; they lie in {self.folder.parent}, and  tb-layerview send  sends them",
                 str(self.folder),
             )
         self._count += 1
@@ -65,7 +66,10 @@ class Spool:
             self._lock = None
 
     def _open(self) -> None:
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not _is_ours(self.folder.parent):
+            raise PermissionError(errno.EPERM, f"{self.folder.parent} belongs to somebody else", str(self.folder))
+        self.folder.mkdir(mode=0o700, exist_ok=True)
         self._lock = _locked(self.folder)
         _write(self.folder / _ADDRESS, str(self._address).encode())  # last: what has no address is nobody's
 
@@ -78,34 +82,52 @@ def left_behind(put: Callable[[RemotePath, bytes], object], within: str = "") ->
       within: How the addresses begin whose objects are meant.
 
     Raises:
-      OSError: An object cannot be sent or looked at; it stays.
+      OSError: Of some writer an object cannot be sent or looked at: it stays with all after it. It is raised once all
+        others are sent.
     """
     root = _root()
-    for folder in sorted(root.iterdir()) if root.is_dir() else ():
+    failed: OSError | None = None
+    for folder in sorted(root.iterdir()) if root.is_dir() and _is_ours(root) else ():
         address = _address(folder)
         if address is None or not f"{address}/".startswith(within):
             continue
-        lock = _locked(folder)
-        if lock is None:  # it is being written
-            continue
-        with lock:
-            for file, name in _objects(folder):
-                place = RemotePath(address) / name
-                put(place, file.read_bytes())
-                file.unlink()
-                yield place
-            _remove(folder)
+        try:
+            yield from _send(folder, RemotePath(address), put)
+        except OSError as error:
+            if folder.is_dir():  # else another process has sent it
+                failed = failed or error
+    if failed:
+        raise failed
+
+
+def _send(folder: Path, address: RemotePath, put: Callable[[RemotePath, bytes], object]) -> Iterator[RemotePath]:
+    lock = _locked(folder)
+    if lock is None:  # it is being written, or sent
+        return
+    with lock:
+        for file, name in _objects(folder):
+            put(address / name, file.read_bytes())
+            file.unlink()
+            yield address / name
+        _remove(folder)
 
 
 def _root() -> Path:
     """The folder of all that waits: below the user's cache, or where temporary files go if that cannot be written."""
     cache = os.environ.get("LOCALAPPDATA") if os.name == "nt" else os.environ.get("XDG_CACHE_HOME")
-    root = Path(cache or os.path.expanduser("~/.cache")) / "tb_layerview" / "unsent"
-    with contextlib.suppress(OSError):
-        root.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if os.access(root, os.W_OK):
-        return root
+    cache = cache or os.path.expanduser("~/.cache")
+    if os.path.isabs(cache):  # it is not where nobody knows the user's home
+        root = Path(cache) / "tb_layerview" / "unsent"
+        with contextlib.suppress(OSError):
+            root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if os.access(root, os.W_OK):
+            return root
     return Path(tempfile.gettempdir()) / f"tb_layerview-unsent-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
+
+
+def _is_ours(root: Path) -> bool:
+    """Whether nobody else can put there what we would send: anyone makes folders where temporary files go."""
+    return not hasattr(os, "getuid") or root.stat().st_uid == os.getuid()
 
 
 def _objects(folder: Path) -> Iterator[tuple[Path, str]]:
@@ -121,8 +143,12 @@ _UNFINISHED = ".part"
 
 def _write(file: Path, data: bytes) -> None:
     unfinished = file.with_name(file.name + _UNFINISHED)
-    unfinished.write_bytes(data)
-    os.replace(unfinished, file)
+    try:
+        unfinished.write_bytes(data)
+        os.replace(unfinished, file)
+    except OSError:
+        unfinished.unlink(missing_ok=True)  # a full disk is to have room for others
+        raise
 
 
 def _address(folder: Path) -> str | None:
@@ -143,9 +169,13 @@ def _size(root: Path) -> int:
 
 
 def _remove(folder: Path) -> None:
-    for file in list(folder.iterdir()):
-        file.unlink(missing_ok=True)
-    folder.rmdir()
+    """Removes a folder whose lock is held; another process that has just opened the lock may leave an empty one."""
+    for file in folder.iterdir():
+        if file.name != _LOCK:
+            file.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        (folder / _LOCK).unlink()
+        folder.rmdir()
 
 
 def _locked(folder: Path) -> IO[bytes] | None:

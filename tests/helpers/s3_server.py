@@ -1,12 +1,15 @@
 """A server of S3 on the loopback device: moto's, and what a test has it do to requests.
 
 `python s3_server.py [DELAY]` serves one with a bucket, in a process of its own, until its standard input ends, and
-prints its address.
+prints its address. It answers each line of its input: `stop` and `start` when it has done so, any other with what came
+so far, a JSON object of `requests`, `put` and `got`, the bytes of bodies and of answers to GET.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
+import json
 import logging
 import sys
 import threading
@@ -27,6 +30,7 @@ class S3:
       url: Its address.
       requests: The method, path and range of each that came.
       ours: Those of them that did not come from TensorBoard's own loader, which asks by boto3.
+      put: The bytes of bodies that came.
       sent: The bytes of answers to GET that it has sent.
       refuse: Answers a request itself where it returns a status, as 503; None lets it through.
       delay: Seconds before each answer.
@@ -36,10 +40,32 @@ class S3:
     url: str = ""
     requests: list[tuple[str, str, str]] = dataclasses.field(default_factory=list)
     ours: list[tuple[str, str, str]] = dataclasses.field(default_factory=list)
+    put: int = 0
     sent: int = 0
     refuse: Callable[[str], int | None] = lambda _: None
     delay: float = 0.0
     hangs: Callable[[str], bool] = lambda _: False
+    _serving: Any = None
+
+    def start(self) -> None:
+        """Serves, at the address that it has had."""
+        from werkzeug.serving import make_server
+
+        port = int(self.url.rpartition(":")[2]) if self.url else 0
+        self._serving = make_server("127.0.0.1", port, self._application, threaded=True)
+        self.url = f"http://127.0.0.1:{self._serving.server_port}"
+        threading.Thread(target=self._serving.serve_forever, daemon=True).start()
+
+    def stop(self) -> None:
+        """Refuses connections, and forgets nothing."""
+        self._serving.shutdown()
+        self._serving.server_close()
+
+    @functools.cached_property
+    def _application(self) -> _Watched:
+        from moto.server import DomainDispatcherApplication, create_backend_app
+
+        return _Watched(self, DomainDispatcherApplication(create_backend_app))
 
     @property
     def address(self) -> str:
@@ -79,6 +105,7 @@ class _Watched:
             self._s3.requests.append(request)
             if "boto3" not in environ.get("HTTP_USER_AGENT", "").lower():
                 self._s3.ours.append(request)
+            self._s3.put += int(environ.get("CONTENT_LENGTH") or 0)
         while self._s3.hangs(path):
             time.sleep(0.05)
         if self._s3.delay:
@@ -99,16 +126,11 @@ class _Watched:
 @contextmanager
 def served() -> Iterator[S3]:
     """A server without a bucket."""
-    from moto.server import DomainDispatcherApplication, create_backend_app
-    from werkzeug.serving import make_server
-
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     s3 = S3()
-    serving = make_server("127.0.0.1", 0, _Watched(s3, DomainDispatcherApplication(create_backend_app)), threaded=True)
-    threading.Thread(target=serving.serve_forever, daemon=True).start()
-    s3.url = f"http://127.0.0.1:{serving.server_port}"
+    s3.start()
     yield s3
-    serving.shutdown()
+    s3.stop()
 
 
 def variables(url: str) -> dict[str, str]:
@@ -124,7 +146,7 @@ def variables(url: str) -> dict[str, str]:
 
 
 def main() -> None:
-    """Serves a bucket until nothing more comes in; each line that does is answered with how many requests came."""
+    """Serves a bucket until nothing more comes in."""
     import boto3
 
     with served() as s3:
@@ -132,8 +154,10 @@ def main() -> None:
         boto3.client("s3", endpoint_url=s3.url, **access).create_bucket(Bucket=BUCKET)
         s3.delay = float(sys.argv[1]) if sys.argv[1:] else 0.0
         print(s3.url, flush=True)
-        for _ in sys.stdin:
-            print(len(s3.requests), flush=True)
+        for line in sys.stdin:
+            if line.strip() in ("stop", "start"):
+                getattr(s3, line.strip())()
+            print(json.dumps({"requests": len(s3.requests), "put": s3.put, "got": s3.sent}), flush=True)
 
 
 if __name__ == "__main__":

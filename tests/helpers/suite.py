@@ -132,6 +132,7 @@ def parts(is_long: bool) -> list[Part]:
     if not is_long:
         found += [of_pytest("modern-browser", MODERN, "not long", "tests/e2e")]
     found += [part for framework in BACKENDS for part in of_backend(framework, which, end)]
+    found += [of_pytest(f"stores{end}", STORES, which, "tests/stores")]
     if is_long:
         names = (*ARITHMETIC, *IN_PART)
         files = [str(path.relative_to(ROOT)) for path in sorted(TESTS.rglob("test_*.py")) if path.name in names]
@@ -140,7 +141,6 @@ def parts(is_long: bool) -> list[Part]:
             of_pytest("modern-without-onednn", MODERN, "arithmetic and not estimator", *files, onednn=False),
             of_pytest("estimator-without-onednn", ESTIMATOR, "arithmetic and not once", *files, onednn=False),
         ]
-    found += [of_pytest("stores", STORES, which, "tests/stores")]
     found += [Part("front-end", [MODERN, "build_frontend.py", "check", "test"])]
     return found
 

@@ -67,7 +67,9 @@ def test_what_was_copied_to_s3_is_read_as_from_the_folder(
     assert cli.main(["export", f"{s3.address}/logs", "--html", str(page)]) == 0 and page.stat().st_size > 10_000
 
 
-def test_one_tensor_at_one_step_is_one_request_of_its_size(tmp_path: Path, s3: Any) -> None:
+def test_one_tensor_at_one_step_is_one_request_of_its_size(
+    tmp_path: Path, s3: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     log(tmp_path / "a")
     put(tmp_path, f"{s3.address}/logs")
     run = LayerReader(f"{s3.address}/logs").run("a")
@@ -80,6 +82,10 @@ def test_one_tensor_at_one_step_is_one_request_of_its_size(tmp_path: Path, s3: A
     assert s3.sent == piece.length and len(s3.requests) == 1
     run.values(run.tensors[2], 4)  # it is kept
     assert len(s3.requests) == 1
+    monkeypatch.setattr(remote_storage, "FRESH", 0.0)  # also when a while has passed
+    time.sleep(0.01)
+    run.values(run.tensors[1], 3)
+    assert len(s3.requests) == 2
 
 
 def test_neighbours_come_by_one_request(tmp_path: Path, s3: Any) -> None:

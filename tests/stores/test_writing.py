@@ -284,6 +284,7 @@ def test_when_no_more_can_be_kept_logging_ends_and_says_so(
     from tb_layerview.writing.step import Measured, Step
 
     monkeypatch.setattr(spool, "MOST_KEPT", 5_000)
+    monkeypatch.setattr(outbox, "_MOST_HELD", 20_000)
     monkeypatch.setattr(objects, "CLOSING", 0.5)
     training = TrainingLog(f"{s3.address}/run", Schedule(every=1), KEEP)
     training.begin(0)
