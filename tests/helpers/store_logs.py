@@ -103,7 +103,7 @@ def steps_of(server: TensorBoardServer, run: str) -> list[int]:
     return asked(server, "steps", run=run)["steps"] if run in runs else []
 
 
-def payload_of(server: TensorBoardServer, run: str, step: int) -> Reply:
-    """What the server answers for the values of the second tensor."""
-    query = urlencode({"run": run, "tensor": 1, "step": step, "section": "values"})
+def payload_of(server: TensorBoardServer, run: str, step: int, tensor: int = 1) -> Reply:
+    """What the server answers for the values of a tensor, the second one if not given."""
+    query = urlencode({"run": run, "tensor": tensor, "step": step, "section": "values"})
     return server.get(f"/data/plugin/layerview/payload?{query}")

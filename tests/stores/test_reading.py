@@ -453,7 +453,7 @@ def test_what_pyarrow_opens_is_written_and_read(tmp_path: Path, monkeypatch: pyt
     assert [store.read(folder / "a", start, 4) for start in (0, 3, 8, 10)] == [b"0123", b"3456", b"89", b""]
     found = store.read_all([Range(folder / "a", 0, 2), Range(folder / "a", 6, 2)])
     assert found == [b"01", b"67"]
-    assert store.files(folder, newest=True) == {"a": 10}
+    assert store.files(folder, age=0.0) == {"a": 10}
 
 
 def test_a_package_that_cannot_be_imported_is_said_to_be_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
