@@ -32,7 +32,7 @@ from tb_layerview.reading.run import Run
 from tb_layerview.writing.objects import OLDEST
 
 #: Seconds that a processor may not have had for a process, or for the clock of another one.
-_SLACK = 1.0
+_SLACK = 5.0
 _DELAY = 0.03
 _SHAPE = (40, 30)
 

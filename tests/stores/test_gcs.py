@@ -160,7 +160,7 @@ def test_what_may_not_be_read_and_what_hangs_is_said_in_time(
     for step in range(6):
         with pytest.raises(PayloadError, match="cannot be read: the store gives no answer within 1 s"):
             run.values(run.tensors[0], step)
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 6
     gcs.hangs = False
     monkeypatch.setattr(remote_storage, "_REST", 0.0)
     time.sleep(5)

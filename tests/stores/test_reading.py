@@ -187,7 +187,7 @@ def test_a_network_that_hangs_is_said_in_time(s3: Any, monkeypatch: pytest.Monke
         began = time.monotonic()
         with pytest.raises(NotADirectoryError, match="the store gives no answer within 1 s"):
             LayerReader(f"{s3.address}/logs")
-        assert time.monotonic() - began < 4
+        assert time.monotonic() - began < 15
 
 
 def test_a_forked_process_opens_a_client_of_its_own(tmp_path: Path, s3: Any) -> None:
@@ -289,7 +289,7 @@ def test_many_parts_are_read_several_at_a_time_and_in_their_order(tmp_path: Path
         s3.delay = 0.2
         began = time.monotonic()
         run = LayerReader(f"{s3.address}/a").run()
-        assert time.monotonic() - began < 5  # one after the other they take 8 s
+        assert time.monotonic() - began < 7  # one after the other they take 8 s
         assert len(s3.gets()) == 40
         s3.delay = 0.0
         same(run, LayerReader(tmp_path / "a").run())
@@ -349,7 +349,7 @@ def test_an_object_that_hangs_holds_up_no_other(s3: Any, monkeypatch: pytest.Mon
     for one in range(100):
         assert isinstance(store.read_all([Range(y, one, 10)])[0], TimeoutError)
         assert all(isinstance(one, TimeoutError) for one in store.read_all([Range(y, i << 20, 9) for i in range(40)]))
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 15
     s3.hangs = lambda _: False
     monkeypatch.setattr(remote_storage, "_REST", 0.0)
     end = time.monotonic() + 10
@@ -373,7 +373,7 @@ def test_a_run_in_a_store_that_went_away_is_said_in_one_time(
     for name in names:
         _, problems = event_file.read_folder(folders[name])
         assert "the store gives no answer within 1 s" in problems[0]
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 8
 
 
 def test_the_memory_for_listings_has_an_end(tmp_path: Path, memory: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -414,7 +414,7 @@ def test_a_client_that_waits_by_itself_is_left_behind(monkeypatch: pytest.Monkey
         began = time.monotonic()
         with pytest.raises(NotADirectoryError, match="the store gives no answer within 1 s"):
             LayerReader(f"webhdfs://127.0.0.1:{deaf.getsockname()[1]}/logs")
-        assert time.monotonic() - began < 4
+        assert time.monotonic() - began < 15
 
 
 def test_the_memory_for_what_is_kept_has_an_end() -> None:

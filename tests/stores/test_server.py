@@ -206,7 +206,7 @@ def test_a_store_that_hangs_holds_up_nothing_that_does_not_lie_there(
             asked(server, "run", run=name)
             asked(server, "steps", run=name)
         assert payload_of(server, "y", 3).status == 200
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20
     began_findings = time.monotonic()
     assert asked(server, "findings", run="x/run5") and time.monotonic() - began_findings < 10
     waits.join()
