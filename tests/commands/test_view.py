@@ -79,8 +79,8 @@ def test_what_cannot_be_viewed_is_said_before_anything_starts(
 ) -> None:
     assert cli.main(["view", str(tmp_path / "nothing")]) == 2
     assert "nothing' is not a folder. Give the folder that the callback" in capsys.readouterr().err
-    assert cli.main(["view", "gs://bucket/run"]) == 2
-    assert "'gs://bucket/run' is not a folder on this machine" in capsys.readouterr().err
+    assert cli.main(["view", "viewfs://bucket/run"]) == 2
+    assert "'viewfs://bucket/run' is not a folder on this machine" in capsys.readouterr().err
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

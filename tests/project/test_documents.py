@@ -130,4 +130,4 @@ def test_each_report_is_made_by_a_program_that_writes_it_there() -> None:
     programs = [path for folder in ("tests", "benchmarks") for path in (ROOT / folder).rglob("*.py")]
     made = "\n".join(path.read_text(encoding="utf-8") for path in programs)
     assert reports == {*re.findall(r'"docs" / "reports" / "(\w+\.md)"', made)}
-    assert len(reports) == 5
+    assert len(reports) == 6

@@ -68,7 +68,7 @@ def test_ranges_and_what_is_not_there(gfile: Any) -> None:
         (missing,) = reader.read([Range(RemotePath("ram://logs/a/y"), 0, 1)])
     assert isinstance(missing, FileNotFoundError) and "it is not there" in str(missing.strerror)
     store.put(file, b"longer than it was")
-    assert store.files(RemotePath("ram://logs/a"), newest=True) == {"x": 18}
+    assert store.files(RemotePath("ram://logs/a"), age=0.0) == {"x": 18}
     assert store.is_folder(RemotePath("ram://logs/a")) and not store.is_folder(file)
     with pytest.raises(NotADirectoryError, match="'ram://logs/none' cannot be read: .*it is not there"):
         LayerReader("ram://logs/none")
