@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -194,7 +195,15 @@ def test_leftovers_that_fail_once_are_sent_later_by_the_same_process(
         assert not kept(cache)
 
 
-def test_who_does_not_want_to_wait_for_the_end_loses_nothing(cache: Path, s3: Any) -> None:
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Ctrl+C interrupts, also where the tests run in a shell's background, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_who_does_not_want_to_wait_for_the_end_loses_nothing(cache: Path, s3: Any, interruptible: None) -> None:
     writer = LayerWriter(f"{s3.address}/run")
     writer.write(0, {"a": np.ones(8)})
     s3.refuses("PUT", 503)
