@@ -6,7 +6,7 @@ import collections
 import sys
 
 from tb_layerview.format.remote_storage import store_of
-from tb_layerview.writing.spool import left_behind
+from tb_layerview.writing.spool import left_behind, still_kept
 
 
 def send() -> int:
@@ -18,13 +18,17 @@ def send() -> int:
     sent = collections.Counter[str]()
     try:
         for place in left_behind(lambda place, data: store_of(place).put(place, data)):
-            sent[str(place.parent)] += 1
+            if place is not None:
+                sent[str(place.parent)] += 1
     except OSError as error:
         print(f"tb-layerview send: {error.strerror or error}: {error.filename}. It is kept.", file=sys.stderr)
         return 1
     finally:
         for folder, count in sent.items():
             print(f"{count:,} objects sent to {folder}")
-    if not sent:
+    kept = still_kept()
+    if kept:
+        print(f"{kept:,} objects are kept by processes that still run, and send them")
+    elif not sent:
         print("nothing is left to be sent")
     return 0

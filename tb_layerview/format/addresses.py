@@ -42,6 +42,7 @@ _WITHIN = re.compile(rf"({_SCHEME})://")
 # Windows' drives, `C:\logs` and `C:/logs`, are none of these.
 _COLLAPSED = re.compile(rf"(?:^|[/\\])({_KNOWN}):(?:[/\\]+(.*)|$)", re.IGNORECASE | re.DOTALL)
 _FILE = re.compile(r"file://(?:localhost)?(/.*)", re.IGNORECASE | re.DOTALL)
+_SECRET_IN = re.compile(r"[?;&][^/]*(?:sig|token|secret|key|passw|credential)[\w-]*=", re.IGNORECASE)
 _WAY_OUT = "give a local folder, and copy it there or from there"
 
 
@@ -78,6 +79,12 @@ def checked(logdir: str | os.PathLike[str]) -> str:
             f"without what stands before the @, or {_WAY_OUT}."
         )
     _refuse_what_nothing_opens(scheme, said)
+    if _SECRET_IN.search(rest):
+        raise ValueError(
+            f"the address of {scheme}:// is signed or holds a key, which would be shown wherever the log is: what "
+            f"opens {scheme}:// finds credentials in environment variables or files of its own. Give the address "
+            f"without what stands after the ? or ;, or {_WAY_OUT}."
+        )
     if "://" in rest or not rest.strip("/"):
         raise ValueError(f"{said}, nor is it one in a store: give {scheme}://, the store's name and a folder in it.")
     return f"{scheme}://{rest.rstrip('/')}"

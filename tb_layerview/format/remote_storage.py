@@ -322,7 +322,7 @@ class RemoteStore:
         Args:
           file: What it is called.
           data: All that is in it.
-          limit: Seconds that it may take; `WRITING` if not given.
+          limit: Seconds that 8 MB may take; `WRITING` if not given. What is longer may take more in proportion.
 
         Returns:
           Seconds of a processor that another thread has taken for it.
@@ -330,7 +330,7 @@ class RemoteStore:
         Raises:
           OSError: It cannot be written; it may be there all the same. See `may_pass`.
         """
-        filesystem, limit = self._fs(), limit or WRITING
+        filesystem, limit = self._fs(), (limit or WRITING) * max(1.0, len(data) / _LARGEST)
 
         async def put() -> float:
             began = time.thread_time()  # of the loop's thread
@@ -429,6 +429,9 @@ class RemoteStore:
                 return getattr(filesystem, name)(path, *args, **named)
             return self._in_line(lambda: getattr(filesystem, name)(path, *args, **named), limit)
         except Exception as error:  # noqa: BLE001  # whatever the package raises
+            if not isinstance(error, (FileNotFoundError, PermissionError)):
+                with self._own():  # its one connection may have ended
+                    self._filesystem = None if self._filesystem is filesystem else self._filesystem
             raise _in_words(error, place, limit) from None
 
     def _awaited(self, begin: Callable[[], Any], limit: float, place: Place) -> Any:
@@ -688,7 +691,7 @@ def _without_secrets(said: str) -> str:
         if len(value) >= 8 and re.search(_SECRETS, name, re.IGNORECASE):
             line = line.replace(value, "…")
     line = re.sub(r"(://[^\s?'\"]*)\?[^\s'\"]*", r"\1?…", line)
-    line = re.sub(r"(://[^/\s:@]*:)[^/\s@]+@", r"\1…@", line)
+    line = re.sub(r"(://)[^/\s@]+@", r"\1…@", line)
     line = re.sub(r"(?i)\b(bearer|basic|sharedkey|aws4-hmac-sha256) \S+", r"\1 …", line)
     # `key: "all that stands in quotes"`, or a word, of two where the first says of which kind it is.
     value = r"'[^']*'?|\"[^\"]*\"?|(?:\w+ (?=…))?\S+"

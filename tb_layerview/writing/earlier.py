@@ -27,6 +27,8 @@ from tb_layerview.format.storage import store_of
 
 # Bytes of events that are fetched from a store: that takes a second or two.
 _MOST_FETCHED = 8 << 20
+# Objects of events that are looked at there.
+_MOST_OBJECTS = 16
 # Looking at more of them takes more than half a second.
 _MOST_RECORDS = 50_000
 # The start of an Event, by the numbers of its fields: the wall time, the step where it is not 0, and the summary, in
@@ -79,8 +81,11 @@ def earlier_steps(folder: Place, files: Mapping[str, int] | None = None) -> Earl
         except FileNotFoundError:
             return None
     records, left = _MOST_RECORDS, _MOST_FETCHED
+    names = _event_files(files)
+    if not isinstance(folder, Path):  # each is a request: of many, the first and the last say what is asked
+        names = names if len(names) <= _MOST_OBJECTS else [*names[:4], *names[4 - _MOST_OBJECTS :]]
     # A writer hides what was logged before it from its own first step on, so the newest one has the last step.
-    for name in _event_files(files):
+    for name in names:
         left -= 0 if isinstance(folder, Path) else files[name]
         if left < 0:
             return found and dataclasses.replace(found, is_all=False)
@@ -100,7 +105,8 @@ def first_modes(folder: Place) -> Iterator[Mode]:
         files = store_of(folder).files(folder)
     except OSError:
         return
-    for name in _event_files(files):
+    names = _event_files(files)
+    for name in names if isinstance(folder, Path) else names[:_MOST_OBJECTS]:
         mode = _first_mode(folder / name)
         if mode is not None:
             yield mode

@@ -41,7 +41,7 @@ class Objects:
         """
         self.payload_size = 0
         self._writer, self._event_name = writer, event_name
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal's handler may close what it has interrupted
         self._payloads: list[bytes] = []
         self._begins = 0  # the byte at which the payloads that are held begin
         self._events: list[bytes] = []
@@ -59,11 +59,20 @@ class Objects:
         return self._outbox.seconds
 
     def add_payload(self, data: bytes) -> None:
-        """See `Files`."""
+        """See `Files`.
+
+        Raises:
+          OSError: It cannot be kept anywhere.
+          ValueError: The log is closed, or that of the process from which this one was forked.
+        """
+        self._refuse_if_not_open()
         with self._lock:
             self._payloads.append(data)
             self._hold(len(data))
             self.payload_size += len(data)
+            is_large = self._held >= MOST_BYTES
+        if is_large:  # a step may be larger than a part should be
+            self._put()
 
     def add_event(self, record: bytes) -> None:
         """See `Files`. The first one, with which each part begins, is put at once, which says whether it may be.
@@ -72,8 +81,7 @@ class Objects:
           OSError: It cannot be kept anywhere.
           ValueError: The log is closed, or that of the process from which this one was forked.
         """
-        if self._is_closed or not self._is_ours:
-            raise ValueError("write to a closed log" if self._is_ours else "write to the log of another process")
+        self._refuse_if_not_open()
         if not self._part:
             self._outbox.begin(self._event_name(0), record)
             self._head, self._part = record, 1
@@ -108,6 +116,12 @@ class Objects:
     @property
     def _is_ours(self) -> bool:
         return os.getpid() == self._process
+
+    def _refuse_if_not_open(self) -> None:
+        if not self._is_ours:  # and its locks may be held for ever
+            raise ValueError("write to the log of another process")
+        if self._is_closed:
+            raise ValueError("write to a closed log")
 
     def _finish(self, seconds: float) -> None:
         self._is_closed = True

@@ -8,7 +8,7 @@ import errno
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 from tb_layerview.about import logger
@@ -20,6 +20,8 @@ from tb_layerview.writing.spool import Spool, left_behind
 _MOST_HELD = 64 << 20
 #: Seconds between two attempts: at first, and at most.
 _SOON, _LATE = 1.0, 30.0
+#: Seconds that 8 MB may take at last, where a store has given no answer within fewer.
+_LONGEST = 480.0
 #: Seconds for the first object, for which a training waits.
 _FIRST = 10.0
 
@@ -51,7 +53,7 @@ class _Others:
     def __init__(self, store: RemoteStore, folder: RemotePath) -> None:
         self.again: float | None = None
         self._store, self._folder = store, folder
-        self._left: Iterator[RemotePath] | None = None
+        self._left: Iterator[RemotePath | None] | None = None
         self._has_failed = False
 
     def send_one(self) -> bool:
@@ -61,7 +63,7 @@ class _Others:
         if self._left is None:
             self._left = left_behind(self._store.put, self._folder.root)
         try:
-            sent = next(self._left, None) is not None
+            sent = next(self._left, self) is not self
             self.again = None
         except OSError as error:
             sent, self._left = False, iter(())
@@ -72,6 +74,11 @@ class _Others:
             if may_pass(error):
                 self._left, self.again = None, time.monotonic() + _LATE
         return sent
+
+    def close(self) -> None:
+        """Lets others send what is still there."""
+        if isinstance(self._left, Generator):
+            self._left.close()
 
 
 class Outbox:
@@ -230,10 +237,11 @@ class Outbox:
                 self.full = OSError(errno.EIO, f"the thread that sends has failed: {type(error).__name__}")
             raise
         finally:
+            self._others.close()
             self._end()
 
     def _send_all(self) -> None:
-        pause = _SOON
+        pause, patience = _SOON, WRITING
         while True:
             due = self._look_for_more()
             with self._changed:
@@ -241,21 +249,34 @@ class Outbox:
                 if self._is_over or (parcel is None and self._is_closing):
                     return
             try:
+                data = None if parcel is None else self._read(parcel)
                 if parcel is not None:
-                    self._send(parcel.name, parcel.read())
+                    if data is not None:
+                        self._send(parcel.name, data, patience)
                     self._has_sent(parcel)
+                    patience = WRITING
                 elif not self._others.send_one():
                     due = min((at for at in (due, self._others.again) if at is not None), default=None)
                     self._wait(None if due is None else due - time.monotonic())
                 pause = _SOON
             except OSError as error:
                 self._fail(error)
+                if error.errno == errno.ETIMEDOUT:  # the way to it may be slow
+                    patience = min(2 * patience, _LONGEST)
                 with self._changed:
                     if self._is_closing and not may_pass(error):
                         return
                     pause = _SOON if self._is_closing else min(2 * pause, _LATE)
                 self._wait(pause, for_more=False)
             self.seconds = time.thread_time() + self._in_loop
+
+    def _read(self, parcel: _Parcel) -> bytes | None:
+        """What is to be sent; None, and a warning, where it is kept here no more."""
+        try:
+            return parcel.read()
+        except FileNotFoundError:
+            logger.warning("tb_layerview: %s is gone before it was sent to %s.", parcel.file, self._folder)
+            return None
 
     def _look_for_more(self) -> float | None:
         try:

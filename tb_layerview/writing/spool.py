@@ -39,7 +39,7 @@ class Spool:
         Raises:
           OSError: There is no room for it, or no folder.
         """
-        if self._lock is None:
+        if self._lock is None or not self.folder.is_dir():  # somebody may have emptied the cache
             self._open()
         if _size(self.folder.parent) + len(data) > MOST_KEPT:
             raise OSError(
@@ -60,9 +60,9 @@ class Spool:
     def leave(self) -> None:
         """Lets others send what is still here."""
         if self._lock is not None:
-            if not any(_objects(self.folder)):
+            if self.folder.is_dir() and not any(_objects(self.folder)):
                 _remove(self.folder)
-            self._lock.close()
+            _unlock(self._lock)
             self._lock = None
 
     def _open(self) -> None:
@@ -74,8 +74,10 @@ class Spool:
         _write(self.folder / _ADDRESS, str(self._address).encode())  # last: what has no address is nobody's
 
 
-def left_behind(put: Callable[[RemotePath, bytes], object], within: str = "") -> Iterator[RemotePath]:
+def left_behind(put: Callable[[RemotePath, bytes], object], within: str = "") -> Iterator[RemotePath | None]:
     """Sends what processes that have ended did not send, and yields where each object went.
+
+    Where one could not be sent it yields None, and goes on with those of other writers.
 
     Args:
       put: Puts an object.
@@ -96,6 +98,7 @@ def left_behind(put: Callable[[RemotePath, bytes], object], within: str = "") ->
         except OSError as error:
             if folder.is_dir():  # else another process has sent it
                 failed = failed or error
+                yield None
     if failed:
         raise failed
 
@@ -104,12 +107,21 @@ def _send(folder: Path, address: RemotePath, put: Callable[[RemotePath, bytes], 
     lock = _locked(folder)
     if lock is None:  # it is being written, or sent
         return
-    with lock:
+    try:
         for file, name in _objects(folder):
             put(address / name, file.read_bytes())
-            file.unlink()
+            file.unlink(missing_ok=True)
             yield address / name
         _remove(folder)
+    finally:
+        _unlock(lock)
+
+
+def still_kept() -> int:
+    """How many objects are kept: of processes that are about to send them, or that could not."""
+    root = _root()
+    folders = [folder for folder in root.iterdir() if folder.is_dir()] if root.is_dir() and _is_ours(root) else []
+    return sum(1 for folder in folders for _ in _objects(folder))
 
 
 def _root() -> Path:
@@ -190,7 +202,19 @@ def _locked(folder: Path) -> IO[bytes] | None:
             import fcntl
 
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        file.close()
-        return None
+    except OSError as error:
+        if error.errno in (errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK):
+            file.close()
+            return None
+        # The file system has no locks: what two send at a time is the same.
     return file
+
+
+def _unlock(lock: IO[bytes]) -> None:
+    """Lets go of a lock, also where a forked process has it, too."""
+    if os.name != "nt":
+        import fcntl
+
+        with contextlib.suppress(OSError):
+            fcntl.flock(lock, fcntl.LOCK_UN)
+    lock.close()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,10 +20,11 @@ import numpy as np
 import pytest
 from places import environment
 
-from tb_layerview import LayerReader, LayerWriter
+from tb_layerview import Keep, LayerReader, LayerWriter
+from tb_layerview.commands import cli
 from tb_layerview.format import remote_storage
 from tb_layerview.format.places import RemotePath
-from tb_layerview.writing import objects, outbox, spool
+from tb_layerview.writing import earlier, objects, outbox, spool
 from tb_layerview.writing.outbox import Outbox
 from tb_layerview.writing.spool import Spool, left_behind
 
@@ -278,3 +281,84 @@ def test_the_lock_is_that_of_the_process_that_logs(cache: Path) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     one.leave()
     assert len(list(left_behind(put))) == 1
+
+
+def test_a_part_that_takes_long_has_more_time_each_time(s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = []
+
+    def put(self: Any, file: Any, data: bytes, limit: float | None = None) -> float:
+        limits.append(limit)
+        if len(limits) in (2, 3):
+            raise TimeoutError(errno.ETIMEDOUT, "the store gives no answer", str(file))
+        return 0.0
+
+    monkeypatch.setattr(remote_storage.RemoteStore, "put", put)
+    monkeypatch.setattr(outbox, "_SOON", 0.05)
+    with LayerWriter(f"{s3.address}/run") as writer:
+        writer.write(0, {"a": np.ones(8)})
+    assert limits[1:5] == [30.0, 60.0, 120.0, 30.0]
+
+
+def test_a_step_larger_than_a_part_is_put_in_several(s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(objects, "MOST_BYTES", 10_000)
+    arrays = {f"layer{i}": np.random.default_rng(i).normal(size=(40, 30)).astype(np.float32) for i in range(6)}
+    with LayerWriter(f"{s3.address}/run", keep=Keep(precision="float32")) as writer:
+        writer.write(0, arrays, "weight")
+    payloads = [path for method, path, _ in s3.requests if method == "PUT" and path.endswith(".payload")]
+    assert len(payloads) >= 2
+    run = LayerReader(f"{s3.address}/run").run()
+    for tensor, array in zip(run.tensors, arrays.values(), strict=True):
+        np.testing.assert_array_equal(run.values(tensor, 0).array, array)
+
+
+def test_a_cache_that_is_emptied_meanwhile_loses_what_was_there_and_no_more(
+    cache: Path, s3: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(outbox, "_SOON", 0.05)
+    monkeypatch.setattr(outbox, "_LATE", 0.1)
+    monkeypatch.setattr(objects, "_FIRST", 0.01)
+    monkeypatch.setattr(objects, "OLDEST", 0.01)
+    with LayerWriter(f"{s3.address}/run") as writer:
+        s3.refuses("PUT", 500)
+        writer.write(0, {"a": np.ones(8)})
+        end = time.monotonic() + 20
+        while not kept(cache):
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        shutil.rmtree(cache / "tb_layerview")
+        writer.write(1, {"a": np.ones(8)})
+        time.sleep(0.3)
+        s3.accepts()
+    assert "is gone before it was sent" in caplog.text and not kept(cache)
+    names = [path for method, path, _ in s3.requests if method == "PUT"]
+    assert names[-1].endswith(".end")
+
+
+def test_send_says_what_a_process_that_runs_still_keeps(
+    cache: Path, s3: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(outbox, "_SOON", 0.05)
+    monkeypatch.setattr(objects, "_FIRST", 0.01)
+    monkeypatch.setattr(objects, "OLDEST", 0.01)
+    with LayerWriter(f"{s3.address}/run") as writer:
+        s3.refuses("PUT", 500)
+        writer.write(0, {"a": np.ones(8)})
+        end = time.monotonic() + 20
+        while not kept(cache):
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        assert cli.main(["send"]) == 0
+        assert "objects are kept by processes that still run" in capsys.readouterr().out
+        s3.accepts()
+
+
+def test_of_many_parts_few_are_looked_at_before_the_training(s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(objects, "MOST_BYTES", 100)
+    with LayerWriter(f"{s3.address}/run") as writer:
+        for step in range(60):
+            writer.write(step, {"a": np.ones(8)})
+    s3.requests.clear()
+    remote_storage._store.cache_clear()
+    found = earlier.earlier_steps(ADDRESS)
+    assert found is not None and (found.first, found.last) == (0, 59)
+    assert len(s3.requests) < 25

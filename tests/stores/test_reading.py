@@ -469,3 +469,10 @@ except NotADirectoryError as error:
     command = [sys.executable, "-c", program]
     said = subprocess.run(command, env=environment(tmp_path), capture_output=True, text=True, check=True, timeout=60)
     assert "the package gcsfs is installed, and cannot be imported: it wants another protobuf" in said.stdout
+
+
+def test_an_address_that_is_signed_is_refused() -> None:
+    for address in ("s3://b/run?X-Amz-Signature=abc", "memory://b/run;AccountKey=abc", "gs://b/r?x=1&token=abc"):
+        with pytest.raises(NotADirectoryError, match="is signed or holds a key") as raised:
+            LayerReader(address)
+        assert "abc" not in str(raised.value)
