@@ -13,7 +13,7 @@ def send() -> int:
     """Sends all that is kept on this machine and that no process is about to send; prints where it went.
 
     Returns:
-      0 if nothing is left, 1 if a store still does not take it.
+      1 if a store still does not take it, else 0.
     """
     sent = collections.Counter[str]()
     try:

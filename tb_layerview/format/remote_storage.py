@@ -135,11 +135,11 @@ class RemoteStore:
         found = self._files(folder, FRESH if age is None else age, limit)
         return {name: size for name, size in found.items() if wanted(name)}
 
-    def _files(self, folder: Place, within: float, limit: float | None = None) -> dict[str, int]:
+    def _files(self, folder: Place, age: float, limit: float | None = None) -> dict[str, int]:
         """The files in a folder, as a listing that is no older than so many seconds has them."""
         with self._own():
             at, known = self._listings.get(str(folder), (0.0, {}))
-        if at and time.monotonic() - at <= within:
+        if at and time.monotonic() - at <= age:
             return known
         found = self._find(folder, False, limit)
         self._remember(str(folder), found)
@@ -430,8 +430,9 @@ class RemoteStore:
             return self._in_line(lambda: getattr(filesystem, name)(path, *args, **named), limit)
         except Exception as error:  # noqa: BLE001  # whatever the package raises
             if not isinstance(error, (FileNotFoundError, PermissionError)):
-                with self._own():  # its one connection may have ended
-                    self._filesystem = None if self._filesystem is filesystem else self._filesystem
+                with self._own():
+                    if self._filesystem is filesystem:  # whose one connection may have ended
+                        self._filesystem = None
             raise _in_words(error, place, limit) from None
 
     def _awaited(self, begin: Callable[[], Any], limit: float, place: Place) -> Any:

@@ -68,11 +68,8 @@ class Objects:
         self._refuse_if_not_open()
         with self._lock:
             self._payloads.append(data)
-            self._hold(len(data))
             self.payload_size += len(data)
-            is_large = self._held >= MOST_BYTES
-        if is_large:  # a step may be larger than a part should be
-            self._put()
+            self._hold(len(data))
 
     def add_event(self, record: bytes) -> None:
         """See `Files`. The first one, with which each part begins, is put at once, which says whether it may be.
@@ -90,9 +87,6 @@ class Objects:
         with self._lock:
             self._events.append(record)
             self._hold(len(record))
-            is_large = self._held >= MOST_BYTES
-        if is_large:
-            self._put()
         self._put_if_due()
         if self._outbox.full:  # perhaps the thread that sends has found it out
             raise self._outbox.full
@@ -131,10 +125,13 @@ class Objects:
             self._outbox.close(seconds)
 
     def _hold(self, nbytes: int) -> None:
+        """Counts what was added, and puts it if that is enough for a part: a step may be larger than one."""
         self._held += nbytes
         if self._due is None:
             self._due = time.monotonic() + min(OLDEST, _FIRST * 2 ** min(self._part - 1, 16))
             self._outbox.wake()
+        if self._held >= MOST_BYTES:
+            self._put()
 
     def _put_if_due(self) -> float | None:
         """Puts what is held if it is old enough; when what is held then is, by `time.monotonic`."""

@@ -249,11 +249,8 @@ class Outbox:
                 if self._is_over or (parcel is None and self._is_closing):
                     return
             try:
-                data = None if parcel is None else self._read(parcel)
                 if parcel is not None:
-                    if data is not None:
-                        self._send(parcel.name, data, patience)
-                    self._has_sent(parcel)
+                    self._send_parcel(parcel, patience)
                     patience = WRITING
                 elif not self._others.send_one():
                     due = min((at for at in (due, self._others.again) if at is not None), default=None)
@@ -270,30 +267,30 @@ class Outbox:
                 self._wait(pause, for_more=False)
             self.seconds = time.thread_time() + self._in_loop
 
-    def _read(self, parcel: _Parcel) -> bytes | None:
-        """What is to be sent; None, and a warning, where it is kept here no more."""
+    def _send_parcel(self, parcel: _Parcel, patience: float) -> None:
+        """Puts what is first, and lets go of it; what is kept here no more is let go of with a warning."""
         try:
-            return parcel.read()
+            data = parcel.read()
         except FileNotFoundError:
+            data = None
             logger.warning("tb_layerview: %s is gone before it was sent to %s.", parcel.file, self._folder)
-            return None
-
-    def _look_for_more(self) -> float | None:
-        try:
-            return self._look()
-        except OSError:  # that nothing more can be kept: the next `put` raises it, where it is said
-            return None
-
-    def _has_sent(self, parcel: _Parcel) -> None:
+        if data is not None:
+            self._send(parcel.name, data, patience)
         with self._changed:
             if self._is_over:  # it was given up, and is kept: it is sent twice
                 return
             self._waiting.popleft()
             if parcel.file is not None:
                 self._spool.drop(parcel.file)
-            if self._failed:
+            if self._failed and data is not None:
                 self._failed = None
                 logger.info("tb_layerview: %s takes again what is logged.", self._folder)
+
+    def _look_for_more(self) -> float | None:
+        try:
+            return self._look()
+        except OSError:  # that nothing more can be kept: the next `put` raises it, where it is said
+            return None
 
     def _wait(self, seconds: float | None, for_more: bool = True) -> None:
         """Waits so long, until it is closed, or until there is more to do if that is waited for."""

@@ -55,6 +55,17 @@ def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
     return folder
 
 
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Attempts follow one another quickly, and parts are sent at once."""
+    from tb_layerview.writing import objects, outbox
+
+    monkeypatch.setattr(outbox, "_SOON", 0.05)
+    monkeypatch.setattr(outbox, "_LATE", 0.2)
+    monkeypatch.setattr(objects, "_FIRST", 0.01)
+    monkeypatch.setattr(objects, "OLDEST", 0.01)
+
+
 @pytest.fixture(params=["s3", "gcs"])
 def beside(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, cache: Path) -> Iterator[str]:
     """A bucket's address, for what computes: the server is a process of the stores' own environment."""

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 from places import environment
+from store_logs import awaited
 
 from tb_layerview import Keep, LayerReader, LayerWriter
 from tb_layerview.commands import cli
@@ -312,19 +313,12 @@ def test_a_step_larger_than_a_part_is_put_in_several(s3: Any, monkeypatch: pytes
 
 
 def test_a_cache_that_is_emptied_meanwhile_loses_what_was_there_and_no_more(
-    cache: Path, s3: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    cache: Path, s3: Any, hasty: None, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(outbox, "_SOON", 0.05)
-    monkeypatch.setattr(outbox, "_LATE", 0.1)
-    monkeypatch.setattr(objects, "_FIRST", 0.01)
-    monkeypatch.setattr(objects, "OLDEST", 0.01)
     with LayerWriter(f"{s3.address}/run") as writer:
         s3.refuses("PUT", 500)
         writer.write(0, {"a": np.ones(8)})
-        end = time.monotonic() + 20
-        while not kept(cache):
-            assert time.monotonic() < end
-            time.sleep(0.05)
+        awaited(lambda: kept(cache))
         shutil.rmtree(cache / "tb_layerview")
         writer.write(1, {"a": np.ones(8)})
         time.sleep(0.3)
@@ -335,18 +329,12 @@ def test_a_cache_that_is_emptied_meanwhile_loses_what_was_there_and_no_more(
 
 
 def test_send_says_what_a_process_that_runs_still_keeps(
-    cache: Path, s3: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    cache: Path, s3: Any, hasty: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(outbox, "_SOON", 0.05)
-    monkeypatch.setattr(objects, "_FIRST", 0.01)
-    monkeypatch.setattr(objects, "OLDEST", 0.01)
     with LayerWriter(f"{s3.address}/run") as writer:
         s3.refuses("PUT", 500)
         writer.write(0, {"a": np.ones(8)})
-        end = time.monotonic() + 20
-        while not kept(cache):
-            assert time.monotonic() < end
-            time.sleep(0.05)
+        awaited(lambda: kept(cache))
         assert cli.main(["send"]) == 0
         assert "objects are kept by processes that still run" in capsys.readouterr().out
         s3.accepts()

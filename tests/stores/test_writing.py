@@ -20,6 +20,7 @@ import pytest
 from places import environment
 from s3_server import SECRET
 from serving import TensorBoardServer
+from store_logs import KERNELS, log, same_content
 
 from tb_layerview import Keep, LayerReader, LayerWriter, Schedule
 from tb_layerview.commands import cli
@@ -28,27 +29,13 @@ from tb_layerview.format.logged import NotLoggedError
 from tb_layerview.writing import log_files, objects, outbox, spool
 from tb_layerview.writing.training_log import TrainingLog
 
-KERNELS = np.random.default_rng(5).normal(size=(6, 40, 30)).astype(np.float32)
 KEEP = Keep(precision="float32")
 
 
-def log(logdir: str | Path, steps: int = 6, pause: float = 0.0) -> None:
-    with LayerWriter(logdir, keep=KEEP) as writer:
-        for step in range(steps):
-            writer.write(step, {f"layer{i}": KERNELS[(step + i) % 6] for i in range(4)}, "weight")
-            time.sleep(pause)
-
-
 def same(one: Any, other: Any) -> None:
-    """Two logs of the same hold the same, whatever lies where."""
-    assert (one.problems, one.ended) == (other.problems, other.ended) == ((), True)
-    np.testing.assert_array_equal(one.steps, other.steps)
-    for statistic in ("rms", "max", "zero", "p95"):
-        np.testing.assert_array_equal(one.statistics(statistic), other.statistics(statistic))
-    for tensor in one.tensors:
-        for step in one.steps:
-            for section in ("values", "histogram", "units"):
-                assert one.payload(section, tensor, int(step)) == other.payload(section, tensor, int(step))
+    """Two whole logs of the same hold the same, whatever lies where."""
+    assert (one.problems, one.ended) == ((), True)
+    same_content(one, other)
 
 
 def unsent() -> list[Path]:
@@ -62,15 +49,6 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
     """What was said."""
     ours = (record for record in caplog.records if record.name == "tb_layerview" and record.levelname == "WARNING")
     return [record.getMessage() for record in ours]
-
-
-@pytest.fixture
-def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Attempts follow one another quickly, and parts are sent at once."""
-    monkeypatch.setattr(outbox, "_SOON", 0.05)
-    monkeypatch.setattr(outbox, "_LATE", 0.2)
-    monkeypatch.setattr(objects, "_FIRST", 0.01)
-    monkeypatch.setattr(objects, "OLDEST", 0.01)
 
 
 def test_a_log_in_s3_holds_what_one_in_a_folder_holds(tmp_path: Path, s3: Any) -> None:
