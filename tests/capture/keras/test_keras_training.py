@@ -336,14 +336,14 @@ class Timed:
 
     Attributes:
       spent: Seconds, by call.
-      granted: By step that it had room for: what it had by then for logging and for the training, and seconds of the
-        clock since the first call.
+      granted: By step that it had room for: what it had by then for logging, for what every step pays of that and for
+        the training, and seconds of the clock since the first call.
     """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(recording, "TrainingLog", functools.partial(TrainingLog, clock=time.thread_time))
         self.spent: list[float] = []
-        self.granted: dict[int, tuple[float, float, float]] = {}
+        self.granted: dict[int, tuple[float, float, float, float]] = {}
         first: list[float] = []
         of_ours, affords = Training._train, Budget.affords
 
@@ -365,7 +365,8 @@ class Timed:
 
         def noted(budget: Budget, step: int) -> bool:
             if affords(budget, step):
-                self.granted[step] = budget.logging, budget.training, time.thread_time() - first[0]
+                every = budget.logging - budget._logged
+                self.granted[step] = budget.logging, every, budget.training, time.thread_time() - first[0]
             return step in self.granted
 
         monkeypatch.setattr(Training, "_train", train)
@@ -394,8 +395,9 @@ def test_a_training_of_quick_steps_takes_no_longer_than_its_budget_allows(
     spent = {step: timed.spent[step - 1] for step in logged[1:]}
     assert min(spent.values()) > 10 * statistics.median(timed.spent[32:]), "what is timed is the logging"
     for step in afforded:
-        logging, training, elapsed = timed.granted[step]
-        assert logging <= budget * training, step
+        logging, every, training, elapsed = timed.granted[step]
+        # What every step pays, as it does on a busy machine, may be more than its half: the logged ones keep theirs.
+        assert logging - every <= budget * training - min(every, budget / 2 * training), step
         # Both are stopped at the same moments.
         assert training <= elapsed, step
         before = [seconds for other, seconds in spent.items() if 1 < other < step]
