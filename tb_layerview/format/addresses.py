@@ -124,7 +124,8 @@ def _opened_by_fsspec(scheme: str) -> tuple[bool, str]:
         return False, ""
     import fsspec
 
-    if scheme not in fsspec.available_protocols():
+    # Those that it brings or that are installed, and those that this process has registered.
+    if scheme not in fsspec.available_protocols() and scheme not in fsspec.registry:
         return False, ""
     try:
         fsspec.get_filesystem_class(scheme)

@@ -6,11 +6,24 @@ import contextlib
 import errno
 import os
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
 # A step's payloads without values go out at once: in pieces of Python's 8 KB they take a tenth longer to write.
 _PAYLOAD_BUFFER = 1 << 18
+
+#: What is called when the process ends, after whatever closes logs then.
+AT_THE_END: list[Callable[[], None]] = []
+
+
+def _end() -> None:
+    for each in AT_THE_END:
+        each()
+
+
+# The first is called last, and who closes a log then has come later: see `weakref.finalize`.
+weakref.finalize(_end, _end)
 
 
 class Files(Protocol):

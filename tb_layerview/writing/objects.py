@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import atexit
+import contextlib
 import os
 import threading
 import time
@@ -11,14 +11,14 @@ from collections.abc import Callable
 from tb_layerview.format import names
 from tb_layerview.format.places import RemotePath
 from tb_layerview.format.remote_storage import RemoteStore
-from tb_layerview.writing.guard import in_this_process
+from tb_layerview.writing.files import AT_THE_END
 from tb_layerview.writing.outbox import Outbox
 
 #: A part is put once it has so many bytes, or is so many seconds old: each costs a request or two, whatever its size.
 MOST_BYTES, OLDEST = 16 << 20, 30.0
 #: The first parts are younger, twice as old each: when a training begins somebody looks.
 _FIRST = 2.0
-#: Seconds for which closing waits, and the end of a process in which nobody has closed.
+#: Seconds for which closing waits, and the end of a process for all that nobody has closed.
 CLOSING, _EXITING = 60.0, 10.0
 
 
@@ -51,7 +51,6 @@ class Objects:
         self._outbox = Outbox(folder, store, writer, self._put_if_due)
         self._process = os.getpid()
         self._is_closed = False
-        self._at_exit = in_this_process(lambda: self._finish(_EXITING))
 
     @property
     def seconds_beside(self) -> float:
@@ -82,7 +81,7 @@ class Objects:
         if not self._part:
             self._outbox.begin(self._event_name(0), record)
             self._head, self._part = record, 1
-            atexit.register(self._at_exit)
+            _open.add(self)
             return
         with self._lock:
             self._events.append(record)
@@ -103,9 +102,11 @@ class Objects:
         A forked process has no thread that sends, and leaves all to its parent.
         """
         if self._is_ours:
-            self._finish(CLOSING if waits else 0.0)
-            if waits:
-                atexit.unregister(self._at_exit)
+            try:
+                self._finish(CLOSING if waits else 0.0)
+            finally:
+                if waits:
+                    _open.discard(self)
 
     @property
     def _is_ours(self) -> bool:
@@ -123,6 +124,10 @@ class Objects:
             self._put()
         finally:
             self._outbox.close(seconds)
+
+    def _finish_by(self, until: float) -> None:
+        """Waits no longer than until then, by `time.monotonic`, and keeps here what is not sent."""
+        self._finish(max(0.01, until - time.monotonic()))
 
     def _hold(self, nbytes: int) -> None:
         """Counts what was added, and puts it if that is enough for a part: a step may be larger than one."""
@@ -162,3 +167,21 @@ class Objects:
             finally:
                 if not self._payloads and not self._events:
                     self._held, self._due = 0, None
+
+
+#: Those that nobody has closed.
+_open: set[Objects] = set()
+
+
+def _finish_all() -> None:
+    """Closes all that nobody has closed when the process ends; they wait for the store at the same time."""
+    until = time.monotonic() + _EXITING
+    ours = [one for one in tuple(_open) if one._is_ours]  # a forked process has its parent's, too
+    with contextlib.ExitStack() as each:  # whatever becomes of the others; the last first
+        for one in ours:
+            each.callback(one._finish_by, until)
+        for one in ours:
+            each.callback(one._finish, 0.0)
+
+
+AT_THE_END.append(_finish_all)

@@ -222,6 +222,35 @@ def test_who_does_not_want_to_wait_for_the_end_loses_nothing(cache: Path, s3: An
     assert run.steps.tolist() == [0] and run.ended
 
 
+def test_what_nobody_has_closed_waits_for_the_store_at_the_same_time(
+    cache: Path, s3: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the process ends, 10 seconds are 10 seconds however many logs there are, and nothing is lost."""
+    waited: list[float] = []
+    close = Outbox.close
+
+    def noted(box: Outbox, seconds: float) -> None:
+        waited.append(seconds)
+        close(box, seconds)
+
+    monkeypatch.setattr(Outbox, "close", noted)
+    monkeypatch.setattr(objects, "_EXITING", 3.0)
+    monkeypatch.setattr(objects, "_open", set())
+    writers = [LayerWriter(f"{s3.address}/{name}") for name in "abc"]
+    for writer in writers:
+        writer.write(0, {"a": np.ones(8)})
+    s3.refuses("PUT", 503)
+    objects._finish_all()
+    # All are told first; whatever the first has waited, the others do not wait, too.
+    assert waited[:3] == [0.0] * 3 and 2.0 < waited[3] <= 3.0 and waited[4:] == [0.01] * 2
+    found = sorted(path.name.rpartition(".")[2] for path in kept(cache))
+    assert found == ["layerview"] * 3 + ["payload"] * 3
+    s3.accepts()
+    list(left_behind(remote_storage.store_of(ADDRESS).put))
+    for name in "abc":
+        assert LayerReader(f"{s3.address}/{name}").run().steps.tolist() == [0]
+
+
 def test_a_closed_log_takes_nothing(s3: Any) -> None:
     writer = LayerWriter(f"{s3.address}/run")
     writer.write(0, {"a": np.ones(8)})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import os
 import shutil
 import socket
@@ -15,8 +16,9 @@ from typing import Any
 import fsspec
 import numpy as np
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 from places import environment
-from store_logs import KERNELS, Parts, log, put, read_by_a_fork, same
+from store_logs import KERNELS, Parts, log, put, read_by_a_fork, same, same_content
 
 from tb_layerview import Keep, LayerReader, LayerWriter
 from tb_layerview.commands import cli, loopback
@@ -396,6 +398,37 @@ def test_whatever_else_fsspec_opens_is_read(tmp_path: Path, ftp: str) -> None:
         LayerReader("hdfs://host:9000/logs")
     with pytest.raises(NotADirectoryError, match="filecache:// is not opened here"):
         LayerReader("filecache://logs")
+
+
+def test_a_connection_that_ended_is_made_anew(tmp_path: Path, ftp: str) -> None:
+    """As a server ends one that was idle for long."""
+    log(tmp_path / "logs" / "a")
+    run, local = LayerReader(f"{ftp}/logs").run("a"), LayerReader(tmp_path / "logs").run("a")
+    first, second = run.tensors[:2]
+    assert run.payload("values", first, 0) == local.payload("values", first, 0)
+    remote_storage.store_of(RemotePath(f"{ftp}/logs"))._fs().ftp.sock.shutdown(socket.SHUT_RDWR)
+    with contextlib.suppress(PayloadError):  # what is asked when it is found out
+        run.payload("values", second, 0)
+    assert run.payload("values", second, 0) == local.payload("values", second, 0)
+
+
+class Registered(MemoryFileSystem):
+    """What a program has of its own."""
+
+    protocol = "registered"
+
+    @classmethod
+    def _strip_protocol(cls, path: str) -> str:
+        return str(super()._strip_protocol(path.replace("registered://", "memory://")))
+
+
+def test_what_a_program_has_registered_with_fsspec_is_opened(tmp_path: Path) -> None:
+    with pytest.raises(NotADirectoryError, match="registered:// is not opened here"):
+        LayerReader("registered://logs")
+    fsspec.register_implementation("registered", Registered)
+    log(tmp_path / "run")
+    log("registered://logs/run")
+    same_content(LayerReader("registered://logs/run").run(), LayerReader(tmp_path / "run").run())
 
 
 def test_a_client_that_waits_by_itself_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:

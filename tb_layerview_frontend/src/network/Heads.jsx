@@ -83,6 +83,7 @@ const [TICK_ROOM, NAMED] = [34, 190];
 function FlowHead({ column, flow, steps, other }) {
   const { range } = flow;
   const [low, high] = range;
+  const isNarrow = column.width < NAMED;
   const every = Math.ceil((high - low) / Math.max(1, Math.floor(column.width / TICK_ROOM)));
   const powers = [];
   for (let power = low; power <= high; power += every) powers.push(power);
@@ -93,8 +94,8 @@ function FlowHead({ column, flow, steps, other }) {
         style={{ left: `${column.x}px`, width: `${column.width}px` }}
         title={`Gradient flow: the rms of each kernel's gradient, on a logarithmic axis. The light line is step ${formatCount(steps[0])}, the dark one the shown step${flow.now.length ? "" : ", where none is finite"}, the dotted one the last${flow.other ? `, the dashed one ${other}, which is compared with` : ""}. A diamond is the rms of the kernel's update. Where the ground is shaded a gradient has all but vanished beside the largest one.`}
       >
-        {column.width < NAMED ? "gradients" : "gradient flow"} <b class="lv-flow-first">start</b>{" "}
-        <b class="lv-flow-now">{flow.now.length ? "now" : "now: none"}</b>{" "}
+        {isNarrow ? "gradients" : "gradient flow"} <b class="lv-flow-first">start</b>{" "}
+        <b class="lv-flow-now">{flow.now.length ? "now" : isNarrow ? "now –" : "now: none"}</b>{" "}
         {flow.other && (
           <b class="lv-flow-other" data-testid="flow-other" data-points={flow.other.length}>
             {flow.other.length ? other : `${other}: none`}

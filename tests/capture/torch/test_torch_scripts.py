@@ -90,6 +90,36 @@ both = torch.optim.SGD([*left.parameters(), *right.parameters()], 0.1)
 both.step()
 """
 
+#: Logs of which nobody closes any, read after all that is done when a process ends.
+UNCLOSED = """
+import atexit
+
+@atexit.register  # before all others: it comes last
+def look():
+    for name in ("watched", "recorded", "written"):
+        run = lv.LayerReader(f"{WHERE}/{name}").run()
+        print(name, run.ended, run.steps.tolist())
+
+import sys
+import torch
+from torch import nn
+
+import tb_layerview as lv
+
+WHERE = sys.argv[1]
+x, models = torch.randn(8, 3), [nn.Linear(3, 1), nn.Linear(3, 1)]
+optimizers = [torch.optim.SGD(model.parameters(), 0.1) for model in models]
+lv.watch(models[0], f"{WHERE}/watched", optimizers[0])
+recorder = lv.LayerRecorder(models[1], f"{WHERE}/recorded", probe=x)
+writer = lv.LayerWriter(f"{WHERE}/written")
+for step in range(3):
+    for model, optimizer in zip(models, optimizers):
+        model(x).mean().backward()
+        optimizer.step()
+    recorder.record(step)
+    writer.write(step, {"a": x.numpy()})
+"""
+
 #: A module that calls no `forward` of its own, and a model with an optimizer that was made before its trainer.
 TRAINERS = """
 import lightning
@@ -236,3 +266,15 @@ def test_trainers_get_their_callbacks_while_they_train(tmp_path: Path) -> None:
 def test_a_script_that_trains_nothing_is_said_to(tmp_path: Path) -> None:
     done = run(tmp_path, "print(1)", "-m", "tb_layerview")
     assert "trained nothing with Keras' Model.fit, an Estimator's train or an optimizer of PyTorch's" in done.stderr
+
+
+@pytest.mark.parametrize("where", ["logs", "memory://logs"])
+def test_what_nobody_closes_is_whole_when_the_process_has_ended(tmp_path: Path, where: str) -> None:
+    """In a store as in a folder: who closes a log at the end comes before what sends it last."""
+    found = subprocess.run(
+        [sys.executable, "-c", UNCLOSED, where], cwd=tmp_path, env=environment(), capture_output=True, text=True
+    )
+    said = [line for line in found.stdout.splitlines() if not line.startswith("tb_layerview: ")]
+    assert said == ["watched True [0, 1, 2, 3]", "recorded True [0, 1, 2]", "written False [0, 1, 2]"], found.stderr
+    assert found.returncode == 0
+    assert "Error" not in found.stderr and "cannot" not in found.stderr
