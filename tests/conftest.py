@@ -113,15 +113,20 @@ def quiet_tensorflow() -> Iterator[None]:
     logger.setLevel(level)
 
 
-@pytest.fixture(autouse=True)
-def no_word_of_costs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A logged step may take as long as it does: on a busy machine the warning of it stands in any test's records.
+@pytest.fixture(autouse=True, scope="module")
+def no_word_of_costs() -> Iterator[None]:
+    """A logged step may take as long as it does: on a busy machine the words of it stand in any test's records, and
+    in the notes of any ladder's log.
 
-    A module that tests the warning, on a clock of its own, has a fixture of this name that leaves it on.
+    Of a module, as there are trainings that all tests of one share. A module that tests the words, on a clock of its
+    own, has a fixture of this name that leaves them on.
     """
     from tb_layerview.writing import cost_warning
 
-    monkeypatch.setattr(cost_warning, "_DEAR", float("inf"))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(cost_warning, "_DEAR", float("inf"))
+        patched.setattr(cost_warning, "_NOTICED", float("inf"))
+        yield
 
 
 @pytest.fixture

@@ -68,7 +68,7 @@ def python(folder: Path, *arguments: str, **variables: str) -> subprocess.Comple
         env=environment(TF_CPP_MIN_LOG_LEVEL="3", **variables),
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
     )
 
 

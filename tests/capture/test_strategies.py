@@ -25,7 +25,7 @@ def trained(forks: Forks, tmp_path_factory: pytest.TempPathFactory) -> Callable[
     @functools.cache
     def train(what: str, *names: str) -> Path:
         folder = tmp_path_factory.mktemp(what)
-        _, warnings = forks.run(program.__file__, what, folder, *names, seconds=240)
+        _, warnings = forks.run(program.__file__, what, folder, *names, seconds=900)
         assert "Nothing is logged" not in warnings
         return folder
 

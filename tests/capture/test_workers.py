@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ import numpy as np
 import pytest
 from forks import Forks
 from places import environment
+from ports import free_ports
 
 pytest.importorskip("tensorflow")
 
@@ -26,14 +26,6 @@ from tb_layerview.reading.run import Run
 
 LIMIT = 900  # seconds, for a training of seconds: only what hangs takes longer, however busy the machine is
 NEEDS_KERAS_2 = pytest.mark.skipif(program.KERAS > 2, reason="Keras 3 cannot fit under it, see the test that shows it")
-
-
-def free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
 
 
 class Cluster:

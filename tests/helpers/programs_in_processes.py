@@ -181,7 +181,7 @@ class TakeTurns(tf1.train.SessionRunHook):
 
     def before_run(self, run_context: Any) -> Any:
         graph = tf1.get_default_graph()
-        wait_until = time.monotonic() + 90
+        wait_until = time.monotonic() + 600
         while len(os.listdir(self.folder)) % 2 != self.mine:
             assert time.monotonic() < wait_until, "the other process takes no turn"
             time.sleep(0.005)

@@ -513,12 +513,12 @@ def test_a_training_that_can_afford_it_is_looked_at_without_being_asked(tmp_path
 
 
 def test_what_looking_takes_is_part_of_what_logging_costs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(failure_log, "_SECONDS", 10.0)
+    monkeypatch.setattr(failure_log, "_SECONDS", 1000.0)  # all else together takes less
     with model() as t:
         train(t, [hook(tmp_path, Schedule(every=10))], steps=11)
     cost = LayerReader(tmp_path).run(".").cost
     assert cost is not None
-    assert 90 <= cost.logging_seconds < 100, "the nine runs before the one that is logged"
+    assert round(cost.logging_seconds / 1000) == 9, "the nine runs before the one that is logged"
 
 
 def test_only_the_run_that_fails_fills_the_staging_areas(tmp_path: Path) -> None:

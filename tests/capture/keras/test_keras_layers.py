@@ -1099,7 +1099,7 @@ def test_nothing_keeps_the_model_or_the_probe_alive() -> None:
 def test_two_threads_trace_two_models_at_the_same_time() -> None:
     base = [c for c in layers.Dense.__mro__ if c.__name__ == "Layer" and "__call__" in vars(c)][-1]
     before = vars(base)["__call__"], layers.MultiHeadAttention._compute_attention
-    meeting = threading.Barrier(2, timeout=60)
+    meeting = threading.Barrier(2, timeout=600)
 
     class Meeting(layers.Layer):  # type: ignore[misc,name-defined]
         armed = False
@@ -1127,7 +1127,7 @@ def test_two_threads_trace_two_models_at_the_same_time() -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(timeout=120)
+        thread.join(timeout=900)
     Meeting.armed = False
     for prefix, model in models.items():
         logged = found[prefix]

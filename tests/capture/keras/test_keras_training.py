@@ -441,7 +441,7 @@ def test_steps_that_are_not_logged_find_their_memory_as_they_would_without(forks
     """In processes of their own: how memory is given back is settled once for all in a process."""
     faults = {}
     for how in ("bare", "logged"):
-        printed, _ = forks.run(HELPERS / "program_page_faults.py", how, seconds=240)
+        printed, _ = forks.run(HELPERS / "program_page_faults.py", how, seconds=900)
         faults[how] = float(printed.splitlines()[-1])
     assert faults["logged"] < faults["bare"] + 50  # 250 where the C library gives back what each step allocates
 

@@ -404,11 +404,11 @@ def test_weights_that_fit_into_no_memory_are_not_kept(tmp_path: Path) -> None:
 
 
 def test_what_keeping_takes_is_part_of_what_logging_costs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ModelState, "cost", lambda _: 10.0)
+    monkeypatch.setattr(ModelState, "cost", lambda _: 1000.0)  # all else together takes less
     train(model, tmp_path, x=X, schedule=Schedule(steps=(0,)))
     cost = LayerReader(tmp_path).run().cost
     assert cost is not None
-    assert 10 * (BATCHES - 1) - 1 <= cost.logging_seconds < 10 * BATCHES + 1
+    assert round(cost.logging_seconds / 1000) == BATCHES
 
 
 def test_a_function_that_hears_of_findings_hears_of_the_replay(tmp_path: Path) -> None:
@@ -526,7 +526,7 @@ def test_a_tensorboard_serves_all_steps_and_the_replay(
         reply = server.get(f"/data/plugin/layerview/{route}?run={run}")
         return json.loads(reply.body) if reply.status == 200 else {}
 
-    end = time.monotonic() + 60
+    end = time.monotonic() + 600
     steps: list[int] = []
     while len(steps) < 9 or not ask("steps", "run1%2Freplay"):
         assert time.monotonic() < end, steps

@@ -28,7 +28,7 @@ def python(*arguments: str, legacy: bool) -> subprocess.CompletedProcess[str]:
     variables = {name: value for name, value in environment().items() if name != "TF_USE_LEGACY_KERAS"}
     if legacy:
         variables["TF_USE_LEGACY_KERAS"] = "1"
-    return subprocess.run([sys.executable, *arguments], env=variables, capture_output=True, text=True, timeout=500)
+    return subprocess.run([sys.executable, *arguments], env=variables, capture_output=True, text=True, timeout=1800)
 
 
 @pytest.fixture(

@@ -160,7 +160,7 @@ def test_what_is_found_says_where_while_it_trains_and_in_the_terminal(tmp_path: 
     )
     (tmp_path / "train.py").write_text(script, encoding="utf-8")
     run = {"cwd": tmp_path, "env": environment(OMP_NUM_THREADS="1"), "capture_output": True, "text": True}
-    done = subprocess.run([sys.executable, "train.py"], check=True, timeout=300, **run)  # type: ignore[call-overload]
+    done = subprocess.run([sys.executable, "train.py"], check=True, timeout=900, **run)  # type: ignore[call-overload]
     words = f"activation 'output' of layer 'conv' (train.py:{line(NETS, 'conv')}) holds 64 +inf among its 64 elements"
     assert words in done.stderr
     checked = subprocess.run([sys.executable, "-m", "tb_layerview.commands.cli", "check", "log"], check=False, **run)  # type: ignore[call-overload]

@@ -7,7 +7,6 @@ import io
 import os
 import pickle
 import random
-import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -369,13 +368,11 @@ def test_a_module_that_compiles_itself_is_compiled_as_often(way: str, tmp_path: 
 
 
 @pytest.fixture
-def one_process() -> Iterator[None]:
+def one_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Joined with no other one, by gloo."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    met = tmp_path_factory.mktemp("process") / "met"
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
-    torch.distributed.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=0, world_size=1)
+    torch.distributed.init_process_group("gloo", init_method=f"file://{met}", rank=0, world_size=1)
     try:
         yield
     finally:

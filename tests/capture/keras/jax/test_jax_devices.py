@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from ports import free_ports
 
 from tb_layerview import LayerReader
 
@@ -54,9 +54,7 @@ def test_a_training_over_two_devices_is_the_same(how: str, spec: str, tmp_path: 
 def test_of_two_processes_the_first_logs(tmp_path: Path) -> None:
     results = []
     for folders in (("", ""), (tmp_path / "0", tmp_path / "1")):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        (port,) = free_ports(1)
         both = [start("processes", folder, i, port) for i, folder in enumerate(folders)]
         results.append([result(process) for process in both])
     assert results[1] == results[0]
