@@ -56,7 +56,7 @@ class TensorBoardServer:
 def get(url: str) -> Reply:
     """Requests `url`; an HTTP error is a reply like any other."""
     try:
-        with _DIRECTLY.open(url, timeout=60) as response:
+        with _DIRECTLY.open(url, timeout=120) as response:
             return Reply(response.status, response.headers.get_content_type(), response.read())
     except urllib.error.HTTPError as error:
         with error:
@@ -69,7 +69,7 @@ def run_tensorboard(
     *flags: str,
     python: str = sys.executable,
     tensorflow: bool = False,
-    timeout: float = 120.0,
+    timeout: float = 300.0,
 ) -> Iterator[TensorBoardServer]:
     """Runs TensorBoard on a free port of the loopback device until the block ends.
 
