@@ -165,6 +165,8 @@ export function makeServer() {
     }
   };
   vi.stubGlobal("document", { hidden: false });
+  // A test asks when it wants to: what is asked every few seconds would come in between on a busy machine.
+  vi.stubGlobal("setInterval", () => 0);
   vi.stubGlobal(
     "fetch",
     async (/** @type {string} */ route, /** @type {{signal: AbortSignal}} */ { signal }) => {

@@ -33,7 +33,7 @@ def logdir(tmp_path: Path) -> Path:
 
 
 def wait_for(path: Path) -> str:
-    until = time.monotonic() + 30
+    until = time.monotonic() + 120
     while not (path.exists() and path.read_text()) and time.monotonic() < until:
         time.sleep(0.05)
     return path.read_text()
@@ -48,19 +48,22 @@ def test_the_tab_opens_in_the_browser_on_this_machine_alone_and_ctrl_c_ends_all_
     with viewing(logdir, "--port=0", BROWSER=str(browser)) as (process, url):
         found = re.fullmatch(r"(http://127\.0\.0\.1:\d+/)#layerview", url)
         assert found is not None and wait_for(opened) == url
-        until = time.monotonic() + 60
+        until = time.monotonic() + 120
         while not (runs := json.loads(get(f"{found[1]}data/plugin/layerview/runs").body)["runs"]):
             assert time.monotonic() < until
+            time.sleep(0.1)
         assert [run["run"] for run in runs] == ["run"]
         if sys.platform == "linux":
             everything = processes(process.pid)
             assert addresses(process.pid) <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
             assert "127.0.0.1" in addresses(process.pid), "a check that finds nothing says nothing"
         process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 0
+        assert process.wait(120) == 0
         if sys.platform == "linux":
-            time.sleep(0.5)
-            assert not [pid for pid in everything if Path(f"/proc/{pid}/exe").exists() and pid != process.pid]
+            until = time.monotonic() + 60
+            while still := [one for one in everything if Path(f"/proc/{one}/exe").exists() and one != process.pid]:
+                assert time.monotonic() < until, still
+                time.sleep(0.1)
 
 
 def test_no_browser_opens_where_none_is_wanted(logdir: Path, tmp_path: Path) -> None:
@@ -71,7 +74,7 @@ def test_no_browser_opens_where_none_is_wanted(logdir: Path, tmp_path: Path) -> 
         assert get(url.partition("#")[0] + "data/plugins_listing").status == 200
         assert not opened.exists()
         process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 0
+        assert process.wait(120) == 0
 
 
 def test_what_cannot_be_viewed_is_said_before_anything_starts(

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from chromium import find_chromium
-from serving import TensorBoardServer, run_tensorboard
+from layers_tab import PATIENCE, new_page, showing
+from serving import TensorBoardServer
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -27,10 +28,13 @@ CHROMIUM_FLAGS = [
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """A headless Chromium with an empty profile."""
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=PATIENCE)  # else five seconds
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=find_chromium(), args=CHROMIUM_FLAGS, headless=True)
+        chromium = playwright.chromium.launch(
+            executable_path=find_chromium(), args=CHROMIUM_FLAGS, headless=True, timeout=PATIENCE
+        )
         yield chromium
         chromium.close()
 
@@ -38,12 +42,10 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
     """A page as wide as a small laptop's. An error that nobody catches in it fails the test."""
-    context = browser.new_context(viewport={"width": 1280, "height": 800}, reduced_motion="reduce")
-    page = context.new_page()
     errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(f"{error.name}: {error.message}\n{error.stack}"))
-    yield page
-    context.close()
+    with new_page(browser, viewport={"width": 1280, "height": 800}, reduced_motion="reduce") as page:
+        page.on("pageerror", lambda error: errors.append(f"{error.name}: {error.message}\n{error.stack}"))
+        yield page
     assert not errors, "\n".join(errors)
 
 
@@ -56,5 +58,5 @@ def clipboard(page: Page) -> None:
 @pytest.fixture(scope="module")
 def server(logdir: Path) -> Iterator[TensorBoardServer]:
     """TensorBoard over the folder that the module's fixture `logdir` has made."""
-    with run_tensorboard(logdir, "--load_fast=false", "--reload_interval=1") as running:
+    with showing(logdir, "--load_fast=false", "--reload_interval=1") as running:
         yield running

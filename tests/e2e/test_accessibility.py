@@ -12,9 +12,9 @@ import pytest
 pytest.importorskip("playwright")
 pytest.importorskip("tensorflow")
 
-from layers_tab import ROOT, box_of, open_tab, state_of
+from layers_tab import ROOT, box_of, new_page, open_tab, settled, showing, state_of
 from playwright.sync_api import Frame, Page, expect
-from serving import TensorBoardServer, run_tensorboard
+from serving import TensorBoardServer
 
 from tb_layerview import LayerReader, LayerWriter
 from tb_layerview.commands import demo
@@ -28,6 +28,8 @@ pytestmark = pytest.mark.e2e
 AXE = ROOT / "tb_layerview_frontend/node_modules/axe-core/axe.min.js"
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]
 STEPS, FIRST_NAN = 30, 20
+# What is played is over after a minute and more: nobody is so late to see that it plays.
+MANY = 600
 
 # What is waited for, what is in the address, and what is clicked then.
 SCREENS: dict[str, tuple[str, dict[str, Any], str]] = {
@@ -57,7 +59,7 @@ def axe() -> str:
 
 @pytest.fixture(scope="module")
 def logdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Logs of the demo, of a training that breaks, and of the same one where nothing breaks."""
+    """Logs of the demo, of a training that breaks, of the same one where nothing breaks, and of many steps."""
     folder = tmp_path_factory.mktemp("logs")
     demo.train(str(folder / "demo"), epochs=1)
     rng = np.random.default_rng(0)
@@ -69,6 +71,9 @@ def logdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
             if step >= FIRST_NAN:
                 later[0, 2, 3, 1] = np.nan
             writer.write(step, {"first": array, "later": later}, scalars={"loss": 1 / (step + 1)})
+    with LayerWriter(folder / "many") as writer:
+        for step in range(MANY):
+            writer.write(step, {"first": array, "later": array + step}, scalars={"loss": 1 / (step + 1)})
     return folder
 
 
@@ -104,6 +109,7 @@ def test_axe_finds_nothing_serious_on_any_screen(
         if opened:
             frame.get_by_test_id(opened).click()
             expect(frame.get_by_test_id(opened)).to_have_attribute("aria-expanded", "true")
+            settled(frame)
         # In the other colours the page is another one.
         assert ("lv-dark" in (frame.locator("html").get_attribute("class") or "")) == dark
         expect(frame.locator(".lv-pending")).to_have_count(0)  # what is about to be replaced is pale
@@ -112,7 +118,7 @@ def test_axe_finds_nothing_serious_on_any_screen(
 
 
 def test_axe_finds_nothing_serious_where_there_is_no_run(page: Page, axe: str, tmp_path: Path) -> None:
-    with run_tensorboard(tmp_path, "--load_fast=false") as server:
+    with showing(tmp_path, "--load_fast=false") as server:
         frame = _open(page, server, "empty-state")
         assert not _violations(frame, axe)
 
@@ -149,7 +155,7 @@ def test_from_opening_to_a_value_and_the_next_finding_by_keyboard(
 ) -> None:
     frame = _open(page, server, "tensor-picture", run="broken", layer="first", step=3)
     picture = frame.get_by_test_id("tensor-picture")
-    expect(picture).to_have_attribute("data-step", "3", timeout=30_000)
+    expect(picture).to_have_attribute("data-step", "3")
 
     _tab_to(page, frame, "[data-testid=step-slider]")
     page.keyboard.press("ArrowRight")
@@ -202,7 +208,7 @@ def test_from_opening_to_a_value_and_the_next_finding_by_keyboard(
 
 def test_a_layer_alone_in_the_address_shows_its_first_tensor(page: Page, server: TensorBoardServer) -> None:
     frame = _open(page, server, "layer-row", run="demo", layer="hidden")
-    expect(frame.get_by_test_id("tensor-activation-output")).to_have_attribute("aria-pressed", "true", timeout=30_000)
+    expect(frame.get_by_test_id("tensor-activation-output")).to_have_attribute("aria-pressed", "true")
     expect(frame.locator("[data-testid=layer-row][aria-selected=true]")).to_have_attribute("data-path", "hidden")
     state = state_of(page)
     assert (state["layer"], state["kind"], state["name"]) == ("hidden", "activation", "output")
@@ -210,7 +216,7 @@ def test_a_layer_alone_in_the_address_shows_its_first_tensor(page: Page, server:
 
 def test_a_unit_chosen_in_units_is_outlined_in_the_picture(page: Page, server: TensorBoardServer) -> None:
     frame = _open(page, server, "readout", run="broken", layer="first", unit=2)
-    expect(frame.get_by_test_id("readout")).to_contain_text("channel 2 is outlined", timeout=30_000)
+    expect(frame.get_by_test_id("readout")).to_contain_text("channel 2 is outlined")
     # Where the overlay is painted: 4 panels side by side or 2 × 2, of which the third has a frame and nothing else has.
     box = (
         frame.get_by_test_id("picture")
@@ -307,7 +313,7 @@ def test_controls_lie_beside_each_other_whole_and_named_at_every_width(
     found = {}
     for width in WIDTHS:
         page.set_viewport_size({"width": width, "height": 900})
-        page.wait_for_timeout(250)
+        settled(frame)
         found[width] = _faults_of_boxes(frame, width)
     assert not {width: faults for width, faults in found.items() if faults}
 
@@ -316,6 +322,7 @@ def test_what_a_button_opens_lies_on_the_page_at_every_width(page: Page, server:
     frame = _open(page, server, "map-canvas", run="demo")
     for width in WIDTHS:
         page.set_viewport_size({"width": width, "height": 900})
+        settled(frame)
         for button in frame.locator(":is(.lv-top, .lv-toolbar) .lv-popover-button").all():
             button.click()
             box = box_of(frame.get_by_role("dialog"))
@@ -326,15 +333,12 @@ def test_what_a_button_opens_lies_on_the_page_at_every_width(page: Page, server:
 
 def test_at_twice_the_size_all_is_there(browser: Browser, server: TensorBoardServer, axe: str) -> None:
     """A page of 1,280 pixels at 200 % has 640 of CSS."""
-    context = browser.new_context(viewport={"width": 640, "height": 500}, device_scale_factor=2)
-    page = context.new_page()
-    for fields in ({"screen": "network"}, {"screen": "map"}):
-        frame = _open(page, server, "findings", run="broken", **dict[str, Any](fields))
-        expect(frame.locator("[data-testid=lanes], [data-testid=map-canvas]").first).to_be_visible()
-        page.wait_for_timeout(500)
-        assert not _faults_of_boxes(frame, 640)
-        assert not _violations(frame, axe)
-    context.close()
+    with new_page(browser, viewport={"width": 640, "height": 500}, device_scale_factor=2) as page:
+        for fields in ({"screen": "network"}, {"screen": "map"}):
+            frame = _open(page, server, "findings", run="broken", **dict[str, Any](fields))
+            expect(frame.locator("[data-testid=lanes], [data-testid=map-canvas]").first).to_be_visible()
+            assert not _faults_of_boxes(frame, 640)
+            assert not _violations(frame, axe)
 
 
 def test_controls_are_where_they_were_at_every_step(page: Page, server: TensorBoardServer) -> None:
@@ -342,7 +346,7 @@ def test_controls_are_where_they_were_at_every_step(page: Page, server: TensorBo
     frame = _open(page, server, "findings", run="broken", step=0)
     for width in (1279, 1300, 1340, 1400):
         page.set_viewport_size({"width": width, "height": 900})
-        page.wait_for_timeout(250)
+        settled(frame)
         places = set()
         for _ in range(STEPS):
             places.add(
@@ -358,7 +362,7 @@ def test_controls_are_where_they_were_at_every_step(page: Page, server: TensorBo
 
 def test_the_network_is_used_by_keyboard_alone(page: Page, server: TensorBoardServer) -> None:
     page.emulate_media(reduced_motion="no-preference")
-    frame = _open(page, server, "lanes", run="broken", screen="network", step=3)
+    frame = _open(page, server, "lanes", run="many", screen="network", step=3)
     expect(frame.locator("[data-testid=lanes][data-pending=false]")).to_be_attached()
     # Another step, by the line of the steps.
     _tab_to(page, frame, ".lv-timeline-line")
@@ -405,7 +409,7 @@ def test_no_tool_lies_upon_another_however_narrow_the_window_is(page: Page, tmp_
         for step in range(3):
             for kind in KINDS:
                 writer.write(step, {"dense": array + step}, kind)
-    with run_tensorboard(tmp_path, "--load_fast=false") as server:
+    with showing(tmp_path, "--load_fast=false") as server:
         for width in (800, 1000, 1280, 1920):
             page.set_viewport_size({"width": width, "height": 800})
             frame = _open(page, server, "picture-canvas", run="all kinds", kind="optimizer")

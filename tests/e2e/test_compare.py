@@ -13,9 +13,9 @@ import pytest
 pytest.importorskip("playwright")
 pytest.importorskip("tensorflow")
 
-from layers_tab import box_of, number, open_tab, state_of
+from layers_tab import box_of, number, open_tab, settled, showing, state_of
 from playwright.sync_api import Frame, Page, expect
-from serving import TensorBoardServer, run_tensorboard
+from serving import TensorBoardServer
 
 from tb_layerview import LayerReader, LayerWriter
 from tb_layerview.commands import demo
@@ -97,7 +97,6 @@ def test_what_parts_first_stands_first_and_says_since_when(page: Page, server: T
     assert [row.split("\n")[0] for row in rows.all_inner_texts()][:2] == ["second", "third"]
     expect(rows.nth(1)).to_contain_text(f"from {THIRD_PARTS}")
     expect(rows.nth(2)).to_contain_text("together")
-    page.wait_for_timeout(400)
     assert state_of(page)["order"] == "part"
     frame.get_by_test_id("order").select_option("model")
     expect(rows.nth(0)).to_contain_text("first")
@@ -150,7 +149,6 @@ def test_a_training_and_its_evaluation_pair_by_themselves_with_different_inputs(
     expect(offer).to_contain_text("different inputs")
     expect(frame.get_by_test_id("compare-histograms")).to_be_visible()
     expect(frame.get_by_test_id("compare-picture-a")).to_have_count(0)
-    page.wait_for_timeout(400)
     assert state_of(page)["against"] == "demo/evaluate"
     frame.get_by_test_id("kind-gradient").click()
     expect(frame.get_by_test_id("map-gradient")).to_contain_text("B logs no gradient to compare with.")
@@ -229,6 +227,7 @@ def test_two_steps_of_one_run_compare_and_change_places(page: Page, server: Tens
     frame.get_by_test_id("compare-step").fill("3")
     frame.get_by_test_id("compare-step").press("Enter")
     expect(frame.get_by_test_id("compare-offer")).to_have_attribute("data-offered", "true")
+    settled(frame)
     frame.get_by_test_id("compare-picture-b").get_by_test_id("picture").hover()
     readout = frame.get_by_test_id("compare-readout")
     index = tuple(json.loads(f"[{readout.get_attribute('data-index')}]"))
@@ -239,7 +238,6 @@ def test_two_steps_of_one_run_compare_and_change_places(page: Page, server: Tens
     frame.get_by_test_id("compare-swap").click()
     expect(frame.get_by_test_id("step-number")).to_have_value("3")
     expect(frame.get_by_test_id("compare-step")).to_have_value("39")
-    page.wait_for_timeout(400)
     assert (state_of(page)["step"], state_of(page)["againstStep"]) == ("3", "39")
     frame.get_by_test_id("compare-end").click()
     expect(frame.get_by_test_id("compare-bar")).to_have_count(0)
@@ -257,6 +255,7 @@ def test_the_first_step_stands_before_the_chosen_one_and_growth_is_above_0(
     expect(toggle).to_have_attribute("aria-pressed", "true")
     expect(frame.get_by_test_id("compare-step")).to_have_value("0")
     expect(frame.get_by_test_id("compare-bar")).to_contain_text(re.compile("B step 39.*this run, another step"))
+    settled(frame)
     tensor = run.tensor("second", kind="weight")
     rms = {step: run.digest(tensor, step).rms for step in (0, 39)}
     for side, step in (("A", 0), ("B", 39)):
@@ -315,14 +314,14 @@ def test_the_strip_shows_the_loss_of_both(page: Page, server: TensorBoardServer)
 
 def test_a_run_that_is_missing_is_said_and_compared_when_it_appears(page: Page, tmp_path: Path, logdir: Path) -> None:
     shutil.copytree(logdir / "a", tmp_path / "a")
-    with run_tensorboard(tmp_path, "--load_fast=false", "--reload_interval=1") as server:
+    with showing(tmp_path, "--load_fast=false", "--reload_interval=1") as server:
         frame = _open(page, server, "a", against="b", order="part")
         expect(frame.get_by_test_id("compare-state")).to_contain_text("TensorBoard has no run “b”")
         expect(frame.get_by_test_id("statistics")).to_be_visible()
         shutil.copytree(logdir / "b", tmp_path / "b")
-        expect(frame.get_by_test_id("layer-row").first).to_contain_text(f"from {SECOND_PARTS}", timeout=40_000)
+        expect(frame.get_by_test_id("layer-row").first).to_contain_text(f"from {SECOND_PARTS}")
         shutil.rmtree(tmp_path / "b")
-        expect(frame.get_by_test_id("compare-bar")).to_contain_text("TensorBoard no longer has the run", timeout=40_000)
+        expect(frame.get_by_test_id("compare-bar")).to_contain_text("TensorBoard no longer has the run")
         expect(frame.get_by_test_id("layer-row").first).to_contain_text(f"from {SECOND_PARTS}")
 
 

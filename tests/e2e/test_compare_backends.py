@@ -11,7 +11,7 @@ pytest.importorskip("playwright")
 pytest.importorskip("tensorflow")
 
 import program_on_any_backend as program
-from layers_tab import PICTURES, box_of, number, open_tab
+from layers_tab import PICTURES, box_of, number, open_tab, settled
 from playwright.sync_api import Frame, Page, expect
 from serving import TensorBoardServer
 
@@ -53,6 +53,7 @@ def test_the_picture_of_one_training_on_two_backends_shows_nothing_but_rounding(
         values[name] = run.values(run.tensor("classes", kind="gradient", name="kernel"), STEPS).array.astype(float)
     for backend in ("jax", "torch"):
         picker.select_option(backend)
+        settled(frame)  # what is shown until then is of the one before
         expect(frame.get_by_test_id("compare-offer")).to_contain_text("Same start")
         shown = frame.get_by_test_id("compare-picture-difference").get_by_test_id("picture")
         expect(shown).to_be_visible()
@@ -67,7 +68,7 @@ def test_the_picture_of_one_training_on_two_backends_shows_nothing_but_rounding(
         assert number(most.inner_text().rpartition(" ")[2]) == pytest.approx(change.max(), rel=6e-3)
         assert change.max() < 1e-4 * np.abs(values["tensorflow"]).max()
     page.mouse.move(0, 0)
-    page.wait_for_timeout(400)
+    settled(frame)
     PICTURES.mkdir(parents=True, exist_ok=True)
     path = PICTURES / "compare_backends.png"
     page.screenshot(path=str(path))

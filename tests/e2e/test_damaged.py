@@ -74,7 +74,7 @@ def _lying() -> object:
 def test_runs_that_cannot_be_read_are_named_with_the_reason(page: Page, server: TensorBoardServer) -> None:
     frame = open_tab(page, server, "map-canvas")
     notice = frame.get_by_test_id("unreadable")
-    expect(notice.locator("summary")).to_have_text("2 runs “broken”, “newer” cannot be read.", timeout=30_000)
+    expect(notice.locator("summary")).to_have_text("2 runs “broken”, “newer” cannot be read.")
     notice.locator("summary").click()
     expect(notice).to_contain_text("has not said what it logs")
     expect(notice).to_contain_text("is damaged in the")
@@ -87,7 +87,7 @@ def test_runs_that_cannot_be_read_are_named_with_the_reason(page: Page, server: 
 
 def test_a_run_without_steps_is_named_with_the_reason(page: Page, server: TensorBoardServer) -> None:
     notice = open_tab(page, server, "map-canvas").get_by_test_id("without-steps")
-    expect(notice.locator("summary")).to_have_text("The run “nothing” has no steps.", timeout=30_000)
+    expect(notice.locator("summary")).to_have_text("The run “nothing” has no steps.")
     expect(notice).to_contain_text("0 steps logged: the probe: the model takes 16 rows.")
 
 
@@ -103,7 +103,7 @@ def test_values_that_lie_are_refused_in_words_and_the_next_step_is_shown(
     page: Page, server: TensorBoardServer, layer: str, sentence: str
 ) -> None:
     frame = open_tab(page, server, "map-canvas", run="good", layer=layer, step=AT, panel="picture")
-    expect(frame.locator("body")).to_contain_text(sentence, timeout=15_000)
+    expect(frame.locator("body")).to_contain_text(sentence)
     page.keyboard.press("ArrowRight")
-    expect(frame.get_by_test_id("picture-canvas").first).to_be_visible(timeout=15_000)
+    expect(frame.get_by_test_id("picture-canvas").first).to_be_visible()
     expect(frame.locator("body")).not_to_contain_text(sentence)

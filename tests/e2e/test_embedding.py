@@ -16,9 +16,8 @@ import pytest
 
 pytest.importorskip("playwright")
 
-from layers_tab import OTHER_PYTHON, state_of, tab_within
+from layers_tab import OTHER_PYTHON, settled, showing, state_of, tab_within
 from playwright.sync_api import Frame, Page, expect
-from serving import run_tensorboard
 
 from tb_layerview import LayerWriter
 
@@ -40,19 +39,20 @@ def logdir(tmp_path: Path) -> Path:
 def _tab(place: Frame | Page) -> Frame:
     """The tab's own frame within TensorBoard's page, when its first screen is there and then the map with a picture."""
     tab = tab_within(place, "lanes")
-    expect(tab.locator("[data-testid=lanes][data-step][data-pending=false]")).to_be_attached(timeout=30_000)
+    expect(tab.locator("[data-testid=lanes][data-step][data-pending=false]")).to_be_attached()
     tab.get_by_test_id("screen-map").click()
-    expect(tab.get_by_test_id("picture-canvas")).to_be_visible(timeout=30_000)
+    expect(tab.get_by_test_id("picture-canvas")).to_be_visible()
+    settled(tab)
     return tab
 
 
 def test_the_tab_recovers_when_the_server_comes_back(page: Page, logdir: Path) -> None:
-    with run_tensorboard(logdir, *FLAGS) as server:
+    with showing(logdir, *FLAGS) as server:
         port = urllib.parse.urlsplit(server.url).port
         page.goto(f"{server.url}/#layerview&p.layerview.step=4")
         tab = _tab(page)
         expect(tab.get_by_test_id("step-slider")).to_have_attribute("max", "9")
-    expect(tab.get_by_test_id("connection-lost")).to_contain_text("TensorBoard does not answer", timeout=20_000)
+    expect(tab.get_by_test_id("connection-lost")).to_contain_text("TensorBoard does not answer")
     expect(tab.get_by_test_id("picture-canvas")).to_be_visible()
     # What was not read before is asked for in vain, and said.
     tab.get_by_test_id("step-slider").fill("9")
@@ -61,9 +61,9 @@ def test_the_tab_recovers_when_the_server_comes_back(page: Page, logdir: Path) -
     with LayerWriter(logdir / "run") as writer:
         for step in range(10, 15):
             writer.write(step, {"dense": rng.normal(size=(4, 4))})
-    with run_tensorboard(logdir, *FLAGS, f"--port={port}"):
-        expect(tab.get_by_test_id("connection-lost")).to_have_count(0, timeout=20_000)
-        expect(tab.get_by_test_id("step-slider")).to_have_attribute("max", "14", timeout=20_000)
+    with showing(logdir, *FLAGS, f"--port={port}"):
+        expect(tab.get_by_test_id("connection-lost")).to_have_count(0)
+        expect(tab.get_by_test_id("step-slider")).to_have_attribute("max", "14")
         expect(tab.get_by_test_id("step-number")).to_have_value("9")
         expect(tab.get_by_test_id("detail-problem")).to_have_count(0)
 
@@ -80,15 +80,14 @@ def test_the_tab_recovers_when_the_server_comes_back(page: Page, logdir: Path) -
     ],
 )
 def test_the_tab_works_under_a_path_prefix(page: Page, logdir: Path, python: str) -> None:
-    with run_tensorboard(logdir, *FLAGS, "--path_prefix=/proxy/6006", python=python) as server:
+    with showing(logdir, *FLAGS, "--path_prefix=/proxy/6006", python=python) as server:
         assert server.url.endswith("/proxy/6006")
         page.goto(f"{server.url}/#layerview")
         tab = _tab(page)
         tab.get_by_test_id("step-slider").fill("3")
         expect(tab.get_by_test_id("step-number")).to_have_value("3")
-        page.wait_for_timeout(400)
-        assert urllib.parse.urlsplit(page.url).path == "/proxy/6006/"
         assert state_of(page)["step"] == "3"
+        assert urllib.parse.urlsplit(page.url).path == "/proxy/6006/"
         page.reload()
         again = tab_within(page, "picture-canvas")
         expect(again.get_by_test_id("step-number")).to_have_value("3")
@@ -119,7 +118,7 @@ def test_the_tab_works_in_a_notebooks_frame(
     problems: list[str] = []
     page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
     url, folder = notebook
-    with run_tensorboard(logdir, *FLAGS) as server:
+    with showing(logdir, *FLAGS) as server:
         # What %tensorboard makes of its cell, except for how it finds the port.
         (folder / "notebook.html").write_text(
             f'<!doctype html><title>A notebook</title><iframe id="tensorboard-frame" width="100%" height="800" '
@@ -137,6 +136,6 @@ def test_the_tab_works_in_a_notebooks_frame(
         buttons = tab.get_by_role("button", name=re.compile("copy", re.IGNORECASE))
         for button in buttons.all():
             button.click()
-        page.wait_for_timeout(300)
+        settled(tab)
         own = [problem for problem in problems if "layerview" in problem or "SecurityError" in problem]
         assert not own

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import re
 import struct
+import time
 import urllib.parse
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -14,8 +16,8 @@ import pytest
 
 pytest.importorskip("playwright")
 
-from layers_tab import box_of, open_tab, pixels_of, state_of
-from playwright.sync_api import Frame, Page, expect
+from layers_tab import box_of, open_tab, pixels_of, state_of, words_seen
+from playwright.sync_api import Frame, Page, Route, expect
 from serving import TensorBoardServer
 
 from tb_layerview import LayerWriter
@@ -62,7 +64,7 @@ def _picture(page: Page, server: TensorBoardServer, **fields: object) -> Frame:
 
 def _take(page: Page, frame: Frame, kind: str, what: str = "the-picture") -> tuple[str, bytes]:
     frame.get_by_test_id(f"take-along-{what}").click()
-    with page.expect_download(timeout=60_000) as caught:
+    with page.expect_download() as caught:
         frame.get_by_test_id(f"download-{kind}").click()
     return caught.value.suggested_filename, Path(caught.value.path()).read_bytes()
 
@@ -172,8 +174,10 @@ def _decoded(page: Page, data: bytes, kind: str) -> dict[str, float]:
           const canvas = new OffscreenCanvas(width, height);
           const context = canvas.getContext("2d", { willReadFrequently: true });
           const sums = [];
-          for (let i = 0; i < 12; i++) {
-            video.currentTime = ((i + 0.5) / 12) * (duration - 1.5);
+          // Twice as often as there is a new frame at most: on a busy machine some stay for longer.
+          const looks = Math.ceil(12 * (duration - 1.5));
+          for (let i = 0; i < looks; i++) {
+            video.currentTime = ((i + 0.5) / looks) * (duration - 1.5);
             await until("seeked");
             context.drawImage(video, 0, 0);
             const { data } = context.getImageData(0, 0, width, height);
@@ -192,15 +196,16 @@ def _decoded(page: Page, data: bytes, kind: str) -> dict[str, float]:
 def test_a_webm_can_be_sought_in_and_is_twice_as_sharp(page: Page, server: TensorBoardServer) -> None:
     frame = _picture(page, server)
     frame.get_by_test_id("take-along-the-picture").click()
-    with page.expect_download(timeout=60_000) as caught:
+    began = time.monotonic()
+    with words_seen(frame, "film-progress", f"of {len(STEPS)} frames"), page.expect_download() as caught:
         frame.get_by_test_id("download-webm").click()
-        expect(frame.get_by_test_id("film-progress")).to_contain_text(f"of {len(STEPS)} frames")
+    took = time.monotonic() - began
     data = Path(caught.value.path()).read_bytes()
     assert data[:4] == b"\x1aE\xdf\xa3" and b"webm" in data[:64], "an EBML header of this type"
     expect(frame.get_by_test_id("film-progress")).to_have_count(0)
     film = _decoded(page, data, "video/webm")
-    # A frame lasts a sixth of a second, the last one and a half.
-    assert film["duration"] == pytest.approx((len(STEPS) - 1) / 6 + 1.5, rel=0.35)
+    # A frame lasts a sixth of a second, the last one and a half; on a busy machine longer, but not than it was filmed.
+    assert 0.65 * ((len(STEPS) - 1) / 6 + 1.5) < film["duration"] < took
     assert film["different"] >= 9, "what is seen changes, wherever one seeks"
     gif = _read_gif(_take(page, frame, "gif")[1])[0]
     # The frame around the outermost panels is one pixel wide in either.
@@ -208,12 +213,19 @@ def test_a_webm_can_be_sought_in_and_is_twice_as_sharp(page: Page, server: Tenso
 
 
 def test_a_film_that_is_cancelled_leaves_nothing(page: Page, server: TensorBoardServer) -> None:
+    # What one of its frames is of does not come before it is cancelled: it cannot be over by then.
+    held: list[Route] = []
+    values = re.compile(rf"/payload\?.*step={STEPS[3]}&section=values")
+    page.route(values, lambda route: held.append(route))
     frame = _picture(page, server)
     downloads: list[object] = []
     page.on("download", lambda download: downloads.append(download))
     frame.get_by_test_id("take-along-the-picture").click()
     frame.get_by_test_id("download-webm").click()
     frame.get_by_test_id("film-cancel").click()
+    page.unroute(values)
+    for route in held:
+        route.continue_()
     expect(frame.get_by_test_id("film-progress")).to_have_count(0)
     page.wait_for_timeout(4000)
     assert not downloads
@@ -251,9 +263,9 @@ def test_a_picture_is_copied_to_the_clipboard(page: Page, server: TensorBoardSer
     frame = _picture(page, server)
     png = _take(page, frame, "png")[1]
     frame.get_by_test_id("take-along-the-picture").click()
-    frame.get_by_test_id("download-copy").click()
     # Chromium encodes a canvas when the page is idle, and begins after seconds where it never is.
-    expect(frame.get_by_test_id("take-along-the-picture")).to_have_text("Copied", timeout=20_000)
+    with words_seen(frame, "take-along-the-picture", "Copied"):
+        frame.get_by_test_id("download-copy").click()
     size = frame.evaluate(
         """async () => {
           const [item] = await navigator.clipboard.read();
@@ -266,8 +278,8 @@ def test_a_picture_is_copied_to_the_clipboard(page: Page, server: TensorBoardSer
 
 def test_the_link_that_is_copied_opens_what_is_shown(page: Page, server: TensorBoardServer) -> None:
     frame = _open(page, server, panel="distribution", step=30)
-    frame.get_by_test_id("copy-link").click()
-    expect(frame.get_by_test_id("copy-link")).to_have_text("Copied")
+    with words_seen(frame, "copy-link", "Copied"):
+        frame.get_by_test_id("copy-link").click()
     link = str(frame.evaluate("navigator.clipboard.readText()"))
     assert link == page.url and urllib.parse.urlsplit(link).netloc == urllib.parse.urlsplit(server.url).netloc
     assert "p.layerview.step=30" in link and "p.layerview.panel=distribution" in link
@@ -278,7 +290,7 @@ def test_the_link_that_is_copied_opens_what_is_shown(page: Page, server: TensorB
 
 def test_a_film_of_the_network_shows_what_each_layer_gave_at_each_step(page: Page, server: TensorBoardServer) -> None:
     frame = open_tab(page, server, "lanes", screen="network", run="walk", step=0)
-    expect(frame.locator("[data-testid=lanes][data-step][data-pending=false]")).to_be_attached(timeout=30_000)
+    expect(frame.locator("[data-testid=lanes][data-step][data-pending=false]")).to_be_attached()
     name, picture = _take(page, frame, "svg", "the-network")
     assert name == "walk_network_example-0_step-0.svg" and b"</script>" not in picture
     svg = ET.fromstring(picture)

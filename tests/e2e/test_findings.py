@@ -15,7 +15,7 @@ import pytest
 pytest.importorskip("playwright")
 pytest.importorskip("tensorflow")
 
-from layers_tab import ROOT, box_of, logdir_of, open_tab, state_of
+from layers_tab import ROOT, box_of, logdir_of, open_tab, settled, state_of
 from playwright.sync_api import Frame, Page, Route, expect
 from serving import TensorBoardServer
 
@@ -266,6 +266,7 @@ def test_a_moved_threshold_shows_its_result_at_once_and_stays_in_the_address(
         assert keys != usual
         frame.get_by_test_id("threshold-silent_units.share").fill(str(share))
         frame.get_by_test_id("threshold-silent_units.share").press("Enter")
+        settled(frame)
         change = [
             f"{count} {word}" for count, word in ((len(keys - usual), "more"), (len(usual - keys), "fewer")) if count
         ]
@@ -283,6 +284,7 @@ def test_a_moved_threshold_shows_its_result_at_once_and_stays_in_the_address(
     frame.get_by_test_id("put-back").click()
     expect(frame.get_by_test_id("threshold-change")).to_be_empty()
     expect(frame.get_by_test_id("threshold-silent_units.share")).to_have_value("0.9")
+    settled(frame)
     assert set(_listed(frame)) == usual
     # By keyboard, and what one looked at stays there when it is found no more.
     slider = frame.get_by_test_id("slider-silent_units.patience")
@@ -338,6 +340,7 @@ def test_what_is_found_in_rows_that_are_scrolled_away_is_marked_at_the_edge(
     expect(marks).to_have_count(0)  # all rows are there to be seen
     troubled, rows = frame.locator(".lv-row-trouble").count(), frame.get_by_test_id("layer-row").count()
     page.set_viewport_size({"width": 1280, "height": 360})
+    settled(frame)
     expect(marks).to_have_count(troubled)
     box = box_of(frame.locator(".lv-map-sticky"))
     first = frame.locator("[data-testid='layer-row']:has(.lv-row-trouble)").first.get_attribute("id") or ""

@@ -18,9 +18,20 @@ pytest.importorskip("playwright")
 pytest.importorskip("tensorflow")
 
 import guide_trainings as trainings
-from layers_tab import OTHER_PYTHON, PICTURES, ROOT, TORCH_PYTHON, box_of, number, state_of, tab_within
+from layers_tab import (
+    OTHER_PYTHON,
+    PICTURES,
+    ROOT,
+    TORCH_PYTHON,
+    box_of,
+    number,
+    settled,
+    showing,
+    state_of,
+    tab_within,
+)
 from playwright.sync_api import Frame, Locator, Page, expect
-from serving import TensorBoardServer, run_tensorboard
+from serving import TensorBoardServer
 
 from tb_layerview import LayerReader
 
@@ -47,7 +58,7 @@ class Walk:
 
     def look(self) -> str:
         """All texts and names on the screen."""
-        self.page.wait_for_timeout(400)  # the address and the pictures follow a moment later
+        settled(self.frame)  # the address and the pictures follow a moment later
         text = self.frame.evaluate(
             """() => [document.body.innerText,
                 ...[...document.querySelectorAll('option')].map((option) => option.text),
@@ -134,7 +145,7 @@ def _walk(page: Page, server: TensorBoardServer, logdir: Path, section: str) -> 
     """Opens the tab as one finds it; nothing is chosen by the address."""
     page.goto(f"{server.url}/#layerview")
     frame = tab_within(page, "lanes")
-    expect(frame.locator("[data-testid=lanes][data-step][data-pending=false]")).to_be_attached(timeout=30_000)
+    expect(frame.locator("[data-testid=lanes][data-step][data-pending=false]")).to_be_attached()
     return Walk(page, frame, logdir, section)
 
 
@@ -154,7 +165,7 @@ def test_my_loss_is_nan(page: Page, tmp_path: Path) -> None:
     features = [np.maximum(x @ kernel + bias, 0) for kernel, bias in weights]
     step = next(i for i, outputs in enumerate(features) if (outputs == 0).any())
     zeros = np.argwhere(features[step] == 0)
-    with run_tensorboard(tmp_path, "--load_fast=false") as server:
+    with showing(tmp_path, "--load_fast=false") as server:
         walk = _walk(page, server, tmp_path, "My loss is NaN")
         lead = walk.frame.get_by_test_id("lead-finding")
         expect(lead).to_have_text(re.compile(rf"^Inf in 'log' since step {step} \(.*guide_trainings\.py:62\)$"))
@@ -192,7 +203,7 @@ def test_one_batch_breaks_my_training(page: Page, tmp_path: Path) -> None:
     (empty,) = np.flatnonzero(batch.sum(axis=1) == 0)
     step = trainings.EMPTY // trainings.BATCH + 1
     assert step not in range(0, 100, 10)
-    with run_tensorboard(tmp_path, "--load_fast=false") as server:
+    with showing(tmp_path, "--load_fast=false") as server:
         walk = _walk(page, server, tmp_path, "One batch breaks my training")
         expect(walk.frame.get_by_test_id("run-picker")).to_have_value("training")
         lead = walk.frame.get_by_test_id("lead-finding")
@@ -233,7 +244,7 @@ def test_my_pytorch_loss_is_nan(page: Page, tmp_path: Path) -> None:
     program = tmp_path / "train.py"
     shutil.copy(ROOT / "tests" / "helpers" / "program_guide_torch.py", program)
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "KERAS_BACKEND": "torch"}
-    options: dict[str, Any] = {"env": environment, "cwd": tmp_path, "timeout": 300, "text": True}
+    options: dict[str, Any] = {"env": environment, "cwd": tmp_path, "timeout": 900, "text": True}
     options["capture_output"] = True
     (tmp_path / "logs").mkdir()
     trained = subprocess.run([str(TORCH_PYTHON), str(program), "logs"], check=True, **options)
@@ -247,7 +258,7 @@ def test_my_pytorch_loss_is_nan(page: Page, tmp_path: Path) -> None:
     batch = np.load(tmp_path / "logs" / "batch.npy")
     (empty,) = np.flatnonzero(batch.std(axis=1) == 0)
     assert int(empty) == 5
-    with run_tensorboard(tmp_path / "logs", "--load_fast=false") as server:
+    with showing(tmp_path / "logs", "--load_fast=false") as server:
         walk = _walk(page, server, tmp_path, section)
         lead = walk.frame.get_by_test_id("lead-finding")
         expect(lead).to_have_text("NaN in 'standardize' since step 37 (defined in train.py:29)")
@@ -276,7 +287,7 @@ def test_my_pytorch_loss_is_nan(page: Page, tmp_path: Path) -> None:
 def test_accuracy_is_stuck(page: Page, tmp_path: Path) -> None:
     _, model = trainings.accuracy_is_stuck(tmp_path / "training")
     step = trainings.SILENCED_AT
-    with run_tensorboard(tmp_path, "--load_fast=false") as server:
+    with showing(tmp_path, "--load_fast=false") as server:
         walk = _walk(page, server, tmp_path, "My accuracy is stuck")
         lead = walk.frame.get_by_test_id("lead-finding")
         dead = f"'hidden_2' is dead: all its elements are zero since step {step}"
@@ -330,7 +341,7 @@ def test_run_b_is_worse(page: Page, tmp_path: Path) -> None:
     kernels = {run: {layer: weights[0] for layer, weights in own.items()} for run, own in started.items()}
     changed = [layer for layer in kernels["he"] if not np.array_equal(kernels["he"][layer], kernels["normal"][layer])]
     (layer,) = changed
-    with run_tensorboard(tmp_path, "--load_fast=false") as server:
+    with showing(tmp_path, "--load_fast=false") as server:
         walk = _walk(page, server, tmp_path, "Run B is worse: what differs inside?")
         walk.choose("run-picker", "he · 101 steps")
         walk.choose("compare-picker", "normal")
@@ -385,7 +396,7 @@ def test_gradients_and_heads_of_a_transformer(page: Page, tmp_path: Path) -> Non
     looked_up = list(dict.fromkeys(tokens.ravel().tolist()))
     rows = gradient[looked_up]
     assert 0 < len(looked_up) < trainings.TOKENS
-    with run_tensorboard(tmp_path, "--load_fast=false") as server:
+    with showing(tmp_path, "--load_fast=false") as server:
         walk = _walk(page, server, tmp_path, "Do gradients reach the embeddings? Have heads collapsed?")
         expect(walk.frame.get_by_test_id("lead-finding")).to_contain_text("A head of 'block_2_attention'")
         expect(walk.frame.locator(".lv-flow-head")).to_be_visible()
@@ -433,8 +444,8 @@ def test_an_estimator_in_train_and_in_eval(page: Page, tmp_path: Path) -> None:
     program = ROOT / "tests" / "helpers" / "program_guide_estimator.py"
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
     command = [str(OTHER_PYTHON), str(program), str(tmp_path)]
-    subprocess.run(command, check=True, env=environment, cwd=tmp_path, timeout=300)
-    with run_tensorboard(tmp_path, "--load_fast=false") as server:
+    subprocess.run(command, check=True, env=environment, cwd=tmp_path, timeout=900)
+    with showing(tmp_path, "--load_fast=false") as server:
         walk = _walk(page, server, tmp_path, "What do an Estimator's layers do in train and in eval?")
         suggested = walk.frame.get_by_test_id("compare-picker").locator("optgroup[label='The same model'] option")
         expect(suggested).to_have_text(["estimator/eval (different inputs: compare distributions)"])

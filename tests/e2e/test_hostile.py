@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("playwright")
 
-from layers_tab import open_tab
+from layers_tab import open_tab, settled
 from playwright.sync_api import Page, expect
 from serving import TensorBoardServer
 
@@ -56,10 +56,10 @@ def test_hostile_names_are_text_and_damage_is_named(page: Page, server: TensorBo
     page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
     frame = open_tab(page, server, "map-canvas", run=RUN)
     for name in (SCRIPT, IMAGE, "${1+1} {{1+1}} %s &lt;b&gt; '\""):
-        expect(frame.locator("body")).to_contain_text(name, timeout=30_000)
+        expect(frame.locator("body")).to_contain_text(name)
     for name in (SCRIPT, IMAGE):
         frame.get_by_text(name, exact=True).first.click()
-        page.wait_for_timeout(500)
+        settled(frame)
     expect(frame.locator("body")).to_contain_text(RUN)
     # TensorBoard's own page has a script; none of the names became an element.
     assert frame.evaluate("document.querySelectorAll('img').length") == 0
@@ -70,5 +70,5 @@ def test_hostile_names_are_text_and_damage_is_named(page: Page, server: TensorBo
     page.screenshot(path=tmp_path / "hostile.png")
     frame.get_by_test_id("cost").click()
     # The files are checked once the run is shown.
-    expect(frame.locator("body")).to_contain_text("is damaged in the", timeout=30_000)
+    expect(frame.locator("body")).to_contain_text("is damaged in the")
     page.screenshot(path=tmp_path / "hostile_trust.png")

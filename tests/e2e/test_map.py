@@ -13,7 +13,7 @@ import pytest
 
 pytest.importorskip("playwright")
 
-from layers_tab import box_of, logdir_of, number, open_tab, pixels_of, state_of, tab_within
+from layers_tab import box_of, logdir_of, number, open_tab, pixels_of, settled, state_of, tab_within
 from playwright.sync_api import Frame, Locator, Page, expect
 from serving import TensorBoardServer
 
@@ -138,9 +138,9 @@ def _rms(run: Run, layer: str) -> npt.NDArray[np.float64]:
 def test_one_nan_among_ten_thousand_steps_is_on_the_map(page: Page, server: TensorBoardServer) -> None:
     frame = _open(page, server, "long", step=100, layer="layer_00")
     canvas = frame.get_by_test_id("map-canvas")
-    expect(frame.get_by_test_id("next-finding")).to_be_visible(timeout=30_000)
+    expect(frame.get_by_test_id("next-finding")).to_be_visible()
     # The server shows what it has read so far of a long log.
-    expect(frame.get_by_text("101 of 10,000")).to_be_visible(timeout=30_000)
+    expect(frame.get_by_text("101 of 10,000")).to_be_visible()
     # Red and not blue: where on the picture, as shares of width and height. It is drawn after it is there.
     find = """canvas => {
       const {width, height} = canvas;
@@ -151,7 +151,7 @@ def test_one_nan_among_ten_thousand_steps_is_on_the_map(page: Page, server: Tens
           found.push([(i / 4 % width) / width, Math.floor(i / 4 / width) / height]);
       return found;
     }"""
-    places, until = canvas.evaluate(find), time.monotonic() + 20
+    places, until = canvas.evaluate(find), time.monotonic() + 120
     while not places and time.monotonic() < until:
         page.wait_for_timeout(200)
         places = canvas.evaluate(find)
@@ -286,6 +286,7 @@ def test_first_and_last_step_and_the_time_since_the_start(page: Page, server: Te
 def test_the_update_ratio_brings_the_updates_and_is_what_it_should_be(page: Page, server: TensorBoardServer) -> None:
     frame = _open(page, server, "plan", maps="activation")
     frame.get_by_test_id("statistic").select_option("update_ratio")
+    settled(frame)
     words = _hover(page, frame, "head", frame.get_by_test_id("map-update"), 0.5)
     assert re.search(r"update ratio (0\.001|1e[−-]3)$", words, re.M), words
     assert state_of(page)["maps"] == "update"
@@ -316,12 +317,11 @@ def test_a_statistic_on_the_map_is_that_of_the_log(
 def test_colours_linear_and_by_row_stand_in_the_address_and_come_back(page: Page, server: TensorBoardServer) -> None:
     frame = _open(page, server, "plan", maps="activation", step=10, mapColour="level")
     canvas = frame.get_by_test_id("map-canvas")
-    page.wait_for_timeout(500)
     pictures = [pixels_of(canvas)]
     frame.get_by_test_id("scales").click()
     for choice in ("transform-linear", "rows-own"):
         frame.get_by_test_id(choice).check()
-        page.wait_for_timeout(200)
+        settled(frame)
         pictures.append(pixels_of(canvas))
     assert len(set(pictures)) == 3
     state = state_of(page)
@@ -330,7 +330,6 @@ def test_colours_linear_and_by_row_stand_in_the_address_and_come_back(page: Page
     expect(frame.get_by_test_id("scales-panel")).to_have_count(0)
     page.reload()
     again = tab_within(page, "layer-row")
-    page.wait_for_timeout(800)
     assert pixels_of(again.get_by_test_id("map-canvas")) == pictures[-1]
 
 
@@ -359,7 +358,6 @@ def test_the_strip_has_the_loss_alone_with_its_value_and_the_evaluation_and_othe
     for name, drawn in (("loss", "true"), ("accuracy", "false"), ("learning_rate", "false")):
         expect(frame.get_by_test_id(f"curve-{name}")).to_have_attribute("aria-pressed", drawn)
     assert "curves" not in state_of(page), "the loss alone is what is drawn anyway"
-    page.wait_for_timeout(300)
     before = pixels_of(strip.locator("canvas"))
     frame.get_by_test_id("curve-accuracy").click()
     expect(frame.get_by_test_id("curve-accuracy")).to_have_attribute("aria-pressed", "true")
@@ -371,7 +369,7 @@ def test_the_strip_has_the_loss_alone_with_its_value_and_the_evaluation_and_othe
     left = box_of(strip.locator("canvas"))["x"]
     for tick in strip.locator(".lv-strip-ticks span").all():
         assert box_of(tick)["x"] + box_of(tick)["width"] <= left, "no number over a line"
-    page.wait_for_timeout(300)
+    settled(frame)
     assert pixels_of(strip.locator("canvas")) != before
     assert state_of(page)["curves"] == "loss,accuracy"
 
@@ -398,9 +396,10 @@ def test_what_logging_has_cost_is_told_in_full(page: Page, server: TensorBoardSe
     share = cost.logging_seconds / (cost.training_seconds - cost.set_up_seconds - cost.logging_seconds)
     said = re.search(r"Share of training\s+([\d.]+) %", panel.inner_text())
     assert said and float(said[1]) == pytest.approx(100 * share, rel=0.05)
-    milliseconds = re.search(r"A logged step\s+([\d.]+) ms", panel.inner_text())
-    assert milliseconds
-    assert float(milliseconds[1]) == pytest.approx(1000 * run.cost.logging_seconds / len(run.steps), rel=0.06)
+    taken = re.search(r"A logged step\s+([\d.]+) (m?s)", panel.inner_text())  # on a busy machine it may be a second
+    assert taken
+    seconds = float(taken[1]) * {"ms": 1e-3, "s": 1.0}[taken[2]]
+    assert seconds == pytest.approx(run.cost.logging_seconds / len(run.steps), rel=0.06)
     expect(panel).to_contain_text("the budget left out none")
     page.keyboard.press("Escape")
     expect(panel).to_have_count(0)
@@ -410,13 +409,12 @@ def test_what_logging_has_cost_is_told_in_full(page: Page, server: TensorBoardSe
 def test_a_low_window_keeps_three_rows_and_nothing_overlaps(page: Page, server: TensorBoardServer, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 350})
     frame = open_tab(page, server, "map-canvas", run="plan", maps="activation")
-    page.wait_for_timeout(500)
     rows = [box_of(row) for row in frame.get_by_test_id("layer-row").all()]
     foot = box_of(frame.locator(".lv-map-foot"))
     seen = [row for row in rows if row["y"] + row["height"] <= foot["y"]]
     assert len(seen) >= 3 and foot["y"] + foot["height"] <= 350
     page.set_viewport_size({"width": width, "height": 300})
-    page.wait_for_timeout(500)
+    settled(frame)
     stacked = [box_of(frame.locator(place).first) for place in (".lv-top", ".lv-findings", ".lv-toolbar", ".lv-map")]
     for above, below in itertools.pairwise(stacked):
         assert above["y"] + above["height"] <= below["y"] + 0.5

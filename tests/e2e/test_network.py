@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("playwright")
 
-from layers_tab import box_of, open_tab, pixels_of, state_of, tab_within
+from layers_tab import box_of, open_tab, pixels_of, settled, state_of, tab_within
 from playwright.sync_api import Frame, Locator, Page, expect
 from serving import TensorBoardServer
 
@@ -130,7 +130,7 @@ def logdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _open(page: Page, server: TensorBoardServer, run: str, **fields: object) -> Frame:
     """Opens the first screen and waits for its pictures."""
     frame = open_tab(page, server, "lanes", **{"screen": "network", "run": run, **fields})
-    expect(frame.locator("[data-testid=lanes][data-step][data-pending=false]")).to_be_attached(timeout=30_000)
+    expect(frame.locator("[data-testid=lanes][data-step][data-pending=false]")).to_be_attached()
     return frame
 
 
@@ -185,7 +185,7 @@ def test_a_lane_shows_what_its_layer_gives(page: Page, server: TensorBoardServer
     frame.get_by_test_id("example-1").click()
     expect(frame.locator(".lv-lanes-heads")).to_contain_text("for example 1, step 10")
     expect(frame.locator("[data-testid=lanes][data-pending=false]")).to_be_attached()
-    page.wait_for_timeout(300)
+    settled(frame)
     assert len({_colours(frame, at, middle)[0] for at in second}) > 1
     assert state_of(page)["at"] == "example:1"
 
@@ -202,7 +202,7 @@ def test_the_example_that_holds_nan_is_marked_and_its_pixel_is_not_averaged_away
     bad.click()
     expect(frame.get_by_test_id("lane-non-finite")).to_have_text("× 1 NaN or inf")
     x, y, side = _pictures_at(frame, 0)
-    page.wait_for_timeout(300)
+    settled(frame)
     tile = 5 * (side + 4)
     red = _colours(frame, x + tile + 1.5 * side / 6, y + 4.5 * side / 6)[0]
     assert red[0] > 180 > 80 > red[1], "element [4, 1] of channel 5"
@@ -248,7 +248,7 @@ def test_the_line_of_the_steps_chooses_the_step_and_says_the_loss(page: Page, se
     expect(line).to_have_attribute("aria-valuenow", "50")
     expect(frame.get_by_test_id("timeline-value")).to_contain_text(f"{np.exp(-50 / 20):.3g}")
     expect(frame.locator("[data-testid=lanes][data-step='50'][data-pending=false]")).to_be_attached()
-    page.wait_for_timeout(200)
+    settled(frame)
     assert pixels_of(frame.get_by_test_id("network-canvas")) != before
     cursor, line_box = box_of(frame.get_by_test_id("timeline-cursor")), box_of(line)
     assert cursor["x"] + cursor["width"] / 2 == pytest.approx(line_box["x"] + line_box["width"] * 50.5 / STEPS, abs=2)
@@ -300,7 +300,7 @@ def test_the_gradients_of_the_run_that_is_compared_with_flow_beside_them(
     frame.get_by_test_id("screen-network").click()
     expect(frame.get_by_test_id("flow-other")).to_have_attribute("data-points", "2")
     assert state_of(page)["against"] == "weaker"
-    page.wait_for_timeout(300)
+    settled(frame)
     scale = _flow_axis(frame)
     for lane, layer in enumerate(("block/conv", "classes")):
         # Step 31 is not logged there: the latest up to it counts.
@@ -322,7 +322,7 @@ def test_the_first_step_s_pictures_stand_before_those_of_the_shown_one_in_their_
     expect(beside).to_have_attribute("data-pictures", "2")
     expect(beside).to_have_text("A, step 0")
     expect(frame.locator(".lv-lanes-heads")).to_contain_text("B, step 31")
-    page.wait_for_timeout(300)
+    settled(frame)
     top = box_of(frame.get_by_test_id("network-canvas"))["y"]
     now = [box_of(one) for one in frame.locator(others).all()]
     # The comparison's bar takes a line; beside that nothing has moved.
@@ -342,7 +342,7 @@ def test_the_first_step_s_pictures_stand_before_those_of_the_shown_one_in_their_
 def test_a_gradient_beyond_the_axis_points_there(page: Page, server: TensorBoardServer) -> None:
     frame = _open(page, server, "maps", step=31, against="vanished")
     expect(frame.get_by_test_id("flow-other")).to_have_attribute("data-points", "2")
-    page.wait_for_timeout(300)
+    settled(frame)
     scale = _flow_axis(frame)
     lowest = frame.locator(".lv-flow-tick sup").first.inner_text()
     for lane in range(2):
@@ -380,7 +380,7 @@ def test_real_connections_skip_layers_and_a_picture_has_its_colours(page: Page, 
     dots = [i for i in drawn if i > max(drawn) - 14]
     assert len(drawn) > len(dots), "a bow and the sign"
     x, y, side = _pictures_at(frame, names.index("input/0"))
-    page.wait_for_timeout(200)
+    settled(frame)
     colours = {colour[:3] for colour in _colours(frame, x, y, side, side)}
     assert any(len(set(colour)) == 3 and max(colour) - min(colour) > 60 for colour in colours), "not grey"
 

@@ -14,7 +14,18 @@ import pytest
 pytest.importorskip("playwright")
 pytest.importorskip("tensorflow")
 
-from layers_tab import box_of, download, logdir_of, open_tab, pixels_of, state_of, tab_within
+from layers_tab import (
+    box_of,
+    download,
+    logdir_of,
+    new_page,
+    open_tab,
+    pixels_of,
+    settled,
+    state_of,
+    tab_within,
+    words_seen,
+)
 from playwright.sync_api import Browser, Frame, Page, expect
 from serving import TensorBoardServer
 
@@ -75,8 +86,8 @@ def _open(page: Page, server: TensorBoardServer, run: str, **fields: Any) -> Fra
 
 def _picture(page: Page, server: TensorBoardServer, run: str, **fields: Any) -> Frame:
     frame = _open(page, server, run, **fields)
-    expect(frame.get_by_test_id("picture-canvas")).to_be_visible(timeout=30_000)
-    page.wait_for_timeout(300)
+    expect(frame.get_by_test_id("picture-canvas")).to_be_visible()
+    settled(frame)
     return frame
 
 
@@ -139,7 +150,7 @@ def test_zoom_leads_to_single_cells_and_the_pointer_reads_true_values(
     else:
         while frame.get_by_test_id("zoom-in").is_enabled():
             frame.get_by_test_id("zoom-in").click()
-    page.wait_for_timeout(200)
+    settled(frame)
     scale = float(picture.get_attribute("data-scale") or 1)
     assert scale > 2 and _pixels(frame) != before
     box = box_of(picture)
@@ -206,14 +217,11 @@ def test_a_person_puts_the_axes_where_they_want_them_and_the_address_keeps_it(
     frame.get_by_test_id("zoom-in").click()
     state, pixels = state_of(page), _pixels(frame)
     assert state["axes"] == "down=row,across=channel,grid=example" and state["colours"] == "viridis"
-    context = browser.new_context(viewport={"width": 1280, "height": 800})
-    other = context.new_page()
-    other.goto(page.url)
-    again = tab_within(other, "readout")
-    expect(again.get_by_test_id("readout")).to_have_attribute("data-index", "0,0,2,1", timeout=30_000)
-    other.wait_for_timeout(500)
-    assert _pixels(again) == pixels
-    context.close()
+    with new_page(browser, viewport={"width": 1280, "height": 800}) as other:
+        other.goto(page.url)
+        again = tab_within(other, "readout")
+        expect(again.get_by_test_id("readout")).to_have_attribute("data-index", "0,0,2,1")
+        assert _pixels(again) == pixels
 
 
 def test_what_is_no_number_and_what_is_clipped_is_counted(
@@ -249,7 +257,7 @@ def test_channels_are_ordered_by_activity_and_by_change(
     assert first_channel() == np.argmax(np.nanmean(now[4] ** 2, axes))
     for sort, other in (("change", 3), ("growth", 0)):
         frame.get_by_test_id("picture-sort").select_option(sort)
-        page.wait_for_timeout(500)
+        settled(frame)
         assert first_channel() == np.argmax(np.nanmean((now[4] - now[other]) ** 2, axes))
 
 
@@ -322,8 +330,8 @@ def test_the_png_file_is_a_picture_with_a_caption(page: Page, server: TensorBoar
 
 def test_the_python_lines_read_what_is_shown(page: Page, server: TensorBoardServer) -> None:
     frame = _picture(page, server, "halves", layer="maps", step=3, at="example:2")
-    frame.get_by_test_id("copy-python").click()
-    expect(frame.get_by_test_id("copy-python")).to_have_text("Copied")
+    with words_seen(frame, "copy-python", "Copied"):
+        frame.get_by_test_id("copy-python").click()
     lines = frame.evaluate("navigator.clipboard.readText()")
     found: dict[str, Any] = {}
     exec(lines, found)  # what a person would do with them
@@ -340,6 +348,7 @@ def test_the_example_stands_beside_what_the_layer_makes_of_it(page: Page, server
     pictures = set()
     for example in (0, 3, 31):
         frame.get_by_test_id("slice-example").fill(str(example))
+        settled(frame)
         guess = frame.get_by_test_id("prediction")
         expect(guess).to_have_attribute("data-class", str(int(np.argmax(scores[example]))))
         score = float(guess.get_attribute("data-score") or "nan")
@@ -402,6 +411,6 @@ def test_what_is_played_are_steps_that_keep_values_where_a_picture_is_looked_at(
         }"""
     )
     frame.get_by_test_id("play").click()
-    expect(frame.get_by_test_id("play")).to_have_attribute("aria-label", "Play through the steps", timeout=30_000)
+    expect(frame.get_by_test_id("play")).to_have_attribute("aria-label", "Play through the steps")
     assert frame.evaluate("window.shown") == kept[-3:]
     assert kept[-1] - kept[-4] > 3, "there are others between them"

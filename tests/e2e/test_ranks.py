@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("playwright")
 
-from layers_tab import PICTURES, ROOT, box_of, open_tab, state_of
+from layers_tab import PICTURES, ROOT, box_of, open_tab, settled, state_of
 from playwright.sync_api import Page, expect
 from serving import TensorBoardServer
 
@@ -89,7 +89,7 @@ def test_the_map_of_ranks_is_a_picture(page: Page, server: TensorBoardServer) ->
     frame = open_tab(page, server, "furthest-rank", run="run1/rank-1", across="ranks", panel="distribution", layer="0")
     expect(frame.get_by_test_id("furthest-rank")).to_contain_text("rank 1")
     page.mouse.move(0, 0)
-    page.wait_for_timeout(400)
+    settled(frame)
     PICTURES.mkdir(parents=True, exist_ok=True)
     path = PICTURES / "ranks.png"
     page.screenshot(path=str(path))

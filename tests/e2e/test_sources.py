@@ -13,7 +13,7 @@ pytest.importorskip("playwright")
 pytest.importorskip("tensorflow")
 
 import tensorflow as tf
-from layers_tab import PICTURES, open_tab
+from layers_tab import PICTURES, open_tab, settled
 from playwright.sync_api import Page, expect
 from serving import TensorBoardServer
 
@@ -70,6 +70,6 @@ def test_the_finding_and_the_detail_say_where_the_layer_is_called(page: Page, se
     frame.locator("[data-testid=layer-row][data-path=hidden]").click()
     expect(source).to_contain_text(f"test_sources.py:{line() - 1}")
     page.mouse.move(0, 0)
-    page.wait_for_timeout(400)
+    settled(frame)
     PICTURES.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=str(PICTURES / "source.png"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,9 @@ import pytest
 pytest.importorskip("playwright")
 pytest.importorskip("tensorflow")
 
-from layers_tab import PICTURES, box_of, logdir_of, open_tab, pixels_of, state_of, tab_within
+from layers_tab import PICTURES, box_of, logdir_of, open_tab, pixels_of, settled, showing, state_of, tab_within
 from playwright.sync_api import Frame, Page, expect
-from serving import TensorBoardServer, run_tensorboard
+from serving import TensorBoardServer
 
 from tb_layerview import LayerReader, LayerWriter
 from tb_layerview.commands import demo
@@ -47,7 +48,7 @@ def logdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module", params=["--load_fast=true", "--load_fast=false"])
 def either_server(request: pytest.FixtureRequest, logdir: Path) -> Iterator[TensorBoardServer]:
     """TensorBoard over these logs, with each of its two loaders."""
-    with run_tensorboard(logdir, request.param, "--reload_interval=1") as running:
+    with showing(logdir, request.param, "--reload_interval=1") as running:
         yield running
 
 
@@ -95,13 +96,12 @@ def test_all_of_a_thousand_steps_can_be_looked_at(page: Page, either_server: Ten
 
 def test_a_click_in_the_map_selects_the_layer_and_the_step(page: Page, server: TensorBoardServer) -> None:
     frame = _open(page, server, "demo")
+    before = state_of(page)["step"]
     rows = frame.get_by_test_id("layer-row")
     labels = [text.split("\n")[0].strip() for text in rows.all_inner_texts()]
     row, layer_map = labels.index("pool"), frame.get_by_test_id("map-activation")
     box, target = box_of(layer_map), box_of(rows.nth(row))
-    before = state_of(page)["step"]
     page.mouse.click(box["x"] + 0.3 * box["width"], target["y"] + target["height"] / 2)
-    page.wait_for_timeout(300)
     run = LayerReader(logdir_of(server)).run("demo")
     assert _tensor(run, page).layer == "pool"
     step = int(state_of(page)["step"])
@@ -116,7 +116,7 @@ def test_the_slider_moves_everything_by_mouse_and_by_keyboard(page: Page, server
     for position in (0, len(run.steps) // 2, len(run.steps) - 1):
         frame.get_by_test_id("step-slider").fill(str(position))
         expect(frame.get_by_test_id("step-number")).to_have_value(str(run.steps[position]))
-        page.wait_for_timeout(500)
+        settled(frame)
         pictures.add(_pixels(frame))
         statistics.add(frame.get_by_test_id("statistics").inner_text())
     assert len(pictures) == len(statistics) == 3, "the feature maps change with the step"
@@ -128,12 +128,12 @@ def test_the_slider_moves_everything_by_mouse_and_by_keyboard(page: Page, server
 
 def test_play_walks_through_the_steps_until_it_is_stopped(page: Page, server: TensorBoardServer) -> None:
     page.emulate_media(reduced_motion="no-preference")
-    frame = _open(page, server, "demo")
+    frame = _open(page, server, "thousand")  # it plays for two minutes
     _go_to(frame, 0)
     frame.get_by_test_id("play").click()
     expect(frame.get_by_test_id("step-number")).not_to_have_value("0")
     frame.get_by_test_id("play").click()
-    page.wait_for_timeout(300)
+    settled(frame)
     stopped = frame.get_by_test_id("step-number").input_value()
     page.wait_for_timeout(500)
     assert frame.get_by_test_id("step-number").input_value() == stopped
@@ -180,7 +180,6 @@ def test_statistics_on_the_screen_are_those_of_the_log(page: Page, server: Tenso
 
 def test_a_run_with_trouble_opens_where_it_began(page: Page, server: TensorBoardServer) -> None:
     _open(page, server, "trouble")
-    page.wait_for_timeout(500)
     state = state_of(page)
     assert (state["layer"], state["step"]) == ("a/conv", "40")
 
@@ -190,7 +189,7 @@ def test_what_is_not_finite_is_drawn_and_said(page: Page, server: TensorBoardSer
     healthy = _pixels(frame)
     assert _statistic(frame, "NaN") == "0"
     _go_to(frame, 45)
-    page.wait_for_timeout(500)
+    settled(frame)
     assert _statistic(frame, "NaN") == "1"
     assert _pixels(frame) != healthy
     PICTURES.mkdir(parents=True, exist_ok=True)
@@ -205,15 +204,15 @@ def test_new_steps_appear_without_a_reload_and_move_nothing(
         for step in range(10):
             writer.write(step, {"dense": rng.normal(size=(4, 4))})
         page.goto(f"{server.url}/#layerview")
-        for _ in range(60):
-            if b'"live"' in server.get("/data/plugin/layerview/runs").body:
-                break
+        until = time.monotonic() + 120
+        while b'"live"' not in server.get("/data/plugin/layerview/runs").body:
+            assert time.monotonic() < until
             page.wait_for_timeout(500)
         frame = _open(page, server, "live", step=4)
         expect(frame.get_by_test_id("step-slider")).to_have_attribute("max", "9")
         for step in range(10, 20):
             writer.write(step, {"dense": rng.normal(size=(4, 4))})
-        expect(frame.get_by_test_id("step-slider")).to_have_attribute("max", "19", timeout=30_000)
+        expect(frame.get_by_test_id("step-slider")).to_have_attribute("max", "19")
         expect(frame.get_by_test_id("step-number")).to_have_value("4")
 
 
@@ -222,16 +221,14 @@ def test_the_address_holds_what_is_shown(page: Page, server: TensorBoardServer) 
     frame.get_by_test_id("kind-weight").click()
     frame.get_by_test_id("statistic").select_option("std")
     _go_to(frame, 18)
-    page.wait_for_timeout(300)
     before = state_of(page)
     page.reload()
-    expect(tab_within(page, "step-number").get_by_test_id("step-number")).to_have_value("18", timeout=30_000)
+    expect(tab_within(page, "step-number").get_by_test_id("step-number")).to_have_value("18")
     assert state_of(page) == before
 
 
 def test_an_address_that_somebody_goes_to_right_after_a_choice_wins(page: Page, server: TensorBoardServer) -> None:
     frame = _open(page, server, "trouble", step=10)
-    page.wait_for_timeout(300)
     # The choice is yet to be written, and the browser does not tell of an address that a script sets.
     frame.get_by_test_id("next-finding").evaluate(
         """(button) => {
@@ -257,10 +254,10 @@ def test_a_filter_that_matches_nothing_says_so(page: Page, server: TensorBoardSe
 
 
 def test_an_empty_log_folder_shows_what_to_do(page: Page, tmp_path: Path) -> None:
-    with run_tensorboard(tmp_path, "--load_fast=false") as empty:
+    with showing(tmp_path, "--load_fast=false") as empty:
         page.goto(f"{empty.url}/data/plugin_entry.html?name=layerview")
         state = page.get_by_test_id("empty-state")
-        expect(state).to_contain_text("LayerViewCallback", timeout=30_000)
+        expect(state).to_contain_text("LayerViewCallback")
         expect(state).to_contain_text("LayerViewHook")
 
 
@@ -270,10 +267,10 @@ def test_a_missing_payload_file_is_said_and_not_shown_as_nothing(page: Page, tmp
             writer.write(step, {"dense": np.ones((4, 4))})
     (payload,) = (tmp_path / "run" / "layers").glob("*.payload")
     payload.unlink()
-    with run_tensorboard(tmp_path, "--load_fast=false") as damaged:
+    with showing(tmp_path, "--load_fast=false") as damaged:
         page.goto(f"{damaged.url}/#layerview")
         frame = tab_within(page, "lanes")
-        expect(frame.get_by_test_id("lane")).to_contain_text("is missing", timeout=30_000)
+        expect(frame.get_by_test_id("lane")).to_contain_text("is missing")
         frame.get_by_test_id("lane").get_by_role("button").click()
         expect(frame.get_by_test_id("statistics")).to_contain_text("rms")
 
@@ -284,7 +281,6 @@ def test_the_picture_of_the_tab_is_made(page: Page, server: TensorBoardServer, d
     tensor = run.tensor("block_2/relu", kind="activation")
     frame = _open(page, server, "demo", dark, **_fields(tensor, int(run.steps[-1])))
     background = frame.evaluate("getComputedStyle(document.documentElement).colorScheme")
-    page.wait_for_timeout(1500)
     assert ("dark" in background) == dark
     PICTURES.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=str(PICTURES / f"layers_tab{'_dark' if dark else ''}.png"))
@@ -294,9 +290,9 @@ def test_the_moving_picture_of_the_demo_is_made(page: Page, server: TensorBoardS
     """The film that opens the README: as a person takes it along, from the network's own menu."""
     page.set_viewport_size({"width": 1020, "height": 860})
     frame = open_tab(page, server, "lanes", screen="network", run="demo", example=0)
-    expect(frame.locator("[data-testid=lanes][data-step][data-pending=false]")).to_be_attached(timeout=30_000)
+    expect(frame.locator("[data-testid=lanes][data-step][data-pending=false]")).to_be_attached()
     frame.get_by_test_id("take-along-the-network").click()
-    with page.expect_download(timeout=120_000) as caught:
+    with page.expect_download(timeout=600_000) as caught:
         frame.get_by_test_id("download-gif").click()
     path = PICTURES / "demo.gif"
     PICTURES.mkdir(parents=True, exist_ok=True)

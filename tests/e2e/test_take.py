@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 import csv
 import io
-import urllib.parse
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +13,9 @@ import pytest
 
 pytest.importorskip("playwright")
 
-from playwright.sync_api import Browser, Frame, Page, expect
-from serving import TensorBoardServer, run_tensorboard
+from layers_tab import open_tab, settled
+from playwright.sync_api import Frame, Page, expect
+from serving import TensorBoardServer
 
 from tb_layerview import LayerReader, LayerWriter
 from tb_layerview.reading.run import Run
@@ -80,37 +79,13 @@ def logdir(
 
 
 @pytest.fixture(scope="module")
-def server(logdir: Path) -> Iterator[TensorBoardServer]:
-    with run_tensorboard(logdir, "--load_fast=false", "--reload_interval=1") as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def run(logdir: Path) -> Run:
     return LayerReader(logdir).run("a")
 
 
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A page that fails the test if anything throws in it."""
-    context = browser.new_context(viewport={"width": 1280, "height": 800}, accept_downloads=True)
-    page = context.new_page()
-    errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    yield page
-    context.close()
-    assert not errors
-
-
 def _open(page: Page, server: TensorBoardServer, **state: object) -> Frame:
-    fields = {"screen": "map", "run": "a", "step": 89, "layer": "block/second"}
-    fields |= {"kind": "activation", "name": "output", **state}
-    words = "".join(f"&p.layerview.{name}={urllib.parse.quote(str(value), safe='')}" for name, value in fields.items())
-    page.goto(f"{server.url}/#layerview{words}")
-    frame = page.wait_for_selector("iframe[src*='plugin_entry']", state="attached", timeout=30_000).content_frame()
-    assert frame is not None
-    expect(frame.get_by_test_id("layer-row").first).to_be_visible(timeout=30_000)
-    return frame
+    fields = {"run": "a", "step": 89, "layer": "block/second", "kind": "activation", "name": "output", **state}
+    return open_tab(page, server, "layer-row", **fields)  # type: ignore[arg-type]
 
 
 def _take(page: Page, frame: Frame, what: str, file: str) -> tuple[str, bytes]:
@@ -183,6 +158,7 @@ def test_the_tables_of_map_and_profile_follow_statistic_kind_and_filter(
     assert "step 0" not in row, "the profile is of one step"
     assert float(row["step 13"]) == pytest.approx(float(arrays["block/second"][6].max()), rel=1e-6)
     frame.get_by_test_id("kind-weight").click()
+    settled(frame)
     name, data = _take(page, frame, "the-map", "the-map-csv")
     assert name == "a_weight-max_map_second.csv"
     (row,) = csv.DictReader(io.StringIO(data.decode()))
@@ -191,7 +167,6 @@ def test_the_tables_of_map_and_profile_follow_statistic_kind_and_filter(
 
 def test_the_pictures_of_map_and_curves_hold_what_is_drawn(page: Page, server: TensorBoardServer) -> None:
     frame = _open(page, server)
-    page.wait_for_timeout(500)
     place = _find(frame, _take(page, frame, "the-map", "the-map-png")[1], "[data-testid=map-canvas]")
     assert place is not None and place[0] > 60, "the rows' names stand to the left"
     _, curves = _take(page, frame, "the-map", "the-curves-png")
@@ -204,7 +179,7 @@ def test_a_picture_of_the_map_has_the_rows_that_are_scrolled_away(page: Page, se
     heights = []
     for window in (800, 320):
         page.set_viewport_size({"width": 1280, "height": window})
-        page.wait_for_timeout(500)
+        settled(frame)
         png = _take(page, frame, "the-map", "the-map-png")[1]
         canvas = frame.get_by_test_id("map-canvas").first.evaluate("canvas => canvas.height")
         row = frame.get_by_test_id("layer-row").first.bounding_box()
@@ -309,6 +284,7 @@ def test_compared_pictures_and_units_by_change_are_taken_along(page: Page, serve
         assert _find(frame, png, f"[data-testid=compare-picture-{side}] [data-testid=picture-canvas]") is not None
 
     frame.get_by_test_id("compare-panel-difference").click()
+    settled(frame)
     changes = {
         int(next(iter(row.values()))): float(row["rms of B - A"])
         for row in _table(page, frame, "the-pictures", "the-units-by-change-csv")
@@ -407,8 +383,7 @@ def test_a_unit_that_is_chosen_comes_into_view_where_the_picture_is_enlarged(
 ) -> None:
     # Of the units the first stands at the left, far from what the address shows: the right end, enlarged.
     frame = _open(page, server, layer="head", zoom="2,0.95,0.5", unit=0)
-    expect(frame.get_by_test_id("readout")).to_contain_text("unit 0 is outlined", timeout=30_000)
-    page.wait_for_timeout(500)
+    expect(frame.get_by_test_id("readout")).to_contain_text("unit 0 is outlined")
     assert frame.get_by_test_id("picture").get_attribute("data-scale") == "2"
     hidden = _outline(frame)
     assert hidden is None or hidden[0] == 0, "an address shows what it showed elsewhere"
@@ -418,7 +393,7 @@ def test_a_unit_that_is_chosen_comes_into_view_where_the_picture_is_enlarged(
     page.mouse.click(chart["x"] + chart["width"] / 2, chart["y"] + 1.5 / UNITS * chart["height"])
     frame.get_by_test_id("panel-picture").click()
     expect(frame.get_by_test_id("readout")).to_contain_text("unit 1 is outlined")
-    page.wait_for_timeout(500)
+    settled(frame)
     assert frame.get_by_test_id("picture").get_attribute("data-scale") == "2", "it moves, and stays as large"
     outline = _outline(frame)
     assert outline is not None and 0 < outline[0] < outline[2] < 0.99, "its whole column is on the screen"
@@ -426,6 +401,6 @@ def test_a_unit_that_is_chosen_comes_into_view_where_the_picture_is_enlarged(
 
 def test_the_legend_of_a_distribution_names_a_step_once(page: Page, server: TensorBoardServer) -> None:
     frame = _open(page, server, panel="distribution", step=0, history="heat")
-    expect(frame.locator(".lv-histogram .lv-chart-key")).to_have_text("step 0", timeout=30_000)
+    expect(frame.locator(".lv-histogram .lv-chart-key")).to_have_text("step 0")
     frame.get_by_test_id("loss-strip").click(position={"x": 300, "y": 40})
     expect(frame.get_by_test_id("ghost-step")).to_have_text("step 0")

@@ -13,9 +13,9 @@ pytest.importorskip("playwright")
 pytest.importorskip("tensorflow")
 
 import guide_trainings as trainings
-from layers_tab import open_tab, pixels_of, state_of, tab_within
+from layers_tab import open_tab, pixels_of, settled, showing, state_of, tab_within, words_seen
 from playwright.sync_api import Frame, Locator, Page, expect
-from serving import TensorBoardServer, run_tensorboard
+from serving import TensorBoardServer
 
 from tb_layerview import LayerReader, LayerWriter
 
@@ -51,7 +51,7 @@ def logdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(logdir: Path) -> Iterator[TensorBoardServer]:
-    with run_tensorboard(logdir, "--load_fast=false") as server:
+    with showing(logdir, "--load_fast=false") as server:
         yield server
 
 
@@ -61,7 +61,7 @@ class Person:
     def __init__(self, page: Page, server: TensorBoardServer, run: str) -> None:
         self.page, self.actions = page, 0
         self.frame = open_tab(page, server, "lanes", screen="network", run=run)
-        expect(self.frame.locator("[data-testid=lanes][data-step][data-pending=false]")).to_be_attached(timeout=30_000)
+        expect(self.frame.locator("[data-testid=lanes][data-step][data-pending=false]")).to_be_attached()
 
     def _act(self) -> None:
         self.actions += 1
@@ -103,7 +103,7 @@ def test_the_first_convolution_at_the_start_and_at_the_end(page: Page, server: T
     end = pixels_of(canvas)
     person.press("Home")
     expect(heads).to_contain_text("what it gives for example 0, step 0")
-    page.wait_for_timeout(300)
+    settled(person.frame)
     assert pixels_of(canvas) != end
     person.click(person.lane("conv_1"))
     run = LayerReader(logdir).run("net")
@@ -188,8 +188,8 @@ def test_what_one_sees_is_shared_by_a_link(page: Page, server: TensorBoardServer
     person = Person(page, server, "net")
     person.press("Home")
     person.click(person.lane("conv_2"))
-    person.click(person.frame.get_by_test_id("copy-link"))
-    page.wait_for_timeout(300)
+    with words_seen(person.frame, "copy-link", "Copied"):
+        person.click(person.frame.get_by_test_id("copy-link"))
     link = page.evaluate("navigator.clipboard.readText()")
     assert urllib.parse.urlparse(link).fragment.startswith("layerview")
     page.goto("about:blank")

@@ -15,7 +15,7 @@ import pytest
 pytest.importorskip("playwright")
 pytest.importorskip("tensorflow")
 
-from layers_tab import box_of, download, logdir_of, open_tab, state_of
+from layers_tab import box_of, download, logdir_of, open_tab, settled, state_of
 from playwright.sync_api import Frame, Locator, Page, expect
 from serving import TensorBoardServer
 
@@ -148,12 +148,10 @@ def _painted(frame: Frame, of: str = "map-canvas") -> npt.NDArray[np.uint8]:
     """A canvas that is not empty any more."""
     canvas = frame.get_by_test_id(of).first
     expect(frame.locator(".lv-pending")).to_have_count(0)
-    for _ in range(40):
-        pixels = _pixels(canvas)
-        if pixels[..., 3].any():
-            return pixels
-        frame.page.wait_for_timeout(100)
-    raise AssertionError(f"nothing is drawn on {of}")
+    settled(frame)
+    pixels = _pixels(canvas)
+    assert pixels[..., 3].any(), f"nothing is drawn on {of}"
+    return pixels
 
 
 def _is_grey(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
@@ -247,10 +245,12 @@ def test_one_cursor_stands_at_one_place_in_every_panel(page: Page, server: Tenso
     assert found == pytest.approx(_place(step), abs=1.5 / width)
     frame.get_by_test_id("panel-units").click()
     expect(frame.get_by_test_id("units-map")).to_be_visible()
+    settled(frame)
     _, found, width = _cursor(frame.get_by_test_id("units-map"))
     assert found == pytest.approx(_place(step), abs=1.5 / width)
     page.keyboard.press("g")
     expect(frame.get_by_test_id("lanes")).to_be_visible()
+    settled(frame)
     _, found, width = _cursor(frame.locator(".lv-timeline-line"))
     assert found == pytest.approx(_place(step), abs=2.5 / width)
 
@@ -372,6 +372,7 @@ def test_a_layer_that_dies_for_good_is_never_said_to_recover(page: Page, server:
     expect(frame.locator(".lv-finding-row").first).to_be_visible()
     for at in range(2):  # the warning, and the error that it led to
         frame.locator(".lv-finding-row").nth(at).click()
+        settled(frame)
         words = findings.inner_text().lower()
         for word in ("last at", "recovered", "until step", "over since", "revival"):
             assert word not in words, words

@@ -14,7 +14,7 @@ import pytest
 pytest.importorskip("playwright")
 pytest.importorskip("tensorflow")
 
-from layers_tab import box_of, download, number, open_tab, state_of, tab_within
+from layers_tab import box_of, download, number, open_tab, settled, state_of, tab_within
 from playwright.sync_api import Frame, Locator, Page, expect
 from serving import TensorBoardServer
 
@@ -195,6 +195,7 @@ def test_the_distribution_is_taken_along_with_all_bins_or_quantiles(
     assert {int(row["step"]) for row in rows} == set(run.steps.tolist())
     frame.get_by_test_id("history").select_option("bands")
     expect(frame.get_by_label("Quantiles of the values over the steps")).to_be_visible()
+    settled(frame)
     rows = list(csv.DictReader(io.StringIO(_download(page, frame, "the-distribution", "csv").decode())))
     assert len(rows) == STEPS
     (row,) = [row for row in rows if row["step"] == "300"]
@@ -250,7 +251,7 @@ def test_units_are_ordered_by_silence_activity_and_change(
         ("previous", np.abs(rms[30] - rms[29])),
     ):
         choice.select_option(name)
-        page.wait_for_timeout(200)
+        settled(frame)
         shown = worth[order()]
         # Neighbours may change places by what float16 leaves of them.
         assert np.all(np.diff(shown) <= 4e-3 * worth.max()), name
@@ -299,7 +300,7 @@ def test_a_chosen_unit_shows_its_activation_and_its_incoming_weights(
     ):
         place = frame.get_by_test_id(part)
         picture = place.get_by_role("img").first
-        expect(picture).to_be_visible(timeout=15_000)
+        expect(picture).to_be_visible()
         kept = demo_run.values(tensor, step)
         seen = set()
         for right, down in ((0.05, 0.5), (0.3, 0.5), (0.62, 0.5), (0.9, 0.3)):
@@ -387,20 +388,27 @@ def test_panels_are_walked_through_by_keyboard_and_the_picture_stands_above_wher
 def test_a_thousand_units_at_a_thousand_steps_are_sorted_and_painted_in_half_a_second(
     page: Page, server: TensorBoardServer
 ) -> None:
+    """Of a processor, which others may have meanwhile: of the thread that does all but put pixels on the screen."""
     frame = _open(page, server, "thousand", panel="units")
-    expect(frame.get_by_test_id("units-map")).to_be_visible(timeout=30_000)
-    took = frame.evaluate(
-        """async () => {
-          const choice = document.querySelector('[data-testid=unit-order]');
-          const took = [];
-          for (const order of ['activity', 'silence', 'change', 'previous', 'index']) {
-            const from = performance.now();
-            choice.value = order;
-            choice.dispatchEvent(new Event('change', {bubbles: true}));
-            await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
-            took.push(performance.now() - from);
-          }
-          return took;
-        }"""
-    )
-    assert sorted(took)[len(took) // 2] < 500, took
+    expect(frame.get_by_test_id("units-map")).to_be_visible()
+    session = page.context.new_cdp_session(page)
+    session.send("Performance.enable")
+
+    def processor() -> float:
+        found = {one["name"]: one["value"] for one in session.send("Performance.getMetrics")["metrics"]}
+        return float(found["ThreadTime"])
+
+    took = []
+    for order in ("activity", "silence", "change", "previous", "index"):
+        before = processor()
+        frame.evaluate(
+            """async (order) => {
+              const choice = document.querySelector("[data-testid=unit-order]");
+              choice.value = order;
+              choice.dispatchEvent(new Event("change", {bubbles: true}));
+              await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+            }""",
+            order,
+        )
+        took.append(processor() - before)
+    assert 0 < sorted(took)[len(took) // 2] < 0.5, took

@@ -23,6 +23,10 @@ main.run_main()
 """
 
 
+#: Seconds for a cell, for the kernel to start, and for what a cell puts out to come: four, if nothing is said.
+PATIENCE = {"timeout": 300, "startup_timeout": 300, "iopub_timeout": 120}
+
+
 class Notebook:
     """A notebook without cells, and the kernel that runs them.
 
@@ -67,7 +71,7 @@ def notebook(folder: Path, its_own: bool = False, **variables: str) -> Iterator[
     of_the_checkout = {} if its_own else {"TENSORBOARD_BINARY": str(binary)}
     own = {**environment(TMPDIR=str(temporary), TF_CPP_MIN_LOG_LEVEL="3"), **of_the_checkout, **variables}
     client = nbclient.NotebookClient(
-        nbformat.v4.new_notebook(), timeout=120, resources={"metadata": {"path": str(folder)}}
+        nbformat.v4.new_notebook(), **PATIENCE, resources={"metadata": {"path": str(folder)}}
     )
     with client.setup_kernel(env=own):
         made = Notebook(client, temporary)

@@ -35,6 +35,7 @@ class S3:
       refuse: Answers a request itself where it returns a status, as 503; None lets it through.
       delay: Seconds before each answer.
       hangs: Whether none is answered, which path it asks for, until it no longer is so.
+      waiting: How many it has that are not answered yet.
     """
 
     url: str = ""
@@ -45,6 +46,7 @@ class S3:
     refuse: Callable[[str], int | None] = lambda _: None
     delay: float = 0.0
     hangs: Callable[[str], bool] = lambda _: False
+    waiting: int = 0
     _serving: Any = None
 
     def start(self) -> None:
@@ -106,6 +108,15 @@ class _Watched:
             if "boto3" not in environ.get("HTTP_USER_AGENT", "").lower():
                 self._s3.ours.append(request)
             self._s3.put += int(environ.get("CONTENT_LENGTH") or 0)
+            self._s3.waiting += 1
+        try:
+            return self._answer(environ, start_response, status)
+        finally:
+            with self._lock:
+                self._s3.waiting -= 1
+
+    def _answer(self, environ: dict[str, Any], start_response: Any, status: int | None) -> list[bytes]:
+        method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
         while self._s3.hangs(path):
             time.sleep(0.05)
         if self._s3.delay:

@@ -44,6 +44,7 @@ from tb_layerview import Keep, LayerWriter
 from tb_layerview.format import remote_storage
 from tb_layerview.writing import objects, outbox
 address, steps, pause = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
+objects.CLOSING = 600.0  # a busy machine takes its time
 if sys.argv[4:]:
     oldest, limit = map(float, sys.argv[4:])
     objects._FIRST = objects.OLDEST = oldest

@@ -61,7 +61,7 @@ def read_by_a_fork(read: Callable[[], np.ndarray]) -> bytes:
     ours, its = os.pipe()
     child = os.fork()
     if not child:
-        signal.alarm(20)
+        signal.alarm(120)
         try:
             os.write(its, read().tobytes())
         finally:
@@ -116,7 +116,7 @@ def asked(server: TensorBoardServer, route: str, **arguments: Any) -> Any:
     return json.loads(reply.body) if reply.content_type == "application/json" else reply.body
 
 
-def awaited(what: Callable[[], Any], seconds: float = 40) -> Any:
+def awaited(what: Callable[[], Any], seconds: float = 120) -> Any:
     end = time.monotonic() + seconds
     while not (found := what()):
         assert time.monotonic() < end, "it did not come in time"

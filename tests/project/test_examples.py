@@ -84,6 +84,7 @@ def test_the_example_of_an_estimator_logs_training_and_evaluation(tmp_path: Path
 def test_the_notebook_trains_shows_the_tab_and_reads_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import nbclient
     import nbformat
+    from notebooks import PATIENCE
 
     monkeypatch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
     monkeypatch.setenv("PYTHONPATH", environment(needs=["sklearn"])["PYTHONPATH"])
@@ -92,7 +93,7 @@ def test_the_notebook_trains_shows_the_tab_and_reads_the_log(tmp_path: Path, mon
     notebook = nbformat.read(EXAMPLES / "notebook.ipynb", as_version=4)
     assert not any(cell.get("outputs") for cell in notebook.cells), "outputs are not kept in the repository"
 
-    client = nbclient.NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}})
+    client = nbclient.NotebookClient(notebook, **PATIENCE, resources={"metadata": {"path": str(tmp_path)}})
     with client.setup_kernel():
         for index, cell in enumerate(notebook.cells):
             client.execute_cell(cell, index)
@@ -117,7 +118,7 @@ def test_the_notebook_trains_shows_the_tab_and_reads_the_log(tmp_path: Path, mon
 
 def runs_served(port: int) -> list[str]:
     """The runs that a TensorBoard's Layers tab lists, once it has read the logs that it was started on."""
-    until = time.monotonic() + 60
+    until = time.monotonic() + 120
     while True:
         with urllib.request.urlopen(f"http://localhost:{port}/data/plugin/layerview/runs") as answer:
             runs = [run["run"] for run in json.load(answer)["runs"]]

@@ -45,7 +45,7 @@ def test_all_parts_run_whichever_fails_and_what_failed_is_printed(
     printed = capsys.readouterr().out
     assert "seven is 8" in printed and "fine" not in printed
     assert "ZeroDivisionError" in printed
-    assert "second: passed in 0 s: yes" in printed
+    assert re.search(r"^second: passed in \d+ s: yes$", printed, re.MULTILINE)
 
 
 def test_what_a_part_has_started_ends_with_the_run(logs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,7 +62,7 @@ def test_what_a_part_has_started_ends_with_the_run(logs: Path, monkeypatch: pyte
         run([part("slow", sleeper)], 2)
     monkeypatch.undo()
     pid = int((logs / "test-slow.log").read_text())
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60
     while time.monotonic() < until and _runs(pid):
         time.sleep(0.05)
     assert not _runs(pid)

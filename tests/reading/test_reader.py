@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -161,15 +162,17 @@ def test_an_empty_tensor_was_logged(tmp_path: Path) -> None:
 
 
 def test_scalars_and_times_stand_beside_the_steps(tmp_path: Path) -> None:
+    began = time.time()
     with LayerWriter(tmp_path, mode="evaluate") as writer:
         writer.write(0, {"a": np.ones(3)}, scalars={"loss": 0.5})
         writer.write(1, {"a": np.ones(3)}, scalars={"loss": np.nan, "accuracy": 0.75})
+    ended = time.time()
     run = LayerReader(tmp_path).run()
     np.testing.assert_array_equal(run.scalars["loss"], [0.5, np.nan])
     np.testing.assert_array_equal(run.scalars["accuracy"], [np.nan, 0.75])
     assert run.modes == ("evaluate", "evaluate")
     assert np.all(np.diff(run.wall_times) >= 0)
-    assert abs(run.wall_times[-1] - os.stat(event_file_of(tmp_path)).st_mtime) < 5
+    assert began <= run.wall_times[0] and run.wall_times[-1] <= ended
 
 
 def test_steps_beyond_one_shard_are_one_history(tmp_path: Path) -> None:

@@ -123,7 +123,7 @@ def test_an_event_of_our_plugin_that_holds_no_message_is_said_and_breaks_nothing
 
 def ask_until(board: Board, path: str, says: str) -> str:
     """Asks until an answer says so: the files are checked beside the requests."""
-    end = time.monotonic() + 60
+    end = time.monotonic() + 120
     while says not in (answer := board.client.get(path).get_data(as_text=True)):
         assert time.monotonic() < end, f"nothing says {says!r}"
         time.sleep(0.05)

@@ -9,7 +9,9 @@ import os
 import socket
 import subprocess
 import threading
-from collections.abc import Iterator
+import time
+import types
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +35,11 @@ def _running() -> Iterator[S3]:
 def s3(_running: S3, monkeypatch: pytest.MonkeyPatch, cache: Path) -> Iterator[S3]:
     """A store with an empty bucket, found where s3fs and TensorBoard look."""
     from tb_layerview.format import remote_storage
+    from tb_layerview.writing import objects
 
     for name, value in variables(_running.url).items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setattr(objects, "CLOSING", 600.0)  # a busy machine takes its time
     remote_storage._store.cache_clear()
     filesystem = files()
     filesystem.mkdir(BUCKET)
@@ -66,6 +70,22 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(objects, "OLDEST", 0.01)
 
 
+@pytest.fixture
+def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """A store that gave no answer is not asked again until this is called, however long a busy machine takes."""
+    from tb_layerview.format import remote_storage
+
+    passed = [0.0]
+    clock = types.SimpleNamespace(monotonic=lambda: time.monotonic() + passed[0], thread_time=time.thread_time)
+    monkeypatch.setattr(remote_storage, "time", clock)
+    monkeypatch.setattr(remote_storage, "_REST", 1e6)
+
+    def pass_by() -> None:
+        passed[0] += 2e6
+
+    return pass_by
+
+
 @pytest.fixture(params=["s3", "gcs"])
 def beside(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, cache: Path) -> Iterator[str]:
     """A bucket's address, for what computes: the server is a process of the stores' own environment."""
@@ -85,7 +105,7 @@ def beside(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, cach
     yield f"s3://{BUCKET}" if request.param == "s3" else f"gs://{BUCKET}"
     remote_storage._store.cache_clear()
     process.stdin.close()
-    process.wait(30)
+    process.wait(120)
 
 
 def files() -> Any:

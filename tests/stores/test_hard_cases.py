@@ -13,7 +13,7 @@ from places import HELPERS, ROOT, environment
 def check(fault: str) -> None:
     """Lets one happen in a process of its own."""
     command = [sys.executable, str(HELPERS / "store_faults.py"), fault]
-    ran = subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=900)
+    ran = subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=1500)
     assert ran.returncode == 0, ran.stderr[-3000:]
     found = json.loads(ran.stdout.splitlines()[-1])
     assert found["is_reached"], found

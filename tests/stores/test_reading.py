@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +101,10 @@ def test_neighbours_come_by_one_request(tmp_path: Path, s3: Any) -> None:
 
 
 @pytest.mark.parametrize("steps", [1, 40])
-def test_the_requests_for_a_hundred_runs_do_not_grow_with_their_steps(tmp_path: Path, s3: Any, steps: int) -> None:
+def test_the_requests_for_a_hundred_runs_do_not_grow_with_their_steps(
+    tmp_path: Path, s3: Any, steps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote_storage, "FRESH", 1000.0)  # however long a busy machine takes to read them
     with LayerWriter(tmp_path / "run") as writer:
         for step in range(steps):
             writer.write(step, {"a": KERNELS[0]}, "weight")
@@ -188,7 +192,7 @@ def test_a_network_that_hangs_is_said_in_time(s3: Any, monkeypatch: pytest.Monke
         began = time.monotonic()
         with pytest.raises(NotADirectoryError, match="the store gives no answer within 1 s"):
             LayerReader(f"{s3.address}/logs")
-        assert time.monotonic() - began < 15
+        assert time.monotonic() - began < 25
 
 
 def test_a_forked_process_opens_a_client_of_its_own(tmp_path: Path, s3: Any) -> None:
@@ -237,7 +241,10 @@ def test_past_the_end_of_an_object_there_is_nothing(s3: Any) -> None:
     assert store.read_all([Range(file, at, 5) for at in (8, 10 + (1 << 20), 4 << 20)]) == [b"89", b"", b""]
 
 
-def test_what_is_missing_and_what_may_not_be_listed_is_asked_for_once(tmp_path: Path, s3: Any) -> None:
+def test_what_is_missing_and_what_may_not_be_listed_is_asked_for_once(
+    tmp_path: Path, s3: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote_storage, "FRESH", 1000.0)  # however long a busy machine takes to say it
     log(tmp_path / "a", 60)
     put(tmp_path, f"{s3.address}/logs")
     run = LayerReader(f"{s3.address}/logs").run("a")
@@ -270,6 +277,23 @@ def test_the_last_part_that_is_missing_is_named(tmp_path: Path, s3: Any) -> None
         run.values(run.tensors[0], 1)
 
 
+class Until:
+    """Answers nothing that is read until so many requests for it wait at a time: one after the other they never do.
+
+    Attributes:
+      most: How many have waited at a time.
+    """
+
+    def __init__(self, s3: Any, wanted: int) -> None:
+        self._s3, self._wanted, self.most = s3, wanted, 0
+
+    def __call__(self, path: str) -> bool:
+        if path.count("/") < 2:  # a list
+            return False
+        self.most = max(self.most, self._s3.waiting)
+        return self.most < self._wanted
+
+
 def test_many_parts_are_read_several_at_a_time_and_in_their_order(tmp_path: Path, s3: Any) -> None:
     with LayerWriter(tmp_path / "a", keep=Keep(precision="float32")) as writer:
         for step in range(40):
@@ -278,12 +302,9 @@ def test_many_parts_are_read_several_at_a_time_and_in_their_order(tmp_path: Path
                 parts = Parts(tmp_path / "a" / "layers", f"{s3.address}/a/layers")
             parts.send()
         s3.forget()
-        s3.delay = 0.2
-        began = time.monotonic()
+        s3.hangs = Until(s3, 4)
         run = LayerReader(f"{s3.address}/a").run()
-        assert time.monotonic() - began < 7  # one after the other they take 8 s
-        assert len(s3.gets()) == 40
-        s3.delay = 0.0
+        assert len(s3.gets()) == 40 and s3.hangs.most >= 4
         same(run, LayerReader(tmp_path / "a").run())
         assert run.steps.tolist() == [*range(40)]
 
@@ -322,8 +343,10 @@ def test_what_is_no_folder_is_none(tmp_path: Path, s3: Any) -> None:
     assert all("" not in files for _, files in store.walk(RemotePath(f"{s3.address}/logs")))
 
 
-def test_an_object_that_hangs_holds_up_no_other(s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote_storage, "READING", 1.0)
+def test_an_object_that_hangs_holds_up_no_other(
+    s3: Any, later: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote_storage, "READING", 5.0)  # within which a busy machine answers for the others
     data = RANDOM.bytes(9 << 20)
     for name in ("x", "y"):
         fsspec.filesystem("s3").pipe_file(f"bucket/{name}", data[: 8 << 20])
@@ -333,39 +356,39 @@ def test_an_object_that_hangs_holds_up_no_other(s3: Any, monkeypatch: pytest.Mon
     wanted = [*(Range(x, i << 20, 1000) for i in range(6)), Range(y, 0, 1000)]
     *found, hung = store.read_all(wanted)
     assert found == [data[one.offset :][:1000] for one in wanted[:6]]
-    assert isinstance(hung, TimeoutError) and "no answer within 1 s" in str(hung.strerror)
+    assert isinstance(hung, TimeoutError) and "no answer within 5 s" in str(hung.strerror)
     assert store.read(x, 7 << 20, 10) == data[7 << 20 :][:10]
     # Where nothing is answered, no more than one time is waited for, however much is asked for.
     s3.hangs = lambda _: True
-    began = time.monotonic()
+    monkeypatch.setattr(remote_storage, "READING", 1.0)
+    s3.forget()
+    assert isinstance(store.read_all([Range(y, 5, 10)])[0], TimeoutError)
     for one in range(100):
-        assert isinstance(store.read_all([Range(y, one, 10)])[0], TimeoutError)
+        assert isinstance(store.read_all([Range(y, 20 + one, 10)])[0], TimeoutError)
         assert all(isinstance(one, TimeoutError) for one in store.read_all([Range(y, i << 20, 9) for i in range(40)]))
-    assert time.monotonic() - began < 15
+    assert {part for _, part in s3.gets()} <= {"bytes=5-14"}
     s3.hangs = lambda _: False
-    monkeypatch.setattr(remote_storage, "_REST", 0.0)
-    end = time.monotonic() + 10
-    while isinstance(store.read_all([Range(y, 5, 10)])[0], OSError):
-        assert time.monotonic() < end
-        time.sleep(0.5)
+    monkeypatch.setattr(remote_storage, "READING", 30.0)
+    later()
+    assert store.read_all([Range(y, 5, 10)]) == [data[5:15]]
 
 
 def test_a_run_in_a_store_that_went_away_is_said_in_one_time(
-    tmp_path: Path, s3: Any, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, s3: Any, later: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(remote_storage, "READING", 1.0)
     for i in range(10):
         log(tmp_path / f"run{i}", 1)
     put(tmp_path, f"{s3.address}/logs")
     reader = LayerReader(f"{s3.address}/logs")
     names = reader.names()
     folders = reader._folders()
+    monkeypatch.setattr(remote_storage, "READING", 1.0)
     s3.hangs = lambda _: True
-    began = time.monotonic()
+    s3.forget()
     for name in names:
         _, problems = event_file.read_folder(folders[name])
         assert "the store gives no answer within 1 s" in problems[0]
-    assert time.monotonic() - began < 8
+    assert len(s3.requests) <= 1, "the others are not asked for"
 
 
 def test_the_memory_for_listings_has_an_end(tmp_path: Path, memory: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -437,7 +460,7 @@ def test_a_client_that_waits_by_itself_is_left_behind(monkeypatch: pytest.Monkey
         began = time.monotonic()
         with pytest.raises(NotADirectoryError, match="the store gives no answer within 1 s"):
             LayerReader(f"webhdfs://127.0.0.1:{deaf.getsockname()[1]}/logs")
-        assert time.monotonic() - began < 15
+        assert time.monotonic() - began < 25
 
 
 def test_the_memory_for_what_is_kept_has_an_end() -> None:
@@ -454,10 +477,9 @@ def test_ranges_that_lie_far_apart_are_asked_for_at_the_same_time(s3: Any) -> No
     fsspec.filesystem("s3").pipe_file("bucket/x", data)
     ranges = [Range(RemotePath("s3://bucket/x"), i << 19, 1000) for i in range(8)]
     s3.requests.clear()
-    s3.sent, s3.delay = 0, 0.3
-    began = time.monotonic()
+    s3.sent, s3.hangs = 0, Until(s3, 4)
     found = remote_storage._store("s3").read_all(ranges)
-    assert time.monotonic() - began < 1.2  # one after the other they take 2.4 s
+    assert s3.hangs.most >= 4
     assert found == [data[one.offset :][:1000] for one in ranges] and len(s3.gets()) == 8
     assert s3.sent == 8 * 1000
 
@@ -490,7 +512,7 @@ except NotADirectoryError as error:
     print(error)
 """
     command = [sys.executable, "-c", program]
-    said = subprocess.run(command, env=environment(tmp_path), capture_output=True, text=True, check=True, timeout=60)
+    said = subprocess.run(command, env=environment(tmp_path), capture_output=True, text=True, check=True, timeout=300)
     assert "the package gcsfs is installed, and cannot be imported: it wants another protobuf" in said.stdout
 
 

