@@ -101,7 +101,8 @@ def _start(folder: str) -> TensorBoardInfo:
 
     # TensorBoard takes the first of this name on the path: of another environment, or none.
     own = Path(sys.executable).with_name("tensorboard.exe" if os.name == "nt" else "tensorboard")
-    arguments = [f"--logdir={folder}", f"--host={loopback.HOST}"]
+    flags = {"logdir": folder, "host": loopback.HOST, **loopback.flags_for(folder)}
+    arguments = [f"--{name}={value}" for name, value in flags.items()]
     with _environment(_BINARY, os.environ.get(_BINARY) or (str(own) if own.exists() else None)):
         started = manager.start(arguments)
         # What was killed has left its note behind, and is taken for one that is up; its port may be another's by now.

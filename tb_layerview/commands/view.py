@@ -34,7 +34,7 @@ def view(logdir: str, port: int | None, with_browser: bool) -> int:
     from tensorboard import default, program
 
     board = program.TensorBoard(default.get_plugins())
-    board.configure(logdir=folder, host=loopback.HOST, port=port)
+    board.configure(logdir=folder, host=loopback.HOST, port=port, **loopback.flags_for(folder))
     try:
         url = board.launch() + loopback.FRAGMENT
     except program.TensorBoardServerException as error:

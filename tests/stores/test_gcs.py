@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import types
 from collections.abc import Callable
@@ -12,8 +13,9 @@ from urllib.parse import unquote
 import fsspec
 import numpy as np
 import pytest
-from serving import TensorBoardServer
+from serving import TensorBoardServer, get
 from store_logs import KERNELS, Parts, awaited, log, payload_of, put, read_by_a_fork, same, steps_of
+from viewing import viewing
 
 from tb_layerview import Keep, LayerReader, LayerWriter
 from tb_layerview.commands import cli
@@ -98,6 +100,15 @@ def test_the_tab_follows_a_run_that_grows_by_parts(
         for step in range(4):
             assert payload_of(server, "run", step).body == run.payload("values", run.tensors[1], step)
         same(LayerReader(f"{gcs.address}/logs").run("run"), run)
+
+
+def test_the_command_shows_a_log_by_the_loader_that_opens_it(tmp_path: Path, gcs: Any) -> None:
+    log(tmp_path / "a")
+    put(tmp_path, f"{gcs.address}/logs")
+    with viewing(f"{gcs.address}/logs", "--port=0", "--no-browser") as (_, url):
+        asked = url.partition("#")[0] + "data/plugin/layerview/runs"
+        runs = awaited(lambda: json.loads(get(asked).body)["runs"])
+    assert [(run["run"], run["steps"]) for run in runs] == [("a", 6)]
 
 
 def test_of_two_that_open_it_fsspec_does_and_a_note_says_so(
