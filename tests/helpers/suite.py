@@ -124,13 +124,13 @@ def parts(is_long: bool) -> list[Part]:
     which = "long" if is_long else "not long"
     end = "-long" if is_long else ""
     modern = f"{which} and not estimator and not e2e"
+    browser = [] if is_long else [of_pytest("modern-browser", MODERN, "not long", "tests/e2e")]
     found = [
         of_pytest(f"modern-capture{end}", MODERN, modern, "tests/capture"),
+        *browser,
         of_pytest(f"estimator{end}", ESTIMATOR, f"{which} and not once and not packaging", "--ignore=tests/e2e"),
         of_pytest(f"modern-rest{end}", MODERN, modern, "--ignore=tests/e2e", "--ignore=tests/capture"),
     ]
-    if not is_long:
-        found += [of_pytest("modern-browser", MODERN, "not long", "tests/e2e")]
     found += [part for framework in BACKENDS for part in of_backend(framework, which, end)]
     found += [of_pytest(f"stores{end}", STORES, which, "tests/stores")]
     if is_long:
