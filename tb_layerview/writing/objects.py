@@ -177,9 +177,18 @@ def _finish_all() -> None:
     """Closes all that nobody has closed when the process ends; they wait for the store at the same time."""
     until = time.monotonic() + _EXITING
     ours = [one for one in tuple(_open) if one._is_ours]  # a forked process has its parent's, too
+
+    def wait_for(one: Objects) -> None:
+        nonlocal until
+        try:
+            one._finish_by(until)
+        except KeyboardInterrupt:  # who does not want to wait for one does not want to wait for the others either
+            until = time.monotonic()
+            raise
+
     with contextlib.ExitStack() as each:  # whatever becomes of the others; the last first
         for one in ours:
-            each.callback(one._finish_by, until)
+            each.callback(wait_for, one)
         for one in ours:
             each.callback(one._finish, 0.0)
 

@@ -252,6 +252,33 @@ def test_what_nobody_has_closed_waits_for_the_store_at_the_same_time(
         assert LayerReader(f"{s3.address}/{name}").run().steps.tolist() == [0]
 
 
+def test_who_interrupts_the_end_of_a_process_waits_for_no_log(
+    cache: Path, s3: Any, monkeypatch: pytest.MonkeyPatch, interruptible: None
+) -> None:
+    """One Ctrl+C is enough, however many logs nobody has closed, and all of them are kept."""
+    interrupted: list[float] = []
+    close = Outbox.close
+
+    def noted(box: Outbox, seconds: float) -> None:
+        if interrupted:
+            interrupted.append(seconds)
+        if seconds and not interrupted:
+            interrupted.append(seconds)
+            threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+        close(box, seconds)
+
+    monkeypatch.setattr(Outbox, "close", noted)
+    monkeypatch.setattr(objects, "_open", set())
+    writers = [LayerWriter(f"{s3.address}/{name}") for name in "abc"]
+    s3.refuses("PUT", 503)
+    for writer in writers:
+        writer.write(0, {"a": np.ones(8)})
+    with pytest.raises(KeyboardInterrupt):
+        objects._finish_all()
+    assert len(interrupted) == 3 and sum(interrupted[1:]) < 0.1
+    assert sorted(path.name.rpartition(".")[2] for path in kept(cache)) == ["layerview"] * 3 + ["payload"] * 3
+
+
 def test_a_closed_log_takes_nothing(s3: Any) -> None:
     writer = LayerWriter(f"{s3.address}/run")
     writer.write(0, {"a": np.ones(8)})
