@@ -91,9 +91,17 @@ class Hearing:
         """Hears a model, too; one that it hears already it hears from outside, if that compiles itself by now."""
         self._take_off(model)
         if model._compiled_call_impl is None:
-            self._handles[model] = model.register_forward_pre_hook(self._hook, with_kwargs=True).remove
+            hook = self._hear_compiled if isinstance(model, torch._dynamo.OptimizedModule) else self._hook
+            self._handles[model] = model.register_forward_pre_hook(hook, with_kwargs=True).remove
         else:
             self._handles[model] = _hear_from_outside(model, self._hook)
+
+    def _hear_compiled(self, module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """What is compiled of a model is called, in any mode: no hook may be within, or come off once it is compiled."""
+        for model in [*self._handles]:
+            if model is not module and unwrapped(model) is unwrapped(module):
+                self._take_off(model)
+        self._hook(module, args, kwargs)
 
     def _take_off(self, model: torch.nn.Module) -> None:
         take_off = self._handles.pop(model, None)
