@@ -99,7 +99,7 @@ class Awaited:
         """Watches what these optimizers train from here on."""
         before = [one for ref in self._watched if (one := ref()) is not None]
         for one in before:  # a training of the same by other optimizers is another one
-            if one.backend.network in module.modules():
+            if not one.is_closed and one.backend.network in module.modules():
                 one.close()
         watching = self._watch(module, optimizers, hears)
         now = before if watching is None else [*before, watching]

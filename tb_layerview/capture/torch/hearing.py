@@ -97,7 +97,7 @@ class Hearing:
             self._handles[model] = _hear_from_outside(model, self._hook)
 
     def _hear_compiled(self, module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """What is compiled of a model is called, in any mode: no hook may be within, or come off once it is compiled."""
+        """What is compiled of a model is called, in any mode: within, no hook may be compiled, or come off later."""
         for model in [*self._handles]:
             if model is not module and unwrapped(model) is unwrapped(module):
                 self._take_off(model)

@@ -39,7 +39,7 @@ class Watch:
     Attributes:
       step: How many steps the optimizer has made.
       told: What else to log with the next step, by name.
-      backend: What computes the model.
+      backend: What computes the model; None once it is closed.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Watch:
         """
         self.step = self._began = step
         self.told: Mapping[str, Any] = {}
-        self.backend = Modules(model, loss, optimizer, has_applied=True, call=call or called, ranks=given.ranks)
+        self.backend: Any = Modules(model, loss, optimizer, has_applied=True, call=call or called, ranks=given.ranks)
         self._optimizers = self.backend.optimizers
         if not self._optimizers:
             raise TypeError("watch wants to know what trains the model: optimizer=..., one or several")
@@ -219,6 +219,9 @@ class Watch:
             recording.last_step(self.step, self._scalars)
             recording.hand_over()
         print(recording.close())
+        # Whoever keeps this keeps no model alive.
+        self.backend = self._first = None
+        self._optimizers, self.told = (), {}
 
     def __enter__(self) -> Watch:
         return self

@@ -17,6 +17,7 @@ import pytest
 import torch
 import torch_networks as networks
 from torch import nn
+from torch._dynamo.testing import CompileCounter
 from torch.nn import functional
 from torch_networks import IMAGES, LABELS, ROWS, STEPS, TOKENS, TRAININGS, Log, Training, bare, differing, trained
 
@@ -352,7 +353,7 @@ def test_a_compiled_module_is_trained_the_same_and_compiled_as_often(way: str, t
 def test_a_module_that_compiles_itself_is_compiled_as_often(way: str, tmp_path: Path) -> None:
     def run(folder: Path | None) -> tuple[dict[str, Any], int]:
         torch._dynamo.reset()
-        counter = torch._dynamo.testing.CompileCounter()
+        counter = CompileCounter()
 
         def make() -> nn.Module:
             made = networks.ResNet()
@@ -596,7 +597,7 @@ def test_a_module_is_exported_after_it_was_logged(tmp_path: Path) -> None:
 def late(folder: Path | None, how: str, own: bool) -> tuple[list[str], int]:
     """The losses of a training whose module is compiled after `watch`, first evaluated; how many graphs that makes."""
     torch._dynamo.reset()
-    counter = torch._dynamo.testing.CompileCounter()
+    counter = CompileCounter()
     networks.seed()
     made = networks.ResNet() if own else nn.Sequential(nn.Flatten(), nn.LazyLinear(8), nn.Dropout(), nn.Linear(8, 4))
     made(IMAGES)
@@ -636,7 +637,7 @@ def test_a_module_that_is_compiled_after_watch_is_heard_and_compiled_as_often(
 def test_an_optimizer_whose_step_is_compiled_is_not_compiled_with_what_logs_it(tmp_path: Path) -> None:
     def run(folder: Path | None) -> tuple[list[str], int]:
         torch._dynamo.reset()
-        counter = torch._dynamo.testing.CompileCounter()
+        counter = CompileCounter()
         networks.seed()
         model = nn.Sequential(nn.Linear(6, 6), nn.Linear(6, 4))
         optimizer = torch.optim.Adam(model.parameters())
