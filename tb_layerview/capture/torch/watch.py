@@ -19,7 +19,7 @@ from tb_layerview.capture.torch.backend import Modules, log_by_hand
 from tb_layerview.capture.torch.batch import Batch, called
 from tb_layerview.capture.torch.hearing import FirstCall, Hearing, compiled_around
 from tb_layerview.capture.torch.modules import LossFunction
-from tb_layerview.capture.torch.processes import Process
+from tb_layerview.capture.torch.processes import Process, tell
 from tb_layerview.capture.torch.values import copied, to_host
 from tb_layerview.format.addresses import checked
 from tb_layerview.health.check import Check
@@ -218,7 +218,7 @@ class Watch:
         if self.step > self._began:
             recording.last_step(self.step, self._scalars)
             recording.hand_over()
-        print(recording.close())
+        tell(recording.close())
         # Whoever keeps this keeps no model alive.
         self.backend = self._first = None
         self._optimizers, self.told = (), {}
