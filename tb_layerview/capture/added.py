@@ -194,8 +194,8 @@ class Added:
         except Exception as error:  # noqa: BLE001  # logging never stops a training
             self._say(f"{type(error).__name__}: {error}")
 
-    def _watch(self, module: Any, optimizers: list[Any]) -> Any:
-        """Watches a module that is called for the first time; None if it cannot be, or somebody does."""
+    def _watch(self, module: Any, optimizers: list[Any], hears: bool) -> Any:
+        """Watches a module that is called, or trained, for the first time; None if it cannot be, or somebody does."""
         from tb_layerview.capture.given import Given
         from tb_layerview.capture.torch.backend import logged_by_hand
         from tb_layerview.capture.torch.watch import Watch
@@ -203,7 +203,7 @@ class Added:
         if self._trainers or logged_by_hand(module):
             return None
         try:
-            return Watch(module, self._next_run("train"), optimizers, Given(schedule=self._schedule))
+            return Watch(module, self._next_run("train"), optimizers, Given(schedule=self._schedule), hears=hears)
         except Exception as error:  # noqa: BLE001  # logging never stops a training
             self._say(f"{type(error).__name__}: {error}")
             return None

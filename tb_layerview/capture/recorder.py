@@ -157,7 +157,8 @@ class LayerRecorder:
             backend = FlaxModules(model, loss, optimizer)
         else:
             backend, model, logdir, given = _of_modules(model, loss, optimizer, logdir, given)
-        self._backend, self._given = backend, given
+        self._given = given
+        self._backend: Any = backend  # until it is closed, as all that leads to the model
         self._told: tuple[int, Mapping[str, Any]] | None = None
         self._traced: Choice | None = None  # what the pass is of, until something was recorded
         self._model: Any = model if backend.logs(model) else None
@@ -234,8 +235,12 @@ class LayerRecorder:
         if with_last and told is not None:
             self._recording.last_step(told[0], lambda: self._scalars(told[1]))
             self._recording.hand_over()
-        print(self._recording.close())
-        self._model = self._probe = None
+        told, ranks = self._recording.close(), sys.modules.get("tb_layerview.capture.torch.processes")
+        if ranks is not None and self._given.ranks == "all":
+            ranks.tell(told)
+        else:
+            print(told)
+        self._model = self._probe = self._backend = self._traced = None
 
     def __enter__(self) -> LayerRecorder:
         return self

@@ -67,7 +67,8 @@ class Recording:
           ValueError: The folder cannot be written to.
         """
         self._model: Any = model
-        self._given, self._backend = given, backend
+        self._given = given
+        self._backend: Any = backend
         self.log = TrainingLog(logdir, given.schedule, given.keep, mode, given.check)
         # Who never closes it, because the training ended on an error, has what was handed over all the same.
         self._finalizer = weakref.finalize(self, in_this_process(self.log.close))
@@ -249,7 +250,7 @@ class Recording:
         self.hand_over()  # of a training that ended on an error right after the step
         self._finalizer.detach()
         with self.log.ahead("the end of logging"):  # what was kept may be as large as several models
-            self._model = self._probing = self._replayer = self._taken = self._held = None
+            self._model = self._backend = self._probing = self._replayer = self._taken = self._held = None
         self._closing_lines = self.log.close()
         return self._closing_lines
 

@@ -79,6 +79,14 @@ class Process:
             )
 
 
+def tell(message: str) -> None:
+    """Prints what a log holds, once it is closed, in the first of several processes; the others log it."""
+    if Process.of_this().rank:
+        logger.info("%s", message)
+    else:
+        print(message)
+
+
 @contextlib.contextmanager
 def asking_nobody() -> Iterator[None]:
     """Has a pass fail that asks other processes for something: they do not run it, and it would wait for ever.

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import atexit
-import contextlib
-import functools
 import os
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
 from tb_layerview.capture.choice import Choice
 from tb_layerview.capture.given import Given, Ranks, floats
-from tb_layerview.capture.passes.calls import patched
 from tb_layerview.capture.recording import Recording
 from tb_layerview.capture.torch.anatomy import ModuleAnatomy
 from tb_layerview.capture.torch.backend import Modules, log_by_hand
-from tb_layerview.capture.torch.batch import Arguments, Batch, called
+from tb_layerview.capture.torch.batch import Batch, called
+from tb_layerview.capture.torch.hearing import FirstCall, Hearing, compiled_around
 from tb_layerview.capture.torch.modules import LossFunction
-from tb_layerview.capture.torch.processes import Process
+from tb_layerview.capture.torch.processes import Process, tell
 from tb_layerview.capture.torch.values import copied, to_host
 from tb_layerview.format.addresses import checked
 from tb_layerview.health.check import Check
@@ -29,8 +27,8 @@ from tb_layerview.options import Keep, Schedule, Select
 from tb_layerview.writing.guard import in_this_process
 
 _NO_BATCH = (
-    "the model was not called in training mode before its optimizer's first steps, as where torch.compile has made "
-    "another one of it: watch what is called"
+    "nobody was heard calling the model in training mode before its optimizer's first steps, as where a function that "
+    "calls it is compiled: compile the model itself, or give LayerRecorder a probe"
 )
 _NO_LOSS = "nobody tells the loss: use LayerRecorder(..., loss=...) for a replay of the batch that breaks a training"
 
@@ -41,7 +39,7 @@ class Watch:
     Attributes:
       step: How many steps the optimizer has made.
       told: What else to log with the next step, by name.
-      backend: What computes the model.
+      backend: What computes the model; None once it is closed.
     """
 
     def __init__(
@@ -53,6 +51,7 @@ class Watch:
         loss: LossFunction | None = None,
         call: Callable[[Any, Any], Any] | None = None,
         step: int = 0,
+        hears: bool = True,
     ) -> None:
         """Hooks itself on.
 
@@ -64,10 +63,11 @@ class Watch:
           loss: Computes the loss of what the model gives, if that is known.
           call: Calls the network on the first batch, which `take` is given; by default the model is heard being called.
           step: At which step the training begins.
+          hears: Whether to hear the model being called; a hook on it now would have it compiled anew, if it was.
         """
         self.step = self._began = step
         self.told: Mapping[str, Any] = {}
-        self.backend = Modules(model, loss, optimizer, has_applied=True, call=call or called, ranks=given.ranks)
+        self.backend: Any = Modules(model, loss, optimizer, has_applied=True, call=call or called, ranks=given.ranks)
         self._optimizers = self.backend.optimizers
         if not self._optimizers:
             raise TypeError("watch wants to know what trains the model: optimizer=..., one or several")
@@ -76,17 +76,19 @@ class Watch:
         self._has_batch = self._skips = self._steps_by_closure = False
         self._stepped: set[int] = set()  # the optimizers that have, since a step was logged
         self._is_made = False  # whether the first one has
-        self._hear_no_more: Callable[[], None] = _hear_nothing
+        self._hearing: Hearing | None = None  # until the model was called
         logdir, self._given = Process.of_this().place(logdir, given)
         self._recording: Recording | None = None
         if not self.backend.logs(model):
             return
         self._recording = Recording(self.backend.network, logdir, self._given, self.backend)
         self._check_patterns()
-        if call is None:
-            self._hear_no_more = have_hear(model, FirstCall(self))
+        if call is None and hears:
+            self._hearing = Hearing([model, *compiled_around(model)], FirstCall(self))
+        # Whoever compiles an optimizer's step would compile all that logs with it.
+        before, after = torch.compiler.disable(self._before), torch.compiler.disable(self._after)
         for one in self._optimizers:
-            self._handles += [one.register_step_pre_hook(self._before), one.register_step_post_hook(self._after)]
+            self._handles += [one.register_step_pre_hook(before), one.register_step_post_hook(after)]
         # A script ends without closing what it has not asked for. Whatever holds the optimizer holds this one.
         atexit.register(in_this_process(_close), weakref.ref(self))
 
@@ -119,13 +121,18 @@ class Watch:
     def take(self, x: Any, kind: type[Batch] = Batch) -> None:
         """Takes the first examples of what the model is first called on in training as the probe, of this kind."""
         recording = self._recording
-        if recording is None or self._has_batch:
+        if recording is None or self._has_batch or recording.is_ready:
             return
         self._has_batch = True
         with recording.log.guard("the first batch"):
             self._first = kind(x, parts=1, to_host=to_host).mapped(copied)
             self.backend.see_training()
         self._hear_no_more()
+
+    def _hear_no_more(self) -> None:
+        hearing, self._hearing = self._hearing, None
+        if hearing is not None:
+            hearing.close()
 
     def _before(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         """An optimizer is about to step."""
@@ -211,7 +218,10 @@ class Watch:
         if self.step > self._began:
             recording.last_step(self.step, self._scalars)
             recording.hand_over()
-        print(recording.close())
+        tell(recording.close())
+        # Whoever keeps this keeps no model alive.
+        self.backend = self._first = None
+        self._optimizers, self.told = (), {}
 
     def __enter__(self) -> Watch:
         return self
@@ -271,96 +281,6 @@ def watch(
     watching = Watch(model, checked(logdir), optimizer, given)
     log_by_hand(watching.backend)
     return watching
-
-
-def have_hear(model: torch.nn.Module, hook: FirstCall) -> Callable[[], None]:
-    """Has a hook hear with what a model is called; returns what takes it off.
-
-    A module that compiles itself would compile the hook: it is heard from outside. TorchScript would, too: it does not
-    see the hook.
-    """
-    compiled = model._compiled_call_impl
-    if compiled is None:
-        taken_off = contextlib.ExitStack()
-        taken_off.enter_context(patched(torch.jit._recursive, "create_script_module", _without_ours))
-        taken_off.callback(model.register_forward_pre_hook(hook, with_kwargs=True).remove)
-        return taken_off.close
-
-    def call(*args: Any, **kwargs: Any) -> Any:
-        hook(model, args, kwargs)
-        return compiled(*args, **kwargs)
-
-    def undo() -> None:
-        if model._compiled_call_impl is call:
-            model._compiled_call_impl = compiled
-
-    model._compiled_call_impl = call
-    return undo
-
-
-def _without_ours(create: Callable[..., Any]) -> Callable[..., Any]:
-    """What makes a script of a module, such that it sees the module as it is without our hooks."""
-
-    @functools.wraps(create)
-    def created(nn_module: torch.nn.Module, *args: Any, **kwargs: Any) -> Any:
-        all_hooks = [module._forward_pre_hooks for module in nn_module.modules()]
-        ours = [(hooks, key, one) for hooks in all_hooks for key, one in hooks.items() if isinstance(one, FirstCall)]
-        for hooks, key, _ in ours:
-            del hooks[key]
-        try:
-            return create(nn_module, *args, **kwargs)
-        finally:
-            for hooks, key, one in ours:
-                hooks[key] = one
-
-    return created
-
-
-def _hear_nothing() -> None:
-    """There is no hook to take off."""
-
-
-class Hears(Protocol):
-    """Whoever wants to know with what a module is called first."""
-
-    def hear(self, module: torch.nn.Module, x: Any) -> None:
-        """Is told of a call in training mode, with gradients.
-
-        Args:
-          module: What is called.
-          x: On what: its only argument, a tuple of several, a dict by name, or `Arguments` of both.
-        """
-        ...
-
-
-class FirstCall:
-    """Hears with what a model is called, once. In a copy of the model it hears nothing."""
-
-    def __init__(self, listener: Hears) -> None:
-        """Notes who wants to know, without keeping it alive."""
-        self._listener = weakref.ref(listener)
-
-    def __call__(self, module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """A module is called; see `torch.nn.Module.register_forward_pre_hook`."""
-        listener = self._listener()
-        if listener is None or torch.compiler.is_compiling() or torch.jit.is_tracing():
-            return
-        if not module.training or not torch.is_grad_enabled():
-            return
-        several = Arguments(args, kwargs) if args and kwargs else kwargs or args
-        listener.hear(module, args[0] if len(args) == 1 and not kwargs else several)
-
-    def __deepcopy__(self, memo: Any) -> Any:
-        return _nothing()
-
-    def __reduce__(self) -> Any:
-        # What is loaded where this package is not must not ask for it.
-        return getattr, (contextlib.nullcontext(), "__exit__")
-
-
-def _nothing() -> Callable[..., None]:
-    """A function that takes anything and gives None, which can be pickled."""
-    return contextlib.nullcontext().__exit__
 
 
 def _has_closure(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:

@@ -271,3 +271,26 @@ def test_an_address_that_cannot_be_opened_is_refused_and_makes_no_folder(
     with pytest.raises(ValueError, match="is not a folder on this machine"):
         callbacks[way](logdir) if way in callbacks else logged(way, logdir, nn.Linear(4, 2), 1)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("way", ["recorder", "watch"])
+def test_what_is_closed_keeps_no_module_no_optimizer_and_no_probe_alive(way: str, tmp_path: Path) -> None:
+    model, probe = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1)), torch.randn(8, 3)
+    optimizer = torch.optim.Adam(model.parameters())
+    made: Any
+    if way == "watch":
+        made = lv.watch(model, tmp_path, optimizer=optimizer)
+    else:
+        made = lv.LayerRecorder(model, tmp_path, probe, loss=lambda out: out.mean(), optimizer=optimizer)
+    for step in range(3):
+        model(probe).mean().backward()
+        optimizer.step()
+        if way == "recorder":
+            made.record(step)
+    made.close()
+    found = [weakref.ref(one) for one in (model, optimizer, probe)]
+    del model, optimizer, probe
+    gc.collect()
+    assert [one() for one in found] == [None] * 3
+    made.close()
+    assert not made.should_stop

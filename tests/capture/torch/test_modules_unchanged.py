@@ -16,6 +16,7 @@ import pytest
 import torch
 import torch_networks as networks
 from torch import nn
+from torch._dynamo.testing import CompileCounter
 from torch.nn import functional
 from torch_networks import IMAGES, LABELS, ROWS, STEPS, TOKENS, TRAININGS, Log, Training, bare, differing, trained
 
@@ -351,7 +352,7 @@ def test_a_compiled_module_is_trained_the_same_and_compiled_as_often(way: str, t
 def test_a_module_that_compiles_itself_is_compiled_as_often(way: str, tmp_path: Path) -> None:
     def run(folder: Path | None) -> tuple[dict[str, Any], int]:
         torch._dynamo.reset()
-        counter = torch._dynamo.testing.CompileCounter()
+        counter = CompileCounter()
 
         def make() -> nn.Module:
             made = networks.ResNet()
@@ -588,3 +589,64 @@ def test_a_module_is_exported_after_it_was_logged(tmp_path: Path) -> None:
     torch.testing.assert_close(torch.export.export(model, (TOKENS,)).module()(TOKENS), wanted)
     torch.testing.assert_close(torch.jit.trace(model, TOKENS)(TOKENS), wanted)
     assert b"tb_layerview" not in pickle.dumps(model)
+
+
+def late(folder: Path | None, how: str, own: bool) -> tuple[list[str], int]:
+    """The losses of a training whose module is compiled after `watch`, first evaluated; how many graphs that makes."""
+    torch._dynamo.reset()
+    counter = CompileCounter()
+    networks.seed()
+    made = networks.ResNet() if own else nn.Sequential(nn.Flatten(), nn.LazyLinear(8), nn.Dropout(), nn.Linear(8, 4))
+    made(IMAGES)
+    optimizer = torch.optim.Adam(made.parameters())
+    watching = None if folder is None else lv.watch(made, folder, optimizer=optimizer, schedule=1)
+    if how == "in place":
+        made.compile(backend=counter, fullgraph=own)  # of torch's own modules it compiles nothing
+    called: Any = made if how == "in place" else torch.compile(made, backend=counter, fullgraph=True)
+    losses = []
+    for _ in range(2):
+        with torch.no_grad():
+            made.eval()
+            losses.append(called(IMAGES).sum().item().hex())
+        made.train()
+        for _ in range(2):
+            optimizer.zero_grad()
+            loss = called(IMAGES).square().mean()
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item().hex())
+    if watching is not None:
+        watching.close()
+    return losses, counter.frame_count
+
+
+@pytest.mark.parametrize("own", [True, False])
+@pytest.mark.parametrize("how", ["in place", "around"])
+def test_a_module_that_is_compiled_after_watch_is_heard_and_compiled_as_often(
+    how: str, own: bool, tmp_path: Path
+) -> None:
+    assert late(tmp_path, how, own) == late(None, how, own)
+    run = LayerReader(tmp_path).run()
+    assert run.steps.tolist() == [0, 1, 2, 3, 4]
+    assert {tensor.kind for tensor in run.tensors} >= {"activation", "weight", "gradient", "update"}
+
+
+def test_an_optimizer_whose_step_is_compiled_is_not_compiled_with_what_logs_it(tmp_path: Path) -> None:
+    def run(folder: Path | None) -> tuple[list[str], int]:
+        torch._dynamo.reset()
+        counter = CompileCounter()
+        networks.seed()
+        model = nn.Sequential(nn.Linear(6, 6), nn.Linear(6, 4))
+        optimizer = torch.optim.Adam(model.parameters())
+        if folder is not None:
+            lv.watch(model, folder, optimizer=optimizer, schedule=1)
+        step = torch.compile(lambda: optimizer.step(), backend=counter)
+        losses = []
+        for _ in range(2):
+            loss = functional.cross_entropy(model(ROWS), LABELS)
+            loss.backward()
+            step()
+            losses.append(loss.item().hex())
+        return losses, counter.frame_count
+
+    assert run(tmp_path) == run(None)

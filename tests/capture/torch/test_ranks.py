@@ -32,7 +32,11 @@ Arrays = dict[str, npt.NDArray[Any]]
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("two")
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    both = [subprocess.Popen([sys.executable, str(SCRIPT), str(folder), str(i)], env=environment) for i in range(2)]
+    both = []
+    for i in range(2):
+        with (folder / f"{i}.out").open("wb") as out:
+            command = [sys.executable, str(SCRIPT), str(folder), str(i)]
+            both.append(subprocess.Popen(command, env=environment, stdout=out))
     assert [process.wait(timeout=600) for process in both] == [0, 0]
     return folder
 
@@ -68,6 +72,12 @@ def test_each_logs_into_a_folder_of_its_own(name: str, folder: Path) -> None:
         assert {*range(1, STEPS + 1)} <= {*run.steps.tolist()}
         assert [note for note in run.model.notes if "left out" in note] == []
     assert [tensor.layer for tensor in runs[0].tensors] == [tensor.layer for tensor in runs[1].tensors]
+
+
+def test_the_first_one_prints_what_the_logs_hold(folder: Path) -> None:
+    printed = [(folder / f"{i}.out").read_text() for i in range(2)]
+    assert "steps logged" in printed[0] and "rank-0" in printed[0]
+    assert "steps logged" not in printed[1]
 
 
 @pytest.mark.parametrize(("name", "keeps"), [("all", False), ("exact", True)])

@@ -185,6 +185,33 @@ for rate in (0.1, 0.2, 0.3, 0.4):
 """
 
 
+#: A module that is compiled after its optimizer was made, and one that only a compiled function calls.
+COMPILED = """
+import torch
+from torch import nn
+
+called = []
+def backend(graph, inputs):
+    called.append(graph)
+    return graph.forward
+
+def train(how):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 4), nn.Dropout(), nn.Linear(4, 1))
+    optimizer = torch.optim.Adam(model.parameters())
+    compiled = torch.compile(model if how == "module" else lambda x: model(x), backend=backend, fullgraph=True)
+    for _ in range(3):
+        optimizer.zero_grad()
+        loss = compiled(torch.ones(2, 3)).mean()
+        loss.backward()
+        optimizer.step()
+        print(how, loss.item().hex(), len(called))
+
+train("module")
+train("function")
+"""
+
+
 def run(folder: Path, script: str, *before: str) -> subprocess.CompletedProcess[str]:
     """Runs a script in a folder, by what stands before its name."""
     (folder / "train.py").write_text(script, encoding="utf-8")
@@ -222,6 +249,17 @@ def test_a_script_with_a_loop_of_its_own_prints_the_same_and_each_of_its_trainin
         assert one.steps.tolist() == [0, 1, 2, 3, 4]
         assert "16 examples" in str(one.model.probe)
     assert not (tmp_path / "bare" / "logs").exists()
+
+
+def test_what_a_script_compiles_is_logged_and_compiled_as_often(tmp_path: Path) -> None:
+    for name in ("bare", "logged"):
+        (tmp_path / name).mkdir()
+    bare = run(tmp_path / "bare", COMPILED)
+    logged = run(tmp_path / "logged", COMPILED, "-m", "tb_layerview", "--schedule", "1")
+    assert ours(logged.stdout) == bare.stdout.splitlines() and len(ours(logged.stdout)) == 6
+    without = {"weight", "gradient", "update"}
+    assert kinds(tmp_path / "logged" / "logs") == {"train": {"activation", *without}, "train/train-2": without}
+    assert "nobody was heard calling the model" in logged.stderr
 
 
 def test_each_network_is_a_run_and_what_the_script_logs_itself_is_not_logged_twice(tmp_path: Path) -> None:
