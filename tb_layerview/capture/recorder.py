@@ -235,11 +235,11 @@ class LayerRecorder:
         if with_last and told is not None:
             self._recording.last_step(told[0], lambda: self._scalars(told[1]))
             self._recording.hand_over()
-        told, ranks = self._recording.close(), sys.modules.get("tb_layerview.capture.torch.processes")
+        lines, ranks = self._recording.close(), sys.modules.get("tb_layerview.capture.torch.processes")
         if ranks is not None and self._given.ranks == "all":
-            ranks.tell(told)
+            ranks.tell(lines)
         else:
-            print(told)
+            print(lines)
         self._model = self._probe = self._backend = self._traced = None
 
     def __enter__(self) -> LayerRecorder:
