@@ -119,7 +119,8 @@ class Schedule:
     budget only drops rungs of it (every second, every fourth, ...), so that the steps of two runs nest and compare.
     The ladder's *core*, every step up to 15 and then 8 steps per octave, is logged whatever it costs: no gap is longer
     than a seventh of the training so far. A resumed training has its octaves counted from where it goes on.
-    With `every` or `steps` given, just these steps and the last one are logged, whatever that costs.
+    With `every` or `steps` given, these steps are logged, whatever that costs, and with them step 0, which
+    changes are seen against, and the last one.
 
     Attributes:
       every: Log the steps that are multiples of this, exactly.

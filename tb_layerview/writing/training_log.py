@@ -91,7 +91,7 @@ class TrainingLog:
         self._is_full = False
         self._last: int | None = None
         self._steps: collections.deque[int] = collections.deque(maxlen=_REMEMBERED)  # that were handed over last
-        self._since, self._closely_until = 0, -1
+        self._since = self._closely_until = 0
         self._asked = -1, -1  # the step that was asked for last, and the one before
         self._described: Model | None = None
         self._decided: tuple[int, bool] | None = None

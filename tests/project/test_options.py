@@ -222,7 +222,7 @@ def test_a_run_stays_below_its_cap_and_the_log_says_what_was_left_out(fit: Any, 
 
 @pytest.mark.parametrize(
     ("schedule", "steps"),
-    [(5, [0, 5, 10, 15, 20, 24]), (Schedule(steps=(0, 7, 11)), [0, 7, 11, 24]), (Schedule(steps=(7,)), [7, 24])],
+    [(5, [0, 5, 10, 15, 20, 24]), (Schedule(steps=(0, 7, 11)), [0, 7, 11, 24]), (Schedule(steps=(7,)), [0, 7, 24])],
 )
 @pytest.mark.covers("What and when: Schedule, every N", "What and when: Schedule, given steps")
 def test_given_steps_and_the_last_one_are_logged(fit: Any, tmp_path: Path, schedule: Any, steps: list[int]) -> None:
