@@ -3,13 +3,14 @@
 #
 # Guess: rematerialization computes again what it computed, so a training is the same number for number with and
 # without `keras.RematScope`. PyTorch's own checkpoint, by which Keras does it, keeps the generators for that.
-# Seen, one step of `fit` with `RematScope(mode="full")` against one without, the same seed; cosine of the gradients:
-#   Dropout(0.5)              1.00   its draw is PyTorch's global generator's, which the checkpoint puts back
-#   Dropout(0.5, seed=1)      0.5    the loss is the same to the last bit: no number in the log tells
-#   SpatialDropout1D(0.5)     0.5    the same
-#   GaussianDropout(0.5)      0.5    the same
-#   BatchNormalization        1.00   its moving mean has gone two steps instead of one
-# What these layers draw depends on a counter of Keras (`SeedGenerator.state`), which stands two further after the step.
+# Seen, one step of `fit` with `RematScope(mode="full")` against one without, from the same seed; the loss is the same
+# to the last bit, and of the gradients of the Dense before the layer the cosine is
+#   Dropout(0.5)              1.00   its draw is of PyTorch's global generator, which the checkpoint puts back
+#   Dropout(0.5, seed=1)      0.57   its draw is of Keras' SeedGenerator, whose counter is now 2 and not 1
+#   SpatialDropout1D(0.5)     0.69   the same
+#   GaussianDropout(0.5)      0.42   the same
+#   BatchNormalization        1.00   but its moving mean has gone two steps
+# So the mask that a gradient went through is not the one that the loss came from, and no error and no loss tells.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
@@ -28,12 +29,12 @@ x, y = random.randn(8, 16, 32).astype("float32") + 1, random.randn(8, 1).astype(
 
 
 def step(make, mode):
-    """One step: the loss, the gradient of the kernel behind the layer, how often the layer drew, its moving mean."""
+    """One step: the loss, the gradient of the kernel before the layer, how often the layer drew, its moving mean."""
     keras.utils.set_random_seed(0)
     inputs = keras.Input((16, 32))
     with keras.RematScope(mode=mode):
-        layer, dense = make(), layers.Dense(8)
-        outputs = layers.Dense(1)(layers.Flatten()(dense(layer(inputs))))
+        dense, layer = layers.Dense(32), make()
+        outputs = layers.Dense(1)(layers.Flatten()(layer(dense(inputs))))
     model = keras.Model(inputs, outputs)
     model.compile(keras.optimizers.SGD(1.0), "mse")
     before = numbers(dense.kernel).copy()
