@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # TensorFlow 2.21.0: on `ram://` to write a file a second time appends to it, and so does to copy over it.
 #
-# Guess: `GFile(path, "wb")`, `write_file`, `TFRecordWriter` and `copy(overwrite=True)` leave the last content alone,
+# Guess: `GFile(path, "wb")`, `write_file`, `TFRecordWriter` and `copy(overwrite=True)` leave only what came last,
 # whatever file system the path is of.
 # Seen, of a file that held b"first" and into which b"second" is written:
 #                            local file    ram://
