@@ -47,8 +47,20 @@ def s3(_running: S3, monkeypatch: pytest.MonkeyPatch, cache: Path) -> Iterator[S
     yield _running
     _running.delay, _running.hangs = 0.0, lambda _: False
     _running.accepts()
-    filesystem.rm(BUCKET, recursive=True)
+    _remove_bucket(filesystem)
     remote_storage._store.cache_clear()
+
+
+def _remove_bucket(filesystem: Any) -> None:
+    """Removes it with all that is in it, also what a request puts there meanwhile that was on its way."""
+    end = time.monotonic() + 120
+    while True:
+        try:
+            return filesystem.rm(BUCKET, recursive=True)
+        except OSError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.1)
 
 
 @pytest.fixture
