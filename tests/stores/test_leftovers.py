@@ -208,7 +208,18 @@ def interruptible() -> Iterator[None]:
     signal.signal(signal.SIGINT, before)
 
 
-def test_who_does_not_want_to_wait_for_the_end_loses_nothing(cache: Path, s3: Any, interruptible: None) -> None:
+@pytest.fixture
+def given_up(s3: Any) -> Iterator[None]:
+    """What was on its way when a log was given up has come, or been refused, before the next test begins."""
+    before = set(threading.enumerate())
+    yield
+    s3.accepts()
+    awaited(lambda: "tb_layerview_store" not in {one.name for one in {*threading.enumerate()} - before})
+
+
+def test_who_does_not_want_to_wait_for_the_end_loses_nothing(
+    cache: Path, s3: Any, interruptible: None, given_up: None
+) -> None:
     writer = LayerWriter(f"{s3.address}/run")
     s3.refuses("PUT", 503)
     writer.write(0, {"a": np.ones(8)})
@@ -224,7 +235,7 @@ def test_who_does_not_want_to_wait_for_the_end_loses_nothing(cache: Path, s3: An
 
 
 def test_what_nobody_has_closed_waits_for_the_store_at_the_same_time(
-    cache: Path, s3: Any, monkeypatch: pytest.MonkeyPatch
+    cache: Path, s3: Any, given_up: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """When the process ends, 10 seconds are 10 seconds however many logs there are, and nothing is lost."""
     waited: list[float] = []
@@ -253,7 +264,7 @@ def test_what_nobody_has_closed_waits_for_the_store_at_the_same_time(
 
 
 def test_who_interrupts_the_end_of_a_process_waits_for_no_log(
-    cache: Path, s3: Any, monkeypatch: pytest.MonkeyPatch, interruptible: None
+    cache: Path, s3: Any, monkeypatch: pytest.MonkeyPatch, interruptible: None, given_up: None
 ) -> None:
     """One Ctrl+C is enough, however many logs nobody has closed, and all of them are kept."""
     interrupted: list[float] = []
