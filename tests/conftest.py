@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib.metadata
 import importlib.util
 import logging
@@ -49,8 +50,8 @@ TWICE_ON_JAX = {
     "test_an_int8_model_that_learns_by_lora_is_trained_the_same_to_the_last_bit",
 }
 
-# The mark `core`; the option `--coverage-results` and the mark `covers`; what there is no time for.
-pytest_plugins = ["core_cases", "coverage_table", "time_left"]
+# The mark `core`; `--coverage-results` and the mark `covers`; `--processor-seconds`; what there is no time for.
+pytest_plugins = ["core_cases", "coverage_table", "processor_seconds", "time_left"]
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
@@ -111,6 +112,16 @@ def quiet_tensorflow() -> Iterator[None]:
     logger.setLevel(logging.ERROR)
     yield
     logger.setLevel(level)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def what_is_there_stays() -> None:
+    """No collection of garbage looks through what was there before this module's tests.
+
+    A framework is 400,000 objects, and Keras' `clear_session` collects garbage: that took half of some files' time.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True, scope="module")

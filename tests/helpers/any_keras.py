@@ -6,7 +6,6 @@ A test that takes all of this from here holds for each of them. Its truth is the
 from __future__ import annotations
 
 import contextlib
-import gc
 import importlib.util
 from collections.abc import Callable, Iterator, Sequence
 from types import SimpleNamespace
@@ -53,8 +52,6 @@ else:
     import keras
 
     ops, ERRORS = keras.ops, ()
-    # What was imported stays: `clear_session` collects garbage, and would look through all of that each time.
-    gc.freeze()
 
 #: What a step makes of its gradients before it applies them.
 Change = Callable[[list[Any]], list[Any]]

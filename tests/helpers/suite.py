@@ -87,7 +87,8 @@ def of_pytest(name: str, python: Path, marks: str, *what: str, onednn: bool = Tr
         operations digest tensors, too, as they do where there is an accelerator.
     """
     command = [python, "-m", "pytest", "-o", f"cache_dir=build/pytest-{name}", "-m", marks]
-    command += ["--durations=40", "--durations-min=2", f"--coverage-results=build/coverage-parts/{name}.json", *what]
+    command += ["--durations=40", "--durations-min=2", f"--coverage-results=build/coverage-parts/{name}.json"]
+    command += [f"--processor-seconds=build/processor-seconds/{name}.json", *what]
     digests = {} if onednn else {"TB_LAYERVIEW_DIGESTS": "device"}
     return Part(name, command, {"TF_ENABLE_ONEDNN_OPTS": str(int(onednn)), **digests})
 
