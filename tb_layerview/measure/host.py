@@ -87,7 +87,7 @@ def look(array: npt.NDArray[np.generic], *, units: bool) -> Measurement:
             std=std,
             rms=rms,
         ),
-        code_counts=np.bincount(codes, minlength=histogram.CODES),
+        cells=histogram.Cells.of(np.bincount(codes, minlength=histogram.CODES)),
         center=center,
         shift=shift,
         units=_measure_units(values) if units else None,

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from tb_layerview.format.histogram import Cells, Counted
 from tb_layerview.format.statistics import Digest
 from tb_layerview.format.units import Units
 from tb_layerview.format.values import Axis
@@ -19,7 +20,7 @@ class Measurement:
 
     Attributes:
       digest: Exact statistics of the whole tensor.
-      code_counts: integer [histogram.CODES]: how many elements have each code (see `histogram.encode`), or None.
+      cells: How many elements have each code (see `histogram.encode`), or None.
       center: What was subtracted before counting.
       shift: The power of two by which the distances were divided before counting.
       units: Statistics per unit, or None.
@@ -29,13 +30,18 @@ class Measurement:
     """
 
     digest: Digest
-    code_counts: npt.NDArray[np.integer] | None = None
+    cells: Cells | None = None
     center: float = 0.0
     shift: int = 0
     units: Units | None = None
     kept: npt.NDArray[np.generic] | None = None
     kept_axes: tuple[Axis, ...] = ()
     sparse: Mapping[str, float] = dataclasses.field(default_factory=dict)
+
+    @property
+    def counted(self) -> Counted | None:
+        """What its histogram is made of, or None."""
+        return None if self.cells is None else Counted(self.cells, self.center, self.shift)
 
 
 def with_kept(

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tb_layerview.format import histogram
+from tb_layerview.format.histogram import Cells
 from tb_layerview.format.statistics import COUNTS, STATISTICS, Digest
 from tb_layerview.format.units import Units
 from tb_layerview.measure.host import center_and_shift
@@ -44,7 +45,7 @@ def merge(first: Measurement, second: Measurement) -> Measurement:
         rms = math.hypot(roots[0] * one.rms, roots[1] * other.rms)
     counts = {name: getattr(one, name) + getattr(other, name) for name in STATISTICS[:COUNTS]}
     digest = Digest(**counts, min=low, max=high, mean=mean, std=std, rms=rms)
-    codes, center, shift = _merge_codes(first, second, digest)
+    cells, center, shift = _merge_cells(first, second, digest)
     if first.units is not None and second.units is not None:
         units: Units | None = _merge_units(first.units, one.size, second.units, other.size)
     else:
@@ -52,7 +53,7 @@ def merge(first: Measurement, second: Measurement) -> Measurement:
     return dataclasses.replace(
         first,
         digest=digest,
-        code_counts=codes,
+        cells=cells,
         center=center,
         shift=shift,
         units=units,
@@ -69,22 +70,18 @@ def _merge_sparse(first: Measurement, second: Measurement) -> dict[str, float]:
     return merged
 
 
-def _merge_codes(
-    first: Measurement, second: Measurement, digest: Digest
-) -> tuple[npt.NDArray[np.integer] | None, float, int]:
-    """Code counts of both, and the centre and shift that they are counted from."""
-    if first.code_counts is None or second.code_counts is None:
+def _merge_cells(first: Measurement, second: Measurement, digest: Digest) -> tuple[Cells | None, float, int]:
+    """Cells of both, and the centre and shift that they are counted from."""
+    if first.cells is None or second.cells is None:
         return None, 0.0, 0
     if (first.center, first.shift) == (second.center, second.shift):
-        return first.code_counts + second.code_counts, first.center, first.shift
+        return Cells.of(first.cells.code_counts() + second.cells.code_counts()), first.center, first.shift
     center, shift = first.center, max(first.shift, second.shift)
     if not math.isnan(digest.mean):
         single = not (first.shift or second.shift)
         center, shift = center_and_shift(digest.mean, digest.std, digest.min, digest.max, single)
     total = np.zeros(histogram.CODES, np.int64)
-    for part in (first, second):
-        assert part.code_counts is not None
-        codes = np.flatnonzero(part.code_counts)
+    for part, (codes, counts) in ((first, first.cells), (second, second.cells)):
         # The middle of each cell; the cells of zero hold just that.
         bits = codes.astype(np.uint32) << np.uint32(histogram.CODE_SHIFT)
         is_zero = (codes == 0) | (codes == histogram.CODES // 2)
@@ -94,8 +91,8 @@ def _merge_codes(
         values = np.ldexp(distances[is_finite], part.shift) + part.center
         moved = np.ldexp(np.clip(values, digest.min, digest.max) - center, -shift).astype(np.float32)
         moved_codes = moved.view(np.uint32) >> np.uint32(histogram.CODE_SHIFT)
-        np.add.at(total, moved_codes, part.code_counts[codes[is_finite]])
-    return total, center, shift
+        np.add.at(total, moved_codes, counts[is_finite])
+    return Cells.of(total), center, shift
 
 
 def _merge_units(one: Units, one_size: int, other: Units, other_size: int) -> Units:

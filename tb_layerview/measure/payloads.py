@@ -16,8 +16,7 @@ _Part = TypeVar("_Part")
 def histograms(measurements: Sequence[Measurement]) -> list[bytes]:
     """The encoded histogram of each; empty where nothing was counted."""
     native = library.engine()
-    counted = [None if m.code_counts is None else Counted(m.code_counts, m.center, m.shift) for m in measurements]
-    return _encoded(counted, _histograms if native is None else native.histograms)
+    return _encoded([m.counted for m in measurements], _histograms if native is None else native.histograms)
 
 
 def statistics_per_unit(measurements: Sequence[Measurement]) -> list[bytes]:

@@ -34,11 +34,7 @@ def summarise(measurements: Mapping[int, Measurement]) -> npt.NDArray[np.float32
     ordered = [measurements[index] for index in sorted(measurements)]
     found = np.full((len(SUMMARIES), len(ordered)), np.nan)
     native = library.engine()
-    counted = {
-        i: histogram.Counted(m.code_counts, m.center, m.shift)
-        for i, m in enumerate(ordered)
-        if m.code_counts is not None
-    }
+    counted = {i: one for i, one in enumerate(m.counted for m in ordered) if one is not None}
     if counted:
         quantiles_of = histogram.quantiles_of if native is None else native.quantiles
         quantiles = quantiles_of(list(counted.values()), list(QUANTILES.values()))

@@ -183,7 +183,7 @@ class Plan:
         kept = dict(measurements)
         is_whole = not self.wants(step) or any(m.kept is not None for m in kept.values())
         most = _most_bytes(kept, precision)
-        fields = (("values", "kept"), ("units", "units"), ("histograms", "code_counts"))
+        fields = (("values", "kept"), ("units", "units"), ("histograms", "cells"))
         ends = {part: share * cap for part, share in self._end.items()}
         if written + most["steps"] > cap:
             return None
@@ -290,7 +290,7 @@ def _most_bytes(measurements: Mapping[int, Measurement], precision: Precision) -
         most["steps"] += len(m.sparse) * (varint_size(index) + 4)
         is_wide = max(-m.digest.min, m.digest.max) > arrays.WIDE  # stored as float32, instead of float16
         itemsize = max(np.dtype(precision).itemsize, 4 if is_wide else 2)
-        if m.code_counts is not None:
+        if m.cells is not None:
             most["histograms"] += min(histogram.MAX_BYTES, 16 + 8 * m.digest.size)
         if m.units is not None:
             most["units"] += 4 * ((4 if is_wide else 2) * len(m.units.mean) + 32)

@@ -35,8 +35,8 @@ DISTRIBUTIONS = {
 
 def _encoded(array: np.ndarray) -> bytes:
     measured = measure(array)
-    assert measured.code_counts is not None
-    return histogram.encode(measured.code_counts, measured.center, measured.shift)
+    assert measured.counted is not None
+    return histogram.encode(*measured.counted)
 
 
 def _assert_quantiles(array: np.ndarray) -> None:
@@ -99,7 +99,7 @@ def test_the_format_is_what_the_documentation_says() -> None:
     # Worked by hand from docs/http_api.md: 1.0 has the float32 bits 0x3f800000, so its cell is 0x3f800000 >> 19 = 2032.
     codes = np.zeros(histogram.CODES, np.int64)
     codes[0], codes[2032], codes[4096 + 2032] = 5, 300, 1
-    data = histogram.encode(codes)
+    data = histogram.encode(histogram.Cells.of(codes))
     assert data[:12] == bytes(8) + b"\0\0" + b"\3\0"
     # Cells -2032, 0 and 2032; gaps 4080 - 2032 = 2048, then 2031 twice; as varints of 2 * gap; counts 1, 5 and 300.
     assert data[12:] == bytes([0x80, 0x20, 1, 0xDE, 0x1F, 5, 0xDE, 0x1F, 0xAC, 0x02])

@@ -157,12 +157,14 @@ def _split_event_file() -> tuple[bytes, bytes]:
 
 def _arrays() -> tuple[np.ndarray, np.ndarray]:
     generator = np.random.default_rng(0)
-    return generator.normal(size=(4, 5)), np.bincount(generator.integers(0, 8192, 3000), minlength=8192)
+    return generator.normal(size=(4, 5)), histogram.Cells.of(
+        np.bincount(generator.integers(0, 8192, 3000), minlength=8192)
+    )
 
 
 def parsers() -> dict[str, tuple[Parser, list[bytes]]]:
     """Every parser of bytes from disk, and real bytes of what it reads."""
-    array, counts = _arrays()
+    array, cells = _arrays()
     axes = (values.Axis(0, 1, 4, 4), values.Axis(0, 2, 5, 10))
     return {
         "event file": (read_event_file, [_event_file_bytes()]),
@@ -170,7 +172,7 @@ def parsers() -> dict[str, tuple[Parser, list[bytes]]]:
         "Model": (read_model, [model_bytes()[:-5], model_bytes(1)[:-5]]),
         "StepRecord": (read_step, [step_bytes(), step_bytes() + b"\x1a\x00"]),
         "values": (read_values, [values.encode(array, axes, p) for p in ("float16", "float32", "float64")]),
-        "histogram": (read_histogram, [histogram.encode(counts), histogram.encode(counts, 3.5, -4)]),
+        "histogram": (read_histogram, [histogram.encode(cells), histogram.encode(cells, 3.5, -4)]),
         "units": (read_units, [units.encode(units.Units(*[abs(array[0])] * 4))]),
     }
 

@@ -74,8 +74,6 @@ def looks(count: int) -> None:
     import kinds_of_arrays
     import test_encoding
 
-    from tb_layerview.format.histogram import Counted
-
     found, installed = library.engines(MADE), library.engines()
     random = np.random.default_rng(0)
     for number in range(count):
@@ -98,9 +96,8 @@ def looks(count: int) -> None:
                     f"native digest, {level}: array {number}, {kind}, {dtype}, {shape}, is measured otherwise"
                 )
         measured = found["baseline"].look(array, units=array.ndim > 1)
-        assert measured.code_counts is not None
-        counted = Counted(measured.code_counts, measured.center, measured.shift)
-        test_encoding.check_counted(found["baseline"], [counted, test_encoding.any_counted(random)])
+        assert measured.counted is not None
+        test_encoding.check_counted(found["baseline"], [measured.counted, test_encoding.any_counted(random)])
         of_tensors = [test_encoding.any_units(random), *([measured.units] if measured.units is not None else [])]
         test_encoding.check_units(found["baseline"], of_tensors)
     print(f"native digest: {count:,} arrays at {', '.join(found)}, nothing found")

@@ -80,8 +80,8 @@ def test_statistics_units_and_quantiles_equal_numpys(data: str, shape: tuple[int
     np.testing.assert_allclose(measured.units.rms, np.sqrt((truth**2).mean(axis=0)), rtol=1e-9)
     np.testing.assert_allclose(measured.units.zero, (truth == 0).mean(axis=0))
     np.testing.assert_allclose(measured.units.peak, np.abs(truth).max(axis=0))
-    assert measured.code_counts is not None
-    stored = histogram.decode(histogram.encode(measured.code_counts, measured.center, measured.shift))
+    assert measured.counted is not None
+    stored = histogram.decode(histogram.encode(*measured.counted))
     q = (0.01, 0.25, 0.5, 0.75, 0.99)
     expected = np.quantile(truth, q)
     allowed = np.maximum(0.05 * truth.std(), 0.07 * np.abs(expected)) + 1e-12 * np.abs(expected)
@@ -99,9 +99,9 @@ def test_non_finite_elements_are_counted_and_enter_nothing_else(shape: tuple[int
     assert digest.mean == pytest.approx(np.nanmean(finite), rel=1e-9)
     assert digest.std == pytest.approx(np.nanstd(finite), rel=1e-9)
     assert digest.max == np.nanmax(finite)
-    assert measured.units is not None and measured.code_counts is not None
+    assert measured.units is not None and measured.counted is not None
     np.testing.assert_allclose(measured.units.rms, np.sqrt(np.nanmean(finite**2, axis=0)), rtol=1e-9)
-    stored = histogram.decode(histogram.encode(measured.code_counts, measured.center, measured.shift))
+    stored = histogram.decode(histogram.encode(*measured.counted))
     assert stored.counts.sum() == np.sum(np.isfinite(array))
 
 

@@ -160,8 +160,8 @@ def test_merged_measurements_are_those_of_the_concatenated_batches(kind: str, dt
     scaled = finite / scale
     expected = [scaled.mean(), scaled.std(), np.sqrt((scaled**2).mean())]
     np.testing.assert_allclose(np.array([digest.mean, digest.std, digest.rms]) / scale, expected, rtol=1e-6, atol=1e-7)
-    assert merged.code_counts is not None
-    bins = histogram.decode(histogram.encode(merged.code_counts, merged.center, merged.shift))
+    assert merged.counted is not None
+    bins = histogram.decode(histogram.encode(*merged.counted))
     assert bins.counts.sum() == finite.size
     q = [0.05, 0.25, 0.5, 0.75, 0.95]
     true = np.quantile(finite, q)

@@ -16,7 +16,7 @@ from kinds_of_arrays import FLOATS, KINDS, TYPES, of
 
 from tb_layerview import LayerReader, LayerWriter
 from tb_layerview.format import arrays, histogram, units
-from tb_layerview.format.histogram import CODES, MAX_BYTES, Counted
+from tb_layerview.format.histogram import CODES, MAX_BYTES, Cells, Counted
 from tb_layerview.format.statistics import NAMES, QUANTILES
 from tb_layerview.format.units import UNIT_STATISTICS, Units
 from tb_layerview.measure import extra, summary
@@ -74,7 +74,7 @@ def any_counted(random: np.random.Generator) -> Counted:
     most = min(random.choice((0, 1, 4, 20, 53)), 30 if found.dtype == np.int32 else 53 - np.log2(max(1, len(codes))))
     found[codes] = 2.0 ** random.uniform(0, most, len(codes))
     center = random.choice((0.0, 1.5, -3.0, 1e300, -1e308, 3e-310))
-    return Counted(found, float(center), int(random.choice((0, 0, 0, 70, -200, 900, -1030, 1024))))
+    return Counted(Cells.of(found), float(center), int(random.choice((0, 0, 0, 70, -200, 900, -1030, 1024))))
 
 
 def any_units(random: np.random.Generator) -> Units:
@@ -94,8 +94,8 @@ generators = st.integers(0, 1 << 32).map(np.random.default_rng)
 
 @settings(max_examples=150, deadline=None)
 @given(counted=st.lists(generators.map(any_counted), min_size=1, max_size=4))
-@example(counted=[Counted(np.zeros(CODES, np.int64), 0.0, 0)])
-@example(counted=[Counted(np.full(CODES, 1 << 39), 0.0, 0)])
+@example(counted=[Counted(Cells.of(np.zeros(CODES, np.int64)), 0.0, 0)])
+@example(counted=[Counted(Cells.of(np.full(CODES, 1 << 39)), 0.0, 0)])
 def test_any_counts_have_the_quantiles_and_the_bytes_that_numpy_gives_them(counted: list[Counted]) -> None:
     assert BEST is not None
     check_counted(BEST, counted)
@@ -114,7 +114,7 @@ def test_what_is_measured_is_encoded_as_numpy_does(engine: library.Engine, kind:
     random = np.random.default_rng(0)
     shapes = ((1, 1), (7, 3), (64, 242), (3000, 20))
     measured = [engine.look(of(kind, dtype, shape, random), units=True) for dtype in TYPES for shape in shapes]
-    counted = [Counted(m.code_counts, m.center, m.shift) for m in measured if m.code_counts is not None]
+    counted = [m.counted for m in measured if m.counted is not None]
     check_counted(engine, counted)
     check_units(engine, [m.units for m in measured if m.units is not None])
 
@@ -127,12 +127,12 @@ def test_a_histogram_of_any_number_of_cells_has_numpys_bytes(filled: int) -> Non
     for most in (1, 100, 1 << 30):
         codes[:] = 0
         codes[random.choice(CODES, filled, replace=False)] = random.integers(1, most + 1, filled)
-        check_counted(BEST, [Counted(codes, 0.0, 0)])
+        check_counted(BEST, [Counted(Cells.of(codes), 0.0, 0)])
 
 
 def test_the_coarsest_histogram_is_taken_however_long_it_is() -> None:
     assert BEST is not None
-    counted = Counted(np.full(CODES, 1 << 39), 0.0, 0)
+    counted = Counted(Cells.of(np.full(CODES, 1 << 39)), 0.0, 0)
     check_counted(BEST, [counted])
     assert MAX_BYTES - 100 < len(BEST.histograms([counted])[0]) < library._LONGEST
 
@@ -145,8 +145,8 @@ def test_a_histogram_of_exactly_the_most_bytes_is_taken_as_it_is() -> None:
             codes = np.zeros(CODES, np.int64)
             codes[1000 : 1000 + cells] = 1
             codes[1000] = first
-            check_counted(BEST, [Counted(codes, 0.0, 0)])
-            lengths.add(len(BEST.histograms([Counted(codes, 0.0, 0)])[0]))
+            check_counted(BEST, [Counted(Cells.of(codes), 0.0, 0)])
+            lengths.add(len(BEST.histograms([Counted(Cells.of(codes), 0.0, 0)])[0]))
     assert {MAX_BYTES - 1, MAX_BYTES} < lengths and max(lengths) == MAX_BYTES
 
 
@@ -156,7 +156,7 @@ def test_a_scale_below_the_smallest_cell_is_that_of_the_smallest_cell(zeros: int
     codes = np.zeros(CODES, np.int64)
     codes[:260] = codes[CODES // 2 : CODES // 2 + 260] = 1
     codes[0] = zeros
-    check_counted(BEST, [Counted(codes, 0.0, 0)])
+    check_counted(BEST, [Counted(Cells.of(codes), 0.0, 0)])
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -172,7 +172,7 @@ def test_a_scale_at_a_cells_end_falls_on_numpys_side_of_it(seed: int) -> None:
 
     def scale_at(outermost: int) -> int:
         codes[top] = outermost
-        scale = histogram._scale(*histogram._signed_cells(codes))
+        scale = histogram._scale(*histogram._signed_cells(Cells.of(codes)))
         return int(np.float32(scale / 32).view(np.uint32)) >> histogram.CODE_SHIFT
 
     below, above = 1 << 44, 1 << 50
@@ -185,7 +185,7 @@ def test_a_scale_at_a_cells_end_falls_on_numpys_side_of_it(seed: int) -> None:
     found = set()
     for outermost in range(above - 12, above + 12):
         codes[top] = outermost
-        check_counted(BEST, [Counted(codes, 0.0, 0)])
+        check_counted(BEST, [Counted(Cells.of(codes), 0.0, 0)])
         found.add(scale_at(outermost))
     assert len(found) == 2
 
@@ -198,7 +198,7 @@ def test_a_percentile_at_a_cells_end_is_that_cells() -> None:
         places = (outer + CODES // 2, inner + CODES // 2, inner, outer)  # ascending in value
         for place, share in zip(places, shares):
             codes[place] = 10 * share
-        check_counted(BEST, [Counted(codes, 0.0, 0)])
+        check_counted(BEST, [Counted(Cells.of(codes), 0.0, 0)])
 
 
 def with_bytes(low: np.ndarray) -> np.ndarray:

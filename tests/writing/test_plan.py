@@ -73,7 +73,7 @@ def expected(plan: Plan, ladder: list[int] = LADDER) -> dict[str, float]:
         fitted = plan.fit(step, measured, 0, "float16")
         assert fitted is not None
         whole = plan.wants_values(step)
-        total["histograms"] += sizes.histograms * (whole or fitted[0].code_counts is not None)
+        total["histograms"] += sizes.histograms * (whole or fitted[0].cells is not None)
         total["units"] += sizes.units * (whole or fitted[0].units is not None)
         total["values"] += sizes.values * whole
     return {part: size + getattr(sizes, part) * (part != "steps" and rates[part] >= 0) for part, size in total.items()}
@@ -104,7 +104,7 @@ def test_by_default_every_rung_has_digests_and_late_steps_have_histograms(model:
     plan = Plan.of(MODELS[model](), Schedule(), Keep())
     assert [step for step in LADDER if plan.wants(step)] == LADDER
     late = {step: plan.fit(step, {0: measure(np.ones(3))}, 0, "float16") for step in LADDER if step >= 65_536}
-    assert sum(fitted is not None and fitted[0].code_counts is not None for fitted in late.values()) >= 4
+    assert sum(fitted is not None and fitted[0].cells is not None for fitted in late.values()) >= 4
 
 
 @pytest.mark.covers("What and when: Keep, the order of thinning")

@@ -27,6 +27,8 @@ enum { TILE_ROWS = 8, TILE_COLUMNS = AT_ONCE, PIECE_COLUMNS = 1024 };
 enum { LANES = 8 };
 // Units of so many columns are taken one at a time, where there is one row: see `long_units`.
 enum { LONG_SPAN = 128 };
+// So many codes are passed over at a time, where no element has them.
+enum { AT_A_TIME = 16 };
 
 // As in library.py, field by field.
 typedef struct {
@@ -82,10 +84,16 @@ static uint32_t counted_bad(const uint32_t *even, const uint32_t *odd) {
   return found;
 }
 
+// Adds what the tables have to the counts, and leaves them empty. Most codes are of no element.
 static void flush(uint32_t *restrict even, uint32_t *restrict odd, int64_t *restrict counts) {
-  for (int i = 0; i < CODES; i++) counts[i] += (int64_t)even[i] + odd[i];
-  memset(even, 0, CODES * sizeof *even);
-  memset(odd, 0, CODES * sizeof *odd);
+  for (int i = 0; i < CODES; i += AT_A_TIME) {
+    uint32_t any = 0;
+    for (int j = 0; j < AT_A_TIME; j++) any |= even[i + j] | odd[i + j];
+    if (!any) continue;
+    for (int j = 0; j < AT_A_TIME; j++) counts[i + j] += (int64_t)even[i + j] + odd[i + j];
+    memset(even + i, 0, AT_A_TIME * sizeof *even);
+    memset(odd + i, 0, AT_A_TIME * sizeof *odd);
+  }
 }
 
 // --- Pieces ----------------------------------------------------------------------------------------------------------
@@ -113,7 +121,6 @@ static void flush(uint32_t *restrict even, uint32_t *restrict odd, int64_t *rest
 static void look(const Look *job, int64_t first, int64_t last, double *slots, void *scratch, int64_t *counts) {
   uint32_t *even = scratch, *odd = even + CODES;
   void *columns = odd + CODES;
-  memset(even, 0, 2 * CODES * sizeof *even);
   int64_t counted = 0, most = job->piece_rows * PIECE_COLUMNS + job->rest;
   for (int64_t piece = first; piece < last; piece++) {
     if (counted + most > INT64_C(1) << 31) {
@@ -257,7 +264,8 @@ typedef int (*CombineFunction)(Look *, double *, int64_t *, double *);
 
 // Looks at pieces `first` to `last` - 1, by rows first.
 //   slots: float64 [row_pieces * parts, SLOTS, units].
-//   scratch: of the calling thread alone: two tables of codes, and what is found of a piece's columns.
+//   scratch: of the calling thread alone: two tables of codes, all 0 before and after, and what is found of a piece's
+//     columns.
 //   counts: int64 [COUNTS], of the calling thread alone: what is found is added.
 PUBLIC void EXPORTED(tb_look)(const Look *job, int64_t first, int64_t last, double *slots, void *scratch, int64_t *counts) {
   volatile LookFunction inner = look;

@@ -10,7 +10,7 @@
 #include "exported.h"
 
 // As in format/histogram.py.
-enum { CODE_SHIFT = 19, HALF = 4096, NON_FINITE = 4080, CELLS = 2 * NON_FINITE - 1, MAX_BYTES = 1000, HEADER = 12 };
+enum { CODES = 8192, CODE_SHIFT = 19, HALF = 4096, NON_FINITE = 4080, CELLS = 2 * NON_FINITE - 1, MAX_BYTES = 1000, HEADER = 12 };
 enum { NEAR_AS_ONE = -1, FOUR_OCTAVES = -2, FINEST = 4, COARSENINGS = 8 };
 static const int coarsenings[COARSENINGS][3] = {
     {4, 4, 4}, {4, 1, 1}, {4, 0, 0}, {4, -1, 0}, {3, -1, 0}, {2, -1, 0}, {0, -1, 0}, {-2, -2, -2}};
@@ -21,8 +21,7 @@ enum { LONGEST = 2048 };
 
 // As in library.py, field by field.
 typedef struct {
-  const void *counts;  // int64 [CODES], or int32
-  int64_t is_wide;
+  int64_t cells;  // codes that some of its elements have
   double center;
   int64_t shift;
 } Counted;
@@ -45,34 +44,19 @@ static inline void add(Filled *filled, int32_t cell, int64_t count) {
   filled->end[filled->size++] = filled->total;
 }
 
-// Most codes are of no element, and most cells of a tensor of some octaves: eight at a time are passed over.
-#define FILL(NAME, TYPE)                                                                        \
-  static void NAME(const TYPE *counts, Filled *filled) {                                        \
-    const TYPE *negative = counts + HALF;                                                       \
-    for (int32_t code = NON_FINITE - 8; code >= 0; code -= 8) {                                 \
-      const TYPE *of = negative + code;                                                         \
-      if (!((of[0] | of[1]) | (of[2] | of[3]) | (of[4] | of[5]) | (of[6] | of[7]))) continue;   \
-      for (int32_t i = 7; i >= (code ? 0 : 1); i--)                                             \
-        if (of[i]) add(filled, -(code + i), of[i]);                                             \
-    }                                                                                           \
-    int64_t zero = (int64_t)counts[0] + negative[0];                                            \
-    if (zero) add(filled, 0, zero);                                                             \
-    for (int32_t code = 0; code < NON_FINITE; code += 8) {                                      \
-      const TYPE *of = counts + code;                                                           \
-      if (!((of[0] | of[1]) | (of[2] | of[3]) | (of[4] | of[5]) | (of[6] | of[7]))) continue;   \
-      for (int32_t i = code ? 0 : 1; i < 8; i++)                                                \
-        if (of[i]) add(filled, code + i, of[i]);                                                \
-    }                                                                                           \
-  }
-FILL(fill_wide, int64_t)
-FILL(fill_narrow, int32_t)
-
-static void fill(const Counted *counted, Filled *filled) {
+// Codes of negative elements ascend as their magnitudes do. Those of what is not finite are passed over.
+static void fill(const Counted *counted, const uint16_t *codes, const int64_t *counts, Filled *filled) {
+  int64_t n = counted->cells, positive = 0, finite = 0, negative = 0;
   filled->size = filled->total = 0;
-  if (counted->is_wide)
-    fill_wide(counted->counts, filled);
-  else
-    fill_narrow(counted->counts, filled);
+  while (positive < n && codes[positive] < HALF) positive++;
+  for (int64_t i = n - 1; i >= positive && codes[i] > HALF; i--)
+    if (codes[i] < HALF + NON_FINITE) add(filled, HALF - codes[i], counts[i]);
+  if (positive < n && codes[positive] == HALF) negative = counts[positive];
+  int has_zero = positive && codes[0] == 0;
+  int64_t zero = negative + (has_zero ? counts[0] : 0);
+  if (zero) add(filled, 0, zero);
+  while (finite < positive && codes[finite] < NON_FINITE) finite++;
+  for (int64_t i = has_zero; i < finite; i++) add(filled, codes[i], counts[i]);
 }
 
 // The lower edge of a cell. The end of the last one has the code of infinity: there it is the largest finite float.
@@ -108,11 +92,11 @@ static double element(const Counted *counted, const Filled *filled, int64_t k) {
   return (1 - within) * lower + within * upper;
 }
 
-static void quantiles(const Counted *counted, int64_t tensors, const double *q, int64_t fractions, void *scratch,
-                      double *found) {
+static void quantiles(const Counted *counted, const uint16_t *codes, const int64_t *counts, int64_t tensors,
+                      const double *q, int64_t fractions, void *scratch, double *found) {
   Filled *filled = scratch;
-  for (int64_t i = 0; i < tensors; i++) {
-    fill(counted + i, filled);
+  for (int64_t i = 0, at = 0; i < tensors; at += counted[i++].cells) {
+    fill(counted + i, codes + at, counts + at, filled);
     for (int64_t j = 0; j < fractions; j++, found++) {
       *found = NAN;
       if (!filled->total) continue;
@@ -232,8 +216,9 @@ static uint8_t *bins(const Filled *filled, int is_finest, int64_t most, uint8_t 
   return to;
 }
 
-static int64_t encode(const Counted *counted, Filled *filled, uint8_t *to) {
-  fill(counted, filled);
+static int64_t encode(const Counted *counted, const uint16_t *codes, const int64_t *counts, Filled *filled,
+                      uint8_t *to) {
+  fill(counted, codes, counts, filled);
   double scale = 0;
   uint8_t *end = to + HEADER;
   int64_t number = 0;
@@ -252,8 +237,10 @@ static int64_t encode(const Counted *counted, Filled *filled, uint8_t *to) {
   return end - to;
 }
 
-static void histograms(const Counted *counted, int64_t tensors, void *scratch, uint8_t *to, int64_t *lengths) {
-  for (int64_t i = 0; i < tensors; i++) lengths[i] = encode(counted + i, scratch, to + i * LONGEST);
+static void histograms(const Counted *counted, const uint16_t *codes, const int64_t *counts, int64_t tensors,
+                       void *scratch, uint8_t *to, int64_t *lengths) {
+  for (int64_t i = 0, at = 0; i < tensors; at += counted[i++].cells)
+    lengths[i] = encode(counted + i, codes + at, counts + at, scratch, to + i * LONGEST);
 }
 
 // --- What is exported ------------------------------------------------------------------------------------------------
@@ -261,22 +248,45 @@ static void histograms(const Counted *counted, int64_t tensors, void *scratch, u
 // How many bytes of a thread's own both need meanwhile.
 PUBLIC int64_t tb_filled_size(void) { return sizeof(Filled); }
 
-typedef void (*QuantilesFunction)(const Counted *, int64_t, const double *, int64_t, void *, double *);
-typedef void (*HistogramsFunction)(const Counted *, int64_t, void *, uint8_t *, int64_t *);
+typedef void (*QuantilesFunction)(const Counted *, const uint16_t *, const int64_t *, int64_t, const double *, int64_t,
+                                  void *, double *);
+typedef void (*HistogramsFunction)(const Counted *, const uint16_t *, const int64_t *, int64_t, void *, uint8_t *,
+                                   int64_t *);
 
-// float64 [tensors, fractions]: what `histogram.quantiles_of` gives.
-PUBLIC void tb_quantiles(const Counted *counted, int64_t tensors, const double *q, int64_t fractions, void *scratch,
-                         double *found) {
+// The codes that any element has, ascending, and how many have each, of int64 [CODES]; these are 0 then, and so are the
+// `more` after them. Returns how many codes they are.
+PUBLIC int64_t tb_cells(int64_t *code_counts, int64_t more, uint16_t *codes, int64_t *counts) {
+  int64_t cells = 0;
+  // Most codes are of no element, and most cells of a tensor of some octaves: eight at a time are passed over.
+  for (int code = 0; code < CODES; code += 8) {
+    int64_t *of = code_counts + code;
+    if (!((of[0] | of[1]) | (of[2] | of[3]) | (of[4] | of[5]) | (of[6] | of[7]))) continue;
+    for (int i = 0; i < 8; i++) {
+      codes[cells] = (uint16_t)(code + i);
+      counts[cells] = of[i];
+      cells += of[i] != 0;
+      of[i] = 0;
+    }
+  }
+  memset(code_counts + CODES, 0, (size_t)more * sizeof *code_counts);
+  return cells;
+}
+
+// float64 [tensors, fractions]: what `histogram.quantiles_of` gives. The codes and counts of all tensors' cells lie one
+// after another.
+PUBLIC void tb_quantiles(const Counted *counted, const uint16_t *codes, const int64_t *counts, int64_t tensors,
+                         const double *q, int64_t fractions, void *scratch, double *found) {
   volatile QuantilesFunction inner = quantiles;
   Mode before = set_mode(STANDARD);
-  inner(counted, tensors, q, fractions, scratch, found);
+  inner(counted, codes, counts, tensors, q, fractions, scratch, found);
   set_mode(before);
 }
 
 // What `histogram.encode` gives: to uint8 [tensors, LONGEST], of each so many bytes as `lengths` says then.
-PUBLIC void tb_histograms(const Counted *counted, int64_t tensors, void *scratch, uint8_t *to, int64_t *lengths) {
+PUBLIC void tb_histograms(const Counted *counted, const uint16_t *codes, const int64_t *counts, int64_t tensors,
+                          void *scratch, uint8_t *to, int64_t *lengths) {
   volatile HistogramsFunction inner = histograms;
   Mode before = set_mode(STANDARD);
-  inner(counted, tensors, scratch, to, lengths);
+  inner(counted, codes, counts, tensors, scratch, to, lengths);
   set_mode(before);
 }

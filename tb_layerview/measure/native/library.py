@@ -24,7 +24,7 @@ import numpy.typing as npt
 
 from tb_layerview.about import logger
 from tb_layerview.format import histogram
-from tb_layerview.format.histogram import Counted
+from tb_layerview.format.histogram import Cells, Counted
 from tb_layerview.format.statistics import Digest
 from tb_layerview.format.units import UNIT_STATISTICS, Units
 from tb_layerview.measure.measurement import SINGLE, Measurement
@@ -69,7 +69,7 @@ _LANES = 4
 
 
 # As in histogram.c, field by field.
-_COUNTED = np.dtype([("counts", np.uintp), ("is_wide", np.int64), ("center", np.float64), ("shift", np.int64)])
+_COUNTED = np.dtype([("cells", np.int64), ("center", np.float64), ("shift", np.int64)])
 _LONGEST = 2048  # bytes of a histogram's place
 # Bytes of an array block beside its elements, if none of them can be deflated, at most; and of each 32 KB of these.
 _AROUND, _AROUND_PART, _PART = 24, 5, 1 << 15
@@ -98,11 +98,14 @@ class Engine:
         self._look = getattr(library, f"tb_look_{level}")
         self._look.restype = None
         self._look.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, *[ctypes.c_void_p] * 3]
+        self._cells = library.tb_cells
+        self._cells.restype = ctypes.c_int64
+        self._cells.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p]
         self._combine = getattr(library, f"tb_combine_{level}")
         self._combine.restype = ctypes.c_int
         self._combine.argtypes = [ctypes.c_void_p] * 4
-        self._quantiles = _function(library.tb_quantiles, "pnpnpp")
-        self._histograms = _function(library.tb_histograms, "pnppp")
+        self._quantiles = _function(library.tb_quantiles, "pppnpnpp")
+        self._histograms = _function(library.tb_histograms, "pppnppp")
         self._silent_and_alike = _function(library.tb_silent_and_alike, "pnpnppp")
         self._encode_units = _function(library.tb_encode_units, "pnpnppp")
         library.tb_filled_size.restype = library.tb_deflated_size.restype = ctypes.c_int64
@@ -123,12 +126,17 @@ class Engine:
         """
         job = _plan(array, units)
         slots = np.empty(job.row_pieces * job.parts * _SLOTS * job.units)
+        job.slots = slots  # held as its array is: see `_plan`
         of_units = np.empty((4, job.units)) if units else None
-        to_units = of_units.ctypes.data if of_units is not None else None
-        is_wanted = True
-        while is_wanted:
-            counts = self._look_at_pieces(job, slots, threads)
-            is_wanted = self._combine(ctypes.addressof(job), slots.ctypes.data, counts.ctypes.data, to_units)
+        at, at_slots, to_units = ctypes.addressof(job), _at(slots), None if of_units is None else _at(of_units)
+        room = self._look_at_pieces(job, at_slots, threads)
+        while self._combine(at, at_slots, room.at_counts, to_units):
+            room.counts.fill(0)
+            room.let_go()
+            room = self._look_at_pieces(job, at_slots, threads)
+        number = self._cells(room.at_counts, _COUNTS - histogram.CODES, room.at_codes, room.at_of_codes)
+        cells = Cells(room.codes[:number].copy(), room.of_codes[:number].copy())
+        room.let_go()
         return Measurement(
             digest=Digest(
                 size=array.size,
@@ -143,7 +151,7 @@ class Engine:
                 std=job.std,
                 rms=job.rms,
             ),
-            code_counts=counts[: histogram.CODES],
+            cells=cells,
             center=job.center,
             shift=job.shift,
             units=None if of_units is None else _units(of_units, array.dtype.name in SINGLE),
@@ -153,16 +161,22 @@ class Engine:
         """What `histogram.quantiles_of` gives, to the last bit: float64 [tensors, q]."""
         found = np.empty((len(counted), len(q)))
         fractions, scratch = np.asarray(q, np.float64), np.empty(self._filled_size, np.uint8)
-        rows, _held = _rows(counted)
-        self._quantiles(_at(rows), len(counted), _at(fractions), len(q), _at(scratch), _at(found))
+        rows, codes, counts = _rows(counted)
+        self._quantiles(
+            *(_at(rows), _at(codes), _at(counts), len(counted)),
+            *(_at(fractions), len(q), _at(scratch), _at(found)),
+        )
         return found
 
     def histograms(self, counted: Sequence[Counted]) -> list[bytes]:
         """What `histogram.encode` gives for each, to the last byte."""
         encoded, lengths = np.empty((len(counted), _LONGEST), np.uint8), np.empty(len(counted), np.int64)
         scratch = np.empty(self._filled_size, np.uint8)
-        rows, _held = _rows(counted)
-        self._histograms(_at(rows), len(counted), _at(scratch), _at(encoded), _at(lengths))
+        rows, codes, counts = _rows(counted)
+        self._histograms(
+            *(_at(rows), _at(codes), _at(counts), len(counted)),
+            *(_at(scratch), _at(encoded), _at(lengths)),
+        )
         return [place[:length].tobytes() for place, length in zip(encoded, lengths.tolist())]
 
     def silent_and_alike(self, units: Sequence[Units]) -> npt.NDArray[np.float64]:
@@ -253,26 +267,26 @@ class Engine:
         self._scores(*(_at(array), _TYPES[array.dtype.name]), _at(shape), even, _at(scratch), _at(found))
         return float(found[0]), float(found[1]), float(found[2])
 
-    def _look_at_pieces(self, job: _Look, slots: npt.NDArray[np.float64], threads: int | None) -> npt.NDArray[np.int64]:
-        """Looks at all of them, and returns what was counted."""
+    def _look_at_pieces(self, job: _Look, slots: int, threads: int | None) -> _Room:
+        """Looks at all of them, and returns what was counted; slots: their address."""
         pieces = job.row_pieces * job.column_pieces
         share = max(4, math.ceil(_SHARE * pieces / max(1, job.size)))
         if pieces < 2 * share or threads == 1:
-            counts, scratch = _of_a_thread()
-            self._look_at(job, 0, pieces, slots, scratch, counts)
-            return counts
+            room = _room()
+            self._look_at(job, 0, pieces, slots, room)
+            return room
         waiting = collections.deque(range(0, pieces, share))
-        found: list[npt.NDArray[np.int64]] = []
+        found: list[_Room] = []
 
         def work() -> None:
-            counts, scratch = _of_a_thread()
+            room = _room()
             while waiting:
                 try:
                     first = waiting.popleft()
                 except IndexError:  # another thread took the last ones
                     break
-                self._look_at(job, first, min(first + share, pieces), slots, scratch, counts)
-            found.append(counts)
+                self._look_at(job, first, min(first + share, pieces), slots, room)
+            found.append(room)
 
         def assist() -> None:
             began = time.thread_time()
@@ -293,10 +307,15 @@ class Engine:
         for helper in begun:
             helper.join()
         _helped.seconds = seconds_of_helpers() + sum(seconds)
-        return np.asarray(np.sum(found, axis=0))
+        room, *others = found
+        for other in others:
+            room.counts += other.counts
+            other.counts.fill(0)
+            other.let_go()
+        return room
 
-    def _look_at(self, job: _Look, first: int, last: int, *to: npt.NDArray[np.generic]) -> None:
-        self._look(ctypes.addressof(job), first, last, *(array.ctypes.data for array in to))
+    def _look_at(self, job: _Look, first: int, last: int, slots: int, room: _Room) -> None:
+        self._look(ctypes.addressof(job), first, last, slots, room.at_scratch, room.at_counts)
 
 
 def _function(function: Any, arguments: str) -> Any:
@@ -313,14 +332,10 @@ def _at(array: npt.NDArray[Any]) -> int:
     return address
 
 
-def _rows(counted: Sequence[Counted]) -> tuple[npt.NDArray[np.void], list[npt.NDArray[Any]]]:
-    """What C takes of them, and what must be held as long as it does."""
-    held = [
-        np.ascontiguousarray(one.code_counts, np.int32 if one.code_counts.dtype == np.int32 else np.int64)
-        for one in counted
-    ]
-    rows = [(_at(a), a.dtype == np.int64, one.center, one.shift) for a, one in zip(held, counted)]
-    return np.array(rows, _COUNTED), held
+def _rows(counted: Sequence[Counted]) -> tuple[npt.NDArray[Any], ...]:
+    """What C takes of them: a row of each, and the codes and counts of all, one after another."""
+    rows = np.array([(len(one.cells.codes), one.center, one.shift) for one in counted], _COUNTED)
+    return (rows, *(np.concatenate([one.cells[i] for one in counted]) for i in range(2)))
 
 
 def _columns(units: Sequence[Units]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
@@ -347,9 +362,39 @@ def seconds_of_helpers() -> float:
     return getattr(_helped, "seconds", 0.0)
 
 
-def _of_a_thread() -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]:
-    """What is counted, and what C needs meanwhile."""
-    return np.zeros(_COUNTS, np.int64), np.empty(_SCRATCH, np.uint8)
+class _Room:
+    """What a thread counts into, and what C needs meanwhile; all 0 before it is used.
+
+    To allocate and clear it takes longer than to look at a small tensor, so it is used again.
+
+    Attributes:
+      counts: int64 [_COUNTS].
+      codes: uint16 [histogram.CODES], for those of the codes that are not 0.
+      of_codes: int64 [histogram.CODES], for how many they are.
+      at_counts: Its address, as `at_codes` and `at_of_codes` are.
+      at_scratch: The address of what is C's alone.
+    """
+
+    def __init__(self) -> None:
+        self.counts, self._scratch = np.zeros(_COUNTS, np.int64), np.zeros(_SCRATCH, np.uint8)
+        self.codes, self.of_codes = np.empty(histogram.CODES, np.uint16), np.empty(histogram.CODES, np.int64)
+        self.at_counts, self.at_scratch = _at(self.counts), _at(self._scratch)
+        self.at_codes, self.at_of_codes = _at(self.codes), _at(self.of_codes)
+
+    def let_go(self) -> None:
+        """Leaves it to whoever looks next; it is all 0 again. One that is not let go of, after an error, is lost."""
+        _rooms.append(self)
+
+
+# More threads at a time get new ones.
+_rooms: collections.deque[_Room] = collections.deque(maxlen=8)
+
+
+def _room() -> _Room:
+    try:
+        return _rooms.pop()
+    except IndexError:
+        return _Room()
 
 
 def _in_memory(array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
@@ -393,7 +438,8 @@ def _plan(array: npt.NDArray[np.generic], with_units: bool) -> _Look:
         piece_columns=columns,
         parts=parts,
     )
-    job.array = array  # whose memory it is: as long as a thread looks, whatever interrupts the one that asked
+    # Whose memory it is: as long as a thread looks, whatever interrupts the one that asked.
+    job.array = array
     return job
 
 

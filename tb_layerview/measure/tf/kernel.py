@@ -80,7 +80,7 @@ def to_measurement(arrays: Mapping[str, npt.NDArray[Any]]) -> measurement.Measur
         units = host.units_from_sums(count, total, squares, zeros, np.abs(columns[:2]).max(axis=0))
     return measurement.Measurement(
         digest=statistics.Digest(int(size), nan, pos_inf, neg_inf, zero, int(negative), low, high, mean, std, rms),
-        code_counts=arrays["codes"],
+        cells=histogram.Cells.of(arrays["codes"]),
         center=center,
         shift=int(shift),
         units=units,

@@ -218,7 +218,7 @@ def written(folder: Path, shift: dict[int, float]) -> tuple[list[Finding], list[
     plain = measure(RNG.normal(size=(4, 5)), units=True)
     for step in range(401):
         sparse = {"shift": shift[step]} if step in shift else {}
-        of = {0: Measurement(plain.digest, plain.code_counts, units=plain.units, sparse=sparse)}
+        of = {0: Measurement(plain.digest, plain.cells, units=plain.units, sparse=sparse)}
         summaries = summarise(of)
         out.write(step, of, summaries=summaries)
         told += watch.see(step, {0: plain.digest}, {}, summaries)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from tb_layerview.capture.probe import Changed
-from tb_layerview.format import histogram
+from tb_layerview.format.histogram import Cells
 from tb_layerview.format.statistics import Digest
 from tb_layerview.format.units import Units
 from tb_layerview.format.values import Axis
@@ -193,12 +193,11 @@ def with_unchanged(
     """
     units = 0 if touched.units is None else len(touched.units.mean)
     rest = size - touched.digest.size
-    counts = np.zeros(histogram.CODES, np.int64)
-    counts[0] = rest
+    cells = Cells(np.zeros(min(rest, 1), np.uint16), np.full(min(rest, 1), rest, np.int64))
     none, all_of_them = np.zeros(units), np.ones(units)
     unchanged = Measurement(
         digest=Digest(rest, 0, 0, 0, zero=rest, negative=0, min=0.0, max=0.0, mean=0.0, std=0.0, rms=0.0),
-        code_counts=counts,
+        cells=cells,
         units=None if touched.units is None else Units(mean=none, rms=none, zero=all_of_them, peak=none),
     )
     whole = unchanged if not touched.digest.size else merge(touched, unchanged)
